@@ -1,0 +1,56 @@
+# Two images from one file:  docker build --target api .   and   docker build --target migrator .
+
+ARG PYTHON=python:3.13-slim-trixie
+
+# What both images build on: nothing but Python, and a user without rights.
+FROM ${PYTHON} AS base
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
+WORKDIR /app
+
+# A virtual environment each, from the locked requirements.
+FROM ${PYTHON} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python3 -m venv /opt/venv
+
+FROM build AS build-api
+COPY requirements/api.txt /tmp/requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --no-compile --require-hashes -r /tmp/requirements.txt \
+    && /opt/venv/bin/pip uninstall -y pip && python3 -m compileall -q /opt/venv
+
+FROM build AS build-migrator
+COPY requirements/migrator.txt /tmp/requirements.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --no-compile --require-hashes -r /tmp/requirements.txt \
+    && /opt/venv/bin/pip uninstall -y pip && python3 -m compileall -q /opt/venv
+
+# The api serves, and can't migrate: it has neither Alembic nor the migrations.
+FROM base AS api
+ARG RELEASE=dev
+LABEL org.opencontainers.image.title="zoo-api" \
+      org.opencontainers.image.description="The zoo's HTTP service" \
+      org.opencontainers.image.version="${RELEASE}"
+COPY --from=build-api /opt/venv /opt/venv
+COPY deploy/gunicorn.conf.py deploy/
+COPY seed seed
+COPY api api
+USER 10001:10001
+EXPOSE 8000
+CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
+
+# The migrator changes the schema, and can't serve: it has the models and the settings of the api, and no web server.
+FROM base AS migrator
+ARG RELEASE=dev
+LABEL org.opencontainers.image.title="zoo-migrator" \
+      org.opencontainers.image.description="Brings the zoo's schema to this release" \
+      org.opencontainers.image.version="${RELEASE}"
+COPY --from=build-migrator /opt/venv /opt/venv
+COPY pyproject.toml ./
+COPY api/__init__.py api/settings.py api/
+COPY api/models api/models
+COPY migrator migrator
+USER 10001:10001
+CMD ["alembic", "upgrade", "head"]

@@ -1,0 +1,107 @@
+# The commands of every day. `make` lists them.
+
+PY := .venv/bin/python
+# On MIGRATION_DATABASE_URL and DATABASE_URL; with neither set, on the embedded Postgres of `make run`.
+ALEMBIC := $(PY) -m local exec alembic
+REV ?= head
+
+.DEFAULT_GOAL := help
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- without Docker ---------------------------------------------------------------------------------------------------
+
+run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=), without Docker
+	@$(PY) -m local run
+
+install: .venv/dev  ## install what the other commands need, into .venv
+
+.venv/local: requirements/local.txt
+	@test -x $(PY) || python3 -m venv .venv
+	@echo "installing $< into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/local
+	@echo "installing $< into .venv"
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# --- migrations -------------------------------------------------------------------------------------------------------
+
+migrate: .venv/local  ## bring the schema to the newest revision (REV=)
+	@$(ALEMBIC) upgrade $(REV)
+
+downgrade: .venv/local  ## take the newest revision back (REV=)
+	@$(ALEMBIC) downgrade $(if $(filter head,$(REV)),-1,$(REV))
+
+revision: .venv/dev  ## write a revision from what changed in the models (m="what it does")
+	@test -n "$(m)" || { echo 'say what it does: make revision m="add heroes"' >&2; exit 2; }
+	@$(ALEMBIC) revision --autogenerate -m "$(m)"
+
+current: .venv/local  ## show the revision that the database is at
+	@$(ALEMBIC) current
+
+history: .venv/local  ## list the revisions
+	@$(ALEMBIC) history
+
+heads: .venv/local  ## show the newest revision
+	@$(ALEMBIC) heads
+
+show: .venv/local  ## show one revision (REV=)
+	@$(ALEMBIC) show $(REV)
+
+stamp: .venv/local  ## note a revision as applied without running it (REV=)
+	@$(ALEMBIC) stamp $(REV)
+
+sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
+	@$(ALEMBIC) upgrade $(REV) --sql
+
+drift: .venv/local  ## tell whether the models and the schema differ
+	@$(ALEMBIC) check
+
+# --- Docker -----------------------------------------------------------------------------------------------------------
+
+up:  ## build and start the Compose stack, and wait until it serves
+	@docker compose up --detach --build --wait
+
+seed:  ## load the seed data into the Compose stack
+	@docker compose run --rm api python -m api seed
+
+down:  ## stop the Compose stack; the data stay
+	@docker compose down
+
+# --- proof ------------------------------------------------------------------------------------------------------------
+
+test: .venv/dev  ## run the tests that need no Docker
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/stack
+
+test-stack: .venv/dev  ## build the images and drive the real Compose stack
+	@$(PY) -m pytest tests/stack
+
+check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/hadolint Dockerfile
+	@if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then docker compose config --quiet; \
+	elif [ -n "$$CI" ]; then echo "docker compose is missing" >&2; exit 1; else echo "no docker compose: its file was not checked" >&2; fi
+
+format: .venv/dev  ## let ruff format the code and mend what it can
+	@.venv/bin/ruff check --fix --quiet . || true
+	@.venv/bin/ruff format .
+
+lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
+	@for group in dev local api migrator; do \
+	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
+	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
+	    --output-file requirements/$$group.txt pyproject.toml; \
+	done
+
+clean:  ## remove the virtual environment and the embedded Postgres's data
+	@rm -rf .venv .data
+
+.PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed down test \
+        test-stack check format lock clean

@@ -1,0 +1,120 @@
+"""`python -m api`: what the api's own image does besides serving."""
+
+import asyncio
+import io
+import json
+import sys
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TextIO, TypeVar
+
+import rich.progress
+import typer
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.crud.imports import RESOURCES, ImportRefused, load_csv
+from api.crud.seeds import seed as seed_zoo
+from api.database import transaction
+from api.errors import explain_database_error
+from api.settings import Settings
+
+SEED = Path(__file__).parent.parent / "seed"
+T = TypeVar("T")
+
+Resource = StrEnum("Resource", {name: name for name in RESOURCES})  # type: ignore[misc]  # typer lists an enum's values
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def openapi() -> None:
+    """Write the OpenAPI document to standard output."""
+    from api.main import create_app
+
+    typer.echo(json.dumps(create_app(Settings(environment="local")).openapi(), indent=2))
+
+
+@app.command(name="import")
+def import_(
+    resource: Resource,
+    file: Annotated[str, typer.Argument(metavar="FILE.csv", help="A CSV file, or - for standard input.")],
+) -> None:
+    """Load records from a CSV file: all of it, or nothing.
+
+    The first line names the fields, as the API does; an empty cell is null. Animals and staff may have a column
+    `exhibit`, the exhibit's name, in the place of `exhibit_id`.
+
+    Example: python -m api import animals animals.csv
+    """
+    try:
+        opened = _open_csv(file, f"Loading {resource.value}")
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    with opened as rows:
+        loaded = _run(_import(resource.value, rows))
+    typer.echo(f"{loaded} {resource.value} loaded")
+
+
+def _open_csv(path: str, label: str) -> AbstractContextManager[TextIO]:
+    """The text of a file, or of standard input; on a terminal a bar shows how much of the file has been read."""
+    encoding, newline = "utf-8-sig", ""  # a byte order mark, as spreadsheets write it; line ends as CSV has them
+    if path == "-":
+        return io.TextIOWrapper(sys.stdin.buffer, encoding, newline=newline)
+    console = Console(stderr=True)
+    return rich.progress.open(
+        path,
+        "r",
+        encoding=encoding,
+        newline=newline,
+        description=label,
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+async def _import(resource: str, rows: TextIO) -> int:
+    async with transaction(Settings()) as session:
+        return await load_csv(session, resource, rows)
+
+
+@app.command()
+def seed() -> None:
+    """Load the seed data, if the zoo is empty."""
+    loaded = _run(_seed())
+    if loaded:
+        typer.echo(", ".join(f"{count} {name}" for name, count in loaded.items()) + " loaded")
+    else:
+        typer.echo("The zoo is not empty: nothing loaded")
+
+
+async def _seed() -> dict[str, int]:
+    async with transaction(Settings()) as session:
+        return await seed_zoo(session, SEED)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; where it fails for a reason that the caller can mend, say so and exit 1."""
+    try:
+        return asyncio.run(work)
+    except ImportRefused as error:
+        _fail(*error.findings, "Nothing was loaded.")
+    except (SQLAlchemyError, OSError) as error:
+        reason = explain_database_error(error)
+        if reason is None:
+            raise
+        _fail(f"{reason.detail}: {error}", "Nothing was loaded.")
+    except ValueError as error:  # the settings
+        _fail(str(error))
+
+
+def _fail(*lines: str) -> NoReturn:
+    for line in lines:
+        typer.secho(line, err=True, fg="red")
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,27 @@
+"""The zoo that a newcomer finds: loaded from CSV files, once."""
+
+from pathlib import Path
+
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.crud.imports import RESOURCES, load_csv
+
+# Two that seed at the same moment: one does, the other finds the zoo filled.
+LOCK_KEY = int.from_bytes(b"zoo/seed")
+
+
+async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
+    """Load `folder`'s exhibits.csv, animals.csv and staff.csv, and return how many of each.
+
+    Nothing is loaded, and the answer is empty, where the zoo has or had any record: what somebody deleted does not
+    come back.
+    """
+    await session.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+    if await session.scalar(select(or_(*(exists(select(resource.model.id)) for resource in RESOURCES.values())))):
+        return {}
+    loaded = {}
+    for name in RESOURCES:
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            loaded[name] = await load_csv(session, name, file)
+    return loaded

@@ -1,0 +1,69 @@
+"""The way to Postgres: one engine a process, and the session that a request works in."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Request
+from sqlalchemy import event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from api.settings import Settings
+
+# The newest revision that this release of the api needs; /health/ready waits for it.
+SCHEMA_REVISION = "f0d7ee4c6005"
+
+# The server ends a statement of the api's role after 10 s (deploy/postgres). Where not even that answer arrives,
+# because the network drops packets, the driver gives up by itself, in seconds.
+COMMAND_TIMEOUT = 15
+
+
+def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
+    """An engine that connects when it is first used, so that the api starts while the database is down.
+
+    A request that finds all of the pool's connections in use waits `database_pool_timeout` seconds for one, then
+    gets `sqlalchemy.exc.TimeoutError`.
+    """
+    engine = create_async_engine(
+        settings.api_database(),
+        pool_size=settings.database_pool_size,
+        max_overflow=0,
+        pool_timeout=settings.database_pool_timeout,
+        connect_args={
+            "timeout": settings.database_connect_timeout,
+            "command_timeout": COMMAND_TIMEOUT,
+            "server_settings": {"application_name": application_name},
+        },
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
+    """Have the pool replace a connection that the server has closed: the driver knows without a round trip."""
+    if connection.driver_connection.is_closed():  # asyncpg's own
+        raise DisconnectionError
+
+
+def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
+    """Sessions whose objects can still be read after the commit: the response is made from them."""
+    return async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A request's session: committed before the answer leaves, rolled back on any exception. Nothing else commits."""
+    async with request.app.state.sessionmaker() as session:
+        yield session
+        await session.commit()
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
+    """A command's session, on a connection of its own: committed at the end, rolled back on any exception."""
+    engine = create_engine(settings, application_name="api command")
+    try:
+        async with create_sessionmaker(engine).begin() as session:
+            yield session
+    finally:
+        await engine.dispose()

@@ -1,0 +1,23 @@
+"""Animals, each in one exhibit or in none."""
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.models.base import Base, Record
+
+
+class Animal(Record, Base):
+    """An animal of the zoo."""
+
+    __tablename__ = "animals"
+    # Each filter of the list has an index that ends in `id`: a page is one range of it, at any depth.
+    __table_args__ = (
+        Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "species", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "name", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+    name: Mapped[str]
+    description: Mapped[str | None]
+    species: Mapped[str | None]
+    exhibit_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))

@@ -1,0 +1,21 @@
+"""The people who work at the zoo, each at one exhibit or at none."""
+
+from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from api.models.base import Base, Record
+
+
+class Staff(Record, Base):
+    """A member of staff. Personal data: name, email, phone, notes."""
+
+    __tablename__ = "staff"
+    # The list's filter has an index that ends in `id`: a page is one range of it, at any depth.
+    __table_args__ = (Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),)
+
+    name: Mapped[str]
+    job_title: Mapped[str | None]
+    email: Mapped[str | None]
+    phone: Mapped[str | None]
+    notes: Mapped[str | None]
+    exhibit_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))

@@ -1,0 +1,1 @@
+"""The routes: they declare what they take and give, and delegate to `api.crud`."""

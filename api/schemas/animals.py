@@ -1,0 +1,62 @@
+"""Animals, as the API takes and gives them."""
+
+from typing import Any
+
+from pydantic import MISSING, ConfigDict, Field
+
+from api.schemas.fields import Body, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Amara",
+    "description": "Born at the zoo in 2019.",
+    "species": "Giraffa camelopardalis",
+    "exhibit_id": None,
+}
+
+
+class AnimalFields(Body):
+    """The fields of an animal that may be left out or null."""
+
+    description: Prose | None = None
+    species: Line | None = None
+    exhibit_id: Id | None = None
+
+
+class AnimalCreate(AnimalFields):
+    """A new animal."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    name: Name
+
+
+class AnimalUpdate(AnimalFields):
+    """Changes to an animal: only the fields sent change, and null clears an optional one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Moved in spring.", "exhibit_id": None}]})
+
+    name: Name | MISSING = MISSING
+
+
+class AnimalRead(RecordRead):
+    """An animal."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+
+    name: str
+    description: str | None
+    species: str | None
+    exhibit_id: int | None
+
+
+class ExhibitAnimalQuery(PageQuery):
+    """Which animals of an exhibit."""
+
+    species: Line | None = Field(default=None, description="Only animals of exactly this species.")
+    name: Line | None = Field(default=None, description="Only animals of exactly this name.")
+
+
+class AnimalQuery(ExhibitAnimalQuery):
+    """Which animals."""
+
+    exhibit_id: Id | None = Field(default=None, description="Only animals of this exhibit.")

@@ -1,0 +1,87 @@
+"""The kinds of value that the resources' fields hold, and their limits."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+MAX_ID = 2**63 - 1  # bigint
+
+
+def _without_nul(value: str) -> str:
+    # Postgres can't store it: "character with byte sequence 0x00 ... has no equivalent".
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty or blank")
+    return value
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=200),
+    AfterValidator(_not_blank),
+    AfterValidator(_without_nul),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"},
+        mode="validation",
+    ),
+]
+"""A required text of one line: 1 to 200 characters, blanks around it removed."""
+
+Line = Annotated[
+    str,
+    StringConstraints(max_length=200),
+    AfterValidator(_without_nul),
+    WithJsonSchema({"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"}, mode="validation"),
+]
+"""An optional text of up to 200 characters."""
+
+Prose = Annotated[
+    str,
+    StringConstraints(max_length=10_000),
+    AfterValidator(_without_nul),
+    WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\x00]*$"}, mode="validation"),
+]
+"""An optional text of up to 10,000 characters."""
+
+
+class Body(BaseModel):
+    """Base of what clients send: unknown fields are refused, and nothing is converted (`"5"` is not a number)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RecordRead(BaseModel):
+    """Base of what clients get: the columns that every resource has."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = Field(description="When it was deleted; null while it is there.")
+
+
+def record_example(fields: dict[str, Any]) -> dict[str, Any]:
+    """An example of a record with these fields, as the API gives it."""
+    moment = "2026-11-21T09:30:00Z"
+    return {"id": 1, "created_at": moment, "updated_at": moment, "deleted_at": None, **fields}
+
+
+class PageQuery(BaseModel):
+    """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=100, ge=1, le=100, description="How many records at most.")
+    offset: int = Field(default=0, ge=0, le=MAX_ID, description="How many records to pass over; slower with its size.")
+    after: int | None = Field(
+        default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."
+    )

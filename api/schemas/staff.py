@@ -1,0 +1,62 @@
+"""Staff, as the API takes and gives them."""
+
+from typing import Annotated, Any
+
+from pydantic import MISSING, ConfigDict, EmailStr, Field
+
+from api.schemas.fields import Body, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
+
+EXAMPLE: dict[str, Any] = {
+    "name": "Ngozi Okafor",
+    "job_title": "Head keeper",
+    "email": "ngozi.okafor@zoo.example",
+    "phone": "+44 20 7946 0958",
+    "notes": "First aider.",
+    "exhibit_id": None,
+}
+Email = Annotated[EmailStr, Field(max_length=254)]
+
+
+class StaffFields(Body):
+    """The fields of a member of staff that may be left out or null."""
+
+    job_title: Line | None = None
+    email: Email | None = None
+    phone: Line | None = None
+    notes: Prose | None = None
+    exhibit_id: Id | None = None
+
+
+class StaffCreate(StaffFields):
+    """A new member of staff."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    name: Name
+
+
+class StaffUpdate(StaffFields):
+    """Changes to a member of staff: only the fields sent change, and null clears an optional one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"job_title": "Curator", "phone": None}]})
+
+    name: Name | MISSING = MISSING
+
+
+class StaffRead(RecordRead):
+    """A member of staff."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+
+    name: str
+    job_title: str | None
+    email: str | None
+    phone: str | None
+    notes: str | None
+    exhibit_id: int | None
+
+
+class StaffQuery(PageQuery):
+    """Which members of staff."""
+
+    exhibit_id: Id | None = Field(default=None, description="Only staff of this exhibit.")

@@ -1,0 +1,63 @@
+"""What can be set, from where, and what production refuses."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+SECRETS_DIR = Path("/run/secrets")
+MIN_SECRET_LENGTH = 16
+# What docker-compose.yml falls back to, so that a fresh clone runs without any preparation.
+LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres"}
+
+
+def _asyncpg_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError as error:
+        raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
+    if url.get_backend_name() != "postgresql" or not url.database:
+        raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
+    return url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+
+
+PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+
+
+class Settings(BaseSettings):
+    """Settings of the api and the migrator: from the environment, or a file in /run/secrets of the same name."""
+
+    model_config = SettingsConfigDict(secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, extra="ignore")
+
+    environment: Literal["local", "production"] = "local"
+    database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
+    database_password: SecretStr | None = None
+    migration_database_url: PostgresUrl = "postgresql+asyncpg://zoo_migrator@127.0.0.1/zoo"
+    migration_database_password: SecretStr | None = None
+    database_pool_size: int = Field(default=10, ge=1)
+    database_pool_timeout: float = Field(default=2, gt=0)
+    database_connect_timeout: float = Field(default=2, gt=0)
+    migrator_lock_timeout: float = Field(default=600, gt=0)
+
+    def api_database(self) -> URL:
+        """Where the api connects, password included. ValueError where production would run on a weak secret."""
+        return self._login("DATABASE", self.database_url, self.database_password)
+
+    def migration_database(self) -> URL:
+        """Where the migrator connects; otherwise as `api_database`."""
+        return self._login("MIGRATION_DATABASE", self.migration_database_url, self.migration_database_password)
+
+    def _login(self, name: str, url: str, password: SecretStr | None) -> URL:
+        login = make_url(url)
+        if password is not None:
+            login = login.set(password=password.get_secret_value())
+        secret = login.password or ""
+        if self.environment == "production" and (secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH):
+            raise ValueError(
+                f"{name}_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: "
+                f"set it in the environment, or in {SECRETS_DIR}/{name.lower()}_password, before running in production"
+            )
+        return login

@@ -1,0 +1,31 @@
+"""How gunicorn serves the api. WEB_CONCURRENCY (workers) and FORWARDED_ALLOW_IPS it reads by itself."""
+
+import sys
+from typing import Any
+
+from api.settings import Settings
+
+wsgi_app = "api.main:create_app()"
+bind = "0.0.0.0:8000"  # noqa: S104 - inside a container; Compose publishes it on 127.0.0.1 only
+worker_class = "uvicorn_worker.UvicornWorker"
+workers = 2
+
+# A worker that does not answer its heartbeat is replaced; in memory, for a disk that is slow must not look like that.
+timeout = 30
+worker_tmp_dir = "/dev/shm"  # noqa: S108 - a tmpfs in every container
+# After SIGTERM, requests in flight have this long. Less than Compose's stop_grace_period.
+graceful_timeout = 25
+# Longer than the idle time-out of the usual proxies (60 s), so that it is the proxy who closes idle connections.
+keepalive = 75
+
+accesslog = "-"
+# It would be opened below $HOME, which the container may not write to.
+control_socket_disable = True
+
+
+def on_starting(_: Any) -> None:
+    """Refuse settings that can't be used in one line, before any worker fails on them with a traceback."""
+    try:
+        Settings().api_database()
+    except ValueError as error:
+        sys.exit(f"error: {error}")

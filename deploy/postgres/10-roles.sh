@@ -1,0 +1,48 @@
+#!/bin/sh
+# The two roles of the stack, made by a superuser on the database that it will use. Safe to run again.
+#
+#   zoo_migrator  makes and changes the tables of `public`
+#   zoo_api       reads and writes their rows, and nothing else
+#
+# In Compose the db container runs this on an empty data directory. For a managed Postgres, run it by hand:
+#   PGHOST=... PGPASSWORD=... POSTGRES_USER=postgres POSTGRES_DB=zoo \
+#   DATABASE_PASSWORD=... MIGRATION_DATABASE_PASSWORD=... deploy/postgres/10-roles.sh
+# A password may also come from a file: DATABASE_PASSWORD_FILE, MIGRATION_DATABASE_PASSWORD_FILE.
+set -eu
+
+if [ -n "${DATABASE_PASSWORD_FILE:-}" ]; then DATABASE_PASSWORD=$(cat "$DATABASE_PASSWORD_FILE"); fi
+if [ -n "${MIGRATION_DATABASE_PASSWORD_FILE:-}" ]; then
+    MIGRATION_DATABASE_PASSWORD=$(cat "$MIGRATION_DATABASE_PASSWORD_FILE")
+fi
+: "${DATABASE_PASSWORD:?set DATABASE_PASSWORD, or DATABASE_PASSWORD_FILE}"
+: "${MIGRATION_DATABASE_PASSWORD:?set MIGRATION_DATABASE_PASSWORD, or MIGRATION_DATABASE_PASSWORD_FILE}"
+# By environment, not as arguments, which every user of the machine could read.
+export DATABASE_PASSWORD MIGRATION_DATABASE_PASSWORD
+
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
+\getenv api_password DATABASE_PASSWORD
+\getenv migrator_password MIGRATION_DATABASE_PASSWORD
+
+BEGIN;
+SELECT format('CREATE ROLE %I', name) FROM unnest(ARRAY['zoo_migrator', 'zoo_api']) AS name
+WHERE to_regrole(name) IS NULL \gexec
+ALTER ROLE zoo_migrator LOGIN PASSWORD :'migrator_password';
+ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
+-- A runaway query, or a client that went away in the middle of a transaction, can't hold the api's pool.
+ALTER ROLE zoo_api SET statement_timeout = '10s';
+ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
+
+-- Nobody gets in, or makes temporary tables, by being PUBLIC.
+SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec
+SELECT format('GRANT CONNECT ON DATABASE %I TO zoo_migrator, zoo_api', current_database()) \gexec
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+GRANT USAGE, CREATE ON SCHEMA public TO zoo_migrator;
+GRANT USAGE ON SCHEMA public TO zoo_api;
+
+-- Default privileges are set by a member of the role, and the admin of a managed Postgres is no superuser.
+SELECT 'GRANT zoo_migrator TO CURRENT_USER' FROM pg_roles WHERE rolname = current_user AND NOT rolsuper \gexec
+ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO zoo_api;
+ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public GRANT USAGE ON SEQUENCES TO zoo_api;
+COMMIT;
+SQL

@@ -1,0 +1,86 @@
+"""`python -m local`: the whole stack on this machine, on an embedded Postgres, without Docker."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import typer
+
+from local.postgres import DATABASE, PostgresError, Server, serve
+
+HOST = "127.0.0.1"
+DATA = Path(__file__).parent.parent / ".data" / "postgres"
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="The port to serve on.")) -> None:
+    """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it."""
+    if not _is_free(port):
+        raise typer.Exit(_fail(f"port {port} is taken; choose another: make run PORT={port + 1}"))
+    with serve(DATA) as server:
+        env = _environment(server)
+        for command in (["alembic", "upgrade", "head"], ["api", "seed"]):
+            if _call(command, env) != 0:
+                raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
+        typer.secho(f"\n  The zoo is at http://{HOST}:{port}, its docs at http://{HOST}:{port}/docs", bold=True)
+        typer.echo("  Ctrl-C stops it\n")
+        options = ["--factory", "--host", HOST, "--port", str(port), "--reload", "--reload-dir", "api"]
+        raise typer.Exit(_call(["uvicorn", "api.main:create_app", *options], env))
+
+
+@app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def execute(module: str, context: typer.Context) -> None:
+    """Run a Python module, such as `alembic current`, on the database in MIGRATION_DATABASE_URL and DATABASE_URL.
+
+    With neither set: on the embedded Postgres, which is started for it unless `make run` is at work.
+    """
+    command = [module, *context.args]
+    if {"DATABASE_URL", "MIGRATION_DATABASE_URL"} & os.environ.keys():
+        raise typer.Exit(_call(command, os.environ))
+    with serve(DATA) as server:
+        raise typer.Exit(_call(command, _environment(server)))
+
+
+def _environment(server: Server) -> Mapping[str, str]:
+    if not server.has_database(DATABASE):
+        server.create_database(DATABASE)
+    return os.environ | server.environment()
+
+
+def _call(command: list[str], env: Mapping[str, str]) -> int:
+    """Run `python -m COMMAND` to its end, passing a SIGTERM on. Ctrl-C reaches it from the terminal itself."""
+    process = subprocess.Popen([sys.executable, "-m", *command], env=env)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _fail(message: str) -> int:
+    typer.secho(f"error: {message}", err=True, fg="red")
+    return 1
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except PostgresError as error:
+        sys.exit(_fail(str(error)))

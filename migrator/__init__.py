@@ -1,0 +1,1 @@
+"""The Alembic environment, and what makes its runs safe on a live database."""

@@ -1,0 +1,80 @@
+"""The Alembic environment: one run at a time, no unbounded wait for a lock, every applied revision on record."""
+
+import asyncio
+import logging
+from contextlib import AbstractAsyncContextManager, nullcontext
+
+from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import Connection, pool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from api.models import Base
+from api.settings import Settings
+from migrator import history
+from migrator.lock import migration_lock
+
+# How long a statement waits for a lock. Everybody who comes after it on that table waits behind it.
+LOCK_TIMEOUT = "3s"
+
+
+def configure(connection: Connection | None = None) -> None:
+    """Bind Alembic to `connection`, or to no database at all for `--sql`."""
+    context.configure(
+        connection=connection,
+        dialect_name="postgresql",
+        literal_binds=connection is None,
+        target_metadata=Base.metadata,
+        include_name=lambda name, kind, _: not (kind == "table" and name == history.TABLE_NAME),
+        compare_server_default=True,
+        transaction_per_migration=True,
+        on_version_apply=history.record,
+    )
+
+
+def run_migrations(connection: Connection | None = None) -> None:
+    """Carry out the command that Alembic was called with."""
+    configure(connection)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def moves_schema() -> bool:
+    """Whether this command has a revision to go to (upgrade, downgrade, stamp), or only looks (current, check)."""
+    try:
+        context.get_revision_argument()
+    except KeyError:
+        return False
+    return True
+
+
+async def run_online() -> None:
+    """Connect as the migrator, wait for the turn where the schema may change, and run."""
+    try:
+        settings = Settings()
+        url = settings.migration_database()
+    except ValueError as error:  # pydantic's ValidationError is one
+        raise CommandError(str(error)) from error
+    engine = create_async_engine(
+        url,
+        poolclass=pool.NullPool,
+        # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
+        connect_args={"server_settings": {"application_name": "migrator", "lock_timeout": LOCK_TIMEOUT}},
+    )
+
+    def turn(engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
+        return migration_lock(engine, settings.migrator_lock_timeout) if moves_schema() else nullcontext()
+
+    async with turn(engine), engine.connect() as connection:
+        await connection.run_sync(run_migrations)
+
+
+if not logging.getLogger().handlers:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)-7s %(name)s: %(message)s")
+
+if context.is_offline_mode():
+    run_migrations()
+elif (given := context.config.attributes.get("connection")) is not None:
+    run_migrations(given)  # a test's own connection
+else:
+    asyncio.run(run_online())

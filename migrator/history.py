@@ -1,0 +1,55 @@
+"""Which revisions were applied, and when: the table `migration_history`.
+
+Guarantee: a revision and its row are committed together or not at all, for Alembic calls `record` inside the
+revision's own transaction. `alembic_version` names the newest revision only, and an api that is older than the
+schema would not find its own there; here it does.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, func, insert, text
+from sqlalchemy.schema import CreateTable
+
+TABLE_NAME = "migration_history"
+
+migration_history = Table(
+    TABLE_NAME,
+    MetaData(),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("revision", Text, nullable=False),
+    Column("direction", Text, nullable=False),  # upgrade or downgrade
+    Column("applied_at", DateTime(timezone=True), nullable=False, server_default=func.statement_timestamp()),
+)
+
+# The api's role may write to whatever table the migrator makes (default privileges); these two it only reads.
+_READ_ONLY_FOR_API = text(
+    "DO $$ BEGIN IF to_regrole('zoo_api') IS NOT NULL THEN"
+    f" REVOKE INSERT, UPDATE, DELETE ON {TABLE_NAME}, alembic_version FROM zoo_api;"
+    " END IF; END $$"
+)
+
+
+def record(
+    ctx: MigrationContext,
+    step: MigrationInfo,
+    heads: Collection[str],  # noqa: ARG001 - Alembic calls it by keyword
+    run_args: Mapping[str, Any],  # noqa: ARG001 - likewise
+) -> None:
+    """Write a row for each revision that this step applied or took back; a stamp may move over many at once."""
+    before = _with_ancestors(ctx, step.source_revision_ids)
+    after = _with_ancestors(ctx, step.destination_revision_ids)
+    rows = [(revision, "upgrade") for revision in after if revision not in before]
+    rows += [(revision, "downgrade") for revision in reversed(before) if revision not in after]
+    ctx.execute(CreateTable(migration_history, if_not_exists=True))
+    ctx.execute(_READ_ONLY_FOR_API)
+    for revision, direction in rows:
+        ctx.execute(insert(migration_history).values(revision=revision, direction=direction))
+
+
+def _with_ancestors(ctx: MigrationContext, revisions: tuple[str, ...]) -> list[str]:
+    """These revisions and all that they build on, oldest first."""
+    assert ctx.script is not None
+    found = [script.revision for script in ctx.script.iterate_revisions(revisions, "base")] if revisions else []
+    return found[::-1]

@@ -1,0 +1,29 @@
+"""${message}
+
+Why: <say what this change is for, and which release of the api needs it>
+
+Revision: ${up_revision}
+Follows: ${down_revision | comma,n}
+Created: ${create_date}
+
+The api of the previous release is at work while this runs, and stays so until the next one has been rolled out. Take
+only what it can live with: add, never rename or drop what it still uses. Never import from `api` here; this file must
+do the same in a year.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+${imports if imports else ""}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}
