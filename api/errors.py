@@ -16,6 +16,7 @@ Exception
 
 import json
 import logging
+from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request
@@ -23,7 +24,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 RETRY_AFTER_SECONDS = 2
 MAX_REPORTED_ERRORS = 20
@@ -126,6 +129,19 @@ async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
 
 
+async def handle_http_exception(request: Request, error: HTTPException) -> ErrorResponse:
+    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all."""
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
+    return ErrorResponse({"detail": error.detail}, error.status_code, headers)
+
+
+def _is_allowed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+
 async def handle_validation_error(_: Request, error: RequestValidationError) -> ErrorResponse:
     """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be."""
     detail = [
@@ -195,6 +211,7 @@ async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
 def add_handlers(app: FastAPI) -> None:
     """Give every exception that may leave a route its handler."""
     app.exception_handler(ZooError)(handle_zoo_error)
+    app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
     app.exception_handler(SQLAlchemyError)(handle_database_error)
     app.exception_handler(OSError)(handle_database_error)

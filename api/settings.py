@@ -17,7 +17,7 @@ LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres"}
 def _asyncpg_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
     if url.get_backend_name() != "postgresql" or not url.database:
         raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")

@@ -50,8 +50,13 @@ class Server:
             "MIGRATION_DATABASE_URL": self.url("zoo_migrator", database),
         }
 
-    def create_database(self, database: str, template: str = "template0") -> None:
-        """Create `database`, and the roles and their rights on it."""
+    def create_database(self, database: str) -> None:
+        """Create `database`, with the roles and their rights on it."""
+        _run([binaries() / "createdb", f"--host={self.socket_dir}", f"--username={SUPERUSER}", database])
+        self.grant_roles(database)
+
+    def grant_roles(self, database: str) -> None:
+        """Run the script that makes the roles, as Compose's db service does on its first start."""
         env = {
             "PATH": f"{binaries()}:{os.environ['PATH']}",
             "PGHOST": str(self.socket_dir),
@@ -60,7 +65,6 @@ class Server:
             "DATABASE_PASSWORD": "unused: the socket is trusted",
             "MIGRATION_DATABASE_PASSWORD": "unused: the socket is trusted",
         }
-        _run([binaries() / "createdb", "-U", SUPERUSER, "-T", template, database], env)
         _run([ROLES_SCRIPT], env)
 
     def has_database(self, database: str) -> bool:
@@ -113,7 +117,7 @@ def _initialise(data: Path) -> None:
     command: list[str | Path] = [binaries() / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust"]
     if os.geteuid() == 0:
         os.chown(data, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    _run([*command, "-E", "UTF8", "--no-locale", "--no-sync"], os.environ)
+    _run([*command, "-E", "UTF8", "--no-locale", "--no-sync"])
 
 
 def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -183,7 +187,7 @@ def _as_caller() -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: list[str | Path], env: Mapping[str, str]) -> None:
+def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> None:
     done = subprocess.run([*_as_caller(), *command], env=env, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PostgresError(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")

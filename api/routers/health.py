@@ -15,7 +15,7 @@ from api.schemas.health import Health
 router = APIRouter(prefix="/health", tags=["health"])
 
 # Whoever asks gives up soon after: better a clear "no" within 2 s than none.
-ANSWER_SECONDS = 1.5
+ANSWER_SECONDS = 1.0
 
 
 @asynccontextmanager

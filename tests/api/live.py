@@ -1,0 +1,42 @@
+"""The api as a process of its own on a port of its own, as people run it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+from tests.conftest import ROOT
+
+START_SECONDS = 30
+
+
+@contextmanager
+def live_api(environment: dict[str, str], port: int) -> Iterator[str]:
+    """The address of an api that serves with these settings until the block ends."""
+    command = ["-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--log-level", "warning"]
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=os.environ | environment)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_ready(address)
+        yield address
+    finally:
+        process.terminate()
+        assert process.wait(timeout=30) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
+
+
+def wait_until_ready(address: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            httpx.get(f"{address}/health/ready", timeout=5).raise_for_status()
+        except httpx.HTTPError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return

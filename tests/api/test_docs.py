@@ -1,0 +1,96 @@
+"""/docs in a real browser that can reach the api and nothing else, and what it is made from."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Route, sync_playwright
+
+from local.postgres import Server
+from tests.api.live import live_api
+from tests.conftest import ROOT
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def address(server: Server, database: str, free_port: int) -> Iterator[str]:
+    with live_api(server.environment(database), free_port) as address:
+        yield address
+
+
+def test_swagger_ui_works_without_internet(address: str):
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium on this machine")
+    foreign, problems = [], []
+
+    def only_the_api(route: Route) -> None:
+        if route.request.url.startswith((f"{address}/", "data:")):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.route("**/*", only_the_api)
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address)  # the bare address leads to /docs
+        page.wait_for_selector("#operations-animals-animals-create_animal")
+        assert page.url == f"{address}/docs"
+        assert page.title() == "Zoo - Swagger UI"
+        # Use it as a reader would: open an operation, try it with the example as it stands.
+        operation = page.locator("#operations-animals-animals-create_animal")
+        operation.locator(".opblock-summary").click()
+        operation.locator("button.try-out__btn").click()
+        operation.locator("button.execute").click()
+        assert operation.locator(".live-responses-table .response .response-col_status").inner_text() == "201"
+        browser.close()
+    assert httpx.get(f"{address}/animals").json()[0]["name"] == "Amara"
+    assert foreign == []
+    assert problems == []
+
+
+async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app, client: httpx.AsyncClient):
+    app.root_path = "/zoo"
+    page = (await client.get("/docs")).text
+    assert "'/zoo/openapi.json'" in page
+    assert 'src="/zoo/docs/assets/swagger-ui-bundle.js' in page
+    created = await client.post("/animals", json={"name": "A"})
+    assert created.headers["Location"] == f"/zoo/animals/{created.json()['id']}"
+    await client.post("/animals", json={"name": "B"})
+    assert (await client.get("/animals?limit=1")).links["next"]["url"].startswith("/zoo/animals?")
+
+
+class TestDocument:
+    @pytest.fixture
+    async def document(self, client: httpx.AsyncClient) -> dict:
+        return (await client.get("/openapi.json")).json()
+
+    async def test_operation_ids_are_tag_and_function(self, document: dict):
+        ids = {o["operationId"] for path in document["paths"].values() for o in path.values()}
+        assert {"animals-list_animals", "staff-create_staff_member", "health-read_readiness"} <= ids
+        assert len(ids) == sum(len(path) for path in document["paths"].values())
+
+    async def test_every_schema_has_an_example(self, document: dict):
+        schemas = document["components"]["schemas"]
+        assert [name for name, schema in schemas.items() if not schema.get("examples")] == []
+
+    async def test_every_operation_says_what_it_does_and_how_it_can_fail(self, document: dict):
+        for path in document["paths"].values():
+            for operation in path.values():
+                assert operation["description"]
+                assert {"422", "503"} <= operation["responses"].keys()
+                for status, response in operation["responses"].items():
+                    assert response["content"]["application/json"]["schema"], (operation["operationId"], status)
+
+    async def test_the_command_writes_the_same_document(self, document: dict):
+        done = subprocess.run([sys.executable, "-m", "api", "openapi"], cwd=ROOT, capture_output=True, check=True)
+        assert json.loads(done.stdout) == document

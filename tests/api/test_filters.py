@@ -1,0 +1,42 @@
+"""The lists' filters."""
+
+import httpx
+import pytest
+
+from tests.api.records import make
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/animals", "species"), ("/animals", "name"), ("/exhibits", "location")], ids=str
+)
+async def test_a_filter_takes_exact_matches_only(client: httpx.AsyncClient, path: str, field: str):
+    match = await make(client, path, **{field: "Lemur catta & co"})
+    await make(client, path, **{field: "Lemur catta"})
+    await make(client, path, **{field: "lemur catta & co"})
+    assert (await client.get(path, params={field: "Lemur catta & co"})).json() == [match]
+
+
+async def test_filters_add_up(client: httpx.AsyncClient):
+    exhibit = await make(client, "/exhibits")
+    match = await make(client, "/animals", name="Leo", species="Panthera leo", exhibit_id=exhibit["id"])
+    await make(client, "/animals", name="Leo", species="Panthera leo")
+    await make(client, "/animals", name="Leo", species="Lemur catta", exhibit_id=exhibit["id"])
+    params = {"name": "Leo", "species": "Panthera leo", "exhibit_id": exhibit["id"]}
+    assert (await client.get("/animals", params=params)).json() == [match]
+    nested = await client.get(f"/exhibits/{exhibit['id']}/animals", params={"species": "Panthera leo"})
+    assert nested.json() == [match]
+
+
+async def test_the_next_link_keeps_the_filters(client: httpx.AsyncClient):
+    wanted = [await make(client, "/animals", species="Grus grus & co") for _ in range(2)]
+    await make(client, "/animals")
+    first = await client.get("/animals", params={"species": "Grus grus & co", "limit": 1, "offset": 0})
+    second = await client.get(first.links["next"]["url"])
+    assert first.json() + second.json() == wanted
+    assert "Link" not in second.headers
+
+
+async def test_an_unknown_filter_is_refused_rather_than_ignored(client: httpx.AsyncClient):
+    answer = await client.get("/animals", params={"specie": "Panthera leo"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "specie"]

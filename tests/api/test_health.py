@@ -1,0 +1,104 @@
+"""/health, /health/db and /health/ready."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import httpx
+import pytest
+
+from api.database import SCHEMA_REVISION
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import superuser
+
+NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
+
+
+async def client_of(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    app = create_app(Settings(database_url=database_url))
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+        yield c
+
+
+@pytest.fixture
+async def cut_off() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an api whose database is away: connections are refused."""
+    async for client in client_of(NOBODY_LISTENS):
+        yield client
+
+
+@pytest.fixture
+async def left_hanging() -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an api whose database accepts connections and never says a word."""
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        async for client in client_of(f"postgresql://zoo_api@127.0.0.1:{port}/zoo"):
+            yield client
+
+
+class TestHealth:
+    async def test_is_ok_with_a_timestamp(self, client: httpx.AsyncClient):
+        answer = await client.get("/health")
+        assert answer.status_code == 200
+        assert {**answer.json(), "timestamp": None} == {"status": "OK", "code": 200, "timestamp": None}
+        assert datetime.fromisoformat(answer.json()["timestamp"]).tzinfo is not None
+
+    async def test_never_touches_the_database(self, cut_off: httpx.AsyncClient):
+        assert (await cut_off.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
+class TestDatabaseHealth:
+    async def test_is_200_while_the_database_answers(self, client: httpx.AsyncClient, path: str):
+        assert (await client.get(path)).json()["status"] == "OK"
+
+    async def test_is_503_when_nobody_listens(self, cut_off: httpx.AsyncClient, path: str):
+        answer = await cut_off.get(path)
+        assert answer.status_code == 503
+        assert answer.json()["detail"]
+        assert int(answer.headers["Retry-After"]) > 0
+
+    async def test_is_503_within_2_s_when_the_database_hangs(self, left_hanging: httpx.AsyncClient, path: str):
+        async with asyncio.timeout(2):
+            answer = await left_hanging.get(path)
+        assert answer.status_code == 503
+        assert answer.json()["detail"]
+
+
+class TestReady:
+    async def test_is_503_on_an_empty_database(self, server: Server, database: str):
+        admin = await superuser(server)
+        await admin.execute(f"CREATE DATABASE {database}_empty")
+        async for client in client_of(server.url("zoo_api", f"{database}_empty")):
+            answer = await client.get("/health/ready")
+            assert (await client.get("/health/db")).status_code == 200
+        await admin.execute(f"DROP DATABASE {database}_empty WITH (FORCE)")
+        await admin.close()
+        assert answer.status_code == 503
+        assert SCHEMA_REVISION in answer.json()["detail"]
+        assert "alembic upgrade head" in answer.json()["detail"]
+
+    async def test_an_api_older_than_the_schema_is_ready(self, server: Server, database: str):
+        admin = await superuser(server, database)
+        await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ('newer', 'upgrade')")
+        await admin.execute("UPDATE alembic_version SET version_num = 'newer'")
+        await admin.close()
+        async for client in client_of(server.url("zoo_api", database)):
+            assert (await client.get("/health/ready")).status_code == 200
+
+    async def test_an_api_whose_revision_was_taken_back_is_not(self, server: Server, database: str):
+        admin = await superuser(server, database)
+        await admin.execute(
+            "INSERT INTO migration_history (revision, direction) VALUES ($1, 'downgrade')", SCHEMA_REVISION
+        )
+        await admin.close()
+        async for client in client_of(server.url("zoo_api", database)):
+            assert (await client.get("/health/ready")).status_code == 503

@@ -1,0 +1,158 @@
+"""A Postgres of its own for every run, a migrated database for every worker, a transaction for every test."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import SUPERUSER, Server, serve
+
+ROOT = Path(__file__).parent.parent
+SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # by environment, which pytest-xdist's workers inherit
+TEMPLATE = "zoo_template"
+# A crash of the machine may cost a test run its data.
+FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+running = ExitStack()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if SOCKET_DIR in os.environ or session.config.option.collectonly:
+        return
+    folder = running.enter_context(tempfile.TemporaryDirectory(prefix="zoo-test-", ignore_cleanup_errors=True))
+    server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))
+    server.create_database(TEMPLATE)
+    migrated = alembic(server.environment(TEMPLATE), "upgrade", "head")
+    assert migrated.returncode == 0, migrated.stderr
+    os.environ[SOCKET_DIR] = str(server.socket_dir)
+
+
+def pytest_sessionfinish() -> None:
+    running.close()
+
+
+def alembic(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Alembic as people do, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    """The embedded Postgres of this run."""
+    return Server(Path(os.environ[SOCKET_DIR]))
+
+
+async def superuser(server: Server, database: str = "postgres") -> asyncpg.Connection:
+    return await asyncpg.connect(server.url(SUPERUSER, database))
+
+
+async def clone(server: Server, name: str) -> str:
+    """A migrated database of its own, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
+    connection = await superuser(server)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+    await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO zoo_api, zoo_migrator")
+    await connection.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+async def worker_database(server: Server, worker_id: str) -> str:
+    """The database in which this worker's tests run, each in a transaction that is rolled back."""
+    return await clone(server, f"zoo_{worker_id}")
+
+
+@pytest.fixture
+async def database(server: Server) -> AsyncIterator[str]:
+    """A database for one test: for real commits and for concurrency."""
+    name = await clone(server, f"zoo_{uuid4().hex}")
+    yield name
+    connection = await superuser(server)
+    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
+    url = Settings(database_url=server.url("zoo_api", worker_database)).api_database()
+    engine = create_async_engine(url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection:
+        transaction = await connection.begin()
+        yield connection
+        await transaction.rollback()
+
+
+@pytest.fixture
+def sessionmaker(connection: AsyncConnection) -> async_sessionmaker[AsyncSession]:
+    """Sessions whose commits and rollbacks are real, to a savepoint inside the test's transaction."""
+    return async_sessionmaker(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
+
+
+@pytest.fixture
+async def session(sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:
+    async with sessionmaker() as session:
+        yield session
+
+
+@pytest.fixture
+def app(sessionmaker: async_sessionmaker[AsyncSession]) -> FastAPI:
+    app = create_app(Settings())
+    app.state.sessionmaker = sessionmaker
+    return app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api, on the test's own transaction."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test") as client:
+        yield client
+
+
+@pytest.fixture
+async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api as it really runs: on an engine of its own, with as many connections as it likes to use."""
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+        yield c
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield port
+
+
+def uncoloured(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

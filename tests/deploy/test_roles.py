@@ -1,0 +1,88 @@
+"""What the api's role may do: rows, and nothing else."""
+
+import asyncpg
+import pytest
+
+from local.postgres import Server
+
+FORBIDDEN = [
+    "CREATE TABLE mine (id int)",
+    "CREATE TEMPORARY TABLE mine (id int)",
+    "CREATE TABLE mine AS SELECT 1",
+    "SELECT 1 INTO mine",
+    "CREATE SCHEMA mine",
+    "CREATE VIEW mine AS SELECT 1",
+    "CREATE SEQUENCE mine",
+    "CREATE TYPE mine AS ENUM ('a')",
+    "CREATE DOMAIN mine AS int",
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
+    "CREATE DATABASE mine",
+    "CREATE ROLE mine",
+    "ALTER TABLE animals ADD COLUMN mine int",
+    "ALTER TABLE animals OWNER TO zoo_api",
+    "ALTER TABLE animals DISABLE TRIGGER ALL",
+    "ALTER SEQUENCE animals_id_seq RESTART",
+    "ALTER SCHEMA public RENAME TO mine",
+    "ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator GRANT ALL ON TABLES TO zoo_api",
+    "CREATE INDEX mine ON animals (name)",
+    "CREATE TRIGGER mine AFTER INSERT ON animals EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "DROP TABLE animals",
+    "DROP INDEX ix_animals_name_id",
+    "DROP SCHEMA public CASCADE",
+    "TRUNCATE animals",
+    "COMMENT ON TABLE animals IS 'mine'",
+    "GRANT SELECT ON animals TO PUBLIC",
+    "SET ROLE zoo_migrator",
+    "INSERT INTO alembic_version VALUES ('mine')",
+    "UPDATE alembic_version SET version_num = 'mine'",
+    "DELETE FROM migration_history",
+    "INSERT INTO migration_history (revision, direction) VALUES ('mine', 'upgrade')",
+    "COPY animals TO PROGRAM 'true'",
+    "SELECT pg_read_file('/etc/passwd')",
+]
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+async def test_the_api_is_refused(server: Server, worker_database: str, statement: str):
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database))
+    if statement.startswith("GRANT"):
+        await connection.execute(statement)  # Postgres only warns: "no privileges were granted"
+        assert await connection.fetchval("SELECT NOT has_table_privilege('public', 'animals', 'SELECT')")
+    else:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO animals (name) VALUES ('A')",
+        "UPDATE animals SET name = 'B'",
+        "DELETE FROM animals",
+        "SELECT * FROM animals",
+        "SELECT * FROM alembic_version",
+        "SELECT * FROM migration_history",
+    ],
+)
+async def test_the_api_may(server: Server, worker_database: str, statement: str):
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database))
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(statement)
+    await transaction.rollback()
+    await connection.close()
+
+
+async def test_nobody_else_gets_in(server: Server, worker_database: str):
+    admin = await asyncpg.connect(server.url("postgres", worker_database))
+    assert not await admin.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
+    assert not await admin.fetchval("SELECT has_schema_privilege('public', 'public', 'USAGE')")
+    await admin.close()
+
+
+async def test_the_roles_script_may_run_again(server: Server, database: str):
+    server.grant_roles(database)
+    connection = await asyncpg.connect(server.url("zoo_api", database))
+    assert await connection.fetchval("SELECT count(*) FROM animals") == 0
+    await connection.close()
