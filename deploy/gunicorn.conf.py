@@ -6,7 +6,7 @@ from typing import Any
 from api.settings import Settings
 
 wsgi_app = "api.main:create_app()"
-bind = "0.0.0.0:8000"  # noqa: S104 - inside a container; Compose publishes it on 127.0.0.1 only
+bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 only
 worker_class = "uvicorn_worker.UvicornWorker"
 workers = 2
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 
 from alembic import context
 from alembic.util import CommandError
@@ -48,33 +48,33 @@ def moves_schema() -> bool:
     return True
 
 
-async def run_online() -> None:
-    """Connect as the migrator, wait for the turn where the schema may change, and run."""
-    try:
-        settings = Settings()
-        url = settings.migration_database()
-    except ValueError as error:  # pydantic's ValidationError is one
-        raise CommandError(str(error)) from error
-    engine = create_async_engine(
-        url,
+def create_engine(settings: Settings) -> AsyncEngine:
+    """An engine that connects as the migrator. ValueError where the settings name no database it may work on."""
+    return create_async_engine(
+        settings.migration_database(),
         poolclass=pool.NullPool,
         # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
         connect_args={"server_settings": {"application_name": "migrator", "lock_timeout": LOCK_TIMEOUT}},
     )
 
-    def turn(engine: AsyncEngine) -> AbstractAsyncContextManager[None]:
-        return migration_lock(engine, settings.migrator_lock_timeout) if moves_schema() else nullcontext()
 
-    async with turn(engine), engine.connect() as connection:
+async def run_online() -> None:
+    """Wait for the turn where the schema may change, and run."""
+    try:
+        settings = Settings()
+        engine = context.config.attributes.get("connection") or create_engine(settings)  # pytest-alembic's, or ours
+    except ValueError as error:  # pydantic's ValidationError is one
+        raise CommandError(str(error)) from error
+    turn = migration_lock(engine, settings.migrator_lock_timeout) if moves_schema() else nullcontext()
+    async with turn, engine.connect() as connection:
         await connection.run_sync(run_migrations)
 
 
 if not logging.getLogger().handlers:
     logging.basicConfig(level=logging.INFO, format="%(levelname)-7s %(name)s: %(message)s")
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # what it loads is nobody's news
 
 if context.is_offline_mode():
     run_migrations()
-elif (given := context.config.attributes.get("connection")) is not None:
-    run_migrations(given)  # a test's own connection
 else:
     asyncio.run(run_online())

@@ -28,7 +28,7 @@ _HOLDER = text(
     " FROM pg_locks JOIN pg_stat_activity USING (pid)"
     " WHERE locktype = 'advisory' AND granted AND objsubid = 1"
     " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND classid::bigint = :key >> 32 AND objid::bigint = :key & 4294967295"
+    " AND classid::bigint = CAST(:key AS bigint) >> 32 AND objid::bigint = CAST(:key AS bigint) & 4294967295"
 )
 
 

@@ -77,6 +77,12 @@ async def clone(server: Server, name: str) -> str:
     return name
 
 
+async def drop(server: Server, database: str) -> None:
+    connection = await superuser(server)
+    await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    await connection.close()
+
+
 @pytest.fixture(scope="session")
 async def worker_database(server: Server, worker_id: str) -> str:
     """The database in which this worker's tests run, each in a transaction that is rolled back."""
@@ -88,9 +94,16 @@ async def database(server: Server) -> AsyncIterator[str]:
     """A database for one test: for real commits and for concurrency."""
     name = await clone(server, f"zoo_{uuid4().hex}")
     yield name
-    connection = await superuser(server)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    await drop(server, name)
+
+
+@pytest.fixture
+async def empty_database(server: Server) -> AsyncIterator[str]:
+    """A database with the roles and nothing else."""
+    name = f"zoo_{uuid4().hex}"
+    server.create_database(name)
+    yield name
+    await drop(server, name)
 
 
 @pytest.fixture(scope="session")
@@ -140,18 +153,21 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
     """A client of the api as it really runs: on an engine of its own, with as many connections as it likes to use."""
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         yield c
 
 
 @pytest.fixture
-def free_port() -> Iterator[int]:
+def free_port() -> int:
     import socket
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    yield port
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def uncoloured(text: str) -> str:

@@ -1,6 +1,6 @@
 """exhibits, animals, staff
 
-Why: <say what this change is for, and which release of the api needs it>
+Why: the zoo's first three resources, for release 0.1.0 of the api.
 
 Revision: f0d7ee4c6005
 Follows:

@@ -9,14 +9,14 @@ from tests.api.records import make
 ROUNDS = 50
 
 
-async def test_of_many_deletes_exactly_one_succeeds(committing_client: httpx.AsyncClient):
+async def test_of_many_deletes_exactly_one_succeeds(committing_client: httpx.AsyncClient) -> None:
     for _ in range(ROUNDS):
         animal = await make(committing_client, "/animals")
         answers = await asyncio.gather(*(committing_client.delete(f"/animals/{animal['id']}") for _ in range(4)))
         assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
 
 
-async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_client: httpx.AsyncClient):
+async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_client: httpx.AsyncClient) -> None:
     outcomes = set()
     for _ in range(ROUNDS):
         exhibit = await make(committing_client, "/exhibits")
@@ -34,7 +34,7 @@ async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_cli
     assert outcomes  # which of them come up is up to the scheduler
 
 
-async def test_changes_of_different_fields_both_last(committing_client: httpx.AsyncClient):
+async def test_changes_of_different_fields_both_last(committing_client: httpx.AsyncClient) -> None:
     for _ in range(ROUNDS):
         animal = await make(committing_client, "/animals")
         url = f"/animals/{animal['id']}"
@@ -46,7 +46,7 @@ async def test_changes_of_different_fields_both_last(committing_client: httpx.As
         assert (changed["species"], changed["description"]) == ("Lemur catta", "Striped")
 
 
-async def test_a_change_never_reaches_a_deleted_record(committing_client: httpx.AsyncClient):
+async def test_a_change_never_reaches_a_deleted_record(committing_client: httpx.AsyncClient) -> None:
     for _ in range(ROUNDS):
         animal = await make(committing_client, "/animals", name="before")
         url = f"/animals/{animal['id']}"
@@ -57,7 +57,7 @@ async def test_a_change_never_reaches_a_deleted_record(committing_client: httpx.
         assert (changed.status_code, deleted.json()["name"]) in {(200, "after"), (404, "before")}
 
 
-async def test_nothing_is_saved_of_a_request_that_fails(committing_client: httpx.AsyncClient):
+async def test_nothing_is_saved_of_a_request_that_fails(committing_client: httpx.AsyncClient) -> None:
     """The session is rolled back on any error, after a write too."""
     exhibit = await make(committing_client, "/exhibits")
     animal = await make(committing_client, "/animals", exhibit_id=exhibit["id"])

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from playwright.sync_api import Route, sync_playwright
 
 from local.postgres import Server
@@ -24,7 +26,7 @@ def address(server: Server, database: str, free_port: int) -> Iterator[str]:
         yield address
 
 
-def test_swagger_ui_works_without_internet(address: str):
+def test_swagger_ui_works_without_internet(address: str) -> None:
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on this machine")
     foreign, problems = [], []
@@ -58,7 +60,7 @@ def test_swagger_ui_works_without_internet(address: str):
     assert problems == []
 
 
-async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app, client: httpx.AsyncClient):
+async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: FastAPI, client: httpx.AsyncClient) -> None:
     app.root_path = "/zoo"
     page = (await client.get("/docs")).text
     assert "'/zoo/openapi.json'" in page
@@ -71,19 +73,20 @@ async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app, client: httpx.
 
 class TestDocument:
     @pytest.fixture
-    async def document(self, client: httpx.AsyncClient) -> dict:
-        return (await client.get("/openapi.json")).json()
+    async def document(self, client: httpx.AsyncClient) -> dict[str, Any]:
+        document: dict[str, Any] = (await client.get("/openapi.json")).json()
+        return document
 
-    async def test_operation_ids_are_tag_and_function(self, document: dict):
+    async def test_operation_ids_are_tag_and_function(self, document: dict[str, Any]) -> None:
         ids = {o["operationId"] for path in document["paths"].values() for o in path.values()}
         assert {"animals-list_animals", "staff-create_staff_member", "health-read_readiness"} <= ids
         assert len(ids) == sum(len(path) for path in document["paths"].values())
 
-    async def test_every_schema_has_an_example(self, document: dict):
+    async def test_every_schema_has_an_example(self, document: dict[str, Any]) -> None:
         schemas = document["components"]["schemas"]
         assert [name for name, schema in schemas.items() if not schema.get("examples")] == []
 
-    async def test_every_operation_says_what_it_does_and_how_it_can_fail(self, document: dict):
+    async def test_every_operation_says_what_it_does_and_how_it_can_fail(self, document: dict[str, Any]) -> None:
         for path in document["paths"].values():
             for operation in path.values():
                 assert operation["description"]
@@ -91,6 +94,6 @@ class TestDocument:
                 for status, response in operation["responses"].items():
                     assert response["content"]["application/json"]["schema"], (operation["operationId"], status)
 
-    async def test_the_command_writes_the_same_document(self, document: dict):
+    def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
         done = subprocess.run([sys.executable, "-m", "api", "openapi"], cwd=ROOT, capture_output=True, check=True)
         assert json.loads(done.stdout) == document

@@ -9,14 +9,14 @@ from tests.api.records import make
 @pytest.mark.parametrize(
     ("path", "field"), [("/animals", "species"), ("/animals", "name"), ("/exhibits", "location")], ids=str
 )
-async def test_a_filter_takes_exact_matches_only(client: httpx.AsyncClient, path: str, field: str):
+async def test_a_filter_takes_exact_matches_only(client: httpx.AsyncClient, path: str, field: str) -> None:
     match = await make(client, path, **{field: "Lemur catta & co"})
     await make(client, path, **{field: "Lemur catta"})
     await make(client, path, **{field: "lemur catta & co"})
     assert (await client.get(path, params={field: "Lemur catta & co"})).json() == [match]
 
 
-async def test_filters_add_up(client: httpx.AsyncClient):
+async def test_filters_add_up(client: httpx.AsyncClient) -> None:
     exhibit = await make(client, "/exhibits")
     match = await make(client, "/animals", name="Leo", species="Panthera leo", exhibit_id=exhibit["id"])
     await make(client, "/animals", name="Leo", species="Panthera leo")
@@ -27,7 +27,7 @@ async def test_filters_add_up(client: httpx.AsyncClient):
     assert nested.json() == [match]
 
 
-async def test_the_next_link_keeps_the_filters(client: httpx.AsyncClient):
+async def test_the_next_link_keeps_the_filters(client: httpx.AsyncClient) -> None:
     wanted = [await make(client, "/animals", species="Grus grus & co") for _ in range(2)]
     await make(client, "/animals")
     first = await client.get("/animals", params={"species": "Grus grus & co", "limit": 1, "offset": 0})
@@ -36,7 +36,7 @@ async def test_the_next_link_keeps_the_filters(client: httpx.AsyncClient):
     assert "Link" not in second.headers
 
 
-async def test_an_unknown_filter_is_refused_rather_than_ignored(client: httpx.AsyncClient):
+async def test_an_unknown_filter_is_refused_rather_than_ignored(client: httpx.AsyncClient) -> None:
     answer = await client.get("/animals", params={"specie": "Panthera leo"})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["query", "specie"]

@@ -19,7 +19,10 @@ NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
 async def client_of(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Settings(database_url=database_url))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         yield c
 
 
@@ -45,28 +48,28 @@ async def left_hanging() -> AsyncIterator[httpx.AsyncClient]:
 
 
 class TestHealth:
-    async def test_is_ok_with_a_timestamp(self, client: httpx.AsyncClient):
+    async def test_is_ok_with_a_timestamp(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/health")
         assert answer.status_code == 200
         assert {**answer.json(), "timestamp": None} == {"status": "OK", "code": 200, "timestamp": None}
         assert datetime.fromisoformat(answer.json()["timestamp"]).tzinfo is not None
 
-    async def test_never_touches_the_database(self, cut_off: httpx.AsyncClient):
+    async def test_never_touches_the_database(self, cut_off: httpx.AsyncClient) -> None:
         assert (await cut_off.get("/health")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
 class TestDatabaseHealth:
-    async def test_is_200_while_the_database_answers(self, client: httpx.AsyncClient, path: str):
+    async def test_is_200_while_the_database_answers(self, client: httpx.AsyncClient, path: str) -> None:
         assert (await client.get(path)).json()["status"] == "OK"
 
-    async def test_is_503_when_nobody_listens(self, cut_off: httpx.AsyncClient, path: str):
+    async def test_is_503_when_nobody_listens(self, cut_off: httpx.AsyncClient, path: str) -> None:
         answer = await cut_off.get(path)
         assert answer.status_code == 503
         assert answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
 
-    async def test_is_503_within_2_s_when_the_database_hangs(self, left_hanging: httpx.AsyncClient, path: str):
+    async def test_is_503_within_2_s_when_the_database_hangs(self, left_hanging: httpx.AsyncClient, path: str) -> None:
         async with asyncio.timeout(2):
             answer = await left_hanging.get(path)
         assert answer.status_code == 503
@@ -74,7 +77,7 @@ class TestDatabaseHealth:
 
 
 class TestReady:
-    async def test_is_503_on_an_empty_database(self, server: Server, database: str):
+    async def test_is_503_on_an_empty_database(self, server: Server, database: str) -> None:
         admin = await superuser(server)
         await admin.execute(f"CREATE DATABASE {database}_empty")
         async for client in client_of(server.url("zoo_api", f"{database}_empty")):
@@ -86,7 +89,7 @@ class TestReady:
         assert SCHEMA_REVISION in answer.json()["detail"]
         assert "alembic upgrade head" in answer.json()["detail"]
 
-    async def test_an_api_older_than_the_schema_is_ready(self, server: Server, database: str):
+    async def test_an_api_older_than_the_schema_is_ready(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)
         await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ('newer', 'upgrade')")
         await admin.execute("UPDATE alembic_version SET version_num = 'newer'")
@@ -94,7 +97,7 @@ class TestReady:
         async for client in client_of(server.url("zoo_api", database)):
             assert (await client.get("/health/ready")).status_code == 200
 
-    async def test_an_api_whose_revision_was_taken_back_is_not(self, server: Server, database: str):
+    async def test_an_api_whose_revision_was_taken_back_is_not(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)
         await admin.execute(
             "INSERT INTO migration_history (revision, direction) VALUES ($1, 'downgrade')", SCHEMA_REVISION

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.parametrize("resource", [ANIMALS, STAFF], ids=str)
 GONE = 2**62
 
 
-async def test_a_record_can_move_into_an_exhibit_and_out(client: httpx.AsyncClient, resource: Resource):
+async def test_a_record_can_move_into_an_exhibit_and_out(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit = await make(client, "/exhibits")
     record = await make(client, resource.path, exhibit_id=exhibit["id"])
     assert record["exhibit_id"] == exhibit["id"]
@@ -19,7 +19,9 @@ async def test_a_record_can_move_into_an_exhibit_and_out(client: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "unknown"])
-async def test_an_exhibit_that_is_not_there_is_422(client: httpx.AsyncClient, resource: Resource, deleted: bool):
+async def test_an_exhibit_that_is_not_there_is_422(
+    client: httpx.AsyncClient, resource: Resource, deleted: bool
+) -> None:
     exhibit_id = GONE
     if deleted:
         exhibit_id = (await make(client, "/exhibits"))["id"]
@@ -36,13 +38,15 @@ async def test_an_exhibit_that_is_not_there_is_422(client: httpx.AsyncClient, re
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**63, "1", 1.5, True, [1]])
-async def test_an_exhibit_id_of_another_kind_is_422(client: httpx.AsyncClient, resource: Resource, value: object):
+async def test_an_exhibit_id_of_another_kind_is_422(
+    client: httpx.AsyncClient, resource: Resource, value: object
+) -> None:
     answer = await client.post(resource.path, json={"name": "A", "exhibit_id": value})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["body", "exhibit_id"]
 
 
-async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Resource):
+async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit, other = await make(client, "/exhibits"), await make(client, "/exhibits")
     mine = [await make(client, resource.path, exhibit_id=exhibit["id"]) for _ in range(3)]
     await make(client, resource.path, exhibit_id=other["id"])
@@ -53,7 +57,7 @@ async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Res
     assert nested.json() == filtered.json() == mine[1:]
 
 
-async def test_an_exhibits_list_has_pages(client: httpx.AsyncClient, resource: Resource):
+async def test_an_exhibits_list_has_pages(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit = await make(client, "/exhibits")
     ids = [(await make(client, resource.path, exhibit_id=exhibit["id"]))["id"] for _ in range(3)]
     first = await client.get(f"/exhibits/{exhibit['id']}{resource.path}?limit=2")
@@ -62,11 +66,11 @@ async def test_an_exhibits_list_has_pages(client: httpx.AsyncClient, resource: R
     assert "Link" not in second.headers
 
 
-async def test_an_unknown_exhibits_list_is_404(client: httpx.AsyncClient, resource: Resource):
+async def test_an_unknown_exhibits_list_is_404(client: httpx.AsyncClient, resource: Resource) -> None:
     assert (await client.get(f"/exhibits/{GONE}{resource.path}")).status_code == 404
 
 
-async def test_an_exhibit_with_occupants_cannot_be_deleted(client: httpx.AsyncClient, resource: Resource):
+async def test_an_exhibit_with_occupants_cannot_be_deleted(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit = await make(client, "/exhibits")
     record = await make(client, resource.path, exhibit_id=exhibit["id"])
     refused = await client.delete(f"/exhibits/{exhibit['id']}")

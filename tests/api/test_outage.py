@@ -11,14 +11,17 @@ from local.postgres import DATABASE, Server, serve
 from tests.conftest import FAST_AND_FORGETFUL, alembic, superuser
 
 
-async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int):
+async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
         server.create_database(DATABASE)
         assert alembic(server.environment(), "upgrade", "head").returncode == 0
     by_tcp = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     app = create_app(Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}"))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         for _ in range(2):
             for answer in [await c.get("/animals"), await c.post("/animals", json={"name": "A"})]:
                 assert answer.status_code == 503
@@ -31,14 +34,17 @@ async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, 
                 assert (await c.get("/health/ready")).status_code == 200
 
 
-async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_path: Path, free_port: int):
+async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_path: Path, free_port: int) -> None:
     options = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
         server.create_database(DATABASE)
     settings = Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}")
     app = create_app(settings)
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         with serve(tmp_path / "data", options):
             warm = await asyncio.gather(*(c.get("/health/db") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in warm} == {200}
@@ -49,14 +55,15 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
             assert {answer.status_code for answer in again} == {200}
 
 
-async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: Server, database: str):
-    settings = Settings(
-        database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=0.3
-    )
+async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: Server, database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=0.3)
     app = create_app(settings)
     transport = httpx.ASGITransport(app)
     blocker = await superuser(server, database)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE animals")
             first = asyncio.create_task(c.get("/animals"))
@@ -71,12 +78,15 @@ async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: S
     await blocker.close()
 
 
-async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(server: Server, database: str):
+async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(server: Server, database: str) -> None:
     admin = await superuser(server, database)
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET statement_timeout = '100ms'")
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
     transport = httpx.ASGITransport(app)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
         async with admin.transaction():
             await admin.execute("LOCK TABLE animals")
             assert (await c.get("/animals")).status_code == 503

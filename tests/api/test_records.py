@@ -13,7 +13,9 @@ GONE = 2**62
 
 
 class TestCreate:
-    async def test_answers_201_with_the_record_and_its_location(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_answers_201_with_the_record_and_its_location(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
         answer = await client.post(resource.path, json=resource.complete)
         record = answer.json()
         assert answer.status_code == 201
@@ -22,19 +24,19 @@ class TestCreate:
         assert answer.headers["Location"] == f"{resource.path}/{record['id']}"
         assert (await client.get(answer.headers["Location"])).json() == record
 
-    async def test_fields_left_out_are_null(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_fields_left_out_are_null(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         assert {record[name] for name in resource.optional} == {None}
 
-    async def test_timestamps_have_a_zone_and_agree(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_timestamps_have_a_zone_and_agree(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         assert datetime.fromisoformat(record["created_at"]).tzinfo is not None
         assert record["created_at"] == record["updated_at"]
 
-    async def test_blanks_around_a_name_are_removed(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_blanks_around_a_name_are_removed(self, client: httpx.AsyncClient, resource: Resource) -> None:
         assert (await make(client, resource.path, name="  Amara\n"))["name"] == "Amara"
 
-    async def test_id_and_timestamps_cannot_be_set(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_id_and_timestamps_cannot_be_set(self, client: httpx.AsyncClient, resource: Resource) -> None:
         for field in ("id", "created_at", "updated_at", "deleted_at"):
             answer = await client.post(resource.path, json={"name": "A", field: None})
             assert answer.status_code == 422
@@ -42,60 +44,62 @@ class TestCreate:
 
 
 class TestRead:
-    async def test_an_unknown_record_is_404(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_an_unknown_record_is_404(self, client: httpx.AsyncClient, resource: Resource) -> None:
         answer = await client.get(f"{resource.path}/{GONE}")
         assert answer.status_code == 404
         assert str(GONE) in answer.json()["detail"]
 
-    async def test_a_deleted_record_is_404(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_a_deleted_record_is_404(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         await client.delete(f"{resource.path}/{record['id']}")
         assert (await client.get(f"{resource.path}/{record['id']}")).status_code == 404
 
 
 class TestUpdate:
-    async def test_changes_only_the_fields_sent(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_changes_only_the_fields_sent(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path, **resource.complete)
         changed = (await client.patch(f"{resource.path}/{record['id']}", json={"name": "Other"})).json()
         assert changed == record | {"name": "Other", "updated_at": changed["updated_at"]}
         assert changed["updated_at"] > record["updated_at"]
         assert (await client.get(f"{resource.path}/{record['id']}")).json() == changed
 
-    async def test_null_clears_an_optional_field(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_null_clears_an_optional_field(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path, **resource.complete)
         for field in resource.optional:
             answer = await client.patch(f"{resource.path}/{record['id']}", json={field: None})
             assert answer.status_code == 200
             assert answer.json()[field] is None
 
-    async def test_an_empty_body_changes_nothing(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_an_empty_body_changes_nothing(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path, **resource.complete)
         answer = await client.patch(f"{resource.path}/{record['id']}", json={})
         assert answer.status_code == 200
         assert answer.json() == record
         assert (await client.get(f"{resource.path}/{record['id']}")).json() == record
 
-    async def test_the_same_values_again_change_nothing(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_the_same_values_again_change_nothing(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path, **resource.complete)
         assert (await client.patch(f"{resource.path}/{record['id']}", json=resource.complete)).json() == record
 
-    async def test_a_name_cannot_be_null(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_a_name_cannot_be_null(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         answer = await client.patch(f"{resource.path}/{record['id']}", json={"name": None})
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["body", "name"]
 
-    async def test_an_unknown_record_is_404(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_an_unknown_record_is_404(self, client: httpx.AsyncClient, resource: Resource) -> None:
         assert (await client.patch(f"{resource.path}/{GONE}", json={"name": "A"})).status_code == 404
 
-    async def test_a_deleted_record_is_404(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_a_deleted_record_is_404(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         await client.delete(f"{resource.path}/{record['id']}")
         assert (await client.patch(f"{resource.path}/{record['id']}", json={"name": "A"})).status_code == 404
 
 
 class TestDelete:
-    async def test_answers_with_the_record_marked_as_deleted(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_answers_with_the_record_marked_as_deleted(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
         record = await make(client, resource.path, **resource.complete)
         answer = await client.delete(f"{resource.path}/{record['id']}")
         deleted = answer.json()
@@ -103,24 +107,26 @@ class TestDelete:
         assert deleted["deleted_at"] > record["created_at"]
         assert deleted == record | {"deleted_at": deleted["deleted_at"], "updated_at": deleted["updated_at"]}
 
-    async def test_a_second_time_is_404(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_a_second_time_is_404(self, client: httpx.AsyncClient, resource: Resource) -> None:
         record = await make(client, resource.path)
         await client.delete(f"{resource.path}/{record['id']}")
         assert (await client.delete(f"{resource.path}/{record['id']}")).status_code == 404
 
 
 class TestList:
-    async def test_is_empty_in_an_empty_zoo(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_is_empty_in_an_empty_zoo(self, client: httpx.AsyncClient, resource: Resource) -> None:
         answer = await client.get(resource.path)
         assert (answer.status_code, answer.json()) == (200, [])
         assert "Link" not in answer.headers
 
-    async def test_is_in_id_order_without_the_deleted(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_is_in_id_order_without_the_deleted(self, client: httpx.AsyncClient, resource: Resource) -> None:
         made = [await make(client, resource.path, name=name) for name in "ABC"]
         await client.delete(f"{resource.path}/{made[1]['id']}")
         assert (await client.get(resource.path)).json() == [made[0], made[2]]
 
-    async def test_the_next_link_leads_through_all_records_once(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_the_next_link_leads_through_all_records_once(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
         ids = [(await make(client, resource.path))["id"] for _ in range(7)]
         seen = []
         url = f"{resource.path}?limit=3"
@@ -133,19 +139,19 @@ class TestList:
 
     async def test_there_is_no_next_link_on_a_last_page_that_is_full(
         self, client: httpx.AsyncClient, resource: Resource
-    ):
+    ) -> None:
         for _ in range(3):
             await make(client, resource.path)
         assert "Link" not in (await client.get(f"{resource.path}?limit=3")).headers
 
-    async def test_offset_passes_over_records(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_offset_passes_over_records(self, client: httpx.AsyncClient, resource: Resource) -> None:
         ids = [(await make(client, resource.path))["id"] for _ in range(5)]
         answer = await client.get(f"{resource.path}?offset=2&limit=2")
         assert [record["id"] for record in answer.json()] == ids[2:4]
         rest = await client.get(answer.links["next"]["url"])
         assert [record["id"] for record in rest.json()] == ids[4:]
 
-    async def test_a_huge_offset_or_after_is_an_empty_page(self, client: httpx.AsyncClient, resource: Resource):
+    async def test_a_huge_offset_or_after_is_an_empty_page(self, client: httpx.AsyncClient, resource: Resource) -> None:
         await make(client, resource.path)
         for query in (f"offset={2**63 - 1}", f"after={2**63 - 1}"):
             answer = await client.get(f"{resource.path}?{query}")
@@ -157,8 +163,7 @@ class TestList:
     )
     async def test_a_wrong_query_is_422_and_names_the_parameter(
         self, client: httpx.AsyncClient, resource: Resource, query: str
-    ):
+    ) -> None:
         answer = await client.get(f"{resource.path}?{query}")
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
-

@@ -11,7 +11,7 @@ from tests.conftest import ROOT, uncoloured
 
 def test_no_request_gets_an_answer_that_is_not_in_the_document(
     server: Server, database: str, free_port: int, tmp_path: Path
-):
+) -> None:
     with live_api(server.environment(database), free_port) as address:
         done = subprocess.run(
             [

@@ -14,58 +14,58 @@ from tests.conftest import ROOT
 GOOD = "correct horse battery staple"
 
 
-def test_the_password_is_put_into_the_url_whatever_characters_it_has():
+def test_the_password_is_put_into_the_url_whatever_characters_it_has() -> None:
     password = "p@ss/w:rd?#%é"
     settings = Settings(database_url="postgresql://zoo_api@db/zoo", database_password=password)
     assert settings.api_database().password == password
     assert settings.api_database().host == "db"
 
 
-def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text(f"{GOOD}\n")
     monkeypatch.delenv("DATABASE_PASSWORD", raising=False)
     assert Settings(_secrets_dir=tmp_path).api_database().password == GOOD
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text("from the file")
     monkeypatch.setenv("DATABASE_PASSWORD", "from the environment")
     assert Settings(_secrets_dir=tmp_path).api_database().password == "from the environment"
 
 
 @pytest.mark.parametrize("password", [None, "", "zoo_api", "x" * (MIN_SECRET_LENGTH - 1)])
-def test_production_refuses_a_default_or_short_password(password: str | None):
+def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
     settings = Settings(environment="production", database_password=password, migration_database_password=password)
-    with pytest.raises(ValueError, match="^DATABASE_PASSWORD is a default or shorter"):
+    with pytest.raises(ValueError, match=r"^DATABASE_PASSWORD is a default or shorter"):
         settings.api_database()
-    with pytest.raises(ValueError, match="^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
+    with pytest.raises(ValueError, match=r"^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
         settings.migration_database()
 
 
-def test_production_takes_a_long_password_in_the_url_too():
+def test_production_takes_a_long_password_in_the_url_too() -> None:
     settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{GOOD}@db/zoo")
     assert settings.api_database().password == GOOD
 
 
-def test_each_service_needs_its_own_secret_only():
+def test_each_service_needs_its_own_secret_only() -> None:
     Settings(environment="production", migration_database_password=GOOD).migration_database()
     Settings(environment="production", database_password=GOOD).api_database()
 
 
 @pytest.mark.parametrize("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])
-def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str):
-    with pytest.raises(ValidationError, match="postgresql://USER@HOST:PORT/DATABASE"):
+def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE"):
         Settings(database_url=url)
 
 
 @pytest.mark.parametrize("name", ["api", "migrator"])
-def test_a_password_never_shows(name: str):
+def test_a_password_never_shows(name: str) -> None:
     settings = Settings(database_password=GOOD, migration_database_password=GOOD)
     url = settings.api_database() if name == "api" else settings.migration_database()
     assert GOOD not in repr(settings) + str(url)
 
 
-def test_gunicorn_refuses_bad_settings_in_one_line():
+def test_gunicorn_refuses_bad_settings_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py"],
         cwd=ROOT,
@@ -84,7 +84,7 @@ def settings_of(path: str, pattern: str) -> dict[str, str]:
     return dict(re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE))
 
 
-def test_every_setting_is_in_env_example_with_its_default():
+def test_every_setting_is_in_env_example_with_its_default() -> None:
     documented = settings_of(".env.example", r"^([A-Z_]+)=(.*)$")
     in_compose = settings_of("docker-compose.yml", r"\$\{([A-Z_]+):-([^}]*)\}")
     assert documented == in_compose
@@ -94,6 +94,6 @@ def test_every_setting_is_in_env_example_with_its_default():
             assert float(documented[name.upper()]) == field.default
 
 
-def test_every_setting_is_in_the_readme():
+def test_every_setting_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [name for name in settings_of(".env.example", r"^([A-Z_]+)=(.*)$") if f"`{name}`" not in readme] == []

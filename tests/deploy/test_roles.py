@@ -43,7 +43,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)
-async def test_the_api_is_refused(server: Server, worker_database: str, statement: str):
+async def test_the_api_is_refused(server: Server, worker_database: str, statement: str) -> None:
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
     if statement.startswith("GRANT"):
         await connection.execute(statement)  # Postgres only warns: "no privileges were granted"
@@ -65,7 +65,7 @@ async def test_the_api_is_refused(server: Server, worker_database: str, statemen
         "SELECT * FROM migration_history",
     ],
 )
-async def test_the_api_may(server: Server, worker_database: str, statement: str):
+async def test_the_api_may(server: Server, worker_database: str, statement: str) -> None:
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
     transaction = connection.transaction()
     await transaction.start()
@@ -74,14 +74,14 @@ async def test_the_api_may(server: Server, worker_database: str, statement: str)
     await connection.close()
 
 
-async def test_nobody_else_gets_in(server: Server, worker_database: str):
+async def test_nobody_else_gets_in(server: Server, worker_database: str) -> None:
     admin = await asyncpg.connect(server.url("postgres", worker_database))
     assert not await admin.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
     assert not await admin.fetchval("SELECT has_schema_privilege('public', 'public', 'USAGE')")
     await admin.close()
 
 
-async def test_the_roles_script_may_run_again(server: Server, database: str):
+async def test_the_roles_script_may_run_again(server: Server, database: str) -> None:
     server.grant_roles(database)
     connection = await asyncpg.connect(server.url("zoo_api", database))
     assert await connection.fetchval("SELECT count(*) FROM animals") == 0

@@ -1,0 +1,88 @@
+"""The migrations themselves: one line of them, each up and down again, the models in step."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from pytest_alembic.tests import (  # noqa: F401 - collected here by name
+    test_model_definitions_match_ddl,
+    test_single_head_revision,
+    test_up_down_consistency,
+    test_upgrade,
+)
+from sqlalchemy import pool
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from api.database import SCHEMA_REVISION
+from api.settings import Settings
+from local.postgres import SUPERUSER, Server, binaries
+from tests.conftest import ROOT, alembic
+
+VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
+
+
+@pytest.fixture
+def alembic_config() -> Config:
+    return Config(toml_file=str(ROOT / "pyproject.toml"))
+
+
+@pytest.fixture
+def alembic_engine(server: Server, empty_database: str) -> AsyncEngine:
+    url = Settings(migration_database_url=server.url("zoo_migrator", empty_database)).migration_database()
+    return create_async_engine(url, poolclass=pool.NullPool)
+
+
+def test_the_api_needs_the_newest_revision(alembic_config: Config) -> None:
+    assert ScriptDirectory.from_config(alembic_config).get_current_head() == SCHEMA_REVISION
+
+
+def test_models_and_schema_do_not_differ(server: Server, database: str) -> None:
+    done = alembic(server.environment(database), "check")
+    assert done.returncode == 0, done.stderr
+    assert "No new upgrade operations detected" in done.stdout
+
+
+def test_offline_sql_makes_the_same_schema(server: Server, empty_database: str, worker_database: str) -> None:
+    printed = alembic({}, "upgrade", "head", "--sql")
+    assert printed.returncode == 0, printed.stderr
+    psql(server.url("zoo_migrator", empty_database), printed.stdout)
+    assert schema(server, empty_database) == schema(server, worker_database)
+
+
+def psql(url: str, script: str) -> None:
+    subprocess.run([binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url], input=script, text=True, check=True)
+
+
+def schema(server: Server, database: str) -> str:
+    url = server.url(SUPERUSER, database)
+    dump = subprocess.check_output([binaries() / "pg_dump", "--schema-only", "--restrict-key=same", url], text=True)
+    assert "CREATE TABLE public.animals" in dump
+    return dump
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
+class TestFile:
+    def test_is_named_by_its_date_and_subject(self, path: Path) -> None:
+        assert re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}-[a-z0-9_]+\.py", path.name)
+
+    def test_says_why_it_exists(self, path: Path) -> None:
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert re.search(r"^Why: [^<\s]", docstring, re.MULTILINE)
+
+    def test_does_not_import_the_app(self, path: Path) -> None:
+        imported = [
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+        ]
+        assert [name for name in imported if name.split(".")[0] in {"api", "migrator", "local"}] == []
+
+
+def test_nothing_but_a_migration_makes_tables() -> None:
+    sources = [path for folder in ("api", "migrator", "local") for path in (ROOT / folder).rglob("*.py")]
+    assert [str(path) for path in sources if "create_all" in path.read_text()] == []
