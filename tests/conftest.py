@@ -2,10 +2,11 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
@@ -162,8 +163,11 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
 
 @pytest.fixture
 def free_port() -> int:
-    import socket
+    return find_free_port()
 
+
+def find_free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

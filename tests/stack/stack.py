@@ -1,0 +1,108 @@
+"""A Compose stack under a name and on a port of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.conftest import ROOT, find_free_port
+
+RELEASE = f"test-{uuid4().hex[:8]}"
+IMAGES = [f"zoo-api:{RELEASE}", f"zoo-migrator:{RELEASE}"]
+
+
+class Stack:
+    """`docker compose` on one project, and the address where its api is published."""
+
+    def __init__(self, *files: Path, **settings: str) -> None:
+        self.project = f"zoo-{uuid4().hex[:12]}"
+        self.files = (ROOT / "docker-compose.yml", *files)
+        self.port = find_free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.environment = {**clean, "RELEASE": RELEASE, "API_PORT": str(self.port), **settings}
+
+    def compose(self, *arguments: str, check: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":
+        """Run `docker compose ARGUMENTS`; with `check`, to success."""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            **options,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def command(self, *arguments: str) -> list[str]:
+        files = [part for file in self.files for part in ("--file", str(file))]
+        return [
+            "docker",
+            "compose",
+            "--project-name",
+            self.project,
+            "--project-directory",
+            str(ROOT),
+            *files,
+            *arguments,
+        ]
+
+    def container(self, service: str) -> str:
+        """The id of the service's container, running or not."""
+        return self.compose("ps", "--all", "--quiet", service).stdout.strip()
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What Docker knows of the service's container."""
+        found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(service)))
+        return found[0]
+
+    def sql(self, role: str, statement: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run a statement with psql as `role`: by network and password, as the services do; the superuser by socket."""
+        login = ["--username=postgres"] if role == "postgres" else [f"--username={role}", "--host=db"]
+        return self.compose(
+            "exec", "--no-TTY", "--env", f"PGPASSWORD={role}", "db",
+            "psql", "--no-psqlrc", "--no-align", "--tuples-only", "--dbname=zoo", *login, f"--command={statement}",
+            check=check,
+        )  # fmt: skip
+
+    def client(self) -> httpx.Client:
+        """A client of the api, to be closed."""
+        return httpx.Client(base_url=self.address, timeout=10)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        """What the api answers."""
+        return httpx.get(f"{self.address}{path}", timeout=10, **options)
+
+
+@contextmanager
+def running(stack: Stack, *services: str) -> Iterator[Stack]:
+    """`stack`, up until the block ends; then nothing of it is left, whatever happened."""
+    try:
+        stack.compose("up", "--detach", "--wait", *services)
+        yield stack
+    finally:
+        stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker ARGUMENTS` to success, and return what it prints."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def has_engine() -> bool:
+    """Whether a Docker engine answers."""
+    return (
+        shutil.which("docker") is not None
+        and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+    )

@@ -1,0 +1,239 @@
+"""The stack as `docker compose up` makes it."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.database import SCHEMA_REVISION
+from tests.conftest import ROOT
+from tests.stack.stack import RELEASE, Stack, docker, running
+
+LOAD = ROOT / "tests" / "stack" / "load.py"
+
+
+def test_from_nothing_the_migrator_ends_well_before_the_api_starts(images: list[str]) -> None:  # noqa: ARG001 - built before
+    with running(Stack()) as stack:
+        migrator, api = stack.inspect("migrator")["State"], stack.inspect("api")
+        assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
+        assert migrator["FinishedAt"] < api["State"]["StartedAt"]
+        assert "Running upgrade" in stack.compose("logs", "migrator").stdout
+        assert stack.get("/health/ready").json()["status"] == "OK"
+        # Published on this machine only.
+        ports = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}
+        assert api["NetworkSettings"]["Ports"] == ports
+
+
+class TestService:
+    @pytest.mark.parametrize("path", ["/exhibits", "/animals", "/staff"])
+    def test_records_are_made_changed_listed_and_deleted(self, stack: Stack, path: str) -> None:
+        with stack.client() as client:
+            made = client.post(path, json={"name": "Amara"})
+            assert made.status_code == 201
+            url = made.headers["Location"]
+            assert client.patch(url, json={"name": "Zuri"}).json()["name"] == "Zuri"
+            assert "Zuri" in [record["name"] for record in client.get(path).json()]
+            assert client.delete(url).json()["deleted_at"]
+            assert client.get(url).status_code == 404
+
+    def test_data_outlive_a_restart_and_new_containers(self, stack: Stack) -> None:
+        with stack.client() as client:
+            url = client.post("/animals", json={"name": "Survivor"}).headers["Location"]
+        stack.compose("restart")
+        stack.compose("up", "--detach", "--wait")
+        assert stack.get(url).json()["name"] == "Survivor"
+        stack.compose("down")
+        stack.compose("up", "--detach", "--wait")
+        assert stack.get(url).json()["name"] == "Survivor"
+
+    def test_csv_files_are_loaded_through_standard_input(self, stack: Stack) -> None:
+        command = ["run", "--rm", "--no-TTY", "api", "python", "-m", "api", "import", "animals", "-"]
+        done = stack.compose(*command, input="name,species\nFrom a file,Lemur catta\n")
+        assert done.stdout == "1 animals loaded\n"
+        assert stack.get("/animals", params={"name": "From a file"}).json()
+
+
+class TestMigrator:
+    def test_two_at_once_both_succeed_and_one_applies(self, images: list[str]) -> None:  # noqa: ARG002 - built before
+        with running(Stack(), "db") as stack, ThreadPoolExecutor() as threads:
+            runs = [threads.submit(stack.compose, "run", "--rm", "--no-TTY", "migrator") for _ in range(2)]
+            logs = [run.result().stderr for run in runs]
+            assert sum("Running upgrade" in log for log in logs) == 1
+            assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == "1\n"
+
+    def test_a_migration_that_fails_keeps_the_api_down_and_says_why(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
+        revision = tmp_path / "fails.py"
+        revision.write_text(
+            f'"""Fails."""\nfrom alembic import op\nrevision = "bad"\ndown_revision = "{SCHEMA_REVISION}"\n'
+            'def upgrade():\n    op.execute("ALTER TABLE unicorns ADD COLUMN horn text")\n'
+        )
+        override = tmp_path / "compose.yml"
+        volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-fails.py:ro"
+        override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
+        stack = Stack(override)
+        try:
+            assert stack.compose("up", "--detach", "--wait", check=False).returncode != 0
+            assert stack.inspect("migrator")["State"]["ExitCode"] != 0
+            assert stack.inspect("api")["State"]["Status"] == "created"
+            assert 'relation "unicorns" does not exist' in stack.compose("logs", "migrator").stdout
+        finally:
+            stack.compose("down", "--volumes")
+
+
+class TestOutage:
+    def test_the_api_outlives_the_database_and_finds_it_again(self, stack: Stack) -> None:
+        before = stack.inspect("api")["State"]
+        with stack.client() as client:
+            assert client.get("/animals").status_code == 200
+            stack.compose("kill", "db")
+            refused = client.get("/animals")
+            assert refused.status_code == 503
+            assert int(refused.headers["Retry-After"]) > 0
+            assert client.get("/health/db").status_code == 503
+            assert client.get("/health").status_code == 200
+            stack.compose("up", "--detach", "--wait", "db")
+            assert client.get("/animals").status_code == 200
+            assert client.post("/animals", json={"name": "A"}).status_code == 201
+        after = stack.inspect("api")
+        assert (after["State"]["StartedAt"], after["RestartCount"]) == (before["StartedAt"], 0)
+
+
+class TestEnd:
+    def test_requests_in_flight_are_answered(self, stack: Stack) -> None:
+        with ThreadPoolExecutor(16) as threads:
+            # Held up by a lock on their table, until well after the SIGTERM.
+            lock = stack.command("exec", "--no-TTY", "db", "psql", "--username=postgres", "--dbname=zoo")
+            script = "BEGIN; LOCK TABLE animals; SELECT 'locked'; SELECT pg_sleep(4); COMMIT;"
+            holder = subprocess.Popen(
+                [*lock, "--quiet", "-c", "SET client_min_messages = error", "-c", script],
+                env=stack.environment,
+                stdout=subprocess.PIPE,
+            )
+            wait_for(lambda: stack.sql("postgres", granted("AccessExclusiveLock")).stdout == "1\n")
+            requests = [threads.submit(httpx.get, f"{stack.address}/animals", timeout=30) for _ in range(10)]
+            wait_for(lambda: stack.sql("postgres", waiting()).stdout == "10\n")
+            stack.compose("stop", "api")
+            holder.communicate()
+            assert [request.result().status_code for request in requests] == [200] * 10
+        assert stack.inspect("api")["State"]["ExitCode"] == 0
+
+    def test_under_load_no_answer_is_lost(self, stack: Stack) -> None:
+        for _ in range(3):
+            stack.compose("up", "--detach", "--wait")
+            network = f"container:{stack.container('api')}"
+            clients = subprocess.Popen(
+                [
+                    "docker",
+                    "run",
+                    "--rm",
+                    "--network",
+                    network,
+                    f"zoo-api:{RELEASE}",
+                    "python3",
+                    "-c",
+                    LOAD.read_text(),
+                    "32",
+                    "20",
+                ],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert clients.stdout is not None
+            assert clients.stdout.readline() == "started\n"
+            time.sleep(0.5)  # let the queues fill
+            stack.compose("stop", "api")
+            outcomes = json.loads(clients.communicate(timeout=60)[0])
+            assert outcomes.keys() == {"complete", "refused"}, outcomes
+            assert outcomes["complete"] > 32
+            assert outcomes["refused"] == 32
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def granted(mode: str) -> str:
+    return f"SELECT count(*) FROM pg_locks WHERE mode = '{mode}' AND granted AND relation = 'animals'::regclass"
+
+
+def waiting() -> str:
+    return "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'animals'::regclass"
+
+
+class TestSecurity:
+    def test_the_apis_role_is_refused_ddl(self, stack: Stack) -> None:
+        assert stack.sql("zoo_api", "SELECT current_user").stdout == "zoo_api\n"
+        for statement in ("CREATE TABLE mine ()", "CREATE TEMP TABLE mine ()", "CREATE SCHEMA mine"):
+            refused = stack.sql("zoo_api", statement, check=False)
+            assert refused.returncode != 0
+            assert "permission denied" in refused.stderr
+        for statement in ("ALTER TABLE animals ADD x int", "DROP TABLE animals"):
+            assert "must be owner of table animals" in stack.sql("zoo_api", statement, check=False).stderr
+
+    def test_a_wrong_password_is_refused(self, stack: Stack) -> None:
+        command = ["psql", "--host=db", "--username=zoo_api", "--dbname=zoo", "--command=SELECT 1"]
+        refused = stack.compose("exec", "--no-TTY", "--env", "PGPASSWORD=wrong", "db", *command, check=False)
+        assert "password authentication failed" in refused.stderr
+
+    def test_production_refuses_default_passwords_in_one_line(self, images: list[str]) -> None:  # noqa: ARG002
+        stack = Stack(ENVIRONMENT="production")
+        for service, name in (("api", "DATABASE_PASSWORD"), ("migrator", "MIGRATION_DATABASE_PASSWORD")):
+            done = stack.compose("run", "--rm", "--no-TTY", "--no-deps", service, check=False)
+            assert done.returncode != 0
+            assert f"{name} is a default or shorter than 16 characters" in done.stderr
+            assert "Traceback" not in done.stderr
+        stack.compose("down", "--volumes")
+
+    def test_production_runs_on_secrets_from_files(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
+        override = tmp_path / "compose.yml"
+        names = ("postgres_password", "database_password", "migration_database_password")
+        for name in names:
+            (tmp_path / name).write_text(f"{name} of 16 and more characters, @/:?# among them\n")
+        override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
+        stack = Stack(ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production")
+        with running(stack):
+            assert stack.get("/health/ready").status_code == 200
+            shown = docker("inspect", *(stack.container(service) for service in ("db", "migrator", "api")))
+            assert "16 and more characters" not in shown
+
+    @pytest.mark.parametrize("service", ["api", "migrator"])
+    def test_a_container_has_no_rights_that_it_does_not_need(self, stack: Stack, service: str) -> None:
+        host = stack.inspect(service)["HostConfig"]
+        assert host["ReadonlyRootfs"]
+        assert host["CapDrop"] == ["ALL"]
+        assert "no-new-privileges:true" in host["SecurityOpt"]
+        assert host["Init"]
+        assert host["Memory"]
+
+
+class TestImages:
+    @pytest.mark.parametrize("target", ["api", "migrator"])
+    def test_has_no_compiler_and_no_root(self, images: list[str], target: str) -> None:  # noqa: ARG002
+        image = f"zoo-{target}:{RELEASE}"
+        script = "id -u; command -v cc gcc g++ c++ clang make ld || true; ls /app; stat -c %U /app/* | sort -u"
+        shown = docker("run", "--rm", "--entrypoint", "sh", image, "-c", script).split()
+        expected = {"api": ["api", "deploy", "seed"], "migrator": ["api", "migrator", "pyproject.toml"]}[target]
+        assert shown == ["10001", *expected, "root"]
+        labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+        assert labels["org.opencontainers.image.title"] == f"zoo-{target}"
+        assert labels["org.opencontainers.image.version"] == RELEASE
+
+    def test_the_api_cannot_migrate_and_the_migrator_cannot_serve(self, images: list[str]) -> None:  # noqa: ARG002
+        look = "import importlib.util as u; print(*(n for n in {!r}.split() if u.find_spec(n)))"
+        names = "alembic migrator local pytest fastapi uvicorn gunicorn asyncpg"
+        found = {
+            target: docker("run", "--rm", f"zoo-{target}:{RELEASE}", "python", "-c", look.format(names)).split()
+            for target in ("api", "migrator")
+        }
+        assert found == {
+            "api": ["fastapi", "uvicorn", "gunicorn", "asyncpg"],
+            "migrator": ["alembic", "migrator", "asyncpg"],
+        }
