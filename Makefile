@@ -44,19 +44,19 @@ current: .venv/local  ## show the revision that the database is at
 	@$(ALEMBIC) current
 
 history: .venv/local  ## list the revisions
-	@$(ALEMBIC) history
+	@$(PY) -m alembic history
 
 heads: .venv/local  ## show the newest revision
-	@$(ALEMBIC) heads
+	@$(PY) -m alembic heads
 
 show: .venv/local  ## show one revision (REV=)
-	@$(ALEMBIC) show $(REV)
+	@$(PY) -m alembic show $(REV)
 
 stamp: .venv/local  ## note a revision as applied without running it (REV=)
 	@$(ALEMBIC) stamp $(REV)
 
 sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
-	@$(ALEMBIC) upgrade $(REV) --sql
+	@$(PY) -m alembic upgrade $(REV) --sql
 
 drift: .venv/local  ## tell whether the models and the schema differ
 	@$(ALEMBIC) check
@@ -75,7 +75,7 @@ down:  ## stop the Compose stack; the data stay
 # --- proof ------------------------------------------------------------------------------------------------------------
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/stack
+	@$(PY) -m pytest --numprocesses 3 --dist worksteal --ignore tests/stack
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack

@@ -177,13 +177,14 @@ def _as_caller() -> list[str]:
     """How a command is run with the caller's reach over files, but never as root.
 
     Root's checkout may lie below a folder that only root may enter. Rather than opening that folder to everybody,
-    the one capability that lets root enter it is handed on.
+    the one capability that lets root enter it is handed on; the secure bit has access(2), by which Postgres looks for
+    its own files, count it too.
     """
     if os.geteuid() != 0:
         return []
     return [
         "setpriv", f"--reuid={UNPRIVILEGED_ID}", f"--regid={UNPRIVILEGED_ID}", "--clear-groups",
-        "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT",
+        "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup", "--pdeathsig=INT",
     ]  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from local.postgres import SUPERUSER, Server, serve
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # by environment, which pytest-xdist's workers inherit
-TEMPLATE = "zoo_template"
+MIGRATED = "zoo_migrated"
+EMPTY = "zoo_empty"
 # A crash of the machine may cost a test run its data.
 FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
@@ -35,8 +36,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     folder = running.enter_context(tempfile.TemporaryDirectory(prefix="zoo-test-", ignore_cleanup_errors=True))
     server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))
-    server.create_database(TEMPLATE)
-    migrated = alembic(server.environment(TEMPLATE), "upgrade", "head")
+    for template in (EMPTY, MIGRATED):
+        server.create_database(template)
+    migrated = alembic(server.environment(MIGRATED), "upgrade", "head")
     assert migrated.returncode == 0, migrated.stderr
     os.environ[SOCKET_DIR] = str(server.socket_dir)
 
@@ -68,10 +70,10 @@ async def superuser(server: Server, database: str = "postgres") -> asyncpg.Conne
     return await asyncpg.connect(server.url(SUPERUSER, database))
 
 
-async def clone(server: Server, name: str) -> str:
-    """A migrated database of its own, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
+async def clone(server: Server, name: str, template: str = MIGRATED) -> str:
+    """A database like `template`, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
     connection = await superuser(server)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
     await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO zoo_api, zoo_migrator")
     await connection.close()
@@ -101,8 +103,7 @@ async def database(server: Server) -> AsyncIterator[str]:
 @pytest.fixture
 async def empty_database(server: Server) -> AsyncIterator[str]:
     """A database with the roles and nothing else."""
-    name = f"zoo_{uuid4().hex}"
-    server.create_database(name)
+    name = await clone(server, f"zoo_{uuid4().hex}", EMPTY)
     yield name
     await drop(server, name)
 

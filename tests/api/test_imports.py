@@ -13,7 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
+from typer.testing import CliRunner
 
+from api.__main__ import app
 from api.crud.imports import ImportRefused, load_csv
 from local.postgres import Server
 from tests.api.records import make
@@ -112,22 +114,13 @@ async def test_what_the_api_refuses_is_refused(session: AsyncSession, name: str)
 
 
 class TestCommand:
-    """The command itself, in a process of its own."""
-
     @pytest.fixture
     def environment(self, server: Server, database: str) -> dict[str, str]:
-        return {**os.environ, **server.environment(database)}
+        return server.environment(database)
 
     def run(self, environment: dict[str, str], *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "api", *arguments],
-            cwd=ROOT,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+        done = CliRunner().invoke(app, arguments, input=stdin, env=environment, catch_exceptions=False)
+        return done.exit_code, done.stdout, done.stderr
 
     def test_loads_100_000_rows(self, environment: dict[str, str], tmp_path: Path) -> None:
         path = tmp_path / "animals.csv"
@@ -139,7 +132,7 @@ class TestCommand:
 
     def test_reads_standard_input_and_a_byte_order_mark(self, environment: dict[str, str]) -> None:
         text = "\ufeffname\nÄnne\n".encode()
-        assert self.run(environment, "import", "staff", "-", stdin=text)[:2] == (0, "1 staff loaded\n")
+        assert self.run(environment, "import", "staff", "-", stdin=text) == (0, "1 staff loaded\n", "")
 
     def test_says_what_to_correct(self, environment: dict[str, str]) -> None:
         code, out, err = self.run(environment, "import", "animals", "-", stdin=b"name,exhibit\nA,Nowhere\n")
@@ -156,14 +149,17 @@ class TestCommand:
         code, _, err = self.run(environment, "import", "animals", path)
         assert code == 1
         assert err.startswith(f"{path}: ")
-        assert "Traceback" not in err
 
     def test_says_when_the_database_is_away(self) -> None:
-        away = {**os.environ, "DATABASE_URL": "postgresql://zoo_api@127.0.0.1:1/zoo"}
+        away = {"DATABASE_URL": "postgresql://zoo_api@127.0.0.1:1/zoo"}
         code, _, err = self.run(away, "import", "animals", "-", stdin=b"name\nA\n")
         assert code == 1
         assert err.startswith("The database can't be reached")
-        assert "Traceback" not in err
+
+    def test_says_which_setting_is_wrong(self) -> None:
+        code, _, err = self.run({"DATABASE_URL": "mysql://somewhere"}, "seed")
+        assert code == 1
+        assert "postgresql://USER@HOST:PORT/DATABASE" in err
 
     def test_shows_a_bar_on_a_terminal(self, environment: dict[str, str], tmp_path: Path) -> None:
         path = tmp_path / "exhibits.csv"
@@ -172,7 +168,7 @@ class TestCommand:
         done = subprocess.run(
             [sys.executable, "-m", "api", "import", "exhibits", str(path)],
             cwd=ROOT,
-            env={**environment, "TERM": "xterm"},
+            env={**os.environ, **environment, "TERM": "xterm"},
             stdout=subprocess.PIPE,
             stderr=theirs,
             check=True,

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -56,6 +57,14 @@ class TestService:
         done = stack.compose(*command, input="name,species\nFrom a file,Lemur catta\n")
         assert done.stdout == "1 animals loaded\n"
         assert stack.get("/animals", params={"name": "From a file"}).json()
+
+    def test_no_request_gets_an_answer_that_the_openapi_document_does_not_describe(
+        self, stack: Stack, tmp_path: Path
+    ) -> None:
+        config = ["--config-file", str(ROOT / "tests" / "stack" / "schemathesis.toml")]
+        command = [sys.executable, "-m", "schemathesis.cli", *config, "run", f"{stack.address}/openapi.json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout[-8000:]
 
 
 class TestMigrator:

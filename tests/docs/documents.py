@@ -1,0 +1,46 @@
+"""Markdown whose commands are run, and whose output is compared."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.conftest import ROOT, uncoloured
+
+BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def copy_checkout(target: Path) -> Path:
+    """This checkout's files, in a repository of their own, with this checkout's virtual environment."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+        if name and (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / ".venv").symlink_to(ROOT / ".venv")
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "copy"]):
+        subprocess.run([*git, *command], cwd=target, check=True)
+    return target
+
+
+def run_document(path: Path, checkout: Path) -> None:
+    """Run the `sh` blocks of a document, one shell each; the lines of a `text` block come in what the last printed.
+
+    In this order, and with anything between them; `...` in a line stands for any text.
+    """
+    environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "CI"}}
+    printed = ""
+    for kind, content in BLOCK.findall(path.read_text()):
+        if kind == "sh":
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", content],
+                cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            )  # fmt: skip
+            printed = uncoloured(done.stdout)
+            assert done.returncode == 0, f"{content}\n{printed}"
+        else:
+            lines = [".*".join(re.escape(part) for part in line.strip().split("...")) for line in content.splitlines()]
+            expected = ".*".join(rf"^\s*{line}\s*?$" for line in lines if line)
+            assert re.search(expected, printed, re.MULTILINE | re.DOTALL), f"{content}\nis not in\n{printed}"

@@ -1,0 +1,109 @@
+"""`make run` and the like, in a checkout of their own below a folder that only its owner may enter."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.conftest import uncoloured
+from tests.docs.documents import copy_checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    return copy_checkout(tmp_path)
+
+
+@contextmanager
+def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT) -> Iterator[list[str]]:
+    """`make run` until the block ends, then Ctrl-C, as a terminal sends it. At the end the list has what it printed."""
+    printed: list[str] = []
+    with (checkout / "output").open("w+") as output:
+        process = subprocess.Popen(
+            ["make", "run", f"PORT={port}"],
+            cwd=checkout,
+            env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while not is_ready(port):
+                assert process.poll() is None, (checkout / "output").read_text()
+                assert time.monotonic() < deadline, (checkout / "output").read_text()
+                time.sleep(0.1)
+            yield printed
+        finally:
+            os.killpg(process.pid, end)
+            process.wait(timeout=20)
+            printed += uncoloured((checkout / "output").read_text()).splitlines()
+
+
+def is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def processes_in(checkout: Path) -> list[str]:
+    """The command lines of the processes that have to do with `checkout`."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(checkout) in line or str(process.info["cwd"]).startswith(str(checkout)):
+            found.append(line)
+    return found
+
+
+def make(checkout: Path, *arguments: str) -> str:
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.check_output(["make", "--silent", *arguments], cwd=checkout, env=environment, text=True)
+
+
+def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: Path, free_port: int) -> None:
+    address = f"http://127.0.0.1:{free_port}"
+    with make_run(checkout, free_port) as printed:
+        assert len(httpx.get(f"{address}/exhibits").json()) == 8
+        made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}).headers["Location"]
+        assert "(head)" in make(checkout, "current")  # other commands go on the database that is being served
+    assert "8 exhibits, 69 animals, 14 staff loaded" in printed
+    assert any(f"{address}/docs" in line for line in printed)
+    assert processes_in(checkout) == []
+
+    with make_run(checkout, free_port) as printed:
+        assert httpx.get(f"{address}{made}").json()["name"] == "Newcomer"
+    assert "The zoo is not empty: nothing loaded" in printed
+    assert processes_in(checkout) == []
+    assert "(head)" in make(checkout, "current")  # and without `make run` too
+    assert checkout.stat().st_mode & 0o777 == 0o700  # opened to nobody
+
+
+def test_leaves_no_postgres_behind_when_it_is_killed(checkout: Path, free_port: int) -> None:
+    with make_run(checkout, free_port, end=signal.SIGKILL):
+        pass
+    deadline = time.monotonic() + 20
+    while processes_in(checkout):
+        assert time.monotonic() < deadline, processes_in(checkout)
+        time.sleep(0.1)
+    assert "(head)" in make(checkout, "current")  # and what was left of it is no obstacle
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_port)):
+        refused = subprocess.run(
+            ["make", "run", f"PORT={free_port}"], cwd=checkout, capture_output=True, text=True, check=False
+        )
+    assert refused.returncode != 0
+    assert f"error: port {free_port} is taken; choose another: make run PORT={free_port + 1}" in refused.stderr
