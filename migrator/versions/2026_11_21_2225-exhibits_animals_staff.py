@@ -5,10 +5,6 @@ Why: the zoo's first three resources, for release 0.1.0 of the api.
 Revision: f0d7ee4c6005
 Follows:
 Created: 2026-11-21 22:25:23.075754+00:00
-
-The api of the previous release is at work while this runs, and stays so until the next one has been rolled out. Take
-only what it can live with: add, never rename or drop what it still uses. Never import from `api` here; this file must
-do the same in a year.
 """
 
 import sqlalchemy as sa

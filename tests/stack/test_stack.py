@@ -213,6 +213,14 @@ class TestSecurity:
             shown = docker("inspect", *(stack.container(service) for service in ("db", "migrator", "api")))
             assert "16 and more characters" not in shown
 
+    def test_a_password_is_changed_by_the_roles_script(self, images: list[str]) -> None:  # noqa: ARG002 - built before
+        with running(Stack()) as stack:
+            stack.environment["DATABASE_PASSWORD"] = "another"
+            stack.compose("up", "--detach", "--wait", "db")
+            stack.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
+            stack.compose("up", "--detach", "--wait")
+            assert stack.get("/animals").status_code == 200
+
     @pytest.mark.parametrize("service", ["api", "migrator"])
     def test_a_container_has_no_rights_that_it_does_not_need(self, stack: Stack, service: str) -> None:
         host = stack.inspect(service)["HostConfig"]

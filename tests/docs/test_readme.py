@@ -1,0 +1,31 @@
+"""README.md: its commands do what it says, and it names what the project is made of."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.docs.documents import copy_checkout, run_document
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_migration_commands_run_as_they_stand(tmp_path: Path) -> None:
+    run_document(ROOT / "README.md", copy_checkout(tmp_path))
+
+
+def test_every_dependency_is_named() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    direct = {re.split(r"[\[<>=;]", entry)[0] for group in groups.values() for entry in group if isinstance(entry, str)}
+    assert {name for name in direct if name not in README.lower()} == set()
+
+
+def test_every_linked_file_is_there() -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_make_target_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|\$ |`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
