@@ -6,15 +6,17 @@ worker first takes over what is waiting, and closes when the queue is empty.
 """
 
 import asyncio
+import os
 import select
 import socket
 import sys
+from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
-# For clients that never pause, and for requests that are still on their way when the queue is empty.
+# For a queue that never empties, and for requests that are still on their way when it has.
 DRAIN_SECONDS = 2.0
 ARRIVAL_SECONDS = 0.5
 
@@ -23,23 +25,41 @@ class DrainingServer(Server):
     """A uvicorn server that empties the accept queue before it closes it."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        listening = sockets or []
+        listening = [sock for sock in sockets or [] if not _is_open_in(os.getppid(), sock)]
         for sock in listening:
-            sock.listen(0)  # from now on the kernel queues hardly anybody: who comes now tries again, and is refused
+            sock.listen(0)  # hardly anybody is queued from now on: who comes tries again, and is refused then
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        while _anybody_waiting(listening) and asyncio.get_running_loop().time() < deadline:
+        while _anybody_waits(listening) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0)  # the event loop accepts them
         for server in self.servers:
             server.close()
-        for sock in listening:
-            sock.close()
         await asyncio.sleep(ARRIVAL_SECONDS)
         await super().shutdown(sockets)
 
 
-def _anybody_waiting(sockets: list[socket.socket]) -> bool:
+def _anybody_waits(sockets: list[socket.socket]) -> bool:
     readable, _, _ = select.select(sockets, [], [], 0)
     return bool(readable)
+
+
+def _is_open_in(pid: int, sock: socket.socket) -> bool:
+    """Whether the process has `sock` open, too (Linux; elsewhere, and where it does not let us look, True).
+
+    gunicorn's master closes its own before it ends all workers. While it has it open only this worker ends, in a
+    reload say, and the queue belongs to the others.
+    """
+    name = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
+    try:
+        return any(_target(entry) == name for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return True
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:  # closed meanwhile
+        return ""
 
 
 class Worker(UvicornWorker):

@@ -1,6 +1,7 @@
 """A Postgres of its own for every run, a migrated database for every worker, a transaction for every test."""
 
 import os
+import random
 import re
 import socket
 import subprocess
@@ -168,11 +169,17 @@ def free_port() -> int:
 
 
 def find_free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of 127.0.0.1 that nobody listens on.
+
+    Below the range from which the kernel takes ports for clients, and for each worker a range of its own: nobody takes
+    it between this and its use.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = random.randrange(20_000 + worker * 1_000, 21_000 + worker * 1_000)
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 def uncoloured(text: str) -> str:

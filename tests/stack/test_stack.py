@@ -4,8 +4,9 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ from tests.conftest import ROOT
 from tests.stack.stack import RELEASE, Stack, docker, running
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
+CLIENTS = 32
 
 
 def test_from_nothing_the_migrator_ends_well_before_the_api_starts(images: list[str]) -> None:  # noqa: ARG001 - built before
@@ -134,32 +136,32 @@ class TestEnd:
     def test_under_load_no_answer_is_lost(self, stack: Stack) -> None:
         for _ in range(3):
             stack.compose("up", "--detach", "--wait")
-            network = f"container:{stack.container('api')}"
-            clients = subprocess.Popen(
-                [
-                    "docker",
-                    "run",
-                    "--rm",
-                    "--network",
-                    network,
-                    f"zoo-api:{RELEASE}",
-                    "python3",
-                    "-c",
-                    LOAD.read_text(),
-                    "32",
-                    "20",
-                ],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert clients.stdout is not None
-            assert clients.stdout.readline() == "started\n"
-            time.sleep(0.5)  # let the queues fill
-            stack.compose("stop", "api")
-            outcomes = json.loads(clients.communicate(timeout=60)[0])
+            with clients(stack, seconds=20) as outcomes:
+                stack.compose("stop", "api")
             assert outcomes.keys() == {"complete", "refused"}, outcomes
-            assert outcomes["complete"] > 32
-            assert outcomes["refused"] == 32
+            assert outcomes["complete"] > CLIENTS
+            assert outcomes["refused"] == CLIENTS
+
+    def test_under_load_a_reload_loses_no_answer_either(self, stack: Stack) -> None:
+        with clients(stack, seconds=8) as outcomes:
+            stack.compose("kill", "--signal", "HUP", "api")
+        assert outcomes.keys() == {"complete"}, outcomes
+        assert "Handling signal: hup" in stack.compose("logs", "api").stdout
+
+
+@contextmanager
+def clients(stack: Stack, seconds: float) -> Iterator[dict[str, int]]:
+    """Load on the api, from within its network namespace; after the block, what became of every request."""
+    network = f"container:{stack.container('api')}"
+    load = ["python3", "-c", LOAD.read_text(), str(CLIENTS), str(seconds)]
+    command = ["docker", "run", "--rm", "--network", network, f"zoo-api:{RELEASE}", *load]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        time.sleep(0.5)  # the queues fill
+        outcomes: dict[str, int] = {}
+        yield outcomes
+        outcomes |= json.loads(process.communicate(timeout=60)[0])
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
