@@ -18,14 +18,14 @@ run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=), without 
 install: .venv/dev  ## install what the other commands need, into .venv
 
 .venv/local: requirements/local.txt
-	@test -x $(PY) || python3 -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
 	@echo "installing $< into .venv"
-	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/dev: requirements/dev.txt .venv/local
 	@echo "installing $< into .venv"
-	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 # --- migrations -------------------------------------------------------------------------------------------------------

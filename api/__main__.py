@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
 from api.database import transaction
-from api.errors import explain_database_error
+from api.errors import Unavailable, explain_database_error
 from api.settings import Settings
 
 SEED = Path(__file__).parent.parent / "seed"
@@ -101,7 +101,9 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except ImportRefused as error:
         _fail(*error.findings, "Nothing was loaded.")
-    except (SQLAlchemyError, OSError) as error:
+    except Unavailable as error:
+        _fail(f"{error.detail}: {error.__cause__}", "Nothing was loaded.")
+    except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
         reason = explain_database_error(error)
         if reason is None:
             raise

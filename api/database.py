@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import asyncpg
 from fastapi import Request
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from api.errors import Unavailable
 from api.settings import Settings
 
 # The newest revision that this release of the api needs; /health/ready waits for it.
@@ -30,7 +33,9 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
+        hide_parameters=True,  # they are personal data, and errors are logged
         connect_args={
+            "async_creator_fn": _connect,
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
             "server_settings": {"application_name": application_name},
@@ -38,6 +43,13 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(*args, **options)
+    except OSError as error:  # no such host, refused, timed out
+        raise Unavailable("The database can't be reached") from error
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:

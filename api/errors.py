@@ -11,7 +11,7 @@ Exception
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
 ├── SQLAlchemyError                      by SQLSTATE: 409, 422, 503, else 500
-└── OSError                         503  the driver's, raw: refused, reset, timed out
+└── ConnectionError, TimeoutError   503  the driver's, in the middle of a statement
 """
 
 import json
@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
@@ -31,6 +32,11 @@ from starlette.routing import Match
 RETRY_AFTER_SECONDS = 2
 MAX_REPORTED_ERRORS = 20
 MAX_REPORTED_NAME = 100
+
+# What can come out of a statement: SQLAlchemy's errors, and the driver's that it passes on as they are.
+DatabaseError = SQLAlchemyError | ConnectionError | TimeoutError
+Detail = str | list[dict[str, Any]]
+InvalidCachedStatementError = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 
 log = logging.getLogger("uvicorn.error")
 
@@ -71,7 +77,7 @@ class ZooError(Exception):
     schema: ClassVar[type[BaseModel]] = ErrorDetail
     headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, detail: str | list[dict[str, Any]]) -> None:
+    def __init__(self, detail: Detail) -> None:
         super().__init__(detail)
         self.detail = detail
 
@@ -124,8 +130,11 @@ class ErrorResponse(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
+async def handle_zoo_error(request: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
+    if isinstance(error, Unavailable):
+        reason = f" ({_reason(error.__cause__)})" if error.__cause__ else ""
+        log.warning("%s %s: %s%s", request.method, request.url.path, error.detail, reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
 
 
@@ -133,7 +142,8 @@ async def handle_http_exception(request: Request, error: HTTPException) -> Error
     """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all."""
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
+        allowed = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
+        headers["Allow"] = allowed or headers["Allow"]
     return ErrorResponse({"detail": error.detail}, error.status_code, headers)
 
 
@@ -163,42 +173,51 @@ def _sentence(found: dict[str, Any]) -> str:
     return str(found["msg"]).removeprefix("Value error, ")
 
 
-async def handle_database_error(request: Request, error: SQLAlchemyError | OSError) -> ErrorResponse:
+async def handle_database_error(request: Request, error: DatabaseError) -> ErrorResponse:
     """Answer with the meaning of a failure of the database: by its SQLSTATE where there is one."""
     found = explain_database_error(error)
     if found is None:
         raise error
-    if isinstance(found, Unavailable):
-        log.warning("%s %s: %s (%s)", request.method, request.url.path, found.detail, _reason(error))
     return await handle_zoo_error(request, found)
 
 
-_BY_SQLSTATE_CLASS: dict[str, ZooError] = {
+_BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
+    # undefined table, undefined column
+    **dict.fromkeys(["42P01", "42703"], (Unavailable, "The schema is not the one that this release needs")),
     # integrity constraint violation
-    "23": Conflict("The change contradicts another one made at the same moment: read the record again"),
+    "23": (Conflict, "The change contradicts another one made at the same moment: read the record again"),
     # data exception
-    "22": Unprocessable([{"type": "value", "loc": ["body"], "msg": "The database refuses a value"}]),
+    "22": (Unprocessable, [{"type": "value", "loc": ["body"], "msg": "The database refuses a value"}]),
     # transaction rollback; object not in prerequisite state
-    **dict.fromkeys(["40", "55"], Unavailable("The database was busy with a conflicting change")),
+    **dict.fromkeys(["40", "55"], (Unavailable, "The database was busy with a conflicting change")),
     # connection; read-only; login; catalog name; insufficient resources; operator intervention; system error
-    **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], Unavailable("The database can't serve this now")),
+    **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
 }
 
 
-def explain_database_error(error: SQLAlchemyError | OSError) -> ZooError | None:
-    """The client's view of a failure of the database; None where it is a fault of this code.
+def explain_database_error(error: DatabaseError) -> ZooError | None:
+    """The client's view of a failure of the database, caused by it; None where it is a fault of this code.
 
     Source of the classes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
     """
-    if isinstance(error, PoolTimeoutError):
-        return Unavailable("The server is busy: all of its database connections are in use")
-    if isinstance(error, OSError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-        return Unavailable("The database can't be reached")
     state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
-    return _BY_SQLSTATE_CLASS.get(state[:2])
+    found: tuple[type[ZooError], Detail]
+    if isinstance(error, PoolTimeoutError):
+        found = Unavailable, "The server is busy: all of its database connections are in use"
+    elif not isinstance(error, SQLAlchemyError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        found = Unavailable, "The database can't be reached"
+    elif isinstance(getattr(error, "orig", None), InvalidCachedStatementError):
+        found = Unavailable, "The schema has changed a moment ago"
+    elif state in _BY_SQLSTATE or state[:2] in _BY_SQLSTATE:
+        found = _BY_SQLSTATE.get(state) or _BY_SQLSTATE[state[:2]]
+    else:
+        return None
+    explained = found[0](found[1])
+    explained.__cause__ = error
+    return explained
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {cause}".splitlines()[0]
 
@@ -213,6 +232,6 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(ZooError)(handle_zoo_error)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
-    app.exception_handler(SQLAlchemyError)(handle_database_error)
-    app.exception_handler(OSError)(handle_database_error)
+    for error in (SQLAlchemyError, ConnectionError, TimeoutError):
+        app.exception_handler(error)(handle_database_error)
     app.exception_handler(Exception)(handle_unexpected_error)

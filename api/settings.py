@@ -13,15 +13,21 @@ MIN_SECRET_LENGTH = 16
 # What docker-compose.yml falls back to, so that a fresh clone runs without any preparation.
 LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres"}
 
+URL_PARAMETERS = {"host", "port", "ssl"}
+
 
 def _asyncpg_url(value: str) -> str:
     try:
         url = make_url(value)
     except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
-    if url.get_backend_name() != "postgresql" or not url.database:
+    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
         raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
-    return url.set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
+    # libpq's word and asyncpg's for the same thing, with the same values.
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    if unknown := query.keys() - URL_PARAMETERS:
+        raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
+    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
 
 
 PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
@@ -30,7 +36,12 @@ PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
 class Settings(BaseSettings):
     """Settings of the api and the migrator: from the environment, or a file in /run/secrets of the same name."""
 
-    model_config = SettingsConfigDict(secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, extra="ignore")
+    model_config = SettingsConfigDict(
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a URL may have a password in it
+    )
 
     environment: Literal["local", "production"] = "local"
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"

@@ -1,5 +1,6 @@
-"""How gunicorn serves the api. WEB_CONCURRENCY (workers) and FORWARDED_ALLOW_IPS it reads by itself."""
+"""How gunicorn serves the api. FORWARDED_ALLOW_IPS it reads from the environment by itself."""
 
+import os
 import sys
 from typing import Any
 
@@ -8,7 +9,7 @@ from api.settings import Settings
 wsgi_app = "api.main:create_app()"
 bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 only
 worker_class = "api.worker.Worker"
-workers = 2
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 
 # A worker that does not answer its heartbeat is replaced; in memory, for a disk that is slow must not look like that.
 timeout = 30

@@ -6,11 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import typer
 
-from local.postgres import DATABASE, PostgresError, Server, serve
+from local.postgres import DATABASE, PostgresBusy, PostgresError, attach, die_with_parent, serve
 
 HOST = "127.0.0.1"
 DATA = Path(__file__).parent.parent / ".data" / "postgres"
@@ -21,10 +22,10 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 @app.command()
 def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="The port to serve on.")) -> None:
     """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it."""
-    if not _is_free(port):
-        raise typer.Exit(_fail(f"port {port} is taken; choose another: make run PORT={port + 1}"))
-    with serve(DATA) as server:
-        env = _environment(server)
+    if reason := _why_not(port):
+        raise typer.Exit(_fail(f"port {port}: {reason}; choose another: make run PORT={port + 1}"))
+    with serve(DATA, database=DATABASE) as server:
+        env = os.environ | server.environment()
         for command in (["alembic", "upgrade", "head"], ["api", "seed"]):
             if _call(command, env) != 0:
                 raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
@@ -41,37 +42,39 @@ def execute(module: str, context: typer.Context) -> None:
     With neither set: on the embedded Postgres, which is started for it unless `make run` is at work.
     """
     command = [module, *context.args]
-    if {"DATABASE_URL", "MIGRATION_DATABASE_URL"} & os.environ.keys():
+    if os.environ.get("DATABASE_URL") or os.environ.get("MIGRATION_DATABASE_URL"):
         raise typer.Exit(_call(command, os.environ))
-    with serve(DATA) as server:
-        raise typer.Exit(_call(command, _environment(server)))
-
-
-def _environment(server: Server) -> Mapping[str, str]:
-    if not server.has_database(DATABASE):
-        server.create_database(DATABASE)
-    return os.environ | server.environment()
+    try:
+        with serve(DATA, database=DATABASE) as server:
+            raise typer.Exit(_call(command, os.environ | server.environment()))
+    except PostgresBusy:
+        raise typer.Exit(_call(command, os.environ | attach(DATA).environment())) from None
 
 
 def _call(command: list[str], env: Mapping[str, str]) -> int:
-    """Run `python -m COMMAND` to its end, passing a SIGTERM on. Ctrl-C reaches it from the terminal itself."""
-    process = subprocess.Popen([sys.executable, "-m", *command], env=env)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            continue
+    """Run `python -m COMMAND` to its end. It ends with this process, however that ends."""
+    die = partial(die_with_parent, signal.SIGTERM)
+    with subprocess.Popen([sys.executable, "-m", *command], env=env, preexec_fn=die) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue  # Ctrl-C reaches the command by itself
+            except SystemExit:
+                process.terminate()
+                process.wait()
+                raise
 
 
-def _is_free(port: int) -> bool:
+def _why_not(port: int) -> str | None:
+    """Why nobody could serve on `port`; None where one could."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error.strerror
+    return None
 
 
 def _fail(message: str) -> int:
@@ -80,6 +83,8 @@ def _fail(message: str) -> int:
 
 
 if __name__ == "__main__":
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except PostgresError as error:

@@ -1,7 +1,7 @@
 """A real Postgres from a wheel, as a child process: for `make run` and `make test`, never for production.
 
-It listens on a Unix socket in a folder that only the caller may enter, and on no network address; whoever can open
-the socket is trusted, so that there is no password to keep. It ends when the caller does.
+It listens on a Unix socket in a folder that only the caller's processes may enter, and on no network address; whoever
+can open the socket is trusted, so that there is no password to keep. It ends when the caller does.
 
 The wheel's own launcher is not used. As root it opens every folder above the data to all users of the machine, and
 it makes an operating-system user; here neither happens (see `_as_caller`).
@@ -25,12 +25,18 @@ SUPERUSER = "postgres"
 DATABASE = "zoo"
 ROLES_SCRIPT = Path(__file__).parent.parent / "deploy" / "postgres" / "10-roles.sh"
 START_SECONDS = 60
+SOCKET_DIR_PREFIX = "zoo-pg-"
+SOCKET_DIR_LENGTH = 80
 # Postgres refuses to run as root; `nobody` is there on every machine.
 UNPRIVILEGED_ID = 65534
 
 
 class PostgresError(Exception):
     """The server, or a command of it, failed. The message says what to do."""
+
+
+class PostgresBusy(PostgresError):
+    """Another process runs the server on these data."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,11 @@ class Server:
         }
 
     def create_database(self, database: str) -> None:
-        """Create `database`, with the roles and their rights on it."""
-        _run([binaries() / "createdb", f"--host={self.socket_dir}", f"--username={SUPERUSER}", database])
+        """Create `database` where it is missing, with the roles and their rights on it."""
+        connect = [f"--host={self.socket_dir}", f"--username={SUPERUSER}"]
+        listed = _run([binaries() / "psql", *connect, "-X", "-A", "-t", "-c", "SELECT datname FROM pg_database"])
+        if database not in listed.splitlines():
+            _run([binaries() / "createdb", *connect, database])
         self.grant_roles(database)
 
     def grant_roles(self, database: str) -> None:
@@ -67,13 +76,6 @@ class Server:
         }
         _run([ROLES_SCRIPT], env)
 
-    def has_database(self, database: str) -> bool:
-        """Whether `database` is there."""
-        found = subprocess.run(
-            [binaries() / "psql", "-X", "-q", "-c", "", self.url(SUPERUSER, database)], capture_output=True, check=False
-        )
-        return found.returncode == 0
-
 
 def binaries() -> Path:
     """The folder of the wheel's `postgres`, `psql` and the rest."""
@@ -84,10 +86,11 @@ def binaries() -> Path:
 
 
 @contextmanager
-def serve(data: Path, options: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run a server on the folder `data` (made when missing) until the block ends; attach to one that is running.
+def serve(data: Path, options: Mapping[str, str] | None = None, database: str | None = None) -> Iterator[Server]:
+    """Run a server on the folder `data` (made when missing) until the block ends, with `database` in it.
 
-    `options` are settings of Postgres by name. PostgresError when it does not start.
+    `options` are settings of Postgres by name. PostgresBusy when another process runs one there, PostgresError when it
+    does not start.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     owner = UNPRIVILEGED_ID if os.geteuid() == 0 else os.geteuid()
@@ -97,33 +100,60 @@ def serve(data: Path, options: Mapping[str, str] | None = None) -> Iterator[Serv
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield _running(data)
-            return
-        if not (data / "PG_VERSION").exists():
+            raise PostgresBusy(f"another command runs the Postgres on {data}: try again when it has ended") from None
+        if not data.exists():
             _initialise(data)
-        with tempfile.TemporaryDirectory(prefix="zoo-pg-") as folder:
-            socket_dir = Path(folder)
-            process = _start(data, socket_dir, options or {})
+        _remove_stale_socket(data)
+        # The path of a socket has room for 107 bytes.
+        short = tempfile.gettempdir() if len(tempfile.gettempdir()) < SOCKET_DIR_LENGTH else "/tmp"
+        with tempfile.TemporaryDirectory(prefix=SOCKET_DIR_PREFIX, dir=short) as folder:
+            server = Server(Path(folder))
+            process = _start(data, server.socket_dir, options or {})
             try:
-                yield Server(socket_dir)
+                if database:
+                    server.create_database(database)
+                yield server
             finally:
                 process.send_signal(signal.SIGINT)  # "fast": sessions end, the data are flushed
                 process.wait()
 
 
+def attach(data: Path) -> Server:
+    """The server that another process keeps on `data`, which may still be starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while (pid := _ready(data)) is None or not _alive(pid):
+        if time.monotonic() > deadline:
+            raise PostgresError(f"another process holds {data}, but no server answers there")
+        time.sleep(0.1)
+    return Server(_socket_dir(data))
+
+
 def _initialise(data: Path) -> None:
-    shutil.rmtree(data, ignore_errors=True)  # what an interrupted initdb left
-    data.mkdir(mode=0o700)
-    command: list[str | Path] = [binaries() / "initdb", "-D", data, "-U", SUPERUSER, "--auth=trust"]
+    """Make `data`, all of it or nothing: an initdb that was killed leaves a folder that looks finished."""
+    unfinished = data.with_name(f"{data.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    command: list[str | Path] = [binaries() / "initdb", "-D", unfinished, "-U", SUPERUSER, "--auth=trust"]
     if os.geteuid() == 0:
-        os.chown(data, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+        os.chown(unfinished, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
     _run([*command, "-E", "UTF8", "--no-locale", "--no-sync"])
+    unfinished.rename(data)
+
+
+def _remove_stale_socket(data: Path) -> None:
+    """Remove the socket's folder that a killed caller has left."""
+    if (data / "postmaster.pid").exists() and (folder := _socket_dir(data)).name.startswith(SOCKET_DIR_PREFIX):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _socket_dir(data: Path) -> Path:
+    return Path((data / "postmaster.pid").read_text().splitlines()[4])
 
 
 def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     if os.geteuid() == 0:
         os.chown(socket_dir, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    settings = {"listen_addresses": "", "unix_socket_directories": str(socket_dir), **options}
+    settings = {"listen_addresses": "", "port": "5432", "unix_socket_directories": str(socket_dir), **options}
     arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     log = data.parent / f"{data.name}.log"
     with log.open("ab") as output:
@@ -133,7 +163,7 @@ def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subproc
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C is for the caller, who stops its own work first
-            preexec_fn=_die_with_parent,
+            preexec_fn=lambda: die_with_parent(signal.SIGINT),
         )
     deadline = time.monotonic() + START_SECONDS
     while _ready(data) != process.pid:
@@ -143,16 +173,6 @@ def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subproc
             raise PostgresError(f"the embedded Postgres did not start; the end of {log}:\n{tail}")
         time.sleep(0.02)
     return process
-
-
-def _running(data: Path) -> Server:
-    """The server that another process keeps on `data`, which may still be starting."""
-    deadline = time.monotonic() + START_SECONDS
-    while (pid := _ready(data)) is None or not _alive(pid):
-        if time.monotonic() > deadline:
-            raise PostgresError(f"another process holds {data}, but no server answers there")
-        time.sleep(0.1)
-    return Server(Path((data / "postmaster.pid").read_text().splitlines()[4]))
 
 
 def _ready(data: Path) -> int | None:
@@ -188,14 +208,19 @@ def _as_caller() -> list[str]:
     ]  # fmt: skip
 
 
-def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> None:
-    done = subprocess.run([*_as_caller(), *command], env=env, capture_output=True, text=True, check=False)
+def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
+    """Run a command to its end, and return what it prints; nothing in the caller's PG* variables is meant for it."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    done = subprocess.run(
+        [*_as_caller(), *command], env=clean | (env or {}), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise PostgresError(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
 
 
-def _die_with_parent() -> None:
-    """Have the kernel send SIGINT when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
+def die_with_parent(signum: signal.Signals) -> None:
+    """Have the kernel send `signum` when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
-        libc.prctl(1, signal.SIGINT)
+        libc.prctl(1, signum)

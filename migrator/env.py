@@ -16,6 +16,12 @@ from migrator.lock import migration_lock
 
 # How long a statement waits for a lock. Everybody who comes after it on that table waits behind it.
 LOCK_TIMEOUT = "3s"
+SESSION = {
+    "application_name": "migrator",
+    "lock_timeout": LOCK_TIMEOUT,
+    # A statement whose migrator was killed ends with it, and not when it is done.
+    "client_connection_check_interval": "500ms",
+}
 
 
 def configure(connection: Connection | None = None) -> None:
@@ -35,6 +41,8 @@ def configure(connection: Connection | None = None) -> None:
 def run_migrations(connection: Connection | None = None) -> None:
     """Carry out the command that Alembic was called with."""
     configure(connection)
+    if connection is None:
+        context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     with context.begin_transaction():
         context.run_migrations()
 
@@ -54,7 +62,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
         settings.migration_database(),
         poolclass=pool.NullPool,
         # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
-        connect_args={"server_settings": {"application_name": "migrator", "lock_timeout": LOCK_TIMEOUT}},
+        connect_args={"server_settings": SESSION},
     )
 
 

@@ -34,12 +34,16 @@ _READ_ONLY_FOR_API = text(
 def record(
     ctx: MigrationContext,
     step: MigrationInfo,
-    heads: Collection[str],  # noqa: ARG001 - Alembic calls it by keyword
-    run_args: Mapping[str, Any],  # noqa: ARG001 - likewise
+    heads: Collection[str],
+    run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic calls it by keyword
 ) -> None:
-    """Write a row for each revision that this step applied or took back; a stamp may move over many at once."""
-    before = _with_ancestors(ctx, step.source_revision_ids)
-    after = _with_ancestors(ctx, step.destination_revision_ids)
+    """Write a row for each revision that this step applied or took back; a stamp may move over many at once.
+
+    `heads` are those after the step. What a branch shares with another that stays is applied before and after.
+    """
+    staying = set(heads) - set(step.destination_revision_ids)
+    before = _with_ancestors(ctx, {*step.source_revision_ids, *staying})
+    after = _with_ancestors(ctx, heads)
     rows = [(revision, "upgrade") for revision in after if revision not in before]
     rows += [(revision, "downgrade") for revision in reversed(before) if revision not in after]
     ctx.execute(CreateTable(migration_history, if_not_exists=True))
@@ -48,8 +52,9 @@ def record(
         ctx.execute(insert(migration_history).values(revision=revision, direction=direction))
 
 
-def _with_ancestors(ctx: MigrationContext, revisions: tuple[str, ...]) -> list[str]:
+def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:
     """These revisions and all that they build on, oldest first."""
     assert ctx.script is not None
-    found = [script.revision for script in ctx.script.iterate_revisions(revisions, "base")] if revisions else []
-    return found[::-1]
+    if not revisions:
+        return []
+    return [script.revision for script in ctx.script.iterate_revisions(tuple(revisions), "base")][::-1]

@@ -1,7 +1,8 @@
 """One migrator at a time: a session advisory lock, polled for on a connection of its own.
 
-Guarantee: while the block runs, no other migrator is inside its own block on the same database. Postgres frees the
-lock the moment this process or its connection dies.
+Guarantee: as long as this process and the lock's connection live, no other migrator is inside its block on the same
+database. When either dies, Postgres frees the lock at once; a statement that the process had under way ends within
+half a second (`client_connection_check_interval`, see env.py).
 
 A blocking `pg_advisory_lock` would hold a snapshot as long as it waits, and CREATE INDEX CONCURRENTLY in the run
 that holds the lock waits for exactly such snapshots: the two would wait for each other for ever. So the lock is

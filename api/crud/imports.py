@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any, TextIO
 
 from pydantic import ValidationError
-from sqlalchemy import insert
+from sqlalchemy import ARRAY, BigInteger, any_, insert, literal, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.records import live
@@ -83,6 +83,8 @@ async def load_csv(session: AsyncSession, resource: str, file: TextIO) -> int:
     The first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
     """
     target = RESOURCES[resource]
+    # The next rows may be a while in coming, through a pipe.
+    await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     exhibits = await _read_exhibits(session) if target.has_exhibit else Exhibits()
     rows = _read_rows(file, target, exhibits)
     loaded = 0
@@ -106,7 +108,8 @@ async def _keep_exhibits(session: AsyncSession, used: set[int]) -> None:
 
     At the end, for the lock keeps out everybody who would change one of them.
     """
-    statement = live(Exhibit).where(Exhibit.id.in_(used)).with_only_columns(Exhibit.id).order_by(Exhibit.id)
+    one_of_them = Exhibit.id == any_(literal(list(used), ARRAY(BigInteger)))  # one parameter, however many they are
+    statement = live(Exhibit).where(one_of_them).with_only_columns(Exhibit.id).order_by(Exhibit.id)
     kept = set(await session.scalars(statement.with_for_update(read=True))) if used else set()
     if used - kept:
         raise ImportRefused([f"exhibit {min(used - kept)} was deleted meanwhile: load the file again"])
@@ -171,7 +174,7 @@ def _read_row(header: list[str], cells: list[str], target: Resource, exhibits: E
     reference = EXHIBIT_NAME if EXHIBIT_NAME in row else "exhibit_id"
     try:
         if EXHIBIT_NAME in row:
-            row["exhibit_id"] = str(exhibits.named(row.pop(EXHIBIT_NAME)))
+            row["exhibit_id"] = str(exhibits.named(row.pop(EXHIBIT_NAME).strip()))
         values = target.schema.model_validate_strings(row).model_dump()
         exhibits.use(values.get("exhibit_id"))
     except ValidationError as error:

@@ -10,8 +10,9 @@ class Animal(Record, Base):
     """An animal of the zoo."""
 
     __tablename__ = "animals"
-    # Each filter of the list has an index that ends in `id`: a page is one range of it, at any depth.
+    # The list, and each of its filters, has an index without the deleted that ends in `id`: a page is one range of it.
     __table_args__ = (
+        Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "species", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "name", "id", postgresql_where=text("deleted_at IS NULL")),

@@ -10,8 +10,11 @@ class Exhibit(Record, Base):
     """A place in the zoo."""
 
     __tablename__ = "exhibits"
-    # Each filter of the list has an index that ends in `id`: a page is one range of it, at any depth.
-    __table_args__ = (Index(None, "location", "id", postgresql_where=text("deleted_at IS NULL")),)
+    # The list, and each of its filters, has an index without the deleted that ends in `id`: a page is one range of it.
+    __table_args__ = (
+        Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "location", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
 
     name: Mapped[str]
     description: Mapped[str | None]

@@ -10,8 +10,11 @@ class Staff(Record, Base):
     """A member of staff. Personal data: name, email, phone, notes."""
 
     __tablename__ = "staff"
-    # The list's filter has an index that ends in `id`: a page is one range of it, at any depth.
-    __table_args__ = (Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),)
+    # The list, and each of its filters, has an index without the deleted that ends in `id`: a page is one range of it.
+    __table_args__ = (
+        Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),
+    )
 
     name: Mapped[str]
     job_title: Mapped[str | None]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 
 from api.crud import animals
 from api.dependencies import JsonBody, LinksDep, RecordId, SessionDep
@@ -36,7 +36,9 @@ async def read_animal(animal_id: RecordId, session: SessionDep) -> Animal:
 
 
 @router.patch("/{animal_id}", response_model=AnimalRead, responses=BODY | errors(NotFound), dependencies=[JsonBody])
-async def update_animal(animal_id: RecordId, changes: AnimalUpdate, session: SessionDep) -> Animal:
+async def update_animal(
+    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], session: SessionDep
+) -> Animal:
     """Change an animal: only the fields sent; null clears an optional one."""
     return await animals.update(session, animal_id, changes)
 

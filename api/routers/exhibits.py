@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 
 from api.crud import animals, exhibits, staff
 from api.dependencies import JsonBody, LinksDep, RecordId, SessionDep
@@ -39,7 +39,9 @@ async def read_exhibit(exhibit_id: RecordId, session: SessionDep) -> Exhibit:
 
 
 @router.patch("/{exhibit_id}", response_model=ExhibitRead, responses=BODY | errors(NotFound), dependencies=[JsonBody])
-async def update_exhibit(exhibit_id: RecordId, changes: ExhibitUpdate, session: SessionDep) -> Exhibit:
+async def update_exhibit(
+    exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], session: SessionDep
+) -> Exhibit:
     """Change an exhibit: only the fields sent; null clears an optional one."""
     return await exhibits.update(session, exhibit_id, changes)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 
 from api.crud import staff
 from api.dependencies import JsonBody, LinksDep, RecordId, SessionDep
@@ -34,7 +34,9 @@ async def read_staff_member(staff_id: RecordId, session: SessionDep) -> Staff:
 
 
 @router.patch("/{staff_id}", response_model=StaffRead, responses=BODY | errors(NotFound), dependencies=[JsonBody])
-async def update_staff_member(staff_id: RecordId, changes: StaffUpdate, session: SessionDep) -> Staff:
+async def update_staff_member(
+    staff_id: RecordId, changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)], session: SessionDep
+) -> Staff:
     """Change a member of staff: only the fields sent; null clears an optional one."""
     return await staff.update(session, staff_id, changes)
 

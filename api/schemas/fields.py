@@ -33,7 +33,7 @@ Name = Annotated[
         mode="validation",
     ),
 ]
-"""A required text of one line: 1 to 200 characters, blanks around it removed."""
+"""A required text of 1 to 200 characters, blanks around it removed."""
 
 Line = Annotated[
     str,

@@ -106,4 +106,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int
             ["make", "run", f"PORT={free_port}"], cwd=checkout, capture_output=True, text=True, check=False
         )
     assert refused.returncode != 0
-    assert f"error: port {free_port} is taken; choose another: make run PORT={free_port + 1}" in refused.stderr
+    assert (
+        f"error: port {free_port}: Address already in use; choose another: make run PORT={free_port + 1}"
+        in refused.stderr
+    )
