@@ -9,7 +9,7 @@ from api.settings import Settings
 wsgi_app = "api.main:create_app()"
 bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 only
 worker_class = "api.worker.Worker"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 
 # A worker that does not answer its heartbeat is replaced; in memory, for a disk that is slow must not look like that.
 timeout = 30

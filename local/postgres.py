@@ -104,9 +104,9 @@ def serve(data: Path, options: Mapping[str, str] | None = None, database: str | 
         if not data.exists():
             _initialise(data)
         _remove_stale_socket(data)
-        # The path of a socket has room for 107 bytes.
-        short = tempfile.gettempdir() if len(tempfile.gettempdir()) < SOCKET_DIR_LENGTH else "/tmp"
-        with tempfile.TemporaryDirectory(prefix=SOCKET_DIR_PREFIX, dir=short) as folder:
+        too_long = len(tempfile.gettempdir()) > SOCKET_DIR_LENGTH  # the path of a socket has room for 107 bytes
+        parent = "/tmp" if too_long else None  # noqa: S108 - what is made in it is the caller's alone
+        with tempfile.TemporaryDirectory(prefix=SOCKET_DIR_PREFIX, dir=parent) as folder:
             server = Server(Path(folder))
             process = _start(data, server.socket_dir, options or {})
             try:
@@ -212,7 +212,7 @@ def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> str
     """Run a command to its end, and return what it prints; nothing in the caller's PG* variables is meant for it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     done = subprocess.run(
-        [*_as_caller(), *command], env=clean | (env or {}), capture_output=True, text=True, check=False
+        [*_as_caller(), *command], env={**clean, **(env or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise PostgresError(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")

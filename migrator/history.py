@@ -55,6 +55,8 @@ def record(
 def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:
     """These revisions and all that they build on, oldest first."""
     assert ctx.script is not None
-    if not revisions:
-        return []
-    return [script.revision for script in ctx.script.iterate_revisions(tuple(revisions), "base")][::-1]
+    found: dict[str, None] = {}  # an ordered set: one revision may be an ancestor of another
+    for revision in revisions:
+        lineage = [script.revision for script in ctx.script.iterate_revisions(revision, "base")]
+        found |= dict.fromkeys(reversed(lineage))
+    return list(found)

@@ -48,11 +48,11 @@ def pytest_sessionfinish() -> None:
     running.close()
 
 
-def alembic(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def alembic(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run Alembic as people do, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
-        cwd=ROOT,
+        cwd=cwd,
         env=os.environ | environment,
         capture_output=True,
         text=True,

@@ -1,10 +1,10 @@
 """Loading many records at once from CSV: all of a file, or nothing of it."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import ARRAY, BigInteger, any_, insert, literal, text
@@ -77,16 +77,16 @@ class Exhibits:
                 raise ValueError(f"{len(several)} exhibits are named {name!r}: use exhibit_id")
 
 
-async def load_csv(session: AsyncSession, resource: str, file: TextIO) -> int:
-    """Insert a record for each row of `file`, and return how many; ImportRefused where any row can't be one.
+async def load_csv(session: AsyncSession, resource: str, lines: Iterable[str]) -> int:
+    """Insert a record for each row of a CSV file, and return how many; ImportRefused where any row can't be one.
 
-    The first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
+    `lines` is the file. Its first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
     """
     target = RESOURCES[resource]
     # The next rows may be a while in coming, through a pipe.
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     exhibits = await _read_exhibits(session) if target.has_exhibit else Exhibits()
-    rows = _read_rows(file, target, exhibits)
+    rows = _read_rows(lines, target, exhibits)
     loaded = 0
     while batch := list(islice(rows, BATCH_ROWS)):
         await session.execute(insert(target.model), batch)
@@ -115,9 +115,9 @@ async def _keep_exhibits(session: AsyncSession, used: set[int]) -> None:
         raise ImportRefused([f"exhibit {min(used - kept)} was deleted meanwhile: load the file again"])
 
 
-def _read_rows(file: TextIO, target: Resource, exhibits: Exhibits) -> Iterator[dict[str, Any]]:
+def _read_rows(lines: Iterable[str], target: Resource, exhibits: Exhibits) -> Iterator[dict[str, Any]]:
     """The values of each row; ImportRefused at the end of the file, or after MAX_FINDINGS, where any is invalid."""
-    reader = csv.reader(file, strict=True)
+    reader = csv.reader(lines, strict=True)
     findings: list[str] = []
     try:
         header = _read_header(next(reader, []), target)

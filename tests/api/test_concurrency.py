@@ -17,7 +17,6 @@ async def test_of_many_deletes_exactly_one_succeeds(committing_client: httpx.Asy
 
 
 async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_client: httpx.AsyncClient) -> None:
-    outcomes = set()
     for _ in range(ROUNDS):
         exhibit = await make(committing_client, "/exhibits")
         loner = await make(committing_client, "/staff")
@@ -28,10 +27,8 @@ async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_cli
         )
         outcome = deleted.status_code, created.status_code, moved.status_code
         assert outcome in {(200, 422, 422), (409, 201, 200), (409, 201, 422), (409, 422, 200)}
-        outcomes.add(outcome)
         occupants = (await committing_client.get("/animals", params={"exhibit_id": exhibit["id"]})).json()
         assert len(occupants) == (created.status_code == 201)
-    assert outcomes  # which of them come up is up to the scheduler
 
 
 async def test_changes_of_different_fields_both_last(committing_client: httpx.AsyncClient) -> None:
@@ -55,13 +52,3 @@ async def test_a_change_never_reaches_a_deleted_record(committing_client: httpx.
         )
         assert deleted.status_code == 200
         assert (changed.status_code, deleted.json()["name"]) in {(200, "after"), (404, "before")}
-
-
-async def test_nothing_is_saved_of_a_request_that_fails(committing_client: httpx.AsyncClient) -> None:
-    """The session is rolled back on any error, after a write too."""
-    exhibit = await make(committing_client, "/exhibits")
-    animal = await make(committing_client, "/animals", exhibit_id=exhibit["id"])
-    refused = await committing_client.delete(f"/exhibits/{exhibit['id']}")
-    assert refused.status_code == 409
-    assert (await committing_client.get(f"/exhibits/{exhibit['id']}")).json() == exhibit
-    assert (await committing_client.get(f"/animals/{animal['id']}")).json() == animal

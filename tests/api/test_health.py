@@ -76,6 +76,33 @@ class TestDatabaseHealth:
         assert answer.json()["detail"]
 
 
+class TestSilence:
+    async def test_a_connection_that_falls_silent_is_503_within_2_s(self, server: Server, database: str) -> None:
+        """As when the network begins to drop packets: established, used before, and not closed."""
+        silent = asyncio.Event()
+
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                if not silent.is_set():
+                    writer.write(data)
+            writer.close()
+
+        async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            theirs = await asyncio.open_unix_connection(server.socket_dir / ".s.PGSQL.5432")
+            await asyncio.gather(forward(reader, theirs[1]), forward(theirs[0], writer))
+
+        async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
+            port = proxy.sockets[0].getsockname()[1]
+            async for client in client_of(f"postgresql://zoo_api@127.0.0.1:{port}/{database}"):
+                assert (await client.get("/health/db")).status_code == 200
+                silent.set()
+                for path in ("/health/db", "/health/ready"):
+                    async with asyncio.timeout(2):
+                        answer = await client.get(path)
+                    assert answer.status_code == 503
+                silent.clear()
+
+
 class TestReady:
     async def test_is_503_on_an_empty_database(self, server: Server, database: str) -> None:
         admin = await superuser(server)

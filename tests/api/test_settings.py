@@ -65,6 +65,34 @@ def test_a_password_never_shows(name: str) -> None:
     assert GOOD not in repr(settings) + str(url)
 
 
+@pytest.mark.parametrize("url", ["postgres://zoo:hidden-in-url@db/", "mysql://zoo:hidden-in-url@db/zoo"])
+def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings(database_url=url)
+    assert "hidden-in-url" not in str(caught.value)
+
+
+def test_a_url_may_be_written_as_hosts_hand_it_out() -> None:
+    url = Settings(database_url="postgres://zoo_api@db:5433/zoo?sslmode=require").api_database()
+    assert url.render_as_string() == "postgresql+asyncpg://zoo_api@db:5433/zoo?ssl=require"
+
+
+def test_a_url_parameter_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValidationError, match="unknown parameter channel_binding"):
+        Settings(database_url="postgresql://zoo_api@db/zoo?channel_binding=require")
+
+
+@pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
+def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], workers: int) -> None:
+    shown = subprocess.check_output(
+        [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--print-config"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", **setting},
+        text=True,
+    )
+    assert re.search(rf"^workers\s+= {workers}$", shown, re.MULTILINE)
+
+
 def test_gunicorn_refuses_bad_settings_in_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py"],

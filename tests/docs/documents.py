@@ -6,7 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.conftest import ROOT, uncoloured
+from local.postgres import DATABASE, serve
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, uncoloured
 
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -28,8 +29,14 @@ def copy_checkout(target: Path) -> Path:
 def run_document(path: Path, checkout: Path) -> None:
     """Run the `sh` blocks of a document, one shell each; the lines of a `text` block come in what the last printed.
 
-    In this order, and with anything between them; `...` in a line stands for any text.
+    In this order, and with anything between them; `...` in a line stands for any text. The checkout's Postgres is kept
+    running, for the commands to find it so: they are many.
     """
+    with serve(checkout / ".data" / "postgres", FAST_AND_FORGETFUL, DATABASE):
+        _run_blocks(path, checkout)
+
+
+def _run_blocks(path: Path, checkout: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "CI"}}
     printed = ""
     for kind, content in BLOCK.findall(path.read_text()):

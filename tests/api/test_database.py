@@ -1,0 +1,101 @@
+"""A request and its transaction: committed before the answer leaves, or not at all."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.crud.imports import load_csv
+from api.database import transaction
+from api.dependencies import SessionDep
+from api.main import create_app
+from api.models import Animal
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.records import make
+from tests.conftest import superuser
+
+
+@pytest.fixture
+async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    """The api with an engine of its own, and a client."""
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+    ):
+        yield app, c
+
+
+@pytest.fixture
+async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await superuser(server, database)
+    yield connection
+    await connection.close()
+
+
+async def test_nothing_is_saved_of_a_request_that_fails_after_a_write(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    app, client = live
+
+    @app.post("/half-way", tags=["test"])
+    async def half_way(session: SessionDep) -> None:
+        session.add(Animal(name="Half"))
+        await session.flush()
+        raise RuntimeError
+
+    failed = await client.post("/half-way")
+    assert (failed.status_code, failed.json()) == (500, {"detail": "Internal server error"})
+    assert await admin.fetchval("SELECT count(*) FROM animals") == 0
+    await make(client, "/animals")  # and the only connection of the pool is as new
+    assert await admin.fetchval("SELECT count(*) FROM animals") == 1
+
+
+async def test_a_conflict_that_shows_at_the_commit_is_409(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    await admin.execute("ALTER TABLE animals ADD UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+    _, client = live
+    await make(client, "/animals", name="Amara")
+    conflict = await client.post("/animals", json={"name": "Amara"})
+    assert conflict.status_code == 409
+    assert conflict.json()["detail"]
+
+
+async def test_a_column_whose_type_changes_fails_no_request_for_long(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    _, client = live
+    url = f"/animals/{(await make(client, '/animals'))['id']}"
+    assert (await client.get(url)).status_code == 200
+    await admin.execute("ALTER TABLE animals ALTER name TYPE varchar(500)")
+    assert (await client.get(url)).status_code in {200, 503}
+    assert (await client.get(url)).status_code == 200
+
+
+async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    await admin.execute("ALTER TABLE staff RENAME COLUMN notes TO remarks")
+    _, client = live
+    answer = await client.post("/staff", json={"name": "Secret Person", "email": "secret@zoo.example"})
+    assert answer.status_code == 503
+    assert "schema" in answer.json()["detail"]
+    assert "POST /staff" in caplog.text
+    assert "ecret" not in caplog.text
+
+
+async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:
+    def slow(lines: list[str]) -> Iterator[str]:
+        for line in lines:
+            time.sleep(0.1)
+            yield line
+
+    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
+    async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
+        assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
