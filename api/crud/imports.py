@@ -80,7 +80,7 @@ class Exhibits:
 async def load_csv(session: AsyncSession, resource: str, lines: Iterable[str]) -> int:
     """Insert a record for each row of a CSV file, and return how many; ImportRefused where any row can't be one.
 
-    `lines` is the file. Its first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
+    Its first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
     """
     target = RESOURCES[resource]
     # The next rows may be a while in coming, through a pipe.
