@@ -19,7 +19,7 @@ from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
 from api.database import transaction
 from api.errors import Unavailable, explain_database_error
-from api.settings import Settings
+from api.settings import Settings, load_settings
 
 SEED = Path(__file__).parent.parent / "seed"
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def _open_csv(path: str, label: str) -> AbstractContextManager[TextIO]:
 
 
 async def _import(resource: str, rows: TextIO) -> int:
-    async with transaction(Settings()) as session:
+    async with transaction(load_settings()) as session:
         return await load_csv(session, resource, rows)
 
 
@@ -91,7 +91,7 @@ def seed() -> None:
 
 
 async def _seed() -> dict[str, int]:
-    async with transaction(Settings()) as session:
+    async with transaction(load_settings()) as session:
         return await seed_zoo(session, SEED)
 
 

@@ -11,12 +11,12 @@ from api.database import create_engine, create_sessionmaker
 from api.errors import add_handlers
 from api.openapi import COMMON, operation_id
 from api.routers import animals, docs, exhibits, health, staff
-from api.settings import Settings
+from api.settings import Settings, load_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The api on these settings; by default those of the environment. ValueError where they can't be used."""
-    settings = settings or Settings()
+    settings = settings or load_settings()
     settings.api_database()
 
     @asynccontextmanager

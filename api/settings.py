@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -51,7 +51,9 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
-    migrator_lock_timeout: float = Field(default=600, gt=0)
+    migrator_wait_seconds: float = Field(default=60, ge=0)
+    migrator_lock_timeout: float = Field(default=600, ge=0)
+    migrator_retry_seconds: float = Field(default=300, ge=0)
 
     def api_database(self) -> URL:
         """Where the api connects, password included. ValueError where production would run on a weak secret."""
@@ -72,3 +74,12 @@ class Settings(BaseSettings):
                 f"set it in the environment, or in {SECRETS_DIR}/{name.lower()}_password, before running in production"
             )
         return login
+
+
+def load_settings() -> Settings:
+    """The settings of the environment. ValueError, with a line for each that can't be used, where there are such."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = [(str(e["loc"][0]).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        raise ValueError("\n".join(f"{name}: {message}" for name, message in found)) from error

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any
 
-from api.settings import Settings
+from api.settings import load_settings
 
 wsgi_app = "api.main:create_app()"
 bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 only
@@ -27,6 +27,6 @@ control_socket_disable = True
 def on_starting(_: Any) -> None:
     """Refuse settings that can't be used in one line, before any worker fails on them with a traceback."""
     try:
-        Settings().api_database()
+        load_settings().api_database()
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -4,7 +4,7 @@ It listens on a Unix socket in a folder that only the caller's processes may ent
 can open the socket is trusted, so that there is no password to keep. It ends when the caller does.
 
 The wheel's own launcher is not used. As root it opens every folder above the data to all users of the machine, and
-it makes an operating-system user; here neither happens (see `_as_caller`).
+it makes an operating-system user; here neither happens (see `as_caller`).
 """
 
 import ctypes
@@ -158,7 +158,7 @@ def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subproc
     log = data.parent / f"{data.name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [*_as_caller(), binaries() / "postgres", "-D", data, *arguments],
+            [*as_caller(), binaries() / "postgres", "-D", data, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -193,7 +193,7 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _as_caller() -> list[str]:
+def as_caller() -> list[str]:
     """How a command is run with the caller's reach over files, but never as root.
 
     Root's checkout may lie below a folder that only root may enter. Rather than opening that folder to everybody,
@@ -212,7 +212,7 @@ def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> str
     """Run a command to its end, and return what it prints; nothing in the caller's PG* variables is meant for it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     done = subprocess.run(
-        [*_as_caller(), *command], env={**clean, **(env or {})}, capture_output=True, text=True, check=False
+        [*as_caller(), *command], env={**clean, **(env or {})}, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise PostgresError(f"{Path(command[0]).name} failed: {done.stderr.strip() or done.stdout.strip()}")

@@ -1,31 +1,37 @@
-"""The Alembic environment: one run at a time, no unbounded wait for a lock, every applied revision on record."""
+"""The Alembic environment: whoever starts it, a run is safe. What that means stands in each of the modules it uses.
+
+connection   waits for the database; a session of its own, with rights to change the schema
+lock         one migrator at a time
+run          no statement waits long for a lock; revisions are tried again instead
+history      which revisions were applied; a database that is ahead of this release
+errors       exit codes
+"""
 
 import asyncio
 import logging
-from contextlib import nullcontext
+import os
+import signal
+import sys
+from typing import NoReturn
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import Connection, pool
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.models import Base
-from api.settings import Settings
+from api.settings import load_settings
 from migrator import history
+from migrator.connection import create_engine, wait_for_database
+from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from migrator.lock import migration_lock
+from migrator.run import LOCK_TIMEOUT, run_with_retries
 
-# How long a statement waits for a lock. Everybody who comes after it on that table waits behind it.
-LOCK_TIMEOUT = "3s"
-SESSION = {
-    "application_name": "migrator",
-    "lock_timeout": LOCK_TIMEOUT,
-    # A statement whose migrator was killed ends with it, and not when it is done.
-    "client_connection_check_interval": "500ms",
-}
+log = logging.getLogger("migrator")
 
 
-def configure(connection: Connection | None = None) -> None:
-    """Bind Alembic to `connection`, or to no database at all for `--sql`."""
+def run_migrations(connection: Connection | None = None) -> None:
+    """Carry out the command that Alembic was called with: on `connection`, or as text for `--sql`."""
     context.configure(
         connection=connection,
         dialect_name="postgresql",
@@ -36,13 +42,11 @@ def configure(connection: Connection | None = None) -> None:
         transaction_per_migration=True,
         on_version_apply=history.record,
     )
-
-
-def run_migrations(connection: Connection | None = None) -> None:
-    """Carry out the command that Alembic was called with."""
-    configure(connection)
     if connection is None:
         context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    elif moves_schema() and history.is_ahead(connection, context.script):
+        log.info("the database is ahead of this release, whose revisions are all applied: nothing to do")
+        return
     with context.begin_transaction():
         context.run_migrations()
 
@@ -56,26 +60,53 @@ def moves_schema() -> bool:
     return True
 
 
-def create_engine(settings: Settings) -> AsyncEngine:
-    """An engine that connects as the migrator. ValueError where the settings name no database it may work on."""
-    return create_async_engine(
-        settings.migration_database(),
-        poolclass=pool.NullPool,
-        # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
-        connect_args={"server_settings": SESSION},
-    )
-
-
 async def run_online() -> None:
-    """Wait for the turn where the schema may change, and run."""
+    """Wait for the database, then for the turn where its schema may change, and run."""
     try:
-        settings = Settings()
-        engine = context.config.attributes.get("connection") or create_engine(settings)  # pytest-alembic's, or ours
-    except ValueError as error:  # pydantic's ValidationError is one
-        raise CommandError(str(error)) from error
-    turn = migration_lock(engine, settings.migrator_lock_timeout) if moves_schema() else nullcontext()
-    async with turn, engine.connect() as connection:
-        await connection.run_sync(run_migrations)
+        settings = load_settings()
+        url = settings.migration_database()
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    given = context.config.attributes.get("connection")  # pytest-alembic's
+
+    def engine(lock_timeout: str) -> AsyncEngine:
+        return given or create_engine(url, lock_timeout)
+
+    if not moves_schema():
+        async with engine(LOCK_TIMEOUT).connect() as connection:
+            await connection.run_sync(run_migrations)
+        return
+    await wait_for_database(engine(LOCK_TIMEOUT), settings.migrator_wait_seconds)
+    async with migration_lock(engine(LOCK_TIMEOUT), settings.migrator_lock_timeout) as observer:
+        await run_with_retries(engine, run_migrations, observer, settings.migrator_retry_seconds)
+
+
+async def run_until_told_to_stop() -> None:
+    """`run_online`, ended by SIGTERM as by Ctrl-C: the revision under way is rolled back."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await run_online()
+
+
+def main() -> None:
+    """Run, and where that fails, end with one line and the exit code that belongs to it."""
+    try:
+        asyncio.run(run_until_told_to_stop())
+    except CommandError:
+        raise  # Alembic's own, of which it says one line itself
+    except asyncio.CancelledError:
+        fail("stopped by SIGTERM: what was under way is rolled back; run this again", 128 + signal.SIGTERM)
+    except MigratorError as error:
+        fail(str(error), error.exit_code)
+    except Exception as error:  # noqa: BLE001 - whatever a revision raises
+        fail(f"a revision failed and is rolled back: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
+
+
+def fail(reason: str, exit_code: int) -> NoReturn:
+    """End with one line; MIGRATOR_DEBUG=1 shows where it came from, too."""
+    log.error(reason, exc_info=os.environ.get("MIGRATOR_DEBUG") == "1")
+    sys.exit(exit_code)
 
 
 if not logging.getLogger().handlers:
@@ -84,5 +115,7 @@ if not logging.getLogger().handlers:
 
 if context.is_offline_mode():
     run_migrations()
+elif context.config.cmd_opts is None:
+    asyncio.run(run_online())  # called by code, which sees to its errors itself
 else:
-    asyncio.run(run_online())
+    main()

@@ -9,8 +9,25 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, func, insert, text
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Identity,
+    MetaData,
+    Table,
+    Text,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.schema import CreateTable
+
+from migrator.errors import UnknownRevision
 
 TABLE_NAME = "migration_history"
 
@@ -50,6 +67,26 @@ def record(
     ctx.execute(_READ_ONLY_FOR_API)
     for revision, direction in rows:
         ctx.execute(insert(migration_history).values(revision=revision, direction=direction))
+
+
+def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
+    """Whether a newer release has brought the database to revisions that this one does not know.
+
+    That is no error but the rollback of a release: its migrator has nothing to do. UnknownRevision where the history
+    does not know the revision either.
+    """
+    known = {revision.revision for revision in script.walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    recorded = set()
+    if unknown and inspect(connection).has_table(TABLE_NAME):
+        recorded = set(connection.scalars(select(migration_history.c.revision)))
+    connection.rollback()  # Alembic begins its own transactions
+    if unknown - recorded:
+        raise UnknownRevision(
+            f"the database is at revision {min(unknown - recorded)}, unknown to this release and to {TABLE_NAME}: "
+            "find out who migrated it, then run that release's migrator, or correct alembic_version"
+        )
+    return bool(unknown)
 
 
 def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:

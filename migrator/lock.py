@@ -2,7 +2,7 @@
 
 Guarantee: as long as this process and the lock's connection live, no other migrator is inside its block on the same
 database. When either dies, Postgres frees the lock at once; a statement that the process had under way ends within
-half a second (`client_connection_check_interval`, see env.py).
+half a second (`client_connection_check_interval`, see connection.py).
 
 A blocking `pg_advisory_lock` would hold a snapshot as long as it waits, and CREATE INDEX CONCURRENTLY in the run
 that holds the lock waits for exactly such snapshots: the two would wait for each other for ever. So the lock is
@@ -14,9 +14,10 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from alembic.util import CommandError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from migrator.errors import LocksNotObtained
 
 LOCK_KEY = int.from_bytes(b"zoo/alem")
 POLL_SECONDS = 0.25
@@ -34,12 +35,12 @@ _HOLDER = text(
 
 
 @asynccontextmanager
-async def migration_lock(engine: AsyncEngine, timeout: float) -> AsyncIterator[None]:
-    """Hold the migration lock. CommandError when others have not freed it within `timeout` seconds."""
+async def migration_lock(engine: AsyncEngine, timeout: float) -> AsyncIterator[AsyncConnection]:
+    """Hold the migration lock, on the connection given; LocksNotObtained after `timeout` seconds."""
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await _acquire(connection, timeout)
-        yield  # closing the connection frees the lock
+        yield connection  # closing the connection frees the lock
 
 
 async def _acquire(connection: AsyncConnection, timeout: float) -> None:
@@ -51,8 +52,8 @@ async def _acquire(connection: AsyncConnection, timeout: float) -> None:
             log.info("waiting for another migrator: %s", seen)
             holder = seen
         if asyncio.get_running_loop().time() > deadline:
-            raise CommandError(
-                f"Another migrator has held the lock for {timeout:g} s: {holder}. "
-                "Nothing was changed; run this again when it has ended."
+            raise LocksNotObtained(
+                f"another migrator is at work, for longer than {timeout:g} s: {holder}. "
+                "Nothing was changed; run this again when it has ended"
             )
         await asyncio.sleep(POLL_SECONDS)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The two roles of the stack, made by a superuser on the database that it will use. Safe to run again.
 #
-#   zoo_migrator  makes and changes the tables of `public`
+#   zoo_migrator  makes and changes the tables of `public`, and sees whose sessions are in its way
 #   zoo_api       reads and writes their rows, and nothing else
 #
 # In Compose the db container runs this on an empty data directory. For a managed Postgres, run it by hand:
@@ -31,6 +31,9 @@ ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- A runaway query, or a client that went away in the middle of a transaction, can't hold the api's pool.
 ALTER ROLE zoo_api SET statement_timeout = '10s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
+
+-- To say who is in the way of a migration, the migrator has to see the sessions of others.
+GRANT pg_read_all_stats TO zoo_migrator;
 
 -- Nobody gets in, or makes temporary tables, by being PUBLIC.
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec

@@ -1,18 +1,23 @@
 """Runs of the migrator as people start them: processes of their own, several at once, in each other's way."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import asyncpg
+import pytest
 
-from local.postgres import Server
+from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
-from tests.conftest import ROOT, alembic, superuser
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, superuser
 from tests.docs.documents import copy_checkout
 
 FIRST = "f0d7ee4c6005"
+SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 async def history(server: Server, database: str) -> list[tuple[str, str]]:
@@ -91,7 +96,7 @@ async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, data
     refused = alembic(environment, "upgrade", "head")
     looked = alembic(environment, "current")
     await holder.close()
-    assert refused.returncode != 0
+    assert refused.returncode == 5
     assert "waiting for another migrator: pid" in refused.stderr
     assert "somebody else" in refused.stderr
     assert "Nothing was changed" in refused.stderr
@@ -99,19 +104,151 @@ async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, data
     assert FIRST in looked.stdout
 
 
-async def test_a_table_in_use_is_waited_for_a_bounded_time(server: Server, database: str) -> None:
+async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, database: str) -> None:
+    """A reader, idle in its transaction, leaves after a while: others hardly notice, and it is done."""
+    reader = await superuser(server, database)
+    await reader.execute("SET application_name = 'somebody reading'")
+    client = await asyncpg.connect(server.url("zoo_api", database))
+    transaction = reader.transaction()
+    await transaction.start()
+    await reader.execute("SELECT * FROM animals")
+    run = start(server.environment(database), "downgrade", "base")
+    longest = 0.0
+    assert run.stderr is not None
+    while b"in the way" not in (line := await asyncio.to_thread(run.stderr.readline)):
+        assert line, "the run ended without a second try"
+    for _ in range(100):
+        began = time.monotonic()
+        await client.execute("SELECT * FROM animals")
+        longest = max(longest, time.monotonic() - began)
+        await asyncio.sleep(0.01)
+    await client.close()
+    await transaction.rollback()
+    rest = await asyncio.to_thread(run.communicate)
+    await reader.close()
+    assert run.returncode == 0, rest
+    assert b"somebody reading, idle in transaction" in line
+    assert longest < 1
+    assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade")]
+
+
+async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, database: str) -> None:
     reader = await superuser(server, database)
     async with reader.transaction():
         await reader.execute("SELECT * FROM animals")
-        done = alembic(server.environment(database), "downgrade", "base")
+        environment = server.environment(database) | {"MIGRATOR_RETRY_SECONDS": "0.1"}
+        done = alembic(environment, "downgrade", "base")
     await reader.close()
-    assert done.returncode != 0
-    assert "lock timeout" in done.stderr
+    assert done.returncode == 5
+    assert "run this again" in done.stderr.splitlines()[-1]
     assert await history(server, database) == [(FIRST, "upgrade")]
 
 
-def test_settings_that_cannot_be_used_are_one_line() -> None:
-    done = alembic({"MIGRATION_DATABASE_URL": "mysql://nobody@nowhere/nothing"}, "upgrade", "head")
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    assert "postgresql://USER@HOST:PORT/DATABASE" in done.stderr + done.stdout
+class TestEnd:
+    """Every failure ends with one line and the exit code that belongs to it."""
+
+    def fails(self, environment: dict[str, str], code: int, *arguments: str) -> str:
+        done = alembic(environment, *(arguments or ("upgrade", "head")))
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stderr.splitlines()[-1]
+
+    def test_settings_that_cannot_be_used(self) -> None:
+        line = self.fails({"MIGRATION_DATABASE_URL": "mysql://nobody@nowhere/nothing"}, 3)
+        assert "postgresql://USER@HOST:PORT/DATABASE" in line
+
+    @pytest.mark.parametrize(
+        "ignored", ["lock_timeout, client_connection_check_interval", ""], ids=["lenient", "strict"]
+    )
+    async def test_a_connection_pooler(
+        self, server: Server, empty_database: str, free_port: int, tmp_path: Path, ignored: str
+    ) -> None:
+        """In transaction mode, where two clients would both hold the lock."""
+        if shutil.which("pgbouncer", path=SBIN) is None and not os.environ.get("CI"):
+            pytest.skip("no PgBouncer on this machine")
+        (tmp_path / "pgbouncer.ini").write_text(
+            f"[databases]\n* = host={server.socket_dir} user=zoo_migrator\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {free_port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
+            f"ignore_startup_parameters = {ignored}\n"
+        )
+        tmp_path.chmod(0o755)
+        command = [*as_caller(), "pgbouncer", str(tmp_path / "pgbouncer.ini")]
+        with subprocess.Popen(command, env={"PATH": SBIN}, stderr=subprocess.PIPE) as pooler:
+            try:
+                url = {"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@127.0.0.1:{free_port}/{empty_database}"}
+                assert "leads to a connection pooler" in self.fails(url, 3)
+            finally:
+                pooler.terminate()
+        admin = await superuser(server, empty_database)
+        assert await admin.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+        await admin.close()
+
+    def test_the_apis_role(self, server: Server, database: str) -> None:
+        line = self.fails({"MIGRATION_DATABASE_URL": server.url("zoo_api", database)}, 3)
+        assert "the role zoo_api may not change the schema" in line
+
+    def test_a_database_that_is_away(self) -> None:
+        away = {"MIGRATION_DATABASE_URL": "postgresql://zoo_migrator@127.0.0.1:1/zoo", "MIGRATOR_WAIT_SECONDS": "0.5"}
+        assert "can't be reached" in self.fails(away, 4)
+
+    @pytest.mark.parametrize("url", [("zoo_migrator", "nowhere"), ("nobody", "postgres")], ids=["database", "role"])
+    def test_a_database_that_refuses_at_once(self, server: Server, url: tuple[str, str]) -> None:
+        line = self.fails({"MIGRATION_DATABASE_URL": server.url(*url), "MIGRATOR_WAIT_SECONDS": "60"}, 4)
+        assert "refuses the migrator" in line
+
+    async def test_a_revision_that_fails(self, server: Server, empty_database: str) -> None:
+        admin = await superuser(server, empty_database)
+        await admin.execute("CREATE TABLE staff ()")
+        await admin.close()
+        line = self.fails(server.environment(empty_database), 1)
+        assert 'relation "staff" already exists' in line
+
+    async def test_a_revision_that_nobody_knows(self, server: Server, database: str) -> None:
+        admin = await superuser(server, database)
+        await admin.execute("UPDATE alembic_version SET version_num = 'foreign'")
+        await admin.close()
+        assert "foreign" in self.fails(server.environment(database), 6)
+
+    async def test_a_database_that_is_ahead_is_none(self, server: Server, database: str) -> None:
+        admin = await superuser(server, database)
+        await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ('newer', 'upgrade')")
+        await admin.execute("UPDATE alembic_version SET version_num = 'newer'")
+        done = alembic(server.environment(database), "upgrade", "head")
+        assert done.returncode == 0
+        assert "ahead of this release" in done.stderr
+        assert await admin.fetchval("SELECT version_num FROM alembic_version") == "newer"
+        await admin.close()
+
+    async def test_sigterm_rolls_back_and_is_143(self, server: Server, database: str) -> None:
+        reader = await superuser(server, database)
+        async with reader.transaction():
+            await reader.execute("SELECT * FROM animals")
+            run = start(server.environment(database), "downgrade", "base")
+            while not await reader.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+            run.terminate()
+            _, err = await asyncio.to_thread(run.communicate, None, 5)
+        assert run.returncode == 143, err
+        assert b"stopped by SIGTERM" in err.splitlines()[-1]
+        assert await history(server, database) == [(FIRST, "upgrade")]
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrator' AND datname = $1"
+        while await reader.fetchval(sessions, database):
+            await asyncio.sleep(0.01)
+        await reader.close()
+
+    async def test_a_database_that_comes_up_later_is_none(self, tmp_path: Path, free_port: int) -> None:
+        with serve(tmp_path / "data", FAST_AND_FORGETFUL, DATABASE):
+            pass
+        run = start({"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@127.0.0.1:{free_port}/{DATABASE}"})
+        assert run.stderr is not None
+        assert b"waiting for the database" in await asyncio.to_thread(run.stderr.readline)
+        with serve(tmp_path / "data", {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}):
+            _, err = await asyncio.to_thread(run.communicate)
+        assert run.returncode == 0, err
+        assert b"Running upgrade" in err
+
+
+def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
+    """Alembic, started and not waited for."""
+    command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
+    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE)

@@ -1,0 +1,44 @@
+"""How a run can end badly, each way with the exit code that tells a platform what to do about it.
+
+MigratorError
+├── ConfigurationError      3  nothing was tried; mend the settings or the revisions
+├── DatabaseUnreachable     4  nothing was tried; run again when the database is there
+├── LocksNotObtained        5  rolled back; run again, perhaps at a quieter time
+└── UnknownRevision         6  nothing was tried; the database was changed by somebody else
+
+Anything else that a revision raises ends with 1, rolled back.
+"""
+
+from typing import ClassVar
+
+MIGRATION_FAILED = 1
+
+
+class MigratorError(Exception):
+    """Base. The message is one sentence, which says what to do."""
+
+    exit_code: ClassVar[int]
+
+
+class ConfigurationError(MigratorError):
+    """Settings or revisions that no run can start with."""
+
+    exit_code = 3
+
+
+class DatabaseUnreachable(MigratorError):
+    """The database does not answer, or does not let the migrator in."""
+
+    exit_code = 4
+
+
+class LocksNotObtained(MigratorError):
+    """Others held the migration lock, or a lock on a table, for too long."""
+
+    exit_code = 5
+
+
+class UnknownRevision(MigratorError):
+    """The database is at a revision that neither this release nor the history knows."""
+
+    exit_code = 6
