@@ -30,6 +30,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # The api serves, and can't migrate: it has neither Alembic nor the migrations.
 FROM base AS api
 ARG RELEASE=dev
+ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-api" \
       org.opencontainers.image.description="The zoo's HTTP service" \
       org.opencontainers.image.version="${RELEASE}"
@@ -44,6 +45,7 @@ CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
 # The migrator changes the schema, and can't serve: it has the models and the settings of the api, and no web server.
 FROM base AS migrator
 ARG RELEASE=dev
+ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-migrator" \
       org.opencontainers.image.description="Brings the zoo's schema to this release" \
       org.opencontainers.image.version="${RELEASE}"

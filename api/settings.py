@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["local", "production"] = "local"
+    release: str = "dev"
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
     migration_database_url: PostgresUrl = "postgresql+asyncpg://zoo_migrator@127.0.0.1/zoo"

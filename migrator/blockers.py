@@ -34,18 +34,19 @@ class Blockers:
 async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
     """Note, on the connection `observer`, whom the session `pid` waits for as long as the block runs."""
     seen = Blockers()
+    over = asyncio.Event()
 
     async def poll() -> None:
-        while True:
+        while not over.is_set():
             for blocker, description, is_autovacuum in await observer.execute(_BLOCKERS, {"pid": pid}):
                 seen.sessions[blocker] = description
                 seen.autovacuum |= bool(is_autovacuum)
-            await asyncio.sleep(POLL_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), POLL_SECONDS)
 
     task = asyncio.create_task(poll())
     try:
         yield seen
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        over.set()  # not by cancelling: that would end the connection in the middle of a query, and the lock with it
+        await task

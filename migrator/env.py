@@ -12,9 +12,10 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from typing import NoReturn
 
-from alembic import context
+from alembic import command, context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,7 +31,7 @@ from migrator.run import LOCK_TIMEOUT, run_with_retries
 log = logging.getLogger("migrator")
 
 
-def run_migrations(connection: Connection | None = None) -> None:
+def run_migrations(connection: Connection | None = None, progress: history.Progress | None = None) -> None:
     """Carry out the command that Alembic was called with: on `connection`, or as text for `--sql`."""
     context.configure(
         connection=connection,
@@ -41,14 +42,22 @@ def run_migrations(connection: Connection | None = None) -> None:
         compare_server_default=True,
         transaction_per_migration=True,
         on_version_apply=history.record,
+        progress=progress,
     )
     if connection is None:
         context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-    elif moves_schema() and history.is_ahead(connection, context.script):
-        log.info("the database is ahead of this release, whose revisions are all applied: nothing to do")
-        return
+    elif is_upgrade():
+        if history.is_ahead(connection, context.script):
+            log.info("the database is ahead of this release, whose revisions are all applied: nothing to do")
+            return
+        history.require_unchanged(connection, context.script)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def is_upgrade() -> bool:
+    """Whether Alembic was called as `alembic upgrade`. The other ways to move are for those who know what is there."""
+    return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
 
 
 def moves_schema() -> bool:
@@ -78,7 +87,9 @@ async def run_online() -> None:
         return
     await wait_for_database(engine(LOCK_TIMEOUT), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK_TIMEOUT), settings.migrator_lock_timeout) as observer:
-        await run_with_retries(engine, run_migrations, observer, settings.migrator_retry_seconds)
+        progress = history.Progress(settings.release)
+        migrate = partial(run_migrations, progress=progress)
+        await run_with_retries(engine, migrate, observer, progress, settings.migrator_retry_seconds)
 
 
 async def run_until_told_to_stop() -> None:

@@ -4,6 +4,7 @@ MigratorError
 ├── ConfigurationError      3  nothing was tried; mend the settings or the revisions
 ├── DatabaseUnreachable     4  nothing was tried; run again when the database is there
 ├── LocksNotObtained        5  rolled back; run again, perhaps at a quieter time
+├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
 └── UnknownRevision         6  nothing was tried; the database was changed by somebody else
 
 Anything else that a revision raises ends with 1, rolled back.
@@ -36,6 +37,12 @@ class LocksNotObtained(MigratorError):
     """Others held the migration lock, or a lock on a table, for too long."""
 
     exit_code = 5
+
+
+class ChangedRevision(MigratorError):
+    """The file of an applied revision is not the one that was applied."""
+
+    exit_code = 6
 
 
 class UnknownRevision(MigratorError):

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from migrator.blockers import Blockers, watch
 from migrator.errors import LocksNotObtained
+from migrator.history import Progress
 
 LOCK_TIMEOUT = "500ms"
 # Autovacuum gives way to a waiter after deadlock_timeout, which is 1 s: who waits for less never gets past it.
@@ -31,21 +32,23 @@ async def run_with_retries(
     engine: Callable[[str], AsyncEngine],
     migrate: Callable[[Connection], None],
     observer: AsyncConnection,
+    progress: Progress,
     retry_seconds: float,
 ) -> None:
     """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained after `retry_seconds`."""
     deadline = asyncio.get_running_loop().time() + retry_seconds
     pause = FIRST_PAUSE
     lock_timeout = LOCK_TIMEOUT
-    for attempt in range(1, 1_000_000):
+    while True:
         blockers = await _try(engine(lock_timeout), migrate, observer)
         if blockers is None:
             return
         wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't do so again
-        log.warning("try %s did not get its locks within %s; in the way: %s", attempt, lock_timeout, blockers)
+        log.warning("try %s did not get its locks within %s; in the way: %s", progress.attempts, lock_timeout, blockers)
         if asyncio.get_running_loop().time() + wait > deadline:
             break
         await asyncio.sleep(wait)
+        progress.begin_try(progress.attempts + 1)
         pause = min(pause * 2, LONGEST_PAUSE)
         lock_timeout = LOCK_TIMEOUT_FOR_AUTOVACUUM if blockers.autovacuum else LOCK_TIMEOUT
     raise LocksNotObtained(

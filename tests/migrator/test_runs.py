@@ -1,11 +1,14 @@
 """Runs of the migrator as people start them: processes of their own, several at once, in each other's way."""
 
 import asyncio
+import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +28,13 @@ async def history(server: Server, database: str) -> list[tuple[str, str]]:
     rows = await connection.fetch("SELECT revision, direction FROM migration_history ORDER BY id")
     await connection.close()
     return [(row["revision"], row["direction"]) for row in rows]
+
+
+async def newest(server: Server, database: str) -> asyncpg.Record:
+    connection = await asyncpg.connect(server.url("zoo_api", database))
+    row = await connection.fetchrow("SELECT * FROM migration_history ORDER BY id DESC LIMIT 1")
+    await connection.close()
+    return row
 
 
 async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty_database: str) -> None:
@@ -50,6 +60,36 @@ async def test_the_way_down_and_up_again_is_on_record(server: Server, database: 
     assert alembic(environment, "downgrade", "base").returncode == 0
     assert alembic(environment, "upgrade", "head").returncode == 0
     assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade"), (FIRST, "upgrade")]
+
+
+async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_database: str) -> None:
+    before = datetime.now(UTC)
+    done = alembic({**server.environment(empty_database), "RELEASE": "1.2.3"}, "upgrade", "head")
+    assert done.returncode == 0
+    row = await newest(server, empty_database)
+    assert (row["attempts"], row["release"], row["applied_by"]) == (1, "1.2.3", f"zoo_migrator@{socket.gethostname()}")
+    assert before < row["started_at"] < row["applied_at"] < datetime.now(UTC)
+    assert timedelta(0) < row["duration"] < row["applied_at"] - before
+    assert row["waited"] < row["duration"]
+    (file,) = (ROOT / "migrator" / "versions").glob("2026_11_21_*.py")
+    assert row["checksum"] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+async def test_an_applied_revision_that_was_edited_stops_the_next_run(
+    server: Server, database: str, tmp_path: Path
+) -> None:
+    checkout = copy_checkout(tmp_path)
+    (file,) = (checkout / "migrator" / "versions").glob("2026_11_21_*.py")
+    original = file.read_bytes()
+    file.write_bytes(original.replace(b"\n", b"\r\n"))  # as a checkout on Windows has it
+    assert alembic(server.environment(database), "upgrade", "head", cwd=checkout).returncode == 0
+    file.write_bytes(original + b"# edited\n")
+    refused = alembic(server.environment(database), "upgrade", "head", cwd=checkout)
+    assert refused.returncode == 6
+    assert f"revision {FIRST} was applied, and its file has changed" in refused.stderr.splitlines()[-1]
+    # The way out: take it back, and apply what it is now.
+    assert alembic(server.environment(database), "downgrade", "base", cwd=checkout).returncode == 0
+    assert alembic(server.environment(database), "upgrade", "head", cwd=checkout).returncode == 0
 
 
 async def test_a_stamp_is_on_record(server: Server, empty_database: str) -> None:
@@ -130,6 +170,9 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     assert b"somebody reading, idle in transaction" in line
     assert longest < 1
     assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade")]
+    row = await newest(server, database)
+    assert row["attempts"] > 1
+    assert row["waited"] > row["duration"]
 
 
 async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, database: str) -> None:
