@@ -75,7 +75,7 @@ down:  ## stop the Compose stack; the data stay
 # --- proof ------------------------------------------------------------------------------------------------------------
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 3 --dist worksteal --ignore tests/stack
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/stack
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack

@@ -27,7 +27,15 @@ SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # by environment, which pytest-xdist's worke
 MIGRATED = "zoo_migrated"
 EMPTY = "zoo_empty"
 # A crash of the machine may cost a test run its data.
-FAST_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+FAST_AND_FORGETFUL = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "io_method": "sync",
+    "checkpoint_timeout": "1h",
+    "max_connections": "300",
+}
 
 running = ExitStack()
 

@@ -1,17 +1,11 @@
-"""README.md: its commands do what it says, and it names what the project is made of."""
+"""README.md names what the project is made of; tests/stack runs its commands."""
 
 import re
 import tomllib
-from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.docs.documents import copy_checkout, run_document
 
 README = (ROOT / "README.md").read_text()
-
-
-def test_the_migration_commands_run_as_they_stand(tmp_path: Path) -> None:
-    run_document(ROOT / "README.md", copy_checkout(tmp_path))
 
 
 def test_every_dependency_is_named() -> None:
