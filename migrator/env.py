@@ -60,6 +60,16 @@ def is_upgrade() -> bool:
     return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
 
 
+def require_one_head() -> None:
+    """Two that were written side by side and merged green apply in no order, and `upgrade head` could take neither."""
+    heads = context.script.get_heads()
+    if len(heads) > 1 and is_upgrade() and getattr(context.config.cmd_opts, "revision", None) == "head":
+        raise ConfigurationError(
+            f"there are {len(heads)} newest revisions, {' and '.join(sorted(heads))}: join them with "
+            f"`alembic merge -m 'join' {' '.join(sorted(heads))}`, or name one"
+        )
+
+
 def moves_schema() -> bool:
     """Whether this command has a revision to go to (upgrade, downgrade, stamp), or only looks (current, check)."""
     try:
@@ -71,6 +81,7 @@ def moves_schema() -> bool:
 
 async def run_online() -> None:
     """Wait for the database, then for the turn where its schema may change, and run."""
+    require_one_head()
     try:
         settings = load_settings()
         url = settings.migration_database()
@@ -108,6 +119,8 @@ def main() -> None:
         raise  # Alembic's own, of which it says one line itself
     except asyncio.CancelledError:
         fail("stopped by SIGTERM: what was under way is rolled back; run this again", 128 + signal.SIGTERM)
+    except KeyboardInterrupt:
+        fail("interrupted: what was under way is rolled back; run this again", 128 + signal.SIGINT)
     except MigratorError as error:
         fail(str(error), error.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever a revision raises
