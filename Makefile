@@ -75,7 +75,10 @@ down:  ## stop the Compose stack; the data stay
 # --- proof ------------------------------------------------------------------------------------------------------------
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/stack
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/faults --ignore tests/stack
+
+test-faults: .venv/dev  ## run the migrator in many processes, in each other's way, without Docker
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack
@@ -104,4 +107,4 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
 .PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed down test \
-        test-stack check format lock clean
+        test-faults test-stack check format lock clean

@@ -36,6 +36,11 @@ FAST_AND_FORGETFUL = {
     "checkpoint_timeout": "1h",
     "max_connections": "300",
 }
+# How many wait for a lock: on this database, for other workers have theirs.
+WAITING = (
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE NOT granted AND datname = current_database()"
+)
 
 running = ExitStack()
 

@@ -8,7 +8,7 @@ import httpx
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, alembic, superuser
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, superuser
 
 
 async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
@@ -67,7 +67,7 @@ async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: S
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE animals")
             first = asyncio.create_task(c.get("/animals"))
-            while not await blocker.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            while not await blocker.fetchval(WAITING):
                 await asyncio.sleep(0.01)
             refused = await c.get("/exhibits")
         assert refused.status_code == 503

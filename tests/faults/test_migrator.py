@@ -1,14 +1,11 @@
-"""Runs of the migrator as people start them: processes of their own, several at once, in each other's way."""
+"""Runs of the migrator as platforms start them: at once, in the way of others, stopped, pointed at the wrong thing."""
 
 import asyncio
-import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -16,25 +13,11 @@ import pytest
 
 from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
-from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, superuser
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
+from tests.migrator.test_history import FIRST, history, newest
 
-FIRST = "f0d7ee4c6005"
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-async def history(server: Server, database: str) -> list[tuple[str, str]]:
-    connection = await asyncpg.connect(server.url("zoo_api", database))
-    rows = await connection.fetch("SELECT revision, direction FROM migration_history ORDER BY id")
-    await connection.close()
-    return [(row["revision"], row["direction"]) for row in rows]
-
-
-async def newest(server: Server, database: str) -> asyncpg.Record:
-    connection = await asyncpg.connect(server.url("zoo_api", database))
-    row = await connection.fetchrow("SELECT * FROM migration_history ORDER BY id DESC LIMIT 1")
-    await connection.close()
-    return row
 
 
 async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty_database: str) -> None:
@@ -45,73 +28,6 @@ async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty
     assert [run.returncode for run in runs] == [0] * 4, logs
     assert sum("Running upgrade" in log for log in logs) == 1
     assert await history(server, empty_database) == [(FIRST, "upgrade")]
-
-
-async def test_a_run_that_has_nothing_to_do_changes_nothing(server: Server, database: str) -> None:
-    before = await history(server, database)
-    done = alembic(server.environment(database), "upgrade", "head")
-    assert done.returncode == 0
-    assert "Running" not in done.stderr
-    assert await history(server, database) == before
-
-
-async def test_the_way_down_and_up_again_is_on_record(server: Server, database: str) -> None:
-    environment = server.environment(database)
-    assert alembic(environment, "downgrade", "base").returncode == 0
-    assert alembic(environment, "upgrade", "head").returncode == 0
-    assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade"), (FIRST, "upgrade")]
-
-
-async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_database: str) -> None:
-    before = datetime.now(UTC)
-    done = alembic({**server.environment(empty_database), "RELEASE": "1.2.3"}, "upgrade", "head")
-    assert done.returncode == 0
-    row = await newest(server, empty_database)
-    assert (row["attempts"], row["release"], row["applied_by"]) == (1, "1.2.3", f"zoo_migrator@{socket.gethostname()}")
-    assert before < row["started_at"] < row["applied_at"] < datetime.now(UTC)
-    assert timedelta(0) < row["duration"] < row["applied_at"] - before
-    assert row["waited"] < row["duration"]
-    (file,) = (ROOT / "migrator" / "versions").glob("2026_11_21_*.py")
-    assert row["checksum"] == hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-async def test_an_applied_revision_that_was_edited_stops_the_next_run(
-    server: Server, database: str, tmp_path: Path
-) -> None:
-    checkout = copy_checkout(tmp_path)
-    (file,) = (checkout / "migrator" / "versions").glob("2026_11_21_*.py")
-    original = file.read_bytes()
-    file.write_bytes(original.replace(b"\n", b"\r\n"))  # as a checkout on Windows has it
-    assert alembic(server.environment(database), "upgrade", "head", cwd=checkout).returncode == 0
-    file.write_bytes(original + b"# edited\n")
-    refused = alembic(server.environment(database), "upgrade", "head", cwd=checkout)
-    assert refused.returncode == 6
-    assert f"revision {FIRST} was applied, and its file has changed" in refused.stderr.splitlines()[-1]
-    # The way out: it can be taken back, and applied as it is now.
-    assert alembic(server.environment(database), "downgrade", "base", cwd=checkout).returncode == 0
-
-
-async def test_a_stamp_is_on_record(server: Server, empty_database: str) -> None:
-    environment = server.environment(empty_database)
-    assert alembic(environment, "stamp", "head").returncode == 0
-    assert alembic(environment, "stamp", "base").returncode == 0
-    assert await history(server, empty_database) == [(FIRST, "upgrade"), (FIRST, "downgrade")]
-
-
-async def test_a_branch_that_is_stamped_away_leaves_what_others_build_on(
-    server: Server, empty_database: str, tmp_path: Path
-) -> None:
-    checkout = copy_checkout(tmp_path)
-    for name in ("left", "right"):
-        (checkout / "migrator" / "versions" / f"2099_01_01_0000-{name}.py").write_text(
-            f'revision = "{name}"\ndown_revision = "{FIRST}"\ndef upgrade(): pass\ndef downgrade(): pass\n'
-        )
-    environment = server.environment(empty_database)
-    assert alembic(environment, "upgrade", "heads", cwd=checkout).returncode == 0
-    assert alembic(environment, "stamp", "left@base", cwd=checkout).returncode == 0
-    rows = await history(server, empty_database)
-    assert rows[0] == (FIRST, "upgrade")
-    assert sorted(rows[1:]) == [("left", "downgrade"), ("left", "upgrade"), ("right", "upgrade")]
 
 
 async def test_a_failed_revision_leaves_nothing_behind(server: Server, empty_database: str) -> None:
@@ -277,7 +193,7 @@ class TestEnd:
         async with reader.transaction():
             await reader.execute("SELECT * FROM animals")
             run = start(server.environment(database), "downgrade", "base")
-            while not await reader.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            while not await reader.fetchval(WAITING):
                 await asyncio.sleep(0.01)
             run.terminate()
             _, err = await asyncio.to_thread(run.communicate, None, 5)
