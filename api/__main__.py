@@ -19,6 +19,7 @@ from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
 from api.database import transaction
 from api.errors import Unavailable, explain_database_error
+from api.main import create_app
 from api.settings import Settings, load_settings
 
 SEED = Path(__file__).parent.parent / "seed"
@@ -32,8 +33,6 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 @app.command()
 def openapi() -> None:
     """Write the OpenAPI document to standard output."""
-    from api.main import create_app
-
     typer.echo(json.dumps(create_app(Settings(environment="local")).openapi(), indent=2))
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -164,16 +164,23 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.fixture
-async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api as it really runs: on an engine of its own, with as many connections as it likes to use."""
-    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
-    transport = httpx.ASGITransport(app)
+@asynccontextmanager
+async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api as it really runs: with its lifespan, on an engine of its own."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as client,
     ):
-        yield c
+        yield client
+
+
+@pytest.fixture
+async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client whose requests really commit, each on a connection of its own."""
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
+    async with started(app) as client:
+        yield client
 
 
 @pytest.fixture

@@ -16,18 +16,14 @@ from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import superuser
+from tests.conftest import started, superuser
 
 
 @pytest.fixture
 async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The api with an engine of its own, and a client."""
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
+    async with started(app) as c:
         yield app, c
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
 import httpx
@@ -11,25 +12,20 @@ from api.database import SCHEMA_REVISION
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import superuser
+from tests.conftest import started, superuser
 
 NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
 
 
-async def client_of(database_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings(database_url=database_url))
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
-        yield c
+def api_on(database_url: str) -> AbstractAsyncContextManager[httpx.AsyncClient]:
+    """A client of an api with this database."""
+    return started(create_app(Settings(database_url=database_url)))
 
 
 @pytest.fixture
 async def cut_off() -> AsyncIterator[httpx.AsyncClient]:
     """A client of an api whose database is away: connections are refused."""
-    async for client in client_of(NOBODY_LISTENS):
+    async with api_on(NOBODY_LISTENS) as client:
         yield client
 
 
@@ -43,7 +39,7 @@ async def left_hanging() -> AsyncIterator[httpx.AsyncClient]:
 
     async with await asyncio.start_server(never_answer, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
-        async for client in client_of(f"postgresql://zoo_api@127.0.0.1:{port}/zoo"):
+        async with api_on(f"postgresql://zoo_api@127.0.0.1:{port}/zoo") as client:
             yield client
 
 
@@ -93,7 +89,7 @@ class TestSilence:
 
         async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
             port = proxy.sockets[0].getsockname()[1]
-            async for client in client_of(f"postgresql://zoo_api@127.0.0.1:{port}/{database}"):
+            async with api_on(f"postgresql://zoo_api@127.0.0.1:{port}/{database}") as client:
                 assert (await client.get("/health/db")).status_code == 200
                 silent.set()
                 for path in ("/health/db", "/health/ready"):
@@ -107,7 +103,7 @@ class TestReady:
     async def test_is_503_on_an_empty_database(self, server: Server, database: str) -> None:
         admin = await superuser(server)
         await admin.execute(f"CREATE DATABASE {database}_empty")
-        async for client in client_of(server.url("zoo_api", f"{database}_empty")):
+        async with api_on(server.url("zoo_api", f"{database}_empty")) as client:
             answer = await client.get("/health/ready")
             assert (await client.get("/health/db")).status_code == 200
         await admin.execute(f"DROP DATABASE {database}_empty WITH (FORCE)")
@@ -121,7 +117,7 @@ class TestReady:
         await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ('newer', 'upgrade')")
         await admin.execute("UPDATE alembic_version SET version_num = 'newer'")
         await admin.close()
-        async for client in client_of(server.url("zoo_api", database)):
+        async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 200
 
     async def test_an_api_whose_revision_was_taken_back_is_not(self, server: Server, database: str) -> None:
@@ -130,5 +126,5 @@ class TestReady:
             "INSERT INTO migration_history (revision, direction) VALUES ($1, 'downgrade')", SCHEMA_REVISION
         )
         await admin.close()
-        async for client in client_of(server.url("zoo_api", database)):
+        async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 503

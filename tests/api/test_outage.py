@@ -3,12 +3,10 @@
 import asyncio
 from pathlib import Path
 
-import httpx
-
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, superuser
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, started, superuser
 
 
 async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
@@ -17,11 +15,7 @@ async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, 
         assert alembic(server.environment(), "upgrade", "head").returncode == 0
     by_tcp = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     app = create_app(Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}"))
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
+    async with started(app) as c:
         for _ in range(2):
             for answer in [await c.get("/animals"), await c.post("/animals", json={"name": "A"})]:
                 assert answer.status_code == 503
@@ -40,11 +34,7 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
         server.create_database(DATABASE)
     settings = Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}")
     app = create_app(settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
+    async with started(app) as c:
         with serve(tmp_path / "data", options):
             warm = await asyncio.gather(*(c.get("/health/db") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in warm} == {200}
@@ -58,12 +48,8 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
 async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: Server, database: str) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=0.3)
     app = create_app(settings)
-    transport = httpx.ASGITransport(app)
     blocker = await superuser(server, database)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
+    async with started(app) as c:
         async with blocker.transaction():
             await blocker.execute("LOCK TABLE animals")
             first = asyncio.create_task(c.get("/animals"))
@@ -82,11 +68,7 @@ async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(s
     admin = await superuser(server, database)
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET statement_timeout = '100ms'")
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as c,
-    ):
+    async with started(app) as c:
         async with admin.transaction():
             await admin.execute("LOCK TABLE animals")
             assert (await c.get("/animals")).status_code == 503
