@@ -51,7 +51,7 @@ LABEL org.opencontainers.image.title="zoo-migrator" \
       org.opencontainers.image.version="${RELEASE}"
 COPY --from=build-migrator /opt/venv /opt/venv
 COPY pyproject.toml ./
-COPY api/__init__.py api/settings.py api/
+COPY api/__init__.py api/enums.py api/settings.py api/
 COPY api/models api/models
 COPY migrator migrator
 USER 10001:10001

@@ -69,6 +69,10 @@ up:  ## build and start the Compose stack, and wait until it serves
 seed:  ## load the seed data into the Compose stack
 	@docker compose run --rm api python -m api seed
 
+admin:  ## make an admin in the Compose stack (EMAIL=); asks for the password, or reads it from standard input
+	@test -n "$(EMAIL)" || { echo 'say whose account it is: make admin EMAIL=you@zoo.example' >&2; exit 2; }
+	@docker compose run --rm $$([ -t 0 ] || echo --no-TTY) api python -m api create-user "$(EMAIL)" --type admin
+
 down:  ## stop the Compose stack; the data stay
 	@docker compose down
 
@@ -106,5 +110,5 @@ lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
-.PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed down test \
+.PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed admin down test \
         test-faults test-stack check format lock clean

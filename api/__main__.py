@@ -12,16 +12,25 @@ from typing import Annotated, Any, NoReturn, TextIO, TypeVar
 
 import rich.progress
 import typer
+from fastapi_users.exceptions import UserAlreadyExists
+from pydantic import ValidationError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.background import Background
 from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
+from api.crud.user_manager import UserManager
 from api.database import transaction
-from api.errors import Unavailable, explain_database_error
+from api.enums import UserType
+from api.errors import Unavailable, Unprocessable, explain_database_error
+from api.external_services.mail import Mail
 from api.main import create_app
+from api.models import User
+from api.schemas.users import UserCreate
 from api.settings import Settings, load_settings
 
+NOTHING_LOADED = "Nothing was loaded."
 SEED = Path(__file__).parent.parent / "seed"
 T = TypeVar("T")
 
@@ -53,7 +62,7 @@ def import_(
     except OSError as error:
         _fail(f"{file}: {error.strerror}")
     with opened as rows:
-        loaded = _run(_import(resource.value, rows))
+        loaded = _run(_import(resource.value, rows), NOTHING_LOADED)
     typer.echo(f"{loaded} {resource.value} loaded")
 
 
@@ -82,7 +91,7 @@ async def _import(resource: str, rows: TextIO) -> int:
 @app.command()
 def seed() -> None:
     """Load the seed data, if the zoo is empty."""
-    loaded = _run(_seed())
+    loaded = _run(_seed(), NOTHING_LOADED)
     if loaded:
         typer.echo(", ".join(f"{count} {name}" for name, count in loaded.items()) + " loaded")
     else:
@@ -94,19 +103,54 @@ async def _seed() -> dict[str, int]:
         return await seed_zoo(session, SEED)
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; where it fails for a reason that the caller can mend, say so and exit 1."""
+@app.command()
+def create_user(
+    email: str,
+    kind: Annotated[UserType, typer.Option("--type", help="What the user may do.")] = UserType.VISITOR,
+) -> None:
+    """Make an account. The password is asked for, or read from standard input; never from the command line.
+
+    Example: python -m api create-user ngozi@zoo.example --type admin
+    """
+    try:
+        data = UserCreate(email=email, password=_read_password(), type=kind)
+    except ValidationError as error:
+        _fail(*(f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors()))
+    user = _run(_create_user(data), "No user was made.")
+    typer.echo(f"{user.email} is a user of type {user.type}")
+
+
+def _read_password() -> str:
+    if sys.stdin.isatty():
+        password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return password
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+async def _create_user(data: UserCreate) -> User:
+    settings = load_settings()
+    async with transaction(settings) as session:
+        manager = UserManager(session, settings.token_secret.get_secret_value(), Mail(settings), Background())
+        return await manager.create(data)
+
+
+def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
+    """Run `work`; where it fails for a reason that the caller can mend, say so, and `otherwise`, and exit 1."""
     try:
         return asyncio.run(work)
     except ImportRefused as error:
-        _fail(*error.findings, "Nothing was loaded.")
+        _fail(*error.findings, otherwise)
+    except UserAlreadyExists:
+        _fail("There is an account with this address already", otherwise)
+    except Unprocessable as error:
+        _fail(*(f"{found['loc'][-1]}: {found['msg']}" for found in error.detail if isinstance(found, dict)), otherwise)
     except Unavailable as error:
-        _fail(f"{error.detail}: {error.__cause__}", "Nothing was loaded.")
+        _fail(f"{error.detail}: {error.__cause__}", otherwise)
     except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
         reason = explain_database_error(error)
         if reason is None:
             raise
-        _fail(f"{reason.detail}: {error}", "Nothing was loaded.")
+        _fail(f"{reason.detail}: {error}", otherwise)
     except ValueError as error:  # the settings
         _fail(str(error))
 

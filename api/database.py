@@ -1,7 +1,7 @@
 """The way to Postgres: one engine a process, and the session that a request works in."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -15,11 +15,14 @@ from api.errors import Unavailable
 from api.settings import Settings
 
 # The newest revision that this release of the api needs; /health/ready waits for it.
-SCHEMA_REVISION = "f0d7ee4c6005"
+SCHEMA_REVISION = "23362e1d1fec"
 
 # The server ends a statement of the api's role after 10 s (deploy/postgres). Where not even that answer arrives,
 # because the network drops packets, the driver gives up by itself, in seconds.
 COMMAND_TIMEOUT = 15
+
+Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
+"""Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
 def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
@@ -68,6 +71,12 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     async with request.app.state.sessionmaker() as session:
         yield session
         await session.commit()
+
+
+def get_transactions(request: Request) -> Transactions:
+    """Transactions of their own, for a request that waits for something slow between two of them."""
+    transactions: Transactions = request.app.state.sessionmaker.begin
+    return transactions
 
 
 @asynccontextmanager

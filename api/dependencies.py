@@ -1,18 +1,28 @@
 """What routes need, each written once."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
-from fastapi import Depends, Path, Request, Response
+from fastapi import BackgroundTasks, Depends, Path, Request, Response
+from fastapi_users.authentication import AuthenticationBackend, Authenticator
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.records import Page, R
-from api.database import get_session
-from api.errors import UnsupportedMediaType
+from api.authentication import BEARER, SameOriginCookieTransport
+from api.crud.records import P, Page, R
+from api.crud.sign_ins import subscriber
+from api.crud.user_manager import UserManager
+from api.crud.users import AccessTokenStrategy
+from api.database import Transactions, get_session, get_transactions
+from api.enums import UserType
+from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
+from api.models import User
 from api.schemas.fields import MAX_ID
+from api.settings import Settings
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """The request's session. Of function scope: it is committed before the answer is sent, so that an error still shows."""
+
+TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 """The id in a path."""
@@ -27,6 +37,121 @@ async def require_json_body(request: Request) -> None:
 
 
 JsonBody = Depends(require_json_body)
+
+
+def get_settings(request: Request) -> Settings:
+    """The app's settings."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+
+
+def get_client_address(request: Request) -> str:
+    """Where the client is, as its tries are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
+    return subscriber(request.client.host if request.client else "")
+
+
+ClientAddress = Annotated[str, Depends(get_client_address)]
+
+
+def make_user_manager(request: Request, session: AsyncSession) -> UserManager:
+    """The manager of the users, on this session."""
+    state = request.app.state
+    return UserManager(session, state.settings.token_secret.get_secret_value(), state.mail, state.background)
+
+
+def get_user_manager(request: Request, session: SessionDep) -> UserManager:
+    """The manager of the users, on the request's session."""
+    return make_user_manager(request, session)
+
+
+UserManagerDep = Annotated[UserManager, Depends(get_user_manager)]
+
+
+class AfterAnswer:
+    """Work with the user manager that begins when the answer has left, which so tells nothing about it.
+
+    Not Starlette's background tasks: with those the connection's next answer waits for the work, and tells.
+    """
+
+    def __init__(self, request: Request, transactions: TransactionsDep, tasks: BackgroundTasks) -> None:
+        self.request = request
+        self.transactions = transactions
+        self.tasks = tasks
+
+    def start(self, work: Callable[[UserManager], Awaitable[None]]) -> None:
+        """Let `work` go on by itself, in a transaction of its own."""
+
+        async def in_transaction() -> None:
+            async with self.transactions() as session:
+                await work(make_user_manager(self.request, session))
+
+        self.tasks.add_task(self.request.app.state.background.start, in_transaction)
+
+
+AfterAnswerDep = Annotated[AfterAnswer, Depends()]
+
+
+def get_strategy(session: SessionDep, settings: SettingsDep) -> AccessTokenStrategy:
+    """fastapi-users's name for what makes, reads and ends access tokens."""
+    return AccessTokenStrategy(session, settings.access_token_seconds)
+
+
+StrategyDep = Annotated[AccessTokenStrategy, Depends(get_strategy)]
+
+_authenticator = Authenticator(
+    [
+        AuthenticationBackend("bearer", BEARER, get_strategy),
+        AuthenticationBackend("cookie", SameOriginCookieTransport(), get_strategy),
+    ],
+    get_user_manager,
+)
+Authenticated = Annotated[tuple[User | None, str | None], Depends(_authenticator.current_user_token(optional=True))]
+
+
+def require_token(request: Request, authenticated: Authenticated) -> tuple[User, str]:
+    """The user who is signed in, and the token that shows it; Unauthenticated without one."""
+    user, token = authenticated
+    if user is None or token is None:
+        was_sent = "authorization" in request.headers
+        raise Unauthenticated(
+            "The token has expired or was ended: sign in again" if was_sent else "Sign in first: POST /auth/jwt/login",
+            token_is_invalid=was_sent,
+        )
+    return user, token
+
+
+TokenDep = Annotated[tuple[User, str], Depends(require_token)]
+
+
+def require_user(user_and_token: TokenDep) -> User:
+    """The user who is signed in; Unauthenticated without one."""
+    return user_and_token[0]
+
+
+CurrentUser = Annotated[User, Depends(require_user)]
+
+
+def require_keeper(user: CurrentUser) -> User:
+    """The keeper, or admin, who is signed in; Forbidden for others."""
+    return _require(user, UserType.KEEPER)
+
+
+def require_admin(user: CurrentUser) -> User:
+    """The admin who is signed in; Forbidden for others."""
+    return _require(user, UserType.ADMIN)
+
+
+def _require(user: User, least: UserType) -> User:
+    if not user.type.includes(least):
+        raise Forbidden(f"This is for a user of type {least}, or above; you are signed in as a {user.type}")
+    return user
+
+
+KEEPER = Depends(require_keeper)
+ADMIN = Depends(require_admin)
 
 
 class Links:
@@ -48,7 +173,7 @@ class Links:
         self.response.headers["Location"] = f"{self.path}/{record.id}"
         return record
 
-    def page(self, page: Page[R]) -> Sequence[R]:
+    def page(self, page: Page[P]) -> Sequence[P]:
         """The records of `page`, with a Link to the next one while there is more.
 
         The link keeps the filters and goes on by `after`, whichever way the client began.

@@ -2,12 +2,17 @@
 
 Exception
 ├── ZooError                        500
+│   ├── BadRequest                  400  wrong credentials, a token that is no good, an address that has an account
+│   ├── Unauthenticated             401  nobody is signed in; WWW-Authenticate says how to
+│   ├── Forbidden                   403  the user may not do this
 │   ├── NotFound                    404  no such record, or a deleted one
 │   ├── Conflict                    409  the state of the record does not allow it
 │   ├── UnsupportedMediaType        415  a body that is not JSON
 │   ├── Unprocessable               422  a value that can't be taken
 │   │   └── InvalidReference        422  a field names a record that is not there
+│   ├── TooManyRequests             429  tried too often; Retry-After says when to come again
 │   └── Unavailable                 503  the database is away or busy; Retry-After says when to come again
+├── FastAPIUsersException           400  the manager's findings about accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
 ├── SQLAlchemyError                      by SQLSTATE: 409, 422, 503, else 500
@@ -16,11 +21,19 @@ Exception
 
 import json
 import logging
+from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_users.exceptions import (
+    FastAPIUsersException,
+    InvalidResetPasswordToken,
+    InvalidVerifyToken,
+    UserAlreadyExists,
+    UserAlreadyVerified,
+)
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -75,11 +88,34 @@ class ZooError(Exception):
 
     status: ClassVar[int] = 500
     schema: ClassVar[type[BaseModel]] = ErrorDetail
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, detail: Detail) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class BadRequest(ZooError):
+    """Something in the request is not right, and the sentence says what."""
+
+    status = 400
+
+
+class Unauthenticated(ZooError):
+    """Nobody is signed in: there is no token, or it has expired or was ended."""
+
+    status = 401
+
+    def __init__(self, detail: Detail, *, token_is_invalid: bool = False) -> None:
+        super().__init__(detail)
+        # RFC 6750, section 3: no error code where no token was sent.
+        self.headers = {"WWW-Authenticate": 'Bearer error="invalid_token"' if token_is_invalid else "Bearer"}
+
+
+class Forbidden(ZooError):
+    """The user who is signed in may not do this."""
+
+    status = 403
 
 
 class NotFound(ZooError):
@@ -116,11 +152,21 @@ class InvalidReference(Unprocessable):
         self.message = message
 
 
+class TooManyRequests(ZooError):
+    """It was tried too often; Retry-After says when to come again."""
+
+    status = 429
+
+    def __init__(self, detail: Detail, retry_after_seconds: int) -> None:
+        super().__init__(detail)
+        self.headers = {"Retry-After": str(retry_after_seconds)}
+
+
 class Unavailable(ZooError):
-    """The database is away, busy, or not ready for this release."""
+    """The database is away, busy, or not ready for this release; or the server has too much to do."""
 
     status = 503
-    headers: ClassVar[dict[str, str]] = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class ErrorResponse(JSONResponse):
@@ -136,6 +182,21 @@ async def handle_zoo_error(request: Request, error: ZooError) -> ErrorResponse:
         reason = f" ({_reason(error.__cause__)})" if error.__cause__ else ""
         log.warning("%s %s: %s%s", request.method, request.url.path, error.detail, reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
+
+
+_BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
+    UserAlreadyExists: "There is an account with this address already",
+    UserAlreadyVerified: "The address is verified already",
+    InvalidVerifyToken: "The token is not valid, or no longer: request another one",
+    InvalidResetPasswordToken: "The token is not valid, or no longer: request another one",
+}
+
+
+async def handle_users_exception(request: Request, error: FastAPIUsersException) -> ErrorResponse:
+    """Answer what fastapi-users's manager finds in one of our sentences."""
+    if type(error) not in _BY_USERS_EXCEPTION:
+        raise error
+    return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
 async def handle_http_exception(request: Request, error: HTTPException) -> ErrorResponse:
@@ -230,6 +291,7 @@ async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
 def add_handlers(app: FastAPI) -> None:
     """Give every exception that may leave a route its handler."""
     app.exception_handler(ZooError)(handle_zoo_error)
+    app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
     for error in (SQLAlchemyError, ConnectionError, TimeoutError):

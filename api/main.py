@@ -6,29 +6,35 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import __version__
+from api.background import Background
 from api.body_limit import BodyLimit
 from api.database import create_engine, create_sessionmaker
 from api.errors import add_handlers
+from api.external_services.mail import Mail
 from api.openapi import COMMON, operation_id
-from api.routers import animals, docs, exhibits, health, staff
+from api.routers import animals, auth, docs, exhibits, health, staff, users
 from api.settings import Settings, load_settings
+
+# After the last answer, for mail that is under way; with gunicorn's graceful_timeout in mind.
+BACKGROUND_SECONDS = 10
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The api on these settings; by default those of the environment. ValueError where they can't be used."""
     settings = settings or load_settings()
-    settings.api_database()
+    settings.require_api()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings)
         app.state.sessionmaker = create_sessionmaker(engine)
         yield
+        await app.state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
 
     app = FastAPI(
         title="Zoo",
-        summary="Exhibits, animals and staff of a zoo.",
+        summary="Exhibits, animals and staff of a zoo, and its users.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
@@ -36,9 +42,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=operation_id,
         responses=COMMON,
     )
+    app.state.settings = settings
+    app.state.mail = Mail(settings)
+    app.state.background = Background()
     app.add_middleware(BodyLimit)
     add_handlers(app)
-    for router in (exhibits.router, animals.router, staff.router, health.router, docs.router):
-        app.include_router(router)
+    for resource in (exhibits, animals, staff, users, auth, health, docs):
+        app.include_router(resource.router)
     docs.mount_assets(app)
     return app

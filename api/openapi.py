@@ -4,7 +4,15 @@ from typing import Any
 
 from fastapi.routing import APIRoute
 
-from api.errors import ErrorDetail, FieldErrors, UnsupportedMediaType, ZooError
+from api.errors import (
+    ErrorDetail,
+    FieldErrors,
+    Forbidden,
+    TooManyRequests,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ZooError,
+)
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -16,12 +24,30 @@ def operation_id(route: APIRoute) -> str:
 
 def errors(*classes: type[ZooError]) -> Responses:
     """These errors, as a route's `responses`."""
-    return {error.status: {"model": error.schema, "description": (error.__doc__ or "").strip()} for error in classes}
+    return {
+        error.status: {
+            "model": error.schema,
+            "description": (error.__doc__ or "").strip(),
+            "headers": _HEADERS.get(error, {}),
+        }
+        for error in classes
+    }
 
 
-def _with_header(status: int, description: str, header: str, about: str) -> Responses:
-    headers = {header: {"description": about, "schema": {"type": "string"}}}
-    return {status: {"description": description, "headers": headers}}
+def nothing(status: int, description: str) -> Responses:
+    """An answer that says no more than its status: null."""
+    return {status: {"description": description, "content": {"application/json": {"schema": {"type": "null"}}}}}
+
+
+def _header(name: str, about: str, of_type: str = "string") -> dict[str, Any]:
+    return {name: {"description": about, "schema": {"type": of_type}}}
+
+
+_RETRY_AFTER = _header("Retry-After", "Seconds to wait.", "integer")
+_HEADERS: dict[type[ZooError], dict[str, Any]] = {
+    Unauthenticated: _header("WWW-Authenticate", "How to sign in: with a bearer token."),
+    TooManyRequests: _RETRY_AFTER,
+}
 
 
 # What any route may answer.
@@ -30,7 +56,7 @@ COMMON: Responses = {
     503: {
         "model": ErrorDetail,
         "description": "The database is away or busy.",
-        "headers": {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}},
+        "headers": _RETRY_AFTER,
     },
 }
 # What any route that takes a JSON body may answer besides.
@@ -39,5 +65,13 @@ BODY: Responses = {
     413: {"model": ErrorDetail, "description": "The body is over 1 MiB."},
     **errors(UnsupportedMediaType),
 }
-CREATED = BODY | _with_header(201, "The new record.", "Location", "Where the record is found.")
-PAGE = _with_header(200, "A page of the list, in id order.", "Link", 'The next page (rel="next"), while there is more.')
+CREATED = BODY | {201: {"description": "The new record.", "headers": _header("Location", "Where the record is found.")}}
+PAGE: Responses = {
+    200: {
+        "description": "A page of the list, in id order.",
+        "headers": _header("Link", 'The next page (rel="next"), while there is more.'),
+    }
+}
+# What a route may answer that is not for everybody.
+SIGNED_IN = errors(Unauthenticated)
+RESTRICTED = errors(Unauthenticated, Forbidden)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,8 +11,10 @@ from sqlalchemy.exc import ArgumentError
 
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
+MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
+LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
 # What docker-compose.yml falls back to, so that a fresh clone runs without any preparation.
-LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres"}
+LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres", LOCAL_TOKEN_SECRET}
 
 URL_PARAMETERS = {"host", "port", "ssl"}
 
@@ -30,7 +33,21 @@ def _asyncpg_url(value: str) -> str:
     return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
 
 
+def _smtp_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        well_formed = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        well_formed = False
+    if not well_formed or parts.path.strip("/") or parts.query or parts.password:
+        raise ValueError(
+            "write smtp://USER@HOST:PORT, or smtps:// for TLS from the start; the password is SMTP_PASSWORD"
+        )
+    return value
+
+
 PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 
 
 class Settings(BaseSettings):
@@ -52,6 +69,11 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(default=10, ge=1)
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
+    token_secret: SecretStr = SecretStr(LOCAL_TOKEN_SECRET)
+    access_token_seconds: int = Field(default=86_400, ge=1)
+    smtp_url: SmtpUrl | None = None
+    smtp_password: SecretStr | None = None
+    mail_from: str = "zoo@localhost"
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)
@@ -63,6 +85,19 @@ class Settings(BaseSettings):
     def migration_database(self) -> URL:
         """Where the migrator connects; otherwise as `api_database`."""
         return self._login("MIGRATION_DATABASE", self.migration_database_url, self.migration_database_password)
+
+    def require_api(self) -> None:
+        """ValueError where the api can't run on these settings."""
+        self.api_database()
+        if self.environment == "production":
+            secret = self.token_secret.get_secret_value()
+            if secret == LOCAL_TOKEN_SECRET or len(secret) < MIN_TOKEN_SECRET_LENGTH:
+                raise ValueError(
+                    f"TOKEN_SECRET is the default or shorter than {MIN_TOKEN_SECRET_LENGTH} characters: set it in the "
+                    f"environment, or in {SECRETS_DIR}/token_secret (openssl rand -hex 32 makes one)"
+                )
+            if self.smtp_url is None:
+                raise ValueError("SMTP_URL is not set: nobody would get the mail that resets a password")
 
     def _login(self, name: str, url: str, password: SecretStr | None) -> URL:
         login = make_url(url)

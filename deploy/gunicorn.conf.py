@@ -27,6 +27,6 @@ control_socket_disable = True
 def on_starting(_: Any) -> None:
     """Refuse settings that can't be used in one line, before any worker fails on them with a traceback."""
     try:
-        load_settings().api_database()
+        load_settings().require_api()
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -1,5 +1,6 @@
 """A Postgres of its own for every run, a migrated database for every worker, a transaction for every test."""
 
+import asyncio
 import os
 import random
 import re
@@ -9,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,8 +18,11 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from api.crud.users import hash_token
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import SUPERUSER, Server, serve
@@ -42,6 +47,12 @@ WAITING = (
     " WHERE NOT granted AND datname = current_database()"
 )
 
+# Who is in every migrated database: of each type one, one who was deactivated, and one whose token has expired.
+PEOPLE = {"visitor": "visitor", "keeper": "keeper", "admin": "admin", "inactive": "admin", "expired": "admin"}
+PASSWORD = "correct horse battery staple"
+# Of PASSWORD, and made with less work than the api puts into one.
+HASHED_PASSWORD = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),)).hash(PASSWORD)
+
 running = ExitStack()
 
 
@@ -54,6 +65,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         server.create_database(template)
     migrated = alembic(server.environment(MIGRATED), "upgrade", "head")
     assert migrated.returncode == 0, migrated.stderr
+    asyncio.run(add_people(server, MIGRATED))
     os.environ[SOCKET_DIR] = str(server.socket_dir)
 
 
@@ -82,6 +94,37 @@ def server() -> Server:
 
 async def superuser(server: Server, database: str = "postgres") -> asyncpg.Connection:
     return await asyncpg.connect(server.url(SUPERUSER, database))
+
+
+def email_of(name: str) -> str:
+    return f"{name}@zoo.example"
+
+
+def signed_in(name: str) -> dict[str, str]:
+    """The header with which one of PEOPLE is signed in."""
+    return {"Authorization": f"Bearer {name}"}
+
+
+async def add_people(server: Server, database: str) -> None:
+    """PEOPLE, each with a token that is their name."""
+    connection = await superuser(server, database)
+    for name, type_ in PEOPLE.items():
+        user_id = await connection.fetchval(
+            "INSERT INTO users (id, email, hashed_password, type, is_active)"
+            " VALUES (gen_random_uuid(), $1, $2, $3, $4) RETURNING id",
+            email_of(name),
+            HASHED_PASSWORD,
+            type_,
+            name != "inactive",
+        )
+        await connection.execute(
+            "INSERT INTO access_tokens (token, user_id, created_at)"
+            " VALUES ($1, $2, statement_timestamp() - $3::interval)",
+            hash_token(name),
+            user_id,
+            timedelta(days=365 if name == "expired" else 0),
+        )
+    await connection.close()
 
 
 async def clone(server: Server, name: str, template: str = MIGRATED) -> str:
@@ -150,27 +193,43 @@ async def session(sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterat
         yield session
 
 
+@pytest.fixture(scope="session")
+def worker_app() -> FastAPI:
+    """The api of this worker: to make one takes longer than most tests."""
+    return create_app(Settings())
+
+
 @pytest.fixture
-def app(sessionmaker: async_sessionmaker[AsyncSession]) -> FastAPI:
-    app = create_app(Settings())
-    app.state.sessionmaker = sessionmaker
-    return app
+async def app(worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterator[FastAPI]:
+    """The api, on the test's own transaction. A test that changes it makes its own."""
+    worker_app.state.sessionmaker = sessionmaker
+    yield worker_app
+    await worker_app.state.background.finish()
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api, on the test's own transaction."""
+    """A client of the api, on the test's own transaction, where the admin is signed in."""
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://zoo.test", headers=signed_in("admin")
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+async def anonymous(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api, on the test's own transaction, where nobody is signed in."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test") as client:
         yield client
 
 
 @asynccontextmanager
 async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api as it really runs: with its lifespan, on an engine of its own."""
+    """A client of the api as it really runs, with its lifespan, on an engine of its own; the admin is signed in."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=signed_in("admin")) as client,
     ):
         yield client
 

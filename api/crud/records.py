@@ -3,23 +3,30 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from uuid import UUID
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.errors import NotFound
-from api.models import Animal, Exhibit, Staff
+from api.models import Animal, Exhibit, Staff, User
 from api.schemas.fields import Body, PageQuery
 
 R = TypeVar("R", Exhibit, Animal, Staff)
+P = TypeVar("P", Exhibit, Animal, Staff, User)
 
 
 @dataclass(frozen=True)
-class Page(Generic[R]):
+class Page(Generic[P]):
     """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
 
-    records: Sequence[R]
-    next_after: int | None
+    records: Sequence[P]
+    next_after: int | UUID | None
+
+    @classmethod
+    def of(cls, found: Sequence[P], limit: int) -> "Page[P]":
+        """The first `limit` of the records found; there is more where they are more."""
+        return cls(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
 def live(model: type[R]) -> Select[R]:
@@ -47,9 +54,7 @@ async def list_page(session: AsyncSession, model: type[R], query: PageQuery, **f
         statement = statement.where(model.id > query.after)
     if query.offset:
         statement = statement.offset(query.offset)
-    found = (await session.scalars(statement)).all()
-    records = found[: query.limit]
-    return Page(records, records[-1].id if len(found) > query.limit else None)
+    return Page.of((await session.scalars(statement)).all(), query.limit)
 
 
 async def any_in_exhibit(session: AsyncSession, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:

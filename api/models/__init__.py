@@ -4,5 +4,7 @@ from api.models.animals import Animal
 from api.models.base import Base
 from api.models.exhibits import Exhibit
 from api.models.staff import Staff
+from api.models.throttles import Throttle
+from api.models.users import AccessToken, KnownAddress, User
 
-__all__ = ["Animal", "Base", "Exhibit", "Staff"]
+__all__ = ["AccessToken", "Animal", "Base", "Exhibit", "KnownAddress", "Staff", "Throttle", "User"]

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query
 
 from api.crud import animals
-from api.dependencies import JsonBody, LinksDep, RecordId, SessionDep
+from api.dependencies import KEEPER, JsonBody, LinksDep, RecordId, SessionDep
 from api.errors import NotFound
 from api.models import Animal
-from api.openapi import BODY, CREATED, PAGE, errors
+from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
 
 router = APIRouter(prefix="/animals", tags=["animals"])
@@ -23,7 +23,9 @@ async def list_animals(
     return links.page(await animals.list_page(session, query))
 
 
-@router.post("", response_model=AnimalRead, status_code=201, responses=CREATED, dependencies=[JsonBody])
+@router.post(
+    "", response_model=AnimalRead, status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER, JsonBody]
+)
 async def create_animal(data: AnimalCreate, session: SessionDep, links: LinksDep) -> Animal:
     """Create an animal."""
     return links.created(await animals.create(session, data))
@@ -35,7 +37,12 @@ async def read_animal(animal_id: RecordId, session: SessionDep) -> Animal:
     return await animals.get(session, animal_id)
 
 
-@router.patch("/{animal_id}", response_model=AnimalRead, responses=BODY | errors(NotFound), dependencies=[JsonBody])
+@router.patch(
+    "/{animal_id}",
+    response_model=AnimalRead,
+    responses=BODY | RESTRICTED | errors(NotFound),
+    dependencies=[KEEPER, JsonBody],
+)
 async def update_animal(
     animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], session: SessionDep
 ) -> Animal:
@@ -43,7 +50,9 @@ async def update_animal(
     return await animals.update(session, animal_id, changes)
 
 
-@router.delete("/{animal_id}", response_model=AnimalRead, responses=errors(NotFound))
+@router.delete(
+    "/{animal_id}", response_model=AnimalRead, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER]
+)
 async def delete_animal(animal_id: RecordId, session: SessionDep) -> Animal:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(session, animal_id)

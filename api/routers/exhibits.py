@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query
 
 from api.crud import animals, exhibits, staff
-from api.dependencies import JsonBody, LinksDep, RecordId, SessionDep
+from api.dependencies import ADMIN, KEEPER, JsonBody, LinksDep, RecordId, SessionDep
 from api.errors import Conflict, NotFound
 from api.models import Animal, Exhibit, Staff
-from api.openapi import BODY, CREATED, PAGE, errors
+from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 from api.schemas.fields import PageQuery
@@ -26,7 +26,9 @@ async def list_exhibits(
     return links.page(await exhibits.list_page(session, query))
 
 
-@router.post("", response_model=ExhibitRead, status_code=201, responses=CREATED, dependencies=[JsonBody])
+@router.post(
+    "", response_model=ExhibitRead, status_code=201, responses=CREATED | RESTRICTED, dependencies=[ADMIN, JsonBody]
+)
 async def create_exhibit(data: ExhibitCreate, session: SessionDep, links: LinksDep) -> Exhibit:
     """Create an exhibit."""
     return links.created(await exhibits.create(session, data))
@@ -38,7 +40,12 @@ async def read_exhibit(exhibit_id: RecordId, session: SessionDep) -> Exhibit:
     return await exhibits.get(session, exhibit_id)
 
 
-@router.patch("/{exhibit_id}", response_model=ExhibitRead, responses=BODY | errors(NotFound), dependencies=[JsonBody])
+@router.patch(
+    "/{exhibit_id}",
+    response_model=ExhibitRead,
+    responses=BODY | RESTRICTED | errors(NotFound),
+    dependencies=[ADMIN, JsonBody],
+)
 async def update_exhibit(
     exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], session: SessionDep
 ) -> Exhibit:
@@ -46,7 +53,9 @@ async def update_exhibit(
     return await exhibits.update(session, exhibit_id, changes)
 
 
-@router.delete("/{exhibit_id}", response_model=ExhibitRead, responses=errors(NotFound, Conflict))
+@router.delete(
+    "/{exhibit_id}", response_model=ExhibitRead, responses=RESTRICTED | errors(NotFound, Conflict), dependencies=[ADMIN]
+)
 async def delete_exhibit(exhibit_id: RecordId, session: SessionDep) -> Exhibit:
     """Delete an exhibit without animals and staff. The answer is the record as it was, with `deleted_at` set."""
     return await exhibits.delete(session, exhibit_id)
@@ -60,7 +69,12 @@ async def list_animals_of_exhibit(
     return links.page(await animals.list_page_of_exhibit(session, exhibit_id, query))
 
 
-@router.get("/{exhibit_id}/staff", response_model=list[StaffRead], responses=PAGE | errors(NotFound))
+@router.get(
+    "/{exhibit_id}/staff",
+    response_model=list[StaffRead],
+    responses=PAGE | RESTRICTED | errors(NotFound),
+    dependencies=[KEEPER],
+)
 async def list_staff_of_exhibit(
     exhibit_id: RecordId, query: Annotated[PageQuery, Query()], session: SessionDep, links: LinksDep
 ) -> Sequence[Staff]:

@@ -3,12 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+from email_validator import validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 MAX_ID = 2**63 - 1  # bigint
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
+    """`value`; ValueError where it has a NUL."""
     # Postgres can't store it: "character with byte sequence 0x00 ... has no equivalent".
     if "\x00" in value:
         raise ValueError("must not contain the NUL character")
@@ -21,13 +23,18 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _email(value: str) -> str:
+    # Not pydantic's EmailStr: that takes "Ngozi <ngozi@zoo.example>", too, and drops the name.
+    return validate_email(value, check_deliverability=False).normalized
+
+
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, max_length=200),
     AfterValidator(_not_blank),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     WithJsonSchema(
         {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"},
         mode="validation",
@@ -38,7 +45,7 @@ Name = Annotated[
 Line = Annotated[
     str,
     StringConstraints(max_length=200),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     WithJsonSchema({"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"}, mode="validation"),
 ]
 """An optional text of up to 200 characters."""
@@ -46,10 +53,18 @@ Line = Annotated[
 Prose = Annotated[
     str,
     StringConstraints(max_length=10_000),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\x00]*$"}, mode="validation"),
 ]
 """An optional text of up to 10,000 characters."""
+
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(_email),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
+]
+"""An address as in RFC 5321, its domain in lower case."""
 
 
 class Body(BaseModel):
@@ -75,12 +90,17 @@ def record_example(fields: dict[str, Any]) -> dict[str, Any]:
     return {"id": 1, "created_at": moment, "updated_at": moment, "deleted_at": None, **fields}
 
 
-class PageQuery(BaseModel):
-    """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
+class LimitQuery(BaseModel):
+    """How much of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(default=100, ge=1, le=100, description="How many records at most.")
+
+
+class PageQuery(LimitQuery):
+    """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
+
     offset: int = Field(default=0, ge=0, le=MAX_ID, description="How many records to pass over; slower with its size.")
     after: int | None = Field(
         default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."

@@ -1,11 +1,10 @@
 """Staff, as the API takes and gives them."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from email_validator import validate_email
-from pydantic import MISSING, AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import MISSING, ConfigDict, Field
 
-from api.schemas.fields import Body, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
+from api.schemas.fields import Body, Email, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
 
 EXAMPLE: dict[str, Any] = {
     "name": "Ngozi Okafor",
@@ -15,17 +14,6 @@ EXAMPLE: dict[str, Any] = {
     "notes": "First aider.",
     "exhibit_id": None,
 }
-
-
-def _address(value: str) -> str:
-    # Not pydantic's EmailStr: that takes "Ngozi <ngozi@zoo.example>", too, and drops the name.
-    return validate_email(value, check_deliverability=False).normalized
-
-
-Email = Annotated[
-    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email", "maxLength": 254})
-]
-"""An address as in RFC 5321, its domain in lower case."""
 
 
 class StaffFields(Body):

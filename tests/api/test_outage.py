@@ -6,13 +6,14 @@ from pathlib import Path
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, started, superuser
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, add_people, alembic, started, superuser
 
 
 async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
         server.create_database(DATABASE)
         assert alembic(server.environment(), "upgrade", "head").returncode == 0
+        await add_people(server, DATABASE)
     by_tcp = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     app = create_app(Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}"))
     async with started(app) as c:

@@ -15,7 +15,7 @@ from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
-from tests.migrator.test_history import FIRST, history, newest
+from tests.migrator.test_history import DOWN, REVISIONS, UP, history, newest
 
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -27,7 +27,7 @@ async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty
     logs = [run.communicate(timeout=60)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, logs
     assert sum("Running upgrade" in log for log in logs) == 1
-    assert await history(server, empty_database) == [(FIRST, "upgrade")]
+    assert await history(server, empty_database) == UP
 
 
 async def test_a_failed_revision_leaves_nothing_behind(server: Server, empty_database: str) -> None:
@@ -56,7 +56,7 @@ async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, data
     assert "somebody else" in refused.stderr
     assert "Nothing was changed" in refused.stderr
     assert looked.returncode == 0  # who only looks does not wait
-    assert FIRST in looked.stdout
+    assert REVISIONS[-1] in looked.stdout
 
 
 async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, database: str) -> None:
@@ -84,7 +84,7 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     assert run.returncode == 0, rest
     assert b"somebody reading, idle in transaction" in line
     assert longest < 1
-    assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade")]
+    assert await history(server, database) == UP + DOWN
     row = await newest(server, database)
     assert row["attempts"] > 1
     assert row["waited"] > row["duration"]
@@ -99,7 +99,7 @@ async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, dat
     await reader.close()
     assert done.returncode == 5
     assert "run this again" in done.stderr.splitlines()[-1]
-    assert await history(server, database) == [(FIRST, "upgrade")]
+    assert await history(server, database) == UP + DOWN[:-1]
 
 
 class TestEnd:
@@ -158,7 +158,7 @@ class TestEnd:
         checkout = copy_checkout(tmp_path)
         for name in ("left", "right"):
             (checkout / "migrator" / "versions" / f"2099_01_01_0000-{name}.py").write_text(
-                f'revision = "{name}"\ndown_revision = "{FIRST}"\ndef upgrade(): pass\ndef downgrade(): pass\n'
+                f'revision = "{name}"\ndown_revision = "{REVISIONS[-1]}"\ndef upgrade(): pass\ndef downgrade(): pass\n'
             )
         line = self.fails(server.environment(database), 3, cwd=checkout)
         assert "left" in line
@@ -199,7 +199,7 @@ class TestEnd:
             _, err = await asyncio.to_thread(run.communicate, None, 5)
         assert run.returncode == 143, err
         assert b"stopped by SIGTERM" in err.splitlines()[-1]
-        assert await history(server, database) == [(FIRST, "upgrade")]
+        assert await history(server, database) == UP + DOWN[:-1]
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrator' AND datname = $1"
         while await reader.fetchval(sessions, database):
             await asyncio.sleep(0.01)

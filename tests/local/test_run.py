@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import uncoloured
+from tests.conftest import PASSWORD, uncoloured
 from tests.docs.documents import copy_checkout
 
 
@@ -76,8 +76,15 @@ def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: P
     address = f"http://127.0.0.1:{free_port}"
     with make_run(checkout, free_port) as printed:
         assert len(httpx.get(f"{address}/exhibits").json()) == 8
-        made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}).headers["Location"]
-        assert "(head)" in make(checkout, "current")  # other commands go on the database that is being served
+        # Other commands go on the database that is being served.
+        create_user = ["-m", "local", "exec", "api", "create-user", "ngozi@zoo.example", "--type", "admin"]
+        command = [str(checkout / ".venv" / "bin" / "python"), *create_user]
+        subprocess.run(command, cwd=checkout, input=PASSWORD, text=True, check=True)
+        form = {"username": "ngozi@zoo.example", "password": PASSWORD}
+        token = httpx.post(f"{address}/auth/jwt/login", data=form).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers).headers["Location"]
+        assert "(head)" in make(checkout, "current")
     assert "8 exhibits, 69 animals, 14 staff loaded" in printed
     assert any(f"{address}/docs" in line for line in printed)
     assert processes_in(checkout) == []

@@ -1,6 +1,7 @@
 """What `migration_history` tells of the revisions that were applied."""
 
 import hashlib
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,11 @@ from local.postgres import Server
 from tests.conftest import ROOT, alembic
 from tests.docs.documents import copy_checkout
 
-FIRST = "f0d7ee4c6005"
+# The revisions there are, the oldest first, and their files.
+FILES = sorted((ROOT / "migrator" / "versions").glob("*.py"))
+REVISIONS = [name for file in FILES for name in re.findall(r'^revision = "(.*)"', file.read_text(), re.MULTILINE)]
+UP = [(revision, "upgrade") for revision in REVISIONS]
+DOWN = [(revision, "downgrade") for revision in reversed(REVISIONS)]
 
 
 async def history(server: Server, database: str) -> list[tuple[str, str]]:
@@ -40,7 +45,7 @@ async def test_the_way_down_and_up_again_is_on_record(server: Server, database: 
     environment = server.environment(database)
     assert alembic(environment, "downgrade", "base").returncode == 0
     assert alembic(environment, "upgrade", "head").returncode == 0
-    assert await history(server, database) == [(FIRST, "upgrade"), (FIRST, "downgrade"), (FIRST, "upgrade")]
+    assert await history(server, database) == UP + DOWN + UP
 
 
 async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_database: str) -> None:
@@ -52,8 +57,7 @@ async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_dat
     assert before < row["started_at"] < row["applied_at"] < datetime.now(UTC)
     assert timedelta(0) < row["duration"] < row["applied_at"] - before
     assert row["waited"] < row["duration"]
-    (file,) = (ROOT / "migrator" / "versions").glob("2026_11_21_*.py")
-    assert row["checksum"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert row["checksum"] == hashlib.sha256(FILES[-1].read_bytes()).hexdigest()
 
 
 async def test_an_applied_revision_that_was_edited_stops_the_next_run(
@@ -67,7 +71,7 @@ async def test_an_applied_revision_that_was_edited_stops_the_next_run(
     file.write_bytes(original + b"# edited\n")
     refused = alembic(server.environment(database), "upgrade", "head", cwd=checkout)
     assert refused.returncode == 6
-    assert f"revision {FIRST} was applied, and its file has changed" in refused.stderr.splitlines()[-1]
+    assert f"revision {REVISIONS[0]} was applied, and its file has changed" in refused.stderr.splitlines()[-1]
     # The way out: it can be taken back, and applied as it is now.
     assert alembic(server.environment(database), "downgrade", "base", cwd=checkout).returncode == 0
 
@@ -76,7 +80,7 @@ async def test_a_stamp_is_on_record(server: Server, empty_database: str) -> None
     environment = server.environment(empty_database)
     assert alembic(environment, "stamp", "head").returncode == 0
     assert alembic(environment, "stamp", "base").returncode == 0
-    assert await history(server, empty_database) == [(FIRST, "upgrade"), (FIRST, "downgrade")]
+    assert await history(server, empty_database) == UP + DOWN
 
 
 async def test_a_branch_that_is_stamped_away_leaves_what_others_build_on(
@@ -85,11 +89,11 @@ async def test_a_branch_that_is_stamped_away_leaves_what_others_build_on(
     checkout = copy_checkout(tmp_path)
     for name in ("left", "right"):
         (checkout / "migrator" / "versions" / f"2099_01_01_0000-{name}.py").write_text(
-            f'revision = "{name}"\ndown_revision = "{FIRST}"\ndef upgrade(): pass\ndef downgrade(): pass\n'
+            f'revision = "{name}"\ndown_revision = "{REVISIONS[-1]}"\ndef upgrade(): pass\ndef downgrade(): pass\n'
         )
     environment = server.environment(empty_database)
     assert alembic(environment, "upgrade", "heads", cwd=checkout).returncode == 0
     assert alembic(environment, "stamp", "left@base", cwd=checkout).returncode == 0
     rows = await history(server, empty_database)
-    assert rows[0] == (FIRST, "upgrade")
-    assert sorted(rows[1:]) == [("left", "downgrade"), ("left", "upgrade"), ("right", "upgrade")]
+    assert rows[: len(UP)] == UP
+    assert sorted(rows[len(UP) :]) == [("left", "downgrade"), ("left", "upgrade"), ("right", "upgrade")]

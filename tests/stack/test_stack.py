@@ -14,6 +14,7 @@ import pytest
 
 from api.database import SCHEMA_REVISION
 from tests.conftest import ROOT
+from tests.migrator.test_history import REVISIONS
 from tests.stack.stack import RELEASE, Stack, docker, running
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
@@ -75,7 +76,7 @@ class TestMigrator:
             runs = [threads.submit(stack.compose, "run", "--rm", "--no-TTY", "migrator") for _ in range(2)]
             logs = [run.result().stderr for run in runs]
             assert sum("Running upgrade" in log for log in logs) == 1
-            assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == "1\n"
+            assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == f"{len(REVISIONS)}\n"
 
     def test_a_migration_that_fails_keeps_the_api_down_and_says_why(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
         revision = tmp_path / "fails.py"

@@ -1,0 +1,16 @@
+"""The words that the database, the rules and the API's forms have in common."""
+
+from enum import StrEnum
+
+
+class UserType(StrEnum):
+    """What a user is to the zoo; each may do what those before it may."""
+
+    VISITOR = "visitor"
+    KEEPER = "keeper"
+    ADMIN = "admin"
+
+    def includes(self, other: "UserType") -> bool:
+        """Whether a user of this type may do what one of `other` may."""
+        types = list(UserType)
+        return types.index(self) >= types.index(other)

@@ -1,0 +1,1 @@
+"""The services outside of this stack, one file each."""

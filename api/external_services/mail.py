@@ -1,0 +1,65 @@
+"""Mail, by SMTP."""
+
+import logging
+from email.message import EmailMessage
+from email.utils import make_msgid
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from api.settings import Settings
+
+TIMEOUT_SECONDS = 10
+ATTEMPTS = 4
+
+log = logging.getLogger("uvicorn.error")
+
+
+class Mail:
+    """Sends through the server in SMTP_URL; without one, which only `local` allows, writes into the log."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        """Send a mail, in several tries where the server is away. One that can't be sent is logged, without its text.
+
+        Never raises: whoever asked for it has long had an answer.
+        """
+        message = EmailMessage()
+        message["From"] = self._settings.mail_from
+        message["To"] = to
+        message["Subject"] = subject
+        message["Message-ID"] = make_msgid(domain=self._settings.mail_from.rpartition("@")[2])
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
+        message.set_content(text)
+        if self._settings.smtp_url is None:
+            log.info("No SMTP_URL is set; this mail to %s stays here:\n\n%s\n%s", to, subject, text)
+            return
+        try:
+            await self._deliver(self._settings.smtp_url, message)
+        except (OSError, aiosmtplib.SMTPException, ValueError) as error:
+            log.error("A mail (%s) could not be sent: %s", subject, type(error).__name__)  # noqa: TRY400 - one line
+
+    @retry(
+        retry=retry_if_exception_type(OSError),  # the network. Whom the server refuses, it would refuse again
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_exponential_jitter(multiplier=0.5, max=8),
+        reraise=True,
+    )
+    async def _deliver(self, url: str, message: EmailMessage) -> None:
+        server, secret = urlsplit(url), self._settings.smtp_password
+        password = secret.get_secret_value() if secret else ""
+        implicit_tls = server.scheme == "smtps"
+        await aiosmtplib.send(
+            message,
+            hostname=server.hostname,
+            port=server.port,
+            username=unquote(server.username) if server.username else None,
+            password=password or None,
+            use_tls=implicit_tls,
+            # A password never goes over the network in the clear; without one, TLS where the server offers it.
+            start_tls=None if implicit_tls or not password else True,
+            timeout=TIMEOUT_SECONDS,
+        )

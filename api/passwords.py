@@ -1,0 +1,56 @@
+"""Passwords: hashed with Argon2id, in a thread of their own.
+
+A hash is made to be slow and to take much memory (64 MiB and some 50 ms with RFC 9106's parameters, pwdlib's default).
+So they are made one at a time in each process, and nobody waits in a queue that grows without end.
+"""
+
+import asyncio
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from api.errors import Unavailable
+
+MAX_WAITING = 40
+
+T = TypeVar("T")
+
+_hasher = PasswordHash((Argon2Hasher(),))
+_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
+_waiting = 0
+
+
+async def hash_password(password: str) -> str:
+    """The hash to store; Unavailable where too many wait for theirs."""
+    return await _in_thread(lambda: _hasher.hash(_normalized(password)))
+
+
+async def verify_password(password: str, hashed: str | None) -> bool:
+    """Whether `hashed` is the hash of `password`; Unavailable where too many wait for theirs.
+
+    Without a hash, for there is no such account, it is False after as much work.
+    """
+    if hashed is None:
+        await hash_password(password)
+        return False
+    return await _in_thread(lambda: _hasher.verify(_normalized(password), hashed))
+
+
+def _normalized(password: str) -> str:
+    # The same characters come in other code points from other keyboards (NIST SP 800-63B, section 3.1.1.2).
+    return unicodedata.normalize("NFKC", password)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    global _waiting  # noqa: PLW0603 - of the process, as the thread is
+    if _waiting >= MAX_WAITING:
+        raise Unavailable("Too many sign in at this moment")
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_thread, work)
+    finally:
+        _waiting -= 1

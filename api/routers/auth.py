@@ -1,0 +1,118 @@
+"""/auth: registering, signing in and out, and what goes by mail."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+
+from api.authentication import SameOriginCookieTransport, require_same_origin
+from api.crud import sign_ins
+from api.dependencies import (
+    AfterAnswerDep,
+    ClientAddress,
+    JsonBody,
+    SessionDep,
+    SettingsDep,
+    StrategyDep,
+    TokenDep,
+    TransactionsDep,
+    UserManagerDep,
+)
+from api.errors import BadRequest, Forbidden, TooManyRequests
+from api.models import User
+from api.openapi import BODY, SIGNED_IN, errors, nothing
+from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
+from api.schemas.users import UserCreate, UserRead
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+SignInForm = Annotated[Credentials, Form()]
+MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
+SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
+
+
+@router.post(
+    "/register", response_model=UserRead, status_code=201, responses=BODY | errors(BadRequest), dependencies=[JsonBody]
+)
+async def register(data: UserCreate, manager: UserManagerDep) -> User:
+    """Make an account. It is a visitor's; an admin may make it a keeper's, or another admin's."""
+    return await manager.create(data, safe=True)
+
+
+@router.post("/jwt/login", responses=SIGN_IN)
+async def sign_in(
+    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, response: Response
+) -> BearerToken:
+    """Sign in with a form of `username`, the email address, and `password`; the answer is a bearer token."""
+    token = await _sign_in(form, transactions, settings, address)
+    response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
+    return BearerToken(access_token=token)
+
+
+@router.post(
+    "/cookie/login",
+    status_code=204,
+    response_class=Response,
+    responses=SIGN_IN | errors(Forbidden),
+    dependencies=[Depends(require_same_origin)],
+)
+async def sign_in_with_cookie(
+    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
+) -> Response:
+    """Sign in with a form of `username`, the email address, and `password`; the token is in the cookie `zoo-auth`."""
+    token = await _sign_in(form, transactions, settings, address)
+    return await SameOriginCookieTransport(settings).get_login_response(token)
+
+
+async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: SettingsDep, address: str) -> str:
+    return await sign_ins.sign_in(
+        transactions, form.username, form.password, address, token_lifetime_seconds=settings.access_token_seconds
+    )
+
+
+@router.post("/jwt/logout", status_code=204, response_class=Response, responses=SIGNED_IN | errors(Forbidden))
+async def sign_out(user_and_token: TokenDep, strategy: StrategyDep) -> None:
+    """End the token that comes with the request."""
+    user, token = user_and_token
+    await strategy.destroy_token(token, user)
+
+
+@router.post("/cookie/logout", status_code=204, response_class=Response, responses=SIGNED_IN | errors(Forbidden))
+async def sign_out_with_cookie(user_and_token: TokenDep, strategy: StrategyDep, settings: SettingsDep) -> Response:
+    """End the token in the cookie, and remove the cookie."""
+    user, token = user_and_token
+    await strategy.destroy_token(token, user)
+    return await SameOriginCookieTransport(settings).get_logout_response()
+
+
+@router.post("/forgot-password", status_code=202, responses=BODY | MAIL, dependencies=[JsonBody])
+async def forgot_password(
+    data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
+) -> None:
+    """Have a token for a new password mailed. The answer is the same whether there is such an account or not."""
+    await sign_ins.count_mail(session, data.email, address)
+    after_answer.start(lambda manager: manager.mail_reset_token(data.email))
+
+
+@router.post(
+    "/reset-password",
+    responses=BODY | errors(BadRequest) | nothing(200, "The password is set."),
+    dependencies=[JsonBody],
+)
+async def reset_password(data: PasswordReset, manager: UserManagerDep, request: Request) -> None:
+    """Set a new password with the token of the mail. It ends every sign-in."""
+    await manager.reset_password(data.token, data.password, request)
+
+
+@router.post("/request-verify-token", status_code=202, responses=BODY | MAIL, dependencies=[JsonBody])
+async def request_verify_token(
+    data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
+) -> None:
+    """Have a token mailed that verifies the address. The answer is the same whether there is such an account or not."""
+    await sign_ins.count_mail(session, data.email, address)
+    after_answer.start(lambda manager: manager.mail_verify_token(data.email))
+
+
+@router.post("/verify", response_model=UserRead, responses=BODY | errors(BadRequest), dependencies=[JsonBody])
+async def verify(data: Verification, manager: UserManagerDep) -> User:
+    """Verify the address with the token of the mail."""
+    return await manager.verify(data.token)

@@ -1,0 +1,71 @@
+"""/users: one's own account, and, for admins, everybody's."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Query, Response
+
+from api.crud import users
+from api.dependencies import ADMIN, CurrentUser, JsonBody, LinksDep, SessionDep, UserManagerDep
+from api.errors import BadRequest, Conflict, Forbidden, NotFound
+from api.models import User
+from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors
+from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
+
+router = APIRouter(prefix="/users", tags=["users"])
+
+
+@router.get("/me", response_model=UserRead, responses=SIGNED_IN)
+async def read_me(user: CurrentUser) -> User:
+    """Read one's own account."""
+    return user
+
+
+@router.patch(
+    "/me", response_model=UserRead, responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden), dependencies=[JsonBody]
+)
+async def update_me(
+    user: CurrentUser, changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)], manager: UserManagerDep
+) -> User:
+    """Change one's own address or password: only the fields sent. A new password ends every sign-in."""
+    return await manager.change(user.id, changes)
+
+
+@router.get("", response_model=list[UserRead], responses=PAGE | RESTRICTED, dependencies=[ADMIN])
+async def list_users(query: Annotated[UserQuery, Query()], session: SessionDep, links: LinksDep) -> Sequence[User]:
+    """List users, in id order: the oldest account first."""
+    return links.page(await users.list_page(session, query))
+
+
+@router.get("/{user_id}", response_model=UserRead, responses=RESTRICTED | errors(NotFound), dependencies=[ADMIN])
+async def read_user(user_id: UUID, session: SessionDep) -> User:
+    """Read an account."""
+    return await users.get(session, user_id)
+
+
+@router.patch(
+    "/{user_id}",
+    response_model=UserRead,
+    responses=BODY | RESTRICTED | errors(BadRequest, NotFound, Conflict),
+    dependencies=[ADMIN, JsonBody],
+)
+async def update_user(
+    user_id: UUID,
+    changes: Annotated[UserAdminUpdate, Body(default_factory=UserAdminUpdate)],
+    manager: UserManagerDep,
+) -> User:
+    """Change an account: only the fields sent. A new password, or a deactivation, ends every sign-in of the user."""
+    return await manager.change(user_id, changes)
+
+
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    response_class=Response,
+    responses=RESTRICTED | errors(NotFound, Conflict),
+    dependencies=[ADMIN],
+)
+async def delete_user(user_id: UUID, session: SessionDep) -> None:
+    """Delete an account, for good. The last active admin can't be."""
+    await users.delete_user(session, user_id)

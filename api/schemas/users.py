@@ -1,0 +1,113 @@
+"""Users, as the API takes and gives them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from email_validator import validate_email
+from pydantic import MISSING, AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from api.enums import UserType
+from api.schemas.fields import Body, Email, LimitQuery, without_nul
+
+MIN_PASSWORD_LENGTH = 12
+MAX_PASSWORD_LENGTH = 128
+EXAMPLE: dict[str, Any] = {"email": "amara@visitors.example", "password": "a giraffe in the rain"}
+
+
+def _ascii_mailbox(value: str) -> str:
+    return validate_email(value, check_deliverability=False, allow_smtputf8=False).normalized
+
+
+AccountEmail = Annotated[Email, AfterValidator(_ascii_mailbox)]
+"""An address that is ASCII before the @: two accounts can't differ in what looks alike there, or in unusual case."""
+
+Password = Annotated[
+    str,
+    StringConstraints(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
+    AfterValidator(without_nul),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "minLength": MIN_PASSWORD_LENGTH,
+            "maxLength": MAX_PASSWORD_LENGTH,
+            "pattern": r"^[^\x00]*$",
+            "writeOnly": True,
+        },
+        mode="validation",
+    ),
+]
+"""12 to 128 characters, whichever they are; not the address."""
+
+
+class UserCreate(Body):
+    """A registration. Whoever registers is a visitor: what fastapi-users's clients may send besides has no effect."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    email: AccountEmail
+    password: Password
+    type: Annotated[UserType, Field(strict=False)] | None = Field(default=None, description="Has no effect.")
+    is_active: bool | None = Field(default=None, description="Has no effect.")
+    is_superuser: bool | None = Field(default=None, description="Has no effect.")
+    is_verified: bool | None = Field(default=None, description="Has no effect.")
+
+
+class UserUpdate(Body):
+    """Changes to one's own account. A new address is not verified; a new password ends every sign-in."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"email": "amara@zoo.example"}]})
+
+    email: AccountEmail | MISSING = MISSING
+    password: Password | MISSING = MISSING
+
+
+class UserAdminUpdate(UserUpdate):
+    """Changes to an account by an admin. A deactivation, too, ends every sign-in."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"type": "keeper"}]})
+
+    type: Annotated[UserType, Field(strict=False)] | MISSING = MISSING
+    is_active: bool | MISSING = MISSING
+    is_verified: bool | MISSING = MISSING
+
+
+class UserRead(BaseModel):
+    """A user."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "019ab9e1-7c00-7000-8000-000000000001",
+                    "email": EXAMPLE["email"],
+                    "type": "visitor",
+                    "is_active": True,
+                    "is_superuser": False,
+                    "is_verified": False,
+                    "created_at": "2026-11-22T09:30:00Z",
+                    "updated_at": "2026-11-22T09:30:00Z",
+                }
+            ]
+        },
+    )
+
+    id: UUID
+    email: str
+    type: UserType
+    is_active: bool
+    is_superuser: bool = Field(description="Whether `type` is admin.")
+    is_verified: bool = Field(description="Whether a token that was mailed to the address has come back.")
+    created_at: datetime
+    updated_at: datetime
+
+
+class UserQuery(LimitQuery):
+    """Which users."""
+
+    after: UUID | None = Field(default=None, description="Only users with a larger id: those who came later.")
+    email: Annotated[str, AfterValidator(without_nul)] | None = Field(
+        default=None, max_length=254, description="Only the user with this address, in whatever case."
+    )

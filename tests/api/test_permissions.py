@@ -1,0 +1,108 @@
+"""Who may do what: every route, by everybody."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from api.enums import UserType
+from api.main import create_app
+from api.settings import Settings
+from tests.api.records import make
+from tests.conftest import PASSWORD, email_of, signed_in
+
+ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, UserType.ADMIN
+WHO = ["anonymous", "visitor", "keeper", "admin", "inactive", "expired"]
+OTHER = "d9b1a5f0-0000-7000-8000-000000000000"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request, who may make it, and what it is answered then."""
+
+    least: str
+    status: int
+    json: Any = None
+    form: dict[str, str] | None = None
+
+
+CREDENTIALS = {"username": email_of("visitor"), "password": PASSWORD}
+NAME = {"name": "Amara"}
+MATRIX = {
+    "GET /exhibits": Case(ANYBODY, 200),
+    "POST /exhibits": Case(ADMIN, 201, NAME),
+    "GET /exhibits/{exhibit_id}": Case(ANYBODY, 200),
+    "PATCH /exhibits/{exhibit_id}": Case(ADMIN, 200, NAME),
+    "DELETE /exhibits/{exhibit_id}": Case(ADMIN, 200),
+    "GET /exhibits/{exhibit_id}/animals": Case(ANYBODY, 200),
+    "GET /exhibits/{exhibit_id}/staff": Case(KEEPER, 200),
+    "GET /animals": Case(ANYBODY, 200),
+    "POST /animals": Case(KEEPER, 201, NAME),
+    "GET /animals/{animal_id}": Case(ANYBODY, 200),
+    "PATCH /animals/{animal_id}": Case(KEEPER, 200, NAME),
+    "DELETE /animals/{animal_id}": Case(KEEPER, 200),
+    "GET /staff": Case(KEEPER, 200),
+    "POST /staff": Case(ADMIN, 201, NAME),
+    "GET /staff/{staff_id}": Case(KEEPER, 200),
+    "PATCH /staff/{staff_id}": Case(ADMIN, 200, NAME),
+    "DELETE /staff/{staff_id}": Case(ADMIN, 200),
+    "GET /users": Case(ADMIN, 200),
+    "GET /users/me": Case(USER, 200),
+    "PATCH /users/me": Case(USER, 200, {}),
+    "GET /users/{user_id}": Case(ADMIN, 404),
+    "PATCH /users/{user_id}": Case(ADMIN, 404, {"type": "keeper"}),
+    "DELETE /users/{user_id}": Case(ADMIN, 404),
+    "POST /auth/register": Case(ANYBODY, 201, {"email": "new@zoo.example", "password": PASSWORD}),
+    "POST /auth/jwt/login": Case(ANYBODY, 200, form=CREDENTIALS),
+    "POST /auth/jwt/logout": Case(USER, 204),
+    "POST /auth/cookie/login": Case(ANYBODY, 204, form=CREDENTIALS),
+    "POST /auth/cookie/logout": Case(USER, 204),
+    "POST /auth/forgot-password": Case(ANYBODY, 202, {"email": "nobody@zoo.example"}),
+    "POST /auth/reset-password": Case(ANYBODY, 400, {"token": "none", "password": PASSWORD}),
+    "POST /auth/request-verify-token": Case(ANYBODY, 202, {"email": "nobody@zoo.example"}),
+    "POST /auth/verify": Case(ANYBODY, 400, {"token": "none"}),
+    "GET /health": Case(ANYBODY, 200),
+    "GET /health/db": Case(ANYBODY, 200),
+    "GET /health/ready": Case(ANYBODY, 200),
+    "GET /": Case(ANYBODY, 307),
+    "GET /docs": Case(ANYBODY, 200),
+    "GET /openapi.json": Case(ANYBODY, 200),
+    "HEAD /openapi.json": Case(ANYBODY, 200),
+}
+
+
+def routes_of(app: FastAPI) -> set[str]:
+    contexts = [context for context in iter_route_contexts(app.routes) if context.methods]
+    return {f"{method} {context.path}" for context in contexts for method in context.methods or ()}
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    assert routes_of(create_app(Settings())) == MATRIX.keys()
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("route", MATRIX)
+async def test_matrix(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, route: str, who: str) -> None:
+    case = MATRIX[route]
+    method, _, path = route.partition(" ")
+    for resource, parameter in (("/exhibits", "exhibit_id"), ("/animals", "animal_id"), ("/staff", "staff_id")):
+        if parameter in path:
+            path = path.replace(f"{{{parameter}}}", str((await make(client, resource))["id"]))
+    path = path.replace("{user_id}", OTHER)
+    headers = {} if who == "anonymous" else signed_in(who)
+    answer = await anonymous.request(method, path, json=case.json, data=case.form, headers=headers)
+    if case.least == ANYBODY:
+        expected = case.status
+    elif who not in list(UserType):
+        expected = 401
+    else:
+        expected = case.status if UserType(who).includes(UserType(case.least)) else 403
+    assert answer.status_code == expected, answer.text
+    if expected == 401:
+        challenge = "Bearer" if who == "anonymous" else 'Bearer error="invalid_token"'
+        assert answer.headers["WWW-Authenticate"] == challenge
+    if expected in {401, 403}:
+        assert isinstance(answer.json()["detail"], str)
