@@ -158,6 +158,14 @@ async def database(server: Server) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to the test's own database."""
+    connection = await superuser(server, database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
 async def empty_database(server: Server) -> AsyncIterator[str]:
     """A database with the roles and nothing else."""
     name = await clone(server, f"zoo_{uuid4().hex}", EMPTY)

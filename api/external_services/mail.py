@@ -6,14 +6,21 @@ from email.utils import make_msgid
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from api.settings import Settings
 
 TIMEOUT_SECONDS = 10
 ATTEMPTS = 4
 
+SMTP_TRANSIENT = range(400, 500)  # RFC 5321, section 4.2.1
+
 log = logging.getLogger("uvicorn.error")
+
+
+def _may_pass(error: BaseException) -> bool:
+    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
+    return code in SMTP_TRANSIENT if code else isinstance(error, OSError)
 
 
 class Mail:
@@ -43,7 +50,7 @@ class Mail:
             log.error("A mail (%s) could not be sent: %s", subject, type(error).__name__)  # noqa: TRY400 - one line
 
     @retry(
-        retry=retry_if_exception_type(OSError),  # the network. Whom the server refuses, it would refuse again
+        retry=retry_if_exception(_may_pass),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential_jitter(multiplier=0.5, max=8),
         reraise=True,

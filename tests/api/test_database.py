@@ -16,7 +16,7 @@ from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import started, superuser
+from tests.conftest import started
 
 
 @pytest.fixture
@@ -25,13 +25,6 @@ async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, ht
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
     async with started(app) as c:
         yield app, c
-
-
-@pytest.fixture
-async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await superuser(server, database)
-    yield connection
-    await connection.close()
 
 
 async def test_nothing_is_saved_of_a_request_that_fails_after_a_write(

@@ -1,0 +1,423 @@
+"""Registering, signing in and out, and the tokens that go by mail."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from fastapi_users.jwt import decode_jwt, generate_jwt
+
+from api import passwords
+from api.authentication import COOKIE
+from api.crud.users import hash_token
+from api.main import create_app
+from api.settings import LOCAL_TOKEN_SECRET, Settings
+from local.postgres import Server
+from tests.api.mailbox import Mailbox, serving
+from tests.conftest import PASSWORD, email_of, find_free_port, signed_in, started
+
+ANOTHER_PASSWORD = "a giraffe in the rain"
+REAL = {"email": "amara@visitors.example", "password": PASSWORD}
+
+
+async def register(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post("/auth/register", json={**REAL, **fields})
+
+
+async def sign_in(client: httpx.AsyncClient, email: str, password: str = PASSWORD) -> httpx.Response:
+    return await client.post("/auth/jwt/login", data={"username": email, "password": password})
+
+
+async def token_of(client: httpx.AsyncClient, email: str, password: str = PASSWORD) -> str:
+    answer = await sign_in(client, email, password)
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json()["access_token"]
+    return token
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def who(client: httpx.AsyncClient, token: str) -> int:
+    return (await client.get("/users/me", headers=bearer(token))).status_code
+
+
+class TestRegister:
+    async def test_makes_a_visitor_and_tells_nothing_of_the_password(self, anonymous: httpx.AsyncClient) -> None:
+        answer = await register(anonymous)
+        assert answer.status_code == 201
+        user = answer.json()
+        assert user.keys() == {
+            "id", "email", "type", "is_active", "is_superuser", "is_verified", "created_at", "updated_at",
+        }  # fmt: skip
+        assert (user["email"], user["type"], user["is_active"]) == (REAL["email"], "visitor", True)
+        assert (user["is_superuser"], user["is_verified"]) == (False, False)
+
+    async def test_whoever_asks_for_more_gets_none_of_it(self, anonymous: httpx.AsyncClient) -> None:
+        more = {"type": "admin", "is_superuser": True, "is_verified": True, "is_active": False}
+        user = (await register(anonymous, **more)).json()
+        assert (user["type"], user["is_superuser"], user["is_verified"]) == ("visitor", False, False)
+        assert user["is_active"]
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("email", "x" * 390 + "@zoo.example"),
+            ("email", "nobody"),
+            ("email", "amara@visitors.example\x00"),
+            ("email", "\u212aim@zoo.example"),  # the Kelvin sign, which is a k in lower case
+            ("email", "adm\u0131n@zoo.example"),  # a dotless i, which is an I in upper case
+            ("email", None),
+            ("password", "x" * 11),
+            ("password", "x" * 129),
+            ("password", "correct horse\x00battery"),
+            ("password", "Amara@visitors.EXAMPLE"),
+            ("password", 123456789012),
+            ("type", "emperor"),
+            ("colour", "red"),
+        ],
+    )
+    async def test_what_cannot_be_taken_is_422_and_says_where(
+        self, anonymous: httpx.AsyncClient, field: str, value: object
+    ) -> None:
+        answer = await register(anonymous, **{field: value})
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] == ["body", field]
+        assert answer.json()["detail"][0]["msg"]
+
+    @pytest.mark.parametrize("password", ["x" * 12, "🦒" * 128], ids=["shortest", "longest"])
+    async def test_a_password_may_be_of_any_characters(self, anonymous: httpx.AsyncClient, password: str) -> None:
+        assert (await register(anonymous, password=password)).status_code == 201
+        assert (await sign_in(anonymous, REAL["email"], password)).status_code == 200
+
+    async def test_an_address_has_one_account_whatever_its_case(self, anonymous: httpx.AsyncClient) -> None:
+        assert (await register(anonymous)).status_code == 201
+        again = await register(anonymous, email="AMARA@Visitors.example")
+        assert (again.status_code, again.json()["detail"]) == (400, "There is an account with this address already")
+        assert (await sign_in(anonymous, "aMaRa@visitors.EXAMPLE")).status_code == 200
+
+    async def test_of_many_at_the_same_moment_one_succeeds(self, committing_client: httpx.AsyncClient) -> None:
+        for number in range(5):
+            email = f"twin{number}@zoo.example"
+            answers = await asyncio.gather(*(register(committing_client, email=email) for _ in range(3)))
+            assert sorted(answer.status_code for answer in answers) == [201, 400, 400]
+
+
+class TestSignIn:
+    async def test_the_token_is_opaque_and_leads_to_the_user(self, anonymous: httpx.AsyncClient) -> None:
+        answer = await sign_in(anonymous, email_of("visitor"))
+        assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer"}
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "." not in answer.json()["access_token"]
+        me = await anonymous.get("/users/me", headers=bearer(answer.json()["access_token"]))
+        assert me.json()["email"] == email_of("visitor")
+
+    async def test_the_database_has_its_hash_only(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        token = await token_of(committing_client, email_of("visitor"))
+        stored = [row["token"] for row in await admin.fetch("SELECT token FROM access_tokens")]
+        assert hash_token(token) in stored
+        assert token not in stored
+
+    @pytest.mark.parametrize(
+        ("email", "password"),
+        [
+            (email_of("visitor"), "wrong"),
+            (email_of("nobody"), PASSWORD),
+            (email_of("inactive"), PASSWORD),
+            (email_of("visitor"), "x" * 10_000),
+            (email_of("visitor"), PASSWORD + "\x00"),
+            ("a\x00b@zoo.example", PASSWORD),
+            ("x" * 10_000, PASSWORD),
+            ("\udc80".encode(errors="surrogateescape").decode("latin-1"), PASSWORD),
+        ],
+        ids=["wrong", "unknown", "inactive", "long", "NUL", "NUL in the address", "long address", "odd bytes"],
+    )
+    async def test_everybody_else_gets_the_same_answer(
+        self, anonymous: httpx.AsyncClient, email: str, password: str
+    ) -> None:
+        answer = await sign_in(anonymous, email, password)
+        assert (answer.status_code, answer.json()) == (400, {"detail": "Wrong email or password"})
+
+    async def test_json_in_the_place_of_a_form_is_422(self, anonymous: httpx.AsyncClient) -> None:
+        answer = await anonymous.post("/auth/jwt/login", json={"username": email_of("visitor"), "password": PASSWORD})
+        assert answer.status_code == 422
+
+    async def test_the_same_characters_from_another_keyboard_are_the_same_password(
+        self, anonymous: httpx.AsyncClient
+    ) -> None:
+        assert (await register(anonymous, password="Jalape\u00f1o, ma\u00f1ana")).status_code == 201
+        assert (await sign_in(anonymous, REAL["email"], "Jalapen\u0303o, man\u0303ana")).status_code == 200
+
+    async def test_meanwhile_others_are_served_even_from_a_pool_of_one(self, server: Server, database: str) -> None:
+        settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
+        async with started(create_app(settings)) as client:
+            signing_in = [asyncio.create_task(sign_in(client, "nobody@zoo.example")) for _ in range(5)]
+            while not passwords._waiting:  # noqa: SLF001 - there is no other sign of it
+                await asyncio.sleep(0)
+            assert (await client.get("/animals")).status_code == 200
+            assert not all(task.done() for task in signing_in)
+            await asyncio.gather(*signing_in)
+
+
+class TestToken:
+    @pytest.mark.parametrize("token", ["", "x", "visitor ", "x" * 10_000, "ÿ", "expired", "inactive"])
+    async def test_what_is_none_is_401(self, anonymous: httpx.AsyncClient, token: str) -> None:
+        answer = await anonymous.get("/users/me", headers=[(b"Authorization", f"Bearer {token}".encode("latin-1"))])
+        assert answer.status_code == (200 if token == "visitor " else 401)
+
+    async def test_is_dead_after_signing_out_and_others_are_not(self, anonymous: httpx.AsyncClient) -> None:
+        first, second = [await token_of(anonymous, email_of("visitor")) for _ in range(2)]
+        assert (await anonymous.post("/auth/jwt/logout", headers=bearer(first))).status_code == 204
+        assert [await who(anonymous, token) for token in (first, second)] == [401, 200]
+        assert (await anonymous.post("/auth/jwt/logout", headers=bearer(first))).status_code == 401
+
+    async def test_expires(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+        settings = Settings(database_url=server.url("zoo_api", database), access_token_seconds=60)
+        async with started(create_app(settings)) as client:
+            token = await token_of(client, email_of("visitor"))
+            age = "UPDATE access_tokens SET created_at = statement_timestamp() - $1::interval WHERE token = $2"
+            await admin.execute(age, timedelta(seconds=50), hash_token(token))
+            assert await who(client, token) == 200
+            await admin.execute(age, timedelta(seconds=61), hash_token(token))
+            assert await who(client, token) == 401
+            await token_of(client, email_of("visitor"))  # and the next one removes it
+            assert not await admin.fetchval("SELECT count(*) FROM access_tokens WHERE token = $1", hash_token(token))
+
+    async def test_a_new_password_ends_every_token(self, anonymous: httpx.AsyncClient) -> None:
+        tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(2)]
+        changes = {"password": ANOTHER_PASSWORD}
+        changed = await anonymous.patch("/users/me", json=changes, headers=bearer(tokens[0]))
+        assert changed.status_code == 200
+        assert [await who(anonymous, token) for token in tokens] == [401, 401]
+        assert (await sign_in(anonymous, email_of("visitor"))).status_code == 400
+        assert (await sign_in(anonymous, email_of("visitor"), ANOTHER_PASSWORD)).status_code == 200
+
+    async def test_a_deactivation_ends_every_token_for_good(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+    ) -> None:
+        token = await token_of(anonymous, email_of("visitor"))
+        user = (await client.get("/users", params={"email": email_of("visitor")})).json()[0]
+        for is_active in (False, True):
+            assert (await client.patch(f"/users/{user['id']}", json={"is_active": is_active})).status_code == 200
+            assert await who(anonymous, token) == 401
+
+    async def test_none_outlives_a_change_of_password_at_the_same_moment(
+        self, committing_client: httpx.AsyncClient
+    ) -> None:
+        email, old = email_of("visitor"), PASSWORD
+        user = (await committing_client.get("/users", params={"email": email})).json()[0]
+        for number in range(8):
+            new = f"{ANOTHER_PASSWORD} {number}"
+            signed, changed = await asyncio.gather(
+                sign_in(committing_client, email, old),
+                committing_client.patch(f"/users/{user['id']}", json={"password": new}),
+            )
+            assert changed.status_code == 200
+            assert signed.status_code == 400 or await who(committing_client, signed.json()["access_token"]) == 401
+            old = new
+
+
+class TestCookie:
+    @pytest.fixture
+    async def page(self, anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
+        """A browser's page of this site, where the keeper is signed in."""
+        form = {"username": email_of("keeper"), "password": PASSWORD}
+        assert (await anonymous.post("/auth/cookie/login", data=form)).status_code == 204
+        anonymous.headers["Origin"] = "http://zoo.test"
+        return anonymous
+
+    async def test_only_this_sites_pages_get_it_and_no_script(self, anonymous: httpx.AsyncClient) -> None:
+        form = {"username": email_of("keeper"), "password": PASSWORD}
+        answer = await anonymous.post("/auth/cookie/login", data=form)
+        name, *attributes = answer.headers["Set-Cookie"].split("; ")
+        assert name.startswith(f"{COOKIE}=")
+        assert sorted(attributes) == ["HttpOnly", "Max-Age=86400", "Path=/", "SameSite=strict"]
+
+    async def test_outside_local_it_goes_over_tls_only(self, server: Server, database: str) -> None:
+        secret = "a secret that is long enough for production"
+        settings = Settings(
+            environment="production",
+            database_url=server.url("zoo_api", database),
+            database_password=secret,  # the test's Postgres asks for none
+            token_secret=secret,
+            smtp_url="smtp://127.0.0.1:1",
+        )
+        async with started(create_app(settings)) as client:
+            form = {"username": email_of("keeper"), "password": PASSWORD}
+            answer = await client.post("/auth/cookie/login", data=form)
+            assert "Secure" in answer.headers["Set-Cookie"].split("; ")
+
+    async def test_signs_in(self, page: httpx.AsyncClient) -> None:
+        assert (await page.get("/users/me")).json()["email"] == email_of("keeper")
+        assert (await page.post("/animals", json={"name": "Amara"})).status_code == 201
+
+    @pytest.mark.parametrize("origin", ["http://evil.example", "http://sub.zoo.test", "http://zoo.test:81", "null"])
+    async def test_changes_nothing_for_a_page_of_another_site(self, page: httpx.AsyncClient, origin: str) -> None:
+        headers = {"Origin": origin}
+        refused = await page.post("/animals", json={"name": "Amara"}, headers=headers)
+        assert refused.status_code == 403
+        assert "another site" in refused.json()["detail"]
+        assert (await page.post("/auth/cookie/logout", headers=headers)).status_code == 403
+        form = {"username": email_of("admin"), "password": PASSWORD}
+        assert (await page.post("/auth/cookie/login", data=form, headers=headers)).status_code == 403
+        assert (
+            await page.get("/users/me", headers=headers)
+        ).status_code == 200  # which a browser shows to no such page
+
+    async def test_a_client_that_is_no_browser_sends_no_origin_and_may(self, page: httpx.AsyncClient) -> None:
+        del page.headers["Origin"]
+        assert (await page.post("/animals", json={"name": "Amara"})).status_code == 201
+
+    async def test_a_bearer_token_goes_before_it(self, page: httpx.AsyncClient) -> None:
+        headers = {"Origin": "http://evil.example", **signed_in("visitor")}
+        assert (await page.get("/users/me", headers=headers)).json()["email"] == email_of("visitor")
+        assert (await page.post("/animals", json={"name": "Amara"}, headers=headers)).status_code == 403
+        assert (await page.get("/users/me", headers=bearer("none"))).status_code == 401
+
+    async def test_signing_out_removes_it_and_ends_its_token(self, page: httpx.AsyncClient) -> None:
+        token = page.cookies[COOKIE]
+        answer = await page.post("/auth/cookie/logout")
+        assert answer.status_code == 204
+        assert 'zoo-auth=""; HttpOnly; Max-Age=0' in answer.headers["Set-Cookie"]
+        assert COOKIE not in page.cookies
+        assert await who(page, token) == 401
+
+
+@pytest.fixture
+def mailbox() -> Iterator[Mailbox]:
+    with serving(find_free_port()) as mailbox:
+        yield mailbox
+
+
+class TestMail:
+    @pytest.fixture
+    async def mailing(self, server: Server, database: str, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
+        settings = Settings(
+            database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from="zoo@zoo.example"
+        )
+        app = create_app(settings)
+        self.background = app.state.background
+        async with started(app) as client:
+            client.headers.pop("Authorization")
+            yield client
+
+    async def ask(self, client: httpx.AsyncClient, path: str, email: str) -> None:
+        answer = await client.post(path, json={"email": email})
+        assert (answer.status_code, answer.json()) == (202, None)
+        await self.background.finish()
+
+    async def reset(self, client: httpx.AsyncClient, token: str, password: str = ANOTHER_PASSWORD) -> httpx.Response:
+        return await client.post("/auth/reset-password", json={"token": token, "password": password})
+
+    async def test_a_password_is_reset_once(self, mailing: httpx.AsyncClient, mailbox: Mailbox) -> None:
+        signed_in_before = await token_of(mailing, email_of("visitor"))
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor").upper())
+        (message,) = mailbox.messages
+        assert (message["To"], message["From"]) == (email_of("visitor"), "zoo@zoo.example")
+        assert (await self.reset(mailing, mailbox.token())).status_code == 200
+        assert await who(mailing, signed_in_before) == 401
+        assert (await sign_in(mailing, email_of("visitor"))).status_code == 400
+        assert (await sign_in(mailing, email_of("visitor"), ANOTHER_PASSWORD)).status_code == 200
+        again = await self.reset(mailing, mailbox.token(), PASSWORD)
+        assert again.status_code == 400
+        assert "request another" in again.json()["detail"]
+
+    async def test_of_two_resets_at_the_same_moment_one_succeeds(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox
+    ) -> None:
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        answers = await asyncio.gather(*(self.reset(mailing, mailbox.token()) for _ in range(4)))
+        assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"exp": 1}, {"aud": "fastapi-users:verify"}, {"sub": "x"}, {"password_fgpt": 1}, {"password_fgpt": "é"}],
+        ids=["expired", "of another kind", "of nobody", "without a fingerprint", "odd fingerprint"],
+    )
+    async def test_a_reset_token_that_is_none_is_400(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, changes: dict[str, Any]
+    ) -> None:
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        claims = decode_jwt(mailbox.token(), LOCAL_TOKEN_SECRET, ["fastapi-users:reset"])
+        assert (await self.reset(mailing, generate_jwt(claims | changes, LOCAL_TOKEN_SECRET))).status_code == 400
+        assert (await self.reset(mailing, generate_jwt(claims, "x" * 32))).status_code == 400
+        assert (await self.reset(mailing, generate_jwt(claims, LOCAL_TOKEN_SECRET))).status_code == 200
+
+    async def test_a_bad_new_password_is_422_and_the_token_stays_good(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox
+    ) -> None:
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        for password in ("short", email_of("visitor")):
+            refused = await self.reset(mailing, mailbox.token(), password)
+            assert refused.status_code == 422
+            assert refused.json()["detail"][0]["loc"] == ["body", "password"]
+        assert (await self.reset(mailing, mailbox.token())).status_code == 200
+
+    async def test_an_address_is_verified_and_a_new_one_is_not(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox
+    ) -> None:
+        await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
+        verified = await mailing.post("/auth/verify", json={"token": mailbox.token()})
+        assert verified.json()["is_verified"] is True
+        again = await mailing.post("/auth/verify", json={"token": mailbox.token()})
+        assert (again.status_code, again.json()["detail"]) == (400, "The address is verified already")
+        await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
+        assert len(mailbox.messages) == 1
+        changes = {"email": "another@zoo.example"}
+        moved = await mailing.patch("/users/me", json=changes, headers=signed_in("visitor"))
+        assert (moved.json()["email"], moved.json()["is_verified"]) == ("another@zoo.example", False)
+        late = await mailing.post("/auth/verify", json={"token": mailbox.token()})
+        assert late.status_code == 400  # it was for the address of before
+
+    @pytest.mark.parametrize("path", ["/auth/forgot-password", "/auth/request-verify-token"])
+    async def test_nobody_learns_who_has_an_account(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, path: str
+    ) -> None:
+        for name in ("nobody", "inactive"):
+            await self.ask(mailing, path, email_of(name))
+        assert mailbox.messages == []
+
+    async def test_a_mail_server_that_is_away_for_a_moment_is_tried_again(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox
+    ) -> None:
+        mailbox.answers.append("421 Shutting down")
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        assert len(mailbox.messages) == 1
+
+    async def test_a_mail_server_that_refuses_is_logged_without_the_token_and_the_address(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        mailbox.answers.append("554 No")
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+            "A mail (A new password for the zoo) could not be sent: SMTPDataError"
+        ]
+        assert email_of("visitor") not in caplog.text
+
+    async def test_a_password_for_the_mail_server_is_never_sent_in_the_clear(
+        self, server: Server, database: str, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        url = mailbox.url.replace("smtp://", "smtp://zoo@")
+        settings = Settings(database_url=server.url("zoo_api", database), smtp_url=url, smtp_password="secret")
+        app = create_app(settings)
+        self.background = app.state.background
+        async with started(app) as client:
+            await self.ask(client, "/auth/forgot-password", email_of("visitor"))
+        assert mailbox.messages == []
+        assert "could not be sent" in caplog.text
+
+    async def test_without_a_mail_server_it_is_in_the_log(
+        self, committing_client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", logger="uvicorn.error")
+        answer = await committing_client.post("/auth/forgot-password", json={"email": email_of("visitor")})
+        assert answer.status_code == 202
+        while "eyJ" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert email_of("visitor") in caplog.text

@@ -1,0 +1,182 @@
+"""Guessers are kept out, and nobody else for long."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.crud import sign_ins
+from api.crud.sign_ins import subscriber
+from api.crud.throttles import WINDOW
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.test_auth import register, sign_in
+from tests.conftest import PASSWORD, email_of, started
+
+TOO_LONG = "x" * 200  # wrong, and refused without the work of a hash
+PER_PAIR = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS
+PER_ACCOUNT = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT
+PER_ADDRESS = sign_ins.MAX_FAILURES_OF_AN_ADDRESS
+VISITOR = email_of("visitor")
+
+
+@pytest.fixture
+async def live(server: Server, database: str) -> AsyncIterator[FastAPI]:
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
+    async with started(app):
+        yield app
+
+
+@asynccontextmanager
+async def at(app: FastAPI, address: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client at this address."""
+    transport = httpx.ASGITransport(app, client=(address, 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as client:
+        yield client
+
+
+async def fail(app: FastAPI, address: str, email: str, times: int) -> list[int]:
+    async with at(app, address) as client:
+        return [(await sign_in(client, email, TOO_LONG)).status_code for _ in range(times)]
+
+
+async def right(app: FastAPI, address: str, email: str = VISITOR) -> int:
+    async with at(app, address) as client:
+        return (await sign_in(client, email)).status_code
+
+
+async def let_time_pass(admin: asyncpg.Connection, passed: timedelta) -> None:
+    await admin.execute("UPDATE throttles SET since = since - $1::interval", passed)
+
+
+async def test_after_too_many_failures_even_the_right_password_has_to_wait(
+    live: FastAPI, admin: asyncpg.Connection
+) -> None:
+    assert await fail(live, "192.0.2.1", VISITOR, PER_PAIR) == [400] * PER_PAIR
+    async with at(live, "192.0.2.1") as client:
+        refused = await sign_in(client, VISITOR.upper())
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= WINDOW.total_seconds()
+    await let_time_pass(admin, WINDOW - timedelta(seconds=5))
+    assert await right(live, "192.0.2.1") == 429  # which does not begin it anew
+    await let_time_pass(admin, timedelta(seconds=5))
+    assert await right(live, "192.0.2.1") == 200
+
+
+async def test_of_many_tries_at_once_no_more_get_through(live: FastAPI) -> None:
+    for number in range(5):
+        async with at(live, f"192.0.2.{number}") as client:
+            answers = await asyncio.gather(*(sign_in(client, f"{number}@zoo.example", TOO_LONG) for _ in range(60)))
+        statuses = [answer.status_code for answer in answers]
+        assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 60 - PER_PAIR)
+
+
+async def test_it_holds_across_workers(live: FastAPI, server: Server, database: str) -> None:
+    await fail(live, "192.0.2.1", VISITOR, PER_PAIR)
+    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
+        another.headers.pop("Authorization")
+        app: FastAPI = another._transport.app  # type: ignore[attr-defined]  # noqa: SLF001
+        assert await right(app, "192.0.2.1") == 429
+
+
+async def test_a_success_is_no_failure(live: FastAPI) -> None:
+    for _ in range(3):
+        await fail(live, "192.0.2.1", VISITOR, PER_PAIR - 1)
+        assert await right(live, "192.0.2.1") == 200
+
+
+async def test_an_account_is_protected_from_many_addresses(live: FastAPI, admin: asyncpg.Connection) -> None:
+    addresses = [f"192.0.2.{number}" for number in range(PER_ACCOUNT // PER_PAIR + 1)]
+    statuses = [status for address in addresses for status in await fail(live, address, VISITOR, PER_PAIR)]
+    assert statuses == [400] * PER_ACCOUNT + [429] * PER_PAIR
+    assert await right(live, "198.51.100.1") == 429
+    await let_time_pass(admin, WINDOW)
+    assert await right(live, "198.51.100.1") == 200
+
+
+async def test_an_address_is_kept_from_many_accounts(live: FastAPI) -> None:
+    statuses = [await fail(live, "192.0.2.1", f"{number}@zoo.example", 1) for number in range(PER_ADDRESS + 1)]
+    assert statuses == [[400]] * PER_ADDRESS + [[429]]
+    assert await right(live, "192.0.2.1") == 429
+    assert await right(live, "192.0.2.2") == 200
+
+
+async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: FastAPI) -> None:
+    assert await right(live, "192.0.2.1") == 200
+    for number in range(PER_ACCOUNT // PER_PAIR + 1):  # from everywhere, on the account
+        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    for number in range(PER_ADDRESS + 1):  # from behind the same proxy, on other accounts
+        await fail(live, "192.0.2.1", f"{number}@zoo.example", 1)
+    assert await right(live, "203.0.113.1") == 429
+    assert await right(live, "192.0.2.1") == 200
+
+
+async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="uvicorn.error")
+    for number in range(PER_ACCOUNT // PER_PAIR + 1):
+        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    async with at(live, "192.0.2.1") as client:
+        assert (await sign_in(client, VISITOR)).status_code == 429
+        await client.post("/auth/forgot-password", json={"email": VISITOR})
+        await live.state.background.finish()
+        (token,) = (word for word in caplog.text.split() if word.startswith("eyJ"))
+        assert (
+            await client.post("/auth/reset-password", json={"token": token, "password": PASSWORD})
+        ).status_code == 200
+        for number in range(PER_ACCOUNT // PER_PAIR + 1):
+            await fail(live, f"198.51.101.{number}", VISITOR, PER_PAIR)
+        assert (await sign_in(client, VISITOR)).status_code == 200
+
+
+async def test_nobodys_mailbox_is_flooded(live: FastAPI) -> None:
+    most = sign_ins.MAX_MAILS_TO_AN_ADDRESS
+    for email in (VISITOR, "nobody@zoo.example"):  # the same for both
+        statuses = []
+        for number in range(most + 1):
+            async with at(live, f"192.0.2.{number}") as client:
+                statuses.append((await client.post("/auth/forgot-password", json={"email": email})).status_code)
+        assert statuses == [202] * most + [429]
+
+
+async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connection) -> None:
+    for number in range(20):
+        await fail(live, f"192.0.2.{number}", f"{number}@zoo.example", 1)
+    assert await admin.fetchval("SELECT count(*) FROM throttles") == 60
+    await let_time_pass(admin, WINDOW)
+    await fail(live, "192.0.2.1", VISITOR, 1)
+    assert await admin.fetchval("SELECT count(*) FROM throttles") == 3
+
+
+async def test_an_account_that_is_not_there_takes_as_much_work(live: FastAPI) -> None:
+    async with at(live, "192.0.2.1") as client:
+        await register(client)
+        work: dict[str, list[float]] = {"amara@visitors.example": [], "nobody@visitors.example": []}
+        for _ in range(5):
+            for email, measured in work.items():
+                before = time.process_time()
+                assert (await sign_in(client, email, "wrong")).status_code == 400
+                measured.append(time.process_time() - before)
+    there, not_there = (statistics.median(measured) for measured in work.values())
+    assert 1 / 3 < there / not_there < 3  # without the work of a hash it is 1 : 10
+
+
+@pytest.mark.parametrize(
+    ("host", "counted_as"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("", ""),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_ipv6_address_is_counted_as_its_network(host: str, counted_as: str) -> None:
+    assert subscriber(host) == counted_as

@@ -1,0 +1,176 @@
+"""/users: one's own account, and everybody's for admins."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.test_auth import bearer, sign_in, token_of
+from tests.conftest import PASSWORD, PEOPLE, email_of, signed_in
+
+
+async def find(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
+    (user,) = (await client.get("/users", params={"email": email_of(name)})).json()
+    found: dict[str, Any] = user
+    return found
+
+
+class TestList:
+    async def test_has_everybody_page_by_page(self, client: httpx.AsyncClient) -> None:
+        for number in range(3):
+            await client.post("/auth/register", json={"email": f"u{number}@zoo.example", "password": PASSWORD})
+        everybody = (await client.get("/users")).json()
+        assert len(everybody) == len(PEOPLE) + 3
+        assert "password" not in "".join(everybody[0])
+        paged: list[dict[str, Any]] = []
+        url = "/users?limit=3"
+        while url:
+            page = await client.get(url)
+            paged += page.json()
+            url = page.links.get("next", {}).get("url", "")
+        assert paged == everybody
+
+    async def test_those_who_register_later_come_later(self, client: httpx.AsyncClient) -> None:
+        made = []
+        for number in range(3):
+            answer = await client.post("/auth/register", json={"email": f"u{number}@a.example", "password": PASSWORD})
+            made.append(answer.json()["id"])
+        assert made == sorted(made)
+
+    async def test_finds_an_address_in_whatever_case(self, client: httpx.AsyncClient) -> None:
+        found = (await client.get("/users", params={"email": email_of("keeper").upper()})).json()
+        assert [user["email"] for user in found] == [email_of("keeper")]
+
+    @pytest.mark.parametrize(
+        "query", ["limit=0", "limit=101", "after=1", "after=x", "email=a%00", "email=" + "x" * 255, "type=admin"]
+    )
+    async def test_a_bad_query_is_422(self, client: httpx.AsyncClient, query: str) -> None:
+        answer = await client.get(f"/users?{query}")
+        assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+class TestMe:
+    @pytest.mark.parametrize("field", ["type", "is_active", "is_superuser", "is_verified", "id"])
+    async def test_nobody_raises_themselves(self, anonymous: httpx.AsyncClient, field: str) -> None:
+        headers = signed_in("visitor")
+        refused = await anonymous.patch("/users/me", json={field: "admin"}, headers=headers)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["loc"] == ["body", field]
+        assert (await anonymous.get("/users/me", headers=headers)).json()["type"] == "visitor"
+
+    @pytest.mark.parametrize(
+        "changes", [{"email": email_of("keeper").upper()}, {"email": "x"}, {"password": "short"}, {"password": None}]
+    )
+    async def test_a_change_that_cannot_be_made_changes_nothing(
+        self, anonymous: httpx.AsyncClient, changes: dict[str, Any]
+    ) -> None:
+        headers = signed_in("visitor")
+        before = (await anonymous.get("/users/me", headers=headers)).json()
+        refused = await anonymous.patch("/users/me", json={"password": PASSWORD, **changes}, headers=headers)
+        assert refused.status_code in {400, 422}
+        assert (await anonymous.get("/users/me", headers=headers)).json() == before
+
+    async def test_the_password_is_not_the_address_not_even_the_new_one(self, anonymous: httpx.AsyncClient) -> None:
+        for changes in (
+            {"password": email_of("visitor").upper()},
+            {"email": "another@zoo.example", "password": "another@zoo.example"},
+        ):
+            refused = await anonymous.patch("/users/me", json=changes, headers=signed_in("visitor"))
+            assert refused.status_code == 422
+            assert refused.json()["detail"][0]["loc"] == ["body", "password"]
+        assert (await sign_in(anonymous, email_of("visitor"))).status_code == 200
+
+    async def test_of_two_who_take_an_address_at_the_same_moment_one_gets_it(
+        self, committing_client: httpx.AsyncClient
+    ) -> None:
+        for number in range(20):
+            answers = await asyncio.gather(
+                *(
+                    committing_client.patch(
+                        "/users/me", json={"email": f"a{number}@a.example"}, headers=signed_in(name)
+                    )
+                    for name in ("visitor", "keeper")
+                )
+            )
+            assert sorted(answer.status_code for answer in answers) == [200, 400]
+
+
+class TestAdmin:
+    async def test_makes_a_visitor_a_keeper_at_once(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+    ) -> None:
+        headers = signed_in("visitor")
+        assert (await anonymous.get("/staff", headers=headers)).status_code == 403
+        user = await find(client, "visitor")
+        changed = (await client.patch(f"/users/{user['id']}", json={"type": "keeper"})).json()
+        assert (changed["type"], changed["is_superuser"]) == ("keeper", False)
+        assert (await anonymous.get("/staff", headers=headers)).status_code == 200
+        changed = (await client.patch(f"/users/{user['id']}", json={"type": "admin"})).json()
+        assert (changed["type"], changed["is_superuser"]) == ("admin", True)
+
+    async def test_changes_only_the_fields_sent(self, client: httpx.AsyncClient) -> None:
+        user = await find(client, "keeper")
+        changed = (await client.patch(f"/users/{user['id']}", json={"is_verified": True})).json()
+        assert changed == {**user, "is_verified": True, "updated_at": changed["updated_at"]}
+        assert changed["updated_at"] > user["updated_at"]
+        assert (await client.patch(f"/users/{user['id']}", json={})).json() == changed
+
+    async def test_deletes_an_account_and_its_tokens(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+    ) -> None:
+        token = await token_of(anonymous, email_of("visitor"))
+        user = await find(client, "visitor")
+        assert (await client.delete(f"/users/{user['id']}")).status_code == 204
+        assert (await client.get(f"/users/{user['id']}")).status_code == 404
+        assert (await client.delete(f"/users/{user['id']}")).status_code == 404
+        assert (await anonymous.get("/users/me", headers=bearer(token))).status_code == 401
+        # Who comes back is somebody else.
+        again = await anonymous.post("/auth/register", json={"email": user["email"], "password": PASSWORD})
+        assert again.json()["id"] != user["id"]
+
+    @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+    async def test_nobody_and_nonsense(self, client: httpx.AsyncClient, method: str) -> None:
+        assert (await client.request(method, f"/users/{uuid4()}")).status_code == 404
+        assert (await client.request(method, "/users/7")).status_code == 422
+
+    async def test_the_last_active_admin_stays(self, client: httpx.AsyncClient) -> None:
+        me = f"/users/{(await client.get('/users/me')).json()['id']}"
+        expired = await find(client, "expired")  # an admin, too
+        assert (await client.patch(f"/users/{expired['id']}", json={"is_active": False})).status_code == 200
+        for refused in (
+            await client.delete(me),
+            await client.patch(me, json={"type": "keeper"}),
+            await client.patch(me, json={"is_active": False}),
+        ):
+            assert refused.status_code == 409
+            assert "last active admin" in refused.json()["detail"]
+        assert (await client.patch(me, json={"type": "admin", "is_active": True})).status_code == 200
+        assert (await client.patch(f"/users/{expired['id']}", json={"is_active": True})).status_code == 200
+        assert (await client.delete(me)).status_code == 204
+
+    async def test_of_two_who_dismiss_each_other_one_stays(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        ids = [(await find(committing_client, name))["id"] for name in ("keeper", "visitor")]
+        await admin.execute("UPDATE users SET type = 'visitor' WHERE type = 'admin'")
+        for _ in range(30):
+            await admin.execute("UPDATE users SET type = 'admin' WHERE id = ANY($1::uuid[])", ids)
+            answers = await asyncio.gather(
+                committing_client.patch(f"/users/{ids[0]}", json={"type": "keeper"}, headers=signed_in("visitor")),
+                committing_client.patch(f"/users/{ids[1]}", json={"is_active": False}, headers=signed_in("keeper")),
+            )
+            left = await admin.fetchval("SELECT count(*) FROM users WHERE type = 'admin' AND is_active")
+            assert left == 1, [answer.text for answer in answers]
+            await admin.execute("UPDATE users SET is_active = true WHERE email NOT LIKE 'inactive%'")
+            for name in ("keeper", "visitor"):
+                await admin.execute(
+                    "INSERT INTO access_tokens (token, user_id)"
+                    " SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex'), id FROM users WHERE email = $2"
+                    " ON CONFLICT DO NOTHING",
+                    name,
+                    email_of(name),
+                )
