@@ -8,7 +8,7 @@ REV ?= head
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- without Docker ---------------------------------------------------------------------------------------------------
 
@@ -79,7 +79,10 @@ down:  ## stop the Compose stack; the data stay
 # --- proof ------------------------------------------------------------------------------------------------------------
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/faults --ignore tests/stack
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/processes --ignore tests/faults --ignore tests/stack
+
+test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents, without Docker
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/processes
 
 test-faults: .venv/dev  ## run the migrator in many processes, in each other's way, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
@@ -111,4 +114,4 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
 .PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed admin down test \
-        test-faults test-stack check format lock clean
+        test-processes test-faults test-stack check format lock clean

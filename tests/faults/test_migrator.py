@@ -15,7 +15,7 @@ from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
-from tests.migrator.test_history import DOWN, REVISIONS, UP, history, newest
+from tests.processes.test_history import DOWN, REVISIONS, UP, history, newest
 
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
 

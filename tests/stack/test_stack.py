@@ -14,7 +14,7 @@ import pytest
 
 from api.database import SCHEMA_REVISION
 from tests.conftest import ROOT
-from tests.migrator.test_history import REVISIONS
+from tests.processes.test_history import REVISIONS
 from tests.stack.stack import RELEASE, Stack, docker, running
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
