@@ -146,7 +146,8 @@ def require_admin(user: CurrentUser) -> User:
 
 def _require(user: User, least: UserType) -> User:
     if not user.type.includes(least):
-        raise Forbidden(f"This is for a user of type {least}, or above; you are signed in as a {user.type}")
+        allowed = " or ".join(type_ for type_ in UserType if type_.includes(least))
+        raise Forbidden(f"Only a user of type {allowed} may do this; yours is {user.type}")
     return user
 
 

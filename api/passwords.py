@@ -1,7 +1,7 @@
 """Passwords: hashed with Argon2id, in a thread of their own.
 
-A hash is made to be slow and to take much memory, and anybody may ask for one by trying to sign in. So they are made one
-at a time in each process, and nobody waits in a queue that grows without end.
+A hash is made to be slow and to take much memory, and anybody may ask for one by trying to sign in. So they are made
+one at a time in each process, and nobody waits in a queue that grows without end.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ MAX_WAITING = 40
 
 T = TypeVar("T")
 
-# What OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane. pwdlib's default, RFC 9106's 64 MiB, took
-# eight times the CPU time, and a container's memory with it.
+# What OWASP's Password Storage Cheat Sheet asks for: 19 MiB, 2 passes, 1 lane. pwdlib's default, RFC 9106's 64 MiB,
+# took eight times the CPU time, and a container's memory with it.
 _hasher = PasswordHash((Argon2Hasher(memory_cost=19 * 1024, time_cost=2, parallelism=1),))
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
 _waiting = 0

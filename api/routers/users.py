@@ -15,6 +15,9 @@ from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
 router = APIRouter(prefix="/users", tags=["users"])
 
+# Of UUIDs only: `DELETE /users/me` is a method that there is not, rather than an id that is none.
+USER = "/{user_id:uuid}"
+
 
 @router.get("/me", response_model=UserRead, responses=SIGNED_IN)
 async def read_me(user: CurrentUser) -> User:
@@ -38,14 +41,14 @@ async def list_users(query: Annotated[UserQuery, Query()], session: SessionDep, 
     return links.page(await users.list_page(session, query))
 
 
-@router.get("/{user_id}", response_model=UserRead, responses=RESTRICTED | errors(NotFound), dependencies=[ADMIN])
+@router.get(USER, response_model=UserRead, responses=RESTRICTED | errors(NotFound), dependencies=[ADMIN])
 async def read_user(user_id: UUID, session: SessionDep) -> User:
     """Read an account."""
     return await users.get(session, user_id)
 
 
 @router.patch(
-    "/{user_id}",
+    USER,
     response_model=UserRead,
     responses=BODY | RESTRICTED | errors(BadRequest, NotFound, Conflict),
     dependencies=[ADMIN, JsonBody],
@@ -60,7 +63,7 @@ async def update_user(
 
 
 @router.delete(
-    "/{user_id}",
+    USER,
     status_code=204,
     response_class=Response,
     responses=RESTRICTED | errors(NotFound, Conflict),

@@ -52,9 +52,9 @@ MATRIX = {
     "GET /users": Case(ADMIN, 200),
     "GET /users/me": Case(USER, 200),
     "PATCH /users/me": Case(USER, 200, {}),
-    "GET /users/{user_id}": Case(ADMIN, 404),
-    "PATCH /users/{user_id}": Case(ADMIN, 404, {"type": "keeper"}),
-    "DELETE /users/{user_id}": Case(ADMIN, 404),
+    "GET /users/{user_id:uuid}": Case(ADMIN, 404),
+    "PATCH /users/{user_id:uuid}": Case(ADMIN, 404, {"type": "keeper"}),
+    "DELETE /users/{user_id:uuid}": Case(ADMIN, 404),
     "POST /auth/register": Case(ANYBODY, 201, {"email": "new@zoo.example", "password": PASSWORD}),
     "POST /auth/jwt/login": Case(ANYBODY, 200, form=CREDENTIALS),
     "POST /auth/jwt/logout": Case(USER, 204),
@@ -91,7 +91,7 @@ async def test_matrix(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, r
     for resource, parameter in (("/exhibits", "exhibit_id"), ("/animals", "animal_id"), ("/staff", "staff_id")):
         if parameter in path:
             path = path.replace(f"{{{parameter}}}", str((await make(client, resource))["id"]))
-    path = path.replace("{user_id}", OTHER)
+    path = path.replace("{user_id:uuid}", OTHER)
     headers = {} if who == "anonymous" else signed_in(who)
     answer = await anonymous.request(method, path, json=case.json, data=case.form, headers=headers)
     if case.least == ANYBODY:

@@ -135,7 +135,11 @@ class TestAdmin:
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     async def test_nobody_and_nonsense(self, client: httpx.AsyncClient, method: str) -> None:
         assert (await client.request(method, f"/users/{uuid4()}")).status_code == 404
-        assert (await client.request(method, "/users/7")).status_code == 422
+        assert (await client.request(method, "/users/7")).status_code == 404
+
+    async def test_an_own_account_is_not_deleted(self, client: httpx.AsyncClient) -> None:
+        refused = await client.delete("/users/me")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, PATCH")
 
     async def test_the_last_active_admin_stays(self, client: httpx.AsyncClient) -> None:
         me = f"/users/{(await client.get('/users/me')).json()['id']}"

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
 
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import PASSWORD, ROOT, find_free_port
 
 RELEASE = f"test-{uuid4().hex[:8]}"
 IMAGES = [f"zoo-api:{RELEASE}", f"zoo-migrator:{RELEASE}"]
@@ -74,12 +75,29 @@ class Stack:
             check=check,
         )  # fmt: skip
 
+    def admin(self, email: str) -> dict[str, str]:
+        """An admin, made as people make one; the header with which it is signed in."""
+        command = ["make", "--silent", "admin", f"EMAIL={email}"]
+        environment = {**self.environment, "COMPOSE_PROJECT_NAME": self.project}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, input=PASSWORD, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.stdout == f"{email} is a user of type admin\n", done.stderr
+        form = {"username": email, "password": PASSWORD}
+        signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=10).raise_for_status()
+        return {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+
+    @cached_property
+    def signed_in(self) -> dict[str, str]:
+        """The header with which the stack's admin is signed in."""
+        return self.admin("admin@zoo.example")
+
     def client(self) -> httpx.Client:
-        """A client of the api, to be closed."""
-        return httpx.Client(base_url=self.address, timeout=10)
+        """A client of the api, to be closed, where the admin is signed in."""
+        return httpx.Client(base_url=self.address, timeout=10, headers=self.signed_in)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """What the api answers."""
+        """What the api answers to anybody."""
         return httpx.get(f"{self.address}{path}", timeout=10, **options)
 
 

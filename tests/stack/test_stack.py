@@ -1,6 +1,7 @@
 """The stack as `docker compose up` makes it."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,12 +14,19 @@ import httpx
 import pytest
 
 from api.database import SCHEMA_REVISION
-from tests.conftest import ROOT
+from tests.conftest import PASSWORD, ROOT
 from tests.processes.test_history import REVISIONS
 from tests.stack.stack import RELEASE, Stack, docker, running
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
 CLIENTS = 32
+END_TOKENS = [
+    "POST /auth/jwt/logout",
+    "POST /auth/cookie/logout",
+    "PATCH /users/me",
+    "PATCH /users/{user_id}",
+    "DELETE /users/{user_id}",
+]
 
 
 def test_from_nothing_the_migrator_ends_well_before_the_api_starts(images: list[str]) -> None:  # noqa: ARG001 - built before
@@ -65,9 +73,34 @@ class TestService:
         self, stack: Stack, tmp_path: Path
     ) -> None:
         config = ["--config-file", str(ROOT / "tests" / "stack" / "schemathesis.toml")]
-        command = [sys.executable, "-m", "schemathesis.cli", *config, "run", f"{stack.address}/openapi.json"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout[-8000:]
+        # What ends a token has a run, and an admin, of its own.
+        chosen = [f"--include-name={operation}" for operation in END_TOKENS]
+        others = [f"--exclude-name={operation}" for operation in END_TOKENS]
+        runs = [(stack.signed_in, others), (stack.admin("fuzzer@zoo.example"), chosen)]
+        for header, operations in runs:
+            command = [sys.executable, "-m", "schemathesis.cli", *config, "run", f"{stack.address}/openapi.json"]
+            command += ["--header", f"Authorization: {header['Authorization']}", *operations]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+            assert done.returncode == 0, done.stdout[-8000:]
+
+    def test_whoever_registers_can_look_around_and_is_kept_from_the_rest(self, stack: Stack) -> None:
+        stack.sql("postgres", "DELETE FROM throttles")  # whatever tests before have tried
+        account = {"email": "zuri@visitors.example", "password": PASSWORD}
+        with stack.client() as admin, httpx.Client(base_url=stack.address, timeout=10) as visitor:
+            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 401
+            assert visitor.post("/auth/register", json=account).status_code == 201
+            form = {"username": account["email"], "password": PASSWORD}
+            assert visitor.post("/auth/cookie/login", data=form).status_code == 204
+            assert visitor.get("/users/me").json()["type"] == "visitor"
+            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 403
+            assert visitor.get("/staff").status_code == 403
+            user = visitor.get("/users/me").json()["id"]
+            assert admin.patch(f"/users/{user}", json={"type": "keeper"}).status_code == 200
+            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 201
+            assert visitor.post("/auth/forgot-password", json={"email": account["email"]}).status_code == 202
+            wait_for(lambda: "POST /auth/reset-password" in stack.compose("logs", "api").stdout)  # no SMTP_URL is set
+            assert visitor.post("/auth/cookie/logout").status_code == 204
+            assert visitor.get("/users/me").status_code == 401
 
 
 class TestMigrator:
@@ -206,11 +239,14 @@ class TestSecurity:
 
     def test_production_runs_on_secrets_from_files(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
         override = tmp_path / "compose.yml"
-        names = ("postgres_password", "database_password", "migration_database_password")
+        names = re.findall(r"^  (\w+): \{file: ", (ROOT / "docker-compose.secrets.yml").read_text(), re.MULTILINE)
+        assert "token_secret" in names
         for name in names:
             (tmp_path / name).write_text(f"{name} of 16 and more characters, @/:?# among them\n")
         override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
-        stack = Stack(ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production")
+        stack = Stack(
+            ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production", SMTP_URL="smtp://127.0.0.1"
+        )
         with running(stack):
             assert stack.get("/health/ready").status_code == 200
             shown = docker("inspect", *(stack.container(service) for service in ("db", "migrator", "api")))
