@@ -58,6 +58,9 @@ stamp: .venv/local  ## note a revision as applied without running it (REV=)
 sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
 	@$(PY) -m alembic upgrade $(REV) --sql
 
+status: .venv/local  ## show where the schema is, who migrates, invalid indexes, drift
+	@$(PY) -m local exec migrator status
+
 drift: .venv/local  ## tell whether the models and the schema differ
 	@$(ALEMBIC) check
 
@@ -113,5 +116,5 @@ lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
-.PHONY: help run install migrate downgrade revision current history heads show stamp sql drift up seed admin down test \
+.PHONY: help run install migrate downgrade revision current history heads show stamp sql status drift up seed admin down test \
         test-processes test-faults test-stack check format lock clean

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)
+    migrator_statement_timeout: float = Field(default=60, ge=0)
+    migrator_drift: Literal["warn", "fail"] = "warn"
+    log_format: Literal["text", "json"] | None = None
 
     def api_database(self) -> URL:
         """Where the api connects, password included. ValueError where production would run on a weak secret."""

@@ -1,14 +1,20 @@
 """Who is in the way: the sessions that a waiting session waits for, seen while it does."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 POLL_SECONDS = 0.1
+POLLS_BEFORE_NAMED = 20
+
+log = structlog.get_logger(__name__)
 
 # No query text: it may hold personal data.
 _BLOCKERS = text(
@@ -26,21 +32,34 @@ class Blockers:
     sessions: dict[int, str] = field(default_factory=dict)
     autovacuum: bool = False
 
-    def __str__(self) -> str:
-        return ", ".join(self.sessions.values()) or "sessions that were gone before they could be named"
+    @property
+    def names(self) -> list[str]:
+        """All of them, as a person reads them."""
+        return list(self.sessions.values()) or ["sessions that were gone before they could be named"]
 
 
 @asynccontextmanager
 async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
-    """Note, on the connection `observer`, whom the session `pid` waits for as long as the block runs."""
+    """Note, on the connection `observer`, whom the session `pid` waits for as long as the block runs.
+
+    Who is in the way for long, which only a statement that is in nobody's own way waits for, is named at once.
+    """
     seen = Blockers()
     over = asyncio.Event()
+    polls: Counter[int] = Counter()
 
     async def poll() -> None:
         while not over.is_set():
-            for blocker, description, is_autovacuum in await observer.execute(_BLOCKERS, {"pid": pid}):
+            try:
+                found = (await observer.execute(_BLOCKERS, {"pid": pid})).all()
+            except DBAPIError:
+                return  # its connection was ended, and the lock with it: the run will find out
+            for blocker, description, is_autovacuum in found:
                 seen.sessions[blocker] = description
                 seen.autovacuum |= bool(is_autovacuum)
+                polls[blocker] += 1
+                if polls[blocker] == POLLS_BEFORE_NAMED:
+                    log.warning("waiting for a session to end", session=description)
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), POLL_SECONDS)
 

@@ -5,16 +5,18 @@ its own, with rights to change the schema, or not at all.
 """
 
 import asyncio
-import logging
 from typing import Any
 
 import asyncpg
+import structlog
 from sqlalchemy import URL, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from migrator.errors import ConfigurationError, DatabaseUnreachable
 
+# Names of sessions, as others see them: the one that a run works on, the one that holds its lock, those that only look.
+RUN, LOCK, LOOK = "migrator", "migrator lock", "migrator look"
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 CONNECT_SECONDS = 5
 # cannot connect now (starting up, shutting down), too many connections
@@ -25,11 +27,14 @@ POOLER = (
     "time-outs: give the address of Postgres itself"
 )
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
-def create_engine(url: URL, lock_timeout: str) -> AsyncEngine:
-    """Connections whose statements wait at most `lock_timeout` for a lock, and end when this process does."""
+def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine:
+    """Connections with these limits (`lock_timeout`, `statement_timeout`), whose statements end when this process does.
+
+    When it dies, within half a second; when its machine does, or the network between, within half a minute.
+    """
     return create_async_engine(
         url,
         poolclass=pool.NullPool,
@@ -38,9 +43,12 @@ def create_engine(url: URL, lock_timeout: str) -> AsyncEngine:
             "timeout": CONNECT_SECONDS,
             "async_creator_fn": _connect,
             "server_settings": {
-                "application_name": "migrator",
-                "lock_timeout": lock_timeout,
+                "application_name": application_name,
                 "client_connection_check_interval": "500ms",
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+                **limits,
             },
         },
     )
@@ -78,7 +86,7 @@ async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
             if asyncio.get_running_loop().time() + pause > deadline:
                 raise DatabaseUnreachable(f"{error} (waited {seconds:g} s)") from error
             if pause == FIRST_PAUSE:
-                log.info("waiting for the database: %s", error)
+                log.info("waiting for the database", reason=str(error), seconds=seconds)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
         else:

@@ -1,58 +1,85 @@
 """The Alembic environment: whoever starts it, a run is safe. What that means stands in each of the modules it uses.
 
 connection   waits for the database; a session of its own, with rights to change the schema
-lock         one migrator at a time
+lock         one migrator at a time, and nothing left at work of one that was killed
 run          no statement waits long for a lock; revisions are tried again instead
+online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
+revisions    one after the other, the lock held
 history      which revisions were applied; a database that is ahead of this release
+drift        whether the schema is what the models say
 errors       exit codes
 """
 
 import asyncio
-import logging
 import os
 import signal
-import sys
 from functools import partial
-from typing import NoReturn
+from typing import Any
 
+import structlog
 from alembic import command, context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.models import Base
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from migrator import history
-from migrator.connection import create_engine, wait_for_database
+from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
+from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
-from migrator.lock import migration_lock
+from migrator.lock import MigrationLock, migration_lock
+from migrator.log import configure_log, fail
+from migrator.revisions import Progress, one_by_one
 from migrator.run import LOCK_TIMEOUT, run_with_retries
 
-log = logging.getLogger("migrator")
+log = structlog.get_logger("migrator")
+
+CONFIGURATION: dict[str, Any] = {
+    "dialect_name": "postgresql",
+    "target_metadata": Base.metadata,
+    "include_name": lambda name, kind, _: not (kind == "table" and name == history.TABLE_NAME),
+    "compare_server_default": True,
+    "transaction_per_migration": True,
+}
 
 
-def run_migrations(connection: Connection | None = None, progress: history.Progress | None = None) -> None:
-    """Carry out the command that Alembic was called with: on `connection`, or as text for `--sql`."""
-    context.configure(
-        connection=connection,
-        dialect_name="postgresql",
-        literal_binds=connection is None,
-        target_metadata=Base.metadata,
-        include_name=lambda name, kind, _: not (kind == "table" and name == history.TABLE_NAME),
-        compare_server_default=True,
-        transaction_per_migration=True,
-        on_version_apply=history.record,
-        progress=progress,
-    )
-    if connection is None:
-        context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
-    elif is_upgrade():
-        if history.is_ahead(connection, context.script):
-            log.info("the database is ahead of this release, whose revisions are all applied: nothing to do")
-            return
-        history.require_unchanged(connection, context.script)
+def write_sql() -> None:
+    """Print, for `--sql`, what would be done."""
+    context.configure(literal_binds=True, on_version_apply=history.record, **CONFIGURATION)
+    context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     with context.begin_transaction():
         context.run_migrations()
+
+
+def look(connection: Connection) -> None:
+    """Carry out a command that changes nothing (current, check), or what code does that called Alembic."""
+    context.configure(connection=connection, on_version_apply=history.record, **CONFIGURATION)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def migrate(connection: Connection, lock: MigrationLock, progress: Progress, settings: Settings) -> None:
+    """Go from where the schema is to where the command says, one revision after the other."""
+    if is_upgrade():
+        if history.is_ahead(connection, context.script):
+            log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")
+            return
+        history.require_unchanged(connection, context.script)
+    in_transaction: dict[str, Any] = {
+        "on_version_apply": (lambda **_: lock.require(connection), history.record),
+        "progress": progress,
+    }
+    context.configure(connection=connection, **CONFIGURATION)
+    steps = one_by_one(context.get_context().opts["fn"], connection, lock, progress)
+    context.configure(connection=connection, fn=steps, **in_transaction, **CONFIGURATION)
+    with context.begin_transaction():
+        context.run_migrations()
+    migration = context.get_context()
+    if is_upgrade() and set(migration.get_current_heads()) == set(context.script.get_heads()):
+        if not progress.revision:
+            log.info("nothing to do: the schema is at the newest revision")
+        report_drift(migration, Base.metadata, fail=settings.migrator_drift == "fail")
 
 
 def is_upgrade() -> bool:
@@ -88,19 +115,20 @@ async def run_online() -> None:
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     given = context.config.attributes.get("connection")  # pytest-alembic's
+    statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"
 
-    def engine(lock_timeout: str) -> AsyncEngine:
-        return given or create_engine(url, lock_timeout)
+    def engine(name: str, lock_timeout: str = LOCK_TIMEOUT) -> AsyncEngine:
+        return given or create_engine(url, name, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
 
     if not moves_schema():
-        async with engine(LOCK_TIMEOUT).connect() as connection:
-            await connection.run_sync(run_migrations)
+        async with engine(LOOK).connect() as connection:
+            await connection.run_sync(look)
         return
-    await wait_for_database(engine(LOCK_TIMEOUT), settings.migrator_wait_seconds)
-    async with migration_lock(engine(LOCK_TIMEOUT), settings.migrator_lock_timeout) as observer:
-        progress = history.Progress(settings.release)
-        migrate = partial(run_migrations, progress=progress)
-        await run_with_retries(engine, migrate, observer, progress, settings.migrator_retry_seconds)
+    await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
+    async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
+        progress = Progress(settings.release)
+        work = partial(migrate, lock=lock, progress=progress, settings=settings)
+        await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
 
 
 async def run_until_told_to_stop() -> None:
@@ -115,31 +143,25 @@ def main() -> None:
     """Run, and where that fails, end with one line and the exit code that belongs to it."""
     try:
         asyncio.run(run_until_told_to_stop())
-    except CommandError:
-        raise  # Alembic's own, of which it says one line itself
     except asyncio.CancelledError:
         fail("stopped by SIGTERM: what was under way is rolled back; run this again", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
         fail("interrupted: what was under way is rolled back; run this again", 128 + signal.SIGINT)
     except MigratorError as error:
         fail(str(error), error.exit_code)
+    except CommandError as error:  # Alembic's own: no such revision, say
+        fail(str(error), ConfigurationError.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever a revision raises
         fail(f"a revision failed and is rolled back: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
 
 
-def fail(reason: str, exit_code: int) -> NoReturn:
-    """End with one line; MIGRATOR_DEBUG=1 shows where it came from, too."""
-    log.error(reason, exc_info=os.environ.get("MIGRATOR_DEBUG") == "1")
-    sys.exit(exit_code)
-
-
-if not logging.getLogger().handlers:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)-7s %(name)s: %(message)s")
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # what it loads is nobody's news
-
-if context.is_offline_mode():
-    run_migrations()
-elif context.config.cmd_opts is None:
-    asyncio.run(run_online())  # called by code, which sees to its errors itself
+if context.config.cmd_opts is None:  # called by code, which sees to its log and its errors itself
+    asyncio.run(run_online())
 else:
-    main()
+    configure_log(os.environ.get("LOG_FORMAT", ""))
+    if context.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
+        os.environ["MIGRATOR_DEBUG"] = "1"
+    if context.is_offline_mode():
+        write_sql()
+    else:
+        main()

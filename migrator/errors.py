@@ -4,8 +4,10 @@ MigratorError
 ├── ConfigurationError      3  nothing was tried; mend the settings or the revisions
 ├── DatabaseUnreachable     4  nothing was tried; run again when the database is there
 ├── LocksNotObtained        5  rolled back; run again, perhaps at a quieter time
+├── LockLost                5  rolled back; run again
 ├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
-└── UnknownRevision         6  nothing was tried; the database was changed by somebody else
+├── UnknownRevision         6  nothing was tried; the database was changed by somebody else
+└── SchemaDrift             6  all is applied; and the schema is not what the models say
 
 Anything else that a revision raises ends with 1, rolled back.
 """
@@ -39,6 +41,12 @@ class LocksNotObtained(MigratorError):
     exit_code = 5
 
 
+class LockLost(MigratorError):
+    """The connection that held the migration lock was ended: another migrator may be at work."""
+
+    exit_code = 5
+
+
 class ChangedRevision(MigratorError):
     """The file of an applied revision is not the one that was applied."""
 
@@ -47,5 +55,11 @@ class ChangedRevision(MigratorError):
 
 class UnknownRevision(MigratorError):
     """The database is at a revision that neither this release nor the history knows."""
+
+    exit_code = 6
+
+
+class SchemaDrift(MigratorError):
+    """The schema is not what the models say, though all revisions are applied."""
 
     exit_code = 6

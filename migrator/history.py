@@ -7,10 +7,8 @@ schema would not find its own there; here it does.
 
 import hashlib
 import socket
-import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from sqlalchemy import (
     Integer,
     Interval,
     MetaData,
+    Row,
     Table,
     Text,
     func,
@@ -36,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable
 
 from migrator.errors import ChangedRevision, UnknownRevision
+from migrator.revisions import Progress
 
 TABLE_NAME = "migration_history"
 
@@ -54,27 +54,6 @@ migration_history = Table(
     Column("applied_by", Text),  # role@host
     Column("release", Text),
 )
-
-
-@dataclass
-class Progress:
-    """What is known of the revision under way, for its row."""
-
-    release: str
-    attempts: int = 1
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = field(default_factory=time.monotonic)
-    first_began: float = field(default_factory=time.monotonic)
-
-    def begin_try(self, attempts: int) -> None:
-        """A try begins, the first or a further one."""
-        self.attempts = attempts
-        self.started_at, self.began = datetime.now(UTC), time.monotonic()
-
-    def begin_revision(self) -> None:
-        """The revision before was applied, and the next one begins."""
-        self.begin_try(1)
-        self.first_began = self.began
 
 
 # The api's role may write to whatever table the migrator makes (default privileges); these two it only reads.
@@ -104,22 +83,20 @@ def record(
     ctx.execute(_READ_ONLY_FOR_API)
     for revision, direction in rows:
         ctx.execute(insert(migration_history).values(revision=revision, direction=direction, **_details(ctx, revision)))
-    if progress := ctx.opts.get("progress"):
-        progress.begin_revision()
 
 
 def _details(ctx: MigrationContext, revision: str) -> dict[str, Any]:
     assert ctx.script is not None
     details = {"checksum": checksum(ctx.script, revision), "applied_by": _BY_WHOM}
-    progress: Progress | None = ctx.opts.get("progress")
-    if progress is None:  # SQL for later: who runs it, and when, is not known
+    progress = ctx.opts.get("progress")
+    if not isinstance(progress, Progress):  # SQL for later: who runs it, and when, is not known
         return details
     return {
         **details,
         "started_at": progress.started_at,
-        "duration": timedelta(seconds=time.monotonic() - progress.began),
+        "duration": timedelta(seconds=progress.duration),
         "attempts": progress.attempts,
-        "waited": timedelta(seconds=progress.began - progress.first_began),
+        "waited": timedelta(seconds=progress.waited),
         "release": progress.release,
     }
 
@@ -136,23 +113,27 @@ def checksum(script: ScriptDirectory, revision: str) -> str:
 
 def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
     """ChangedRevision where the file of an applied revision is not the one that was applied."""
-    if not inspect(connection).has_table(TABLE_NAME):
-        connection.rollback()
-        return
     known = {revision.revision for revision in script.walk_revisions()}
-    newest_first = select(migration_history).order_by(migration_history.c.id.desc())
-    seen: set[str] = set()
     changed = None
-    for row in connection.execute(newest_first):
-        if row.revision not in seen and row.direction == "upgrade" and row.checksum and row.revision in known:
-            changed = changed or (row.revision if row.checksum != checksum(script, row.revision) else None)
-        seen.add(row.revision)
-    connection.rollback()  # Alembic begins its own transactions
+    for revision, row in last_moves(connection).items():
+        is_applied = row.direction == "upgrade" and revision in known
+        if is_applied and row.checksum and row.checksum != checksum(script, revision):
+            changed = changed or revision
     if changed:
         raise ChangedRevision(
             f"revision {changed} was applied, and its file has changed since: restore it and put the change into a new "
             "revision, or take it back first (alembic downgrade)"
         )
+
+
+def last_moves(connection: Connection) -> dict[str, Row[Any]]:
+    """The newest row of each revision, the newest of all first; none where nothing was ever recorded."""
+    newest: dict[str, Row[Any]] = {}
+    if inspect(connection).has_table(TABLE_NAME):
+        for row in connection.execute(select(migration_history).order_by(migration_history.c.id.desc())):
+            newest.setdefault(row.revision, row)
+    connection.rollback()  # Alembic begins its own transactions
+    return newest
 
 
 def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
@@ -163,9 +144,7 @@ def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
     """
     known = {revision.revision for revision in script.walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    recorded = set()
-    if unknown and inspect(connection).has_table(TABLE_NAME):
-        recorded = set(connection.scalars(select(migration_history.c.revision)))
+    recorded = last_moves(connection).keys() if unknown else set()
     connection.rollback()  # Alembic begins its own transactions
     if unknown - recorded:
         raise UnknownRevision(

@@ -1,0 +1,69 @@
+"""One revision after the other.
+
+Guarantees: before each, and before each is committed, the migration lock is known to be held; and each has two lines in
+the log, when it begins and when it is applied.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from sqlalchemy import Connection
+
+from migrator.lock import MigrationLock
+
+log = structlog.get_logger(__name__)
+
+Steps = Callable[[Any, MigrationContext], Iterable[RevisionStep | StampStep]]
+
+
+@dataclass
+class Progress:
+    """What is known of the revision under way, which may be tried several times."""
+
+    release: str
+    revision: str = ""
+    attempts: int = 0
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = 0
+    first_began: float = 0
+
+    def begin(self, revision: str) -> None:
+        """A try begins: the first of `revision`, or a further one."""
+        self.began, self.started_at = time.monotonic(), datetime.now(UTC)
+        if revision != self.revision:
+            self.revision, self.attempts, self.first_began = revision, 0, self.began
+        self.attempts += 1
+
+    @property
+    def duration(self) -> float:
+        """Seconds of this try."""
+        return time.monotonic() - self.began
+
+    @property
+    def waited(self) -> float:
+        """Seconds before this try: those that failed, and the pauses between them."""
+        return self.began - self.first_began
+
+
+def one_by_one(steps: Steps, connection: Connection, lock: MigrationLock, progress: Progress) -> Steps:
+    """`steps`, Alembic's way from one revision to another, with what goes before and after each."""
+
+    def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+        for step in steps(heads, context):
+            info = step.info
+            what = {
+                "revision": ", ".join(info.up_revision_ids),
+                "direction": "stamp" if info.is_stamp else "upgrade" if info.is_upgrade else "downgrade",
+            }
+            progress.begin(what["revision"])
+            lock.require(connection)  # in the transaction that will be the revision's
+            log.info("applying", **what, **({"subject": step.doc} if step.doc else {}))
+            yield step
+            log.info("applied", **what, seconds=round(progress.duration, 3), attempts=progress.attempts)
+
+    return run
