@@ -160,7 +160,9 @@ def _show(found: Status) -> None:
         facts.add_row(name, "\n".join(values) or "none", style="bold red" if values and name in WRONG else None)
     console.print(facts)
     if found.history:
-        moves = Table("revision", "direction", "at", "seconds", "waited", "tries", "by", "release", title="history")
+        moves = Table(box=None, pad_edge=False)
+        for heading in ("revision", "direction", "at", "seconds", "waited", "tries", "by", "release"):
+            moves.add_column(heading, overflow="fold", no_wrap=heading in {"revision", "direction"})
         for move in found.history:
             took, waited = (None if s is None else f"{s:.3f}" for s in (move.seconds, move.waited_seconds))
             cells = (move.revision, move.direction, move.applied_at[:19], took, waited, move.attempts)

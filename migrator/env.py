@@ -23,14 +23,14 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.models import Base
-from api.settings import Settings, load_settings
+from api.settings import load_settings
 from migrator import history
 from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
 from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from migrator.lock import MigrationLock, migration_lock
 from migrator.log import configure_log, fail
-from migrator.revisions import Progress, one_by_one
+from migrator.revisions import Progress, Steps, one_by_one
 from migrator.run import LOCK_TIMEOUT, run_with_retries
 
 log = structlog.get_logger("migrator")
@@ -59,7 +59,16 @@ def look(connection: Connection) -> None:
         context.run_migrations()
 
 
-def migrate(connection: Connection, lock: MigrationLock, progress: Progress, settings: Settings) -> None:
+def planned_steps() -> Steps:
+    """The command's way from one revision to another."""
+    context.configure(dialect_name="postgresql")
+    steps: Steps = context.get_context().opts["fn"]
+    return steps
+
+
+def migrate(
+    connection: Connection, steps: Steps, lock: MigrationLock, progress: Progress, *, fail_on_drift: bool
+) -> None:
     """Go from where the schema is to where the command says, one revision after the other."""
     if is_upgrade():
         if history.is_ahead(connection, context.script):
@@ -70,8 +79,6 @@ def migrate(connection: Connection, lock: MigrationLock, progress: Progress, set
         "on_version_apply": (lambda **_: lock.require(connection), history.record),
         "progress": progress,
     }
-    context.configure(connection=connection, **CONFIGURATION)
-    steps = one_by_one(context.get_context().opts["fn"], connection, lock, progress)
     context.configure(connection=connection, fn=steps, **in_transaction, **CONFIGURATION)
     with context.begin_transaction():
         context.run_migrations()
@@ -79,7 +86,7 @@ def migrate(connection: Connection, lock: MigrationLock, progress: Progress, set
     if is_upgrade() and set(migration.get_current_heads()) == set(context.script.get_heads()):
         if not progress.revision:
             log.info("nothing to do: the schema is at the newest revision")
-        report_drift(migration, Base.metadata, fail=settings.migrator_drift == "fail")
+        report_drift(migration, Base.metadata, fail=fail_on_drift)
 
 
 def is_upgrade() -> bool:
@@ -127,7 +134,9 @@ async def run_online() -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(settings.release)
-        work = partial(migrate, lock=lock, progress=progress, settings=settings)
+        steps = one_by_one(planned_steps(), lock, progress)
+        drift = settings.migrator_drift == "fail"
+        work = partial(migrate, steps=steps, lock=lock, progress=progress, fail_on_drift=drift)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
 
 

@@ -62,7 +62,7 @@ class MigrationLock:
         """LockLost where it is held no more; asked on another connection, for its own may be the one that was ended."""
         if not connection.scalar(_IS_HELD, {"key": LOCK_KEY, "pid": self.pid}):
             raise LockLost(
-                "the connection that held the migration lock was ended: what was under way is rolled back; run again"
+                "the migration lock was lost with its connection: the revision under way is rolled back; run this again"
             )
 
 

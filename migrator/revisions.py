@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
-from sqlalchemy import Connection
 
 from migrator.lock import MigrationLock
 
@@ -50,7 +49,7 @@ class Progress:
         return self.began - self.first_began
 
 
-def one_by_one(steps: Steps, connection: Connection, lock: MigrationLock, progress: Progress) -> Steps:
+def one_by_one(steps: Steps, lock: MigrationLock, progress: Progress) -> Steps:
     """`steps`, Alembic's way from one revision to another, with what goes before and after each."""
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
@@ -61,7 +60,8 @@ def one_by_one(steps: Steps, connection: Connection, lock: MigrationLock, progre
                 "direction": "stamp" if info.is_stamp else "upgrade" if info.is_upgrade else "downgrade",
             }
             progress.begin(what["revision"])
-            lock.require(connection)  # in the transaction that will be the revision's
+            assert context.connection is not None
+            lock.require(context.connection)  # in the transaction that will be the revision's
             log.info("applying", **what, **({"subject": step.doc} if step.doc else {}))
             yield step
             log.info("applied", **what, seconds=round(progress.duration, 3), attempts=progress.attempts)

@@ -60,8 +60,8 @@ async def run_with_retries(
         pause = min(pause * 2, LONGEST_PAUSE)
         lock_timeout = LOCK_TIMEOUT_FOR_AUTOVACUUM if blockers.autovacuum else LOCK_TIMEOUT
     raise LocksNotObtained(
-        f"revision {progress.revision} did not get its locks in {retry_seconds:g} s and is rolled back: run again. "
-        f"In the way: {', '.join(blockers.names)}"
+        f"revision {progress.revision} did not get its locks in {retry_seconds:g} s and is rolled back. "
+        f"In the way: {', '.join(blockers.names)}; run this again"
     )
 
 

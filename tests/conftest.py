@@ -78,7 +78,7 @@ def alembic(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> s
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=cwd,
-        env=os.environ | environment,
+        env=os.environ | {"LOG_FORMAT": "text"} | environment,
         capture_output=True,
         text=True,
         check=False,

@@ -38,6 +38,7 @@ def run_document(path: Path, checkout: Path) -> None:
 
 def _run_blocks(path: Path, checkout: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "CI"}}
+    environment["LOG_FORMAT"] = "text"  # as on the reader's terminal
     printed = ""
     for kind, content in BLOCK.findall(path.read_text()):
         if kind == "sh":

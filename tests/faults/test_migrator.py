@@ -26,7 +26,7 @@ async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty
     runs = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     logs = [run.communicate(timeout=60)[1] for run in runs]
     assert [run.returncode for run in runs] == [0] * 4, logs
-    assert sum("Running upgrade" in log for log in logs) == 1
+    assert sum("applying" in log for log in logs) == 1
     assert await history(server, empty_database) == UP
 
 
@@ -52,7 +52,7 @@ async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, data
     looked = alembic(environment, "current")
     await holder.close()
     assert refused.returncode == 5
-    assert "waiting for another migrator: pid" in refused.stderr
+    assert "waiting for another migrator" in refused.stderr
     assert "somebody else" in refused.stderr
     assert "Nothing was changed" in refused.stderr
     assert looked.returncode == 0  # who only looks does not wait
@@ -70,7 +70,7 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     run = start(server.environment(database), "downgrade", "base")
     longest = 0.0
     assert run.stderr is not None
-    while b"in the way" not in (line := await asyncio.to_thread(run.stderr.readline)):
+    while b"in_the_way" not in (line := await asyncio.to_thread(run.stderr.readline)):
         assert line, "the run ended without a second try"
     for _ in range(100):
         began = time.monotonic()
@@ -214,10 +214,11 @@ class TestEnd:
         with serve(tmp_path / "data", {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}):
             _, err = await asyncio.to_thread(run.communicate)
         assert run.returncode == 0, err
-        assert b"Running upgrade" in err
+        assert b"applying" in err
 
 
 def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
     """Alembic, started and not waited for."""
     command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
-    return subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stderr=subprocess.PIPE)
+    environment = os.environ | {"LOG_FORMAT": "text"} | environment
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
