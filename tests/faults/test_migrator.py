@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,19 +14,10 @@ from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
+from tests.faults.checkout import start
 from tests.processes.test_history import DOWN, REVISIONS, UP, history, newest
 
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-async def test_of_many_at_once_one_applies_and_all_succeed(server: Server, empty_database: str) -> None:
-    environment = os.environ | server.environment(empty_database)
-    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    runs = [subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    logs = [run.communicate(timeout=60)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0] * 4, logs
-    assert sum("applying" in log for log in logs) == 1
-    assert await history(server, empty_database) == UP
 
 
 async def test_a_failed_revision_leaves_nothing_behind(server: Server, empty_database: str) -> None:
@@ -215,10 +205,3 @@ class TestEnd:
             _, err = await asyncio.to_thread(run.communicate)
         assert run.returncode == 0, err
         assert b"applying" in err
-
-
-def start(environment: dict[str, str], *arguments: str) -> "subprocess.Popen[bytes]":
-    """Alembic, started and not waited for."""
-    command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
-    environment = os.environ | {"LOG_FORMAT": "text"} | environment
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)

@@ -1,0 +1,40 @@
+"""A checkout with revisions of its own, and its migrator in processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.docs.documents import copy_checkout
+from tests.processes.test_history import REVISIONS
+
+
+def checkout_with(folder: Path, **revisions: str) -> Path:
+    """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`."""
+    checkout = copy_checkout(folder)
+    previous = REVISIONS[-1]
+    for number, (name, body) in enumerate(revisions.items()):
+        lines = "\n    ".join(body.strip().splitlines())
+        (checkout / "migrator" / "versions" / f"2099_01_01_{number:04}-{name}.py").write_text(
+            f'"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\n'
+            f'revision = "{name}"\ndown_revision = "{previous}"\n'
+            f"def upgrade():\n    {lines}\ndef downgrade():\n    pass\n"
+        )
+        previous = name
+    return checkout
+
+
+def start(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> "subprocess.Popen[bytes]":
+    """Alembic, started and not waited for; by itself `alembic upgrade head`."""
+    command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
+    environment = os.environ | {"LOG_FORMAT": "text"} | environment
+    return subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE)
+
+
+def concurrently(index: str, table: str = "animals", column: str = "name") -> str:
+    """The body of a revision that builds an index while the table is in use."""
+    return (
+        "with op.get_context().autocommit_block():\n"
+        f'    op.create_index("{index}", "{table}", ["{column}"], postgresql_concurrently=True, if_not_exists=True)'
+    )

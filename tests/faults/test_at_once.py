@@ -1,0 +1,87 @@
+"""Migrators at the same moment, and in each other's way."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from local.postgres import DATABASE, Server, serve
+from tests.conftest import EMPTY, FAST_AND_FORGETFUL, alembic, clone, drop, superuser
+from tests.faults.checkout import checkout_with, concurrently, start
+from tests.processes.test_history import UP, history
+
+ROUNDS, MIGRATORS = 20, 8
+GRANTED = (
+    "SELECT count(*) FROM pg_locks"
+    " WHERE relation = 'animals'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+)
+VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals'::regclass"
+
+
+# In parts, which pytest-xdist gives to different workers.
+@pytest.mark.parametrize("part", range(4))
+async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed(
+    server: Server, tmp_path: Path, part: int
+) -> None:
+    """Among the revisions is one that runs CONCURRENTLY, which waits for every snapshot that a waiter might hold."""
+    checkout = checkout_with(
+        tmp_path, table="op.create_table('t', sa.Column('c', sa.Text))", index=concurrently("ix_t", "t", "c")
+    )
+    for number in range(ROUNDS // 4):
+        database = await clone(server, f"zoo_at_once_{part}_{number}", EMPTY)
+        environment = server.environment(database)
+        runs = [start(environment, cwd=checkout) for _ in range(MIGRATORS)]
+        logs = [(await asyncio.to_thread(run.communicate))[1].decode() for run in runs]
+        assert [run.returncode for run in runs] == [0] * MIGRATORS, logs
+        assert sorted("applied" in log for log in logs) == [False] * (MIGRATORS - 1) + [True], logs
+        assert sum("nothing to do" in log for log in logs) == MIGRATORS - 1
+        assert await history(server, database) == [*UP, ("table", "upgrade"), ("index", "upgrade")]
+        await drop(server, database)
+
+
+async def test_a_deadlock_is_tried_again(
+    server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+) -> None:
+    checkout = checkout_with(tmp_path, both="op.execute('LOCK TABLE animals')\nop.execute('LOCK TABLE staff')")
+    # So that it is the deadlock that is found, and by the migrator, before its time-out is over.
+    await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {database} SET deadlock_timeout = '50ms'")
+    other = await superuser(server, database)
+    await other.execute("SET deadlock_timeout = '10s'")
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("LOCK TABLE staff")
+    run = start(server.environment(database), cwd=checkout)
+    while not await admin.fetchval(GRANTED):
+        await asyncio.sleep(0.005)
+    await other.execute("LOCK TABLE animals")  # which it gets when the migrator has given way
+    await transaction.commit()
+    await other.close()
+    _, log = await asyncio.to_thread(run.communicate)
+    assert run.returncode == 0, log
+    assert b"did not get its locks" in log
+    assert (await history(server, database))[-1] == ("both", "upgrade")
+
+
+async def test_autovacuum_which_gives_way_to_who_waits_long_enough_is_waited_for(tmp_path: Path) -> None:
+    """It does so after deadlock_timeout, 1 s, which is more than the usual 500 ms."""
+    (tmp_path / "checkout").mkdir()
+    checkout = checkout_with(tmp_path / "checkout", column="op.execute('ALTER TABLE animals ADD COLUMN wild boolean')")
+    options = {**FAST_AND_FORGETFUL, "autovacuum": "on", "autovacuum_naptime": "1s"}
+    with serve(tmp_path / "data", options, DATABASE) as server:
+        assert alembic(server.environment(), "upgrade", "head").returncode == 0
+        admin = await superuser(server, DATABASE)
+        await admin.execute(
+            "ALTER TABLE animals SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1,"
+            " autovacuum_vacuum_threshold = 1, autovacuum_vacuum_scale_factor = 0)"
+        )
+        await admin.execute("INSERT INTO animals (name) SELECT 'A' || n FROM generate_series(1, 50000) n")
+        await admin.execute("DELETE FROM animals")
+        async with asyncio.timeout(60):
+            while not await admin.fetchval(VACUUMING):
+                await asyncio.sleep(0.05)
+        done = await asyncio.to_thread(alembic, server.environment(), "upgrade", "head", cwd=checkout)
+        assert done.returncode == 0, done.stderr
+        assert "autovacuum" in done.stderr
+        assert await admin.fetchval("SELECT version_num FROM alembic_version") == "column"
+        await admin.close()
