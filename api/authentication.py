@@ -1,7 +1,5 @@
 """Who is asking: a bearer token, or a cookie that only this site's own pages may use."""
 
-from urllib.parse import urlsplit
-
 from fastapi import Request
 from fastapi.security import APIKeyCookie
 from fastapi_users.authentication import BearerTransport, CookieTransport
@@ -17,11 +15,16 @@ def require_same_origin(request: Request) -> None:
     """Refuse a request that another site's page has made a browser send.
 
     A browser adds the cookie by itself, whoever wrote the page. SameSite keeps it back for other sites, but not for
-    other hosts below the same domain, and not for other ports. The Origin header tells them apart: every browser sends
-    it with every unsafe method, and no page can change it. What sends none is no browser, and adds no cookie by itself.
+    other hosts below the same domain, nor for other ports or schemes. The Origin header tells them apart: every
+    browser sends it with every unsafe method, and no page can change it. What sends none is no browser, and adds no
+    cookie by itself.
     """
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is None:
+        return
+    scheme, _, host = origin.partition("://")
+    is_tls = scheme == "https" or request.app.state.settings.environment == "local"
+    if host != request.headers.get("host") or not is_tls:
         raise Forbidden("This request comes from a page of another site: use a bearer token there")
 
 

@@ -40,3 +40,4 @@ class Background:
             log.error("%d tasks in the background were not done before the end", len(self._tasks))  # noqa: TRY400 - one line
             for task in self._tasks:
                 task.cancel()
+            await asyncio.wait(self._tasks)

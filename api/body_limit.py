@@ -1,4 +1,4 @@
-"""A bound on request bodies.
+"""A bound on request bodies: on their size, and on what is parsed of them.
 
 FastAPI's own `max_body_size` answers in plain text where Content-Length gives the size away; every error here is JSON.
 """
@@ -8,11 +8,16 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 2**20
+MULTIPART = HTTPException(415, "Send no multipart body: JSON, or a form as application/x-www-form-urlencoded")
 TOO_LARGE = HTTPException(413, "The body is over 1 MiB: send less at a time")
 
 
 class BodyLimit:
-    """Pure ASGI middleware: a route that reads a body over MAX_BODY_BYTES, announced or not, gets 413 in its stead."""
+    """Pure ASGI middleware: a route that reads a body over MAX_BODY_BYTES, announced or not, gets 413 in its stead.
+
+    And 415 for a multipart body, which no route takes: Starlette would decode its parts with whatever codec the client
+    names, and there are some that take minutes for a megabyte.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -22,10 +27,14 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         received = 0
-        announced = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
+        is_multipart = headers.get("content-type", "").strip().lower().startswith("multipart/")
 
         async def limited_receive() -> Message:
             nonlocal received
+            if is_multipart:
+                raise MULTIPART
             if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
                 raise TOO_LARGE
             message = await receive()

@@ -7,9 +7,9 @@ from fastapi import BackgroundTasks, Depends, Path, Request, Response
 from fastapi_users.authentication import AuthenticationBackend, Authenticator
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.authentication import BEARER, SameOriginCookieTransport
+from api.authentication import BEARER, COOKIE, SameOriginCookieTransport
 from api.crud.records import P, Page, R
-from api.crud.sign_ins import subscriber
+from api.crud.sign_ins import count_registration, subscriber
 from api.crud.user_manager import UserManager
 from api.crud.users import AccessTokenStrategy
 from api.database import Transactions, get_session, get_transactions
@@ -37,6 +37,16 @@ async def require_json_body(request: Request) -> None:
 
 
 JsonBody = Depends(require_json_body)
+
+
+def require_form(request: Request) -> None:
+    """Refuse a body of another type, which would otherwise be reported as a form without fields."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
+
+
+FormBody = Depends(require_form)
 
 
 def get_settings(request: Request) -> Settings:
@@ -68,6 +78,15 @@ def get_user_manager(request: Request, session: SessionDep) -> UserManager:
 
 
 UserManagerDep = Annotated[UserManager, Depends(get_user_manager)]
+
+
+async def limit_registrations(transactions: TransactionsDep, address: ClientAddress) -> None:
+    """TooManyRequests where too many accounts were made from the client's address of late."""
+    async with transactions() as session:
+        await count_registration(session, address)
+
+
+LimitRegistrations = Depends(limit_registrations)
 
 
 class AfterAnswer:
@@ -115,11 +134,10 @@ def require_token(request: Request, authenticated: Authenticated) -> tuple[User,
     """The user who is signed in, and the token that shows it; Unauthenticated without one."""
     user, token = authenticated
     if user is None or token is None:
-        was_sent = "authorization" in request.headers
-        raise Unauthenticated(
-            "The token has expired or was ended: sign in again" if was_sent else "Sign in first: POST /auth/jwt/login",
-            token_is_invalid=was_sent,
-        )
+        bearer = request.headers.get("authorization", "").lower().startswith("bearer ")
+        if bearer or (COOKIE in request.cookies and "authorization" not in request.headers):
+            raise Unauthenticated("The token has expired or was ended: sign in again", token_is_invalid=bearer)
+        raise Unauthenticated("Sign in first: POST /auth/jwt/login gives a token for Authorization: Bearer ...")
     return user, token
 
 
@@ -132,6 +150,26 @@ def require_user(user_and_token: TokenDep) -> User:
 
 
 CurrentUser = Annotated[User, Depends(require_user)]
+
+
+class StillSignedIn:
+    """Whether whoever makes the request is still signed in, and may still do it: for when it has taken a while."""
+
+    def __init__(self, user_and_token: TokenDep, strategy: StrategyDep, manager: UserManagerDep) -> None:
+        user, self.token = user_and_token
+        self.type = user.type
+        self.strategy = strategy
+        self.manager = manager
+
+    async def require(self) -> None:
+        """Unauthenticated where the token was ended meanwhile, Forbidden where the user may do less than before."""
+        user = await self.strategy.read_token(self.token, self.manager)
+        if user is None:
+            raise Unauthenticated("The token has expired or was ended: sign in again", token_is_invalid=True)
+        _require(user, self.type)
+
+
+StillSignedInDep = Annotated[StillSignedIn, Depends()]
 
 
 def require_keeper(user: CurrentUser) -> User:

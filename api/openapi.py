@@ -55,7 +55,7 @@ COMMON: Responses = {
     422: {"model": FieldErrors, "description": "The request does not have the documented form."},
     503: {
         "model": ErrorDetail,
-        "description": "The database is away or busy.",
+        "description": "The database is away or busy, or the server has too much to do.",
         "headers": _RETRY_AFTER,
     },
 }

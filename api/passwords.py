@@ -16,6 +16,8 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from api.errors import Unavailable
 
 MAX_WAITING = 40
+# Of these, for others than those who sign in: who registers by the hundred does not keep them out.
+MAX_WAITING_TO_STORE = 20
 
 T = TypeVar("T")
 
@@ -28,7 +30,7 @@ _waiting = 0
 
 async def hash_password(password: str) -> str:
     """The hash to store; Unavailable where too many wait for theirs."""
-    return await _in_thread(lambda: _hasher.hash(_normalized(password)))
+    return await _in_thread(lambda: _hasher.hash(normalized(password)), MAX_WAITING_TO_STORE)
 
 
 async def verify_password(password: str, hashed: str | None) -> bool:
@@ -37,20 +39,20 @@ async def verify_password(password: str, hashed: str | None) -> bool:
     Without a hash, for there is no such account, it is False after as much work.
     """
     if hashed is None:
-        await hash_password(password)
+        await _in_thread(lambda: _hasher.hash(normalized(password)), MAX_WAITING)
         return False
-    return await _in_thread(lambda: _hasher.verify(_normalized(password), hashed))
+    return await _in_thread(lambda: _hasher.verify(normalized(password), hashed), MAX_WAITING)
 
 
-def _normalized(password: str) -> str:
-    # The same characters come in other code points from other keyboards (NIST SP 800-63B, section 3.1.1.2).
+def normalized(password: str) -> str:
+    """The same characters in the same code points: other keyboards send others (NIST SP 800-63B, section 3.1.1.2)."""
     return unicodedata.normalize("NFKC", password)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
+async def _in_thread(work: Callable[[], T], most: int) -> T:
     global _waiting  # noqa: PLW0603 - of the process, as the thread is
-    if _waiting >= MAX_WAITING:
-        raise Unavailable("Too many sign in at this moment")
+    if _waiting >= most:
+        raise Unavailable("Too many sign in, or register, at this moment")
     _waiting += 1
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread, work)

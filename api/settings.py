@@ -1,8 +1,8 @@
 """What can be set, from where, and what production refuses."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
+MIN_DIFFERENT = 8
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
 # What docker-compose.yml falls back to, so that a fresh clone runs without any preparation.
@@ -34,12 +35,7 @@ def _asyncpg_url(value: str) -> str:
 
 
 def _smtp_url(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        well_formed = parts.scheme in {"smtp", "smtps"} and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number
-        well_formed = False
-    if not well_formed or parts.path.strip("/") or parts.query or parts.password:
+    if not re.fullmatch(r"smtps?://([^\s@/?#:]+@)?([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?/?", value):
         raise ValueError(
             "write smtp://USER@HOST:PORT, or smtps:// for TLS from the start; the password is SMTP_PASSWORD"
         )
@@ -70,10 +66,10 @@ class Settings(BaseSettings):
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
     token_secret: SecretStr = SecretStr(LOCAL_TOKEN_SECRET)
-    access_token_seconds: int = Field(default=86_400, ge=1)
+    access_token_seconds: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
     smtp_url: SmtpUrl | None = None
     smtp_password: SecretStr | None = None
-    mail_from: str = "zoo@localhost"
+    mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)
@@ -92,12 +88,23 @@ class Settings(BaseSettings):
     def require_api(self) -> None:
         """ValueError where the api can't run on these settings."""
         self.api_database()
+        has_user, has_password = (
+            "@" in (self.smtp_url or ""),
+            bool(self.smtp_password and self.smtp_password.get_secret_value()),
+        )
+        if self.smtp_url and has_user != has_password:
+            raise ValueError("SMTP_URL has to name a USER where there is an SMTP_PASSWORD, and only there")
         if self.environment == "production":
             secret = self.token_secret.get_secret_value()
-            if secret == LOCAL_TOKEN_SECRET or len(secret) < MIN_TOKEN_SECRET_LENGTH:
+            if (
+                secret == LOCAL_TOKEN_SECRET
+                or len(secret) < MIN_TOKEN_SECRET_LENGTH
+                or len(set(secret)) < MIN_DIFFERENT
+            ):
                 raise ValueError(
-                    f"TOKEN_SECRET is the default or shorter than {MIN_TOKEN_SECRET_LENGTH} characters: set it in the "
-                    f"environment, or in {SECRETS_DIR}/token_secret (openssl rand -hex 32 makes one)"
+                    f"TOKEN_SECRET is the default, or shorter than {MIN_TOKEN_SECRET_LENGTH} characters, or of few "
+                    f"different ones: set it in the environment, or in {SECRETS_DIR}/token_secret "
+                    "(openssl rand -hex 32 makes one)"
                 )
             if self.smtp_url is None:
                 raise ValueError("SMTP_URL is not set: nobody would get the mail that resets a password")

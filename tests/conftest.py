@@ -43,8 +43,8 @@ FAST_AND_FORGETFUL = {
 }
 # How many wait for a lock: on this database, for other workers have theirs.
 WAITING = (
-    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
-    " WHERE NOT granted AND datname = current_database()"
+    "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database ="
+    " (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
 # Who is in every migrated database: of each type one, one who was deactivated, and one whose token has expired.

@@ -3,19 +3,23 @@
 Failures are counted for an address, for an account, and for an account at an address. Whoever has signed in to an
 account from an address before is held up there by the last of these only: what others try elsewhere, on the account or
 from behind the same proxy, does not lock anybody out. And a password reset by mail always leads in.
+
+(What that costs: who is at the same address as a user, and has failed too often there, sees that this account is not
+held up, and so that there is one.)
 """
 
 import ipaddress
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import throttles
+from api.crud.throttles import FORGOTTEN_AT_ONCE
 from api.crud.users import AccessTokenStrategy, UserStore
 from api.database import Transactions
-from api.errors import BadRequest
+from api.errors import BadRequest, Unavailable
 from api.models import KnownAddress, User
 from api.passwords import verify_password
 from api.schemas.users import MAX_PASSWORD_LENGTH
@@ -23,6 +27,7 @@ from api.schemas.users import MAX_PASSWORD_LENGTH
 MAX_FAILURES_OF_AN_ADDRESS = 50
 MAX_FAILURES_ON_AN_ACCOUNT = 30
 MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS = 10
+MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
 MAX_MAILS_TO_AN_ADDRESS = 3
 MAX_MAILS_FOR_A_CLIENT = 20
 KNOWN_FOR = timedelta(days=90)
@@ -57,31 +62,44 @@ async def sign_in(
         await throttles.count(session, limits)
     hashed = user.hashed_password if user else None
     # A longer one is nobody's: to look at it would only be work.
-    is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
+    try:
+        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
+    except Unavailable:  # which was no try
+        async with transactions() as session:
+            await throttles.settle(session, take_back=limits)
+        raise
     async with transactions() as session:
         # Again, for it may have changed meanwhile; from here on it can't.
         user = await UserStore(session).get_locked(user.id) if user and is_right else None
         if user is None or not user.is_active or user.hashed_password != hashed:
             raise BadRequest("Wrong email or password")
-        await throttles.clear(session, here)
-        await throttles.take_back(session, limits.keys() - {here})
+        await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
         await _know(session, user, address)
         return await AccessTokenStrategy(session, token_lifetime_seconds).write_token(user)
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:
     """Let `user`, who has shown to be the one, sign in from `address` whatever was tried before."""
-    await throttles.clear(session, *_keys(user.email, address)[:2])
+    here, everywhere, _ = _keys(user.email, address)
+    await throttles.settle(session, clear=[here, everywhere])
     await _know(session, user, address)
 
 
-async def count_mail(session: AsyncSession, email: str, address: str) -> None:
-    """Count a mail that somebody at `address` wants sent to `email`; TooManyRequests where that is too often."""
+async def count_mail(session: AsyncSession, kind: str, email: str, address: str) -> None:
+    """Count a mail that somebody at `address` wants sent to `email`; TooManyRequests where that is too often.
+
+    Each kind by itself: whoever uses up those that reset a password sends its owner what leads in.
+    """
     limits = {
-        throttles.key("mail-to", email.lower()): MAX_MAILS_TO_AN_ADDRESS,
+        throttles.key(f"mail-{kind}", email.lower()): MAX_MAILS_TO_AN_ADDRESS,
         throttles.key("mail-for", address): MAX_MAILS_FOR_A_CLIENT,
     }
     await throttles.count(session, limits)
+
+
+async def count_registration(session: AsyncSession, address: str) -> None:
+    """Count an account that somebody at `address` wants to make; TooManyRequests where they are too many."""
+    await throttles.count(session, {throttles.key("register", address): MAX_REGISTRATIONS_FROM_AN_ADDRESS})
 
 
 def _keys(email: str, address: str) -> tuple[str, str, str]:
@@ -112,5 +130,7 @@ async def _know(session: AsyncSession, user: User, address: str) -> None:
         .values(user_id=user.id, address=address)
         .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
     )
-    forgotten = KnownAddress.last_used_at <= now - KNOWN_FOR
-    await session.execute(delete(KnownAddress).where(KnownAddress.user_id == user.id, forgotten))
+    # Personal data: of whoever does not come back, too.
+    old = select(KnownAddress.user_id, KnownAddress.address).where(KnownAddress.last_used_at <= now - KNOWN_FOR)
+    some = old.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
+    await session.execute(delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some)))

@@ -28,12 +28,11 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
 
     Refused tries do not count: whoever goes on trying is let in again when WINDOW is over since the first.
     """
-    await _forget_old(session)
     now = func.statement_timestamp()
     is_over = Throttle.since <= now - WINDOW
-    # In one order, so that two requests never wait for each other.
+    # In one order, so that two requests never wait for each other; and what does not wait comes last.
     first = [{"key": name, "count": 1, "since": now} for name in sorted(limits)]
-    counted = await session.execute(
+    statement = (
         insert(Throttle)
         .values(first)
         .on_conflict_do_update(
@@ -45,24 +44,21 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
         )
         .returning(Throttle.key, Throttle.count, func.ceil(func.extract("epoch", Throttle.since + WINDOW - now)))
     )
+    counted = (await session.execute(statement)).all()
+    await _forget_old(session)
     seconds_left = [int(seconds) for name, number, seconds in counted if number > limits[name]]
     if seconds_left:
         raise TooManyRequests(f"Too many tries: come again in {max(seconds_left)} s", max(seconds_left))
 
 
-async def take_back(session: AsyncSession, keys: Collection[str]) -> None:
-    """Do not count the last try under these keys: it was none of those that they limit."""
-    locked = select(Throttle.key).where(Throttle.key.in_(keys)).order_by(Throttle.key).with_for_update()
-    await session.execute(
-        update(Throttle)
-        .where(Throttle.key.in_(locked.scalar_subquery()), Throttle.count > 0)
-        .values(count=Throttle.count - 1)
-    )
-
-
-async def clear(session: AsyncSession, *keys: str) -> None:
-    """Begin to count anew under these keys."""
-    await session.execute(delete(Throttle).where(Throttle.key.in_(keys)))
+async def settle(session: AsyncSession, *, clear: Collection[str] = (), take_back: Collection[str] = ()) -> None:
+    """Begin to count anew under the keys to clear; under those to take back, do not count the last try."""
+    # In the order of `count`. Nothing is deleted: a row that another request has just made anew would not be locked.
+    every = select(Throttle.key).where(Throttle.key.in_([*clear, *take_back])).order_by(Throttle.key)
+    await session.execute(every.with_for_update())
+    is_counted = Throttle.key.in_([*clear, *take_back]), Throttle.count > 0
+    left = case((Throttle.key.in_(clear), 0), else_=Throttle.count - 1)
+    await session.execute(update(Throttle).where(*is_counted).values(count=left))
 
 
 async def _forget_old(session: AsyncSession) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -11,7 +11,13 @@ from uuid import UUID
 
 import jwt
 from fastapi import Request
-from fastapi_users.exceptions import InvalidResetPasswordToken, UserAlreadyVerified, UserInactive, UserNotExists
+from fastapi_users.exceptions import (
+    InvalidResetPasswordToken,
+    InvalidVerifyToken,
+    UserAlreadyVerified,
+    UserInactive,
+    UserNotExists,
+)
 from fastapi_users.jwt import decode_jwt, generate_jwt
 from fastapi_users.manager import BaseUserManager, UUIDIDMixin
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,13 +29,15 @@ from api.enums import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
 from api.models import User
-from api.passwords import hash_password
+from api.passwords import hash_password, normalized
 from api.schemas.users import UserCreate, UserUpdate
 
 TOKEN_LIFETIME = timedelta(hours=1)
 VALID = (
     f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If it was not you who asked, do nothing."
 )
+
+Check = Callable[[], Awaitable[None]]
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
@@ -65,30 +73,29 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
 
     async def validate_password(self, password: str, user: Any) -> None:
         """Unprocessable where the password is the address: what the schema can't see."""
-        if password.casefold() == user.email.casefold():
+        if normalized(password).casefold() == normalized(user.email).casefold():
             raise Unprocessable([{"type": "value", "loc": ["body", "password"], "msg": "must not be the address"}])
 
-    async def change(self, user_id: UUID, changes: UserUpdate) -> User:
-        """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, or Conflict for the last admin."""
-        user = await self.user_db.get(user_id)
-        if user is None:
-            raise NotFound(f"No user {user_id}")
-        return await self._update(user, changes.model_dump(exclude_unset=True))
+    async def change(self, user_id: UUID, changes: UserUpdate, require_still_allowed: Check) -> User:
+        """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, or Conflict for the last admin.
 
-    async def _update(self, user: User, update_dict: Mapping[str, Any]) -> User:
-        user_id, values = user.id, dict(update_dict)
-        if "password" in values:
-            await self.session.rollback()  # nothing was written yet; no connection is held while the password is hashed
-            values["hashed_password"] = await hash_password(values["password"])
+        To hash a password takes a while, in which no connection is held; after that `require_still_allowed` is asked
+        whether who wants it may still have it.
+        """
+        values = changes.model_dump(exclude_unset=True)
+        password = values.pop("password", None)
+        if password is not None:
+            await self.session.rollback()  # nothing was written yet
+            values["hashed_password"] = await hash_password(password)
         if values.get("type", UserType.ADMIN) is not UserType.ADMIN or values.get("is_active") is False:
             await keep_an_admin(self.session, user_id)
-        locked = await self.user_db.get_locked(user_id)
-        if locked is None:
+        user = await self.user_db.get_locked(user_id)
+        await require_still_allowed()
+        if user is None:
             raise NotFound(f"No user {user_id}")
-        if values.get("email", locked.email) != locked.email:
+        if values.get("email", user.email) != user.email:
             values["is_verified"] = values.get("is_verified", False)
-        password = values.pop("password", None)
-        user = await self.user_db.update(locked, values)
+        user = await self.user_db.update(user, values)
         if password is not None:
             await self.validate_password(password, user)
         return user
@@ -109,7 +116,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
             raise UserInactive
         claims = {
             "sub": str(user.id),
-            "password_fgpt": _fingerprint(user.hashed_password),
+            "password_fgpt": _fingerprint(user),
             "aud": self.reset_password_token_audience,
         }
         lifetime = self.reset_password_token_lifetime_seconds
@@ -118,21 +125,39 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
 
     async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
         """Set a new password; InvalidResetPasswordToken where the token is no good, or was used, or is too old."""
-        try:
-            claims = decode_jwt(token, self.reset_password_token_secret, [self.reset_password_token_audience])
-            user_id = UUID(claims["sub"])
-        except (jwt.PyJWTError, KeyError, ValueError) as error:
-            raise InvalidResetPasswordToken from error
-        hashed = await hash_password(password)
-        user = await self.user_db.get_locked(user_id)
-        # The fingerprint is that of the old password: after one use it fits no more.
-        if user is None or not user.is_active or not _fits(claims.get("password_fgpt"), user.hashed_password):
+        user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
+        hashed = await hash_password(password) if user_id else ""
+        user = await self.user_db.get_locked(user_id) if user_id else None
+        # The fingerprint is that of the old password, and of the address: after a change of either it fits no more.
+        if (
+            user is None
+            or not user.is_active
+            or not hmac.compare_digest(fingerprint.encode(), _fingerprint(user).encode())
+        ):
             raise InvalidResetPasswordToken
         await self.validate_password(password, user)
         user = await self.user_db.update(user, {"hashed_password": hashed})
         if request is not None and request.client is not None:
             await let_in(self.session, user, subscriber(request.client.host))
         return user
+
+    async def verify(self, token: str, request: Request | None = None) -> User:  # noqa: ARG002
+        """Note the address as verified; InvalidVerifyToken where the token is not for the address as it is now."""
+        user_id, email = self._read(token, self.verification_token_audience, "email")
+        user = await self.user_db.get_locked(user_id) if user_id else None
+        if user is None or not user.is_active or user.email != email:
+            raise InvalidVerifyToken
+        if user.is_verified:
+            raise UserAlreadyVerified
+        return await self.user_db.update(user, {"is_verified": True})
+
+    def _read(self, token: str, audience: str, claim: str) -> tuple[UUID | None, str]:
+        """The user and the claim in a mailed token; None for the user where it is none of ours, or too old."""
+        try:
+            claims = decode_jwt(token, self.reset_password_token_secret, [audience])
+            return UUID(claims["sub"]), str(claims[claim])
+        except (jwt.PyJWTError, KeyError, ValueError):
+            return None, ""
 
     async def on_after_forgot_password(self, user: User, token: str, request: Request | None = None) -> None:  # noqa: ARG002
         """Send the token."""
@@ -145,11 +170,5 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         await self.background.start(partial(self.mail.send, user.email, "Your address at the zoo", text))
 
 
-def _fingerprint(hashed_password: str) -> str:
-    return hashlib.sha256(hashed_password.encode()).hexdigest()
-
-
-def _fits(fingerprint: object, hashed_password: str) -> bool:
-    return isinstance(fingerprint, str) and hmac.compare_digest(
-        fingerprint.encode(), _fingerprint(hashed_password).encode()
-    )
+def _fingerprint(user: User) -> str:
+    return hashlib.sha256(f"{user.email} {user.hashed_password}".encode()).hexdigest()

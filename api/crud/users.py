@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from api.crud.records import Page
+from api.crud.throttles import FORGOTTEN_AT_ONCE
 from api.enums import UserType
 from api.errors import Conflict, NotFound
 from api.models import AccessToken, User
@@ -72,8 +73,7 @@ class UserStore(BaseUserDatabase[User, UUID]):
 
     async def delete(self, user: User) -> None:
         """Delete a user, tokens included."""
-        await self.session.delete(user)
-        await self.session.flush()
+        await self.session.execute(delete(User).where(User.id == user.id))
 
 
 def _explain(error: IntegrityError) -> NoReturn:
@@ -119,13 +119,13 @@ class AccessTokenStore(AccessTokenDatabase[AccessToken]):
 
     async def delete(self, access_token: AccessToken) -> None:
         """End a token."""
-        await self.session.delete(access_token)
-        await self.session.flush()
+        await self.session.execute(delete(AccessToken).where(AccessToken.token == access_token.token))
 
-    async def delete_expired(self, user_id: UUID, lifetime: timedelta) -> None:
-        """Forget the tokens of a user that are no good any more."""
-        expired = AccessToken.created_at <= func.statement_timestamp() - lifetime
-        await self.session.execute(delete(AccessToken).where(AccessToken.user_id == user_id, expired))
+    async def delete_expired(self, lifetime: timedelta) -> None:
+        """Forget some of the tokens that are no good any more."""
+        expired = select(AccessToken.token).where(AccessToken.created_at <= func.statement_timestamp() - lifetime)
+        some = expired.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
+        await self.session.execute(delete(AccessToken).where(AccessToken.token.in_(some.scalar_subquery())))
 
 
 def hash_token(token: str) -> str:
@@ -146,10 +146,10 @@ class AccessTokenStrategy(DatabaseStrategy[User, UUID, AccessToken]):
         return None if token is None else await self.store.get_user(token, self.lifetime)
 
     async def write_token(self, user: User) -> str:
-        """A new token for `user`, and the end of those that have expired."""
+        """A new token for `user`; some that have expired are forgotten."""
         values = self._create_access_token_dict(user)
-        await self.store.delete_expired(user.id, self.lifetime)
         await self.store.create(values)
+        await self.store.delete_expired(self.lifetime)
         return str(values["token"])
 
 

@@ -6,6 +6,7 @@ from email.utils import make_msgid
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
+from email_validator import validate_email
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from api.settings import Settings
@@ -36,7 +37,7 @@ class Mail:
         """
         message = EmailMessage()
         message["From"] = self._settings.mail_from
-        message["To"] = to
+        message["To"] = validate_email(to, check_deliverability=False).ascii_email  # which every server can read
         message["Subject"] = subject
         message["Message-ID"] = make_msgid(domain=self._settings.mail_from.rpartition("@")[2])
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please

@@ -40,7 +40,7 @@ class AccessToken(Base):
 
     token: Mapped[str] = mapped_column(primary_key=True)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
+    created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp(), index=True)
 
 
 class KnownAddress(Base):
@@ -50,4 +50,4 @@ class KnownAddress(Base):
 
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
-    last_used_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
+    last_used_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp(), index=True)

@@ -9,7 +9,9 @@ from api.crud import sign_ins
 from api.dependencies import (
     AfterAnswerDep,
     ClientAddress,
+    FormBody,
     JsonBody,
+    LimitRegistrations,
     SessionDep,
     SettingsDep,
     StrategyDep,
@@ -31,14 +33,18 @@ SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
 
 
 @router.post(
-    "/register", response_model=UserRead, status_code=201, responses=BODY | errors(BadRequest), dependencies=[JsonBody]
+    "/register",
+    response_model=UserRead,
+    status_code=201,
+    responses=BODY | errors(BadRequest, TooManyRequests),
+    dependencies=[JsonBody, LimitRegistrations],
 )
 async def register(data: UserCreate, manager: UserManagerDep) -> User:
     """Make an account. It is a visitor's; an admin may make it a keeper's, or another admin's."""
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN)
+@router.post("/jwt/login", responses=SIGN_IN, dependencies=[FormBody])
 async def sign_in(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, response: Response
 ) -> BearerToken:
@@ -53,7 +59,7 @@ async def sign_in(
     status_code=204,
     response_class=Response,
     responses=SIGN_IN | errors(Forbidden),
-    dependencies=[Depends(require_same_origin)],
+    dependencies=[Depends(require_same_origin), FormBody],
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
@@ -89,7 +95,7 @@ async def forgot_password(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
     """Have a token for a new password mailed. The answer is the same whether there is such an account or not."""
-    await sign_ins.count_mail(session, data.email, address)
+    await sign_ins.count_mail(session, "reset", data.email, address)
     after_answer.start(lambda manager: manager.mail_reset_token(data.email))
 
 
@@ -108,7 +114,7 @@ async def request_verify_token(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
     """Have a token mailed that verifies the address. The answer is the same whether there is such an account or not."""
-    await sign_ins.count_mail(session, data.email, address)
+    await sign_ins.count_mail(session, "verify", data.email, address)
     after_answer.start(lambda manager: manager.mail_verify_token(data.email))
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Response
 
 from api.crud import users
-from api.dependencies import ADMIN, CurrentUser, JsonBody, LinksDep, SessionDep, UserManagerDep
+from api.dependencies import ADMIN, CurrentUser, JsonBody, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
 from api.models import User
 from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors
@@ -26,13 +26,19 @@ async def read_me(user: CurrentUser) -> User:
 
 
 @router.patch(
-    "/me", response_model=UserRead, responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden), dependencies=[JsonBody]
+    "/me",
+    response_model=UserRead,
+    responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden, NotFound),
+    dependencies=[JsonBody],
 )
 async def update_me(
-    user: CurrentUser, changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)], manager: UserManagerDep
+    user: CurrentUser,
+    changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)],
+    manager: UserManagerDep,
+    signed_in: StillSignedInDep,
 ) -> User:
     """Change one's own address or password: only the fields sent. A new password ends every sign-in."""
-    return await manager.change(user.id, changes)
+    return await manager.change(user.id, changes, signed_in.require)
 
 
 @router.get("", response_model=list[UserRead], responses=PAGE | RESTRICTED, dependencies=[ADMIN])
@@ -57,9 +63,10 @@ async def update_user(
     user_id: UUID,
     changes: Annotated[UserAdminUpdate, Body(default_factory=UserAdminUpdate)],
     manager: UserManagerDep,
+    signed_in: StillSignedInDep,
 ) -> User:
     """Change an account: only the fields sent. A new password, or a deactivation, ends every sign-in of the user."""
-    return await manager.change(user_id, changes)
+    return await manager.change(user_id, changes, signed_in.require)
 
 
 @router.delete(

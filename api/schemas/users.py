@@ -29,6 +29,12 @@ def _ascii_mailbox(value: object) -> object:
     return value
 
 
+def _not_blank(value: str) -> str:
+    if value.isspace():
+        raise ValueError("must not be blank")
+    return value
+
+
 AccountEmail = Annotated[Email, BeforeValidator(_ascii_mailbox)]
 """An address that is ASCII before the @: two accounts can't differ in what looks alike there, or in unusual case."""
 
@@ -36,6 +42,7 @@ Password = Annotated[
     str,
     StringConstraints(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
     AfterValidator(without_nul),
+    AfterValidator(_not_blank),
     WithJsonSchema(
         {
             "type": "string",

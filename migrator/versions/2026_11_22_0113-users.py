@@ -57,6 +57,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("token", name=op.f("pk_access_tokens")),
     )
+    op.create_index(op.f("ix_access_tokens_created_at"), "access_tokens", ["created_at"], unique=False)
     op.create_index(op.f("ix_access_tokens_user_id"), "access_tokens", ["user_id"], unique=False)
     op.create_table(
         "known_addresses",
@@ -70,6 +71,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "address", name=op.f("pk_known_addresses")),
     )
+    op.create_index(op.f("ix_known_addresses_last_used_at"), "known_addresses", ["last_used_at"], unique=False)
 
 
 def downgrade() -> None:

@@ -4,11 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from api.settings import MIN_SECRET_LENGTH, Settings
+from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
 from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
@@ -50,6 +51,56 @@ def test_production_takes_a_long_password_in_the_url_too() -> None:
 def test_each_service_needs_its_own_secret_only() -> None:
     Settings(environment="production", migration_database_password=GOOD).migration_database()
     Settings(environment="production", database_password=GOOD).api_database()
+
+
+SAFE: dict[str, Any] = {
+    "environment": "production",
+    "database_password": GOOD,
+    "smtp_url": "smtp://mail",
+    "token_secret": GOOD * 2,
+}
+
+
+def test_production_runs_on_settings_that_are_safe() -> None:
+    Settings(**SAFE).require_api()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"token_secret": LOCAL_TOKEN_SECRET}, "TOKEN_SECRET"),
+        ({"token_secret": "x1y2z3" * 5}, "TOKEN_SECRET"),
+        ({"token_secret": " " * 32}, "TOKEN_SECRET"),
+        ({"smtp_url": None}, "SMTP_URL"),
+        ({"smtp_url": "smtp://zoo@mail"}, "SMTP_PASSWORD"),
+        ({"smtp_password": GOOD}, "SMTP_PASSWORD"),
+    ],
+)
+def test_production_refuses_what_would_not_be_safe_or_lose_mail(setting: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Settings(**{**SAFE, **setting}).require_api()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("smtp_url", url)
+            for url in ("mail", "http://mail", "smtp://", "smtp://a b", "smtp://m:x", "smtp://u:p@m", "smtp://m#x")
+        ),
+        *(("mail_from", address) for address in ("zoo", "zoo@zoo.example\n", "Zoo <zoo@zoo.example>")),
+        ("access_token_seconds", 0),
+        ("access_token_seconds", 10**12),
+    ],
+)
+def test_what_can_be_no_such_setting_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{name: value})
+
+
+@pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])
+def test_a_mail_server_is_given_by_its_url(url: str) -> None:
+    assert Settings(smtp_url=url).smtp_url == url
 
 
 @pytest.mark.parametrize("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import statistics
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,10 +13,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api import passwords
 from api.crud import sign_ins
 from api.crud.sign_ins import subscriber
 from api.crud.throttles import WINDOW
 from api.main import create_app
+from api.passwords import verify_password
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_auth import register, sign_in
@@ -136,6 +139,65 @@ async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, capl
         assert (await sign_in(client, VISITOR)).status_code == 200
 
 
+async def test_a_known_address_is_forgotten_after_a_while(live: FastAPI, admin: asyncpg.Connection) -> None:
+    assert await right(live, "192.0.2.1") == 200
+    for number in range(PER_ACCOUNT // PER_PAIR + 1):
+        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    await admin.execute("UPDATE known_addresses SET last_used_at = last_used_at - $1::interval", sign_ins.KNOWN_FOR)
+    assert await right(live, "192.0.2.1") == 429
+    assert await right(live, "192.0.2.2", email_of("keeper")) == 200
+    assert await admin.fetchval("SELECT count(*) FROM known_addresses") == 1  # the keeper's
+
+
+async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: FastAPI, admin: asyncpg.Connection) -> None:
+    for number in range(10):
+        async with at(live, f"192.0.2.{number}") as client:
+            answers = await asyncio.gather(*(sign_in(client, VISITOR) for _ in range(8)))
+        assert [answer.status_code for answer in answers] == [200] * 8, {answer.text for answer in answers}
+    assert await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+    assert await admin.fetchval("SELECT coalesce(sum(count), 0) FROM throttles") == 0
+
+
+async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
+    live: FastAPI, admin: asyncpg.Connection
+) -> None:
+    for _ in range(3):
+        await admin.execute(
+            "INSERT INTO throttles SELECT md5(random()::text), 1, now() - interval '1 day' FROM generate_series(1, 500)"
+        )
+        addresses = [f"192.0.2.{number}" for number in range(15)]
+        await asyncio.gather(*(fail(live, address, f"{address}@zoo.example", 1) for address in addresses))
+        await let_time_pass(admin, WINDOW)
+        statuses = await asyncio.gather(*(fail(live, address, f"{address}@zoo.example", 1) for address in addresses))
+        assert statuses == [[400]] * 15
+    assert await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+
+
+async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: FastAPI) -> None:
+    async with at(live, "192.0.2.1") as flooder, at(live, "192.0.2.2") as user:
+        most = sign_ins.MAX_REGISTRATIONS_FROM_AN_ADDRESS
+        flood = [asyncio.create_task(register(flooder, email=f"u{number}@zoo.example")) for number in range(most + 10)]
+        for _ in range(5):
+            assert (await sign_in(user, VISITOR)).status_code == 200
+        statuses = [answer.status_code for answer in await asyncio.gather(*flood)]
+        assert set(statuses) == {201, 429, 503}
+        assert statuses.count(429) == 10
+
+
+async def test_a_try_that_the_server_is_too_busy_for_is_none(live: FastAPI, admin: asyncpg.Connection) -> None:
+    free = threading.Event()
+    passwords._thread.submit(free.wait)  # noqa: SLF001 - what is waited for
+    waiting = [asyncio.create_task(verify_password(PASSWORD, None)) for _ in range(passwords.MAX_WAITING)]
+    await asyncio.sleep(0)
+    async with at(live, "192.0.2.1") as client:
+        answers = [await sign_in(client, VISITOR), await register(client)]
+        free.set()
+        await asyncio.gather(*waiting)
+        assert [answer.status_code for answer in answers] == [503, 503]
+        assert await admin.fetchval("SELECT sum(count) FROM throttles") == 1  # the registration
+        assert (await sign_in(client, VISITOR)).status_code == 200
+
+
 async def test_nobodys_mailbox_is_flooded(live: FastAPI) -> None:
     most = sign_ins.MAX_MAILS_TO_AN_ADDRESS
     for email in (VISITOR, "nobody@zoo.example"):  # the same for both
@@ -144,6 +206,8 @@ async def test_nobodys_mailbox_is_flooded(live: FastAPI) -> None:
             async with at(live, f"192.0.2.{number}") as client:
                 statuses.append((await client.post("/auth/forgot-password", json={"email": email})).status_code)
         assert statuses == [202] * most + [429]
+    async with at(live, "203.0.113.1") as client:  # the other kind counts by itself
+        assert (await client.post("/auth/request-verify-token", json={"email": VISITOR})).status_code == 202
 
 
 async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connection) -> None:

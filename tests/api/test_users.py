@@ -8,8 +8,12 @@ import asyncpg
 import httpx
 import pytest
 
+from api import passwords
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
 from tests.api.test_auth import bearer, sign_in, token_of
-from tests.conftest import PASSWORD, PEOPLE, email_of, signed_in
+from tests.conftest import PASSWORD, PEOPLE, WAITING, email_of, signed_in, started
 
 
 async def find(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
@@ -83,6 +87,35 @@ class TestMe:
             assert refused.status_code == 422
             assert refused.json()["detail"][0]["loc"] == ["body", "password"]
         assert (await sign_in(anonymous, email_of("visitor"))).status_code == 200
+
+    async def test_while_a_new_password_is_hashed_no_connection_is_held(self, server: Server, database: str) -> None:
+        settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
+        async with started(create_app(settings)) as client:
+            path = f"/users/{(await find(client, 'visitor'))['id']}"
+            changes = [asyncio.create_task(client.patch(path, json={"password": PASSWORD})) for _ in range(5)]
+            while not passwords._waiting:  # noqa: SLF001 - there is no other sign of it
+                await asyncio.sleep(0)
+            assert (await client.get("/animals")).status_code == 200
+            assert not all(change.done() for change in changes)
+            assert {answer.status_code for answer in await asyncio.gather(*changes)} == {200}
+
+    @pytest.mark.parametrize(
+        ("meanwhile", "status"),
+        [("DELETE FROM access_tokens", 401), ("UPDATE users SET type = 'keeper' WHERE email LIKE 'admin%'", 403)],
+        ids=["signed out", "demoted"],
+    )
+    async def test_who_may_not_any_more_when_the_password_is_hashed_changes_nothing(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, meanwhile: str, status: int
+    ) -> None:
+        path = f"/users/{(await find(committing_client, 'visitor'))['id']}"
+        async with admin.transaction():
+            await admin.execute("SELECT FROM users FOR UPDATE")
+            change = asyncio.create_task(committing_client.patch(path, json={"password": "a giraffe in the rain"}))
+            while not await admin.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            await admin.execute(meanwhile)
+        assert (await change).status_code == status
+        assert (await sign_in(committing_client, email_of("visitor"))).status_code == 200
 
     async def test_of_two_who_take_an_address_at_the_same_moment_one_gets_it(
         self, committing_client: httpx.AsyncClient

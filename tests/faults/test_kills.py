@@ -10,10 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from local.postgres import SUPERUSER, Server
-from tests.conftest import alembic, clone, drop, superuser
+from local.postgres import Server
+from tests.conftest import alembic, clone
 from tests.faults.checkout import checkout_with, concurrently, start
-from tests.migrator.test_migrations import schema
 from tests.processes.test_history import UP, history
 
 WORKING = (
@@ -60,9 +59,7 @@ async def test_what_an_earlier_run_has_left_at_work_is_ended(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     """As when its machine is gone, and Postgres does not know yet."""
-    left = await asyncpg.connect(
-        server.url("zoo_migrator", database), server_settings={"application_name": "migrator"}
-    )
+    left = await asyncpg.connect(server.url("zoo_migrator", database), server_settings={"application_name": "migrator"})
     sleeping = asyncio.create_task(left.execute("SELECT pg_sleep(60)"))
     await wait_until(admin, WORKING)
     done = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head")
@@ -79,7 +76,9 @@ async def test_who_loses_the_lock_commits_nothing_more(
     wait = "op.execute('LOCK TABLE staff')\nop.execute('SELECT pg_sleep(1)')\nop.execute('CREATE TABLE {} ()')"
     checkout = checkout_with(tmp_path, first=wait.format("first"), second=wait.format("second"))
     run = start(server.environment(database), cwd=checkout)
-    await wait_until(admin, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND state = 'active'")
+    await wait_until(
+        admin, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND state = 'active'"
+    )
     ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'migrator lock' AND datname = $1"
     assert await admin.fetchval(ended, database)
     _, log = await asyncio.to_thread(run.communicate)
@@ -140,7 +139,9 @@ class Wire:
     async def relay_answers(self, from_database: Any, to_client: Any, is_run: bool) -> None:
         try:
             while part := await from_database.read(65536):
-                if is_run and self.statements == self.at and self.moment == AFTER and part[-6:-5] == b"Z":  # ReadyForQuery
+                if (
+                    is_run and self.statements == self.at and self.moment == AFTER and part[-6:-5] == b"Z"
+                ):  # ReadyForQuery
                     self.struck.set()
                     return
                 to_client.write(part)
