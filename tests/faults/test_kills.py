@@ -2,24 +2,29 @@
 
 import asyncio
 import struct
+import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import alembic, clone
+from tests.conftest import alembic, clone, drop
 from tests.faults.checkout import checkout_with, concurrently, start
+from tests.migrator.test_migrations import schema
 from tests.processes.test_history import UP, history
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WORKING = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name LIKE 'migrator%' AND state <> 'idle'"
 )
-INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+END_LOCK = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'migrator lock' AND datname = current_database()"
+)
 VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
 
 
@@ -79,8 +84,7 @@ async def test_who_loses_the_lock_commits_nothing_more(
     await wait_until(
         admin, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND state = 'active'"
     )
-    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'migrator lock' AND datname = $1"
-    assert await admin.fetchval(ended, database)
+    assert await admin.fetchval(END_LOCK)
     _, log = await asyncio.to_thread(run.communicate)
     assert run.returncode == 5, log
     assert b"the migration lock was lost" in log.splitlines()[-1]
@@ -88,67 +92,83 @@ async def test_who_loses_the_lock_commits_nothing_more(
     assert await history(server, database) == UP
 
 
+# Transactional, concurrent, and both a long statement and rows: one of each kind.
 THREE = {
-    "column": "op.execute('ALTER TABLE animals ADD COLUMN wild boolean')\nop.execute('CREATE TABLE places (name text)')",
+    "column": "op.execute('ALTER TABLE animals ADD COLUMN wild boolean')\nop.execute('CREATE TABLE places (name int)')",
     "index": concurrently("ix_animals_wild", column="wild"),
     "check": (
-        "op.execute('ALTER TABLE animals ADD CONSTRAINT ck_wild CHECK (wild IS NOT NULL) NOT VALID')\n"
+        "op.execute('ALTER TABLE animals ADD CONSTRAINT ck_wild CHECK (wild OR wild IS NULL) NOT VALID')\n"
         "op.execute('INSERT INTO places VALUES (1), (2)')\n"
         "op.execute('ALTER TABLE animals VALIDATE CONSTRAINT ck_wild')"
     ),
 }
 BEFORE, INSIDE, AFTER = "before", "inside", "after"
+# Message types of Postgres's protocol.
+QUERY, PARSE, BIND, EXECUTE, SYNC, READY = b"Q", b"P", b"B", b"E", b"S", b"Z"
+ONLY_READS = (b"select", b"show", b"set")
 
 
 class Wire:
-    """Between a migrator and Postgres: it counts the statements of the run's own session, and strikes at one of them."""
+    """Between a migrator and Postgres: counts what the run's own session changes, and is cut at one of the changes."""
 
     def __init__(self, at: int, moment: str) -> None:
         self.at, self.moment = at, moment
         self.statements = 0
-        self.struck = asyncio.Event()
+        self.cut = asyncio.Event()
+        self.prepared: dict[bytes, bytes] = {}
+        self.bound = b""
 
-    async def relay(self, client: tuple[Any, Any], database: tuple[Any, Any]) -> None:
-        """Relay one session's messages."""
-        from_client, to_client = client
-        from_database, to_database = database
-        startup = await from_client.readexactly(4)
-        startup += await from_client.readexactly(struct.unpack("!I", startup)[0] - 4)
-        to_database.write(startup)
+    @property
+    def is_there(self) -> bool:
+        return self.statements == self.at and not self.cut.is_set()
+
+    def changes(self, kind: bytes, body: bytes) -> bool:
+        """Whether this message runs a statement that does more than read."""
+        if kind == PARSE:
+            name, sql, _ = body.split(b"\0", 2)
+            self.prepared[name] = sql
+        elif kind == BIND:
+            _, name, _ = body.split(b"\0", 2)
+            self.bound = self.prepared[name]
+        running = {QUERY: body, EXECUTE: self.bound}.get(kind)
+        return running is not None and not running.strip().lower().startswith(ONLY_READS)
+
+    async def relay(self, client: Streams, database: Streams) -> None:
+        """Relay one session, the client's messages one by one."""
+        (from_client, to_client), (from_database, to_database) = client, database
+        length = await from_client.readexactly(4)
+        startup = await from_client.readexactly(struct.unpack("!I", length)[0] - 4)
+        to_database.write(length + startup)
         is_run = b"application_name\0migrator\0" in startup
-        answers = asyncio.create_task(self.relay_answers(from_database, to_client, is_run))
+        answers = asyncio.create_task(self.relay_answers(from_database, to_client, is_run=is_run))
         try:
-            while not self.struck.is_set():
+            while not self.cut.is_set():
                 head = await from_client.readexactly(5)
-                message = head + await from_client.readexactly(struct.unpack("!I", head[1:])[0] - 4)
-                if is_run and head[:1] in b"QE":  # Query, Execute
+                body = await from_client.readexactly(struct.unpack("!I", head[1:])[0] - 4)
+                if is_run and self.changes(head[:1], body):
                     self.statements += 1
-                    if self.statements == self.at and self.moment == BEFORE:
-                        self.struck.set()
-                        return
-                to_database.write(message)
-                if is_run and self.statements == self.at and self.moment == INSIDE and head[:1] in b"QS":  # Query, Sync
+                    if self.is_there and self.moment == BEFORE:
+                        self.cut.set()
+                        break
+                to_database.write(head + body)
+                if is_run and self.is_there and self.moment == INSIDE and head[:1] in {QUERY, SYNC}:
                     await to_database.drain()
-                    self.struck.set()
+                    self.cut.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        finally:
-            to_database.close()
-            await answers
+        to_database.close()
+        await answers
 
-    async def relay_answers(self, from_database: Any, to_client: Any, is_run: bool) -> None:
-        try:
+    async def relay_answers(
+        self, from_database: asyncio.StreamReader, to_client: asyncio.StreamWriter, *, is_run: bool
+    ) -> None:
+        with suppress(ConnectionError):
             while part := await from_database.read(65536):
-                if (
-                    is_run and self.statements == self.at and self.moment == AFTER and part[-6:-5] == b"Z"
-                ):  # ReadyForQuery
-                    self.struck.set()
-                    return
+                if is_run and self.is_there and self.moment == AFTER and part[-6:-5] == READY:
+                    self.cut.set()
+                    break
                 to_client.write(part)
-        except ConnectionError:
-            pass
-        finally:
-            to_client.close()
+        to_client.close()
 
 
 @asynccontextmanager
@@ -158,26 +178,47 @@ async def wired(server: Server, folder: Path, wire: Wire) -> AsyncIterator[str]:
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await wire.relay((reader, writer), await asyncio.open_unix_connection(f"{server.socket_dir}/.s.PGSQL.5432"))
 
-    listening = await asyncio.start_unix_server(relay, folder / ".s.PGSQL.5432")
-    async with listening:
+    folder.mkdir()
+    async with await asyncio.start_unix_server(relay, folder / ".s.PGSQL.5432"):
         yield str(folder)
 
 
-async def strike(server: Server, database: str, folder: Path, checkout: Path, wire: Wire) -> int | None:
-    """Run a migrator through `wire`, and kill it when that strikes; its exit code, None where it was killed."""
+async def run_until_cut(server: Server, database: str, folder: Path, checkout: Path, wire: Wire) -> int | None:
+    """Run a migrator through `wire`, and kill it when that is cut; its exit code, None where it was killed."""
     async with wired(server, folder, wire) as socket_dir:
-        url = f"postgresql://zoo_migrator@/{database}?host={socket_dir}"
-        run = start({"MIGRATION_DATABASE_URL": url}, cwd=checkout)
+        run = start(
+            {"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@/{database}?host={socket_dir}"}, cwd=checkout
+        )
         ended = asyncio.create_task(asyncio.to_thread(run.communicate))
-        struck = asyncio.create_task(wire.struck.wait())
-        await asyncio.wait({ended, struck}, return_when=asyncio.FIRST_COMPLETED)
-        if wire.struck.is_set():
+        cut = asyncio.create_task(wire.cut.wait())
+        await asyncio.wait({ended, cut}, return_when=asyncio.FIRST_COMPLETED)
+        cut.cancel()
+        if wire.cut.is_set():
             run.kill()
-        struck.cancel()
         await ended
-    return None if wire.struck.is_set() else run.returncode
+        return None if wire.cut.is_set() else run.returncode
 
 
-async def migrated(server: Server) -> str:
-    name = await clone(server, f"zoo_kill_{id(object()):x}")
-    return name
+@pytest.mark.parametrize("moment", [BEFORE, INSIDE, AFTER])
+async def test_killed_at_any_statement_of_three_revisions_the_next_run_ends_as_an_undisturbed_one(
+    server: Server, tmp_path: Path, moment: str
+) -> None:
+    (tmp_path / "checkout").mkdir()
+    checkout = checkout_with(tmp_path / "checkout", **THREE)
+    undisturbed = await clone(server, f"zoo_{moment}_undisturbed")
+    counting = Wire(0, moment)
+    # A folder with a short name: a socket's path has 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
+        assert await run_until_cut(server, undisturbed, Path(short) / "0", checkout, counting) == 0
+        wanted = schema(server, undisturbed)
+        assert counting.statements > 15
+        for at in range(1, counting.statements + 1):
+            database = await clone(server, f"zoo_{moment}_{at}")
+            wire = Wire(at, moment)
+            assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
+            again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
+            assert again.returncode == 0, (at, again.stderr)
+            assert schema(server, database) == wanted, at
+            assert await history(server, database) == [*UP, *((name, "upgrade") for name in THREE)]
+            await drop(server, database)
+    await drop(server, undisturbed)
