@@ -93,6 +93,9 @@ test-faults: .venv/dev  ## run the migrator in many processes, in each other's w
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack
 
+bench-migrator: .venv/dev  ## measure what a migrator's run that finds nothing to do is made of
+	@PYTHONPATH=. $(PY) benchmarks/migrator_noop.py
+
 check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
@@ -117,4 +120,4 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
 .PHONY: help run install migrate downgrade revision current history heads show stamp sql status drift up seed admin down test \
-        test-processes test-faults test-stack check format lock clean
+        test-processes test-faults test-stack bench-migrator check format lock clean

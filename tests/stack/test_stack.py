@@ -129,6 +129,37 @@ class TestMigrator:
         finally:
             stack.compose("down", "--volumes")
 
+    def test_sigterm_mid_way_is_143_within_5_s_and_the_next_up_finishes_the_job(
+        self,
+        images: list[str],  # noqa: ARG002 - built before
+        tmp_path: Path,
+    ) -> None:
+        revision = tmp_path / "slow.py"
+        body = (
+            f'"""Slow."""\nfrom alembic import op\nrevision = "slow"\ndown_revision = "{SCHEMA_REVISION}"\n'
+            'def upgrade():\n    op.execute("CREATE TABLE half_way ()")\n'
+        )
+        revision.write_text(f'{body}    op.execute("SELECT pg_sleep(50)")\n')
+        override = tmp_path / "compose.yml"
+        volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-slow.py:ro"
+        override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
+        stack = Stack(override)
+        with running(stack, "db"):
+            stack.compose("up", "--detach", "--no-deps", "migrator")
+            sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(50)' AND state = 'active'"
+            wait_for(lambda: stack.sql("postgres", sleeping).stdout == "1\n")
+            began = time.monotonic()
+            docker("stop", "--time", "20", stack.container("migrator"))
+            assert time.monotonic() - began < 5
+            assert stack.inspect("migrator")["State"]["ExitCode"] == 143
+            assert "stopped by SIGTERM" in stack.compose("logs", "migrator").stdout
+            assert stack.sql("postgres", sleeping).stdout == "0\n"
+            assert stack.sql("postgres", "SELECT to_regclass('half_way') IS NULL").stdout == "t\n"
+            revision.write_text(body)
+            stack.compose("up", "--detach", "--wait")
+            assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == "slow\n"
+            assert stack.get("/health/ready").status_code == 200
+
 
 class TestOutage:
     def test_the_api_outlives_the_database_and_finds_it_again(self, stack: Stack) -> None:
