@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     release: str = "dev"
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
-    migration_database_url: PostgresUrl = "postgresql+asyncpg://zoo_migrator@127.0.0.1/zoo"
+    migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
     migration_database_password: SecretStr | None = None
     database_pool_size: int = Field(default=10, ge=1)
     database_pool_timeout: float = Field(default=2, gt=0)
@@ -83,6 +83,8 @@ class Settings(BaseSettings):
 
     def migration_database(self) -> URL:
         """Where the migrator connects; otherwise as `api_database`."""
+        if self.migration_database_url is None:
+            raise ValueError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
         return self._login("MIGRATION_DATABASE", self.migration_database_url, self.migration_database_password)
 
     def require_api(self) -> None:

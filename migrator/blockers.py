@@ -11,15 +11,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from migrator.log import is_debugging
+
 POLL_SECONDS = 0.1
 POLLS_BEFORE_NAMED = 20
 
 log = structlog.get_logger(__name__)
 
-# No query text: it may hold personal data.
+# The query's text only with MIGRATOR_DEBUG=1: it may hold personal data.
 _BLOCKERS = text(
-    "SELECT pid, format('pid %s (%s, %s, since %s)', pid, coalesce(nullif(application_name, ''), backend_type),"
-    " coalesce(state, 'working'), to_char(coalesce(query_start, backend_start), 'HH24:MI:SS')),"
+    "SELECT pid, format('pid %s (%s, %s, since %s)%s', pid, coalesce(nullif(application_name, ''), backend_type),"
+    " coalesce(state, 'working'), to_char(coalesce(query_start, backend_start), 'HH24:MI:SS'),"
+    " CASE WHEN :with_query THEN ': ' || left(query, 200) END),"
     " backend_type = 'autovacuum worker'"
     " FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(:pid))"
 )
@@ -51,7 +54,7 @@ async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
     async def poll() -> None:
         while not over.is_set():
             try:
-                found = (await observer.execute(_BLOCKERS, {"pid": pid})).all()
+                found = (await observer.execute(_BLOCKERS, {"pid": pid, "with_query": is_debugging()})).all()
             except DBAPIError:
                 return  # its connection was ended, and the lock with it: the run will find out
             for blocker, description, is_autovacuum in found:

@@ -116,12 +116,12 @@ def moves_schema() -> bool:
 async def run_online() -> None:
     """Wait for the database, then for the turn where its schema may change, and run."""
     require_one_head()
+    given = context.config.attributes.get("connection")  # pytest-alembic's
     try:
         settings = load_settings()
-        url = settings.migration_database()
+        url = given.url if given else settings.migration_database()
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    given = context.config.attributes.get("connection")  # pytest-alembic's
     statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"
 
     def engine(name: str, lock_timeout: str = LOCK_TIMEOUT) -> AsyncEngine:

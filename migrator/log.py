@@ -35,8 +35,13 @@ def configure_log(log_format: str) -> None:
         logging.getLogger(quiet).setLevel(logging.WARNING)
 
 
+def is_debugging() -> bool:
+    """Whether MIGRATOR_DEBUG=1 asks for more than one line a failure."""
+    return os.environ.get("MIGRATOR_DEBUG") == "1"
+
+
 def fail(reason: str, exit_code: int) -> NoReturn:
     """End this process with one line; with MIGRATOR_DEBUG=1, where it came from is shown, too."""
-    debug = os.environ.get("MIGRATOR_DEBUG") == "1"
+    debug = is_debugging()
     structlog.get_logger("migrator").error("the migrator failed", reason=reason, exit_code=exit_code, exc_info=debug)
     sys.exit(exit_code)

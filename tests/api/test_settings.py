@@ -13,6 +13,7 @@ from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
 from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
+MIGRATION_URL = "postgresql://zoo_migrator@db/zoo"
 
 
 def test_the_password_is_put_into_the_url_whatever_characters_it_has() -> None:
@@ -36,7 +37,12 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("password", [None, "", "zoo_api", "x" * (MIN_SECRET_LENGTH - 1)])
 def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
-    settings = Settings(environment="production", database_password=password, migration_database_password=password)
+    settings = Settings(
+        environment="production",
+        database_password=password,
+        migration_database_url=MIGRATION_URL,
+        migration_database_password=password,
+    )
     with pytest.raises(ValueError, match=r"^DATABASE_PASSWORD is a default or shorter"):
         settings.api_database()
     with pytest.raises(ValueError, match=r"^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
@@ -49,7 +55,9 @@ def test_production_takes_a_long_password_in_the_url_too() -> None:
 
 
 def test_each_service_needs_its_own_secret_only() -> None:
-    Settings(environment="production", migration_database_password=GOOD).migration_database()
+    Settings(
+        environment="production", migration_database_url=MIGRATION_URL, migration_database_password=GOOD
+    ).migration_database()
     Settings(environment="production", database_password=GOOD).api_database()
 
 
@@ -111,7 +119,7 @@ def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
 
 @pytest.mark.parametrize("name", ["api", "migrator"])
 def test_a_password_never_shows(name: str) -> None:
-    settings = Settings(database_password=GOOD, migration_database_password=GOOD)
+    settings = Settings(database_password=GOOD, migration_database_url=MIGRATION_URL, migration_database_password=GOOD)
     url = settings.api_database() if name == "api" else settings.migration_database()
     assert GOOD not in repr(settings) + str(url)
 

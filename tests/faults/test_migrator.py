@@ -101,6 +101,23 @@ class TestEnd:
         assert "Traceback" not in done.stderr
         return done.stderr.splitlines()[-1]
 
+    @pytest.mark.parametrize(("debug", "shown"), [("1", True), ("0", False)])
+    async def test_a_query_in_the_way_is_shown_only_when_asked(
+        self, server: Server, database: str, debug: str, shown: bool
+    ) -> None:
+        reader = await superuser(server, database)
+        async with reader.transaction():
+            await reader.execute("SELECT * FROM animals WHERE name = 'personal'")
+            environment = {"MIGRATOR_RETRY_SECONDS": "0.1", "MIGRATOR_DEBUG": debug}
+            done = alembic(server.environment(database) | environment, "downgrade", "base")
+        await reader.close()
+        assert done.returncode == 5
+        assert ("personal" in done.stderr) is shown
+
+    def test_no_url(self) -> None:
+        line = self.fails({"MIGRATION_DATABASE_URL": ""}, 3)
+        assert "MIGRATION_DATABASE_URL is not set" in line
+
     def test_settings_that_cannot_be_used(self) -> None:
         line = self.fails({"MIGRATION_DATABASE_URL": "mysql://nobody@nowhere/nothing"}, 3)
         assert "postgresql://USER@HOST:PORT/DATABASE" in line

@@ -258,6 +258,10 @@ class TestSecurity:
         command = ["psql", "--host=db", "--username=zoo_api", "--dbname=zoo", "--command=SELECT 1"]
         refused = stack.compose("exec", "--no-TTY", "--env", "PGPASSWORD=wrong", "db", *command, check=False)
         assert "password authentication failed" in refused.stderr
+        migrator = ["run", "--rm", "--no-TTY", "--env", "MIGRATION_DATABASE_PASSWORD=wrong", "migrator"]
+        done = stack.compose(*migrator, check=False)
+        assert done.returncode == 4
+        assert "password authentication failed" in done.stderr
 
     def test_production_refuses_default_passwords_in_one_line(self, images: list[str]) -> None:  # noqa: ARG002
         stack = Stack(ENVIRONMENT="production")
