@@ -15,7 +15,7 @@ from api.errors import Unavailable
 from api.settings import Settings
 
 # The newest revision that this release of the api needs; /health/ready waits for it.
-SCHEMA_REVISION = "23362e1d1fec"
+SCHEMA_REVISION = "3b8a500f1cd2"
 
 # The server ends a statement of the api's role after 10 s (deploy/postgres). Where not even that answer arrives,
 # because the network drops packets, the driver gives up by itself, in seconds.

@@ -14,3 +14,22 @@ class UserType(StrEnum):
         """Whether a user of this type may do what one of `other` may."""
         types = list(UserType)
         return types.index(self) >= types.index(other)
+
+
+class OrderStatus(StrEnum):
+    """How far an order is."""
+
+    CREATED = "created"
+    PAID = "paid"
+    PROGRESS = "progress"
+    CANCELLED = "cancelled"
+    DISPATCHED = "dispatched"
+    DELIVERED = "delivered"
+
+
+class Size(StrEnum):
+    """How large an item of an order is."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    BIG = "big"

@@ -7,10 +7,12 @@ Exception
 │   ├── Forbidden                   403  the user may not do this
 │   ├── NotFound                    404  no such record, or a deleted one
 │   ├── Conflict                    409  the state of the record does not allow it
+│   │   └── InProgress              409  the same is being done already; Retry-After says when to come again
 │   ├── UnsupportedMediaType        415  a body that is not JSON
 │   ├── Unprocessable               422  a value that can't be taken
 │   │   └── InvalidReference        422  a field names a record that is not there
 │   ├── TooManyRequests             429  tried too often; Retry-After says when to come again
+│   ├── BadGateway                  502  a service outside of this stack can't be reached, or does not do its part
 │   └── Unavailable                 503  the database is away or busy; Retry-After says when to come again
 ├── FastAPIUsersException           400  the manager's findings about accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
@@ -130,6 +132,13 @@ class Conflict(ZooError):
     status = 409
 
 
+class InProgress(Conflict):
+    """The state of the record does not allow the request, or the same is being done already; Retry-After says when to
+    come again."""
+
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
 class UnsupportedMediaType(ZooError):
     """The body is not of a type that the route takes."""
 
@@ -162,6 +171,12 @@ class TooManyRequests(ZooError):
         self.headers = {"Retry-After": str(retry_after_seconds)}
 
 
+class BadGateway(ZooError):
+    """A service outside of this stack can't be reached, or does not do its part."""
+
+    status = 502
+
+
 class Unavailable(ZooError):
     """The database is away, busy, or not ready for this release; or the server has too much to do."""
 
@@ -178,7 +193,7 @@ class ErrorResponse(JSONResponse):
 
 async def handle_zoo_error(request: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
-    if isinstance(error, Unavailable):
+    if isinstance(error, Unavailable | BadGateway):
         reason = f" ({_reason(error.__cause__)})" if error.__cause__ else ""
         log.warning("%s %s: %s%s", request.method, request.url.path, error.detail, reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)

@@ -42,8 +42,20 @@ def _smtp_url(value: str) -> str:
     return value
 
 
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        well_formed = False
+    if not well_formed or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("write http://HOST:PORT or https://HOST:PORT, with the path below which the service is, if any")
+    return value.rstrip("/")
+
+
 PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Settings(BaseSettings):
@@ -70,6 +82,8 @@ class Settings(BaseSettings):
     smtp_url: SmtpUrl | None = None
     smtp_password: SecretStr | None = None
     mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
+    payments_url: HttpUrl | None = None
+    kitchen_url: HttpUrl | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)

@@ -1,0 +1,95 @@
+"""Orders, what is in them, and what has become of them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Enum, ForeignKey, Identity, Index, Integer, func, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from api.enums import OrderStatus, Size
+from api.models.base import Base
+
+# Literal, for a query whose condition is a parameter can't use an index that has it.
+NOT_DELETED = text("deleted_at IS NULL")
+CANCELLED = text("deleted_at IS NULL AND status = 'cancelled'")
+NOT_CANCELLED = text("deleted_at IS NULL AND status <> 'cancelled'")
+
+STATUS = Enum(OrderStatus, name="order_status", values_callable=lambda statuses: [member.value for member in statuses])
+SIZE = Enum(Size, name="item_size", values_callable=lambda sizes: [member.value for member in sizes])
+
+
+class OrderItem(Base):
+    """A line of an order; `position` is its place in it, from 0 on."""
+
+    __tablename__ = "order_items"
+    __table_args__ = (
+        CheckConstraint("position >= 0", "position"),
+        CheckConstraint("product <> ''", "product"),
+        CheckConstraint("quantity BETWEEN 1 AND 1000000", "quantity"),
+    )
+
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer(), primary_key=True)
+    product: Mapped[str]
+    size: Mapped[Size] = mapped_column(SIZE)
+    quantity: Mapped[int] = mapped_column(Integer())
+
+
+class Order(Base):
+    """What somebody ordered. The id is a UUIDv7: in falling id order, the newest is first.
+
+    While `claimed_until` lies ahead, a worker waits for a service outside about this order. `is_being_paid` says that
+    a payment may have been asked for whose end is not known; paying again, with the same key, settles it.
+    """
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        # What the rules promise; the code keeps to it, and this holds where the code forgets.
+        CheckConstraint("status IN ('created', 'cancelled') OR payment_id IS NOT NULL OR is_paid_at_till", "paid"),
+        CheckConstraint("NOT is_being_paid OR (status = 'created' AND deleted_at IS NULL)", "being_paid"),
+        CheckConstraint("status <> 'created' OR is_being_paid OR (payment_id IS NULL AND NOT is_paid_at_till)", "unpaid"),
+        CheckConstraint("payment_id IS NULL OR NOT is_paid_at_till", "paid_once"),
+        CheckConstraint("deleted_at IS NULL OR status IN ('created', 'cancelled', 'delivered')", "deleted"),
+        # A page of each list (everybody's or a user's, of any status, cancelled or not) is one range of one index.
+        Index("ix_orders_id", "id", postgresql_where=NOT_DELETED),
+        Index("ix_orders_id_cancelled", "id", postgresql_where=CANCELLED),
+        Index("ix_orders_id_not_cancelled", "id", postgresql_where=NOT_CANCELLED),
+        Index("ix_orders_user_id_id", "user_id", "id", postgresql_where=NOT_DELETED),
+        Index("ix_orders_user_id_id_cancelled", "user_id", "id", postgresql_where=CANCELLED),
+        Index("ix_orders_user_id_id_not_cancelled", "user_id", "id", postgresql_where=NOT_CANCELLED),
+        Index("ix_orders_id_being_paid", "id", postgresql_where=text("is_being_paid")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    status: Mapped[OrderStatus] = mapped_column(STATUS, server_default=OrderStatus.CREATED.value)
+    claimed_until: Mapped[datetime | None]
+    is_being_paid: Mapped[bool] = mapped_column(server_default="false")
+    payments_refused: Mapped[int] = mapped_column(Integer(), server_default="0")
+    payment_id: Mapped[str | None]
+    is_paid_at_till: Mapped[bool] = mapped_column(server_default="false")
+    schedule_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
+    updated_at: Mapped[datetime] = mapped_column(
+        server_default=func.statement_timestamp(), onupdate=func.statement_timestamp()
+    )
+    deleted_at: Mapped[datetime | None]
+
+    items: Mapped[list[OrderItem]] = relationship(lazy="raise", order_by=OrderItem.position, passive_deletes="all")
+
+
+class OrderEvent(Base):
+    """A change of an order's state. Without a user it was the api itself, or somebody whose account is gone."""
+
+    __tablename__ = "order_events"
+    __table_args__ = (
+        CheckConstraint("from_status IS DISTINCT FROM to_status", "change"),
+        Index(None, "order_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(ForeignKey("orders.id", ondelete="CASCADE"))
+    from_status: Mapped[OrderStatus | None] = mapped_column(STATUS)
+    to_status: Mapped[OrderStatus] = mapped_column(STATUS)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
