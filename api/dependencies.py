@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Path, Request, Response
+from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
 from fastapi_users.authentication import AuthenticationBackend, Authenticator
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authentication import BEARER, COOKIE, SameOriginCookieTransport
+from api.crud.orders import Caller
 from api.crud.records import P, Page, R
 from api.crud.sign_ins import count_registration, subscriber
 from api.crud.user_manager import UserManager
@@ -15,6 +16,7 @@ from api.crud.users import AccessTokenStrategy
 from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
+from api.external_services.services import Services
 from api.models import User
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
@@ -172,6 +174,44 @@ class StillSignedIn:
 StillSignedInDep = Annotated[StillSignedIn, Depends()]
 
 
+def get_caller(user: CurrentUser) -> Caller:
+    """Who is signed in, as the rules about orders see it."""
+    return Caller(user.id, user.type)
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]
+
+
+async def get_lone_transactions(session: SessionDep, _: CallerDep, transactions: TransactionsDep) -> Transactions:
+    """Transactions of their own, and nothing held besides: the connection that looked up the caller is given back."""
+    await session.rollback()
+    return transactions
+
+
+LoneTransactionsDep = Annotated[Transactions, Depends(get_lone_transactions)]
+
+
+def get_services(request: Request) -> Services:
+    """The services that orders are paid with and made by."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+IdempotencyKeyDep = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A value of your choice, new for each request. Sent again with it, the request is not done again,"
+        " but answered as before. Kept for 24 hours.",
+    ),
+]
+
+
 def require_keeper(user: CurrentUser) -> User:
     """The keeper, or admin, who is signed in; Forbidden for others."""
     return _require(user, UserType.KEEPER)
@@ -207,9 +247,13 @@ class Links:
         root = request.scope.get("root_path", "").rstrip("/")
         self.path = path if path.startswith(f"{root}/") else root + path
 
+    def of(self, record_id: object) -> str:
+        """Where the record is found."""
+        return f"{self.path}/{record_id}"
+
     def created(self, record: R) -> R:
         """`record`, with its Location."""
-        self.response.headers["Location"] = f"{self.path}/{record.id}"
+        self.response.headers["Location"] = self.of(record.id)
         return record
 
     def page(self, page: Page[P]) -> Sequence[P]:

@@ -50,6 +50,7 @@ MAX_REPORTED_NAME = 100
 
 # What can come out of a statement: SQLAlchemy's errors, and the driver's that it passes on as they are.
 DatabaseError = SQLAlchemyError | ConnectionError | TimeoutError
+DATABASE_ERRORS = (SQLAlchemyError, ConnectionError, TimeoutError)
 Detail = str | list[dict[str, Any]]
 InvalidCachedStatementError = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 
@@ -134,7 +135,8 @@ class Conflict(ZooError):
 
 class InProgress(Conflict):
     """The state of the record does not allow the request, or the same is being done already; Retry-After says when to
-    come again."""
+    come again.
+    """
 
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
@@ -309,6 +311,6 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
-    for error in (SQLAlchemyError, ConnectionError, TimeoutError):
+    for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)
     app.exception_handler(Exception)(handle_unexpected_error)

@@ -1,18 +1,21 @@
 """The application."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
 from api import __version__
 from api.background import Background
 from api.body_limit import BodyLimit
+from api.crud.order_payments import keep_settling
 from api.database import create_engine, create_sessionmaker
 from api.errors import add_handlers
 from api.external_services.mail import Mail
+from api.external_services.services import Services, open_services
 from api.openapi import COMMON, operation_id
-from api.routers import animals, auth, docs, exhibits, health, staff, users
+from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
 
 # After the last answer, for mail that is under way; with gunicorn's graceful_timeout in mind.
@@ -28,13 +31,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings)
         app.state.sessionmaker = create_sessionmaker(engine)
-        yield
-        await app.state.background.finish(BACKGROUND_SECONDS)
+        async with open_services(settings) as services:
+            app.state.services = services
+            settling = asyncio.create_task(keep_settling(app.state.sessionmaker.begin, services))
+            yield
+            settling.cancel()
+            with suppress(asyncio.CancelledError):
+                await settling
+            await app.state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
 
     app = FastAPI(
         title="Zoo",
-        summary="Exhibits, animals and staff of a zoo, and its users.",
+        summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
@@ -45,9 +54,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.mail = Mail(settings)
     app.state.background = Background()
+    app.state.services = Services()  # those of the settings come with the lifespan
     app.add_middleware(BodyLimit)
     add_handlers(app)
-    for resource in (exhibits, animals, staff, users, auth, health, docs):
+    for resource in (exhibits, animals, staff, orders, users, auth, health, docs):
         app.include_router(resource.router)
     docs.mount_assets(app)
     return app

@@ -8,6 +8,7 @@ from api.errors import (
     ErrorDetail,
     FieldErrors,
     Forbidden,
+    InProgress,
     TooManyRequests,
     Unauthenticated,
     UnsupportedMediaType,
@@ -47,6 +48,7 @@ _RETRY_AFTER = _header("Retry-After", "Seconds to wait.", "integer")
 _HEADERS: dict[type[ZooError], dict[str, Any]] = {
     Unauthenticated: _header("WWW-Authenticate", "How to sign in: with a bearer token."),
     TooManyRequests: _RETRY_AFTER,
+    InProgress: _header("Retry-After", "Seconds to wait, where waiting helps.", "integer"),
 }
 
 
@@ -66,12 +68,39 @@ BODY: Responses = {
     **errors(UnsupportedMediaType),
 }
 CREATED = BODY | {201: {"description": "The new record.", "headers": _header("Location", "Where the record is found.")}}
-PAGE: Responses = {
-    200: {
-        "description": "A page of the list, in id order.",
-        "headers": _header("Link", 'The next page (rel="next"), while there is more.'),
-    }
-}
+
+
+def page(order: str) -> Responses:
+    """A page of a list in this order."""
+    more = _header("Link", 'The next page (rel="next"), while there is more.')
+    return {200: {"description": f"A page of the list, {order}.", "headers": more}}
+
+
+PAGE = page("in id order")
 # What a route may answer that is not for everybody.
 SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)
+
+
+def part(document: dict[str, Any], tag: str, title: str) -> dict[str, Any]:
+    """What a document says of the operations with this tag, and no more, as a document of its own."""
+    paths = {
+        path: chosen
+        for path, operations in document["paths"].items()
+        if (chosen := {method: found for method, found in operations.items() if tag in found.get("tags", [])})
+    }
+    components = document["components"]
+    names = _referred(paths)
+    while further := _referred([components["schemas"][name] for name in names]) - names:
+        names |= further
+    schemas = {name: schema for name, schema in components["schemas"].items() if name in names}
+    info = {"title": title, "version": document["info"]["version"]}
+    return {**document, "info": info, "paths": paths, "components": {**components, "schemas": schemas}}
+
+
+def _referred(node: Any) -> set[str]:
+    """The names of the schemas that are referred to in `node`."""
+    if isinstance(node, dict):
+        own = {node["$ref"].rpartition("/")[2]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*(_referred(value) for value in node.values()))
+    return set().union(*(_referred(value) for value in node)) if isinstance(node, list) else set()

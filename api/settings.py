@@ -49,7 +49,9 @@ def _http_url(value: str) -> str:
     except ValueError:  # a port that is no number
         well_formed = False
     if not well_formed or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("write http://HOST:PORT or https://HOST:PORT, with the path below which the service is, if any")
+        raise ValueError(
+            "write http://HOST:PORT or https://HOST:PORT, with the path below which the service is, if any"
+        )
     return value.rstrip("/")
 
 

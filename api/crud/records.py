@@ -9,11 +9,11 @@ from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.errors import NotFound
-from api.models import Animal, Exhibit, Staff, User
+from api.models import Animal, Exhibit, Order, Staff, User
 from api.schemas.fields import Body, PageQuery
 
 R = TypeVar("R", Exhibit, Animal, Staff)
-P = TypeVar("P", Exhibit, Animal, Staff, User)
+P = TypeVar("P", Exhibit, Animal, Staff, User, Order)
 
 
 @dataclass(frozen=True)

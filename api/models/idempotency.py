@@ -11,7 +11,8 @@ from api.models.base import Base
 
 class IdempotencyKey(Base):
     """A request under a key that its user chose. Without a `status` it has no answer yet: a worker is at it until
-    `claimed_until`, or has died. `request_hash` is the SHA-256 of what it asks for."""
+    `claimed_until`, or has died. `request_hash` is the SHA-256 of what it asks for.
+    """
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (CheckConstraint("(status IS NULL) = (response IS NULL)", "answer"),)

@@ -47,7 +47,11 @@ class Order(Base):
         # What the rules promise; the code keeps to it, and this holds where the code forgets.
         CheckConstraint("status IN ('created', 'cancelled') OR payment_id IS NOT NULL OR is_paid_at_till", "paid"),
         CheckConstraint("NOT is_being_paid OR (status = 'created' AND deleted_at IS NULL)", "being_paid"),
-        CheckConstraint("status <> 'created' OR is_being_paid OR (payment_id IS NULL AND NOT is_paid_at_till)", "unpaid"),
+        CheckConstraint(
+            "status <> 'created' OR deleted_at IS NOT NULL OR is_being_paid OR payment_id IS NULL",
+            "unpaid",
+        ),
+        CheckConstraint("NOT is_paid_at_till OR is_being_paid OR status <> 'created'", "paid_at_till"),
         CheckConstraint("payment_id IS NULL OR NOT is_paid_at_till", "paid_once"),
         CheckConstraint("deleted_at IS NULL OR status IN ('created', 'cancelled', 'delivered')", "deleted"),
         # A page of each list (everybody's or a user's, of any status, cancelled or not) is one range of one index.
@@ -75,7 +79,9 @@ class Order(Base):
     )
     deleted_at: Mapped[datetime | None]
 
-    items: Mapped[list[OrderItem]] = relationship(lazy="raise", order_by=OrderItem.position, passive_deletes="all")
+    items: Mapped[list[OrderItem]] = relationship(
+        lazy="raise", order_by=OrderItem.position, cascade="all, delete-orphan"
+    )
 
 
 class OrderEvent(Base):

@@ -73,8 +73,11 @@ def upgrade() -> None:
             "deleted_at IS NULL OR status IN ('created', 'cancelled', 'delivered')", name=op.f("ck_orders_deleted")
         ),
         sa.CheckConstraint(
-            "status <> 'created' OR is_being_paid OR (payment_id IS NULL AND NOT is_paid_at_till)",
+            "status <> 'created' OR deleted_at IS NOT NULL OR is_being_paid OR payment_id IS NULL",
             name=op.f("ck_orders_unpaid"),
+        ),
+        sa.CheckConstraint(
+            "NOT is_paid_at_till OR is_being_paid OR status <> 'created'", name=op.f("ck_orders_paid_at_till")
         ),
         sa.CheckConstraint(
             "status IN ('created', 'cancelled') OR payment_id IS NOT NULL OR is_paid_at_till",

@@ -1,0 +1,48 @@
+"""Claims: of all who would ask a service outside about an order, one does; the others wait, and get what comes of it.
+
+A claim is a lease in the order's row, so that it holds across workers, takes no connection, and ends by itself when the
+worker that has it dies.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import func
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.errors import InProgress
+from api.external_services.http import MAX_SECONDS
+from api.models import Order
+
+# Longer than any call takes, so that it lasts until the worker has written down what came of it.
+LEASE = timedelta(seconds=MAX_SECONDS + 7)
+PATIENCE_SECONDS = 20
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 0.5
+
+T = TypeVar("T")
+
+
+async def claim(session: AsyncSession, order: Order) -> datetime:
+    """Claim a locked order, or go on claiming it; the moment at which the claim ends."""
+    order.claimed_until = func.statement_timestamp() + LEASE
+    await session.flush()  # that moment is the database's to tell
+    if order.claimed_until is None:
+        raise AssertionError
+    return order.claimed_until
+
+
+async def patiently(order_id: UUID, attempt: Callable[[], Awaitable[T | None]]) -> T:
+    """What `attempt` gives when the order is not claimed any more; InProgress where it stays so."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    pause = FIRST_PAUSE_SECONDS
+    while (result := await attempt()) is None:
+        if asyncio.get_running_loop().time() > deadline:
+            raise InProgress(f"Order {order_id} is being paid or cancelled already: ask again in a moment")
+        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that those who wait do not ask in step
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+    return result

@@ -1,0 +1,96 @@
+"""What the services outside that speak HTTP have in common: JSON, time-outs, trying again."""
+
+import asyncio
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+ATTEMPTS = 3
+TIMEOUT = httpx.Timeout(5, connect=2)
+# For a call with all its attempts.
+MAX_SECONDS = 8
+
+# The request can't have arrived.
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ServiceError(Exception):
+    """A service failed; the message says how. Unless `may_be_done` it has done nothing of what it was asked for."""
+
+    def __init__(self, message: str, *, may_be_done: bool) -> None:
+        super().__init__(message)
+        self.may_be_done = may_be_done
+
+
+class _ServerError(Exception):
+    """The service says that it has failed."""
+
+
+class Service:
+    """A service at a URL. It keeps connections open; whoever opens it closes it."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self._name = name
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def post(self, path: str, json: dict[str, Any], key: str, expected: set[int]) -> httpx.Response:
+        """The answer to a POST of `json`, of one of the statuses `expected`; ServiceError without one.
+
+        It is sent again after an error of the connection or of the server (not when the server takes too long), each
+        time with the same idempotency key.
+        """
+        may_be_done = False
+
+        async def send() -> httpx.Response:
+            nonlocal may_be_done
+            try:
+                response = await self._client.post(path, json=json, headers={"Idempotency-Key": key})
+            except httpx.HTTPError as error:
+                may_be_done |= not isinstance(error, NOT_SENT)
+                raise
+            if response.is_server_error:
+                may_be_done = True
+                raise _ServerError(f"answers {response.status_code}")
+            return response
+
+        tries = AsyncRetrying(
+            retry=retry_if_exception_type(
+                (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, _ServerError)
+            ),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1),
+            reraise=True,
+        )
+        try:
+            async with asyncio.timeout(MAX_SECONDS):
+                response: httpx.Response = await tries(send)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            may_be_done |= isinstance(error, TimeoutError)
+            raise self._error("does not answer in time", may_be_done=may_be_done) from error
+        except httpx.HTTPError as error:
+            raise self._error("can't be reached", may_be_done=may_be_done) from error
+        except _ServerError as error:
+            raise self._error(str(error), may_be_done=may_be_done) from error
+        if response.status_code not in expected:
+            raise self._error(
+                f"answers {response.status_code}", may_be_done=may_be_done or not response.is_client_error
+            )
+        return response
+
+    def read(self, response: httpx.Response, model: type[M]) -> M:
+        """What an answer says; ServiceError where it is not what was agreed on."""
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise self._error("answers something that can't be understood", may_be_done=True) from error
+
+    def _error(self, failure: str, *, may_be_done: bool) -> ServiceError:
+        return ServiceError(f"The {self._name} {failure}", may_be_done=may_be_done)

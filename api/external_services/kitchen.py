@@ -1,0 +1,34 @@
+"""The kitchen, which makes what was ordered."""
+
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict
+
+from api.external_services.http import Service
+from api.external_services.payments import Reference
+
+
+class Schedule(BaseModel):
+    """When the kitchen makes an order; of what it tells, we need the id."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    id: Reference
+
+
+class Kitchen(Service):
+    """The service at KITCHEN_URL."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__("kitchen", url)
+
+    async def schedule(self, items: list[dict[str, Any]], *, key: str) -> str:
+        """Have these items made; the id of their schedule."""
+        response = await self.post("/kitchen/schedules", {"order": items}, key, {201})
+        return self.read(response, Schedule).id
+
+    async def cancel(self, schedule_id: str, items: list[dict[str, Any]], *, key: str) -> None:
+        """Have them not made after all. The items go along, for the field's kitchen asks for them."""
+        path = f"/kitchen/schedules/{quote(schedule_id, safe='')}/cancel"
+        await self.post(path, {"order": items}, key, {200, 201, 202, 204})

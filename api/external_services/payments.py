@@ -1,0 +1,41 @@
+"""The payments service."""
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from api.external_services.http import Service
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
+"""What a service calls a thing of its own: visible ASCII characters."""
+
+
+class PaymentStatus(StrEnum):
+    """What has become of a payment."""
+
+    INVALID = "invalid"
+    PAID = "paid"
+    PENDING = "pending"
+
+
+class Payment(BaseModel):
+    """A payment, as the service tells of it."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    payment_id: Reference
+    status: PaymentStatus
+
+
+class Payments(Service):
+    """The service at PAYMENTS_URL."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__("payments service", url)
+
+    async def pay(self, order_id: UUID, status: str, *, key: str) -> Payment:
+        """Have an order paid. With the same key it is the same payment, however often it is asked for."""
+        response = await self.post("/payments", {"order_id": str(order_id), "status": status}, key, {201})
+        return self.read(response, Payment)

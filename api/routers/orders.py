@@ -1,0 +1,116 @@
+"""/orders"""
+
+from collections.abc import Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from api.crud import order_cancellations, order_requests, orders
+from api.crud.idempotency import Answer
+from api.dependencies import (
+    KEEPER,
+    CallerDep,
+    IdempotencyKeyDep,
+    JsonBody,
+    LinksDep,
+    LoneTransactionsDep,
+    ServicesDep,
+    SessionDep,
+)
+from api.errors import BadGateway, Conflict, InProgress, NotFound
+from api.models import Order, OrderEvent
+from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page
+from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
+
+router = APIRouter(prefix="/orders", tags=["orders"])
+
+ORDER = "/{order_id}"
+CHANGED = RESTRICTED | errors(NotFound, Conflict)
+SETTLED = RESTRICTED | errors(NotFound, InProgress, BadGateway)
+
+
+@router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
+async def list_orders(
+    query: Annotated[OrderQuery, Query()], caller: CallerDep, session: SessionDep, links: LinksDep
+) -> dict[str, Sequence[Order]]:
+    """List orders, the newest first: one's own, and for keepers and admins everybody's."""
+    return {"orders": links.page(await orders.list_page(session, caller, query))}
+
+
+@router.post(
+    "",
+    response_model=OrderRead,
+    status_code=201,
+    responses=CREATED | RESTRICTED | errors(InProgress),
+    dependencies=[JsonBody],
+)
+async def create_order(
+    data: OrderCreate,
+    caller: CallerDep,
+    transactions: LoneTransactionsDep,
+    links: LinksDep,
+    key: IdempotencyKeyDep = None,
+) -> Response:
+    """Order something."""
+    return _respond(await order_requests.create(transactions, caller, data, key, links.of))
+
+
+@router.get(ORDER, response_model=OrderRead, responses=SIGNED_IN | errors(NotFound))
+async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
+    """Read an order."""
+    return await orders.get(session, caller, order_id)
+
+
+@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED, dependencies=[JsonBody])
+async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
+    """Order something else instead, while nothing has been paid."""
+    return await orders.replace(session, caller, order_id, data)
+
+
+@router.delete(ORDER, status_code=204, response_class=Response, responses=CHANGED)
+async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> None:
+    """Delete an order that is not being made."""
+    await orders.remove(session, caller, order_id)
+
+
+@router.post(ORDER + "/pay", response_model=OrderRead, responses=SETTLED)
+async def pay_order(
+    order_id: UUID,
+    caller: CallerDep,
+    transactions: LoneTransactionsDep,
+    services: ServicesDep,
+    key: IdempotencyKeyDep = None,
+) -> Response:
+    """Pay an order. One that has been paid stays as it is; one whose payment is pending, too: pay it again later."""
+    return _respond(await order_requests.pay(transactions, services, caller, order_id, key))
+
+
+@router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
+async def cancel_order(
+    order_id: UUID, caller: CallerDep, transactions: LoneTransactionsDep, services: ServicesDep
+) -> Order:
+    """Cancel an order, up until it is on its way."""
+    return await order_cancellations.cancel(transactions, services, caller, order_id)
+
+
+@router.post(
+    ORDER + "/advance",
+    response_model=OrderRead,
+    responses=RESTRICTED | errors(NotFound, InProgress),
+    dependencies=[KEEPER],
+)
+async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
+    """Carry a paid order one step on: to progress, dispatched, delivered."""
+    return await orders.advance(session, caller, order_id)
+
+
+@router.get(ORDER + "/events", response_model=EventList, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
+async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
+    """List what has become of an order, and who did it."""
+    return {"events": await orders.list_events(session, caller, order_id)}
+
+
+def _respond(answer: Answer) -> Response:
+    headers = {"Location": answer.location} if answer.location else None
+    return Response(answer.body, answer.status, headers, "application/json")

@@ -1,0 +1,149 @@
+"""Orders, as the API takes and gives them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from api.enums import OrderStatus, Size
+from api.schemas.fields import MAX_ID, Body, without_nul
+
+MAX_ITEMS = 1_000
+MAX_QUANTITY = 1_000_000
+PAGE_SIZE = 100
+ITEM: dict[str, Any] = {"product": "Lemonade", "size": "big", "quantity": 2}
+ORDER: dict[str, Any] = {
+    "id": "019ab9e1-7c00-7000-8000-000000000002",
+    "created": "2026-11-22T09:30:00Z",
+    "status": "created",
+    "order": [ITEM],
+}
+
+Product = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(without_nul),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]+$"}, mode="validation"),
+]
+"""1 to 200 characters, kept as they are."""
+
+
+class ItemCreate(Body):
+    """A line of an order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ITEM]})
+
+    product: Product
+    size: Annotated[Size, Field(strict=False)]
+    quantity: int = Field(default=1, ge=1, le=MAX_QUANTITY)
+
+
+class OrderCreate(Body):
+    """A new order."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM]}]})
+
+    order: list[ItemCreate] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class OrderUpdate(OrderCreate):
+    """What an order consists of from now on."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM | {"quantity": 3}]}]})
+
+
+class ItemRead(BaseModel):
+    """A line of an order."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ITEM]})
+
+    product: str
+    size: Size
+    quantity: int
+
+
+class OrderRead(BaseModel):
+    """An order."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ORDER]})
+
+    id: UUID
+    created: datetime = Field(validation_alias="created_at")
+    status: OrderStatus
+    order: list[ItemRead] = Field(validation_alias="items")
+
+
+class OrderList(BaseModel):
+    """A page of orders, the newest first."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"orders": [ORDER]}]})
+
+    orders: list[OrderRead]
+
+
+class EventRead(BaseModel):
+    """A change of an order's state."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "order_id": ORDER["id"],
+                    "from": "created",
+                    "to": "paid",
+                    "user_id": "019ab9e1-7c00-7000-8000-000000000001",
+                    "created": "2026-11-22T09:31:00Z",
+                }
+            ]
+        },
+    )
+
+    order_id: UUID
+    from_: OrderStatus | None = Field(
+        validation_alias="from_status", serialization_alias="from", description="null where this is the order's first."
+    )
+    to: OrderStatus = Field(validation_alias="to_status")
+    user_id: UUID | None = Field(
+        description="Who did it; null where it was the api itself, or where the account is gone."
+    )
+    created: datetime = Field(validation_alias="created_at")
+
+
+class EventList(BaseModel):
+    """What has become of an order, from its beginning."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "events": [
+                        {
+                            "order_id": ORDER["id"],
+                            "from": None,
+                            "to": "created",
+                            "user_id": "019ab9e1-7c00-7000-8000-000000000001",
+                            "created": "2026-11-22T09:30:00Z",
+                        }
+                    ]
+                }
+            ]
+        },
+    )
+
+    events: list[EventRead]
+
+
+class OrderQuery(BaseModel):
+    """Which orders, and how many of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cancelled: bool | None = Field(default=None, description="true: only the cancelled; false: only the others.")
+    limit: int = Field(
+        default=PAGE_SIZE, ge=1, le=MAX_ID, description=f"How many orders at most; a page has no more than {PAGE_SIZE}."
+    )
+    after: UUID | None = Field(default=None, description="Only orders that are older than the one with this id.")
