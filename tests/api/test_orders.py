@@ -1,0 +1,374 @@
+"""Orders: the contract, and what may become of one."""
+
+import re
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from api.crud import orders
+from api.crud.orders import TRANSITIONS, Action, Caller
+from api.database import transaction
+from api.enums import OrderStatus, UserType
+from api.schemas.orders import OrderQuery
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
+from tests.conftest import email_of
+
+JSON = {"Content-Type": "application/json"}
+ALL = list(OrderStatus)
+
+
+class TestCreate:
+    async def test_answers_201_with_the_order_and_its_location(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/orders", json={"order": [TEA, CAKE]}, headers=VISITOR)
+        made = answer.json()
+        assert answer.status_code == 201
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.headers["Location"] == f"/orders/{made['id']}"
+        assert made.keys() == {"id", "created", "status", "order"}
+        assert UUID(made["id"]).version == 7
+        assert datetime.fromisoformat(made["created"]).tzinfo is not None
+        assert (made["status"], made["order"]) == ("created", [TEA, CAKE])
+        assert (await client.get(answer.headers["Location"], headers=VISITOR)).json() == made
+
+    async def test_of_an_item_only_the_quantity_may_be_left_out(self, client: httpx.AsyncClient) -> None:
+        made = await client.post("/orders", json={"order": [{"product": "Tea", "size": "medium"}]})
+        assert made.json()["order"] == [{"product": "Tea", "size": "medium", "quantity": 1}]
+        for missing in ("product", "size"):
+            item = {name: value for name, value in TEA.items() if name != missing}
+            assert (await client.post("/orders", json={"order": [item]})).status_code == 422
+
+    async def test_items_stay_in_their_order_and_as_they_were_written(self, client: httpx.AsyncClient) -> None:
+        items = [{"product": f" Tea  no. {n} 🫖", "size": "big", "quantity": 1_000_000} for n in range(1_000)]
+        path = await order(client, *items)
+        assert (await client.get(path)).json()["order"] == items
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("product", ""), ("product", None), ("product", 1), ("product", "x" * 201), ("product", "x" * 10_000),
+            ("product", "a\x00b"), ("product", "\x00"), ("size", "huge"), ("size", ""), ("size", None), ("size", 1),
+            ("size", "BIG"), ("quantity", None), ("quantity", 0), ("quantity", -1), ("quantity", 1_000_001),
+            ("quantity", 10**20), ("quantity", 1.0), ("quantity", 1.5), ("quantity", "1"), ("quantity", True),
+            ("quantity", [1]), ("price", 1),
+        ],
+    )  # fmt: skip
+    async def test_an_item_that_is_none_is_422_and_says_where(
+        self, client: httpx.AsyncClient, field: str, value: object
+    ) -> None:
+        path = await order(client)
+        body = {"order": [TEA, TEA | {field: value}]}
+        for answer in [await client.post("/orders", json=body), await client.put(path, json=body)]:
+            assert answer.status_code == 422
+            assert answer.json().keys() == {"detail"}
+            assert answer.json()["detail"][0]["loc"] == ["body", "order", 1, field]
+        assert len((await client.get("/orders")).json()["orders"]) == 1  # nothing half-written
+        assert (await client.get(path)).json()["order"] == [TEA]
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {}, {"order": []}, {"order": None}, {"order": {}}, {"order": "tea"}, {"order": [None]}, {"order": [[]]},
+            {"order": [TEA] * 1_001}, {"order": [TEA], "status": "paid"}, {"order": [TEA], "id": str(uuid4())}, [],
+            None,
+        ],
+        ids=lambda body: str(body)[:40],
+    )  # fmt: skip
+    async def test_a_body_that_is_none_is_422(self, client: httpx.AsyncClient, body: object) -> None:
+        path = await order(client)
+        for answer in [await client.post("/orders", json=body), await client.put(path, json=body)]:
+            assert answer.status_code == 422
+            assert answer.json().keys() == {"detail"}
+
+    async def test_what_is_no_json_is_a_4xx(self, client: httpx.AsyncClient) -> None:
+        for content, status in [("{", 422), ('{"order": [{"product": "\\ud800", "size": "big"}]}', 422)]:
+            assert (await client.post("/orders", content=content, headers=JSON)).status_code == status
+        plain = {"Content-Type": "text/plain"}
+        assert (await client.post("/orders", content='{"order": []}', headers=plain)).status_code == 415
+
+
+class TestSight:
+    async def test_a_visitor_sees_and_touches_only_own_orders(self, client: httpx.AsyncClient) -> None:
+        path = await order(client, who=KEEPER)
+        missing = f"/orders/{uuid4()}"
+        for method, suffix in [("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/pay"), ("POST", "/cancel")]:
+            body = {"order": [CAKE]} if method == "PUT" else None
+            answer = await client.request(method, path + suffix, json=body, headers=VISITOR)
+            unknown = await client.request(method, missing + suffix, json=body, headers=VISITOR)
+            assert (answer.status_code, unknown.status_code) == (404, 404)
+            assert answer.json() == {"detail": f"No order {path.rpartition('/')[2]}"}
+        assert (await client.get("/orders", headers=VISITOR)).json() == {"orders": []}
+        assert (await client.get(path, headers=KEEPER)).json()["order"] == [TEA]
+        assert await status_of(client, path) == "created"
+
+    async def test_keepers_and_admins_see_and_touch_all(self, client: httpx.AsyncClient) -> None:
+        path = await order(client)
+        for who in (KEEPER, ADMIN):
+            assert (await client.get(path, headers=who)).status_code == 200
+            assert len((await client.get("/orders", headers=who)).json()["orders"]) == 1
+        assert (await client.put(path, json={"order": [CAKE]}, headers=KEEPER)).status_code == 200
+        assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200
+
+    @pytest.mark.parametrize("bad", ["x", "1", "%00", "00000000-0000-0000-0000-00000000000g", "a" * 5_000])
+    async def test_an_id_that_is_none_is_422(self, client: httpx.AsyncClient, bad: str) -> None:
+        for method, suffix in [
+            ("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/pay"), ("POST", "/cancel"), ("POST", "/advance"),
+            ("GET", "/events"),
+        ]:  # fmt: skip
+            body = {"order": [TEA]} if method == "PUT" else None
+            answer = await client.request(method, f"/orders/{bad}{suffix}", json=body)
+            assert answer.status_code == 422
+            assert answer.json().keys() == {"detail"}
+
+    async def test_the_orders_of_a_deleted_user_stay(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        path = await order(committing_client)
+        user = await admin.fetchval("SELECT id FROM users WHERE email = $1", email_of("visitor"))
+        assert (await committing_client.delete(f"/users/{user}")).status_code == 204
+        assert (await committing_client.get(path)).status_code == 200
+        events = (await committing_client.get(f"{path}/events")).json()["events"]
+        assert [event["user_id"] for event in events] == [None]
+
+
+async def act(client: httpx.AsyncClient, path: str, action: Action) -> httpx.Response:
+    if action is Action.REPLACE:
+        return await client.put(path, json={"order": [CAKE]})
+    if action is Action.DELETE:
+        return await client.delete(path)
+    return await client.post(
+        f"{path}/{ {Action.PAY: 'pay', Action.CANCEL: 'cancel', Action.ADVANCE: 'advance'}[action] }"
+    )
+
+
+class TestSteps:
+    @pytest.mark.parametrize("status", ALL)
+    @pytest.mark.parametrize("action", Action)
+    async def test_every_step_there_is_is_made_and_kept_and_every_other_is_409(
+        self, client: httpx.AsyncClient, action: Action, status: OrderStatus
+    ) -> None:
+        path = await bring(client, status)
+        before = await events_of(client, path)
+        answer = await act(client, path, action)
+        target = TRANSITIONS[action].get(status)
+        if target is None:
+            assert answer.status_code == 409
+            assert answer.json().keys() == {"detail"}
+            assert f"is {status}: it can't be {action.value}" in answer.json()["detail"]
+            assert (await client.get(path)).json()["order"] == [TEA]
+        elif action is Action.DELETE:
+            assert (answer.status_code, answer.content) == (204, b"")
+            assert (await client.get(path)).status_code == 404
+            return
+        else:
+            assert (answer.status_code, answer.json()["status"]) == (200, target)
+            assert answer.json()["order"] == ([CAKE] if action is Action.REPLACE else [TEA])
+            assert (await client.get(path)).json() == answer.json()
+        made = [] if target in {None, status} else [(status, target)]
+        assert await events_of(client, path) == before + made
+
+    async def test_the_contract_in_one_table(self) -> None:
+        allowed = {action: {status for status in ALL if status in TRANSITIONS[action]} for action in Action}
+        s = OrderStatus
+        assert allowed == {
+            Action.REPLACE: {s.CREATED},
+            Action.DELETE: {s.CREATED, s.CANCELLED, s.DELIVERED},
+            Action.PAY: set(ALL) - {s.CANCELLED},
+            Action.CANCEL: {s.CREATED, s.PAID, s.PROGRESS, s.CANCELLED},
+            Action.ADVANCE: {s.PAID, s.PROGRESS, s.DISPATCHED},
+        }
+
+    @pytest.mark.parametrize("action", Action)
+    async def test_a_deleted_order_is_gone_for_everybody(self, client: httpx.AsyncClient, action: Action) -> None:
+        path = await order(client)
+        assert (await client.delete(path, headers=VISITOR)).status_code == 204
+        assert (await act(client, path, action)).status_code == 404
+        assert (await client.get("/orders")).json() == {"orders": []}
+
+    async def test_events_say_who_and_when(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
+        path = await bring(client, "progress")
+        users = {row.email: row.id for row in await session.execute(text("SELECT email, id FROM users"))}
+        visitor, keeper = users[email_of("visitor")], users[email_of("keeper")]
+        answer = await client.get(f"{path}/events", headers=KEEPER)
+        events = answer.json()["events"]
+        assert [(e["from"], e["to"], e["user_id"]) for e in events] == [
+            (None, "created", str(visitor)),
+            ("created", "paid", str(keeper)),
+            ("paid", "progress", str(keeper)),
+        ]
+        assert {e["order_id"] for e in events} == {path.rpartition("/")[2]}
+        moments = [datetime.fromisoformat(e["created"]) for e in events]
+        assert moments == sorted(moments)
+        assert all(moment.tzinfo for moment in moments)
+
+    async def test_without_services_an_order_is_paid_at_the_till(
+        self, client: httpx.AsyncClient, session: AsyncSession
+    ) -> None:
+        await bring(client, "paid")
+        found = await session.execute(text("SELECT is_paid_at_till, payment_id, is_being_paid FROM orders"))
+        assert found.one() == (True, None, False)
+
+
+class TestDatabase:
+    """What the code may forget, the database refuses."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "status = 'paid'",
+            "status = 'delivered'",
+            "status = 'eaten'",
+            "status = NULL",
+            "payment_id = 'p'",
+            "is_being_paid = true, deleted_at = now()",
+            "is_being_paid = true, status = 'cancelled'",
+            "is_paid_at_till = true, payment_id = 'p', status = 'paid'",
+            "is_paid_at_till = true, status = 'paid', deleted_at = now()",
+            "is_paid_at_till = true",
+            "user_id = gen_random_uuid()",
+        ],
+    )
+    async def test_an_order_that_cannot_be(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
+        await order(client)
+        with pytest.raises(Exception, match=r"violates|invalid input value"):
+            await session.execute(text(f"UPDATE orders SET {change}"))
+
+    @pytest.mark.parametrize(
+        "change",
+        ["quantity = 0", "quantity = 1000001", "product = ''", "size = 'huge'", "position = -1",
+         "order_id = gen_random_uuid()"],
+    )  # fmt: skip
+    async def test_an_item_that_cannot_be(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
+        await order(client)
+        with pytest.raises(Exception, match=r"violates|invalid input value"):
+            await session.execute(text(f"UPDATE order_items SET {change}"))
+
+
+async def listed(client: httpx.AsyncClient, query: str = "") -> list[str]:
+    answer = await client.get(f"/orders{query}", headers=VISITOR)
+    assert answer.status_code == 200, answer.text
+    assert answer.json().keys() == {"orders"}
+    return [f"/orders/{found['id']}" for found in answer.json()["orders"]]
+
+
+class TestList:
+    async def test_the_newest_is_first(self, client: httpx.AsyncClient) -> None:
+        assert await listed(client) == []
+        made = [await order(client) for _ in range(3)]
+        assert await listed(client) == made[::-1]
+
+    async def test_cancelled_or_not_or_whatever(self, client: httpx.AsyncClient) -> None:
+        new, cancelled, paid = [await bring(client, status) for status in ("created", "cancelled", "paid")]
+        assert await listed(client) == [paid, cancelled, new]
+        assert await listed(client, "?cancelled=true") == [cancelled]
+        assert await listed(client, "?cancelled=false") == [paid, new]
+
+    async def test_further_pages_are_linked_and_keep_the_filter(self, client: httpx.AsyncClient) -> None:
+        made = [await order(client) for _ in range(5)]
+        await bring(client, "cancelled")
+        found, url = [], "/orders?limit=2&cancelled=false"
+        while url:
+            page = await client.get(url, headers=VISITOR)
+            found += [f"/orders/{one['id']}" for one in page.json()["orders"]]
+            url = page.links.get("next", {}).get("url", "")
+            assert not url or "cancelled=false" in url
+        assert found == made[::-1]
+
+    async def test_a_page_has_a_hundred_at_most(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
+        await fill(session, 205)
+        assert len(await listed(client)) == 100
+        for limit in (101, 1_000, 2**63 - 1):
+            page = await client.get(f"/orders?limit={limit}", headers=VISITOR)
+            assert len(page.json()["orders"]) == 100
+            rest = await client.get(page.links["next"]["url"], headers=VISITOR)
+            assert len(rest.json()["orders"]) == 100
+            assert len((await client.get(rest.links["next"]["url"], headers=VISITOR)).json()["orders"]) == 5
+
+    @pytest.mark.parametrize(
+        "query",
+        ["limit=0", "limit=-1", f"limit={10**20}", "limit=", "limit=x", "limit=1.5", "limit=%00", "cancelled=maybe",
+         "cancelled=", "cancelled=2", "cancelled=%00", "after=x", "after=1", "canceled=true", "offset=1"],
+    )  # fmt: skip
+    async def test_a_query_that_is_none_is_422(self, client: httpx.AsyncClient, query: str) -> None:
+        answer = await client.get(f"/orders?{query}")
+        assert answer.status_code == 422
+        assert answer.json().keys() == {"detail"}
+        assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+async def fill(session: AsyncSession, number: int) -> None:
+    """So many orders of the visitor's."""
+    await session.execute(
+        text(
+            "INSERT INTO orders (id, user_id, status)"
+            " SELECT uuidv7(), users.id, 'created' FROM users, generate_series(1, :number) WHERE email = :email"
+        ),
+        {"number": number, "email": email_of("visitor")},
+    )
+    await session.execute(text("INSERT INTO order_items SELECT id, 0, 'Tea', 'small', 1 FROM orders"))
+    await session.commit()
+
+
+class TestCost:
+    async def test_a_page_takes_as_many_statements_whatever_its_length(
+        self, client: httpx.AsyncClient, connection: AsyncConnection, session: AsyncSession
+    ) -> None:
+        await fill(session, 100)
+        sent: list[str] = []
+        listen = ("before_cursor_execute", lambda *told: sent.append(told[2]))
+        event.listen(connection.sync_connection, *listen)
+        counts = []
+        for limit in (1, 10, 100):
+            sent.clear()
+            assert len(await listed(client, f"?limit={limit}")) == limit
+            counts.append(len([statement for statement in sent if "SAVEPOINT" not in statement]))
+        event.remove(connection.sync_connection, *listen)
+        assert counts == [3, 3, 3]  # who asks, the orders, their items
+
+    async def test_a_page_is_one_range_of_an_index_at_any_depth(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(
+            "INSERT INTO orders (id, user_id, status, deleted_at)"
+            " SELECT uuidv7(), users.id, CASE n % 2 WHEN 0 THEN 'cancelled' ELSE 'created' END::order_status,"
+            " CASE n % 3 WHEN 0 THEN now() END FROM generate_series(1, 1000) AS n, users"
+        )
+        await admin.execute("ANALYZE orders")
+        user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
+        deep = await admin.fetchval("SELECT id FROM orders ORDER BY id OFFSET 500 LIMIT 1")
+        async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
+            await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))  # as after many of the same
+            for who, index in ((UserType.VISITOR, "ix_orders_user_id_id"), (UserType.KEEPER, "ix_orders_id")):
+                for cancelled, suffix in ((None, ""), (True, "_cancelled"), (False, "_not_cancelled")):
+                    for after in (None, deep):
+                        query = OrderQuery(cancelled=cancelled, limit=50, after=after)
+                        plan = await plan_of(session, Caller(user, who), query)
+                        scan = rf"Index Scan Backward using {index}{suffix} on orders \(actual rows=(\d+)"
+                        found = re.search(scan, plan)
+                        assert found, plan
+                        assert int(found[1]) <= 51, plan
+                        assert "Sort" not in plan
+                        assert "Filter" not in plan
+
+
+async def plan_of(session: AsyncSession, caller: Caller, query: OrderQuery) -> str:
+    """How Postgres reads a page of the list."""
+    connection = await session.connection()
+    sent: list[tuple[str, Any]] = []
+
+    def keep(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(connection.sync_connection, "before_cursor_execute", keep)
+    await orders.list_page(session, caller, query)
+    event.remove(connection.sync_connection, "before_cursor_execute", keep)
+    statement, parameters = sent[0]
+    explain = "EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, SUMMARY OFF, BUFFERS OFF)"
+    return "\n".join(row[0] for row in await connection.exec_driver_sql(f"{explain} {statement}", parameters))
