@@ -101,4 +101,3 @@ async def serving() -> AsyncIterator[Outside]:
     finally:
         outside.go.set()
         server.close()
-        server.close_clients()  # type: ignore[attr-defined]  # from Python 3.13 on

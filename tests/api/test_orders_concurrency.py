@@ -1,0 +1,142 @@
+"""Requests about one order at the same moment, on real connections of their own, hundreds of pairs.
+
+Each pair is held up by a lock on the order until both have found it as it is and wait: none of them comes late.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
+from tests.conftest import email_of
+
+PAIRS_AT_ONCE = 9  # of a pool of 20
+ROUNDS = 3
+
+# How many wait for somebody else's transaction: pg_locks does not say in which database.
+HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+Ask = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
+Outcome = tuple[int, int, str]  # of the first, of the second, and the order's status then
+
+
+async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    return await client.post(f"{path}/pay", headers=VISITOR)
+
+
+async def cancel(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    return await client.post(f"{path}/cancel", headers=VISITOR)
+
+
+async def advance(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    return await client.post(f"{path}/advance", headers=KEEPER)
+
+
+async def replace(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    return await client.put(path, json={"order": [CAKE]}, headers=VISITOR)
+
+
+async def delete(client: httpx.AsyncClient, path: str) -> httpx.Response:
+    return await client.delete(path, headers=VISITOR)
+
+
+async def make(admin: asyncpg.Connection, status: str, number: int) -> list[UUID]:
+    """So many orders of the visitor's, of this status."""
+    rows = await admin.fetch(
+        "WITH made AS (INSERT INTO orders (id, user_id, status, is_paid_at_till)"
+        " SELECT uuidv7(), users.id, $1::order_status, $1 <> 'created' FROM users, generate_series(1, $2)"
+        " WHERE email = $3 RETURNING id), "
+        "items AS (INSERT INTO order_items SELECT id, 0, 'Tea', 'small', 1 FROM made) SELECT id FROM made",
+        status,
+        number,
+        email_of("visitor"),
+    )
+    return [row["id"] for row in rows]
+
+
+async def race(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, status: str, first: Ask, second: Ask
+) -> list[tuple[UUID, httpx.Response, httpx.Response]]:
+    raced = []
+    for _ in range(ROUNDS):
+        ids = await make(admin, status, PAIRS_AT_ONCE)
+        async with admin.transaction():
+            await admin.execute("SELECT FROM orders WHERE id = ANY($1) FOR UPDATE", ids)
+            asked = [
+                asyncio.gather(first(client, f"/orders/{order_id}"), second(client, f"/orders/{order_id}"))
+                for order_id in ids
+            ]
+            while await admin.fetchval(HELD_UP) < 2 * PAIRS_AT_ONCE:
+                await admin.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same ever again
+                await asyncio.sleep(0.005)
+        raced += [(order_id, *answers) for order_id, answers in zip(ids, await asyncio.gather(*asked), strict=True)]
+    return raced
+
+
+@pytest.mark.parametrize(
+    ("status", "first", "second", "possible"),
+    [
+        ("created", pay, pay, {(200, 200, "paid")}),
+        ("created", pay, cancel, {(200, 409, "paid"), (409, 200, "cancelled")}),
+        ("created", pay, replace, {(200, 200, "paid"), (200, 409, "paid")}),
+        ("created", pay, delete, {(200, 409, "paid"), (404, 204, "created")}),
+        ("created", cancel, cancel, {(200, 200, "cancelled")}),
+        ("created", delete, delete, {(204, 404, "created"), (404, 204, "created")}),
+        ("paid", advance, advance, {(200, 200, "progress")}),
+        ("paid", advance, cancel, {(200, 409, "progress"), (409, 200, "cancelled")}),
+        ("dispatched", advance, advance, {(200, 200, "delivered")}),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or (value if isinstance(value, str) else "-"),
+)
+async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
+    committing_client: httpx.AsyncClient,
+    admin: asyncpg.Connection,
+    status: str,
+    first: Ask,
+    second: Ask,
+    possible: set[Outcome],
+) -> None:
+    raced = await race(committing_client, admin, status, first, second)
+    outcomes: Counter[Outcome] = Counter()
+    for order_id, *answers in raced:
+        row = await admin.fetchrow("SELECT status, deleted_at FROM orders WHERE id = $1", order_id)
+        outcomes[answers[0].status_code, answers[1].status_code, row["status"]] += 1
+        for answer in answers:
+            if answer.status_code == 200 and answer.request.method == "POST":
+                assert answer.json()["status"] == row["status"]
+            if answer.status_code == 409:
+                assert row["status"] in answer.json()["detail"]
+        # Of what was written, all is there once.
+        events = await admin.fetch("SELECT from_status, to_status FROM order_events WHERE order_id = $1", order_id)
+        changed = [] if row["status"] == status else [(status, row["status"])]
+        assert [tuple(event) for event in events] == changed
+        items = await admin.fetch("SELECT product, size, quantity FROM order_items WHERE order_id = $1", order_id)
+        is_replaced = second is replace and answers[1].status_code == 200
+        assert [dict(item) for item in items] == [CAKE if is_replaced else TEA]
+    assert sum(outcomes.values()) == ROUNDS * PAIRS_AT_ONCE
+    assert outcomes.keys() <= possible
+
+
+async def test_two_puts_leave_the_items_of_one(committing_client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:
+    async def other(client: httpx.AsyncClient, path: str) -> httpx.Response:
+        return await client.put(path, json={"order": [TEA, TEA, TEA]}, headers=VISITOR)
+
+    for order_id, *answers in await race(committing_client, admin, "created", replace, other):
+        assert [answer.status_code for answer in answers] == [200, 200]
+        found = await committing_client.get(f"/orders/{order_id}", headers=VISITOR)
+        assert found.json()["order"] in ([CAKE], [TEA, TEA, TEA])
+        assert found.json() in [answer.json() for answer in answers]
+
+
+async def test_advances_one_after_the_other_are_as_many_steps(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    for order_id in await make(admin, "paid", 5):
+        found = [(await advance(committing_client, f"/orders/{order_id}")) for _ in range(4)]
+        assert [answer.status_code for answer in found] == [200, 200, 200, 409]
+        assert [answer.json()["status"] for answer in found[:3]] == ["progress", "dispatched", "delivered"]
