@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.errors import InProgress
@@ -29,11 +29,9 @@ T = TypeVar("T")
 
 async def claim(session: AsyncSession, order: Order) -> datetime:
     """Claim a locked order, or go on claiming it; the moment at which the claim ends."""
-    order.claimed_until = func.statement_timestamp() + LEASE
-    await session.flush()  # that moment is the database's to tell
-    if order.claimed_until is None:
-        raise AssertionError
-    return order.claimed_until
+    until: datetime = (await session.execute(select(func.statement_timestamp() + LEASE))).scalar_one()
+    order.claimed_until = until
+    return until
 
 
 async def patiently(order_id: UUID, attempt: Callable[[], Awaitable[T | None]]) -> T:
