@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 ATTEMPTS = 3
+BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
 TIMEOUT = httpx.Timeout(5, connect=2)
 # For a call with all its attempts.
 MAX_SECONDS = 8
@@ -66,7 +67,7 @@ class Service:
                 (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, _ServerError)
             ),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1),
+            wait=BACKOFF,
             reraise=True,
         )
         try:

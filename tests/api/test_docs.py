@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,23 @@ from tests.conftest import PASSWORD, ROOT, email_of, signed_in
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+# The page, an operation of it, and one that is not there; what to see after its example was sent.
+PAGES = [
+    ("/docs", "Zoo", "animals-animals-create_animal", None, "/animals"),
+    ("/docs/orders", "Zoo: orders", "orders-orders-create_order", "animals-animals-create_animal", "/orders"),
+]
+
+
 @pytest.fixture
 def address(server: Server, database: str, free_port: int) -> Iterator[str]:
     with live_api(server.environment(database), free_port) as address:
         yield address
 
 
-def test_swagger_ui_works_without_internet(address: str) -> None:
+@pytest.mark.parametrize(("path", "title", "shown", "hidden", "resource"), PAGES)
+def test_swagger_ui_works_without_internet(
+    address: str, path: str, title: str, shown: str, hidden: str | None, resource: str
+) -> None:
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on this machine")
     foreign, problems = [], []
@@ -44,10 +55,11 @@ def test_swagger_ui_works_without_internet(address: str) -> None:
         page.route("**/*", only_the_api)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address)  # the bare address leads to /docs
-        page.wait_for_selector("#operations-animals-animals-create_animal")
-        assert page.url == f"{address}/docs"
-        assert page.title() == "Zoo - Swagger UI"
+        page.goto(address if path == "/docs" else address + path)  # the bare address leads to /docs
+        page.wait_for_selector(f"#operations-{shown}")
+        assert page.url == address + path
+        assert page.title() == f"{title} - Swagger UI"
+        assert hidden is None or page.locator(f"#operations-{hidden}").count() == 0
         # Use it as a reader would: sign in, open an operation, try it with the example as it stands.
         page.locator(".auth-wrapper .authorize").first.click()
         dialog = page.locator(".auth-container", has_text="OAuth2PasswordBearer")
@@ -56,13 +68,14 @@ def test_swagger_ui_works_without_internet(address: str) -> None:
         dialog.locator("button.authorize").click()
         dialog.locator("h6", has_text="Authorized").wait_for()
         page.locator(".modal-ux button.btn-done").first.click()
-        operation = page.locator("#operations-animals-animals-create_animal")
+        operation = page.locator(f"#operations-{shown}")
         operation.locator(".opblock-summary").click()
         operation.locator("button.try-out__btn").click()
         operation.locator("button.execute").click()
         assert operation.locator(".live-responses-table .response .response-col_status").inner_text() == "201"
         browser.close()
-    assert httpx.get(f"{address}/animals").json()[0]["name"] == "Amara"
+    made = httpx.get(address + resource, headers=signed_in("keeper")).json()
+    assert (made[0]["name"] if path == "/docs" else made["orders"][0]["order"][0]["product"]) in {"Amara", "Lemonade"}
     assert foreign == []
     assert problems == []
 
@@ -73,6 +86,9 @@ async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: FastAPI) -> No
     page = (await client.get("/docs")).text
     assert "'/zoo/openapi.json'" in page
     assert 'src="/zoo/docs/assets/swagger-ui-bundle.js' in page
+    orders = (await client.get("/docs/orders")).text
+    assert "'/zoo/openapi/orders.json'" in orders
+    assert (await client.get("/openapi/orders.json")).json()["servers"] == [{"url": "/zoo"}]
     created = await client.post("/animals", json={"name": "A"})
     assert created.headers["Location"] == f"/zoo/animals/{created.json()['id']}"
     await client.post("/animals", json={"name": "B"})
@@ -108,3 +124,16 @@ class TestDocument:
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
         done = subprocess.run([sys.executable, "-m", "api", "openapi"], cwd=ROOT, capture_output=True, check=True)
         assert json.loads(done.stdout) == document
+
+
+async def test_the_orders_have_a_document_of_their_own_that_is_whole(client: httpx.AsyncClient) -> None:
+    whole = (await client.get("/openapi.json")).json()
+    part = (await client.get("/openapi/orders.json")).json()
+    assert part["paths"] == {path: found for path, found in whole["paths"].items() if path.startswith("/orders")}
+    assert part["info"] == {"title": "Zoo: orders", "version": whole["info"]["version"]}
+    referred = set(re.findall(r'"#/components/schemas/(.*?)"', json.dumps(part)))
+    assert part["components"]["schemas"] == {name: whole["components"]["schemas"][name] for name in referred}
+    schemes = {name for path in part["paths"].values() for o in path.values() for use in o["security"] for name in use}
+    assert schemes == part["components"]["securitySchemes"].keys()
+    order = part["components"]["schemas"]["OrderRead"]
+    assert (order["properties"].keys(), order["additionalProperties"]) == ({"id", "created", "status", "order"}, False)

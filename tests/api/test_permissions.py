@@ -11,6 +11,7 @@ from fastapi.routing import iter_route_contexts
 from api.enums import UserType
 from api.main import create_app
 from api.settings import Settings
+from tests.api.ordering import TEA, order
 from tests.api.records import make
 from tests.conftest import PASSWORD, email_of, signed_in
 
@@ -49,6 +50,15 @@ MATRIX = {
     "GET /staff/{staff_id}": Case(KEEPER, 200),
     "PATCH /staff/{staff_id}": Case(ADMIN, 200, NAME),
     "DELETE /staff/{staff_id}": Case(ADMIN, 200),
+    "GET /orders": Case(USER, 200),
+    "POST /orders": Case(USER, 201, {"order": [TEA]}),
+    "GET /orders/{order_id}": Case(USER, 200),
+    "PUT /orders/{order_id}": Case(USER, 200, {"order": [TEA]}),
+    "DELETE /orders/{order_id}": Case(USER, 204),
+    "POST /orders/{order_id}/pay": Case(USER, 200),
+    "POST /orders/{order_id}/cancel": Case(USER, 200),
+    "POST /orders/{order_id}/advance": Case(KEEPER, 409),
+    "GET /orders/{order_id}/events": Case(KEEPER, 200),
     "GET /users": Case(ADMIN, 200),
     "GET /users/me": Case(USER, 200),
     "PATCH /users/me": Case(USER, 200, {}),
@@ -69,7 +79,9 @@ MATRIX = {
     "GET /health/ready": Case(ANYBODY, 200),
     "GET /": Case(ANYBODY, 307),
     "GET /docs": Case(ANYBODY, 200),
+    "GET /docs/orders": Case(ANYBODY, 200),
     "GET /openapi.json": Case(ANYBODY, 200),
+    "GET /openapi/orders.json": Case(ANYBODY, 200),
     "HEAD /openapi.json": Case(ANYBODY, 200),
 }
 
@@ -92,6 +104,8 @@ async def test_matrix(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, r
         if parameter in path:
             path = path.replace(f"{{{parameter}}}", str((await make(client, resource))["id"]))
     path = path.replace("{user_id:uuid}", OTHER)
+    if "{order_id}" in path:
+        path = path.replace("/orders/{order_id}", await order(client))
     headers = {} if who == "anonymous" else signed_in(who)
     answer = await anonymous.request(method, path, json=case.json, data=case.form, headers=headers)
     if case.least == ANYBODY:

@@ -141,6 +141,17 @@ def test_a_url_parameter_that_nobody_knows_is_refused() -> None:
         Settings(database_url="postgresql://zoo_api@db/zoo?channel_binding=require")
 
 
+@pytest.mark.parametrize("url", ["x", "ftp://pay", "http://", "http://pay:x", "http://a:b@pay", "http://pay?x=1"])
+def test_a_service_that_is_no_http_url_is_refused(url: str) -> None:
+    for name in ("payments_url", "kitchen_url"):
+        with pytest.raises(ValidationError, match=r"write http://HOST:PORT"):
+            Settings.model_validate({name: url})
+
+
+def test_a_service_may_be_below_a_path() -> None:
+    assert Settings(payments_url="https://pay.example:8443/v1/").payments_url == "https://pay.example:8443/v1"
+
+
 @pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
 def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], workers: int) -> None:
     shown = subprocess.check_output(

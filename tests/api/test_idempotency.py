@@ -1,0 +1,235 @@
+"""Idempotency-Key: what a client sends again, because it does not know what came of it, is done once."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from starlette.types import Message
+
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
+from tests.api.outside import serving
+from tests.api.postgres_proxy import proxying
+from tests.conftest import WAITING, started
+
+KEY = {"Idempotency-Key": "3f0c-1"}
+
+
+async def post(
+    client: httpx.AsyncClient, *items: dict[str, Any], key: str = "3f0c-1", who: dict[str, str] = VISITOR
+) -> httpx.Response:
+    return await client.post("/orders", json={"order": list(items)}, headers={**who, "Idempotency-Key": key})
+
+
+async def how_many(client: httpx.AsyncClient) -> int:
+    return len((await client.get("/orders")).json()["orders"])
+
+
+class TestReplay:
+    async def test_the_same_again_is_answered_as_before_and_not_done(self, client: httpx.AsyncClient) -> None:
+        first = await post(client, TEA)
+        assert first.status_code == 201
+        path = first.headers["Location"]
+        assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == 200  # whatever came of it since
+        again = await post(client, TEA)
+        assert (again.status_code, again.content, again.headers) == (201, first.content, first.headers)
+        assert await how_many(client) == 1
+
+    async def test_the_same_in_other_words_is_the_same(self, client: httpx.AsyncClient) -> None:
+        first = await post(client, TEA)
+        spaced = '{ "order": [ {"size": "small", "product": "T\\u0065a"} ] }'
+        headers = VISITOR | KEY | {"Content-Type": "application/json"}
+        again = await client.post("/orders", content=spaced, headers=headers)
+        assert again.content == first.content
+
+    async def test_another_body_is_422_and_says_where(self, client: httpx.AsyncClient) -> None:
+        await post(client, TEA)
+        other = await post(client, CAKE)
+        assert other.status_code == 422
+        assert other.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+        assert await how_many(client) == 1
+
+    async def test_another_operation_is_422(self, client: httpx.AsyncClient) -> None:
+        path = (await post(client, TEA)).headers["Location"]
+        other = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+        assert other.status_code == 422
+
+    async def test_keys_are_a_users_own(self, client: httpx.AsyncClient) -> None:
+        assert (await post(client, TEA)).status_code == 201
+        assert (await post(client, CAKE, who=KEEPER)).status_code == 201
+        assert await how_many(client) == 2
+
+    async def test_another_key_is_another_order(self, client: httpx.AsyncClient) -> None:
+        paths = {(await post(client, TEA, key=key)).headers["Location"] for key in ("a", "b", "A")}
+        assert len(paths) == 3
+
+    @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\x7f", "ä", "a\tb"])
+    async def test_a_key_that_is_none_is_422(self, client: httpx.AsyncClient, key: str) -> None:
+        headers = {**VISITOR, "Idempotency-Key": key.encode("latin-1")}
+        raw = {name.encode(): value if isinstance(value, bytes) else value.encode() for name, value in headers.items()}
+        path = await order(client)
+        for url, body in [("/orders", {"order": [TEA]}), (f"{path}/pay", None)]:
+            answer = await client.post(url, json=body, headers=raw)
+            assert answer.status_code == 422
+            assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+
+    async def test_the_longest_key_is_taken(self, client: httpx.AsyncClient) -> None:
+        key = "".join(chr(33 + n % 94) for n in range(255))
+        assert (await post(client, TEA, key=key)).content == (await post(client, TEA, key=key)).content
+
+    async def test_what_is_refused_before_it_begins_leaves_the_key_free(self, client: httpx.AsyncClient) -> None:
+        assert (await post(client)).status_code == 422
+        assert (await post(client, TEA)).status_code == 201
+
+    async def test_pay_is_answered_as_before(self, client: httpx.AsyncClient) -> None:
+        path = await order(client)
+        first = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+        await client.post(f"{path}/advance", headers=KEEPER)
+        again = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+        assert (first.json()["status"], again.content) == ("paid", first.content)
+
+    async def test_a_refusal_too_is_answered_as_before(self, client: httpx.AsyncClient) -> None:
+        path = await bring(client, "cancelled")
+        first = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+        again = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+        assert first.status_code == again.status_code == 409
+        assert first.json() == again.json()
+
+
+class TestAtOnce:
+    async def test_of_many_one_is_done_and_the_others_are_told_to_wait_or_get_its_answer(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        for number in range(20):
+            key = f"round {number}".replace(" ", "-")
+            answers = await asyncio.gather(*(post(committing_client, TEA, key=key) for _ in range(4)))
+            assert {answer.status_code for answer in answers} <= {201, 409}
+            assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+            for answer in answers:
+                assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
+        assert await admin.fetchval("SELECT count(*) FROM orders") == 20
+
+    async def test_while_the_first_is_under_way_the_same_is_409_and_another_422(
+        self, server: Server, database: str
+    ) -> None:
+        async with serving() as payments:
+            settings = Settings(database_url=server.url("zoo_api", database), payments_url=payments.url)
+            async with started(create_app(settings)) as client:
+                path, other = await order(client), await order(client)
+                payments.script.append("hold")
+                first = asyncio.create_task(client.post(f"{path}/pay", headers=VISITOR | KEY))
+                await payments.arrived.wait()
+                same = await client.post(f"{path}/pay", headers=VISITOR | KEY)
+                assert same.status_code == 409
+                assert int(same.headers["Retry-After"]) > 0
+                assert (await client.post(f"{other}/pay", headers=VISITOR | KEY)).status_code == 422
+                payments.go.set()
+                assert (await first).status_code == 200
+                assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).content == (await first).content
+                assert len(payments.calls) == 1
+
+    async def test_after_a_failure_the_key_is_as_new(self, server: Server, database: str) -> None:
+        async with serving() as payments:
+            settings = Settings(database_url=server.url("zoo_api", database), payments_url=payments.url)
+            async with started(create_app(settings)) as client:
+                path = await order(client)
+                payments.script.append("garbage")
+                assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).status_code == 502
+                assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).json()["status"] == "paid"
+
+
+class GoneError(Exception):
+    """Nobody reads the answer any more."""
+
+
+class TestLoss:
+    async def test_no_order_is_made_twice_when_the_database_connection_is_cut_after_the_commit(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
+            url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
+            async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
+                for number in range(10):
+                    proxy.armed = b"INSERT INTO orders"
+                    lost = await post(client, TEA, key=f"k{number}")
+                    assert lost.status_code == 503
+                    assert proxy.cuts == number + 1
+                    again = await post(client, TEA, key=f"k{number}")
+                    assert again.status_code == 201
+                    assert await admin.fetchval("SELECT count(*) FROM orders") == number + 1
+
+    async def test_no_order_is_made_twice_when_the_client_is_gone_before_the_answer(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        app = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
+        committed: list[int] = []
+
+        async def leaving(scope: Any, receive: Any, send: Any) -> None:
+            async def gone(_: Message) -> None:
+                committed.append(await admin.fetchval("SELECT count(*) FROM orders"))
+                raise GoneError
+
+            await app(scope, receive, gone)
+
+        headers = VISITOR | KEY
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(leaving), base_url="http://zoo.test") as client:
+            with pytest.raises(GoneError):
+                await client.post("/orders", json={"order": [TEA]}, headers=headers)
+        assert committed[0] == 1  # before the first byte of the answer
+        again = await post(committing_client, TEA)
+        assert again.status_code == 201
+        assert await admin.fetchval("SELECT count(*) FROM orders") == 1
+
+    async def test_the_claim_of_a_worker_that_died_ends_by_itself(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        await post(committing_client, TEA)
+        await admin.execute("UPDATE idempotency_keys SET status = NULL, response = NULL")  # as if it had no answer
+        assert (await post(committing_client, TEA)).status_code == 409
+        await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
+        assert (await post(committing_client, CAKE)).status_code == 422
+        assert (await post(committing_client, TEA)).status_code == 201
+
+    async def test_who_comes_back_after_the_claim_ended_makes_no_second_order(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE orders")
+            late = asyncio.create_task(post(committing_client, TEA))
+            while not await admin.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
+        taken_over = await post(committing_client, TEA)
+        assert ((await late).status_code, taken_over.status_code) == (409, 201)
+        assert await admin.fetchval("SELECT count(*) FROM orders") == 1
+
+
+class TestAge:
+    async def test_a_key_is_forgotten_after_a_day(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        first = await post(committing_client, TEA)
+        await admin.execute("UPDATE idempotency_keys SET created_at = now() - interval '23 hours 59 minutes'")
+        assert (await post(committing_client, TEA)).content == first.content
+        await admin.execute("UPDATE idempotency_keys SET created_at = now() - interval '24 hours'")
+        second = await post(committing_client, CAKE)
+        assert second.status_code == 201
+        assert (await post(committing_client, CAKE)).content == second.content
+
+    async def test_old_keys_are_removed_a_few_at_a_time(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(
+            "INSERT INTO idempotency_keys (user_id, key, request_hash, claimed_until, created_at)"
+            " SELECT users.id, n, '', now(), now() - interval '2 days' FROM users, generate_series(1, 250) AS n"
+            " WHERE type = 'visitor'"
+        )
+        left = []
+        for key in ("a", "b", "c"):
+            await post(committing_client, TEA, key=key)
+            left.append(await admin.fetchval("SELECT count(*) FROM idempotency_keys WHERE key ~ '^[0-9]'"))
+        assert left == [150, 50, 0]
