@@ -1,5 +1,6 @@
 """The API's description of itself: what routes declare about their answers."""
 
+import copy
 from typing import Any
 
 from fastapi.routing import APIRoute
@@ -82,8 +83,12 @@ SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)
 
 
-def part(document: dict[str, Any], tag: str, title: str) -> dict[str, Any]:
-    """What a document says of the operations with this tag, and no more, as a document of its own."""
+def part(document: dict[str, Any], tag: str, title: str, root: str) -> dict[str, Any]:
+    """What a document says of the operations with this tag, and no more, as a document of its own.
+
+    Where the token is had is said from the `root` of the API on: Swagger UI takes it from its own page on, and this
+    document's page is one deeper than that of the whole.
+    """
     paths = {
         path: chosen
         for path, operations in document["paths"].items()
@@ -94,8 +99,17 @@ def part(document: dict[str, Any], tag: str, title: str) -> dict[str, Any]:
     while further := _referred([components["schemas"][name] for name in names]) - names:
         names |= further
     schemas = {name: schema for name, schema in components["schemas"].items() if name in names}
-    info = {"title": title, "version": document["info"]["version"]}
-    return {**document, "info": info, "paths": paths, "components": {**components, "schemas": schemas}}
+    schemes = copy.deepcopy(components["securitySchemes"])
+    for scheme in schemes.values():
+        for flow in scheme.get("flows", {}).values():
+            flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"
+    return {
+        **document,
+        "info": {"title": title, "version": document["info"]["version"]},
+        "paths": paths,
+        "components": {"schemas": schemas, "securitySchemes": schemes},
+        **({"servers": [{"url": root}]} if root else {}),
+    }
 
 
 def _referred(node: Any) -> set[str]:

@@ -40,10 +40,7 @@ async def read_orders_docs(request: Request) -> HTMLResponse:
 async def read_orders_document(request: Request) -> JSONResponse:
     """The OpenAPI document of the orders alone."""
     app: FastAPI = request.app
-    document = part(app.openapi(), "orders", ORDERS_TITLE)
-    if root := _root(request):
-        document["servers"] = [{"url": root}]
-    return JSONResponse(document)
+    return JSONResponse(part(app.openapi(), "orders", ORDERS_TITLE, _root(request)))
 
 
 def _root(request: Request) -> str:

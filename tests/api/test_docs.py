@@ -34,10 +34,9 @@ def address(server: Server, database: str, free_port: int) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize(("path", "title", "shown", "hidden", "resource"), PAGES)
-def test_swagger_ui_works_without_internet(
-    address: str, path: str, title: str, shown: str, hidden: str | None, resource: str
-) -> None:
+@pytest.mark.parametrize("case", PAGES, ids=lambda case: case[0])
+def test_swagger_ui_works_without_internet(address: str, case: tuple[str, str, str, str | None, str]) -> None:
+    path, title, shown, hidden, resource = case
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on this machine")
     foreign, problems = [], []

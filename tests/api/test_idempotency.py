@@ -69,8 +69,7 @@ class TestReplay:
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\x7f", "ä", "a\tb"])
     async def test_a_key_that_is_none_is_422(self, client: httpx.AsyncClient, key: str) -> None:
-        headers = {**VISITOR, "Idempotency-Key": key.encode("latin-1")}
-        raw = {name.encode(): value if isinstance(value, bytes) else value.encode() for name, value in headers.items()}
+        raw = {name.encode(): value.encode("latin-1") for name, value in {**VISITOR, "Idempotency-Key": key}.items()}
         path = await order(client)
         for url, body in [("/orders", {"order": [TEA]}), (f"{path}/pay", None)]:
             answer = await client.post(url, json=body, headers=raw)
@@ -168,7 +167,7 @@ class TestLoss:
         app = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
         committed: list[int] = []
 
-        async def leaving(scope: Any, receive: Any, send: Any) -> None:
+        async def leaving(scope: Any, receive: Any, _: Any) -> None:
             async def gone(_: Message) -> None:
                 committed.append(await admin.fetchval("SELECT count(*) FROM orders"))
                 raise GoneError

@@ -78,29 +78,24 @@ async def race(
     return raced
 
 
-@pytest.mark.parametrize(
-    ("status", "first", "second", "possible"),
-    [
-        ("created", pay, pay, {(200, 200, "paid")}),
-        ("created", pay, cancel, {(200, 409, "paid"), (409, 200, "cancelled")}),
-        ("created", pay, replace, {(200, 200, "paid"), (200, 409, "paid")}),
-        ("created", pay, delete, {(200, 409, "paid"), (404, 204, "created")}),
-        ("created", cancel, cancel, {(200, 200, "cancelled")}),
-        ("created", delete, delete, {(204, 404, "created"), (404, 204, "created")}),
-        ("paid", advance, advance, {(200, 200, "progress")}),
-        ("paid", advance, cancel, {(200, 409, "progress"), (409, 200, "cancelled")}),
-        ("dispatched", advance, advance, {(200, 200, "delivered")}),
-    ],
-    ids=lambda value: getattr(value, "__name__", None) or (value if isinstance(value, str) else "-"),
-)
+RACES: list[tuple[str, Ask, Ask, set[Outcome]]] = [
+    ("created", pay, pay, {(200, 200, "paid")}),
+    ("created", pay, cancel, {(200, 409, "paid"), (409, 200, "cancelled")}),
+    ("created", pay, replace, {(200, 200, "paid"), (200, 409, "paid")}),
+    ("created", pay, delete, {(200, 409, "paid"), (404, 204, "created")}),
+    ("created", cancel, cancel, {(200, 200, "cancelled")}),
+    ("created", delete, delete, {(204, 404, "created"), (404, 204, "created")}),
+    ("paid", advance, advance, {(200, 200, "progress")}),
+    ("paid", advance, cancel, {(200, 409, "progress"), (409, 200, "cancelled")}),
+    ("dispatched", advance, advance, {(200, 200, "delivered")}),
+]
+
+
+@pytest.mark.parametrize("case", RACES, ids=lambda case: f"{case[0]}-{case[1].__name__}-{case[2].__name__}")
 async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
-    committing_client: httpx.AsyncClient,
-    admin: asyncpg.Connection,
-    status: str,
-    first: Ask,
-    second: Ask,
-    possible: set[Outcome],
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]]
 ) -> None:
+    status, first, second, possible = case
     raced = await race(committing_client, admin, status, first, second)
     outcomes: Counter[Outcome] = Counter()
     for order_id, *answers in raced:

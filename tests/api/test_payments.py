@@ -189,8 +189,11 @@ class TestFailure:
             assert len({call.key for call in service.calls}) == 1
             assert len(service.done) == 1
 
-    @pytest.mark.parametrize("failure", ["503", "drop", "lose", "{}", "garbage", '{"payment_id": "x", "status": "maybe"}',
-                                         '{"payment_id": null, "status": "paid"}', "[]", '{"payment_id": "\\u0000"}'])  # fmt: skip
+    @pytest.mark.parametrize(
+        "failure",
+        ["503", "drop", "lose", "garbage", "{}", "[]", '{"payment_id": "x", "status": "maybe"}',
+         '{"payment_id": null, "status": "paid"}', '{"payment_id": "\\u0000", "status": "paid"}'],
+    )  # fmt: skip
     async def test_payments_that_fail_are_502_and_the_next_pay_settles_it(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, failure: str
     ) -> None:
