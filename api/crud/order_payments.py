@@ -114,6 +114,8 @@ async def _settle(transactions: Transactions, services: Services, attempt: Attem
         if order.status is OrderStatus.CREATED and order.is_being_paid:
             order.schedule_id = schedule_id
             _close(session, order, user_id)
+        elif schedule_id not in {None, order.schedule_id}:
+            log.error("Order %s was scheduled already, and now as %s, too", order.id, schedule_id)
         return order
 
 

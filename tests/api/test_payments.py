@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tenacity import wait_none
 
-from api.crud import order_payments
+from api.crud import order_claims, order_payments
 from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
@@ -141,6 +141,16 @@ class TestPay:
             not_made = len([done for done in kitchen.done if done[0].endswith("/cancel")])
             assert len(payments.done) == made == (paid.status_code == 200)
             assert made - not_made == (then == "paid")
+
+    async def test_who_has_waited_long_enough_is_told_to_come_again(
+        self, shop: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(order_claims, "PATIENCE_SECONDS", 0.1)
+        path = await order(shop)
+        await admin.execute("UPDATE orders SET is_being_paid = true, claimed_until = now() + interval '1 minute'")
+        answer = await pay(shop, path)
+        assert answer.status_code == 409
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 class TestRefusal:
