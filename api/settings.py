@@ -43,15 +43,8 @@ def _smtp_url(value: str) -> str:
 
 
 def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    try:
-        well_formed = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:  # a port that is no number
-        well_formed = False
-    if not well_formed or parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(
-            "write http://HOST:PORT or https://HOST:PORT, with the path below which the service is, if any"
-        )
+    if not re.fullmatch(r"https?://([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?(/[^\s?#]*)?", value):
+        raise ValueError("write http://HOST:PORT or https://HOST:PORT, and the path below which the service is, if any")
     return value.rstrip("/")
 
 
