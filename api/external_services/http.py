@@ -1,6 +1,8 @@
 """What the services outside that speak HTTP have in common: JSON, time-outs, trying again."""
 
 import asyncio
+import ssl
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -17,6 +19,12 @@ MAX_SECONDS = 8
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 M = TypeVar("M", bound=BaseModel)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Whom to trust; made once, for that takes a while."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class ServiceError(Exception):
@@ -36,7 +44,7 @@ class Service:
 
     def __init__(self, name: str, url: str) -> None:
         self._name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=_tls())
 
     async def close(self) -> None:
         """Close the connections."""

@@ -103,14 +103,14 @@ class TestAtOnce:
     async def test_of_many_one_is_done_and_the_others_are_told_to_wait_or_get_its_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        for number in range(20):
+        for number in range(10):
             key = f"round {number}".replace(" ", "-")
             answers = await asyncio.gather(*(post(committing_client, TEA, key=key) for _ in range(4)))
             assert {answer.status_code for answer in answers} <= {201, 409}
             assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
             for answer in answers:
                 assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
-        assert await admin.fetchval("SELECT count(*) FROM orders") == 20
+        assert await admin.fetchval("SELECT count(*) FROM orders") == 10
 
     async def test_while_the_first_is_under_way_the_same_is_409_and_another_422(
         self, server: Server, database: str
@@ -152,7 +152,7 @@ class TestLoss:
         async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
             url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
             async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
-                for number in range(10):
+                for number in range(5):
                     proxy.armed = b"INSERT INTO orders"
                     lost = await post(client, TEA, key=f"k{number}")
                     assert lost.status_code == 503

@@ -1,4 +1,4 @@
-"""Requests about one order at the same moment, on real connections of their own, hundreds of pairs.
+"""Requests about one order at the same moment, on real connections of their own; tests/faults has hundreds of pairs.
 
 Each pair is held up by a lock on the order until both have found it as it is and wait: none of them comes late.
 """
@@ -16,7 +16,6 @@ from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
 from tests.conftest import email_of
 
 PAIRS_AT_ONCE = 9  # of a pool of 20
-ROUNDS = 3
 
 # How many wait for somebody else's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -60,10 +59,10 @@ async def make(admin: asyncpg.Connection, status: str, number: int) -> list[UUID
 
 
 async def race(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, status: str, first: Ask, second: Ask
+    client: httpx.AsyncClient, admin: asyncpg.Connection, status: str, first: Ask, second: Ask, rounds: int = 1
 ) -> list[tuple[UUID, httpx.Response, httpx.Response]]:
     raced = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         ids = await make(admin, status, PAIRS_AT_ONCE)
         async with admin.transaction():
             await admin.execute("SELECT FROM orders WHERE id = ANY($1) FOR UPDATE", ids)
@@ -95,8 +94,14 @@ RACES: list[tuple[str, Ask, Ask, set[Outcome]]] = [
 async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]]
 ) -> None:
+    await run(committing_client, admin, case)
+
+
+async def run(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]], rounds: int = 1
+) -> None:
     status, first, second, possible = case
-    raced = await race(committing_client, admin, status, first, second)
+    raced = await race(client, admin, status, first, second, rounds)
     outcomes: Counter[Outcome] = Counter()
     for order_id, *answers in raced:
         row = await admin.fetchrow("SELECT status, deleted_at FROM orders WHERE id = $1", order_id)
@@ -113,7 +118,7 @@ async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
         items = await admin.fetch("SELECT product, size, quantity FROM order_items WHERE order_id = $1", order_id)
         is_replaced = second is replace and answers[1].status_code == 200
         assert [dict(item) for item in items] == [CAKE if is_replaced else TEA]
-    assert sum(outcomes.values()) == ROUNDS * PAIRS_AT_ONCE
+    assert sum(outcomes.values()) == rounds * PAIRS_AT_ONCE
     assert outcomes.keys() <= possible
 
 
