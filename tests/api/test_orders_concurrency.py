@@ -15,13 +15,15 @@ import pytest
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
 from tests.conftest import email_of
 
-PAIRS_AT_ONCE = 9  # of a pool of 20
+FEW = 1, 4  # rounds, and pairs at once in each
+MANY = 12, 9  # of a pool of 20
 
 # How many wait for somebody else's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 Ask = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 Outcome = tuple[int, int, str]  # of the first, of the second, and the order's status then
+Race = tuple[str, Ask, Ask, set[Outcome]]  # from where, who, and what may come of it
 
 
 async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:
@@ -59,25 +61,27 @@ async def make(admin: asyncpg.Connection, status: str, number: int) -> list[UUID
 
 
 async def race(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, status: str, first: Ask, second: Ask, rounds: int = 1
+    client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race, size: tuple[int, int] = FEW
 ) -> list[tuple[UUID, httpx.Response, httpx.Response]]:
+    status, first, second, _ = case
+    rounds, pairs = size
     raced = []
     for _ in range(rounds):
-        ids = await make(admin, status, PAIRS_AT_ONCE)
+        ids = await make(admin, status, pairs)
         async with admin.transaction():
             await admin.execute("SELECT FROM orders WHERE id = ANY($1) FOR UPDATE", ids)
             asked = [
                 asyncio.gather(first(client, f"/orders/{order_id}"), second(client, f"/orders/{order_id}"))
                 for order_id in ids
             ]
-            while await admin.fetchval(HELD_UP) < 2 * PAIRS_AT_ONCE:
+            while await admin.fetchval(HELD_UP) < 2 * pairs:
                 await admin.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same ever again
                 await asyncio.sleep(0.005)
         raced += [(order_id, *answers) for order_id, answers in zip(ids, await asyncio.gather(*asked), strict=True)]
     return raced
 
 
-RACES: list[tuple[str, Ask, Ask, set[Outcome]]] = [
+RACES: list[Race] = [
     ("created", pay, pay, {(200, 200, "paid")}),
     ("created", pay, cancel, {(200, 409, "paid"), (409, 200, "cancelled")}),
     ("created", pay, replace, {(200, 200, "paid"), (200, 409, "paid")}),
@@ -92,16 +96,14 @@ RACES: list[tuple[str, Ask, Ask, set[Outcome]]] = [
 
 @pytest.mark.parametrize("case", RACES, ids=lambda case: f"{case[0]}-{case[1].__name__}-{case[2].__name__}")
 async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]]
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race
 ) -> None:
     await run(committing_client, admin, case)
 
 
-async def run(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]], rounds: int = 1
-) -> None:
-    status, first, second, possible = case
-    raced = await race(client, admin, status, first, second, rounds)
+async def run(client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race, size: tuple[int, int] = FEW) -> None:
+    status, _, second, possible = case
+    raced = await race(client, admin, case, size)
     outcomes: Counter[Outcome] = Counter()
     for order_id, *answers in raced:
         row = await admin.fetchrow("SELECT status, deleted_at FROM orders WHERE id = $1", order_id)
@@ -118,7 +120,7 @@ async def run(
         items = await admin.fetch("SELECT product, size, quantity FROM order_items WHERE order_id = $1", order_id)
         is_replaced = second is replace and answers[1].status_code == 200
         assert [dict(item) for item in items] == [CAKE if is_replaced else TEA]
-    assert sum(outcomes.values()) == rounds * PAIRS_AT_ONCE
+    assert sum(outcomes.values()) == size[0] * size[1]
     assert outcomes.keys() <= possible
 
 
@@ -126,7 +128,7 @@ async def test_two_puts_leave_the_items_of_one(committing_client: httpx.AsyncCli
     async def other(client: httpx.AsyncClient, path: str) -> httpx.Response:
         return await client.put(path, json={"order": [TEA, TEA, TEA]}, headers=VISITOR)
 
-    for order_id, *answers in await race(committing_client, admin, "created", replace, other):
+    for order_id, *answers in await race(committing_client, admin, ("created", replace, other, set())):
         assert [answer.status_code for answer in answers] == [200, 200]
         found = await committing_client.get(f"/orders/{order_id}", headers=VISITOR)
         assert found.json()["order"] in ([CAKE], [TEA, TEA, TEA])

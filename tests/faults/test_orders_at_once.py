@@ -4,13 +4,11 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.test_orders_concurrency import RACES, Ask, Outcome, run
-
-ROUNDS = 12  # of nine pairs
+from tests.api.test_orders_concurrency import MANY, RACES, Race, run
 
 
 @pytest.mark.parametrize("case", RACES, ids=lambda case: f"{case[0]}-{case[1].__name__}-{case[2].__name__}")
 async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is_every_time(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: tuple[str, Ask, Ask, set[Outcome]]
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race
 ) -> None:
-    await run(committing_client, admin, case, ROUNDS)
+    await run(committing_client, admin, case, MANY)
