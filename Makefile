@@ -87,7 +87,7 @@ test: .venv/dev  ## run the tests that need no Docker
 test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/processes
 
-test-faults: .venv/dev  ## run the migrator in many processes, in each other's way, without Docker
+test-faults: .venv/dev  ## run migrators, and hundreds of pairs of requests, in each other's way, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
