@@ -1,25 +1,13 @@
-"""`python -m api import`: all of a file, or nothing of it; and what is wrong, by line and field."""
+"""Loading CSV: all of a file, or nothing of it; and what is wrong, by line and field."""
 
-import asyncio
-import csv
 import io
-import os
-import pty
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
-from typer.testing import CliRunner
 
-from api.__main__ import app
 from api.crud.imports import ImportRefused, load_csv
-from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import ROOT
 
 
 async def load(session: AsyncSession, resource: str, text: str) -> int:
@@ -111,103 +99,3 @@ async def test_findings_are_bounded(session: AsyncSession) -> None:
 @pytest.mark.parametrize("name", ["A\x00B", "x" * 201])
 async def test_what_the_api_refuses_is_refused(session: AsyncSession, name: str) -> None:
     assert (await refused(session, "animals", f"name\n{name}\n"))[0].startswith("line 2, name: ")
-
-
-class TestCommand:
-    @pytest.fixture
-    def environment(self, server: Server, database: str) -> dict[str, str]:
-        return server.environment(database)
-
-    def run(self, environment: dict[str, str], *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-        done = CliRunner().invoke(app, arguments, input=stdin, env=environment, catch_exceptions=False)
-        return done.exit_code, done.stdout, done.stderr
-
-    def test_loads_100_000_rows(self, environment: dict[str, str], tmp_path: Path) -> None:
-        path = tmp_path / "animals.csv"
-        with path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["name"])
-            writer.writerows([f"Animal {n}"] for n in range(100_000))
-        assert self.run(environment, "import", "animals", str(path)) == (0, "100000 animals loaded\n", "")
-
-    def test_reads_standard_input_and_a_byte_order_mark(self, environment: dict[str, str]) -> None:
-        text = "\ufeffname\nÄnne\n".encode()
-        assert self.run(environment, "import", "staff", "-", stdin=text) == (0, "1 staff loaded\n", "")
-
-    def test_says_what_to_correct(self, environment: dict[str, str]) -> None:
-        code, out, err = self.run(environment, "import", "animals", "-", stdin=b"name,exhibit\nA,Nowhere\n")
-        assert (code, out) == (1, "")
-        assert err.splitlines() == ["line 2, exhibit: no exhibit is named 'Nowhere'", "Nothing was loaded."]
-
-    def test_refuses_another_encoding(self, environment: dict[str, str]) -> None:
-        code, _, err = self.run(environment, "import", "animals", "-", stdin="name\nÄ\n".encode("latin-1"))
-        assert code == 1
-        assert "not UTF-8" in err
-
-    @pytest.mark.parametrize("path", ["missing.csv", "."])
-    def test_says_when_there_is_no_such_file(self, environment: dict[str, str], path: str) -> None:
-        code, _, err = self.run(environment, "import", "animals", path)
-        assert code == 1
-        assert err.startswith(f"{path}: ")
-
-    def test_says_when_the_database_is_away(self) -> None:
-        away = {"DATABASE_URL": "postgresql://zoo_api@127.0.0.1:1/zoo"}
-        code, _, err = self.run(away, "import", "animals", "-", stdin=b"name\nA\n")
-        assert code == 1
-        assert err.startswith("The database can't be reached")
-
-    def test_says_which_setting_is_wrong(self) -> None:
-        code, _, err = self.run({"DATABASE_URL": "mysql://somewhere"}, "seed")
-        assert code == 1
-        assert "postgresql://USER@HOST:PORT/DATABASE" in err
-
-    def test_shows_a_bar_on_a_terminal(self, environment: dict[str, str], tmp_path: Path) -> None:
-        path = tmp_path / "exhibits.csv"
-        path.write_text("name\nA\n")
-        ours, theirs = pty.openpty()
-        done = subprocess.run(
-            [sys.executable, "-m", "api", "import", "exhibits", str(path)],
-            cwd=ROOT,
-            env={**os.environ, **environment, "TERM": "xterm"},
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            check=True,
-        )
-        os.close(theirs)
-        shown = os.read(ours, 65536).decode()
-        os.close(ours)
-        assert "Loading exhibits" in shown
-        assert "7/7 bytes" in shown
-        assert done.stdout == b"1 exhibits loaded\n"
-
-
-class TestSeed:
-    @pytest.fixture
-    def seed(self, server: Server, database: str) -> Callable[[], Awaitable[str]]:
-        async def run() -> str:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "api", "seed",
-                cwd=ROOT, env={**os.environ, **server.environment(database)}, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-            assert process.returncode == 0
-            return out.decode()
-
-        return run
-
-    async def test_fills_an_empty_zoo_once_even_when_two_try(
-        self, seed: Callable[[], Awaitable[str]], committing_client: httpx.AsyncClient
-    ) -> None:
-        said = sorted(await asyncio.gather(seed(), seed()))
-        assert said == ["8 exhibits, 69 animals, 14 staff loaded\n", "The zoo is not empty: nothing loaded\n"]
-        assert len((await committing_client.get("/exhibits")).json()) == 8
-        animals = (await committing_client.get("/animals")).json()
-        assert len(animals) == 69
-        assert all(animal["exhibit_id"] and animal["species"] for animal in animals)
-
-    async def test_does_not_bring_back_what_was_deleted(
-        self, seed: Callable[[], Awaitable[str]], committing_client: httpx.AsyncClient
-    ) -> None:
-        animal = await make(committing_client, "/animals")
-        await committing_client.delete(f"/animals/{animal['id']}")
-        assert await seed() == "The zoo is not empty: nothing loaded\n"

@@ -1,0 +1,73 @@
+"""/docs in a real browser that can reach the api and nothing else."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Route, sync_playwright
+
+from local.postgres import Server
+from tests.conftest import PASSWORD, email_of, signed_in
+from tests.processes.live import live_api
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+# The page, an operation of it, and one that is not there; what to see after its example was sent.
+PAGES = [
+    ("/docs", "Zoo", "animals-animals-create_animal", None, "/animals"),
+    ("/docs/orders", "Zoo: orders", "orders-orders-create_order", "animals-animals-create_animal", "/orders"),
+]
+
+
+@pytest.fixture
+def address(server: Server, database: str, free_port: int) -> Iterator[str]:
+    with live_api(server.environment(database), free_port) as address:
+        yield address
+
+
+@pytest.mark.parametrize("case", PAGES, ids=lambda case: case[0])
+def test_swagger_ui_works_without_internet(address: str, case: tuple[str, str, str, str | None, str]) -> None:
+    path, title, shown, hidden, resource = case
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium on this machine")
+    foreign, problems = [], []
+
+    def only_the_api(route: Route) -> None:
+        if route.request.url.startswith((f"{address}/", "data:")):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.route("**/*", only_the_api)
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(address if path == "/docs" else address + path)  # the bare address leads to /docs
+        page.wait_for_selector(f"#operations-{shown}")
+        assert page.url == address + path
+        assert page.title() == f"{title} - Swagger UI"
+        assert hidden is None or page.locator(f"#operations-{hidden}").count() == 0
+        # Use it as a reader would: sign in, open an operation, try it with the example as it stands.
+        page.locator(".auth-wrapper .authorize").first.click()
+        dialog = page.locator(".auth-container", has_text="OAuth2PasswordBearer")
+        dialog.locator("#oauth_username").fill(email_of("keeper"))
+        dialog.locator("#oauth_password").fill(PASSWORD)
+        dialog.locator("button.authorize").click()
+        dialog.locator("h6", has_text="Authorized").wait_for()
+        page.locator(".modal-ux button.btn-done").first.click()
+        operation = page.locator(f"#operations-{shown}")
+        operation.locator(".opblock-summary").click()
+        operation.locator("button.try-out__btn").click()
+        operation.locator("button.execute").click()
+        assert operation.locator(".live-responses-table .response .response-col_status").inner_text() == "201"
+        browser.close()
+    made = httpx.get(address + resource, headers=signed_in("keeper")).json()
+    assert (made[0]["name"] if path == "/docs" else made["orders"][0]["order"][0]["product"]) in {"Amara", "Lemonade"}
+    assert foreign == []
+    assert problems == []
