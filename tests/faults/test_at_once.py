@@ -14,6 +14,7 @@ from tests.processes.test_history import UP, history
 ROUNDS, MIGRATORS = 20, 8
 GRANTED = (
     "SELECT count(*) FROM pg_locks WHERE relation = 'animals'::regclass AND mode = 'AccessExclusiveLock' AND granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"  # clones have the same oids
 )
 VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals'::regclass"
 

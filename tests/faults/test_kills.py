@@ -21,6 +21,7 @@ WORKING = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name LIKE 'migrator%' AND state <> 'idle'"
 )
+BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND blocks_done > 100"
 END_LOCK = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE application_name = 'migrator lock' AND datname = current_database()"
@@ -46,7 +47,7 @@ async def test_killed_in_the_middle_of_an_index_on_a_million_rows(
     environment = server.environment(database)
     for _ in range(3):
         run = start(environment, cwd=checkout)
-        await wait_until(admin, "SELECT count(*) FROM pg_stat_progress_create_index WHERE blocks_done > 100")
+        await wait_until(admin, BUILDING)
         run.kill()
         await asyncio.to_thread(run.communicate)
         async with asyncio.timeout(2):
@@ -82,7 +83,7 @@ async def test_who_loses_the_lock_commits_nothing_more(
     checkout = checkout_with(tmp_path, first=wait.format("first"), second=wait.format("second"))
     run = start(server.environment(database), cwd=checkout)
     await wait_until(
-        admin, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND state = 'active'"
+        admin, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1)' AND datname = current_database()"
     )
     assert await admin.fetchval(END_LOCK)
     _, log = await asyncio.to_thread(run.communicate)
