@@ -330,7 +330,7 @@ class TestSecurity:
             (tmp_path / name).write_text(f"{name} of 16 and more characters, @/:?# among them\n")
         override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
         stack = Stack(
-            ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production", SMTP_URL="smtp://127.0.0.1"
+            ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production", SMTP_URL="smtp://zoo@mail"
         )
         with running(stack):
             assert stack.get("/health/ready").status_code == 200
