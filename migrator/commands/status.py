@@ -1,0 +1,61 @@
+"""`python -m migrator status`: where the schema is."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.settings import Settings
+from migrator.commands import Connect, load_scripts, run
+from migrator.connection import LOOK, wait_for_database
+from migrator.lock import find_holder
+from migrator.status import Status, read_status
+
+WRONG = {"pending", "invalid indexes", "constraints not validated", "drift"}
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
+    """Show where the schema is: revisions, who migrates, invalid indexes, constraints not validated, drift.
+
+    Example: python -m migrator status --json
+    """
+    found = run(look)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _show(found)
+
+
+async def look(connect: Connect, settings: Settings) -> Status:
+    """The status of the database, when it is there."""
+    await wait_for_database(connect(LOOK), settings.migrator_wait_seconds)
+    async with connect(LOOK).connect() as connection:
+        holder = await find_holder(connection)
+        return await connection.run_sync(read_status, load_scripts(), holder)
+
+
+def _show(found: Status) -> None:
+    console = Console()
+    facts = Table.grid(padding=(0, 2))
+    for name, values in (
+        ("current", found.current),
+        ("head", found.head),
+        ("pending", found.pending),
+        ("migrating now", [found.lock_holder] if found.lock_holder else []),
+        ("invalid indexes", found.invalid_indexes),
+        ("constraints not validated", found.constraints_not_validated),
+        ("drift", found.drift),
+    ):
+        facts.add_row(name, "\n".join(values) or "none", style="bold red" if values and name in WRONG else None)
+    console.print(facts)
+    if found.history:
+        moves = Table(box=None, pad_edge=False)
+        for heading in ("revision", "direction", "at", "seconds", "waited", "tries", "by", "release"):
+            moves.add_column(heading, overflow="fold", no_wrap=heading in {"revision", "direction"})
+        for move in found.history:
+            took, waited = (None if s is None else f"{s:.3f}" for s in (move.seconds, move.waited_seconds))
+            cells = (move.revision, move.direction, move.applied_at[:19], took, waited, move.attempts)
+            moves.add_row(*(str(cell or "") for cell in (*cells, move.applied_by, move.release)))
+        console.print(moves)

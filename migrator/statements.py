@@ -1,0 +1,77 @@
+"""The SQL of a revision, without a database: each statement with the line of the file that it comes from."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+_operation: ContextVar[str | None] = ContextVar("operation", default=None)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a revision, without its semicolon.
+
+    `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
+    revision's own transaction is around it.
+    """
+
+    sql: str
+    line: int
+    operation: str | None
+    in_transaction: bool
+
+
+class NotSql(Exception):
+    """What a revision does can't be told without running it: it asks the database, or is no upgrade at all."""
+
+
+@contextmanager
+def part_of(operation: str) -> Iterator[None]:
+    """Mark the statements of the block as those of an online operation."""
+    token = _operation.set(operation)
+    try:
+        yield
+    finally:
+        _operation.reset(token)
+
+
+def read_statements(
+    scripts: ScriptDirectory, revision: str, server_version: tuple[int, ...] | None = None
+) -> list[Statement]:
+    """What the upgrade to `revision` does, on a server of this version if known; NotSql if it can't be told."""
+    script = scripts.get_revision(revision)
+    assert script is not None
+    found: list[Statement] = []
+    in_transaction = True
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "literal_binds": True})
+    context.dialect.server_version_info = server_version
+
+    def record(text: str) -> None:
+        nonlocal in_transaction
+        sql = text.strip().removesuffix(";")
+        if sql in {"BEGIN", "COMMIT"}:
+            in_transaction = sql == "BEGIN"
+        else:
+            found.append(Statement(sql, _line_in(script.path), _operation.get(), in_transaction))
+
+    context.impl.static_output = record  # type: ignore[method-assign]
+    with Operations.context(context):
+        try:
+            script.module.upgrade()
+        except Exception as error:
+            raise NotSql(f"{type(error).__name__}: {error}") from error
+    return found
+
+
+def _line_in(path: str) -> int:
+    """The line of the file `path` that is being carried out."""
+    frame = sys._getframe()  # noqa: SLF001 - the documented way; inspect's would read the files of all frames
+    while frame.f_back is not None and frame.f_code.co_filename != path:
+        frame = frame.f_back
+    return frame.f_lineno
