@@ -1,16 +1,14 @@
 """The SQL of a revision, without a database: each statement with the line of the file that it comes from."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-_operation: ContextVar[str | None] = ContextVar("operation", default=None)
+from api.models import Base
+from migrator.operations.steps import current_operation
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,6 @@ class NotSql(Exception):
     """What a revision does can't be told without running it: it asks the database, or is no upgrade at all."""
 
 
-@contextmanager
-def part_of(operation: str) -> Iterator[None]:
-    """Mark the statements of the block as those of an online operation."""
-    token = _operation.set(operation)
-    try:
-        yield
-    finally:
-        _operation.reset(token)
-
-
 def read_statements(
     scripts: ScriptDirectory, revision: str, server_version: tuple[int, ...] | None = None
 ) -> list[Statement]:
@@ -49,7 +37,8 @@ def read_statements(
     assert script is not None
     found: list[Statement] = []
     in_transaction = True
-    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "literal_binds": True})
+    options = {"as_sql": True, "literal_binds": True, "target_metadata": Base.metadata}  # for its naming convention
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
     context.dialect.server_version_info = server_version
 
     def record(text: str) -> None:
@@ -58,7 +47,7 @@ def read_statements(
         if sql in {"BEGIN", "COMMIT"}:
             in_transaction = sql == "BEGIN"
         else:
-            found.append(Statement(sql, _line_in(script.path), _operation.get(), in_transaction))
+            found.append(Statement(sql, _line_in(script.path), current_operation.get(), in_transaction))
 
     context.impl.static_output = record  # type: ignore[method-assign]
     with Operations.context(context):

@@ -1,0 +1,78 @@
+"""What is there already: the constraints, indexes and NOT NULLs of a table, as Postgres's catalogs have them.
+
+Names of tables, columns and constraints come quoted where they need it, as they stand in SQL.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+_CONSTRAINT = text(
+    "SELECT contype, convalidated, array(SELECT attname FROM unnest(conkey) WITH ORDINALITY AS key (number, position)"
+    " JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY position),"
+    " confrelid = to_regclass(:referred)"
+    " FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = (parse_ident(:name))[1]"
+)
+_INDEX = text(
+    "SELECT indisvalid, indisunique, indpred IS NOT NULL, array(SELECT attname"
+    " FROM unnest(indkey) WITH ORDINALITY AS key (number, position)"
+    " LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = number AND number <> 0"
+    " WHERE position <= indnkeyatts ORDER BY position), indrelid = to_regclass(:table)"
+    " FROM pg_index JOIN pg_class index ON index.oid = indexrelid"
+    " WHERE relname = (parse_ident(:name))[1]"
+    " AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(:table))"
+)
+_NOT_NULL = text(
+    "SELECT attnotnull, conname, coalesce(convalidated, attnotnull) FROM pg_attribute"
+    " LEFT JOIN pg_constraint ON contype = 'n' AND conrelid = attrelid AND conkey = ARRAY[attnum]"
+    " WHERE attrelid = to_regclass(:table) AND attname = (parse_ident(:column))[1]"
+)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A constraint; `kind` is Postgres's letter: c (check), f (foreign key), u (unique), p (primary), n (not null)."""
+
+    kind: str
+    is_validated: bool
+    columns: list[str]
+    refers: bool | None
+    """Whether it refers to the table that was asked about."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index. `columns` has None for an expression."""
+
+    is_valid: bool
+    is_unique: bool
+    is_partial: bool
+    columns: list[str | None]
+    is_on_table: bool
+
+
+@dataclass(frozen=True)
+class NotNull:
+    """Whether a column may be NULL. Before Postgres 18 there is no constraint, and none is ever unvalidated."""
+
+    is_set: bool
+    constraint: str | None
+    is_validated: bool
+
+
+def find_constraint(connection: Connection, table: str, name: str, referred: str | None = None) -> Constraint | None:
+    """The constraint `name` of `table`; None where there is none."""
+    row = connection.execute(_CONSTRAINT, {"table": table, "name": name, "referred": referred}).one_or_none()
+    return None if row is None else Constraint(row[0].decode(), *row[1:])
+
+
+def find_index(connection: Connection, table: str, name: str) -> Index | None:
+    """The index `name` in the schema of `table`; None where there is none."""
+    row = connection.execute(_INDEX, {"table": table, "name": name}).one_or_none()
+    return None if row is None else Index(*row)
+
+
+def find_not_null(connection: Connection, table: str, column: str) -> NotNull | None:
+    """Whether `column` of `table` may be NULL; None where there is no such column."""
+    row = connection.execute(_NOT_NULL, {"table": table, "column": column}).one_or_none()
+    return None if row is None else NotNull(*row)

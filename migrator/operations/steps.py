@@ -1,0 +1,137 @@
+"""What the operations have in common: statements in transactions of their own, and what is there already."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, Constraint, ForeignKeyConstraint, Index, MetaData, Table
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import AddConstraint, CreateIndex, ExecutableDDLElement
+
+from migrator import catalog
+
+current_operation: ContextVar[str | None] = ContextVar("current_operation", default=None)
+"""The operation whose statements are being carried out or written."""
+
+POSTGRES_18 = (18,)
+KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "primary key", "n": "not null"}
+
+
+class ExistsDifferently(Exception):
+    """Something else bears the name of what a revision is to make."""
+
+    def __init__(self, what: str, table: str) -> None:
+        super().__init__(f"{what} of {table} exists, and is another: give yours another name, or drop that one")
+
+
+@contextmanager
+def steps_of(operations: Operations, name: str) -> Iterator["Steps"]:
+    """Each statement of the block in a transaction of its own."""
+    context = operations.migration_context
+    token = current_operation.set(name)
+    try:
+        with context.autocommit_block():
+            yield Steps(context)
+    finally:
+        current_operation.reset(token)
+
+
+class Steps:
+    """The statements of one operation, carried out or, with `--sql`, written."""
+
+    def __init__(self, context: MigrationContext) -> None:
+        self.context = context
+        self.preparer = context.impl.dialect.identifier_preparer
+
+    @property
+    def connection(self) -> Connection | None:
+        """Where to look into the catalogs; None with `--sql`."""
+        return None if self.context.as_sql else self.context.connection
+
+    @property
+    def is_postgres_18(self) -> bool:
+        """Whether the server is known to be one."""
+        version = getattr(self.context.impl.dialect, "server_version_info", None)
+        return version is not None and version >= POSTGRES_18
+
+    def name_of(self, constraint: Constraint) -> str:
+        """As it stands in SQL, by the models' naming convention."""
+        name = self.preparer.format_constraint(constraint)
+        assert name is not None
+        return name
+
+    def table(self, name: str, schema: str | None) -> str:
+        """As it stands in SQL."""
+        return self.preparer.format_table(schema_table(name, schema))
+
+    def find_constraint(self, table: str, name: str, referred: str | None = None) -> catalog.Constraint | None:
+        """The constraint `name`, where there is one, and somewhere to look."""
+        return None if self.connection is None else catalog.find_constraint(self.connection, table, name, referred)
+
+    def find_index(self, table: str, name: str) -> catalog.Index | None:
+        """The index `name`, where there is one, and somewhere to look."""
+        return None if self.connection is None else catalog.find_index(self.connection, table, name)
+
+    def find_not_null(self, table: str, column: str) -> catalog.NotNull | None:
+        """Whether `column` may be NULL, where there is somewhere to look."""
+        return None if self.connection is None else catalog.find_not_null(self.connection, table, column)
+
+    def execute(self, statement: str | ExecutableDDLElement) -> None:
+        """Carry it out, with the migration lock known to be held; or write it."""
+        if self.connection is None:
+            text = (
+                statement if isinstance(statement, str) else str(statement.compile(dialect=self.context.impl.dialect))
+            )
+            self.context.impl.static_output(f"{text.strip()};")
+            return
+        if lock := self.context.opts.get("lock"):
+            lock.require(self.connection)
+        if isinstance(statement, str):
+            self.connection.exec_driver_sql(statement)
+        else:
+            self.connection.execute(statement)
+
+    def add_constraint(self, constraint: Constraint, table: str, kind: str, referred: str | None = None) -> None:
+        """Add it NOT VALID, then validate it: a scan that neither reads nor writes wait for."""
+        name = self.name_of(constraint)
+        found = self.find_constraint(table, name, referred)
+        columns = (
+            [column.name for column in constraint.columns] if isinstance(constraint, ForeignKeyConstraint) else None
+        )
+        if found is None:
+            constraint.dialect_options["postgresql"]["not_valid"] = True
+            self.execute(AddConstraint(constraint))
+        elif found.kind != kind or (columns and (found.columns != columns or not found.refers)):
+            raise ExistsDifferently(f"the {KINDS.get(found.kind, 'constraint')} {name}", table)
+        if found is None or not found.is_validated:
+            self.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+
+    def build_index(self, index: Index, table: str) -> None:
+        """Build it while the table is in use. One that an interrupted build has left is dropped before (online.py)."""
+        name = self.preparer.format_index(index)
+        found = self.find_index(table, name)
+        if found and not _is_same(found, index):
+            raise ExistsDifferently(f"the index {name}", table)
+        if found and found.is_valid:
+            return
+        index.dialect_options["postgresql"]["concurrently"] = True
+        try:
+            self.execute(CreateIndex(index, if_not_exists=True))
+        except IntegrityError:
+            # Two rows are the same. What was built so far would go on refusing some writes and slowing down all.
+            self.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.preparer.format_index(index)}")
+            raise
+
+
+def schema_table(name: str, schema_name: str | None) -> Table:
+    """A table to be named, and nothing more."""
+    return Table(name, MetaData(), schema=schema_name)
+
+
+def _is_same(found: catalog.Index, wanted: Index) -> bool:
+    columns = [part.name if isinstance(part, Column) else None for part in wanted.expressions]
+    is_partial = wanted.dialect_options["postgresql"]["where"] is not None
+    expected = catalog.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)
+    return found == expected
