@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from alembic.operations import Operations, ops
-from sqlalchemy.schema import DropIndex
 
 from migrator.operations.steps import steps_of
 
@@ -56,4 +55,4 @@ def _drop_index_online(operations: Operations, operation: DropIndexOnlineOp) -> 
     with steps_of(operations, "drop_index_online") as steps:
         index = operation.to_index(operations.migration_context)
         index.dialect_options["postgresql"]["concurrently"] = True
-        steps.execute(DropIndex(index, if_exists=True))
+        steps.impl.drop_index(index, if_exists=True)

@@ -28,11 +28,11 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
     with steps_of(operations, "set_not_null_online") as steps:
         table = steps.table(operation.table_name, operation.schema)
         column = steps.preparer.quote(operation.column_name)
-        name = steps.preparer.quote(f"{operation.table_name}_{operation.column_name}_not_null")
+        name = f"{operation.table_name}_{operation.column_name}_not_null"  # as Postgres itself would name it
         if steps.is_postgres_18:
-            _set_not_null(steps, table, column, name)
+            _set_not_null(steps, table, column, steps.preparer.quote(name))
         else:
-            _set_not_null_by_check(steps, table, column, name)
+            _set_not_null_by_check(steps, table, column, steps.preparer.quote(f"{name}_proof"))
 
 
 def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
@@ -44,7 +44,7 @@ def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
         name = steps.preparer.quote(found.constraint)
     else:
         steps.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} NOT NULL {column} NOT VALID")
-    steps.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+    steps.validate(table, name)
 
 
 def _set_not_null_by_check(steps: Steps, table: str, column: str, name: str) -> None:
@@ -55,7 +55,7 @@ def _set_not_null_by_check(steps: Steps, table: str, column: str, name: str) -> 
         if check is None:
             steps.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID")
         if check is None or not check.is_validated:
-            steps.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+            steps.validate(table, name)
         steps.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
     elif check is None:
         return

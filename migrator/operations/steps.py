@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from alembic.ddl.impl import DefaultImpl
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, Constraint, ForeignKeyConstraint, Index, MetaData, Table
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.schema import AddConstraint, CreateIndex, ExecutableDDLElement
 
 from migrator import catalog
 
@@ -24,6 +24,16 @@ class ExistsDifferently(Exception):
 
     def __init__(self, what: str, table: str) -> None:
         super().__init__(f"{what} of {table} exists, and is another: give yours another name, or drop that one")
+
+
+class RowsInTheWay(Exception):
+    """Rows are against a constraint, or too much alike for a unique index."""
+
+    def __init__(self, name: str, table: str, error: IntegrityError) -> None:
+        super().__init__(
+            f"rows of {table} are against {name}, which is dropped again: mend them, with a backfill in a revision "
+            f"before this one, say, then run this again ({error.orig})"
+        )
 
 
 @contextmanager
@@ -78,20 +88,20 @@ class Steps:
         """Whether `column` may be NULL, where there is somewhere to look."""
         return None if self.connection is None else catalog.find_not_null(self.connection, table, column)
 
-    def execute(self, statement: str | ExecutableDDLElement) -> None:
-        """Carry it out, with the migration lock known to be held; or write it."""
-        if self.connection is None:
-            text = (
-                statement if isinstance(statement, str) else str(statement.compile(dialect=self.context.impl.dialect))
-            )
-            self.context.impl.static_output(f"{text.strip()};")
-            return
-        if lock := self.context.opts.get("lock"):
+    @property
+    def impl(self) -> DefaultImpl:
+        """What carries Alembic's own statements out, or writes them; the migration lock is known to be held."""
+        if self.connection is not None and (lock := self.context.opts.get("lock")):
             lock.require(self.connection)
-        if isinstance(statement, str):
-            self.connection.exec_driver_sql(statement)
+        return self.context.impl
+
+    def execute(self, statement: str) -> None:
+        """Carry a statement out, or write it."""
+        impl = self.impl
+        if self.connection is None:
+            impl.static_output(f"{statement};")
         else:
-            self.connection.execute(statement)
+            self.connection.exec_driver_sql(statement)
 
     def add_constraint(self, constraint: Constraint, table: str, kind: str, referred: str | None = None) -> None:
         """Add it NOT VALID, then validate it: a scan that neither reads nor writes wait for."""
@@ -102,11 +112,19 @@ class Steps:
         )
         if found is None:
             constraint.dialect_options["postgresql"]["not_valid"] = True
-            self.execute(AddConstraint(constraint))
+            self.impl.add_constraint(constraint)
         elif found.kind != kind or (columns and (found.columns != columns or not found.refers)):
             raise ExistsDifferently(f"the {KINDS.get(found.kind, 'constraint')} {name}", table)
         if found is None or not found.is_validated:
+            self.validate(table, name)
+
+    def validate(self, table: str, name: str) -> None:
+        """Look through the rows there are; RowsInTheWay, and the constraint dropped, where one is against it."""
+        try:
             self.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+        except IntegrityError as error:
+            self.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+            raise RowsInTheWay(name, table, error) from error
 
     def build_index(self, index: Index, table: str) -> None:
         """Build it while the table is in use. One that an interrupted build has left is dropped before (online.py)."""
@@ -118,11 +136,11 @@ class Steps:
             return
         index.dialect_options["postgresql"]["concurrently"] = True
         try:
-            self.execute(CreateIndex(index, if_not_exists=True))
-        except IntegrityError:
-            # Two rows are the same. What was built so far would go on refusing some writes and slowing down all.
-            self.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.preparer.format_index(index)}")
-            raise
+            self.impl.create_index(index, if_not_exists=True)
+        except IntegrityError as error:
+            # What was built so far would go on refusing some writes, and slow down all.
+            self.impl.drop_index(index, if_exists=True)
+            raise RowsInTheWay(name, table, error) from error
 
 
 def schema_table(name: str, schema_name: str | None) -> Table:
