@@ -26,6 +26,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    TextClause,
     func,
     insert,
     inspect,
@@ -37,7 +38,7 @@ from sqlalchemy.schema import CreateTable
 from migrator.errors import ChangedRevision, UnknownRevision
 from migrator.revisions import Progress
 
-TABLE_NAME = "migration_history"
+TABLE_NAME, BACKFILLS = "migration_history", "migration_backfills"
 
 migration_history = Table(
     TABLE_NAME,
@@ -56,12 +57,18 @@ migration_history = Table(
 )
 
 
-# The api's role may write to whatever table the migrator makes (default privileges); these two it only reads.
-_READ_ONLY_FOR_API = text(
-    "DO $$ BEGIN IF to_regrole('zoo_api') IS NOT NULL THEN"
-    f" REVOKE INSERT, UPDATE, DELETE ON {TABLE_NAME}, alembic_version FROM zoo_api;"
-    " END IF; END $$"
-)
+def read_only_for_api(*tables: str) -> TextClause:
+    """The api's role may write to whatever table the migrator makes (default privileges); these it shall only read."""
+    return text(
+        "DO $$ BEGIN IF to_regrole('zoo_api') IS NOT NULL THEN"
+        f" REVOKE INSERT, UPDATE, DELETE ON {', '.join(tables)} FROM zoo_api;"
+        " END IF; END $$"
+    )
+
+
+def include_name(name: str | None, kind: str, _: object) -> bool:
+    """Whether what Alembic has found in the database concerns the models: the migrator's own tables don't."""
+    return not (kind == "table" and name in {TABLE_NAME, BACKFILLS})
 
 
 def record(
@@ -80,7 +87,7 @@ def record(
     rows = [(revision, "upgrade") for revision in after if revision not in before]
     rows += [(revision, "downgrade") for revision in reversed(before) if revision not in after]
     ctx.execute(CreateTable(migration_history, if_not_exists=True))
-    ctx.execute(_READ_ONLY_FOR_API)
+    ctx.execute(read_only_for_api(TABLE_NAME, "alembic_version"))
     for revision, direction in rows:
         ctx.execute(insert(migration_history).values(revision=revision, direction=direction, **_details(ctx, revision)))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from api.models import Base
 from migrator.drift import find_drift
-from migrator.history import TABLE_NAME, last_moves
+from migrator.history import include_name, last_moves
 
 _INVALID_INDEXES = text(
     "SELECT index.oid::regclass::text FROM pg_index JOIN pg_class index ON index.oid = indexrelid"
@@ -58,10 +58,7 @@ def read_status(connection: Connection, script: ScriptDirectory, lock_holder: st
     history = last_moves(connection)
     context = MigrationContext.configure(
         connection,
-        opts={
-            "compare_server_default": True,
-            "include_name": lambda name, kind, _: not (kind == "table" and name == TABLE_NAME),
-        },
+        opts={"compare_server_default": True, "include_name": include_name},
     )
     current = list(context.get_current_heads())
     pending = find_pending(connection, script)

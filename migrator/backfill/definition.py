@@ -1,0 +1,72 @@
+"""What a backfill is to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.dialects import postgresql
+
+quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+# Types that have no equality of their own.
+COMPARED_AS_TEXT = {"json", "xml"}
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """What `op.backfill` was asked for: `values` are SQL expressions by column, `where` is a condition in SQL.
+
+    An expression that gives something else each time, as random() does, needs a `where` that is false once it has been
+    done: there is no other way to see that a row is right.
+    """
+
+    table: str
+    values: Mapping[str, str]
+    where: str | None = None
+    key: Sequence[str] = ("id",)
+    schema: str | None = None
+
+    @property
+    def target(self) -> str:
+        """The table, as it stands in SQL."""
+        return f"{quote(self.schema)}.{quote(self.table)}" if self.schema else quote(self.table)
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns of the key, as they stand in SQL."""
+        return [quote(column) for column in self.key]
+
+    @property
+    def forwards(self) -> str:
+        """The order of the key."""
+        return ", ".join(self.keys)
+
+    @property
+    def backwards(self) -> str:
+        """The same from the end."""
+        return ", ".join(f"{key} DESC" for key in self.keys)
+
+    def update(self, rows: str, types: Mapping[str, str] | None = None) -> str:
+        """The UPDATE of what is wrong among these rows; `types` are those of the columns, where they are known."""
+        values = ", ".join(f"{quote(column)} = {value}" for column, value in self.values.items())
+        wrong = " OR ".join(_differs(column, value, types) for column, value in self.values.items())
+        where = f" AND ({self.where})" if self.where else ""
+        return f"UPDATE {self.target} SET {values} WHERE {rows}{where} AND ({wrong})"  # noqa: S608 - names are quoted, and the rest is SQL
+
+
+def _differs(column: str, value: str, types: Mapping[str, str] | None) -> str:
+    if types is None:
+        return f"{quote(column)} IS DISTINCT FROM ({value})"
+    # As the column would hold it: rounded, say, or it would differ for ever.
+    will_be = f"CAST(({value}) AS {types[column]})"
+    as_text = "::text" if types[column] in COMPARED_AS_TEXT else ""
+    return f"{quote(column)}{as_text} IS DISTINCT FROM {will_be}{as_text}"
+
+
+def between(keys: Sequence[str], after: Sequence[str] | None, through: Sequence[str]) -> str:
+    """The rows after one key, or from the first on, through another."""
+    upper = f"{row(keys)} <= {row(through)}"
+    return upper if after is None else f"{row(keys)} > {row(after)} AND {upper}"
+
+
+def row(columns: Sequence[str]) -> str:
+    """What a key of these columns is compared as."""
+    return columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
