@@ -38,7 +38,7 @@ log = structlog.get_logger("migrator")
 CONFIGURATION: dict[str, Any] = {
     "dialect_name": "postgresql",
     "target_metadata": Base.metadata,
-    "include_name": lambda name, kind, _: not (kind == "table" and name == history.TABLE_NAME),
+    "include_name": history.include_name,
     "compare_server_default": True,
     "transaction_per_migration": True,
 }
