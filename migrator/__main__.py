@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from migrator.commands import backfill
 from migrator.commands.repair import repair
 from migrator.commands.status import status
 from migrator.commands.wait import wait
@@ -23,6 +24,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a fa
 
 for command in (status, wait, repair):
     app.command()(command)
+app.add_typer(backfill.app, name="backfill")
 
 
 if __name__ == "__main__":
