@@ -1,6 +1,7 @@
 # Two images from one file:  docker build --target api .   and   docker build --target migrator .
 
 ARG PYTHON=python:3.13-slim-trixie
+ARG POSTGRES=postgres:18
 
 # What both images build on: nothing but Python, and a user without rights.
 FROM ${PYTHON} AS base
@@ -27,6 +28,16 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/venv/bin/pip install --no-compile --require-hashes -r /tmp/requirements.txt \
     && /opt/venv/bin/pip uninstall -y pip && python3 -m compileall -q /opt/venv
 
+# pg_dump for rehearsals, of the server's own version, with all that it is linked with, its loader included.
+FROM ${POSTGRES} AS pg-dump
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN mkdir -p /opt/pg-dump/lib \
+    && cp "$(readlink -f "$(command -v pg_dump)")" /opt/pg-dump/lib/pg_dump \
+    && ldd /opt/pg-dump/lib/pg_dump | awk '/\// {print $(NF - 1)}' | xargs cp --dereference --target-directory=/opt/pg-dump/lib \
+    && printf '#!/bin/sh\nexec /opt/pg-dump/lib/%s --library-path /opt/pg-dump/lib /opt/pg-dump/lib/pg_dump "$@"\n' \
+        "$(basename /opt/pg-dump/lib/ld-linux*)" >/opt/pg-dump/pg_dump \
+    && chmod 755 /opt/pg-dump/pg_dump
+
 # The api serves, and can't migrate: it has neither Alembic nor the migrations.
 FROM base AS api
 ARG RELEASE=dev
@@ -50,6 +61,8 @@ LABEL org.opencontainers.image.title="zoo-migrator" \
       org.opencontainers.image.description="Brings the zoo's schema to this release" \
       org.opencontainers.image.version="${RELEASE}"
 COPY --from=build-migrator /opt/venv /opt/venv
+COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
+ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
 COPY api/__init__.py api/enums.py api/settings.py api/
 COPY api/models api/models
