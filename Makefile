@@ -15,6 +15,9 @@ help:  ## list the commands
 run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=), without Docker
 	@$(PY) -m local run
 
+postgres: .venv/local  ## keep the embedded Postgres running, for commands in other shells
+	@$(PY) -m local postgres
+
 install: .venv/dev  ## install what the other commands need, into .venv
 
 .venv/local: requirements/local.txt
@@ -119,5 +122,5 @@ lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
-.PHONY: help run install migrate downgrade revision current history heads show stamp sql status drift up seed admin down test \
+.PHONY: help run postgres install migrate downgrade revision current history heads show stamp sql status drift up seed admin down test \
         test-processes test-faults test-stack bench-migrator check format lock clean

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import typer
 
-from local.postgres import DATABASE, PostgresBusy, PostgresError, attach, die_with_parent, serve
+from local.postgres import DATABASE, SUPERUSER, PostgresBusy, PostgresError, attach, die_with_parent, serve
 
 HOST = "127.0.0.1"
 DATA = Path(__file__).parent.parent / ".data" / "postgres"
@@ -33,6 +34,14 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
         typer.echo("  Ctrl-C stops it\n")
         options = ["--factory", "--host", HOST, "--port", str(port), "--reload", "--reload-dir", "api"]
         raise typer.Exit(_call(["uvicorn", "api.main:create_app", *options], env))
+
+
+@app.command()
+def postgres() -> None:
+    """Keep the embedded Postgres running for commands in other shells. Ctrl-C stops it."""
+    with serve(DATA, database=DATABASE) as server, suppress(KeyboardInterrupt):
+        typer.echo(f"Postgres is running: {server.url(SUPERUSER)}")
+        signal.pause()
 
 
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -116,3 +116,19 @@ def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int
         f"error: port {free_port}: Address already in use; choose another: make run PORT={free_port + 1}"
         in refused.stderr
     )
+
+
+def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
+    exec_ = [str(checkout / ".venv/bin/python"), "-m", "local", "exec", "alembic"]
+    with subprocess.Popen(
+        ["make", "postgres"], cwd=checkout, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Postgres is running: postgresql://postgres@/zoo?host=/")
+        for command in (["upgrade", "head"], ["check"]):
+            subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=20)
+    assert processes_in(checkout) == []
