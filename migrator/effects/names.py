@@ -1,0 +1,57 @@
+"""Names of tables and the rest, as `regclass` prints them while `public` is in the search path."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import postgast
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node
+
+Parsed = Any
+"""A node of a parse tree: protobuf has no types for what they have in common."""
+PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+@lru_cache
+def quote(name: str) -> str:
+    """The name, quoted where it has to be."""
+    if PLAIN.fullmatch(name):
+        (token,) = postgast.scan(name).tokens
+        if token.keyword_kind in {pg.NO_KEYWORD, pg.UNRESERVED_KEYWORD}:
+            return name
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def qualified(*parts: str) -> str:
+    """A name of these parts: schema and name, or the name alone."""
+    *schema, name = parts
+    return ".".join(quote(part) for part in (*(part for part in schema[-1:] if part not in {"", "public"}), name))
+
+
+def table_name(relation: pg.RangeVar) -> str:
+    """The relation's name."""
+    return qualified(relation.schemaname, relation.relname)
+
+
+def strings(nodes: Iterable[Parsed]) -> list[str]:
+    """The parts of a name, as the parser gives them."""
+    return [part.sval for part in map(unwrap_node, nodes) if isinstance(part, pg.String)]
+
+
+def object_name(node: Parsed) -> str:
+    """The name of an object in a DROP, COMMENT or the like: a string, or a list of them."""
+    return qualified(*object_parts(node))
+
+
+def object_parts(node: Parsed) -> list[str]:
+    """The parts of the name of an object, not quoted."""
+    inner = unwrap_node(node)
+    if isinstance(inner, pg.String):
+        return [inner.sval]
+    if isinstance(inner, pg.List):
+        return strings(inner.items)
+    if isinstance(inner, pg.TypeName):
+        return strings(inner.names)
+    return strings(inner.objname) if isinstance(inner, pg.ObjectWithArgs) else [""]
