@@ -7,6 +7,7 @@ online       but what is in nobody's way gets the time it needs, and an interrup
 revisions    one after the other, the lock held
 history      which revisions were applied; a database that is ahead of this release
 drift        whether the schema is what the models say
+autogenerate what revisions are made of that are written from the models
 errors       exit codes
 """
 
@@ -25,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from api.models import Base
 from api.settings import load_settings
 from migrator import history
+from migrator.autogenerate import render_item, write_online
 from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
 from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
@@ -41,6 +43,8 @@ CONFIGURATION: dict[str, Any] = {
     "include_name": history.include_name,
     "compare_server_default": True,
     "transaction_per_migration": True,
+    "process_revision_directives": write_online,
+    "render_item": render_item,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alembic.operations import MigrateOperation, Operations, ops
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Constraint, ForeignKeyConstraint, Index, UniqueConstraint
 
 from migrator.operations.steps import KINDS, ExistsDifferently, steps_of
 
@@ -120,8 +120,30 @@ def _unique_index(constraint: UniqueConstraint) -> Index:
 class DropConstraintOnlineOp(MigrateOperation):
     """`op.drop_constraint_online`."""
 
-    def __init__(self, constraint_name: Any, table_name: str, *, schema: str | None = None) -> None:
+    def __init__(
+        self,
+        constraint_name: Any,
+        table_name: str,
+        *,
+        schema: str | None = None,
+        constraint: Constraint | None = None,
+    ) -> None:
         self.constraint_name, self.table_name, self.schema = constraint_name, table_name, schema
+        self.constraint = constraint
+
+    @classmethod
+    def from_constraint(cls, constraint: Constraint) -> "DropConstraintOnlineOp":
+        """The operation that `reverse` can take back."""
+        return cls(constraint.name, constraint.table.name, schema=constraint.table.schema, constraint=constraint)
+
+    def reverse(self) -> ops.AddConstraintOp:
+        if isinstance(self.constraint, ForeignKeyConstraint):
+            return AddForeignKeyOnlineOp.from_constraint(self.constraint)
+        if isinstance(self.constraint, UniqueConstraint):
+            return AddUniqueOnlineOp.from_constraint(self.constraint)
+        if isinstance(self.constraint, CheckConstraint):
+            return AddCheckOnlineOp.from_constraint(self.constraint)
+        raise ValueError(f"what {self.constraint_name} of {self.table_name} was is not known")
 
     @classmethod
     def drop_constraint_online(

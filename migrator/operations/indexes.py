@@ -42,6 +42,11 @@ def _create_index_online(operations: Operations, operation: CreateIndexOnlineOp)
 class DropIndexOnlineOp(ops.DropIndexOp):
     """`op.drop_index_online`."""
 
+    def reverse(self) -> CreateIndexOnlineOp:
+        created = CreateIndexOnlineOp.from_index(self.to_index())
+        assert isinstance(created, CreateIndexOnlineOp)
+        return created
+
     @classmethod
     def drop_index_online(
         cls, operations: Operations, index_name: str, table_name: str, *, schema: str | None = None

@@ -1,0 +1,33 @@
+"""Tables that come and go."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from migrator.autogenerate import recipes
+from migrator.autogenerate.change import Change
+from migrator.autogenerate.step import Note, Place, Step
+from migrator.operations.constraints import AddForeignKeyOnlineOp
+
+
+def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
+    """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
+    foreign_keys = [
+        item
+        for item in operation.columns
+        if isinstance(item, sa.ForeignKeyConstraint)
+        and (item.referred_table.schema, item.referred_table.name) not in change.new
+    ]
+    yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
+    operation.columns = [item for item in operation.columns if item not in foreign_keys]
+    yield Step(Place.TOGETHER, f"create {operation.table_name}", operation)
+    for constraint in foreign_keys:
+        foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
+        yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
+
+
+def drop(operation: ops.DropTableOp, change: Change) -> Iterator[Step]:
+    """A table that is no longer in the models, and stays."""
+    note = Note(recipes.drop_table(operation.table_name, change.release))
+    yield Step(Place.TOGETHER, f"keep {operation.table_name}", note)
