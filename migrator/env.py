@@ -23,10 +23,11 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import migrator.operations  # noqa: F401 - registers them, for revisions to use
 from api.models import Base
 from api.settings import load_settings
 from migrator import history
-from migrator.autogenerate import render_item, write_online
+from migrator.autogenerate import write_online
 from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
 from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
@@ -44,7 +45,6 @@ CONFIGURATION: dict[str, Any] = {
     "compare_server_default": True,
     "transaction_per_migration": True,
     "process_revision_directives": write_online,
-    "render_item": render_item,
 }
 
 

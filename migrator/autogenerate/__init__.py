@@ -20,17 +20,17 @@ from alembic import command
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
-from migrator.autogenerate.render import render_item
-from migrator.autogenerate.revisions import into_revisions
-from migrator.autogenerate.rewriter import online
-
-__all__ = ["render_item", "write_online"]
-
-_write = online.chain(into_revisions)
+__all__ = ["write_online"]
 
 
 def write_online(context: MigrationContext, revision: Any, directives: list[ops.MigrationScript]) -> None:
     """Alembic's `process_revision_directives`. `alembic check`, which asks for the same, hears what was found."""
     options = context.config.cmd_opts if context.config else None
     if directives and (directives[0].message or (options and options.cmd[0] is command.revision)):
-        _write(context, revision, directives)
+        # What takes a while to import, and no run of the migrator needs.
+        from migrator.autogenerate.render import render_item  # noqa: PLC0415
+        from migrator.autogenerate.revisions import into_revisions  # noqa: PLC0415
+        from migrator.autogenerate.rewriter import online  # noqa: PLC0415
+
+        context.opts["render_item"] = render_item
+        online.chain(into_revisions)(context, revision, directives)
