@@ -11,6 +11,7 @@ batches      the same for one range of keys after the other
 offline      the same as one script, for `--sql`
 state        how far it is: the table `migration_backfills`
 load         when it has to pause
+pace         how large batches are, and how often one is tried
 reports      how far it is, for others; and their requests to pause
 run          all of this, to the end
 """

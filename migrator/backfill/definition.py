@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from sqlalchemy.dialects import postgresql
 
-quote = postgresql.dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
+_preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
+# Reserved words of Postgres that SQLAlchemy does not know to be such.
+_preparer.reserved_words = _preparer.reserved_words | {
+    "collation",
+    "concurrently",
+    "lateral",
+    "system_user",
+    "tablesample",
+}
+quote = _preparer.quote
 # Types that have no equality of their own.
 COMPARED_AS_TEXT = {"json", "xml"}
 

@@ -31,6 +31,7 @@ BEGIN
     SELECT {backfill.forwards} INTO {into["first"]} FROM {table} ORDER BY {backfill.forwards} LIMIT 1;
     SELECT {backfill.forwards} INTO {into["last"]} FROM {table} ORDER BY {backfill.backwards} LIMIT 1;
     WHILE {first[0]} IS NOT NULL LOOP
+        SET LOCAL enable_seqscan = off; -- until the COMMIT: a batch is found by the key's index
         SELECT {backfill.forwards} INTO {into["end"]} FROM (
             SELECT {backfill.forwards} FROM {table}
             WHERE {row(keys)} >= {row(first)} AND {row(keys)} <= {row(last)} ORDER BY {backfill.forwards} LIMIT {ROWS}

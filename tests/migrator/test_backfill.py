@@ -1,0 +1,304 @@
+"""Backfills: which rows they write, at which pace, when they give way, and where they go on."""
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import DBAPIError
+from structlog.testing import capture_logs
+
+from local.postgres import Server
+from migrator.backfill import Backfill
+from migrator.backfill.load import WAITING_SESSIONS
+from migrator.backfill.pace import BATCH_SECONDS, LARGEST_BATCH, fit
+from migrator.errors import LockLost
+from tests.conftest import WAITING, superuser
+from tests.migrator.backfilling import STATE, backfill, found, run_offline, under_way
+
+NAMES = Backfill("animals", {"common_name": "name"})
+RIGHT = "SELECT count(*) FROM animals WHERE common_name IS NOT DISTINCT FROM name"
+WAITING_FOR = "SELECT waiting_for FROM migration_backfills WHERE waiting_for IS NOT NULL"
+SEEN = "SELECT rows_seen FROM migration_backfills WHERE rows_seen > 0"
+ROWS = 2500
+# A batch of 1,000 rows takes more than 0.2 s then.
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$;
+CREATE TRIGGER slow BEFORE UPDATE ON animals FOR EACH ROW WHEN (NEW.id % 10 = 0) EXECUTE FUNCTION slow()
+"""
+BATCH_UNDER_WAY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'WITH changed%'"
+    " AND state = 'active' AND pid <> pg_backend_pid()"
+)
+LOCK_HOLDER = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE application_name = 'migrator lock' AND datname = current_database()"
+)
+
+
+@pytest.fixture(autouse=True)
+async def animals(admin: asyncpg.Connection) -> None:
+    await admin.execute("ALTER TABLE animals ADD COLUMN common_name text")
+    await admin.execute("INSERT INTO animals (name) SELECT md5(n::text) FROM generate_series(1, $1) n", ROWS)
+
+
+class TestRows:
+    @pytest.mark.parametrize("offline", [False, True], ids=["online", "offline"])
+    async def test_that_are_right_or_not_asked_for_are_not_written(
+        self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
+    ) -> None:
+        await admin.execute("UPDATE animals SET common_name = name WHERE id % 5 = 0")
+        before = {row["id"]: row["xmin"] for row in await admin.fetch("SELECT id, xmin FROM animals")}
+        definition = Backfill("animals", {"common_name": "name"}, where="id % 5 = 0 OR id % 5 = 1")
+        if offline:
+            await run_offline(server, database, definition)
+        else:
+            await backfill(server, database, definition)
+            state = await admin.fetchrow(STATE)
+            assert (state["rows_seen"], state["rows_changed"]) == (ROWS, ROWS // 5)
+        rows = await admin.fetch("SELECT id, xmin, name, common_name FROM animals")
+        assert {row["id"] for row in rows if row["xmin"] != before[row["id"]]} == set(range(1, ROWS + 1, 5))
+        assert all(row["common_name"] == (row["name"] if row["id"] % 5 <= 1 else None) for row in rows)
+
+    async def test_become_null_where_the_expression_is(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("UPDATE animals SET common_name = 'x'")
+        await backfill(server, database, Backfill("animals", {"common_name": "nullif(name, name)"}))
+        assert await admin.fetchval("SELECT count(common_name) FROM animals") == 0
+        assert (await admin.fetchrow(STATE))["rows_changed"] == ROWS
+
+    async def test_are_right_when_they_hold_what_their_type_makes_of_a_value(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        """Which is rounded, or of a type without an equality."""
+        await admin.execute("ALTER TABLE animals ADD third int, ADD settings json")
+        settings = {"a": ":b %s %% $1 $backfill$"}
+        definition = Backfill("animals", {"third": "id / 3.0", "settings": f"'{json.dumps(settings)}'"})
+        await backfill(server, database, definition)
+        row = await admin.fetchrow("SELECT third, settings FROM animals WHERE id = 5")
+        assert (row["third"], json.loads(row["settings"])) == (2, settings)
+        await backfill(server, database, definition)
+        assert (await admin.fetchrow(STATE))["rows_changed"] == 0
+
+    @pytest.mark.parametrize("offline", [False, True], ids=["online", "offline"])
+    async def test_of_an_empty_table(
+        self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
+    ) -> None:
+        await admin.execute("TRUNCATE animals CASCADE")
+        await (run_offline if offline else backfill)(server, database, NAMES)
+        assert offline or (await admin.fetchrow(STATE))["finished_at"]
+
+    async def test_that_come_after_the_start_are_left_to_who_inserts_them_so_it_ends(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        over = asyncio.Event()
+
+        async def insert() -> None:
+            while not over.is_set():  # some times faster than the backfill is
+                await admin.execute("INSERT INTO animals (name) SELECT 'new' FROM generate_series(1, 200)")
+
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+            tasks.create_task(insert())
+            await backfill(server, database, NAMES)
+            over.set()
+        state = await admin.fetchrow(STATE)
+        rows = await admin.fetchrow("SELECT count(*) AS there, count(common_name) AS done FROM animals")
+        assert ROWS <= rows["done"] == state["rows_seen"] < rows["there"]
+        assert await admin.fetchval(f"{RIGHT} AND id <= $1", int(*state["upper_bound"])) == rows["done"]
+
+
+class TestPace:
+    @pytest.mark.parametrize(
+        ("size", "took", "then"),
+        [
+            (1000, BATCH_SECONDS, 1000),
+            (1000, BATCH_SECONDS / 1.5, 1500),
+            (1000, 0, 2000),
+            (1000, 60, 500),
+            (1, 60, 1),
+            (LARGEST_BATCH, 0, LARGEST_BATCH),
+        ],
+    )
+    def test_a_batch_becomes_at_most_twice_or_half_as_large(self, size: int, took: float, then: int) -> None:
+        assert fit(size, took) == then
+
+    async def test_of_rows_that_take_long_batches_are_small(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(SLOW)
+        async with under_way(server, database, NAMES):
+            second = "SELECT batch_size FROM migration_backfills WHERE rows_seen > 1000"
+            assert await found(admin, second) < 1000
+
+    async def test_of_rows_that_take_no_time_batches_are_large(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("UPDATE animals SET common_name = name")
+        await backfill(server, database, NAMES)
+        assert (await admin.fetchrow(STATE))["batch_size"] > 1000
+
+
+class TestRetry:
+    async def test_a_row_that_somebody_holds_is_waited_for_and_computed_from_what_it_has_become(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        transaction = admin.transaction()
+        await transaction.start()
+        await admin.execute("UPDATE animals SET name = 'changed' WHERE id = 700")
+        other = await superuser(server, database)
+        with capture_logs() as log:
+            async with under_way(server, database, NAMES) as task:
+                await found(other, "SELECT count(*) FROM migration_backfills WHERE cursor = '{500}'")
+                await transaction.commit()
+                await task
+        await other.close()
+        failed = [line["rows"] for line in log if line["event"] == "a batch did not get its locks"]
+        assert failed[0] == 1000
+        assert await admin.fetchval(RIGHT) == ROWS
+        assert await admin.fetchval("SELECT common_name FROM animals WHERE id = 700") == "changed"
+
+    async def test_ends_when_there_was_no_progress_for_too_long(
+        self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MIGRATOR_RETRY_SECONDS", "1")
+        transaction = admin.transaction()
+        await transaction.start()
+        await admin.execute("SELECT FROM animals WHERE id = 1 FOR UPDATE")
+        with pytest.raises(DBAPIError, match="lock timeout"):
+            await backfill(server, database, NAMES)
+        await transaction.rollback()
+
+    async def test_the_script_tries_again_too(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+        transaction = admin.transaction()
+        await transaction.start()
+        await admin.execute("UPDATE animals SET name = 'changed' WHERE id = 700")
+        other = await superuser(server, database)
+        running = asyncio.create_task(run_offline(server, database, NAMES))
+        await found(other, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE 'DO %'")
+        await transaction.commit()
+        await running
+        await other.close()
+        assert await admin.fetchval(RIGHT) == ROWS
+
+    async def test_any_other_error_ends_it_with_what_was_done_before(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await backfill(server, database, Backfill("animals", {"common_name": "(1 / (id - 1500))::text"}))
+        assert await admin.fetchval("SELECT count(common_name) FROM animals") == 1000
+
+
+class TestPausing:
+    async def test_by_request_takes_effect_after_the_batch_under_way(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(SLOW)
+        async with under_way(server, database, NAMES) as task:
+            await found(admin, BATCH_UNDER_WAY)
+            await admin.execute("UPDATE migration_backfills SET paused = true")
+            assert "backfill resume" in await found(admin, WAITING_FOR)
+            paused = await admin.fetchrow(STATE)
+            assert paused["rows_seen"] == paused["rows_changed"] == await admin.fetchval(RIGHT) == 1000
+            await admin.execute("UPDATE migration_backfills SET paused = false")
+            await task
+        assert await admin.fetchval(RIGHT) == ROWS
+        assert (await admin.fetchrow(STATE))["waiting_for"] is None
+
+    async def test_by_request_outlives_the_run(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+        await admin.execute(SLOW)
+        async with under_way(server, database, NAMES):
+            await found(admin, BATCH_UNDER_WAY)
+            await admin.execute("UPDATE migration_backfills SET paused = true")
+            await found(admin, WAITING_FOR)
+        with capture_logs() as log:
+            async with under_way(server, database, NAMES):
+                await found(admin, f"{WAITING_FOR} AND pid IN (SELECT pid FROM pg_stat_activity)")
+        assert [line["event"] for line in log] == ["backfill resumes", "backfill pauses"]
+        assert await admin.fetchval(RIGHT) == 1000
+
+    async def test_while_others_wait_for_locks(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+        sessions = [await superuser(server, database) for _ in range(WAITING_SESSIONS)]
+        transaction = admin.transaction()
+        await transaction.start()
+        await admin.execute("LOCK TABLE staff")
+        waiting = [asyncio.create_task(session.execute("SELECT FROM staff")) for session in sessions]
+        other = await superuser(server, database)
+        await found(other, f"SELECT nullif({len(sessions)}, ({WAITING})) IS NULL")
+        with capture_logs() as log:
+            async with under_way(server, database, NAMES) as task:
+                assert await found(other, WAITING_FOR) == f"{WAITING_SESSIONS} sessions that wait for locks"
+                assert await other.fetchval(RIGHT) == 0
+                await transaction.commit()
+                await task
+        await asyncio.gather(*waiting)
+        for session in (*sessions, other):
+            await session.close()
+        assert [line["event"] for line in log][:3] == ["backfill begins", "backfill pauses", "backfill goes on"]
+        assert await admin.fetchval(RIGHT) == ROWS
+
+
+class TestWhereItGoesOn:
+    async def test_after_its_last_batch(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+        await admin.execute(SLOW)
+        async with under_way(server, database, NAMES):
+            done = await found(admin, SEEN)
+        await admin.execute("INSERT INTO animals (name) VALUES ('since')")
+        await admin.execute("ALTER TABLE animals DISABLE TRIGGER slow")
+        with capture_logs() as log:
+            await backfill(server, database, NAMES)
+        assert (log[0]["event"], log[0]["rows"]) == ("backfill resumes", done)
+        state = await admin.fetchrow(STATE)
+        assert state["rows_seen"] == state["rows_changed"] == await admin.fetchval(RIGHT) == ROWS
+
+    async def test_at_the_start_where_its_definition_has_changed(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(SLOW)
+        async with under_way(server, database, NAMES):
+            await found(admin, SEEN)
+        await admin.execute("ALTER TABLE animals DISABLE TRIGGER slow")
+        await backfill(server, database, Backfill("animals", {"common_name": "upper(name)"}))
+        assert await admin.fetchval("SELECT count(*) FROM animals WHERE common_name = upper(name)") == ROWS
+        (state,) = await admin.fetch(STATE)
+        assert state["rows_seen"] == ROWS
+
+    async def test_at_the_start_where_it_was_finished(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await backfill(server, database, NAMES)
+        await admin.execute("UPDATE animals SET common_name = NULL WHERE id > 2000")
+        await backfill(server, database, NAMES)
+        assert await admin.fetchval(RIGHT) == ROWS
+        (state,) = await admin.fetch(STATE)
+        assert (state["rows_seen"], state["rows_changed"]) == (ROWS, 500)
+
+    async def test_apart_from_others_of_its_revision_and_of_other_revisions(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        halves = [Backfill("animals", {"common_name": "name"}, where=f"id % 2 = {half}") for half in (0, 1)]
+        await backfill(server, database, *halves)
+        await backfill(server, database, NAMES, revision="other")
+        found = await admin.fetch("SELECT revision, rows_changed FROM migration_backfills ORDER BY id")
+        assert [tuple(row) for row in found] == [("names", ROWS // 2), ("names", ROWS // 2), ("other", 0)]
+
+
+async def test_who_has_lost_the_migration_lock_writes_no_further_batch(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(SLOW)
+    async with under_way(server, database, NAMES) as task:
+        await found(admin, BATCH_UNDER_WAY)
+        assert await admin.fetchval(LOCK_HOLDER)
+        with pytest.raises(LockLost):
+            await task
+    assert await admin.fetchval(RIGHT) == 1000
+
+
+async def test_the_api_can_see_how_far_it_is_and_not_change_it(server: Server, database: str) -> None:
+    await backfill(server, database, NAMES)
+    api = await asyncpg.connect(server.url("zoo_api", database))
+    assert await api.fetchval(SEEN) == ROWS
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await api.execute("UPDATE migration_backfills SET paused = true")
+    await api.close()
