@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -16,13 +17,15 @@ class Statement:
     """A statement of a revision, without its semicolon.
 
     `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
-    revision's own transaction is around it.
+    revision's own transaction is around it. `block` numbers the revision's transactions and what stands between them:
+    statements of one block are committed together, or, outside of a transaction, one by one.
     """
 
     sql: str
     line: int
     operation: str | None
     in_transaction: bool
+    block: int
 
 
 class NotSql(Exception):
@@ -36,20 +39,23 @@ def read_statements(
     script = scripts.get_revision(revision)
     assert script is not None
     found: list[Statement] = []
-    in_transaction = True
+    in_transaction, block = True, 0
     options = {"as_sql": True, "literal_binds": True, "target_metadata": Base.metadata}  # for its naming convention
     context = MigrationContext.configure(dialect_name="postgresql", opts=options)
     context.dialect.server_version_info = server_version
 
     def record(text: str) -> None:
-        nonlocal in_transaction
-        sql = text.strip().removesuffix(";")
-        if sql in {"BEGIN", "COMMIT"}:
-            in_transaction = sql == "BEGIN"
-        else:
-            found.append(Statement(sql, _line_in(script.path), current_operation.get(), in_transaction))
+        line, operation = _line_in(script.path), current_operation.get()
+        found.append(Statement(text.strip().removesuffix(";"), line, operation, in_transaction, block))
+
+    def begin_block(*, with_transaction: bool) -> None:
+        nonlocal in_transaction, block
+        in_transaction, block = with_transaction, block + 1
 
     context.impl.static_output = record  # type: ignore[method-assign]
+    # Alembic's own; a revision that commits by SQL of its own has that among its statements.
+    context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
+    context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]
     with Operations.context(context):
         try:
             script.module.upgrade()
