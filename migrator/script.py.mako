@@ -1,6 +1,7 @@
+<% part = context.get("parts", {}).get(up_revision) %>\
 """${message}
 
-Why: <say what this change is for, and which release of the api needs it>
+Why: ${part.why if part and part.why else "<say what this change is for, and which release of the api needs it>"}
 
 Revision: ${up_revision}
 Follows: ${down_revision | comma,n}
@@ -19,6 +20,12 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+% if part and part.safe_from_release:
+
+# The version of the api when this was written: raise it, where an earlier release of that version is at work.
+phase = "contract"
+safe_from_release = "${part.safe_from_release}"
+% endif
 
 
 def upgrade() -> None:

@@ -8,6 +8,7 @@ from alembic.operations import MigrateOperation, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import rev_id
 
+from api import __version__
 from migrator.autogenerate.step import Note, Nothing, Place, Step, flat, inverse
 
 SUBJECT_LENGTH = 110
@@ -21,6 +22,12 @@ class Part:
     place: Place
     title: str
     operations: list[MigrateOperation]
+    why: str | None = None
+
+    @property
+    def safe_from_release(self) -> str | None:
+        """The first release that can live with it, where the previous one can't."""
+        return __version__ if self.place.is_contract else None
 
     @property
     def does_something(self) -> bool:
@@ -40,6 +47,7 @@ def into_revisions(context: MigrationContext, _: Any, directives: list[ops.Migra
     for number, part in enumerate(parts, 1):
         if number > 1:
             scripts.append(_upon(scripts[-1]))
+            part.why = f"the change that revision {script.rev_id} begins."
         if len(parts) > 1:
             scripts[-1].message = _subject(f"{number:0{len(str(len(parts)))}} of {len(parts)}", subject, part.title)
         scripts[-1].upgrade_ops = ops.UpgradeOps(part.operations, upgrade.upgrade_token)
