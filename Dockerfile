@@ -40,11 +40,11 @@ RUN mkdir -p /opt/pg-dump/lib \
 
 # The api serves, and can't migrate: it has neither Alembic nor the migrations.
 FROM base AS api
-ARG RELEASE=dev
+ARG RELEASE=
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-api" \
       org.opencontainers.image.description="The zoo's HTTP service" \
-      org.opencontainers.image.version="${RELEASE}"
+      org.opencontainers.image.version="${RELEASE:-dev}"
 COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
@@ -55,11 +55,11 @@ CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
 
 # The migrator changes the schema, and can't serve: it has the models and the settings of the api, and no web server.
 FROM base AS migrator
-ARG RELEASE=dev
+ARG RELEASE=
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-migrator" \
       org.opencontainers.image.description="Brings the zoo's schema to this release" \
-      org.opencontainers.image.version="${RELEASE}"
+      org.opencontainers.image.version="${RELEASE:-dev}"
 COPY --from=build-migrator /opt/venv /opt/venv
 COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
 ENV PATH=${PATH}:/opt/pg-dump

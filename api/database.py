@@ -14,12 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.errors import Unavailable
 from api.settings import Settings
 
-# The newest revision that this release of the api needs; /health/ready waits for it.
+# The newest revision that this release of the api needs, and one that expands: what takes something away, a contract
+# revision, is applied when this release is at work. /health/ready waits for it.
 SCHEMA_REVISION = "3b8a500f1cd2"
 
 # The server ends a statement of the api's role after 10 s (deploy/postgres). Where not even that answer arrives,
 # because the network drops packets, the driver gives up by itself, in seconds.
 COMMAND_TIMEOUT = 15
+
+NAME_BYTES = 63  # of a session's name; Postgres would cut what is longer, too, and say so to each connection
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
@@ -28,9 +31,13 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
+    Its sessions have the name `<application_name>@<release>`: the migrator takes nothing away that a release uses whose
+    sessions it sees.
+
     A request that finds all of the pool's connections in use waits `database_pool_timeout` seconds for one, then
     gets `sqlalchemy.exc.TimeoutError`.
     """
+    name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
         settings.api_database(),
         pool_size=settings.database_pool_size,
@@ -41,7 +48,7 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
             "async_creator_fn": _connect,
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
-            "server_settings": {"application_name": application_name},
+            "server_settings": {"application_name": name},
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from api import __version__
+
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
 MIN_DIFFERENT = 8
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["local", "production"] = "local"
-    release: str = "dev"
+    release: str = __version__
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
     migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
@@ -83,6 +85,7 @@ class Settings(BaseSettings):
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)
     migrator_statement_timeout: float = Field(default=60, ge=0)
+    migrator_phase: Literal["expand", "contract", "all"] = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
     log_format: Literal["text", "json"] | None = None
 

@@ -5,6 +5,7 @@ lock         one migrator at a time, and nothing left at work of one that was ki
 run          no statement waits long for a lock; revisions are tried again instead
 online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
 revisions    one after the other, the lock held
+phases       what takes something away waits until no release of the api is connected that uses it
 history      which revisions were applied; a database that is ahead of this release
 drift        whether the schema is what the models say
 autogenerate what revisions are made of that are written from the models
@@ -25,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import migrator.operations  # noqa: F401 - registers them, for revisions to use
 from api.models import Base
-from api.settings import load_settings
+from api.settings import Settings, load_settings
 from migrator import history
 from migrator.autogenerate import write_online
 from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
@@ -33,6 +34,7 @@ from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from migrator.lock import MigrationLock, migration_lock
 from migrator.log import configure_log, fail
+from migrator.phases import in_phase
 from migrator.revisions import Progress, Steps, one_by_one
 from migrator.run import LOCK_TIMEOUT, run_with_retries
 
@@ -48,9 +50,18 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
+def read_settings() -> Settings:
+    """The settings of the environment; ConfigurationError where they can't be used."""
+    try:
+        return load_settings()
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
 def write_sql() -> None:
     """Print, for `--sql`, what would be done."""
-    context.configure(literal_binds=True, on_version_apply=history.record, **CONFIGURATION)
+    steps = in_phase(planned_steps(), read_settings().migrator_phase)
+    context.configure(fn=steps, literal_binds=True, on_version_apply=history.record, **CONFIGURATION)
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     with context.begin_transaction():
         context.run_migrations()
@@ -82,6 +93,7 @@ def migrate(
     in_transaction: dict[str, Any] = {
         "on_version_apply": (lambda **_: lock.require(connection), history.record),
         "progress": progress,
+        "lock": lock,
     }
     context.configure(connection=connection, fn=steps, **in_transaction, **CONFIGURATION)
     with context.begin_transaction():
@@ -121,8 +133,8 @@ async def run_online() -> None:
     """Wait for the database, then for the turn where its schema may change, and run."""
     require_one_head()
     given = context.config.attributes.get("connection")  # pytest-alembic's
+    settings = read_settings()
     try:
-        settings = load_settings()
         url = given.url if given else settings.migration_database()
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
@@ -138,7 +150,7 @@ async def run_online() -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(settings.release)
-        steps = one_by_one(planned_steps(), lock, progress)
+        steps = one_by_one(in_phase(planned_steps(), settings.migrator_phase), lock, progress)
         drift = settings.migrator_drift == "fail"
         work = partial(migrate, steps=steps, lock=lock, progress=progress, fail_on_drift=drift)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
@@ -175,6 +187,9 @@ else:
     if context.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
     if context.is_offline_mode():
-        write_sql()
+        try:
+            write_sql()
+        except MigratorError as error:
+            fail(str(error), error.exit_code)
     else:
         main()

@@ -7,7 +7,9 @@ MigratorError
 ├── LockLost                5  rolled back; run again
 ├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
 ├── UnknownRevision         6  nothing was tried; the database was changed by somebody else
-└── SchemaDrift             6  all is applied; and the schema is not what the models say
+├── SchemaDrift             6  all is applied; and the schema is not what the models say
+├── ReleaseInTheWay         7  a contract revision was not begun; an api is at work that needs what it takes away
+└── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
 
 Anything else that a revision raises ends with 1, rolled back.
 """
@@ -63,3 +65,15 @@ class SchemaDrift(MigratorError):
     """The schema is not what the models say, though all revisions are applied."""
 
     exit_code = 6
+
+
+class ReleaseInTheWay(MigratorError):
+    """A release of the api is connected that uses what a contract revision takes away."""
+
+    exit_code = 7
+
+
+class ContractInTheWay(MigratorError):
+    """A revision that expands follows a contract revision, which a run in this phase does not apply."""
+
+    exit_code = 7

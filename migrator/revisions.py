@@ -30,13 +30,24 @@ class Progress:
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     began: float = 0
     first_began: float = 0
+    kept: float = 0
 
     def begin(self, revision: str) -> None:
         """A try begins: the first of `revision`, or a further one."""
-        self.began, self.started_at = time.monotonic(), datetime.now(UTC)
+        self.began = self.kept = time.monotonic()
+        self.started_at = datetime.now(UTC)
         if revision != self.revision:
             self.revision, self.attempts, self.first_began = revision, 0, self.began
         self.attempts += 1
+
+    def keep(self) -> None:
+        """What was done up to here stays done, whatever becomes of this try."""
+        self.kept = time.monotonic()
+
+    @property
+    def lost(self) -> float:
+        """Seconds since the last that stays done: those of a try that fails now."""
+        return time.monotonic() - self.kept
 
     @property
     def duration(self) -> float:

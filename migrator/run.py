@@ -1,24 +1,29 @@
 """A run: one at a time, each revision tried until it gets its locks, and never waiting long for them.
 
 Guarantee: a statement that waits for a lock on a table has everybody else wait behind it, so it waits `LOCK_TIMEOUT`
-and no more. Then its revision is rolled back and tried again after a pause, until `retry_seconds` are over. Revisions
-that were applied stay applied. The time-out is never dropped, not for the last try either. Only statements that nobody
-else waits behind may wait longer, and not without end either: see online.py.
+and no more. Then its revision is rolled back and tried again after a pause. Revisions that were applied stay applied.
+The time-out is never dropped, not for the last try either. Only statements that nobody else waits behind may wait
+longer, and not without end either: see online.py.
+
+Each revision may lose `retry_seconds` in this way: by its tries that failed and the pauses after them. Of a try counts
+what it did in vain, which is the time since the revision was begun or, where that was later, since an online statement
+went well outside of a transaction: an index that took an hour stays built.
 """
 
 import asyncio
 import random
 from collections.abc import Callable
+from typing import Any
 
 import structlog
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from migrator.blockers import Blockers, watch
 from migrator.errors import LocksNotObtained
 from migrator.lock import MigrationLock
-from migrator.online import give_time
+from migrator.online import give_time, is_online
 from migrator.revisions import Progress
 
 LOCK_TIMEOUT = "500ms"
@@ -38,14 +43,15 @@ async def run_with_retries(
     progress: Progress,
     retry_seconds: float,
 ) -> None:
-    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained after `retry_seconds`."""
-    deadline = asyncio.get_running_loop().time() + retry_seconds
-    pause = FIRST_PAUSE
+    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained where a revision lost too many."""
+    revision, lost, pause = None, 0.0, FIRST_PAUSE
     lock_timeout = LOCK_TIMEOUT
     while True:
-        blockers = await _try(engine(lock_timeout), migrate, lock, retry_seconds)
+        blockers = await _try(engine(lock_timeout), migrate, lock, progress, retry_seconds)
         if blockers is None:
             return
+        if progress.revision != revision:
+            revision, lost, pause = progress.revision, 0.0, FIRST_PAUSE
         wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't do so again
         log.warning(
             "a try did not get its locks",
@@ -54,7 +60,8 @@ async def run_with_retries(
             lock_timeout=lock_timeout,
             in_the_way=blockers.names,
         )
-        if asyncio.get_running_loop().time() + wait > deadline:
+        lost += progress.lost + wait
+        if lost > retry_seconds:
             break
         await asyncio.sleep(wait)
         pause = min(pause * 2, LONGEST_PAUSE)
@@ -66,12 +73,22 @@ async def run_with_retries(
 
 
 async def _try(
-    engine: AsyncEngine, migrate: Callable[[Connection], None], lock: MigrationLock, retry_seconds: float
+    engine: AsyncEngine,
+    migrate: Callable[[Connection], None],
+    lock: MigrationLock,
+    progress: Progress,
+    retry_seconds: float,
 ) -> Blockers | None:
     """Who was in the way of `migrate`; None where it did its work."""
+    progress.keep()
+
+    def keep(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+        if is_online(statement) and connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            progress.keep()
 
     def run(connection: Connection) -> None:
         give_time(connection, retry_seconds)
+        event.listen(connection, "after_cursor_execute", keep)
         migrate(connection)
 
     async with engine.connect() as connection:

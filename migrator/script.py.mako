@@ -20,6 +20,9 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+# "contract" takes away what older releases use, and waits until the api is at `safe_from_release` ("0.4.0") everywhere.
+phase = "expand"
+safe_from_release = None
 % if part and part.safe_from_release:
 
 # The version of the api when this was written: raise it, where an earlier release of that version is at work.

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, text
 from api.models import Base
 from migrator.drift import find_drift
 from migrator.history import include_name, last_moves
+from migrator.phases import safe_from_release
+from migrator.releases import count_releases, find_sessions
 
 _INVALID_INDEXES = text(
     "SELECT index.oid::regclass::text FROM pg_index JOIN pg_class index ON index.oid = indexrelid"
@@ -37,11 +39,17 @@ class Move:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the schema is. `history` has the newest move of each revision, the newest of all first."""
+    """Where the schema is. `history` has the newest move of each revision, the newest of all first.
+
+    `contract` has the contract revisions of `pending`, each with the first release of the api that does without what it
+    takes away; `releases` has those that are connected, each with the number of its sessions.
+    """
 
     current: list[str]
     head: list[str]
     pending: list[str]
+    contract: dict[str, str]
+    releases: dict[str, int]
     history: list[Move]
     lock_holder: str | None
     invalid_indexes: list[str]
@@ -67,6 +75,8 @@ def read_status(connection: Connection, script: ScriptDirectory, lock_holder: st
         current=current,
         head=list(script.get_heads()),
         pending=pending,
+        contract={name: release for name in pending if (release := safe_from_release(script.get_revision(name)))},
+        releases=count_releases(find_sessions(connection)),
         history=[_move(row) for row in history.values()],
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES)),

@@ -17,7 +17,7 @@ WRONG = {"pending", "invalid indexes", "constraints not validated", "drift"}
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
-    """Show where the schema is: revisions, who migrates, invalid indexes, constraints not validated, drift.
+    """Show where the schema is: revisions, releases at work, who migrates, what is invalid or not validated, drift.
 
     Example: python -m migrator status --json
     """
@@ -42,7 +42,8 @@ def _show(found: Status) -> None:
     for name, values in (
         ("current", found.current),
         ("head", found.head),
-        ("pending", found.pending),
+        ("pending", [_with_phase(revision, found.contract.get(revision)) for revision in found.pending]),
+        ("releases at work", [f"{release}: {_sessions(count)}" for release, count in found.releases.items()]),
         ("migrating now", [found.lock_holder] if found.lock_holder else []),
         ("invalid indexes", found.invalid_indexes),
         ("constraints not validated", found.constraints_not_validated),
@@ -59,3 +60,11 @@ def _show(found: Status) -> None:
             cells = (move.revision, move.direction, move.applied_at[:19], took, waited, move.attempts)
             moves.add_row(*(str(cell or "") for cell in (*cells, move.applied_by, move.release)))
         console.print(moves)
+
+
+def _with_phase(revision: str, safe_from_release: str | None) -> str:
+    return f"{revision} (contract, safe from release {safe_from_release})" if safe_from_release else revision
+
+
+def _sessions(count: int) -> str:
+    return f"{count} session{'s' * (count > 1)}"

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from api.settings import Settings
 from migrator.commands import Connect, load_scripts, run
 from migrator.connection import LOOK, wait_for_database
 from migrator.errors import LocksNotObtained
+from migrator.phases import waited_for
 from migrator.status import find_pending
 
 POLL_SECONDS = 1.0
@@ -16,23 +18,28 @@ POLL_SECONDS = 1.0
 def wait(timeout: Annotated[float, typer.Option(min=0, help="Seconds; after that the exit code is 5.")] = 600) -> None:
     """Wait until the schema is at this release's newest revision: for platforms that start things in no order.
 
+    With MIGRATOR_PHASE=expand, contract revisions are not waited for; with contract, only those that may go first.
+
     Example: python -m migrator wait --timeout 120
     """
-    run(lambda connect, _: _wait(connect, timeout))
-    typer.echo("the schema is at the newest revision")
+    left = run(lambda connect, settings: _wait(connect, settings, timeout))
+    typer.echo("the schema is at the newest revision" + (f" but for {', '.join(left)}" if left else ""))
 
 
-async def _wait(connect: Connect, timeout: float) -> None:
+async def _wait(connect: Connect, settings: Settings, timeout: float) -> list[str]:
+    """Those that are not waited for, and still pending."""
     now, scripts = asyncio.get_running_loop().time, load_scripts()
     deadline = now() + timeout
     while True:
         await wait_for_database(connect(LOOK), max(0, deadline - now()))
         async with connect(LOOK).connect() as connection:
             pending = await connection.run_sync(find_pending, scripts)
-        if not pending:
-            return
+        revisions = [scripts.get_revision(name) for name in pending]
+        needed = [revision.revision for revision in waited_for(revisions, settings.migrator_phase)]
+        if not needed:
+            return pending
         if now() + POLL_SECONDS > deadline:
             raise LocksNotObtained(
-                f"not applied after {timeout:g} s: {', '.join(pending)}; run the migrator (alembic upgrade head)"
+                f"not applied after {timeout:g} s: {', '.join(needed)}; run the migrator (alembic upgrade head)"
             )
         await asyncio.sleep(POLL_SECONDS)

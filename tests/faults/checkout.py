@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -10,15 +11,19 @@ from tests.docs.documents import copy_checkout
 from tests.processes.test_history import REVISIONS
 
 
-def checkout_with(folder: Path, **revisions: str) -> Path:
-    """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`."""
+def checkout_with(folder: Path, *, attributes: Mapping[str, Mapping[str, str]] | None = None, **revisions: str) -> Path:
+    """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`.
+
+    `attributes` are what else stands in a revision's module, by its name: `{"drop": {"phase": "contract"}}`.
+    """
     checkout = copy_checkout(folder)
     previous = REVISIONS[-1]
     for number, (name, body) in enumerate(revisions.items()):
         lines = "\n    ".join(body.strip().splitlines())
+        declared = "".join(f"{key} = {value!r}\n" for key, value in (attributes or {}).get(name, {}).items())
         (checkout / "migrator" / "versions" / f"2099_01_01_{number:04}-{name}.py").write_text(
             f'"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\n'
-            f'revision = "{name}"\ndown_revision = "{previous}"\n'
+            f'revision = "{name}"\ndown_revision = "{previous}"\n{declared}'
             f"def upgrade():\n    {lines}\ndef downgrade():\n    pass\n"
         )
         previous = name
