@@ -3,10 +3,12 @@
 import sys
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.types import to_instance
 
 from api.models import Base
 from migrator.operations.steps import current_operation
@@ -18,7 +20,8 @@ class Statement:
 
     `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
     revision's own transaction is around it. `block` numbers the revision's transactions and what stands between them:
-    statements of one block are committed together, or, outside of a transaction, one by one.
+    statements of one block are committed together, or, outside of a transaction, one by one. `existing_type` is what
+    `op.alter_column` was told that the column's type is, as it stands in SQL.
     """
 
     sql: str
@@ -26,6 +29,7 @@ class Statement:
     operation: str | None
     in_transaction: bool
     block: int
+    existing_type: str | None = None
 
 
 class NotSql(Exception):
@@ -39,20 +43,29 @@ def read_statements(
     script = scripts.get_revision(revision)
     assert script is not None
     found: list[Statement] = []
-    in_transaction, block = True, 0
+    in_transaction, block, existing_type = True, 0, None
     options = {"as_sql": True, "literal_binds": True, "target_metadata": Base.metadata}  # for its naming convention
     context = MigrationContext.configure(dialect_name="postgresql", opts=options)
     context.dialect.server_version_info = server_version
 
     def record(text: str) -> None:
         line, operation = _line_in(script.path), current_operation.get()
-        found.append(Statement(text.strip().removesuffix(";"), line, operation, in_transaction, block))
+        sql = text.strip().removesuffix(";")
+        found.append(Statement(sql, line, operation, in_transaction, block, existing_type))
 
     def begin_block(*, with_transaction: bool) -> None:
         nonlocal in_transaction, block
         in_transaction, block = with_transaction, block + 1
 
+    def alter_column(*args: Any, **options: Any) -> None:
+        nonlocal existing_type
+        existing = options.get("existing_type")
+        existing_type = existing and to_instance(existing).compile(dialect=context.dialect)
+        type(context.impl).alter_column(context.impl, *args, **options)
+        existing_type = None
+
     context.impl.static_output = record  # type: ignore[method-assign]
+    context.impl.alter_column = alter_column  # type: ignore[method-assign]
     # Alembic's own; a revision that commits by SQL of its own has that among its statements.
     context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
     context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]
