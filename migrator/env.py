@@ -85,6 +85,8 @@ def migrate(
     connection: Connection, steps: Steps, lock: MigrationLock, progress: Progress, *, fail_on_drift: bool
 ) -> None:
     """Go from where the schema is to where the command says, one revision after the other."""
+    if trace := context.config.attributes.get("trace"):
+        trace.attach(connection)
     if is_upgrade():
         if history.is_ahead(connection, context.script):
             log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")
@@ -133,9 +135,10 @@ async def run_online() -> None:
     """Wait for the database, then for the turn where its schema may change, and run."""
     require_one_head()
     given = context.config.attributes.get("connection")  # pytest-alembic's
+    trace = context.config.attributes.get("trace")  # a rehearsal's, on a database where no api is connected
     settings = read_settings()
     try:
-        url = given.url if given else settings.migration_database()
+        url = (given or trace).url if given or trace else settings.migration_database()
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"
@@ -150,7 +153,7 @@ async def run_online() -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(settings.release)
-        steps = one_by_one(in_phase(planned_steps(), settings.migrator_phase), lock, progress)
+        steps = one_by_one(in_phase(planned_steps(), "all" if trace else settings.migrator_phase), lock, progress)
         drift = settings.migrator_drift == "fail"
         work = partial(migrate, steps=steps, lock=lock, progress=progress, fail_on_drift=drift)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
