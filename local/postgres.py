@@ -50,8 +50,9 @@ class Server:
         return f"postgresql://{role}@/{database}?host={self.socket_dir}"
 
     def environment(self, database: str = DATABASE) -> dict[str, str]:
-        """What the api and the migrator need to know to connect to `database`."""
+        """What the api and the migrator need to work on `database`: where it is, and the server's own pg_dump."""
         return {
+            "PATH": f"{binaries()}{os.pathsep}{os.environ['PATH']}",
             "DATABASE_URL": self.url("zoo_api", database),
             "MIGRATION_DATABASE_URL": self.url("zoo_migrator", database),
         }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The two roles of the stack, made by a superuser on the database that it will use. Safe to run again.
 #
-#   zoo_migrator  makes and changes the tables of `public`, and sees whose sessions are in its way
+#   zoo_migrator  makes and changes the tables of `public`, sees whose sessions are in its way, and rehearses on
+#                 databases of its own
 #   zoo_api       reads and writes their rows, and nothing else
 #
 # In Compose the db container runs this on an empty data directory. For a managed Postgres, run it by hand:
@@ -34,6 +35,8 @@ ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
 
 -- To say who is in the way of a migration, the migrator has to see the sessions of others.
 GRANT pg_read_all_stats TO zoo_migrator;
+-- To rehearse, it makes a database beside this one, and drops it again.
+ALTER ROLE zoo_migrator CREATEDB;
 
 -- Nobody gets in, or makes temporary tables, by being PUBLIC.
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec

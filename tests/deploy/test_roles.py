@@ -74,6 +74,15 @@ async def test_the_api_may(server: Server, worker_database: str, statement: str)
     await connection.close()
 
 
+async def test_the_migrator_may_make_databases_and_only_drop_its_own(server: Server, database: str) -> None:
+    connection = await asyncpg.connect(server.url("zoo_migrator", database))
+    await connection.execute(f"CREATE DATABASE {database}_own")
+    await connection.execute(f"DROP DATABASE {database}_own")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("DROP DATABASE zoo_migrated")
+    await connection.close()
+
+
 async def test_nobody_else_gets_in(server: Server, worker_database: str) -> None:
     admin = await asyncpg.connect(server.url("postgres", worker_database))
     assert not await admin.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
