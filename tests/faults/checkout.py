@@ -11,20 +11,29 @@ from tests.docs.documents import copy_checkout
 from tests.processes.test_history import REVISIONS
 
 
-def checkout_with(folder: Path, *, attributes: Mapping[str, Mapping[str, str]] | None = None, **revisions: str) -> Path:
+def checkout_with(
+    folder: Path,
+    *,
+    attributes: Mapping[str, Mapping[str, str]] | None = None,
+    downgrades: Mapping[str, str] | None = None,
+    **revisions: str,
+) -> Path:
     """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`.
 
-    `attributes` are what else stands in a revision's module, by its name: `{"drop": {"phase": "contract"}}`.
+    `attributes` are what else stands in a revision's module, by its name: `{"drop": {"phase": "contract"}}`;
+    `downgrades` are the bodies of those that do something.
     """
     checkout = copy_checkout(folder)
     previous = REVISIONS[-1]
     for number, (name, body) in enumerate(revisions.items()):
-        lines = "\n    ".join(body.strip().splitlines())
+        lines, back = (
+            "\n    ".join(part.strip().splitlines()) for part in (body, (downgrades or {}).get(name, "pass"))
+        )
         declared = "".join(f"{key} = {value!r}\n" for key, value in (attributes or {}).get(name, {}).items())
         (checkout / "migrator" / "versions" / f"2099_01_01_{number:04}-{name}.py").write_text(
             f'"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\n'
             f'revision = "{name}"\ndown_revision = "{previous}"\n{declared}'
-            f"def upgrade():\n    {lines}\ndef downgrade():\n    pass\n"
+            f"def upgrade():\n    {lines}\ndef downgrade():\n    {back}\n"
         )
         previous = name
     return checkout
