@@ -114,8 +114,7 @@ def alter_table(statement: pg.AlterTableStmt, schema: Schema) -> Parts:
     for command in map(unwrap_node, statement.cmds):
         assert isinstance(command, pg.AlterTableCmd)
         for effect in _subcommand(table, command, schema):
-            if not (is_index and effect.lock == Lock.SHARE_UPDATE_EXCLUSIVE):  # the table itself is not locked
-                yield effect
+            yield effect
             if effect.table == table and statement.relation.inh and command.subtype not in NOT_HANDED_DOWN:
                 for child in schema.descendants(table):
                     yield Effect(child, effect.lock, effect.work, f"{effect.why}, as a part of {table}")
@@ -216,10 +215,11 @@ def _alter_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> 
         else (Work.NONE, "ALTER CONSTRAINT changes the catalogs only")
     )
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, work, why)
-    known = [key.referred for key in schema.refers_to(table) if key.name == change.conname]
-    if change.alter_enforceability or change.alter_deferrability:
+    known = [key.referred for key in schema.foreign_keys if (key.table, key.name) == (table, change.conname)]
+    if change.alter_enforceability:
+        lock = Lock.SHARE_ROW_EXCLUSIVE if change.is_enforced else Lock.ACCESS_EXCLUSIVE
         for referred in known or [f"(the table that {quote(change.conname)} refers to)"]:
-            yield Effect(referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "its triggers are changed, too")
+            yield Effect(referred, lock, work, "its triggers are changed, too")
 
 
 def _drop_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:

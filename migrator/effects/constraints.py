@@ -63,7 +63,7 @@ def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
 def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> Iterator[Effect]:
     """A constraint, dropped; if it is a foreign key, the other table is locked, too."""
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a constraint is dropped")
-    if not schema.columns:
+    if not schema.is_known:
         yield Effect(
             f"(the table that {quote(name)} refers to)",
             Lock.ACCESS_EXCLUSIVE,
@@ -100,4 +100,4 @@ def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect
 
 def is_no_domain(kind: str, schema: Schema) -> bool:
     """Whether the type is known to be no domain with constraints."""
-    return kind in TYPES or bool(schema.columns) or kind in schema.domains
+    return kind in TYPES or schema.is_known or kind in schema.domains

@@ -7,6 +7,7 @@ assumed.
 
 import tomllib
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from postgast import pg_query_pb2 as pg
@@ -23,15 +24,16 @@ SERIAL = frozenset({"serial", "serial2", "serial4", "serial8", "bigserial", "sma
 
 
 def functions(node: Parsed) -> Iterator[str]:
-    """The functions that are called anywhere in the node, as `qualified` names them, Postgres's own by name alone."""
+    """The functions that are called anywhere in the node, Postgres's own by their plain names."""
     for _, found in walk(node):
         if isinstance(found, pg.FuncCall):
-            yield qualified(*(part for part in strings(found.funcname) if part != "pg_catalog"))
+            yield _plain(strings(found.funcname), NOT_VOLATILE | VOLATILE)
 
 
-def opaque_functions(node: Parsed) -> list[str]:
+def opaque_functions(node: Parsed, schema: Schema) -> list[str]:
     """Those of the functions called that may do anything to any table."""
-    return [name for name in dict.fromkeys(functions(node)) if name not in NOT_VOLATILE | VOLATILE]
+    called = dict.fromkeys(functions(node))
+    return [name for name in called if name not in NOT_VOLATILE | VOLATILE and schema.functions.get(name, True)]
 
 
 def is_volatile(node: Parsed, schema: Schema) -> bool:
@@ -50,5 +52,12 @@ def is_null(node: Parsed) -> bool:
 
 
 def type_name(name: pg.TypeName) -> str:
-    """The name of a type without its length or precision, Postgres's own by name alone."""
-    return qualified(*(part for part in strings(name.names) if part != "pg_catalog"))
+    """The name of a type without its length or precision, one of Postgres's own by its plain name."""
+    return _plain(strings(name.names), TYPES)
+
+
+def _plain(parts: list[str], own: AbstractSet[str]) -> str:
+    """The name, as in `Effect`; plain where it is one of `own`, which may be a word that would have to be quoted."""
+    if parts[0] == "pg_catalog" or (len(parts) == 1 and parts[0] in own):
+        return parts[-1]
+    return qualified(*parts)

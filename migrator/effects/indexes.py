@@ -16,10 +16,12 @@ def create_index(statement: pg.IndexStmt, schema: Schema) -> Iterator[Effect]:
     table = table_name(statement.relation)
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if statement.concurrent else Lock.SHARE
     why = "an index is built, while reads and writes go on" if statement.concurrent else "an index is built"
+    if table in schema.partitioned and not statement.relation.inh:
+        yield Effect(table, lock, Work.NONE, "ON ONLY a partitioned table: it has no rows of its own")
+        return
     yield Effect(table, lock, Work.BUILD, why)
-    if statement.relation.inh:
-        for child in schema.descendants(table):
-            yield Effect(child, lock, Work.BUILD, f"an index is built, as a part of {table}")
+    for child in schema.partitions(table):
+        yield Effect(child, lock, Work.BUILD, f"an index is built, as a part of {table}")
 
 
 def drop_index(statement: pg.DropStmt, schema: Schema) -> Iterator[Effect]:
@@ -27,7 +29,7 @@ def drop_index(statement: pg.DropStmt, schema: Schema) -> Iterator[Effect]:
     for node in statement.objects:
         index = object_name(node)
         lock = Lock.SHARE_UPDATE_EXCLUSIVE if statement.concurrent else Lock.ACCESS_EXCLUSIVE
-        if schema.columns and index not in schema.indexes:
+        if schema.is_known and index not in schema.indexes:
             continue  # there is none
         yield Effect(table_of(index, schema), lock, Work.NONE, "DROP INDEX locks the table, too")
 
@@ -45,7 +47,7 @@ def reindex(statement: pg.ReindexStmt, schema: Schema) -> Iterator[Effect]:
         yield Effect(table_of(table_name(statement.relation), schema), lock, Work.BUILD, why)
     elif statement.kind == pg.REINDEX_OBJECT_TABLE:
         table = table_name(statement.relation)
-        for name in (table, *schema.descendants(table)):
+        for name in (table, *schema.partitions(table)):
             yield Effect(name, lock, Work.BUILD, why)
     else:
         scope = pg.ReindexObjectType.Name(statement.kind).removeprefix("REINDEX_OBJECT_").lower()
@@ -70,9 +72,12 @@ def vacuum(statement: pg.VacuumStmt, schema: Schema) -> Iterator[Effect]:
         if is_full
         else (Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "reads the table, while reads and writes go on")
     )
-    tables = [table_name(found.relation) for found in map(unwrap_node, statement.rels)]  # type: ignore[union-attr]
-    for table in tables or ["(every table)"]:
-        for name in (table, *schema.descendants(table)):
+    relations = [found.relation for found in map(unwrap_node, statement.rels)]
+    if not relations:
+        yield Effect("(every table)", lock, work, why)
+    for relation in relations:
+        table = table_name(relation)
+        for name in (table, *(schema.descendants(table) if relation.inh else ())):
             yield Effect(name, lock, work, why)
 
 

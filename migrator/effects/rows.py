@@ -28,11 +28,11 @@ def query(statement: Parsed, schema: Schema) -> Iterator[Effect]:
             continue
         elif found.location not in written and not _is_with(found, with_names):
             yield from _reading(table_name(found), schema)
-    yield from _opaque(statement)
+    yield from _opaque(statement, schema)
 
 
-def _opaque(statement: Parsed) -> Iterator[Effect]:
-    for name in opaque_functions(statement):
+def _opaque(statement: Parsed, schema: Schema) -> Iterator[Effect]:
+    for name in opaque_functions(statement, schema):
         yield unknown(f"whatever {name}() uses", f"the function {name} can't be seen into")
 
 
@@ -52,7 +52,7 @@ def _is_with(relation: pg.RangeVar, names: set[str]) -> bool:
 
 def _reading(table: str, schema: Schema, lock: Lock = Lock.ACCESS_SHARE) -> Iterator[Effect]:
     yield Effect(table, lock, Work.SCAN, "reads rows")
-    for source in schema.reads.get(table, ()):
+    for source in () if table in schema.materialized else schema.reads.get(table, ()):
         yield from _reading(source, schema, lock)
     for child in schema.descendants(table):
         yield Effect(child, lock, Work.SCAN, f"reads rows, as a part of {table}")
@@ -82,7 +82,9 @@ def _change(statement: Change, schema: Schema) -> Iterator[Effect]:
         work, why = (Work.ROWS, f"{verb} the rows that match") if some else (Work.ALL_ROWS, f"{verb} every row")
         columns = {unwrap_node(target).name for target in statement.target_list} if is_update else set()
     yield Effect(table, Lock.ROW_EXCLUSIVE, work, why)
-    if not isinstance(statement, pg.InsertStmt):
+    for parent in () if isinstance(statement, pg.DeleteStmt) else schema.parents(table):
+        yield Effect(parent, Lock.ACCESS_SHARE, Work.NONE, f"knows which rows belong into {table}")
+    if not isinstance(statement, pg.InsertStmt) and statement.relation.inh:
         for child in schema.descendants(table):
             yield Effect(child, Lock.ROW_EXCLUSIVE, work, f"{why}, as a part of {table}")
     yield from _foreign_keys(table, columns, schema)

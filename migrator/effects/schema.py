@@ -15,25 +15,34 @@ class ForeignKey:
     referred: str
     referred_columns: tuple[str, ...]
     changes_on_delete: bool = False
+    is_enforced: bool = True
 
 
 @dataclass(frozen=True)
 class Schema:
     """What is there. Tables, views and types are named as in `Effect`; columns and constraints by their plain names."""
 
+    is_known: bool = False
+    """Whether this was read from a database, so that what is not here is not there."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Of each table, the type of each column, as `format_type` prints it."""
     indexes: Mapping[str, str] = field(default_factory=dict)
     """The table of each index, by the index's name."""
     foreign_keys: tuple[ForeignKey, ...] = ()
     checked: AbstractSet[tuple[str, str]] = frozenset()
-    """Table and column: those that a CHECK is about."""
+    """Table and column: those that a validated CHECK is about."""
     never_null: AbstractSet[tuple[str, str]] = frozenset()
     """Table and column: those of which a validated CHECK, or NOT NULL, says so."""
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The partitions of a table, and those that inherit from it: the next generation."""
+    partitioned: AbstractSet[str] = frozenset()
+    """Those of the tables that have partitions, and no rows of their own."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tables and views that a view, or a materialized one, is made of."""
+    materialized: AbstractSet[str] = frozenset()
+    """Those of the views that keep what they have read."""
+    statistics: Mapping[str, str] = field(default_factory=dict)
+    """The table of each object of extended statistics, by its name."""
     domains: Mapping[str, bool] = field(default_factory=dict)
     """Whether a domain has constraints."""
     functions: Mapping[str, bool] = field(default_factory=dict)
@@ -49,14 +58,18 @@ class Schema:
             yield child
             yield from self.descendants(child)
 
+    def partitions(self, table: str) -> Iterator[str]:
+        """The partitions of the table, of all generations."""
+        return self.descendants(table) if table in self.partitioned else iter(())
+
     def parents(self, table: str) -> list[str]:
         """The tables that this one is a partition of, or inherits from."""
         return [parent for parent, children in self.children.items() if table in children]
 
     def refers_to(self, table: str) -> list[ForeignKey]:
-        """The foreign keys of the table."""
-        return [key for key in self.foreign_keys if key.table == table]
+        """The foreign keys of the table that are enforced."""
+        return [key for key in self.foreign_keys if key.table == table and key.is_enforced]
 
     def referred_by(self, table: str) -> list[ForeignKey]:
-        """The foreign keys of others, and of its own, that refer to the table."""
-        return [key for key in self.foreign_keys if key.referred == table]
+        """The foreign keys that refer to the table and are enforced."""
+        return [key for key in self.foreign_keys if key.referred == table and key.is_enforced]

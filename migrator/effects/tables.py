@@ -54,7 +54,7 @@ def create_view(statement: pg.ViewStmt, schema: Schema) -> Parts:
         if effect.work is not Work.UNKNOWN:  # nothing is called yet
             yield Effect(effect.table, Lock.ACCESS_SHARE, Work.NONE, "a view is made of it")
     view = table_name(statement.view)
-    if statement.replace and (view in schema.reads or not schema.columns):
+    if statement.replace and (view in schema.reads or not schema.is_known):
         yield Effect(view, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a view is replaced")
 
 
@@ -82,6 +82,10 @@ def drop(statement: pg.DropStmt, schema: Schema) -> Parts:
     elif kind in RELATIONS:
         for node in statement.objects:
             yield from _drop_relation(object_name(node), kind, is_cascade, schema)
+    elif kind == pg.OBJECT_STATISTIC_EXT:
+        for name in map(object_name, statement.objects):
+            table = schema.statistics.get(name, f"(the table of statistics {name})")
+            yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "statistics change the catalogs only")
     elif kind in ON_TABLE:
         for node in statement.objects:
             table = qualified(*object_parts(node)[:-1])
@@ -92,10 +96,10 @@ def drop(statement: pg.DropStmt, schema: Schema) -> Parts:
 
 
 def _drop_relation(name: str, kind: int, is_cascade: bool, schema: Schema) -> Parts:
-    if kind == pg.OBJECT_TABLE and schema.columns and name not in schema.columns:
+    if kind == pg.OBJECT_TABLE and schema.is_known and name not in schema.columns:
         return  # there is none
     yield Effect(name, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the {RELATIONS[kind]} is dropped")
-    if not schema.columns and is_cascade:
+    if not schema.is_known and is_cascade:
         yield unknown(f"whatever depends on {name}", "CASCADE drops what the statement does not name")
     if kind == pg.OBJECT_TABLE:
         yield from _drop_table(name, is_cascade, schema)
@@ -105,7 +109,7 @@ def _drop_relation(name: str, kind: int, is_cascade: bool, schema: Schema) -> Pa
 
 
 def _drop_table(name: str, is_cascade: bool, schema: Schema) -> Parts:
-    if not schema.columns:
+    if not schema.is_known:
         others = f"(the tables that {name} refers to)"
         yield Effect(others, Lock.ACCESS_EXCLUSIVE, Work.NONE, "each table that it refers to loses triggers")
     for table in (name, *schema.descendants(name)):
@@ -123,7 +127,8 @@ def rename(statement: pg.RenameStmt, schema: Schema) -> Parts:
     kind = pg.ObjectType.Name(statement.rename_type).removeprefix("OBJECT_").lower().removeprefix("tab")
     name = table_name(statement.relation)
     if statement.rename_type == pg.OBJECT_INDEX:
-        return  # ALTER INDEX locks the index alone, and so that nobody waits
+        yield Effect(table_of(name, schema), Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "the index alone is locked")
+        return
     if statement.relation_type == pg.OBJECT_TYPE or not statement.HasField("relation"):
         return
     table = table_of(name, schema) if name in schema.indexes else name
@@ -147,12 +152,12 @@ def truncate(statement: pg.TruncateStmt, schema: Schema) -> Parts:
             yield Effect(name, Lock.ACCESS_EXCLUSIVE, Work.ALL_ROWS, "TRUNCATE removes every row")
     if statement.behavior != pg.DROP_CASCADE:
         return
-    if not schema.columns:
+    if not schema.is_known:
         yield unknown("the tables that refer to them", "TRUNCATE CASCADE removes every row of what refers to it, too")
     reached = list(tables)
     for table in reached:  # which grows
-        for key in schema.referred_by(table):
-            if key.table not in reached:
+        for key in schema.foreign_keys:  # those that are not enforced, too
+            if key.referred == table and key.table not in reached:
                 reached.append(key.table)
                 yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.ALL_ROWS, f"TRUNCATE CASCADE follows {key.name}")
 
@@ -171,7 +176,7 @@ def lock(statement: pg.LockStmt, schema: Schema) -> Parts:
 def trigger(statement: pg.CreateTrigStmt, schema: Schema) -> Parts:
     """CREATE TRIGGER."""
     table = table_name(statement.relation)
-    for name in (table, *(schema.descendants(table) if statement.row else ())):
+    for name in (table, *(schema.partitions(table) if statement.row else ())):
         yield Effect(name, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "a trigger is for writes to come")
     if statement.HasField("constrrel"):
         yield Effect(table_name(statement.constrrel), Lock.ACCESS_SHARE, Work.NONE, "a trigger names it")
@@ -187,9 +192,13 @@ def policy(statement: pg.CreatePolicyStmt | pg.AlterPolicyStmt, _: Schema) -> Pa
     yield Effect(table_name(statement.table), Lock.ACCESS_EXCLUSIVE, Work.NONE, "a policy changes queries to come")
 
 
-def comment(statement: pg.CommentStmt | pg.SecLabelStmt, _: Schema) -> Parts:
+def comment(statement: pg.CommentStmt | pg.SecLabelStmt, schema: Schema) -> Parts:
     """COMMENT, and SECURITY LABEL."""
     parts = object_parts(statement.object)
+    if statement.objtype == pg.OBJECT_INDEX:
+        yield Effect(
+            table_of(qualified(*parts), schema), Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "the index alone is locked"
+        )
     if statement.objtype in {pg.OBJECT_COLUMN, pg.OBJECT_TABCONSTRAINT, *ON_TABLE}:
         parts = parts[:-1]
     elif statement.objtype not in RELATIONS:
@@ -203,6 +212,13 @@ def statistics(statement: pg.CreateStatsStmt, _: Schema) -> Parts:
     """CREATE STATISTICS."""
     for table in _relations(statement.relations):
         yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "statistics change the catalogs only")
+
+
+def grant(statement: pg.GrantStmt, _: Schema) -> Parts:
+    """GRANT and REVOKE."""
+    if statement.objtype in RELATIONS and statement.targtype == pg.ACL_TARGET_OBJECT:
+        for table in _relations(statement.objects):
+            yield Effect(table, Lock.ACCESS_SHARE, Work.NONE, "rights change the catalogs only")
 
 
 def publication(statement: pg.CreatePublicationStmt | pg.AlterPublicationStmt, _: Schema) -> Parts:
@@ -224,7 +240,7 @@ def domain(statement: pg.AlterDomainStmt, schema: Schema) -> Parts:
         return
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if statement.subtype == "V" else Lock.SHARE
     users = [table for table, columns in schema.columns.items() if name in columns.values()]
-    if not schema.columns:
+    if not schema.is_known:
         users = [f"(the tables with a column of type {name})"]
     for table in users:
         yield Effect(table, lock, Work.SCAN, f"every row's {name} is checked")
