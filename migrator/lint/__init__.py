@@ -1,0 +1,60 @@
+"""What is wrong with a revision, said before it runs: the lock or the rewrite, and the safe way.
+
+Guarantee: `alembic upgrade` begins nothing while one of the pending revisions has a finding. What is meant nevertheless
+is waived where it stands, with a reason (migrator/waivers.py). Tables that the revision makes itself are exempt, for
+nobody else uses them yet; so are the online operations, from what is said of locks.
+
+reading       the statements, parsed, and what each does to tables that were there before
+locks         locks, while something takes long
+rows          rows that are changed all at once
+shape         what the release at work would miss
+transactions  what is committed with what
+source        the file as Python
+squawk        a second opinion
+rules         the names of our own rules, and what each is about
+safe_ways     what to write instead
+revision      all rules, on one revision
+waived        less what is waived
+finding       what is said
+"""
+
+from collections.abc import Sequence
+
+import structlog
+from alembic.script import ScriptDirectory
+
+from migrator.errors import ConfigurationError
+from migrator.lint.finding import Finding
+from migrator.lint.revision import find_problems, read
+from migrator.lint.rules import RULES
+from migrator.lint.squawk import ask_squawk
+from migrator.lint.waived import without_waived
+from migrator.waivers import FORM
+
+__all__ = ["RULES", "Finding", "lint_revision", "lint_revisions", "require_safe"]
+
+log = structlog.get_logger(__name__)
+
+
+def lint_revision(scripts: ScriptDirectory, revision: str) -> list[Finding]:
+    """What is wrong with a revision, from top to bottom."""
+    return lint_revisions(scripts, [revision])
+
+
+def lint_revisions(scripts: ScriptDirectory, revisions: Sequence[str]) -> list[Finding]:
+    """What is wrong with these revisions, one after the other."""
+    files = [read(scripts, revision) for revision in revisions]
+    opinions = ask_squawk([file.statements for file in files])
+    return [
+        Finding.of(file.script, problem)
+        for file, opinion in zip(files, opinions, strict=True)
+        for problem in without_waived(file, find_problems(file, opinion))
+    ]
+
+
+def require_safe(scripts: ScriptDirectory, revisions: Sequence[str]) -> None:
+    """ConfigurationError, and all findings in the log, where there is one in these revisions."""
+    if found := lint_revisions(scripts, revisions):
+        log.error("revisions that are not safe", findings=[str(each) for each in found])
+        more = f" ({len(found) - 1} more in the log.)" if len(found) > 1 else ""
+        raise ConfigurationError(f"{found[0]}{more} Nothing was begun: mend it, or waive it there, {FORM}")

@@ -1,0 +1,104 @@
+"""All rules, on one revision."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic.script import Script, ScriptDirectory
+
+from migrator.errors import ConfigurationError
+from migrator.lint.finding import Problem
+from migrator.lint.locks import find_locks
+from migrator.lint.reading import Parsed, read_revision
+from migrator.lint.rows import find_rows
+from migrator.lint.shape import find_drops, find_shape
+from migrator.lint.source import find_imports, line_of
+from migrator.lint.squawk import says_more
+from migrator.lint.transactions import find_in_blocks, find_transactions
+from migrator.phases import is_contract
+from migrator.statements import NotSql
+
+# What says of a statement that it is long: that a lock is held meanwhile is said with it.
+SAY_LONG = {
+    "blocking-build",
+    "blocking-rewrite",
+    "blocking-scan",
+    "lock-table",
+    "opaque",
+    "truncate",
+    "unbatched-change",
+}
+
+
+@dataclass(frozen=True)
+class RevisionFile:
+    """A revision. `not_sql` is why its statements can't be told, where they can't."""
+
+    script: Script
+    source: bytes
+    tree: ast.Module
+    statements: list[Parsed]
+    not_sql: str | None
+
+
+def read(scripts: ScriptDirectory, revision: str) -> RevisionFile:
+    """The revision, its file and its statements."""
+    script = scripts.get_revision(revision)
+    assert script is not None
+    source = Path(script.path).read_bytes()
+    try:
+        statements, not_sql = read_revision(scripts, revision), None
+    except NotSql as error:
+        statements, not_sql = [], str(error)
+    return RevisionFile(script, source, ast.parse(source), statements, not_sql)
+
+
+def find_problems(file: RevisionFile, opinion: Sequence[tuple[Parsed, Problem]]) -> list[Problem]:
+    """What is wrong with the revision, from top to bottom: each rule once a line. `opinion` is squawk's."""
+    by_line: dict[int, dict[str, Problem]] = defaultdict(dict)
+    for problem in _ours(file):
+        by_line[problem.line].setdefault(problem.rule, problem)
+    for parsed, problem in opinion:
+        if not says_more(set(by_line[parsed.line]), problem):
+            by_line[parsed.line].setdefault(problem.rule, problem)
+    for problems in by_line.values():
+        if problems.keys() & SAY_LONG:
+            problems.pop("held-lock", None)
+    return [problem for _, problems in sorted(by_line.items()) for problem in problems.values()]
+
+
+def _ours(file: RevisionFile) -> Iterator[Problem]:
+    yield from find_imports(file.tree)
+    is_contracting = False
+    try:
+        is_contracting = is_contract(file.script)
+    except ConfigurationError as error:
+        line = line_of(file.tree, "phase", "safe_from_release")
+        what, _, advice = str(error).partition(": ")[2].partition("; ")
+        yield Problem("phase", line, what, advice[:1].upper() + advice[1:])
+    if file.not_sql is not None:
+        yield Problem(
+            "not-sql",
+            line_of(file.tree, "upgrade"),
+            f"can't be told without running it ({file.not_sql}), and so not linted, planned or written by --sql",
+            "Write it as SQL that asks nothing first; what depends on rows belongs into op.backfill(...)",
+        )
+    for parsed in file.statements:
+        yield from _statement(parsed, is_contracting=is_contracting)
+    yield from find_in_blocks(file.statements)
+
+
+def _statement(parsed: Parsed, *, is_contracting: bool) -> Iterator[Problem]:
+    if parsed.is_online:
+        # Correct by construction, as far as locks go. What they take away from the release at work is another matter.
+        if not is_contracting and parsed.statement.operation == "unsync_columns_online":
+            yield from find_drops(parsed)
+        return
+    if parsed.error is not None:
+        yield Problem("syntax-error", parsed.line, f"Postgres can't read it ({parsed.error})", "Mend it")
+    yield from find_locks(parsed)
+    yield from find_rows(parsed)
+    yield from find_shape(parsed, is_contract=is_contracting)
+    yield from find_transactions(parsed)
