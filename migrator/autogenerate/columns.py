@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from alembic.operations import MigrateOperation, ops
+from alembic.operations import ops
 from sqlalchemy.schema import DefaultClause
 
 from migrator.autogenerate import recipes
@@ -80,15 +80,15 @@ def drop(operation: ops.DropColumnOp, change: Change, added: Sequence[sa.Column[
     """
     column = operation.to_column()
     table = operation.table_name
-    operations: list[MigrateOperation] = [Note(recipes.drop_column(table, column, change.release))]
+    recipe = recipes.drop_column(table, column, change.release)
     # Of those of the same type the first, or else of all.
     if alike := sorted(added, key=lambda other: type_sql(other.type) != type_sql(column.type)):
-        operations.append(Note(recipes.rename_column(table, column.name, alike[0], change.release)))
+        recipe += f"\n\n{recipes.rename_column(table, column.name, alike[0], change.release)}"
     if column.nullable or column.server_default is not None or column.primary_key:
-        yield Step(Place.TOGETHER, f"keep {table}.{column.name}", *operations)
+        yield Step(Place.TOGETHER, f"keep {table}.{column.name}", Note(recipe))
     else:
-        operations.append(DropNotNullOnlineOp(table, column.name, schema=operation.schema))
-        yield Step(Place.LOOSEN, f"{table}.{column.name} may be NULL", *operations)
+        not_null = DropNotNullOnlineOp(table, column.name, schema=operation.schema)
+        yield Step(Place.LOOSEN, f"{table}.{column.name} may be NULL", Note(recipe), not_null)
 
 
 def bare(operation: ops.AddColumnOp) -> ops.AddColumnOp:

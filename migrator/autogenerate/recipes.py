@@ -63,10 +63,11 @@ def change_type(table: str, column: Column[Any], old: TypeEngine[Any], release: 
     return f"""\
 The type of {table}.{name} is not changed from {type_sql(old)} to {type_sql(column.type)}: that would write the whole
 table anew, while nobody could read it, and break the statements of the previous release. Its successor is {new}. In the
-models, write mapped_column("{new}", ...), and change no other name. Then each of these is a revision of its own:
+models, write mapped_column("{new}", ...), and change no other name. Then each of these is a revision of its own, where
+every value of the one column can be one of the other; where not, writes would fail, and the new release writes both:
 
     1. op.sync_columns_online("{table}", "{name}", "{new}")  # neither may have a default
-    2. op.backfill("{table}", {{"{new}": "{quote(name)}"}})  # and its indexes{then}
+    2. op.backfill("{table}", {{"{new}": "{quote(name)}::{type_sql(column.type)}"}})  # and then its indexes{then}
     {last}. op.unsync_columns_online("{table}", "{name}", "{new}")  # contract
     {last + 1}. op.drop_column("{table}", "{name}")  # contract
 

@@ -9,7 +9,7 @@ from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 
 from migrator.autogenerate.change import enum_of
-from migrator.autogenerate.step import Note, Nothing
+from migrator.autogenerate.step import Execute, Note, Nothing
 from migrator.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
 from migrator.operations.constraints import (
     AddCheckOnlineOp,
@@ -40,16 +40,24 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
 
 @renderers.dispatch_for(Note)
 def _note(_: AutogenContext, note: Note) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for paragraph in note.text.split("\n\n"):
         is_code = paragraph.startswith("    ")
-        lines += [*(paragraph.splitlines() if is_code else textwrap.wrap(paragraph, WIDTH)), ""]
+        for part in paragraph.splitlines() if is_code else [paragraph]:
+            lines += textwrap.wrap(part, WIDTH, subsequent_indent=" " * 12 * is_code, break_long_words=False)
+        lines.append("")
     return [f"# {line}".rstrip() for line in lines[:-1]]
 
 
 @renderers.dispatch_for(Nothing)
 def _nothing(_: AutogenContext, __: Nothing) -> str:
     return "pass"
+
+
+@renderers.dispatch_for(Execute)
+def _execute(context: AutogenContext, operation: Execute) -> str:
+    parts = textwrap.wrap(str(operation.sqltext), WIDTH - 20, drop_whitespace=False, break_long_words=False)
+    return f"{context.opts['alembic_module_prefix']}execute({' '.join(map(repr, parts))})"
 
 
 @renderers.dispatch_for(CreateIndexOnlineOp)

@@ -11,6 +11,9 @@ from alembic.util import rev_id
 from api import __version__
 from migrator.autogenerate.step import Note, Nothing, Place, Step, flat, inverse
 
+WHICH_RELEASE = """\
+safe_from_release is the version of the api when this was written. It has to be that of the first release with these
+models: where an earlier one has it already, raise both."""
 SUBJECT_LENGTH = 110
 """A subject is the first line of its file."""
 
@@ -69,6 +72,8 @@ def _parts(steps: Iterable[Step]) -> list[Part]:
     if len(parts) > 1 and not parts[0].does_something:  # comments need no revision of their own
         parts[1].operations[:0] = parts.pop(0).operations
     for part in parts:
+        if part.place.is_contract:
+            part.operations.insert(0, Note(WHICH_RELEASE))
         if not part.does_something:
             part.operations.append(Nothing())
     return parts

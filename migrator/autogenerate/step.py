@@ -89,6 +89,6 @@ def inverse(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
     return [
         each.reverse()
         for each in reversed(found)
-        if not isinstance(each, Note | BackfillOp)
+        if not isinstance(each, Note | Nothing | BackfillOp)
         and not (isinstance(each, ops.AlterColumnOp) and (each.table_name, each.column_name) in added)
     ]

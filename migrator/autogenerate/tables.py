@@ -13,18 +13,23 @@ from migrator.operations.constraints import AddForeignKeyOnlineOp
 
 def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
     """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
-    foreign_keys = [
-        item
-        for item in operation.columns
-        if isinstance(item, sa.ForeignKeyConstraint)
-        and (item.referred_table.schema, item.referred_table.name) not in change.new
-    ]
-    yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
-    operation.columns = [item for item in operation.columns if item not in foreign_keys]
+    foreign_keys, rest = [], []
+    for item in operation.columns:
+        (foreign_keys if _refers_to_use(item, change) else rest).append(item)
+    operation.columns = rest
+    yield from change.types_of(*(item for item in rest if isinstance(item, sa.Column)))
     yield Step(Place.TOGETHER, f"create {operation.table_name}", operation)
     for constraint in foreign_keys:
         foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
         yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
+
+
+def _refers_to_use(item: sa.schema.SchemaItem, change: Change) -> bool:
+    """Whether this is a foreign key to a table that is in use."""
+    if not isinstance(item, sa.ForeignKeyConstraint):
+        return False
+    referred = item.referred_table
+    return (referred.schema, referred.name) not in change.new
 
 
 def drop(operation: ops.DropTableOp, change: Change) -> Iterator[Step]:
