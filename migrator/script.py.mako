@@ -21,14 +21,8 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 # "contract" takes away what older releases use, and waits until the api is at `safe_from_release` ("0.4.0") everywhere.
-phase = "expand"
-safe_from_release = None
-% if part and part.safe_from_release:
-
-# The version of the api when this was written: raise it, where an earlier release of that version is at work.
-phase = "contract"
-safe_from_release = "${part.safe_from_release}"
-% endif
+phase = ${repr("contract" if part and part.safe_from_release else "expand")}
+safe_from_release = ${repr(part.safe_from_release if part else None)}
 
 
 def upgrade() -> None:
