@@ -37,6 +37,7 @@ from sqlalchemy.schema import CreateTable
 
 from migrator.errors import ChangedRevision, UnknownRevision
 from migrator.revisions import Progress
+from migrator.waivers import without_waivers
 
 TABLE_NAME, BACKFILLS = "migration_history", "migration_backfills"
 
@@ -112,10 +113,11 @@ _BY_WHOM = func.concat(text("session_user"), f"@{socket.gethostname()}")
 
 
 def checksum(script: ScriptDirectory, revision: str) -> str:
-    """SHA-256 of the revision's file, whatever line ends a checkout has given it."""
+    """SHA-256 of the revision's file, whatever line ends a checkout has given it, and without its lint's waivers."""
     found = script.get_revision(revision)
     assert found is not None
-    return hashlib.sha256(Path(found.path).read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+    source = Path(found.path).read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(without_waivers(source)).hexdigest()
 
 
 def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
