@@ -6,6 +6,7 @@ run          no statement waits long for a lock; revisions are tried again inste
 online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
 revisions    one after the other, the lock held
 phases       what takes something away waits until no release of the api is connected that uses it
+lint         what is not safe for a database in use is not begun
 history      which revisions were applied; a database that is ahead of this release
 drift        whether the schema is what the models say
 autogenerate what revisions are made of that are written from the models
@@ -32,6 +33,7 @@ from migrator.autogenerate import write_online
 from migrator.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
 from migrator.drift import report_drift
 from migrator.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
+from migrator.linted import linted
 from migrator.lock import MigrationLock, migration_lock
 from migrator.log import configure_log, fail
 from migrator.phases import in_phase
@@ -153,7 +155,8 @@ async def run_online() -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(settings.release)
-        steps = one_by_one(in_phase(planned_steps(), "all" if trace else settings.migrator_phase), lock, progress)
+        planned = linted(planned_steps()) if is_upgrade() else planned_steps()
+        steps = one_by_one(in_phase(planned, "all" if trace else settings.migrator_phase), lock, progress)
         drift = settings.migrator_drift == "fail"
         work = partial(migrate, steps=steps, lock=lock, progress=progress, fail_on_drift=drift)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
