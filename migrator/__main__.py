@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from migrator.commands import backfill
+from migrator.commands.lint import lint
+from migrator.commands.rehearse import rehearse
 from migrator.commands.repair import repair
 from migrator.commands.status import status
 from migrator.commands.wait import wait
@@ -22,7 +24,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a fa
         os.environ["MIGRATOR_DEBUG"] = "1"
 
 
-for command in (status, wait, repair):
+for command in (status, wait, repair, rehearse, lint):
     app.command()(command)
 app.add_typer(backfill.app, name="backfill")
 

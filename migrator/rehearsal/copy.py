@@ -5,8 +5,8 @@ import structlog
 from sqlalchemy import URL
 
 from migrator.errors import ConfigurationError
-from migrator.history import BACKFILLS, TABLE_NAME
-from migrator.rehearsal.dump import POST_DATA, PRE_DATA, PgDump
+from migrator.history import TABLE_NAME
+from migrator.rehearsal.dump import OWN_TABLES, POST_DATA, PRE_DATA, PgDump
 from migrator.rehearsal.sample import copy_rows, copy_sample, find_tables
 from migrator.rehearsal.scratch import session
 
@@ -29,15 +29,15 @@ async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) ->
         session(scratch) as copy,
     ):
         snapshot = await real.fetchval("SELECT pg_export_snapshot()")
-        left_out = await _run(copy, await pg_dump.statements(url, PRE_DATA, snapshot=snapshot))
+        left_out = await _run(copy, await pg_dump.section(url, PRE_DATA, snapshot))
         tables = await find_tables(real)
         for table in tables:
             if (table.schema, table.name) in BOOKKEEPING:
                 await copy_rows(real, copy, table)
-        others = [table for table in tables if (table.schema, table.name) not in BOOKKEEPING | {("public", BACKFILLS)}]
+        others = [table for table in tables if table.schema != "public" or table.name not in OWN_TABLES]
         rows = await copy_sample(real, copy, others, sample) if sample else {}
         await _copy_sequences(real, copy)
-        left_out += await _run(copy, await pg_dump.statements(url, POST_DATA, snapshot=snapshot))
+        left_out += await _run(copy, await pg_dump.section(url, POST_DATA, snapshot))
     return rows, left_out
 
 

@@ -14,7 +14,10 @@ import postgast
 from sqlalchemy import URL
 
 from migrator.errors import ConfigurationError
+from migrator.history import BACKFILLS, TABLE_NAME
 
+# The migrator's, which are no part of what revisions make.
+OWN_TABLES = ("alembic_version", TABLE_NAME, BACKFILLS)
 PRE_DATA, POST_DATA = "pre-data", "post-data"
 OPTIONS = (
     "--no-owner",  # everything is the migrator's own, who can make nothing for others
@@ -28,11 +31,11 @@ PSQL = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
 COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n|\s+)*")
 VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
 _FROM_URL = {
-    "PGUSER": "username",
-    "PGPASSWORD": "password",
-    "PGHOST": "host",
-    "PGPORT": "port",
-    "PGDATABASE": "database",
+    "username": "PGUSER",
+    "password": "PGPASSWORD",
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "database": "PGDATABASE",
 }
 _FROM_QUERY = {"host": "PGHOST", "port": "PGPORT", "ssl": "PGSSLMODE"}
 
@@ -43,10 +46,17 @@ class PgDump:
 
     path: str
 
-    async def statements(self, url: URL, *sections: str, snapshot: str | None = None) -> list[str]:
-        """The statements that make the schema of `url`, or these sections of it, as of that exported snapshot."""
-        options = [f"--section={section}" for section in sections or (PRE_DATA, POST_DATA)]
-        options += [f"--snapshot={snapshot}"] if snapshot else []
+    async def section(self, url: URL, section: str, snapshot: str) -> list[str]:
+        """The statements that make one section of the schema of `url`, as of an exported snapshot."""
+        return await self._statements(url, f"--section={section}", f"--snapshot={snapshot}")
+
+    async def schema(self, url: URL) -> list[str]:
+        """The statements that make the schema of `url`, without the migrator's own tables."""
+        return await self._statements(
+            url, "--schema-only", *(f"--exclude-table=public.{table}" for table in OWN_TABLES)
+        )
+
+    async def _statements(self, url: URL, *options: str) -> list[str]:
         script = await _run([self.path, *OPTIONS, *options], os.environ | _environment(url))
         return [COMMENTS.sub("", statement) for statement in postgast.split(PSQL.sub("", script))]
 

@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 _CREATE = """\
 SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L LOCALE_PROVIDER %s',
         $1::text, pg_encoding_to_char(encoding), datcollate, datctype, provider)
-    || coalesce(format(' %s_LOCALE %L', provider, coalesce(found->>'datlocale', found->>'daticulocale')), '')
-    || coalesce(format(' ICU_RULES %L', found->>'daticurules'), '')
-FROM pg_database, to_jsonb(pg_database) found,
+    || coalesce(' ' || provider || '_LOCALE ' || quote_literal(locale), '')
+    || coalesce(' ICU_RULES ' || quote_literal(found->>'daticurules'), '')
+FROM pg_database, to_jsonb(pg_database) found, coalesce(found->>'datlocale', found->>'daticulocale') locale,
     (VALUES ('c', 'libc'), ('i', 'icu'), ('b', 'builtin')) providers (letter, provider)
 WHERE datname = current_database() AND letter = datlocprovider::text"""
 _SETTINGS = """\

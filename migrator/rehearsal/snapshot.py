@@ -16,8 +16,7 @@ SELECT pg_class.oid,
     pg_relation_filenode(pg_class.oid)::bigint,
     pg_stat_get_xact_numscans(pg_class.oid)
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace LEFT JOIN pg_index ON indexrelid = pg_class.oid
-WHERE (relkind IN ('r', 'p', 'm', 'f', 'v', 'i', 'I') AND nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast'))
-OR (nspname = 'pg_toast' AND relkind = 't')"""
+WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND relkind IN ('r', 'p', 'm', 'f', 'v', 'i', 'I', 't')"""
 LOCKS = (
     "SELECT relation, mode FROM pg_locks WHERE locktype = 'relation' AND pid = {pid}"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -19,6 +19,7 @@ from sqlalchemy.util import await_
 
 from migrator import catalog, lock, online
 from migrator.operations.steps import current_operation
+from migrator.rehearsal.dump import OWN_TABLES
 from migrator.rehearsal.kinds import Way, way_of
 from migrator.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, read_snapshot, seen_between
 from migrator.rehearsal.watch import Watch
@@ -104,7 +105,7 @@ class Trace:
         before = _look(raw)
         if self._revision != (self.leg, revision):  # it begins, perhaps not for the first time
             self._revision = (self.leg, revision)
-            self._existing = frozenset(table.oid for table in before.tables)
+            self._existing = frozenset(table.oid for table in before.tables if table.name not in OWN_TABLES)
             self.ran = [ran for ran in self.ran if (ran.leg, ran.revision) != self._revision]
         self._open = _Open(revision, line, statement, Way.IN_ITS_TRANSACTION, before)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" and not raw.is_in_transaction():
@@ -133,7 +134,14 @@ class Trace:
             await_(raw.execute("COMMIT"))
         self.ran.append(
             Ran(
-                self.leg, opened.revision, opened.line, current_operation.get(), statement, seconds, opened.way, tuple(seen)
+                self.leg,
+                opened.revision,
+                opened.line,
+                current_operation.get(),
+                statement,
+                seconds,
+                opened.way,
+                tuple(seen),
             )
         )
 

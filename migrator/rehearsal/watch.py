@@ -19,9 +19,11 @@ _IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT gra
 # Whoever locks a table in any mode that is not for rows waits for the second; whoever waits until nobody writes to it
 # any more, as CREATE INDEX CONCURRENTLY does, for the first.
 _HOLD_UP = (
-    "LOCK TABLE {tables} IN ROW EXCLUSIVE MODE", "SAVEPOINT both", "LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE",
-)  # fmt: skip
-_LET_GO = ("ROLLBACK TO SAVEPOINT both", "ROLLBACK")
+    "LOCK TABLE {tables} IN ROW EXCLUSIVE MODE",
+    "SAVEPOINT first",
+    "LOCK TABLE {tables} IN SHARE UPDATE EXCLUSIVE MODE",
+)
+_LET_GO = ("ROLLBACK TO SAVEPOINT first", "ROLLBACK")
 
 
 class Watch:
