@@ -1,0 +1,178 @@
+"""Backfills that are killed, and such whose replicas don't keep up."""
+
+import asyncio
+import random
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from local.postgres import DATABASE, SUPERUSER, Server, as_caller, binaries, serve
+from migrator.backfill import Backfill
+from tests.conftest import FAST_AND_FORGETFUL, superuser
+from tests.faults.checkout import checkout_with, start
+from tests.faults.test_kills import fill, wait_until
+from tests.migrator.backfilling import STATE, backfill, found, make_table, under_way
+from tests.processes.test_history import history
+
+ROWS, KILLS = 120_000, 10
+COLUMN = "op.add_column('animals', sa.Column('common_name', sa.Text))"
+NAMES = "op.backfill('animals', {'common_name': 'name'})"
+# Counts what was tried, too, for a sequence is not rolled back; and takes long enough to be killed ten times.
+COUNT = """
+CREATE SEQUENCE tries;
+CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF nextval('tries') % 10 = 0 AND current_setting('zoo.slow', true) IS DISTINCT FROM 'off' THEN
+        PERFORM pg_sleep(0.001);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER count_try BEFORE UPDATE ON animals FOR EACH ROW EXECUTE FUNCTION count_try()
+"""
+TRIES = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tries"
+WORKING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'migrator%'"
+BATCH_UNDER_WAY = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'migrator'"
+    " AND query LIKE 'WITH changed%' AND state = 'active'"
+)
+WAITING_FOR = "SELECT waiting_for FROM migration_backfills WHERE waiting_for IS NOT NULL"
+
+
+async def test_killed_at_ten_moments_it_goes_on_each_time_with_at_most_one_batch_done_again(
+    server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+) -> None:
+    checkout = checkout_with(tmp_path, column=COLUMN, names=NAMES)
+    await fill(admin, ROWS)
+    await admin.execute(COUNT)
+    lost = 0
+    for _ in range(KILLS):
+        run = start(server.environment(database), cwd=checkout)
+        await wait_until(admin, BATCH_UNDER_WAY)
+        await asyncio.sleep(random.uniform(0, 0.5))
+        run.kill()
+        _, log = await asyncio.to_thread(run.communicate)
+        assert run.returncode == -signal.SIGKILL, log
+        await wait_until(admin, f"SELECT NOT EXISTS ({WORKING})")
+        state = await admin.fetchrow(STATE)
+        assert state["finished_at"] is None
+        assert await admin.fetchval("SELECT count(common_name) FROM animals") == state["rows_changed"]
+        last = int(state["cursor"][0]) if state["cursor"] else 0
+        assert await admin.fetchval("SELECT count(common_name) FROM animals WHERE id <= $1", last) == last
+        assert last == state["rows_seen"] == state["rows_changed"]
+        lost_before, lost = lost, await admin.fetchval(TRIES) - state["rows_changed"]
+        assert lost - lost_before <= 2 * state["batch_size"]  # a batch is at most twice as large as the one before
+    await admin.execute(f"ALTER DATABASE {database} SET zoo.slow = 'off'")
+    run = start(server.environment(database), cwd=checkout)
+    _, log = await asyncio.to_thread(run.communicate)
+    assert run.returncode == 0, log
+    assert b"backfill resumes" in log
+    state = await admin.fetchrow(STATE)
+    assert state["rows_seen"] == state["rows_changed"] == ROWS
+    assert await admin.fetchval("SELECT count(*) FROM animals WHERE common_name = name") == ROWS
+    assert await admin.fetchval(TRIES) == ROWS + lost
+    assert (await history(server, database))[-1] == ("names", "upgrade")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A server, and a replica that follows it."""
+
+    primary: Server
+    replica: Server
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    with ExitStack() as servers:
+        primary = servers.enter_context(serve(folder / "primary", FAST_AND_FORGETFUL, DATABASE))
+        copy: list[str | Path] = [
+            "--pgdata",
+            folder / "replica",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        ]
+        subprocess.run([*as_caller(), binaries() / "pg_basebackup", *connect(primary), *copy], check=True)
+        yield Pair(primary, servers.enter_context(serve(folder / "replica", FAST_AND_FORGETFUL)))
+
+
+def connect(server: Server) -> list[str]:
+    return [f"--host={server.socket_dir}", f"--username={SUPERUSER}"]
+
+
+@pytest.fixture
+async def admin_of_pair(pair: Pair) -> AsyncIterator[asyncpg.Connection]:
+    admin = await superuser(pair.primary, DATABASE)
+    await admin.execute("DROP TABLE IF EXISTS t, migration_backfills")
+    await make_table(admin, "id int PRIMARY KEY, value text STORAGE EXTERNAL, copy text STORAGE EXTERNAL")
+    yield admin
+    await admin.close()
+
+
+# A replica that misses a thousand of these rows is 64 MB behind.
+FAT = "INSERT INTO t SELECT n, repeat('x', 70000) FROM generate_series(1, 2500) n"
+COPY = Backfill("t", {"copy": "value || 'x'"})
+REPLAYED = "SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication"
+
+
+async def test_a_replica_that_is_far_behind_is_waited_for(pair: Pair, admin_of_pair: asyncpg.Connection) -> None:
+    await admin_of_pair.execute(FAT)
+    await found(admin_of_pair, REPLAYED)
+    replica = await superuser(pair.replica, DATABASE)
+    await replica.execute("SELECT pg_wal_replay_pause()")
+    async with under_way(pair.primary, DATABASE, COPY) as task:
+        reason = await found(admin_of_pair, WAITING_FOR)
+        assert reason.startswith("replicas: walreceiver (")
+        paused = await admin_of_pair.fetchrow(STATE)
+        assert 0 < paused["rows_seen"] < 2500
+        await replica.execute("SELECT pg_wal_replay_resume()")
+        await task
+    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500
+    await found(replica, "SELECT count(*) = 2500 FROM t WHERE copy = value || 'x'")
+    await replica.close()
+
+
+async def test_a_replica_that_has_replayed_nothing_for_ten_seconds_is_waited_for(
+    pair: Pair, admin_of_pair: asyncpg.Connection
+) -> None:
+    """However little it is behind, and though Postgres has no lag for it."""
+    await admin_of_pair.execute("INSERT INTO t SELECT n, 'short' FROM generate_series(1, 50000) n")
+    await admin_of_pair.execute(COUNT.replace("animals", "t").replace("% 10", "% 1"))
+    await found(admin_of_pair, REPLAYED)
+    replica = await superuser(pair.replica, DATABASE)
+    await replica.execute("SELECT pg_wal_replay_pause()")
+    async with under_way(pair.primary, DATABASE, COPY):
+        reason = await found(admin_of_pair, WAITING_FOR)
+        assert "kB behind" in reason
+        assert (await admin_of_pair.fetchrow(STATE))["rows_seen"] > 0
+        await replica.execute("SELECT pg_wal_replay_resume()")
+        await found(admin_of_pair, "SELECT waiting_for IS NULL FROM migration_backfills")
+    await replica.close()
+
+
+async def test_who_copies_the_wal_and_replays_nothing_is_not_waited_for(
+    pair: Pair, admin_of_pair: asyncpg.Connection, tmp_path: Path
+) -> None:
+    await admin_of_pair.execute(FAT)
+    command: list[str | Path] = [
+        *as_caller(),
+        binaries() / "pg_receivewal",
+        *connect(pair.primary),
+        f"--directory={tmp_path}",
+    ]
+    copying = subprocess.Popen(command)
+    try:
+        await found(admin_of_pair, "SELECT pid FROM pg_stat_replication WHERE application_name = 'pg_receivewal'")
+        copying.send_signal(signal.SIGSTOP)
+        await backfill(pair.primary, DATABASE, COPY)
+    finally:
+        copying.kill()
+        copying.wait()
+    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500
