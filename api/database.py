@@ -1,7 +1,8 @@
 """The way to Postgres: one engine a process, and the session that a request works in."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -11,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api.errors import Unavailable
+from api.errors import DATABASE_ERRORS, Unavailable
 from api.settings import Settings
 
 # The newest revision that this release of the api needs, and one that expands: what takes something away, a contract
@@ -23,6 +24,7 @@ SCHEMA_REVISION = "3b8a500f1cd2"
 COMMAND_TIMEOUT = 15
 
 NAME_BYTES = 63  # of a session's name; Postgres would cut what is longer, too, and say so to each connection
+VISIBLE_SECONDS = 5
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
@@ -53,6 +55,18 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+async def stay_visible(engine: AsyncEngine) -> None:
+    """Have a connection, as soon as there can be one and to the end, though no request needs it.
+
+    The migrator takes nothing away that a release uses whose sessions it sees: one that is idle has to be seen, too.
+    """
+    while True:
+        with suppress(Unavailable, *DATABASE_ERRORS):
+            async with engine.connect():
+                pass
+        await asyncio.sleep(VISIBLE_SECONDS)
 
 
 async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:

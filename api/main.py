@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -10,7 +10,7 @@ from api import __version__
 from api.background import Background
 from api.body_limit import BodyLimit
 from api.crud.order_payments import keep_settling
-from api.database import create_engine, create_sessionmaker
+from api.database import create_engine, create_sessionmaker, stay_visible
 from api.errors import add_handlers
 from api.external_services.mail import Mail
 from api.external_services.services import Services, open_services
@@ -33,11 +33,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.sessionmaker = create_sessionmaker(engine)
         async with open_services(settings) as services:
             app.state.services = services
-            settling = asyncio.create_task(keep_settling(app.state.sessionmaker.begin, services))
+            tasks = [
+                asyncio.create_task(stay_visible(engine)),
+                asyncio.create_task(keep_settling(app.state.sessionmaker.begin, services)),
+            ]
             yield
-            settling.cancel()
-            with suppress(asyncio.CancelledError):
-                await settling
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await app.state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
 

@@ -49,18 +49,22 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
     limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}", "statement_timeout": "0"}
 
     def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+        restore_limits(connection)  # an online statement that failed has left its own
         if is_online(statement):
             if build := BUILDS_INDEX.match(statement):
                 _drop_invalid(connection, build["table"], build["name"])
             restore = [(name, connection.exec_driver_sql(f"SHOW {name}").scalar_one()) for name in limits]
-            connection.info["restore_limits"] = restore
             for name, value in limits.items():
                 connection.exec_driver_sql(f"SET {name} = '{value}'")
+            connection.info["restore_limits"] = restore
 
     def after(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         if is_online(statement):
-            for name, value in connection.info.pop("restore_limits"):
-                connection.exec_driver_sql(f"SET {name} = '{value}'")
+            restore_limits(connection)
+
+    def restore_limits(connection: Connection) -> None:
+        for name, value in connection.info.pop("restore_limits", ()):
+            connection.exec_driver_sql(f"SET {name} = '{value}'")
 
     event.listen(connection, "before_cursor_execute", before)
     event.listen(connection, "after_cursor_execute", after)

@@ -5,9 +5,9 @@ and no more. Then its revision is rolled back and tried again after a pause. Rev
 The time-out is never dropped, not for the last try either. Only statements that nobody else waits behind may wait
 longer, and not without end either: see online.py.
 
-Each revision may lose `retry_seconds` in this way: by its tries that failed and the pauses after them. Of a try counts
-what it did in vain, which is the time since the revision was begun or, where that was later, since an online statement
-went well outside of a transaction: an index that took an hour stays built.
+Each revision may lose `retry_seconds` in this way, counted from the end of its first try that failed: by further tries
+that fail, and by the pauses. Of a try counts what it did in vain, the time since it began with the revision or, where
+that was later, since an online statement went well outside of a transaction: an index that took an hour stays built.
 """
 
 import asyncio
@@ -43,14 +43,16 @@ async def run_with_retries(
     progress: Progress,
     retry_seconds: float,
 ) -> None:
-    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained where a revision lost too many."""
+    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained where a revision has lost those."""
     revision, lost, pause = None, 0.0, FIRST_PAUSE
     lock_timeout = LOCK_TIMEOUT
     while True:
         blockers = await _try(engine(lock_timeout), migrate, lock, progress, retry_seconds)
         if blockers is None:
             return
-        if progress.revision != revision:
+        if progress.revision == revision:
+            lost += progress.lost
+        else:
             revision, lost, pause = progress.revision, 0.0, FIRST_PAUSE
         wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't do so again
         log.warning(
@@ -60,7 +62,7 @@ async def run_with_retries(
             lock_timeout=lock_timeout,
             in_the_way=blockers.names,
         )
-        lost += progress.lost + wait
+        lost += wait
         if lost > retry_seconds:
             break
         await asyncio.sleep(wait)

@@ -7,9 +7,10 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text
 
 from api.crud.imports import load_csv
-from api.database import transaction
+from api.database import create_engine, transaction
 from api.dependencies import SessionDep
 from api.main import create_app
 from api.models import Animal
@@ -88,3 +89,18 @@ async def test_an_import_may_wait_for_its_rows(server: Server, database: str, ad
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
     async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
         assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("1.2.3", "api@1.2.3"), ("x" * 100, "api@" + "x" * 59), ("\N{GREEK SMALL LETTER ALPHA}" * 50, None)],
+    ids=["short", "long", "beyond ASCII"],
+)
+async def test_sessions_have_the_release_in_their_name(
+    server: Server, worker_database: str, release: str, name: str | None
+) -> None:
+    engine = create_engine(Settings(database_url=server.url("zoo_api", worker_database), release=release))
+    async with engine.connect() as connection:
+        found = await connection.scalar(text("SHOW application_name"))
+    await engine.dispose()
+    assert found.startswith("api@") if name is None else found == name

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
@@ -16,10 +17,10 @@ START_SECONDS = 30
 
 
 @contextmanager
-def live_api(environment: dict[str, str], port: int) -> Iterator[str]:
+def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterator[str]:
     """The address of an api that serves with these settings until the block ends."""
     command = ["-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=os.environ | environment)
+    process = subprocess.Popen([sys.executable, *command], cwd=cwd, env=os.environ | environment)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(address)

@@ -20,11 +20,13 @@ CHANGED = ["ALTER TABLE animals ADD COLUMN wild boolean", "DROP INDEX ix_animals
 DRIFT = ["remove column animals.wild", "add index ix_animals_name_id on animals"]
 
 
-def migrator(environment: dict[str, str], *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def migrator(
+    environment: dict[str, str], *arguments: str, stdin: str = "", cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "migrator", *arguments]
     env = os.environ | {"LOG_FORMAT": "text"} | environment
     return subprocess.run(
-        command, cwd=ROOT, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -101,6 +103,8 @@ class TestStatus:
             "current": REVISIONS[-1:],
             "head": REVISIONS[-1:],
             "pending": [],
+            "contract": {},
+            "releases": {},
             "lock_holder": None,
             "invalid_indexes": [],
             "constraints_not_validated": [],
