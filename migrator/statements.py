@@ -1,10 +1,13 @@
 """The SQL of a revision, without a database: each statement with the line of the file that it comes from."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -69,12 +72,24 @@ def read_statements(
     # Alembic's own; a revision that commits by SQL of its own has that among its statements.
     context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
     context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]
-    with Operations.context(context):
+    with _operations(context):
         try:
             script.module.upgrade()
         except Exception as error:
             raise NotSql(f"{type(error).__name__}: {error}") from error
     return found
+
+
+@contextmanager
+def _operations(context: MigrationContext) -> Iterator[None]:
+    """`op` writes to this context in the block, and goes back to what it was: there may be a run around this."""
+    outer = getattr(op, "_proxy", None)
+    try:
+        with Operations.context(context):
+            yield
+    finally:
+        if outer is not None:
+            outer._install_proxy()  # noqa: SLF001 - Alembic would leave `op` without a context
 
 
 def _line_in(path: str) -> int:
