@@ -15,7 +15,7 @@ from migrator.lint.reading import Parsed, read_revision
 from migrator.lint.rows import find_rows
 from migrator.lint.shape import find_drops, find_shape
 from migrator.lint.source import find_imports, line_of
-from migrator.lint.squawk import says_more
+from migrator.lint.squawk import is_for_contract, says_more
 from migrator.lint.transactions import find_in_blocks, find_transactions
 from migrator.phases import is_contract
 from migrator.statements import NotSql
@@ -61,7 +61,8 @@ def find_problems(file: RevisionFile, opinion: Sequence[tuple[Parsed, Problem]])
     for problem in _ours(file):
         by_line[problem.line].setdefault(problem.rule, problem)
     for parsed, problem in opinion:
-        if not says_more(set(by_line[parsed.line]), problem):
+        is_meant = is_for_contract(problem) and _is_contract(file)
+        if not (is_meant or says_more(set(by_line[parsed.line]), problem)):
             by_line[parsed.line].setdefault(problem.rule, problem)
     for problems in by_line.values():
         if problems.keys() & SAY_LONG:
@@ -69,11 +70,18 @@ def find_problems(file: RevisionFile, opinion: Sequence[tuple[Parsed, Problem]])
     return [problem for _, problems in sorted(by_line.items()) for problem in problems.values()]
 
 
+def _is_contract(file: RevisionFile) -> bool:
+    try:
+        return is_contract(file.script)
+    except ConfigurationError:  # which is a problem of its own
+        return False
+
+
 def _ours(file: RevisionFile) -> Iterator[Problem]:
     yield from find_imports(file.tree)
-    is_contracting = False
+    is_contracting = _is_contract(file)
     try:
-        is_contracting = is_contract(file.script)
+        is_contract(file.script)
     except ConfigurationError as error:
         line = line_of(file.tree, "phase", "safe_from_release")
         what, _, advice = str(error).partition(": ")[2].partition("; ")

@@ -34,6 +34,8 @@ class Kept:
     ours: frozenset[str] = frozenset()
     of_new_tables: bool = False
     """Whether it is about tables that are made in the revision, too."""
+    is_for_contract: bool = False
+    """Whether it is what a contract revision is for."""
 
 
 def _lock(safe_way: str) -> Kept:
@@ -41,7 +43,7 @@ def _lock(safe_way: str) -> Kept:
 
 
 def _drop() -> Kept:
-    return Kept("Drop it in a contract revision", frozenset({"drop-in-expand"}))
+    return Kept("Drop it in a contract revision", frozenset({"drop-in-expand"}), is_for_contract=True)
 
 
 def _of_server() -> Kept:
@@ -210,6 +212,11 @@ def _is_repeatable(parsed: Parsed) -> bool:
     """Whether a run that was killed can be repeated: what is in a transaction was rolled back."""
     commands = [command.subtype for _, command in parsed.commands()]
     return parsed.statement.in_transaction or (bool(commands) and set(commands) == {pg.AT_ValidateConstraint})
+
+
+def is_for_contract(theirs: Problem) -> bool:
+    """Whether a contract revision may do what squawk warns of."""
+    return KEPT.get(theirs.rule, Kept("")).is_for_contract
 
 
 def says_more(ours: set[str], theirs: Problem) -> bool:
