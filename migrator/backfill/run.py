@@ -24,13 +24,13 @@ def run_backfill(context: MigrationContext, backfill: Backfill) -> None:
 
     ConfigurationError where the table, a column, or the key's index is not there.
     """
-    connection, progress = context.connection, context.opts.get("progress")
+    connection, progress = context.connection, context.opts.get("progress") or Progress(release="")
     assert connection is not None
     batches = find_batches(connection, backfill)
     # The planner guesses how long a range of keys is, and may take a short one for half of the table.
     reads_tables = connection.exec_driver_sql("SHOW enable_seqscan").scalar_one()
     connection.exec_driver_sql("SET enable_seqscan = off")
-    state = begin(connection, progress.revision if isinstance(progress, Progress) else "", batches)
+    state = begin(connection, progress.revision, batches)
     say = log.bind(table=backfill.target)
     say.info("backfill resumes" if state.cursor else "backfill begins", **figures(state))
     began, last_said = time.monotonic(), time.monotonic()
@@ -52,6 +52,7 @@ def run_backfill(context: MigrationContext, backfill: Backfill) -> None:
         took = time.monotonic() - batch_began
         state.batch_size = fit(state.batch_size, took)
         patience.progress()
+        progress.keep()
         # Half of the time is for others: for replicas, for vacuum, and for who waited for the rows of this batch.
         pause(took)
         state.rows_per_second = rate.note(state.rows_seen)

@@ -50,7 +50,7 @@ async def under_way(server: Server, database: str, definition: Backfill) -> Asyn
 
 async def found(admin: asyncpg.Connection, query: str) -> Any:
     """What the query finds, as soon as it finds something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             with suppress(asyncpg.UndefinedTableError):  # the backfill makes its table
                 if value := await admin.fetchval(query):
