@@ -47,12 +47,14 @@ _FOREIGN_KEYS = text(
     " JOIN pg_class r ON r.oid = confrelid JOIN pg_namespace nr ON nr.oid = r.relnamespace"
     f" WHERE contype = 'f' AND {_ours('n')}"
 )
+# Whether a CHECK is `column IS NOT NULL` is read in the form that Postgres keeps it in: writing it as SQL waits for who
+# has locked the table.
 _CHECKS = text(
-    f"SELECT {_name('c', 'n')}, attname,"  # noqa: S608
-    " pg_get_expr(conbin, conrelid) = format('(%I IS NOT NULL)', attname)"
+    f"SELECT {_name('c', 'n')}, conname, attname, contype::text, convalidated,"  # noqa: S608
+    " contype = 'n' OR (cardinality(conkey) = 1 AND conbin::text LIKE '{NULLTEST \\:arg {VAR %} \\:nulltesttype 1 %')"
     " FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = relnamespace"
     " JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY(conkey)"
-    f" WHERE contype = 'c' AND convalidated AND {_ours('n')}"
+    f" WHERE contype IN ('c', 'n') AND {_ours('n')}"
 )
 _CHILDREN = text(
     f"SELECT {_name('p', 'np')}, {_name('c', 'n')} FROM pg_inherits"  # noqa: S608
@@ -105,8 +107,14 @@ def read_schema(connection: Connection) -> Schema:
             ForeignKey(name, table, tuple(own), referred, tuple(others), changes, is_enforced)
             for name, table, referred, changes, own, others, is_enforced in connection.execute(_FOREIGN_KEYS)
         ),
-        checked={(table, column) for table, column, _ in checks},
-        never_null=never_null | {(table, column) for table, column, proves in checks if proves},
+        checked={(table, column) for table, _, column, kind, is_validated, _ in checks if is_validated and kind == "c"},
+        never_null=never_null
+        | {(table, column) for table, _, column, _, is_validated, proves in checks if is_validated and proves},
+        unproven={
+            (table, name): column
+            for table, name, column, _, is_validated, proves in checks
+            if proves and not is_validated
+        },
         children=_grouped(connection, _CHILDREN),
         reads=_grouped(connection, _READS),
         partitioned=set(connection.scalars(_OF_KIND, {"kind": "p"})),

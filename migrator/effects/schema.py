@@ -33,6 +33,8 @@ class Schema:
     """Table and column: those that a validated CHECK is about."""
     never_null: AbstractSet[tuple[str, str]] = frozenset()
     """Table and column: those of which a validated CHECK, or NOT NULL, says so."""
+    unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Table and constraint: the column that is never NULL once this constraint is validated."""
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The partitions of a table, and those that inherit from it: the next generation."""
     partitioned: AbstractSet[str] = frozenset()

@@ -116,3 +116,6 @@ ALTER INDEX beasts_name SET (fillfactor = 70)
 ALTER VIEW named RENAME TO renamed
 ALTER VIEW named SET (security_barrier = true)
 ALTER SEQUENCE numbers INCREMENT 5
+ALTER TABLE beasts VALIDATE CONSTRAINT beasts_fed
+ALTER TABLE beasts ALTER COLUMN fed SET NOT NULL
+ALTER TABLE beasts ADD CONSTRAINT x NOT NULL n

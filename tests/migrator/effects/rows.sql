@@ -1,5 +1,5 @@
 INSERT INTO parks VALUES (9, 'nine')
-INSERT INTO beasts (id, n, pen) VALUES (9, 9, 1)
+INSERT INTO beasts (id, n, pen, fed) VALUES (9, 9, 1, now())
 INSERT INTO parks SELECT n, 'x' || n FROM beasts WHERE n > 100
 INSERT INTO parks VALUES (1, 'one') ON CONFLICT (id) DO UPDATE SET name = 'one'
 UPDATE parks SET other = 1
