@@ -169,7 +169,7 @@ REFUSED = {
         "species: Mapped[str | None]",
         "species: Mapped[int | None]",
         "add_column",
-        recipe=("species_new", 'op.backfill("animals", {"species_new": "species"})'),
+        recipe=("species_new", 'op.backfill("animals", {"species_new": "species::BIGINT"})'),
     ),
     "an identity": column(
         "number: Mapped[int] = mapped_column(Identity())",

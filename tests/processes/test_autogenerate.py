@@ -14,7 +14,7 @@ import pytest
 from local.postgres import Server
 from tests.conftest import ROOT
 from tests.processes.model_changes import CHANGES, REFUSED, Change
-from tests.processes.test_history import REVISIONS
+from tests.processes.test_history import FILES, REVISIONS
 
 ROWS = """
 INSERT INTO exhibits (name) VALUES ('Savanna');
@@ -23,16 +23,17 @@ INSERT INTO animals (name, species, exhibit_id)
 INSERT INTO orders (id, user_id) SELECT gen_random_uuid(), id FROM users;
 INSERT INTO order_items SELECT id, n, 'tea', 'small', 1 FROM orders, generate_series(0, 3) n;
 """
-WRITE = "revision --autogenerate -m 'what changed'"
-UP, DOWN = "upgrade head", f"downgrade {REVISIONS[-1]}"
-HEAD = f"SELECT version_num = '{REVISIONS[-1]}' FROM alembic_version"
+WRITE, LINT = "alembic revision --autogenerate -m 'what changed'", "migrator lint"
+UP, DOWN, CHECK = "alembic upgrade head", f"alembic downgrade {REVISIONS[-1]}", "alembic check"
+# What the release before the change goes on doing.
+OLD_INSERT = "INSERT INTO animals (name) VALUES ('A0')"
 
 
 async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Path:
     """A checkout with the change, and rows in the database that it starts from."""
     await admin.execute(ROWS)
     if change.before:
-        await admin.execute(f"SET ROLE zoo_migrator; {change.before}")
+        await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
     for part in ("api", "migrator"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -40,37 +41,42 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     return folder
 
 
-def alembic(server: Server, database: str, checkout: Path, *commands: str) -> str:
-    """Commands of Alembic, one after the other, in one process, for to start one takes longer than what it does."""
+def run(server: Server, database: str, checkout: Path, *commands: str) -> str:
+    """Run commands of Alembic and of the migrator, in one process, for to start one takes longer than what it does."""
+    arguments = [shlex.split(command) for command in commands]
     script = (
-        f"from alembic.config import main\nfor arguments in {[shlex.split(each) for each in commands]}: main(arguments)"
+        "from alembic.config import main\nfrom migrator.__main__ import app\n"
+        "call = {'alembic': main, 'migrator': lambda given: app(given, standalone_mode=False)}\n"
+        f"for name, *given in {arguments}: assert not call[name](given)"
     )
     environment = os.environ | {"LOG_FORMAT": "text"} | server.environment(database)
-    command = [sys.executable, "-c", script]
     done = subprocess.run(
-        command, cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+        [sys.executable, "-c", script],
+        cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def written(checkout: Path) -> list[str]:
+def written(checkout: Path) -> list[Path]:
     """The revisions that were written, in the order of their files' names."""
-    files = set((checkout / "migrator" / "versions").glob("*.py")) - {
-        checkout / "migrator" / "versions" / path.name for path in (ROOT / "migrator" / "versions").glob("*.py")
-    }
-    return [path.read_text() for path in sorted(files)]
+    there = {path.name for path in FILES}
+    return [path for path in sorted((checkout / "migrator" / "versions").glob("*.py")) if path.name not in there]
 
 
-def operations(revision: str) -> str:
+def operations(revision: Path) -> str:
     """What a revision's upgrade calls."""
-    upgrade = revision.partition("def upgrade")[2].partition("def downgrade")[0]
+    upgrade = revision.read_text().partition("def upgrade")[2].partition("def downgrade")[0]
     return " ".join(re.findall(r"^    op\.(\w+)\(", upgrade, re.MULTILINE))
 
 
-def comments(revision: str) -> str:
+def comments(revision: Path) -> str:
     """The comments of a revision, in one line."""
-    return " ".join(re.findall(r"^    # +(.*)", revision, re.MULTILINE))
+    return " ".join(re.findall(r"^    # +(.*)", revision.read_text(), re.MULTILINE))
+
+
+def is_contract(revision: Path) -> bool:
+    return 'phase = "contract"\nsafe_from_release = "' in revision.read_text()
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -78,11 +84,14 @@ async def test_what_is_written_is_all_there_is_to_do(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
     checkout = await changed(tmp_path, admin, CHANGES[name])
-    printed = alembic(server, database, checkout, WRITE, UP, "check", DOWN, UP, "check")
+    printed = run(server, database, checkout, WRITE, LINT, UP, CHECK, DOWN, UP, CHECK)
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == CHANGES[name].revisions
-    assert printed.count("No new upgrade operations detected.") == 2
     assert printed.count("Generating") == len(revisions)
+    assert f"{len(FILES) + len(revisions)} revisions, nothing found" in printed
+    assert printed.count("No new upgrade operations detected.") == 2
+    for arguments in ("check", "format --check"):
+        subprocess.run([sys.executable, "-m", "ruff", *arguments.split(), *revisions], cwd=checkout, check=True)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -90,9 +99,43 @@ async def test_what_cant_be_known_is_not_guessed(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
     checkout = await changed(tmp_path, admin, REFUSED[name])
-    alembic(server, database, checkout, WRITE, UP, DOWN, UP)
+    run(server, database, checkout, WRITE, LINT, UP, DOWN, UP)
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == REFUSED[name].revisions
     said = " ".join(map(comments, revisions))
     assert [recipe for recipe in REFUSED[name].recipe if recipe not in said] == []
     assert await admin.fetchval("SELECT count(name) FROM animals") == 50
+
+
+async def test_the_previous_release_goes_on_until_the_contract_phase(
+    server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    checkout = await changed(tmp_path, admin, CHANGES["a NOT NULL column"])
+    run(server, database, checkout, WRITE)
+    assert list(map(is_contract, written(checkout))) == [False, False, False, True]
+    for _ in range(3):
+        run(server, database, checkout, "alembic upgrade +1")
+        await admin.execute(OLD_INSERT)
+    assert await admin.fetchval("SELECT count(*) FROM animals WHERE habitat IS NULL") == 0
+    run(server, database, checkout, UP, CHECK)
+    with pytest.raises(asyncpg.NotNullViolationError):
+        await admin.execute(OLD_INSERT)
+
+
+async def test_what_the_previous_release_writes_waits_for_the_contract_phase(
+    server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    checkout = await changed(tmp_path, admin, CHANGES["a column that becomes NOT NULL"])
+    run(server, database, checkout, WRITE)
+    assert list(map(is_contract, written(checkout))) == [True, True]
+
+
+async def test_the_parts_of_a_change_are_in_their_order_whatever_they_are_called(
+    server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    change = CHANGES["a column that refers to another table"]
+    checkout = await changed(tmp_path, admin, change)
+    run(server, database, checkout, f"alembic revision --autogenerate -m '{'very ' * 30}long'")
+    assert tuple(map(operations, written(checkout))) == change.revisions
+    history = run(server, database, checkout, "alembic history")
+    assert re.findall(r"(\d of \d): very", history) == ["3 of 3", "2 of 3", "1 of 3"]
