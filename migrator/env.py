@@ -140,7 +140,7 @@ async def run_online() -> None:
     trace = context.config.attributes.get("trace")  # a rehearsal's, on a database where no api is connected
     settings = read_settings()
     try:
-        url = (given or trace).url if given or trace else settings.migration_database()
+        url = given.url if given else trace.url if trace else settings.migration_database()
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
     statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"

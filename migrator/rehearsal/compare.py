@@ -88,7 +88,7 @@ def _report(pair: _Pair, *, is_known: bool) -> StatementReport:
     seen = _merge(one for ran in pair.ran for one in ran.seen)
     effects = list(pair.planned.effects) if pair.planned else []
     polled = next((ran.way.value for ran in pair.ran if ran.way is Way.POLLED), None)
-    nothing_seen = pair.ran[0].way is Way.HELD_UP and not seen
+    nothing_seen = pair.ran[0].way is Way.HELD_UP and not any(one.is_something for one in seen.values())
     return StatementReport(
         leg=first.leg,
         revision=first.revision,
@@ -138,7 +138,7 @@ def _tables(effects: Sequence[Effect], seen: dict[str, Seen], *, is_known: bool)
     # A table that the statement does not name: any may be meant.
     nameless = next((effect for effect in effects if not effect.is_named), None)
     reports = [_table(table, effect, seen.get(table), is_known=True) for table, effect in named.items()]
-    others = [one for table, one in seen.items() if table not in named]
+    others = [one for table, one in seen.items() if table not in named and one.is_something]
     reports += [_table(one.table, nameless, one, is_known=is_known) for one in others]
     if nameless is not None and not others:
         reports.append(_table(nameless.table, nameless, None, is_known=True))

@@ -9,6 +9,7 @@ from migrator.history import TABLE_NAME
 from migrator.rehearsal.dump import OWN_TABLES, POST_DATA, PRE_DATA, PgDump
 from migrator.rehearsal.sample import copy_rows, copy_sample, find_tables
 from migrator.rehearsal.scratch import session
+from migrator.run import LOCK_TIMEOUT
 
 # Not the table of backfills: one that was interrupted, or held up, is rehearsed from its start.
 BOOKKEEPING = {("public", "alembic_version"), ("public", TABLE_NAME)}
@@ -24,7 +25,7 @@ async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) ->
     All of it as of one moment. The real database is read in a transaction that can't write.
     """
     async with (
-        session(url, default_transaction_read_only="on") as real,
+        session(url, default_transaction_read_only="on", lock_timeout=LOCK_TIMEOUT) as real,
         real.transaction(isolation="repeatable_read", readonly=True),
         session(scratch) as copy,
     ):

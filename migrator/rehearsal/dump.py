@@ -65,9 +65,7 @@ async def find_pg_dump(server_major: int) -> PgDump:
     """The pg_dump in PATH; ConfigurationError where there is none, or one that is older than the server."""
     path = shutil.which("pg_dump")
     needs = f"a rehearsal copies the schema with pg_dump {server_major} or newer"
-    install = (
-        f"install the client programs of PostgreSQL {server_major} (postgresql-client-{server_major}), first in PATH"
-    )
+    install = f"install PostgreSQL's client programs (postgresql-client-{server_major}), first in PATH"
     if path is None:
         raise ConfigurationError(f"{needs}, and there is none in PATH: {install}")
     printed = await _run([path, "--version"], os.environ)

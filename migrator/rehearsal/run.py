@@ -82,7 +82,7 @@ async def rehearse(url: URL, config: Config, sample: int) -> Rehearsal:
         left_out=left_out,
         legs=legs,
         statements=_compare(start, trace.ran),
-        not_taken_back=_not_taken_back(start.pending, trace.ran) if len(legs) > 1 else [],
+        not_taken_back=_not_taken_back(start.pending, trace.ran) if _is_down(legs) else [],
         differences=schemas.differences,
         drift=drift,
     )
@@ -92,10 +92,9 @@ def _look(connection: Connection, scripts: ScriptDirectory) -> _Start:
     require_unchanged(connection, scripts)
     pending = find_pending(connection, scripts)
     plan, unknown = read_plan(connection, scripts, pending)
-    version = connection.dialect.server_version_info
-    assert version is not None
+    major = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int / 10000").scalar_one()
     current = MigrationContext.configure(connection).get_current_heads()
-    return _Start(version[0], list(current), pending, plan, unknown)
+    return _Start(major, list(current), pending, plan, unknown)
 
 
 async def _go_all(
@@ -111,7 +110,7 @@ async def _go_all(
         drift = await connection.run_sync(_drift)
     schemas.at["after up"] = await pg_dump.schema(scratch)
     legs.append(await go(Leg.DOWN, config, trace, start.current))
-    if legs[-1].error or _not_taken_back(start.pending, trace.ran):
+    if not _is_down(legs) or _not_taken_back(start.pending, trace.ran):
         return legs, drift  # what is there already can't be made again
     schemas.at["after down"] = await pg_dump.schema(scratch)
     schemas.compare("before", "after down", "taken back, the schema is not what it was")
@@ -120,6 +119,11 @@ async def _go_all(
         schemas.at["after up again"] = await pg_dump.schema(scratch)
         schemas.compare("after up", "after up again", "applied again, the schema is not what it was the first time")
     return legs, drift
+
+
+def _is_down(legs: list[LegReport]) -> bool:
+    """Whether the way down was gone to its end."""
+    return any(leg.leg is Leg.DOWN and not leg.error for leg in legs)
 
 
 def _drift(connection: Connection) -> list[str]:

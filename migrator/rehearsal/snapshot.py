@@ -71,6 +71,11 @@ class Seen:
     is_rewritten: bool = False
     is_scanned: bool = False
 
+    @property
+    def is_something(self) -> bool:
+        """Whether the statement did anything that its revision had not done before."""
+        return self.lock is not None or self.is_rewritten or self.is_scanned
+
 
 def read_snapshot(relations: Iterable[Any], locks: Iterable[Any]) -> Snapshot:
     """From the rows of RELATIONS and LOCKS."""
@@ -80,13 +85,13 @@ def read_snapshot(relations: Iterable[Any], locks: Iterable[Any]) -> Snapshot:
 def seen_between(
     before: Snapshot, after: Snapshot, existing: frozenset[int], modes: Iterable[tuple[int, str]] = ()
 ) -> list[Seen]:
-    """What became of the tables that are `existing`, by oid; `modes` are locks that were seen in between."""
+    """What became of the tables among the `existing`, by oid; `modes` are locks that were seen in between."""
     taken = (after.locks | frozenset(modes)) - before.locks
     found = []
     for table in before.tables:
         if table.oid not in existing:
             continue
-        parts = {relation.oid for relation in before.relations.values() if relation.owner == table.oid}
+        parts = {oid for oid, relation in before.relations.items() if relation.owner == table.oid and oid in existing}
         now = after.relations.get(table.oid)
         seen = Seen(
             table.name,
@@ -95,7 +100,7 @@ def seen_between(
             is_rewritten=now is not None and now.file != table.file,
             is_scanned=now is not None and now.scans > table.scans,
         )
-        if seen.lock or seen.is_rewritten or seen.is_scanned:
+        if seen.is_something or seen.held:
             found.append(seen)
     return found
 

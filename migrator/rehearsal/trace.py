@@ -105,7 +105,7 @@ class Trace:
         before = _look(raw)
         if self._revision != (self.leg, revision):  # it begins, perhaps not for the first time
             self._revision = (self.leg, revision)
-            self._existing = frozenset(table.oid for table in before.tables if table.name not in OWN_TABLES)
+            self._existing = frozenset(oid for oid, one in before.relations.items() if one.name not in OWN_TABLES)
             self.ran = [ran for ran in self.ran if (ran.leg, ran.revision) != self._revision]
         self._open = _Open(revision, line, statement, Way.IN_ITS_TRANSACTION, before)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" and not raw.is_in_transaction():

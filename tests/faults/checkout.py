@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 from tests.docs.documents import copy_checkout
@@ -14,8 +14,8 @@ from tests.processes.test_history import REVISIONS
 def checkout_with(
     folder: Path,
     *,
-    attributes: Mapping[str, Mapping[str, str]] | None = None,
-    downgrades: Mapping[str, str] | None = None,
+    attributes: Any = None,  # not Mapping, which mypy would miss in every `**revisions`
+    downgrades: Any = None,
     **revisions: str,
 ) -> Path:
     """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`.
@@ -44,6 +44,13 @@ def start(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> "su
     command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
     environment = os.environ | {"LOG_FORMAT": "text"} | environment
     return subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE)
+
+
+def lock(table: str) -> str:
+    """A line of the body of a revision that waits until it has all of a table to itself."""
+    return (
+        f"op.execute('LOCK TABLE {table}')  # lint: allow lock-table: so that others are in its way, and it in theirs"
+    )
 
 
 def concurrently(index: str, table: str = "animals", column: str = "name") -> str:
