@@ -1,0 +1,11 @@
+"""It holds for new rows at once: both tables are locked for an instant. Then those there are are looked up, while
+everybody works."""
+
+from alembic import op
+
+revision = "safe_008"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.add_foreign_key_online("fk_meals_animal", "meals", "animals", ["animal_id"], ["id"])

@@ -1,0 +1,10 @@
+"""The first half of op.add_foreign_key_online, by hand. The second, VALIDATE, belongs into the next revision."""
+
+from alembic import op
+
+revision = "safe_009"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_foreign_key("fk_meals_animal", "meals", "animals", ["animal_id"], ["id"], postgresql_not_valid=True)

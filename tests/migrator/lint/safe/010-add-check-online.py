@@ -1,0 +1,10 @@
+"""It holds for new rows at once; those there are are looked at while everybody works."""
+
+from alembic import op
+
+revision = "safe_010"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.add_check_online("ck_meals_portions", "meals", "portions > 0")

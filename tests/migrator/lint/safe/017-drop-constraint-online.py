@@ -1,0 +1,11 @@
+"""As op.drop_constraint, and repeatable."""
+
+from alembic import op
+
+revision = "safe_017"
+down_revision = None
+# needs: ALTER TABLE meals ADD CONSTRAINT ck_meals_price CHECK (price > 0)
+
+
+def upgrade() -> None:
+    op.drop_constraint_online("ck_meals_price", "meals")

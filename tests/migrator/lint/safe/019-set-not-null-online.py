@@ -1,0 +1,10 @@
+"""New rows must have a value at once; those there are are looked at while everybody works."""
+
+from alembic import op
+
+revision = "safe_019"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.set_not_null_online("animals", "name")

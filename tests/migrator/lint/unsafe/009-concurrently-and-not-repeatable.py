@@ -1,0 +1,13 @@
+"""Killed after the index was built and before the revision was noted as applied, the next run dies on "already
+exists". Use op.create_index_online, or if_not_exists=True."""
+
+from alembic import op
+
+revision = "unsafe_009"
+down_revision = None
+
+
+def upgrade() -> None:
+    with op.get_context().autocommit_block():
+        # expect: prefer-robust-stmts
+        op.create_index("ix_meals_note", "meals", ["note"], postgresql_concurrently=True)

@@ -1,0 +1,11 @@
+"""Writes to both tables wait while every row is looked up. Use op.add_foreign_key_online, which adds it NOT VALID,
+and looks afterwards."""
+
+from alembic import op
+
+revision = "unsafe_014"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_foreign_key("fk_meals_animal", "meals", "animals", ["animal_id"], ["id"])  # expect: blocking-scan

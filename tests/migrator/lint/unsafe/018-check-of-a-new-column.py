@@ -1,0 +1,11 @@
+"""A check that comes with a new column looks at every row as well, though all of them are NULL. Add the column, then
+use op.add_check_online in a revision of its own."""
+
+from alembic import op
+
+revision = "unsafe_018"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE animals ADD COLUMN age int CHECK (age >= 0)")  # expect: blocking-scan

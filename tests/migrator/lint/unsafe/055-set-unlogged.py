@@ -1,0 +1,10 @@
+"""The table is written anew, and to the WAL when it is made LOGGED again; and after a crash an unlogged one is empty."""
+
+from alembic import op
+
+revision = "unsafe_055"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE meals SET UNLOGGED")  # expect: blocking-rewrite

@@ -1,0 +1,10 @@
+"""Each row is stored anew. Make a new table with that access method, fill it, and switch the api over."""
+
+from alembic import op
+
+revision = "unsafe_056"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE meals SET ACCESS METHOD heap")  # expect: blocking-rewrite

@@ -1,0 +1,10 @@
+"""Writes wait for it; and what the trigger was for is not done, for nobody, until it is enabled again."""
+
+from alembic import op
+
+revision = "unsafe_058"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE staff DISABLE TRIGGER touch")  # expect: trigger

@@ -1,0 +1,11 @@
+"""From one moment to the next the release at work asks for a column that is not there; the next one did so before.
+Add the new column, op.sync_columns_online, op.backfill, switch over, drop the old one."""
+
+from alembic import op
+
+revision = "unsafe_064"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.alter_column("animals", "species", new_column_name="scientific_name")  # expect: rename
