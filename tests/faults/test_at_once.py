@@ -8,7 +8,7 @@ import pytest
 
 from local.postgres import DATABASE, Server, serve
 from tests.conftest import EMPTY, FAST_AND_FORGETFUL, alembic, clone, drop, superuser
-from tests.faults.checkout import checkout_with, concurrently, start
+from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.processes.test_history import UP, history
 
 ROUNDS, MIGRATORS = 20, 8
@@ -43,7 +43,7 @@ async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed
 async def test_a_deadlock_is_tried_again(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
-    checkout = checkout_with(tmp_path, both="op.execute('LOCK TABLE animals')\nop.execute('LOCK TABLE staff')")
+    checkout = checkout_with(tmp_path, both=f"{lock('animals')}\n{lock('staff')}")
     # So that it is the deadlock that is found, and by the migrator, before its time-out is over.
     await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {database} SET deadlock_timeout = '50ms'")
     other = await superuser(server, database)
