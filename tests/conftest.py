@@ -29,6 +29,7 @@ from local.postgres import SUPERUSER, Server, serve
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # by environment, which pytest-xdist's workers inherit
+SCHEMA = Path(os.environ.get("ZOO_TEST_SCHEMA", ROOT))  # the checkout whose revisions make the tests' schema
 MIGRATED = "zoo_migrated"
 EMPTY = "zoo_empty"
 # A crash of the machine may cost a test run its data.
@@ -63,7 +64,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))
     for template in (EMPTY, MIGRATED):
         server.create_database(template)
-    migrated = alembic(server.environment(MIGRATED), "upgrade", "head")
+    migrated = alembic(server.environment(MIGRATED), "upgrade", "head", cwd=SCHEMA)
     assert migrated.returncode == 0, migrated.stderr
     asyncio.run(add_people(server, MIGRATED))
     os.environ[SOCKET_DIR] = str(server.socket_dir)
@@ -73,7 +74,9 @@ def pytest_sessionfinish() -> None:
     running.close()
 
 
-def alembic(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def alembic(
+    environment: dict[str, str], *arguments: str, cwd: Path = ROOT, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Run Alembic as people do, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
@@ -82,7 +85,7 @@ def alembic(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> s
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=timeout,
     )
 
 

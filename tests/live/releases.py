@@ -1,0 +1,88 @@
+"""Two releases of the api: this one, and one that has two of an animal's columns under other names."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.faults.checkout import checkout_with
+from tests.processes.live import wait_until_ready
+
+OLD, NEW = "0.3.0", "0.4.0"
+
+# What brings the schema there, and what takes away what only the old release needs.
+EXPAND = {
+    "columns": (
+        'op.add_column("animals", sa.Column("common_name", sa.Text))\n'
+        'op.add_column("animals", sa.Column("home_id", sa.BigInteger))'
+    ),
+    "sync_name": 'op.sync_columns_online("animals", "name", "common_name")',
+    "sync_home": 'op.sync_columns_online("animals", "exhibit_id", "home_id")',
+    "backfill": 'op.backfill("animals", {"common_name": "name", "home_id": "exhibit_id"})',
+    "not_null": 'op.set_not_null_online("animals", "common_name")',
+    "index_name": (
+        'op.create_index_online("ix_animals_common_name_id", "animals", ["common_name", "id"],'
+        ' postgresql_where=sa.text("deleted_at IS NULL"))'
+    ),
+    "index_home": (
+        'op.create_index_online("ix_animals_home_id_id", "animals", ["home_id", "id"],'
+        ' postgresql_where=sa.text("deleted_at IS NULL"))'
+    ),
+    "foreign_key": (
+        'op.add_foreign_key_online("fk_animals_home_id_exhibits", "animals", "exhibits", ["home_id"], ["id"])'
+    ),
+}
+CONTRACT = {
+    "may_be_null": 'op.drop_not_null_online("animals", "name")',
+    "unsync_name": 'op.unsync_columns_online("animals", "name", "common_name")',
+    "unsync_home": 'op.unsync_columns_online("animals", "exhibit_id", "home_id")',
+    "drop": 'op.drop_column("animals", "name")\nop.drop_column("animals", "exhibit_id")',
+}
+NEWEST_NEEDED = list(EXPAND)[-1]
+
+
+def new_release(folder: Path) -> Path:
+    """A checkout of the new release: models that map the new columns, under the names that the code knows."""
+    checkout = checkout_with(
+        folder,
+        attributes={key: {"phase": "contract", "safe_from_release": NEW} for key in CONTRACT},
+        **EXPAND,
+        **CONTRACT,
+    )
+    changes = {
+        "api/__init__.py": [(OLD, NEW)],
+        "api/database.py": [(r'SCHEMA_REVISION = ".*"', f'SCHEMA_REVISION = "{NEWEST_NEEDED}"')],
+        "api/models/animals.py": [
+            (r'"name", "id"', '"common_name", "id"'),
+            (r'"exhibit_id", "id"', '"home_id", "id"'),
+            (r"name: Mapped\[str\]$", 'name: Mapped[str] = mapped_column("common_name")'),
+            (r'mapped_column\(ForeignKey\("exhibits.id"\)\)', 'mapped_column("home_id", ForeignKey("exhibits.id"))'),
+        ],
+    }
+    for name, replacements in changes.items():
+        code = (checkout / name).read_text()
+        for pattern, replacement in replacements:
+            code, found = re.subn(pattern, replacement, code, flags=re.MULTILINE)
+            assert found, pattern
+        (checkout / name).write_text(code)
+    return checkout
+
+
+@contextmanager
+def serving(checkout: Path, release: str, port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
+    """The api of this checkout under gunicorn with two workers, ready, until the block ends."""
+    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
+    settings = {"PATH": os.environ["PATH"], "RELEASE": release, "WEB_CONCURRENCY": "2", **environment}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=checkout, env=settings, stdout=output, stderr=output) as process,
+    ):
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}")
+            yield
+        finally:
+            process.terminate()
+            assert process.wait(timeout=60) == 0, log.read_text()
