@@ -1,0 +1,358 @@
+"""`python -m migrator rehearse`: on a scratch database, gone afterwards, beside a real one that stays as it is."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from api.settings import Settings
+from local.postgres import Server
+from migrator.rehearsal.copy import copy_database
+from migrator.rehearsal.dump import find_pg_dump
+from migrator.rehearsal.scratch import scratch_database
+from tests.conftest import ROOT, superuser, uncoloured
+from tests.faults.checkout import checkout_with
+from tests.migrator.test_migrations import schema
+
+# What the models don't know, and drift does not see either.
+CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
+NO_CHECK = "op.drop_constraint_online('ck_animals_short', 'animals')"
+SLEEP = "op.execute('LOCK TABLE animals')\nop.execute('SELECT pg_sleep(60)')"
+SLEEPING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE $1 || '\\_rehearsal\\_%' AND query LIKE '%pg_sleep(60)'"
+)
+SCRATCH = "SELECT array_agg(datname) FROM pg_database WHERE datname LIKE $1 || '\\_rehearsal\\_%'"
+
+
+def command(environment: dict[str, str], checkout: Path, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "migrator", "rehearse", *options],
+        cwd=checkout,
+        env=os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
+    """What is reported as JSON; the exit code is the one that belongs to it."""
+    run = command(environment, checkout, "--json", *options)
+    printed, said = run.communicate(timeout=60)
+    assert printed, said
+    found: dict[str, Any] = json.loads(printed)
+    assert run.returncode == (0 if found["is_fine"] else 1)
+    return found
+
+
+def refused(environment: dict[str, str], checkout: Path) -> tuple[int, str]:
+    run = command(environment, checkout)
+    _, said = run.communicate(timeout=60)
+    return run.returncode, said.splitlines()[-1]
+
+
+def seen(found: dict[str, Any], revision: str, leg: str = "up") -> dict[str, dict[str, Any]]:
+    """What was seen under the statements of a revision, by table; of several statements the last."""
+    return {
+        table["table"]: table
+        for statement in found["statements"]
+        if (statement["revision"], statement["leg"]) == (revision, leg)
+        for table in statement["tables"]
+    }
+
+
+async def wait_until_sleeping(admin: asyncpg.Connection, database: str) -> None:
+    async with asyncio.timeout(30):
+        while not await admin.fetchval(SLEEPING, database):
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def only_read(server: Server, database: str, admin: asyncpg.Connection) -> AsyncIterator[None]:
+    """The real database is afterwards what it was before, and nothing is left beside it."""
+    before = schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")
+    yield
+    assert (schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")) == before
+    assert await admin.fetchval(SCRATCH, database) is None
+
+
+@pytest.fixture
+async def migrator(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the role that owns the tables."""
+    connection = await asyncpg.connect(server.url("zoo_migrator", database))
+    yield connection
+    await connection.close()
+
+
+@pytest.mark.usefixtures("only_read")
+class TestTheWay:
+    def test_goes_up_down_and_up_again(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK})
+        found = rehearse(server.environment(database), checkout)
+        assert found["is_fine"], found
+        assert [(leg["leg"], leg["error"]) for leg in found["legs"]] == [
+            ("up", None),
+            ("down", None),
+            ("up again", None),
+        ]
+        assert found["revisions"] == {"check": "check"}
+        assert seen(found, "check", "down")["animals"]["lock"] == "ACCESS EXCLUSIVE"
+
+    def test_all_revisions_from_the_first_on(self, server: Server, empty_database: str) -> None:
+        found = rehearse(server.environment(empty_database), ROOT)
+        assert found["is_fine"], found
+        assert len(found["revisions"]) == 3
+
+    def test_a_downgrade_that_forgets_something_is_found(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(
+            tmp_path,
+            check=f"op.execute('CREATE FUNCTION forgotten() RETURNS int LANGUAGE sql RETURN 1')\n{CHECK}",
+            downgrades={"check": NO_CHECK},
+        )
+        found = rehearse(server.environment(database), checkout)
+        (diff,) = found["differences"].values()
+        assert "+CREATE FUNCTION public.forgotten() RETURNS integer" in diff
+        assert "ck_animals_short" not in diff
+        assert "forgotten" in found["legs"][-1]["error"]
+
+    async def test_a_column_that_comes_back_as_the_last_is_no_difference(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("ALTER TABLE staff ADD COLUMN first text, ADD COLUMN second text")
+        back = {"drop": "op.add_column('staff', sa.Column('first', sa.Text()))"}
+        checkout = checkout_with(tmp_path, drop="op.drop_column('staff', 'first')", downgrades=back)
+        assert rehearse(server.environment(database), checkout)["differences"] == {}
+        await admin.execute("ALTER TABLE staff DROP COLUMN first, DROP COLUMN second")
+
+    def test_a_downgrade_that_does_nothing_can_not_be_gone_twice(
+        self, server: Server, database: str, tmp_path: Path
+    ) -> None:
+        rows = "op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")"
+        found = rehearse(server.environment(database), checkout_with(tmp_path, rows=rows, check=CHECK))
+        assert found["not_taken_back"] == ["check"]
+        assert [leg["leg"] for leg in found["legs"]] == ["up", "down"]
+
+    def test_a_downgrade_that_says_that_there_is_none_is_no_failure(
+        self, server: Server, database: str, tmp_path: Path
+    ) -> None:
+        no_way = {"check": "raise NotImplementedError('rows are gone')"}
+        checkout = checkout_with(tmp_path, check=CHECK, downgrades=no_way)
+        found = rehearse(server.environment(database), checkout)
+        assert found["is_fine"], found
+        assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        assert "can't be taken back, as it says of itself" in shown
+
+    def test_a_failure_names_its_line_and_leaves_nothing(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(tmp_path, check=CHECK, bad="op.execute('SELECT 1')\nop.execute('SELECT 1 / 0')")
+        found = rehearse(server.environment(database), checkout)
+        (leg,) = found["legs"]
+        assert "division by zero" in leg["error"]
+        assert leg["place"] == "bad, 2099_01_01_0001-bad.py line 8"
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        assert "no up: " in shown
+
+    def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
+        contract = {"phase": "contract", "safe_from_release": "9.9"}
+        checkout = checkout_with(tmp_path, check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK})
+        assert rehearse({**server.environment(database), "MIGRATOR_PHASE": "expand"}, checkout)["is_fine"]
+
+    def test_says_that_nothing_is_pending(self, server: Server, database: str) -> None:
+        run = command(server.environment(database), ROOT)
+        assert run.communicate(timeout=60)[0] == "nothing to rehearse: no revision is pending\n"
+        assert run.returncode == 0
+
+
+class TestMeasured:
+    def test_locks_and_rewrites_in_a_transaction(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(
+            tmp_path,
+            plain="op.execute('ALTER TABLE animals ADD COLUMN plain int DEFAULT 1')",
+            volatile="op.execute('ALTER TABLE animals ADD COLUMN code uuid DEFAULT gen_random_uuid()')",
+        )
+        found = rehearse(server.environment(database), checkout)
+        plain, volatile = (seen(found, revision)["animals"] for revision in ("plain", "volatile"))
+        assert (plain["lock"], plain["is_rewritten"]) == ("ACCESS EXCLUSIVE", False)
+        assert (volatile["lock"], volatile["is_rewritten"]) == ("ACCESS EXCLUSIVE", True)
+        assert found["surprises"] == []
+
+    def test_what_can_be_in_no_transaction(self, server: Server, database: str, tmp_path: Path) -> None:
+        statements = {
+            "index": "CREATE INDEX CONCURRENTLY ix_animals_x ON animals (name)",
+            "anew": "REINDEX INDEX CONCURRENTLY ix_animals_x",
+            "gone": "DROP INDEX CONCURRENTLY ix_animals_x",
+            "vacuum": "VACUUM animals",
+            "full": "VACUUM FULL animals",
+        }
+        block = "with op.get_context().autocommit_block():\n    op.execute('{}')"
+        revisions = {name: block.format(statement) for name, statement in statements.items()}
+        found = rehearse(server.environment(database), checkout_with(tmp_path, **revisions))
+        locks = {name: seen(found, name)["animals"]["lock"] for name in statements}
+        weak = dict.fromkeys(("index", "anew", "gone", "vacuum"), "SHARE UPDATE EXCLUSIVE")
+        assert locks == {**weak, "full": "ACCESS EXCLUSIVE"}
+        assert seen(found, "full")["animals"]["is_rewritten"]
+        assert not any(statement["not_measured"] for statement in found["statements"])
+
+    def test_both_tables_of_a_foreign_key(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(
+            tmp_path,
+            column="op.add_column('animals', sa.Column('keeper_id', sa.Uuid()))",
+            key="op.add_foreign_key_online('fk_keeper', 'animals', 'users', ['keeper_id'], ['id'])",
+        )
+        found = rehearse(server.environment(database), checkout)
+        add, validate = [one for one in found["statements"] if (one["revision"], one["leg"]) == ("key", "up")]
+        locks = [{table["table"]: table["lock"] for table in one["tables"]} for one in (add, validate)]
+        assert locks[0] == {"animals": "SHARE ROW EXCLUSIVE", "users": "SHARE ROW EXCLUSIVE"}
+        assert (locks[1]["animals"], locks[1]["users"]) == ("SHARE UPDATE EXCLUSIVE", "ROW SHARE")
+
+    async def test_a_backfill_as_one(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("INSERT INTO animals (name) SELECT n::text FROM generate_series(1, 20) n")
+        fill = "op.backfill('animals', {'name': \"name || '!'\"}, where=\"name !~ '!'\")"
+        checkout = checkout_with(tmp_path, fill=fill)
+        found = rehearse(server.environment(database), checkout, "--sample", "10")
+        assert found["is_fine"], found
+        (fill,) = [one for one in found["statements"] if one["leg"] == "up"]
+        assert (fill["operation"], fill["is_planned"]) == ("backfill", True)
+        assert seen(found, "fill")["animals"]["lock"] == "ROW EXCLUSIVE"
+
+    async def test_what_the_plan_can_not_see_is_a_surprise(
+        self, server: Server, database: str, tmp_path: Path, migrator: asyncpg.Connection
+    ) -> None:
+        await migrator.execute(
+            "CREATE FUNCTION greedy() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN LOCK TABLE staff IN SHARE MODE; RETURN NULL; END'"
+        )
+        await migrator.execute("CREATE TRIGGER greedy AFTER UPDATE ON animals EXECUTE FUNCTION greedy()")
+        checkout = checkout_with(tmp_path, rows="op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")")
+        found = rehearse(server.environment(database), checkout)
+        assert found["surprises"] == ["rows line 7: staff is locked SHARE, planned was no lock"]
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        assert "staff    SHARE (planned: none)" in uncoloured(shown)
+
+    async def test_a_statement_that_fails_while_it_is_looked_at_is_no_obstacle(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("INSERT INTO animals (name) VALUES ('twice'), ('twice')")
+        checkout = checkout_with(tmp_path, unique="op.create_index_online('ix_once', 'animals', ['name'], unique=True)")
+        found = rehearse(server.environment(database), checkout, "--sample", "2")
+        assert "rows of animals are against ix_once" in found["legs"][0]["error"]
+
+
+class TestScratchDatabase:
+    @pytest.mark.usefixtures("only_read")
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    async def test_is_gone_after_a_signal(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection, number: signal.Signals
+    ) -> None:
+        run = command(server.environment(database), checkout_with(tmp_path, sleep=SLEEP))
+        await wait_until_sleeping(admin, database)
+        run.send_signal(number)
+        run.send_signal(number)
+        _, said = await asyncio.to_thread(run.communicate, timeout=20)
+        assert run.returncode == 128 + number
+        assert f"stopped by {number.name}: the scratch database is dropped" in said.splitlines()[-1]
+        assert "Traceback" not in said
+
+    async def test_of_one_that_was_killed_is_dropped_by_the_next_and_one_in_use_is_not(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        environment = server.environment(database)
+        checkout = checkout_with(tmp_path, check=SLEEP)
+        killed, at_work = command(environment, checkout), command(environment, checkout)
+        async with asyncio.timeout(30):
+            while await admin.fetchval(SLEEPING, database) < 2:
+                await asyncio.sleep(0.02)
+        killed.kill()
+        killed.communicate()
+        async with asyncio.timeout(10):
+            while await admin.fetchval(SLEEPING, database) > 1:
+                await asyncio.sleep(0.02)
+        assert len(await admin.fetchval(SCRATCH, database)) == 2
+        run = command(environment, checkout_with(tmp_path / "other", check=CHECK))
+        _, said = await asyncio.to_thread(run.communicate, timeout=60)
+        assert "dropping what an interrupted rehearsal has left" in said
+        assert len(await admin.fetchval(SCRATCH, database)) == 1
+        assert at_work.poll() is None
+        at_work.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(at_work.communicate, timeout=20)
+
+    async def test_has_the_schema_and_a_sample_of_rows(
+        self, server: Server, database: str, migrator: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await migrator.execute(
+            """
+            CREATE TABLE places (id int PRIMARY KEY, inside int REFERENCES places, size int,
+                doubled int GENERATED ALWAYS AS (size * 2) STORED);
+            CREATE TABLE visits (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, place int NOT NULL REFERENCES places);
+            CREATE TABLE log (at date, place int REFERENCES places) PARTITION BY RANGE (at);
+            CREATE TABLE log_2026 PARTITION OF log FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+            ALTER TABLE places ADD COLUMN last_visit int REFERENCES visits;
+            -- Each place is inside the next one, and the last inside the first.
+            INSERT INTO places (id, inside, size) SELECT n, n % 50 + 1, n FROM generate_series(1, 50) n;
+            INSERT INTO visits (place) SELECT 41 - n FROM generate_series(1, 40) n;
+            UPDATE places SET last_visit = 40 - id WHERE id < 40;
+            INSERT INTO log SELECT '2026-05-01', n FROM generate_series(30, 35) n;
+            """
+        )
+        monkeypatch.setenv("PATH", server.environment()["PATH"])
+        url = Settings(migration_database_url=server.url("zoo_migrator", database)).migration_database()
+        pg_dump = await find_pg_dump(18)
+        async with scratch_database(url) as scratch:
+            rows, left_out = await copy_database(pg_dump, url, scratch, 3)
+            assert scratch.database is not None
+            # Everything refers to something else here, so that all the places are needed, and with them all visits.
+            assert (rows["places"], rows["visits"], rows["log_2026"], left_out) == (50, 39, 3, [])
+            assert await pg_dump.schema(scratch) == await pg_dump.schema(url)
+            copy = await superuser(server, scratch.database)
+            assert await copy.fetchval("SELECT bool_and(doubled = 2 * size) FROM places")
+            assert await copy.fetchval("SELECT nextval('visits_id_seq')") == 41
+            assert await copy.fetchval("SELECT count(*) FROM migration_history") == 3
+            assert not await copy.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
+            await copy.close()
+
+
+@pytest.mark.usefixtures("only_read")
+class TestRefused:
+    async def test_without_the_right_to_make_databases(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        role = f"zoo_{uuid4().hex}"
+        await admin.execute(f"CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")
+        await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
+        await admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+        environment = {**server.environment(database), "MIGRATION_DATABASE_URL": server.url(role, database)}
+        code, said = refused(environment, checkout_with(tmp_path, check=CHECK))
+        assert code == 3
+        assert f'ALTER ROLE "{role}" CREATEDB' in said
+        await admin.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+    def test_without_pg_dump(self, server: Server, database: str, tmp_path: Path) -> None:
+        environment = {**server.environment(database), "PATH": "/nowhere"}
+        code, said = refused(environment, checkout_with(tmp_path, check=CHECK))
+        assert code == 3
+        assert "there is none in PATH: install PostgreSQL's client programs" in said
+
+    def test_with_a_pg_dump_that_is_older_than_the_server(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(tmp_path, check=CHECK)
+        old = tmp_path / "old" / "pg_dump"
+        old.parent.mkdir()
+        old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 14.19 (Debian 14.19-1)'\n")
+        old.chmod(0o755)
+        environment = server.environment(database)
+        environment["PATH"] = f"{old.parent}:{environment['PATH']}"
+        code, said = refused(environment, checkout)
+        assert code == 3
+        assert (
+            f"a rehearsal copies the schema with pg_dump 18 or newer, and {old} is pg_dump (PostgreSQL) 14.19" in said
+        )
