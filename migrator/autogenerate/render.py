@@ -31,11 +31,11 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
     False leaves the item to Alembic.
     """
     enum = enum_of(item) if kind == "type" else None
-    if enum is not item or enum is None or enum.name is None:
+    if enum is None or enum.name is None:
         return False
     context.imports.add(NATIVE)
-    plain = postgresql.ENUM(*enum.enums, name=enum.name, schema=enum.schema, create_type=False)
-    return f"postgresql.{plain!r}"
+    plain = f"postgresql.{postgresql.ENUM(*enum.enums, name=enum.name, schema=enum.schema, create_type=False)!r}"
+    return plain if item is enum else f"postgresql.ARRAY({plain})"
 
 
 @renderers.dispatch_for(Note)

@@ -13,22 +13,21 @@ from migrator.operations.constraints import AddForeignKeyOnlineOp
 
 def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
     """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
-    foreign_keys, rest = [], []
-    for item in operation.columns:
-        (foreign_keys if _refers_to_use(item, change) else rest).append(item)
-    operation.columns = rest
-    yield from change.types_of(*(item for item in rest if isinstance(item, sa.Column)))
+    foreign_keys = [
+        item
+        for item in operation.columns
+        if isinstance(item, sa.ForeignKeyConstraint) and _is_to_table_in_use(item, change)
+    ]
+    operation.columns = [item for item in operation.columns if all(item is not other for other in foreign_keys)]
+    yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
     yield Step(Place.TOGETHER, f"create {operation.table_name}", operation)
     for constraint in foreign_keys:
         foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
         yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
 
 
-def _refers_to_use(item: sa.schema.SchemaItem, change: Change) -> bool:
-    """Whether this is a foreign key to a table that is in use."""
-    if not isinstance(item, sa.ForeignKeyConstraint):
-        return False
-    referred = item.referred_table
+def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: Change) -> bool:
+    referred = constraint.referred_table
     return (referred.schema, referred.name) not in change.new
 
 

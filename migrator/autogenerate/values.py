@@ -14,6 +14,7 @@ _EMPTY: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
     (sa.Boolean, "false"),
     (sa.Integer, "0"),
     (sa.Numeric, "0"),
+    (sa.Float, "0"),
     (sa.String, "''"),
     (sa.LargeBinary, "''"),
     (sa.DateTime, "now()"),
