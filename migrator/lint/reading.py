@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import postgast
 from alembic.script import ScriptDirectory
@@ -16,7 +17,7 @@ from migrator.effects.blocks import Opaque, statements_of
 from migrator.effects.names import object_name, qualified, strings, table_name
 from migrator.statements import Statement, read_statements
 
-TYPES = pg.CreateEnumStmt | pg.CompositeTypeStmt | pg.CreateDomainStmt | pg.CreateRangeStmt
+TYPES = (pg.CreateEnumStmt, pg.CompositeTypeStmt, pg.CreateDomainStmt, pg.CreateRangeStmt)
 
 
 @dataclass
@@ -124,7 +125,7 @@ def _note(sql: str, nodes: list[Message], made: Made) -> None:
             made.names.add(index)
 
 
-def _type_name(node: TYPES) -> str:
+def _type_name(node: Any) -> str:
     if isinstance(node, pg.CompositeTypeStmt):
         return table_name(node.typevar)
     if isinstance(node, pg.CreateDomainStmt):

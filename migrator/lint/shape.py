@@ -100,7 +100,9 @@ def _names(node: Message) -> list[str]:
     inner = unwrap_node(node)
     if isinstance(inner, pg.String):
         return [inner.sval]
-    return strings(getattr(inner, "items", None) or getattr(inner, "objname", None) or getattr(inner, "names", ()))
+    return strings(
+        getattr(inner, "items", None) or getattr(inner, "objname", None) or getattr(inner, "names", None) or ()
+    )
 
 
 def _rights(parsed: Parsed) -> Iterator[Problem]:

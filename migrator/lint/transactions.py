@@ -63,7 +63,7 @@ def find_in_blocks(revision: list[Parsed]) -> Iterator[Problem]:
 
 def _is_refused(node: Message) -> bool:
     if isinstance(node, pg.IndexStmt | pg.DropStmt):
-        return node.concurrent
+        return bool(node.concurrent)
     if isinstance(node, pg.ReindexStmt):
         wide = node.kind not in {pg.REINDEX_OBJECT_INDEX, pg.REINDEX_OBJECT_TABLE}
         return wide or has_option(node.params, "concurrently")

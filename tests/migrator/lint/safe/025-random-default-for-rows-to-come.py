@@ -1,5 +1,5 @@
-"""A default that is set after the column was added is for rows to come only. The others are filled by op.backfill, in
-the next revision."""
+"""A default that is set after the column was added is for rows to come only. The others are filled by op.backfill,
+in the next revision."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""Of a large table this takes hours, in one transaction, and what is written meanwhile is missing. Copy in batches by
-the key."""
+"""Of a large table this takes hours, in one transaction, and what is written meanwhile is missing. Copy in batches
+by the key."""
 
 from alembic import op
 

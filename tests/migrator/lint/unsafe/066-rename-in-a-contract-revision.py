@@ -1,5 +1,5 @@
-"""A contract revision takes away what nobody uses any more. What gets another name is used: by the old one before, by
-the new one after."""
+"""A contract revision takes away what nobody uses any more. What gets another name is used: by the old one before,
+by the new one after."""
 
 from alembic import op
 

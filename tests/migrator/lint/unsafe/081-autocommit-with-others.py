@@ -1,4 +1,5 @@
-"""autocommit_block commits what goes before it: where the index fails, the column stays, and the next run dies on it."""
+"""autocommit_block commits what goes before it: where the index fails, the column stays, and the next run dies on
+it."""
 
 import sqlalchemy as sa
 from alembic import op
