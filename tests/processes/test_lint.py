@@ -1,0 +1,105 @@
+"""`python -m migrator lint`, and the lint before a run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.postgres import Server
+from tests.conftest import ROOT, alembic
+from tests.faults.checkout import checkout_with, lock
+from tests.processes.test_history import REVISIONS, UP, history
+
+UNSAFE = {
+    "column": "op.add_column('animals', sa.Column('wild', sa.Boolean()))",
+    "filled": "op.execute('UPDATE animals SET wild = false')\nop.alter_column('animals', 'wild', nullable=False)",
+}
+
+
+def lint(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """As in CI: nothing is known of a database."""
+    environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
+    command = [sys.executable, "-m", "migrator", "lint", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def unsafe(tmp_path: Path) -> Path:
+    """A checkout whose newest revision is not safe."""
+    return checkout_with(tmp_path, **UNSAFE)
+
+
+class TestCommand:
+    def test_says_how_many_revisions_are_safe(self) -> None:
+        done = lint()
+        assert (done.returncode, done.stdout) == (0, f"{len(REVISIONS)} revisions, nothing found\n"), done.stderr
+        assert lint("head").stdout == "1 revision, nothing found\n"
+
+    def test_names_file_line_rule_lock_and_safe_way(self, unsafe: Path) -> None:
+        done = lint(cwd=unsafe)
+        assert done.returncode == 1
+        assert done.stdout.splitlines() == [
+            (
+                "migrator/versions/2099_01_01_0001-filled.py:7: unbatched-change: changes every row of animals in one go, "
+                "each locked until the revision is committed. op.backfill(...) changes rows in small batches, each "
+                "committed by itself, alone in its revision."
+            ),
+            (
+                "migrator/versions/2099_01_01_0001-filled.py:8: blocking-scan: takes ACCESS EXCLUSIVE on animals, and "
+                "reads and writes wait while every row is looked at: SET NOT NULL looks for NULLs in wild. Use "
+                "op.set_not_null_online(...), alone in its revision."
+            ),
+        ]
+        assert lint("column", cwd=unsafe).returncode == 0
+
+    def test_is_json_when_asked(self, unsafe: Path) -> None:
+        found = json.loads(lint("--json", "filled", cwd=unsafe).stdout)
+        assert [(each["revision"], each["line"], each["rule"]) for each in found] == [
+            ("filled", 7, "unbatched-change"),
+            ("filled", 8, "blocking-scan"),
+        ]
+        assert set(found[0]) == {"revision", "path", "line", "rule", "what", "safe_way"}
+        assert lint("--json").stdout == "[]\n"
+
+    def test_names_a_revision_that_there_is_not(self) -> None:
+        done = lint("nonsense")
+        assert done.returncode == 3
+        assert "nonsense" in done.stderr
+
+
+class TestBeforeARun:
+    async def test_nothing_is_begun_while_a_pending_revision_is_not_safe(
+        self, server: Server, database: str, unsafe: Path
+    ) -> None:
+        environment = {**server.environment(database), "LOG_FORMAT": "json"}
+        refused = alembic(environment, "upgrade", "head", cwd=unsafe)
+        assert refused.returncode == 3
+        lines = [json.loads(line) for line in refused.stderr.splitlines()]
+        (all_of_them,) = (line["findings"] for line in lines if "findings" in line)
+        assert [each.split(": ")[1] for each in all_of_them] == ["unbatched-change", "blocking-scan"]
+        assert lines[-1]["reason"].startswith(all_of_them[0])
+        assert await history(server, database) == UP
+        # What goes before it can be applied.
+        assert alembic(environment, "upgrade", "column", cwd=unsafe).returncode == 0
+
+    async def test_what_is_waived_is_run(self, server: Server, database: str, tmp_path: Path) -> None:
+        checkout = checkout_with(tmp_path, locked=lock("animals"))
+        assert alembic(server.environment(database), "upgrade", "head", cwd=checkout).returncode == 0
+        assert await history(server, database) == [*UP, ("locked", "upgrade")]
+
+    def test_a_run_that_finds_nothing_to_do_does_not_load_the_lint(self, server: Server, database: str) -> None:
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            env=os.environ | server.environment(database),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "nothing to do" in done.stderr
+        assert "migrator.linted" in done.stderr
+        assert "migrator.lint\n" not in done.stderr
+        assert "postgast" not in done.stderr
