@@ -1,7 +1,7 @@
 """Operations in online form, as they stand in a revision."""
 
 import textwrap
-from typing import Any
+from typing import Any, Literal
 
 from alembic.autogenerate import render_op_text, renderers
 from alembic.autogenerate.api import AutogenContext
@@ -25,7 +25,7 @@ WIDTH = 110
 NATIVE = "from sqlalchemy.dialects import postgresql"
 
 
-def render_item(kind: str, item: Any, context: AutogenContext) -> str | bool:
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """An enum type is made, and dropped, by a statement of its own: a table or a column that has it makes none.
 
     False leaves the item to Alembic.

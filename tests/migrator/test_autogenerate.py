@@ -26,7 +26,7 @@ from migrator.history import include_name
 from migrator.operations.rows import BackfillOp
 
 Change = Callable[[sa.MetaData], object]
-Write = Callable[[Change], Awaitable[list[ops.MigrationScript]]]
+Write = Callable[..., Awaitable[list[ops.MigrationScript]]]
 
 
 class Diet(enum.Enum):
