@@ -38,7 +38,10 @@ def add(operation: ops.AddColumnOp, change: Change, dropped: Sequence[sa.Column[
     elif default or column.nullable:
         yield Step(Place.TOGETHER, f"add {title}", operation)
     elif dropped:
-        yield Step(Place.TOGETHER, f"add {title}", bare(operation))  # the note is with the column that is dropped
+        lost = " or ".join(other.name for other in dropped)
+        why = f"it may be another name for {lost}, and where it is none, the rows there are need a value"
+        recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
+        yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
     else:
         yield from _add_not_null(operation, change)
 
