@@ -314,7 +314,10 @@ async def test_indexes_and_constraints_of_a_column_that_goes_stay_with_it(
 
 async def test_any_column_that_is_new_may_be_the_one_that_goes(write: Write, admin: asyncpg.Connection) -> None:
     await admin.execute("SET ROLE zoo_migrator; ALTER TABLE animals ADD COLUMN old int NOT NULL")
-    columns = [sa.Column("text", sa.Text(), nullable=False), sa.Column("number", sa.Integer(), nullable=False)]
+    columns: list[sa.Column[Any]] = [
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+    ]
     scripts = await write(add(*columns))
     assert called(scripts) == ["add_column add_column", "drop_not_null_online"]
     assert code(scripts[0]).count("may be another name for old") == 2
