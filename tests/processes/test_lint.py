@@ -43,8 +43,8 @@ class TestCommand:
         assert done.returncode == 1
         assert done.stdout.splitlines() == [
             (
-                "migrator/versions/2099_01_01_0001-filled.py:7: unbatched-change: changes every row of animals in one go, "
-                "each locked until the revision is committed. op.backfill(...) changes rows in small batches, each "
+                "migrator/versions/2099_01_01_0001-filled.py:7: unbatched-change: changes every row of animals in one "
+                "go, each locked until the revision is committed. op.backfill(...) changes rows in small batches, each "
                 "committed by itself, alone in its revision."
             ),
             (
