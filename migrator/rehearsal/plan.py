@@ -1,26 +1,20 @@
 """What the plan says of the pending revisions."""
 
-from collections.abc import Mapping, Sequence
-
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
-
-from migrator.effects import find_effects
+from migrator.effects.effect import unknown
+from migrator.plan import Plan, PlannedStatement
 from migrator.rehearsal.compare import Planned
-from migrator.statements import NotSql, read_statements
 
 
-def read_plan(
-    connection: Connection, scripts: ScriptDirectory, revisions: Sequence[str]
-) -> tuple[Mapping[str, Sequence[Planned] | None], dict[str, str]]:
-    """By revision: its statements, and why they are not known where they are None."""
-    plan: dict[str, Sequence[Planned] | None] = {}
-    unknown: dict[str, str] = {}
-    for revision in revisions:
-        try:
-            found = read_statements(scripts, revision, connection.dialect.server_version_info)
-        except NotSql as error:
-            plan[revision], unknown[revision] = None, str(error)
-        else:
-            plan[revision] = [Planned(one.sql, one.line, one.operation, find_effects(one.sql)) for one in found]
-    return plan, unknown
+def read_plan(plan: Plan) -> tuple[dict[str, list[Planned] | None], dict[str, str]]:
+    """By revision its statements, and why they are not known where they are None."""
+    statements = {
+        revision.revision: None if revision.problem else [_planned(one) for one in revision.statements]
+        for revision in plan.revisions
+    }
+    return statements, {revision.revision: revision.problem for revision in plan.revisions if revision.problem}
+
+
+def _planned(statement: PlannedStatement) -> Planned:
+    is_not_understood = statement.verdict.value == "unknown" and not statement.effects
+    effects = [unknown("whatever it touches", statement.reason)] if is_not_understood else list(statement.effects)
+    return Planned(statement.sql, statement.line, statement.operation, effects)

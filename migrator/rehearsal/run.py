@@ -13,6 +13,7 @@ from api.models import Base
 from migrator.connection import LOOK, create_engine
 from migrator.drift import find_drift
 from migrator.history import include_name, require_unchanged
+from migrator.plan import make_plan
 from migrator.rehearsal.compare import Planned, compare
 from migrator.rehearsal.copy import copy_database
 from migrator.rehearsal.dump import PgDump, find_pg_dump
@@ -24,7 +25,6 @@ from migrator.rehearsal.schemas import difference
 from migrator.rehearsal.scratch import scratch_database
 from migrator.rehearsal.trace import Leg, Ran, Trace
 from migrator.run import LOCK_TIMEOUT
-from migrator.status import find_pending
 
 log = structlog.get_logger(__name__)
 
@@ -90,11 +90,10 @@ async def rehearse(url: URL, config: Config, sample: int) -> Rehearsal:
 
 def _look(connection: Connection, scripts: ScriptDirectory) -> _Start:
     require_unchanged(connection, scripts)
-    pending = find_pending(connection, scripts)
-    plan, unknown = read_plan(connection, scripts, pending)
+    plan = make_plan(connection, scripts)
+    planned, unknown = read_plan(plan)
     major = connection.exec_driver_sql("SELECT current_setting('server_version_num')::int / 10000").scalar_one()
-    current = MigrationContext.configure(connection).get_current_heads()
-    return _Start(major, list(current), pending, plan, unknown)
+    return _Start(major, list(plan.current), [revision.revision for revision in plan.revisions], planned, unknown)
 
 
 async def _go_all(

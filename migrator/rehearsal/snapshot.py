@@ -10,13 +10,16 @@ from migrator.effects.lock import Lock
 # large values are stored apart, belong to their table.
 RELATIONS = """\
 SELECT pg_class.oid,
-    CASE nspname WHEN 'public' THEN '' ELSE quote_ident(nspname) || '.' END || quote_ident(relname),
-    coalesce(indrelid, (SELECT owner.oid FROM pg_class owner WHERE owner.reltoastrelid = pg_class.oid), pg_class.oid),
-    relkind::text,
+    CASE nspname WHEN 'public' THEN '' ELSE quote_ident(nspname) || '.' END || quote_ident(pg_class.relname),
+    coalesce(indrelid, toasted.oid, pg_class.oid),
+    pg_class.relkind::text,
     pg_relation_filenode(pg_class.oid)::bigint,
     pg_stat_get_xact_numscans(pg_class.oid)
-FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace LEFT JOIN pg_index ON indexrelid = pg_class.oid
-WHERE nspname NOT IN ('pg_catalog', 'information_schema') AND relkind IN ('r', 'p', 'm', 'f', 'v', 'i', 'I', 't')"""
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = pg_class.relnamespace
+LEFT JOIN pg_index ON indexrelid = pg_class.oid
+LEFT JOIN pg_class toasted ON toasted.reltoastrelid = pg_class.oid AND pg_class.relkind = 't'
+WHERE nspname NOT IN ('pg_catalog', 'information_schema')
+AND pg_class.relkind IN ('r', 'p', 'm', 'f', 'v', 'i', 'I', 't')"""
 LOCKS = (
     "SELECT relation, mode FROM pg_locks WHERE locktype = 'relation' AND pid = {pid}"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -73,7 +73,8 @@ class Trace:
         self.ran: list[Ran] = []
         self._open: _Open | None = None
         self._revision: tuple[Leg, str] | None = None
-        self._existing: frozenset[int] = frozenset()
+        self._leg: Leg | None = None
+        self._existing: frozenset[int] = frozenset()  # what was there when this part of the way began
 
     def attach(self, connection: Connection) -> None:
         """Trace what is carried out on `connection`, a try of a run."""
@@ -103,9 +104,11 @@ class Trace:
         revision, line = origin
         raw = _driver(connection)
         before = _look(raw)
+        if self._leg != self.leg:
+            self._leg = self.leg
+            self._existing = frozenset(oid for oid, one in before.relations.items() if one.name not in OWN_TABLES)
         if self._revision != (self.leg, revision):  # it begins, perhaps not for the first time
             self._revision = (self.leg, revision)
-            self._existing = frozenset(oid for oid, one in before.relations.items() if one.name not in OWN_TABLES)
             self.ran = [ran for ran in self.ran if (ran.leg, ran.revision) != self._revision]
         self._open = _Open(revision, line, statement, Way.IN_ITS_TRANSACTION, before)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" and not raw.is_in_transaction():
