@@ -7,6 +7,7 @@ import typer
 
 from migrator.commands import backfill
 from migrator.commands.lint import lint
+from migrator.commands.plan import plan
 from migrator.commands.rehearse import rehearse
 from migrator.commands.repair import repair
 from migrator.commands.status import status
@@ -24,7 +25,7 @@ def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a fa
         os.environ["MIGRATOR_DEBUG"] = "1"
 
 
-for command in (status, wait, repair, rehearse, lint):
+for command in (status, wait, repair, plan, rehearse, lint):
     app.command()(command)
 app.add_typer(backfill.app, name="backfill")
 

@@ -18,12 +18,14 @@ POLLS_BEFORE_NAMED = 20
 
 log = structlog.get_logger(__name__)
 
-# The query's text only with MIGRATOR_DEBUG=1: it may hold personal data.
-_BLOCKERS = text(
-    "SELECT pid, format('pid %s (%s, %s, since %s)%s', pid, coalesce(nullif(application_name, ''), backend_type),"
+# A session, as a person reads it. The query's text only with MIGRATOR_DEBUG=1: it may hold personal data.
+SESSION = (
+    "format('pid %s (%s, %s, since %s)%s', pid, coalesce(nullif(application_name, ''), backend_type),"
     " coalesce(state, 'working'), to_char(coalesce(query_start, backend_start), 'HH24:MI:SS'),"
-    " CASE WHEN :with_query THEN ': ' || left(query, 200) END),"
-    " backend_type = 'autovacuum worker'"
+    " CASE WHEN :with_query THEN ': ' || left(query, 200) END)"
+)
+_BLOCKERS = text(
+    f"SELECT pid, {SESSION}, backend_type = 'autovacuum worker'"  # noqa: S608 - a constant
     " FROM pg_stat_activity WHERE pid = ANY(pg_blocking_pids(:pid))"
 )
 

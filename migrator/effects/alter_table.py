@@ -219,7 +219,7 @@ def _alter_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> 
     if change.alter_enforceability:
         lock = Lock.SHARE_ROW_EXCLUSIVE if change.is_enforced else Lock.ACCESS_EXCLUSIVE
         for referred in known or [f"(the table that {quote(change.conname)} refers to)"]:
-            yield Effect(referred, lock, work, "its triggers are changed, too")
+            yield Effect(referred, lock, Work.NONE, "its triggers are changed, too")
 
 
 def _drop_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:

@@ -136,7 +136,7 @@ def _type(name: pg.TypeName) -> str:
     """The type, in SQL."""
     statement = postgast.parse("SELECT NULL::int")
     statement.stmts[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.type_name.CopyFrom(name)
-    return postgast.deparse(statement).split("::", 1)[1]
+    return str(postgast.deparse(statement)).split("::", 1)[1]
 
 
 def _create_index(statement: pg.IndexStmt, draft: _Draft) -> None:

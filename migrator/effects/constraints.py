@@ -45,7 +45,7 @@ def foreign_key(table: str, constraint: pg.Constraint, *, looks: bool) -> Iterat
     )
     yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, work, why)
     referred = table_name(constraint.pktable)
-    yield Effect(referred, Lock.SHARE_ROW_EXCLUSIVE, work, "ADD FOREIGN KEY locks the referenced table, too")
+    yield Effect(referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "ADD FOREIGN KEY locks the referenced table, too")
 
 
 def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
@@ -83,7 +83,7 @@ def validate(table: str, name: str, schema: Schema) -> Iterator[Effect]:
     yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "VALIDATE looks at every row, and is in nobody's way")
     for key in schema.refers_to(table):
         if key.name == name:
-            yield Effect(key.referred, Lock.ROW_SHARE, Work.SCAN, f"{name} looks rows up there")
+            yield Effect(key.referred, Lock.ROW_SHARE, Work.NONE, f"{name} looks rows up there")
 
 
 def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect]:

@@ -11,16 +11,16 @@ from migrator.effects.lock import Lock
 from migrator.effects.names import Parsed, table_name
 from migrator.effects.schema import Schema
 
-Change = pg.InsertStmt | pg.UpdateStmt | pg.DeleteStmt | pg.MergeStmt
+CHANGES = pg.InsertStmt | pg.UpdateStmt | pg.DeleteStmt | pg.MergeStmt
 
 
 def query(statement: Parsed, schema: Schema) -> Iterator[Effect]:
     """Any statement that reads or changes rows, with all the queries in it."""
     with_names = {found.ctename for _, found in walk(statement) if isinstance(found, pg.CommonTableExpr)}
-    written = {found.relation.location for _, found in walk(statement) if isinstance(found, Change)}
+    written = {found.relation.location for _, found in walk(statement) if isinstance(found, CHANGES)}
     written |= {found.rel.location for _, found in walk(statement) if isinstance(found, pg.IntoClause)}
     for where, found in walk(statement):
-        if isinstance(found, Change):
+        if isinstance(found, CHANGES):
             yield from _change(found, schema)
         elif isinstance(found, pg.SelectStmt) and found.locking_clause:
             yield from _locked(found.from_clause, with_names, schema)
@@ -67,7 +67,7 @@ def _locked(sources: Iterable[Parsed], with_names: set[str], schema: Schema) -> 
                     yield Effect(child, Lock.ROW_SHARE, Work.ROWS, "locks the rows that it reads")
 
 
-def _change(statement: Change, schema: Schema) -> Iterator[Effect]:
+def _change(statement: Parsed, schema: Schema) -> Iterator[Effect]:
     table = table_name(statement.relation)
     if isinstance(statement, pg.InsertStmt):
         updates = statement.on_conflict_clause.action == pg.ONCONFLICT_UPDATE

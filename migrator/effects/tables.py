@@ -29,7 +29,7 @@ def create_table(statement: pg.CreateStmt, schema: Schema) -> Parts:
     elements = [unwrap_node(node) for node in statement.table_elts]
     columns = [element for element in elements if isinstance(element, pg.ColumnDef)]
     constraints = [element for element in elements if isinstance(element, pg.Constraint)]
-    constraints += [unwrap_node(node) for column in columns for node in column.constraints]  # type: ignore[misc]
+    constraints += [unwrap_node(node) for column in columns for node in column.constraints]
     own = table_name(statement.relation)
     for constraint in constraints:
         if constraint.contype == pg.CONSTR_FOREIGN and table_name(constraint.pktable) != own:
