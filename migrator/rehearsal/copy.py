@@ -1,7 +1,6 @@
 """The scratch database, filled: the schema of the real one, what Alembic has to know, and some rows."""
 
 import asyncpg
-import structlog
 from sqlalchemy import URL
 
 from migrator.errors import ConfigurationError
@@ -14,13 +13,23 @@ from migrator.run import LOCK_TIMEOUT
 # Not the table of backfills: one that was interrupted, or held up, is rehearsed from its start.
 BOOKKEEPING = {("public", "alembic_version"), ("public", TABLE_NAME)}
 # A user mapping is the way to another server, which a rehearsal must not reach.
-LEFT_OUT = ("CREATE USER MAPPING",)
-
-log = structlog.get_logger(__name__)
+OUT_OF_REACH = ("CREATE USER MAPPING",)
+# Of one that could not be made, or that has the same comment by itself.
+NOT_NEEDED = ("COMMENT ON EXTENSION",)
+POPULATED = """\
+SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+WHERE relkind = 'm' AND relispopulated ORDER BY pg_class.oid"""
+MISSING = (
+    asyncpg.UndefinedObjectError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
 
 
 async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) -> tuple[dict[str, int], list[str]]:
-    """Copy what is at `url` into `scratch`: rows by table, and the statements that the role may not run.
+    """Copy what is at `url` into `scratch`: rows by table, and what was left out.
 
     All of it as of one moment. The real database is read in a transaction that can't write.
     """
@@ -30,42 +39,48 @@ async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) ->
         session(scratch) as copy,
     ):
         snapshot = await real.fetchval("SELECT pg_export_snapshot()")
-        left_out = await _run(copy, await pg_dump.section(url, PRE_DATA, snapshot))
-        tables = await find_tables(real)
+        left_out: list[str] = []
+        await _run(copy, await pg_dump.section(url, PRE_DATA, snapshot), left_out)
+        there = {(table.schema, table.name) for table in await find_tables(copy)}
+        tables = [table for table in await find_tables(real) if (table.schema, table.name) in there]
         for table in tables:
             if (table.schema, table.name) in BOOKKEEPING:
                 await copy_rows(real, copy, table)
         others = [table for table in tables if table.schema != "public" or table.name not in OWN_TABLES]
         rows = await copy_sample(real, copy, others, sample) if sample else {}
         await _copy_sequences(real, copy)
-        left_out += await _run(copy, await pg_dump.section(url, POST_DATA, snapshot))
+        await _run(copy, await pg_dump.section(url, POST_DATA, snapshot), left_out)
+        await _run(copy, [f"REFRESH MATERIALIZED VIEW {name}" for (name,) in await real.fetch(POPULATED)], left_out)
     return rows, left_out
 
 
-async def _run(copy: asyncpg.Connection, statements: list[str]) -> list[str]:
-    """Run them one by one, by the simple protocol; those that were left out."""
-    left_out = []
+async def _run(copy: asyncpg.Connection, statements: list[str], left_out: list[str]) -> None:
+    """Run them one by one, by the simple protocol; what can't be run is added to `left_out`, with the reason."""
     for statement in statements:
         first_line = statement.splitlines()[0]
         try:
-            if statement.startswith(LEFT_OUT):
-                left_out.append(first_line)
-            else:
+            if statement.startswith(OUT_OF_REACH):
+                left_out.append(f"{first_line}: a rehearsal reaches no other server")
+            elif not statement.startswith(NOT_NEEDED):
                 await copy.execute(statement)
         except asyncpg.InsufficientPrivilegeError as error:  # an extension, or default privileges of another role
-            log.warning("left out of the scratch database", statement=first_line, reason=str(error))
-            left_out.append(first_line)
-        except asyncpg.UndefinedObjectError as error:
-            if not statement.startswith("SET "):  # of a pg_dump that is newer than the server
-                raise _not_copied(statement, error, left_out) from error
+            left_out.append(f"{first_line}: {_reason(error)}")
+        except MISSING as error:
+            if statement.startswith("SET "):  # of a pg_dump that is newer than the server
+                continue
+            if not left_out:  # otherwise, whatever is missing is among it
+                raise _not_copied(first_line, error) from error
+            left_out.append(f"{first_line}: {_reason(error)}")
         except asyncpg.PostgresError as error:
-            raise _not_copied(statement, error, left_out) from error
-    return left_out
+            raise _not_copied(first_line, error) from error
 
 
-def _not_copied(statement: str, error: Exception, left_out: list[str]) -> ConfigurationError:
-    because = f"; left out before, for the role may not run it: {'; '.join(left_out)}" if left_out else ""
-    return ConfigurationError(f"the schema can't be copied: {error} ({statement.splitlines()[0]}){because}")
+def _not_copied(statement: str, error: asyncpg.PostgresError) -> ConfigurationError:
+    return ConfigurationError(f"the schema can't be copied: {_reason(error)} ({statement})")
+
+
+def _reason(error: asyncpg.PostgresError) -> str:
+    return str(error).splitlines()[0]
 
 
 async def _copy_sequences(real: asyncpg.Connection, copy: asyncpg.Connection) -> None:

@@ -63,7 +63,7 @@ class Rehearsal:
     sample: int
     rows: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    """What of the schema the migrator's role may not make."""
+    """What of the schema the migrator's role may not make, and what needs that: statements, and why not."""
     plan_unknown: dict[str, str] = field(default_factory=dict)
     """Why the plan can't tell what a revision does."""
     legs: list[LegReport] = field(default_factory=list)

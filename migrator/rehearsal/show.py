@@ -16,7 +16,7 @@ def show(found: Rehearsal) -> None:
     console = Console(highlight=False)
     console.print(_title(found))
     for statement in found.left_out:
-        console.print(f"[yellow]not copied, for the migrator's role may not make it:[/] {escape(statement)}")
+        console.print(f"[yellow]not copied:[/] {escape(statement)}")
     names = [len(table.table) for statement in found.statements for table in statement.tables]
     width = min(max(names, default=0), WIDEST_NAME)
     for revision, subject in found.revisions.items():
@@ -38,7 +38,7 @@ def show(found: Rehearsal) -> None:
 
 def _title(found: Rehearsal) -> str:
     count = len(found.revisions)
-    rows = f"{sum(found.rows.values())} rows" if found.sample else "without rows (--sample N copies some)"
+    rows = f"rows: {sum(found.rows.values())}" if found.sample else "without rows (--sample N copies some)"
     return f"{count} revision{'s' * (count > 1)} rehearsed on a copy of the schema of {found.database}, {rows}"
 
 

@@ -321,6 +321,24 @@ class TestScratchDatabase:
             assert not await copy.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
             await copy.close()
 
+    async def test_tells_what_the_role_may_not_make_and_what_needs_that(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection, migrator: asyncpg.Connection
+    ) -> None:
+        await admin.execute(
+            "CREATE FOREIGN DATA WRAPPER wrapper; GRANT USAGE ON FOREIGN DATA WRAPPER wrapper TO PUBLIC"
+        )
+        await migrator.execute("CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper")
+        await migrator.execute("CREATE FOREIGN TABLE far (id int) SERVER elsewhere")
+        await migrator.execute("CREATE MATERIALIZED VIEW named AS SELECT name FROM animals")
+        await migrator.execute("CREATE UNIQUE INDEX ix_named ON named (name)")
+        refresh = "op.execute('REFRESH MATERIALIZED VIEW CONCURRENTLY named')"
+        found = rehearse(server.environment(database), checkout_with(tmp_path, refresh=refresh))
+        assert "CREATE FOREIGN DATA WRAPPER wrapper: permission denied" in found["left_out"][0]
+        assert any("CREATE FOREIGN TABLE public.far" in left for left in found["left_out"])
+        assert not any("REFRESH" in left for left in found["left_out"]), found["left_out"]
+        assert found["legs"][0]["error"] is None
+        assert seen(found, "refresh")["named"]["lock"] == "EXCLUSIVE"
+
 
 @pytest.mark.usefixtures("only_read")
 class TestRefused:
