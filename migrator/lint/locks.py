@@ -40,7 +40,7 @@ def find_locks(parsed: Parsed) -> Iterator[Problem]:
     yield from _partitions(parsed)
     yield from _triggers(parsed)
     for node in parsed.nodes:
-        if isinstance(node, pg.LockStmt) and parsed.effects:
+        if isinstance(node, pg.LockStmt) and any(effect.lock.blocks_writes for effect in parsed.effects):
             yield Problem(
                 "lock-table", parsed.line, held(parsed.effects), "Leave it out: each statement takes what it needs"
             )

@@ -32,7 +32,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Parsed:
-    """A statement. `nodes` is its parse tree, and those of the statements in a DO block."""
+    """A statement. `nodes` is its parse tree, and those of the statements in it: in a DO block, say."""
 
     statement: Statement
     nodes: list[Message]
@@ -40,8 +40,8 @@ class Parsed:
     """How many statements it is, really."""
     effects: list[Effect]
     """On what is not made in the revision."""
-    touches_new: bool
-    """Whether it does something to what the revision has made."""
+    is_on_new_only: bool
+    """Whether all that it touches was made in the revision."""
     made: frozenset[str]
     """What the revision has made until then."""
     error: str | None
@@ -56,11 +56,6 @@ class Parsed:
     def is_online(self) -> bool:
         """Whether it is a part of an online operation."""
         return self.statement.operation is not None
-
-    @property
-    def is_on_new_only(self) -> bool:
-        """Whether all that it touches was made in the revision."""
-        return self.touches_new and not self.effects
 
     def commands(self) -> Iterator[tuple[pg.AlterTableStmt, pg.AlterTableCmd]]:
         """The subcommands of ALTER TABLE, on tables that were there before."""
@@ -82,12 +77,13 @@ def _parse(statement: Statement, made: Made) -> Parsed:
         top = [unwrap_node(found.stmt) for found in postgast.parse(statement.sql).stmts]
         effects = find_effects(statement.sql, _schema(statement, top, made))
     except (PgQueryError, NotUnderstood) as error:
-        return Parsed(statement, [], 1, [], touches_new=False, made=frozenset(made.names), error=str(error))
-    nodes = [node for found in top for node in _with_blocks(found)]
+        return Parsed(statement, [], 1, [], is_on_new_only=False, made=frozenset(made.names), error=str(error))
+    nodes = [node for found in top for node in _with_inner(found)]
     _note(statement.sql, nodes, made)
     on_old = [effect for effect in effects if effect.table not in made.names]
-    touches_new = len(on_old) < len(effects)
-    return Parsed(statement, nodes, len(top), on_old, touches_new, frozenset(made.names), None)
+    dropped = {name for node in nodes if isinstance(node, pg.DropStmt) for name in names_of(node)}
+    is_on_new_only = bool(effects and not on_old) or bool(dropped and dropped <= made.names)
+    return Parsed(statement, nodes, len(top), on_old, is_on_new_only, frozenset(made.names), None)
 
 
 def _schema(statement: Statement, nodes: list[Message], made: Made) -> Schema:
@@ -102,13 +98,17 @@ def _schema(statement: Statement, nodes: list[Message], made: Made) -> Schema:
     return Schema(columns=columns, indexes=made.indexes)
 
 
-def _with_blocks(node: Message) -> Iterator[Message]:
+def _with_inner(node: Message) -> Iterator[Message]:
     yield node
     if isinstance(node, pg.DoStmt):
         with suppress(Opaque, PgQueryError):  # which is an effect of its own
             for sql in statements_of(node):
                 for inner in postgast.parse(sql).stmts:
-                    yield from _with_blocks(unwrap_node(inner.stmt))
+                    yield from _with_inner(unwrap_node(inner.stmt))
+    elif isinstance(node, pg.CreateSchemaStmt):
+        yield from map(unwrap_node, node.schema_elts)
+    elif isinstance(node, pg.ExplainStmt):
+        yield unwrap_node(node.query)
 
 
 def _note(sql: str, nodes: list[Message], made: Made) -> None:

@@ -3,6 +3,7 @@
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from migrator.lint.finding import Problem
 from migrator.lint.locks import find_locks
 from migrator.lint.reading import Parsed, read_revision
 from migrator.lint.rows import find_rows
-from migrator.lint.shape import find_drops, find_shape
-from migrator.lint.source import find_imports, line_of
+from migrator.lint.shape import Column, columns_given_a_default, find_drops, find_shape
+from migrator.lint.source import find_imports, find_offline, line_of
 from migrator.lint.squawk import is_for_contract, says_more
 from migrator.lint.transactions import find_in_blocks, find_transactions
 from migrator.phases import is_contract
@@ -79,6 +80,7 @@ def _is_contract(file: RevisionFile) -> bool:
 
 def _ours(file: RevisionFile) -> Iterator[Problem]:
     yield from find_imports(file.tree)
+    yield from find_offline(file.tree)
     is_contracting = _is_contract(file)
     try:
         is_contract(file.script)
@@ -93,20 +95,21 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
             f"can't be told without running it ({file.not_sql}), and so not linted, planned or written by --sql",
             "Write it as SQL that asks nothing first; what depends on rows belongs into op.backfill(...)",
         )
+    given = columns_given_a_default(file.statements)
     for parsed in file.statements:
-        yield from _statement(parsed, is_contracting=is_contracting)
+        yield from _statement(parsed, given, is_contracting=is_contracting)
     yield from find_in_blocks(file.statements)
 
 
-def _statement(parsed: Parsed, *, is_contracting: bool) -> Iterator[Problem]:
+def _statement(parsed: Parsed, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:
     if parsed.is_online:
         # Correct by construction, as far as locks go. What they take away from the release at work is another matter.
         if not is_contracting and parsed.statement.operation == "unsync_columns_online":
-            yield from find_drops(parsed)
+            yield from find_drops(parsed, given)
         return
     if parsed.error is not None:
         yield Problem("syntax-error", parsed.line, f"Postgres can't read it ({parsed.error})", "Mend it")
     yield from find_locks(parsed)
     yield from find_rows(parsed)
-    yield from find_shape(parsed, is_contract=is_contracting)
+    yield from find_shape(parsed, given, is_contract=is_contracting)
     yield from find_transactions(parsed)

@@ -52,7 +52,9 @@ def _is_upsert_of_values(parsed: Parsed) -> bool:
 def _copied(parsed: Parsed) -> tuple[str, str] | None:
     """To which table rows are copied, and from which, where both were there before."""
     for node in parsed.nodes:
-        if isinstance(node, pg.InsertStmt) and table_name(node.relation) not in parsed.made:
+        if not isinstance(node, pg.InsertStmt) or table_name(node.relation) in parsed.made:
+            continue
+        if not node.select_stmt.select_stmt.values_lists:  # which are as many rows as they are
             read = [e for e in parsed.effects if e.work is Work.SCAN and e.lock is Lock.ACCESS_SHARE]
             if read:
                 return table_name(node.relation), tables(read)
@@ -62,6 +64,14 @@ def _copied(parsed: Parsed) -> tuple[str, str] | None:
 def _opaque(parsed: Parsed) -> Iterator[Problem]:
     if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # which makes things of its own
         return
+    for _, command in parsed.commands():
+        if command.behavior == pg.DROP_CASCADE:
+            yield Problem(
+                "opaque",
+                parsed.line,
+                f"CASCADE drops what the statement does not name: whatever depends on {command.name}",
+                "Drop that first, by its name",
+            )
     for effect in parsed.effects:
         if effect.work is Work.UNKNOWN:
             yield Problem(

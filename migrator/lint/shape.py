@@ -1,6 +1,7 @@
 """What the release of the api that is at work would miss, or be surprised by."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
@@ -9,6 +10,9 @@ from postgast.walk import unwrap_node
 from migrator.effects.names import qualified, strings, table_name
 from migrator.lint.finding import Problem
 from migrator.lint.reading import Parsed, names_of
+
+Column = tuple[str, str]
+"""A table and a column."""
 
 # What nobody but the database names, or what is no name that queries use.
 UNUSED_NAMES = {
@@ -33,25 +37,35 @@ WIDTHS = {"int2", "int4", "smallserial", "serial", "serial2", "serial4"}
 ROW_SECURITY = {pg.AT_EnableRowSecurity, pg.AT_ForceRowSecurity, pg.AT_ChangeOwner}
 
 
-def find_shape(parsed: Parsed, *, is_contract: bool) -> Iterator[Problem]:
-    """What is wrong with how one statement changes the shape of the schema."""
+def find_shape(parsed: Parsed, given: AbstractSet[Column], *, is_contract: bool) -> Iterator[Problem]:
+    """What is wrong with how one statement changes the shape of the schema; `given` are columns with a new default."""
     yield from _renames(parsed)
     yield from _small_keys(parsed)
     if not is_contract:
-        yield from find_drops(parsed)
+        yield from find_drops(parsed, given)
         yield from _rights(parsed)
 
 
-def find_drops(parsed: Parsed) -> Iterator[Problem]:
+def columns_given_a_default(revision: list[Parsed]) -> set[Column]:
+    """Those that get a default, or an identity, in the revision: the default that they had may go."""
+    return {
+        (table_name(node.relation), command.name)
+        for parsed in revision
+        for node, command in parsed.commands()
+        if command.subtype == pg.AT_AddIdentity or (command.subtype == pg.AT_ColumnDefault and command.HasField("def"))
+    }
+
+
+def find_drops(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[Problem]:
     """What one statement drops, and the release at work may use."""
-    for dropped in _dropped(parsed):
+    for dropped in _dropped(parsed, given):
         yield Problem(
             "drop-in-expand", parsed.line, f"{dropped} goes, and the release at work may still use it", CONTRACT
         )
         return
 
 
-def _dropped(parsed: Parsed) -> Iterator[str]:
+def _dropped(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[str]:
     for node in parsed.nodes:
         if isinstance(node, pg.DropStmt) and node.remove_type not in UNMISSED:
             kind = pg.ObjectType.Name(node.remove_type).removeprefix("OBJECT_").lower().replace("matview", "view")
@@ -64,7 +78,8 @@ def _dropped(parsed: Parsed) -> Iterator[str]:
             pg.AT_DropExpression: "the expression of",
             pg.AT_DropIdentity: "the identity of",
         }.get(command.subtype)
-        if command.subtype == pg.AT_ColumnDefault and not command.HasField("def"):
+        is_given = (table_name(node.relation), command.name) in given
+        if command.subtype == pg.AT_ColumnDefault and not (command.HasField("def") or is_given):
             what = "the default of"
         if what:
             yield f"{what} {table_name(node.relation)}.{command.name}"
@@ -73,12 +88,14 @@ def _dropped(parsed: Parsed) -> Iterator[str]:
 def _renames(parsed: Parsed) -> Iterator[Problem]:
     for node in parsed.nodes:
         name = _renamed(node)
+        is_column = isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_COLUMN
+        column = f".{node.subname}" if is_column else ""
         if name and name not in parsed.made:
             yield Problem(
                 "rename",
                 parsed.line,
-                f"{name} is not found any more from this moment on, neither by the release at work, nor, before, by "
-                "the next one",
+                f"{name}{column} is not found any more from this moment on by the release at work; before, the next one does "
+                "not find the new name",
                 "Keep both for a while: a second column with op.sync_columns_online(...), or a view of the old name",
             )
 

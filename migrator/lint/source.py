@@ -9,6 +9,7 @@ APP = "api"
 SAFE_WAY = (
     "Write down here what the revision needs of it, as sa.table(...) or as SQL: this file must do the same in a year"
 )
+OFFLINE = {"as_sql", "is_offline_mode"}
 IMPORTS = {"import_module", "__import__"}
 
 
@@ -19,6 +20,18 @@ def find_imports(tree: ast.Module) -> Iterator[Problem]:
             if name.partition(".")[0] == APP:
                 yield Problem("app-import", getattr(node, "lineno", 1), f"imports {name}, which will change", SAFE_WAY)
                 break
+
+
+def find_offline(tree: ast.Module) -> Iterator[Problem]:
+    """What is done otherwise with `--sql`, as which the lint, too, sees the revision."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in OFFLINE:
+            yield Problem(
+                "not-sql",
+                node.lineno,
+                f"asks for {node.attr}, so it does something else when it runs than what lint, plan and --sql see",
+                "Do the same in both",
+            )
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -36,6 +36,11 @@ def examples(kind: str) -> list[Path]:
     return sorted((HERE / kind).glob("*.py"))
 
 
+def name_of(file: Path) -> str:
+    """For people."""
+    return f"{file.parent.name}-{file.stem}"
+
+
 def script_of(file: Path) -> Script:
     """The revision in a file."""
     return next(found for found in scripts(file.parent).walk_revisions() if Path(found.path) == file)

@@ -1,53 +1,32 @@
-"""Each example is found unsafe just where it says so, or safe; and does on Postgres what it says."""
+"""Each example is found unsafe just where it says so, or safe; and does on Postgres what it says.
+
+Those that are more than one transaction are run in tests/faults.
+"""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-from api.models import Base
-from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import clone, drop, superuser
-from tests.migrator.lint.examples import HERE, commits, examples, expected, findings, notes, script_of
+from tests.migrator.lint.examples import commits, examples, expected, findings, name_of
+from tests.migrator.lint.running import copy, run, template
+
+__all__ = ["template"]  # a fixture
 
 UNSAFE, SAFE = examples("unsafe"), examples("safe")
-ALL = [*UNSAFE, *SAFE]
 
 
-def name(file: Path) -> str:
-    return f"{file.parent.name}-{file.stem}"
-
-
-@pytest.mark.parametrize("file", UNSAFE, ids=name)
+@pytest.mark.parametrize("file", UNSAFE, ids=name_of)
 def test_an_unsafe_example_is_found_where_it_says(file: Path) -> None:
     assert expected(file)
     found = findings("unsafe")[file]
     assert {(finding.line, finding.rule) for finding in found} == expected(file), "\n".join(map(str, found))
 
 
-@pytest.mark.parametrize("file", SAFE, ids=name)
+@pytest.mark.parametrize("file", SAFE, ids=name_of)
 def test_a_safe_example_passes(file: Path) -> None:
     assert [str(finding) for finding in findings("safe")[file]] == []
-
-
-@pytest.fixture(scope="module")
-async def template(server: Server, worker_id: str) -> AsyncIterator[str]:
-    """A database with what the examples are about."""
-    database = await clone(server, f"zoo_lint_{worker_id}")
-    connection = await superuser(server, database)
-    await connection.execute("SET ROLE zoo_migrator")
-    await connection.execute((HERE / "schema.sql").read_text())
-    await connection.close()
-    yield database
-    await drop(server, database)
 
 
 @pytest.fixture(scope="module")
@@ -57,58 +36,6 @@ async def shared(server: Server, template: str) -> AsyncIterator[str]:
         yield database
 
 
-@asynccontextmanager
-async def copy(server: Server, name: str, template: str) -> AsyncIterator[str]:
-    """A copy of the template, with a right that REFRESH ... CONCURRENTLY needs, and copies don't have."""
-    database = await clone(server, name, template)
-    connection = await superuser(server, database)
-    await connection.execute(f"GRANT TEMPORARY ON DATABASE {database} TO zoo_migrator")
-    await connection.close()
-    yield database
-    await drop(server, database)
-
-
-class Undone(Exception):
-    """What was done is to be rolled back."""
-
-
-async def run(server: Server, database: str, file: Path, *, commit: bool) -> None:
-    script, said = script_of(file), notes(file)
-
-    def upgrade(connection: Connection) -> None:
-        context = MigrationContext.configure(
-            connection, opts={"transaction_per_migration": True, "target_metadata": Base.metadata}
-        )
-        with (
-            suppress(Undone),
-            context.begin_transaction(_per_migration=True),
-            Operations.context(context),
-        ):
-            if "needs" in said:
-                connection.exec_driver_sql(said["needs"])
-            script.module.upgrade()
-            if not commit:
-                raise Undone
-
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).migration_database()
-    engine = create_async_engine(url, poolclass=NullPool)
-    async with engine.connect() as connection:
-        if "fails" in said:
-            with pytest.raises(DBAPIError, match=said["fails"]):
-                await connection.run_sync(upgrade)
-        else:
-            await connection.run_sync(upgrade)
-    await engine.dispose()
-
-
-@pytest.mark.parametrize("file", [file for file in ALL if not commits(file)], ids=name)
-async def test_an_example_that_is_one_transaction_runs_or_fails_as_it_says(
-    server: Server, shared: str, file: Path
-) -> None:
+@pytest.mark.parametrize("file", [file for file in [*UNSAFE, *SAFE] if not commits(file)], ids=name_of)
+async def test_an_example_runs_or_fails_as_it_says(server: Server, shared: str, file: Path) -> None:
     await run(server, shared, file, commit=False)
-
-
-@pytest.mark.parametrize("file", [file for file in ALL if commits(file)], ids=name)
-async def test_an_example_that_commits_runs_or_fails_as_it_says(server: Server, template: str, file: Path) -> None:
-    async with copy(server, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
-        await run(server, database, file, commit=True)

@@ -1,0 +1,19 @@
+"""The lint's examples that commit by themselves, each in a database of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from local.postgres import Server
+from tests.migrator.lint.examples import commits, examples, name_of
+from tests.migrator.lint.running import copy, run, template
+
+__all__ = ["template"]  # a fixture
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in [*examples("unsafe"), *examples("safe")] if commits(file)], ids=name_of
+)
+async def test_an_example_that_commits_runs_or_fails_as_it_says(server: Server, template: str, file: Path) -> None:
+    async with copy(server, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
+        await run(server, database, file, commit=True)

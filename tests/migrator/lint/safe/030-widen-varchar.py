@@ -1,0 +1,11 @@
+"""From varchar(50) to varchar(100) every row stays as it is, and existing_type says that it was so."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "safe_030"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.alter_column("meals", "note", existing_type=sa.String(50), type_=sa.String(100))

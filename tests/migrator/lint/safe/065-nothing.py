@@ -1,8 +1,0 @@
-"""A revision that joins two lines of revisions does nothing."""
-
-revision = "safe_065"
-down_revision = None
-
-
-def upgrade() -> None:
-    pass

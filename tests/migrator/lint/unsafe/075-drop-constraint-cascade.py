@@ -1,0 +1,11 @@
+"""CASCADE drops the foreign keys of other tables that need this one, and locks those. Drop them first, each by its
+name."""
+
+from alembic import op
+
+revision = "unsafe_075"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE exhibits DROP CONSTRAINT pk_exhibits CASCADE")  # expect: opaque

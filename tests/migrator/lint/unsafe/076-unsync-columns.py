@@ -1,0 +1,11 @@
+"""What the release at work writes to the old column does not reach the new one any more. Let them go their ways in a
+contract revision."""
+
+from alembic import op
+
+revision = "unsafe_076"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.unsync_columns_online("animals", "species", "scientific_name")  # expect: drop-in-expand

@@ -1,0 +1,12 @@
+"""With lock_timeout off, an ALTER that waits has everybody wait behind it, without end. The migrator sets it, and
+tries again."""
+
+from alembic import op
+
+revision = "unsafe_085"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("SET lock_timeout = 0")  # expect: settings
+    op.execute("ALTER TABLE animals ADD COLUMN wild boolean")

@@ -1,0 +1,10 @@
+"""SET without LOCAL stays for the revisions after this one, which then look for their tables elsewhere."""
+
+from alembic import op
+
+revision = "unsafe_086"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("SET search_path = public, pg_temp")  # expect: settings

@@ -1,0 +1,11 @@
+"""What is put together when it runs can't be looked at before. Write the statements themselves."""
+
+from alembic import op
+
+revision = "unsafe_093"
+down_revision = None
+
+
+def upgrade() -> None:
+    # expect: opaque
+    op.execute("DO $$ BEGIN EXECUTE 'ALTER TABLE animals ADD COLUMN ' || 'wild boolean'; END $$")

@@ -1,0 +1,11 @@
+"""Postgres can't read it. That is found here, and not at three in the morning."""
+
+from alembic import op
+
+revision = "unsafe_095"
+down_revision = None
+# fails: syntax error
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE animals ADD wild boolean NUL")  # expect: syntax-error

@@ -1,0 +1,13 @@
+"""That is what SQLAlchemy makes of an integer key: a serial, whose sequence has rights of its own, and numbers that
+run out. Use sa.BigInteger() with sa.Identity(always=True)."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "unsafe_097"
+down_revision = None
+
+
+def upgrade() -> None:
+    # expect: small-key, prefer-identity
+    op.create_table("tours", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.Text()))

@@ -1,0 +1,10 @@
+"""Numbers that come a second time are refused as duplicates."""
+
+from alembic import op
+
+revision = "unsafe_106"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER SEQUENCE tickets RESTART")  # expect: ban-alter-sequence-values

@@ -1,0 +1,11 @@
+"""A revision is about a schema. What is set for the whole server outlives it, and is on nobody's record."""
+
+from alembic import op
+
+revision = "unsafe_107"
+down_revision = None
+# fails: cannot run inside a transaction block
+
+
+def upgrade() -> None:
+    op.execute("ALTER SYSTEM SET work_mem = '1GB'")  # expect: needs-autocommit, ban-alter-system-options
