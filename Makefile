@@ -43,6 +43,15 @@ revision: .venv/dev  ## write a revision from what changed in the models (m="wha
 	@test -n "$(m)" || { echo 'say what it does: make revision m="add heroes"' >&2; exit 2; }
 	@$(ALEMBIC) revision --autogenerate -m "$(m)"
 
+lint: .venv/local  ## tell what is wrong with the revisions, before they run
+	@$(PY) -m migrator lint
+
+plan: .venv/local  ## show what the pending revisions will do, to which tables, and who is in their way
+	@$(PY) -m local exec migrator plan
+
+rehearse: .venv/local  ## run the pending revisions up, down and up on a scratch database (SAMPLE=rows of each table)
+	@$(PY) -m local exec migrator rehearse $(if $(SAMPLE),--sample $(SAMPLE))
+
 current: .venv/local  ## show the revision that the database is at
 	@$(ALEMBIC) current
 
@@ -85,13 +94,16 @@ down:  ## stop the Compose stack; the data stay
 # --- proof ------------------------------------------------------------------------------------------------------------
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/processes --ignore tests/faults --ignore tests/stack
+	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
 test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/processes
 
 test-faults: .venv/dev  ## run migrators, and hundreds of pairs of requests, in each other's way, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
+
+test-live: .venv/dev  ## change a table of a million rows under load, without Docker
+	@$(PY) -m pytest tests/live
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack
@@ -104,7 +116,7 @@ check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@$(PY) -m migrator lint
+	@$(MAKE) --silent lint
 	@.venv/bin/hadolint Dockerfile
 	@if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then docker compose config --quiet; \
 	elif [ -n "$$CI" ]; then echo "docker compose is missing" >&2; exit 1; else echo "no docker compose: its file was not checked" >&2; fi
@@ -123,5 +135,5 @@ lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
-.PHONY: help run postgres install migrate downgrade revision current history heads show stamp sql status drift up seed admin down test \
-        test-processes test-faults test-stack bench-migrator check format lock clean
+.PHONY: help run postgres install migrate downgrade revision lint plan rehearse current history heads show stamp sql \
+        status drift up seed admin down test test-processes test-faults test-live test-stack bench-migrator check format lock clean
