@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from migrator.effects import Work
 from migrator.rehearsal.report import LegReport, Rehearsal, StatementReport, TableReport
 from migrator.rehearsal.trace import Leg
 
@@ -66,8 +67,10 @@ def _seen(statement: StatementReport, table: TableReport) -> str:
     planned = f"planned: {table.planned_lock or 'none'}"
     if table.surprise:
         return f"[bold red]{seen}[/] ({planned})"
-    is_other = table.planned_lock and table.planned_lock != (table.lock or table.held)
-    return f"{seen} [dim]({planned})[/]" if is_other else seen
+    is_less = table.planned_work == Work.REWRITE and not table.is_rewritten and not statement.not_measured
+    if is_less or (table.planned_lock and table.planned_lock != (table.lock or table.held)):
+        return f"{seen} [dim]({planned}{', rewritten' if is_less else ''})[/]"
+    return seen
 
 
 def _verdicts(found: Rehearsal) -> list[str]:
