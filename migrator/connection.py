@@ -45,6 +45,7 @@ def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine
             "server_settings": {
                 "application_name": application_name,
                 "client_connection_check_interval": "500ms",
+                "jit": "off",  # it would take a second or two over the driver's own look at the catalogs
                 "tcp_keepalives_idle": "10",
                 "tcp_keepalives_interval": "5",
                 "tcp_keepalives_count": "3",

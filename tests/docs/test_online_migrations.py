@@ -1,0 +1,19 @@
+"""docs/online-migrations.md names what there is."""
+
+import re
+
+from migrator.lint.rules import RULES
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "online-migrations.md").read_text()
+
+
+def test_every_rule_is_named_as_the_lint_has_it() -> None:
+    assert dict(re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", PAGE, re.MULTILINE)) == RULES
+
+
+def test_every_operation_is_named() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "migrator" / "operations").glob("*.py"))
+    made = re.findall(r'register_operation\("(\w+)"\)', code)
+    assert made
+    assert {name for name in made if f"op.{name}(" not in PAGE} == set()
