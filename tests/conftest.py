@@ -248,7 +248,12 @@ async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose requests really commit, each on a connection of its own."""
-    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
+    settings = Settings(
+        database_url=server.url("zoo_api", database),
+        database_pool_size=20,
+        database_pool_timeout=60,  # on a busy machine a crowd takes its time
+    )
+    app = create_app(settings)
     async with started(app) as client:
         yield client
 
