@@ -23,8 +23,7 @@ def _ours(schema: str) -> str:
 # They are put together of constants of this file, and of nothing else.
 _COLUMNS = text(
     f"SELECT {_name('c', 'n')}, attname, format_type(atttypid, atttypmod), attnotnull AND NOT EXISTS"  # noqa: S608
-    " (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum]"
-    " AND NOT convalidated)"
+    " (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum])"
     " FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace"
     f" WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped AND {_ours('n')}"
 )
@@ -93,11 +92,11 @@ _FUNCTIONS = text(
 def read_schema(connection: Connection) -> Schema:
     """What is in the database behind `connection`, all schemas but Postgres's own."""
     columns: dict[str, dict[str, str]] = {table: {} for (table,) in connection.execute(_EMPTY)}
-    never_null = set()
+    not_null = set()
     for table, column, kind, is_not_null in connection.execute(_COLUMNS):
         columns[table][column] = kind
         if is_not_null:
-            never_null.add((table, column))
+            not_null.add((table, column))
     checks = connection.execute(_CHECKS).all()
     return Schema(
         is_known=True,
@@ -107,13 +106,11 @@ def read_schema(connection: Connection) -> Schema:
             ForeignKey(name, table, tuple(own), referred, tuple(others), changes, is_enforced)
             for name, table, referred, changes, own, others, is_enforced in connection.execute(_FOREIGN_KEYS)
         ),
-        checked={(table, column) for table, _, column, kind, is_validated, _ in checks if is_validated and kind == "c"},
-        never_null=never_null
-        | {(table, column) for table, _, column, _, is_validated, proves in checks if is_validated and proves},
+        checked={(table, column) for table, _, column, kind, is_valid, _ in checks if is_valid and kind == "c"},
+        not_null=not_null,
+        proofs={(table, name): column for table, name, column, _, is_valid, proves in checks if proves and is_valid},
         unproven={
-            (table, name): column
-            for table, name, column, _, is_validated, proves in checks
-            if proves and not is_validated
+            (table, name): column for table, name, column, _, is_valid, proves in checks if proves and not is_valid
         },
         children=_grouped(connection, _CHILDREN),
         reads=_grouped(connection, _READS),

@@ -1,210 +1,114 @@
-"""What the schema is after a statement, as far as effects of the statements after it depend on that."""
+"""What the schema is after a statement, as far as the effects of those that come after it depend on that."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from migrator.effects.names import Parsed, object_name, qualified, strings, table_name
-from migrator.effects.schema import ForeignKey, Schema
-
-
-@dataclass
-class _Draft:
-    """A schema under change."""
-
-    columns: dict[str, dict[str, str]]
-    indexes: dict[str, str]
-    foreign_keys: list[ForeignKey]
-    never_null: set[tuple[str, str]]
-    unproven: dict[tuple[str, str], str]
-    checked: set[tuple[str, str]]
-    domains: dict[str, bool] = field(default_factory=dict)
+from migrator.effects.draft import Draft, type_in_sql
+from migrator.effects.names import Parsed, object_name, qualified, quote, strings, table_name
+from migrator.effects.schema import Schema
 
 
 def after(sql: str, schema: Schema) -> Schema:
     """The schema, when these statements have been carried out on it."""
-    draft = _Draft(
-        {table: dict(columns) for table, columns in schema.columns.items()},
-        dict(schema.indexes),
-        list(schema.foreign_keys),
-        set(schema.never_null),
-        dict(schema.unproven),
-        set(schema.checked),
-        dict(schema.domains),
-    )
     for found in postgast.parse(sql).stmts:
-        statement = unwrap_node(found.stmt)
-        if change := CHANGES.get(type(statement)):
-            change(statement, draft)
-    return replace(schema, **{**vars(draft), "foreign_keys": tuple(draft.foreign_keys)})
+        schema = after_statement(unwrap_node(found.stmt), schema)
+    return schema
 
 
-def _create_table(statement: pg.CreateStmt, draft: _Draft) -> None:
+def after_statement(statement: Parsed, schema: Schema) -> Schema:
+    """The schema, when this statement has been carried out on it."""
+    if change := CHANGES.get(type(statement)):
+        draft = Draft.of(schema)
+        change(statement, draft)
+        return replace(schema, **{**vars(draft), "foreign_keys": tuple(draft.foreign_keys)})
+    return schema
+
+
+def _create_table(statement: pg.CreateStmt, draft: Draft) -> None:
     table = table_name(statement.relation)
     if table in draft.columns:
         return  # IF NOT EXISTS
     draft.columns[table] = {}
     for element in map(unwrap_node, statement.table_elts):
         if isinstance(element, pg.ColumnDef):
-            _add_column(table, element, draft)
+            draft.add_column(table, element)
         elif isinstance(element, pg.Constraint):
-            _add_constraint(table, element, draft)
+            draft.add_constraint(table, element)
 
 
-def _alter_table(statement: pg.AlterTableStmt, draft: _Draft) -> None:
+def _alter_table(statement: pg.AlterTableStmt, draft: Draft) -> None:
+    table = table_name(statement.relation)
     for command in map(unwrap_node, statement.cmds):
-        assert isinstance(command, pg.AlterTableCmd)
         if change := SUBCOMMANDS.get(command.subtype):
-            change(table_name(statement.relation), command, unwrap_node(getattr(command, "def")), draft)
+            change(draft, table, command, unwrap_node(getattr(command, "def")))
 
 
-def _add(table: str, _: pg.AlterTableCmd, column: pg.ColumnDef, draft: _Draft) -> None:
+def _add_column(draft: Draft, table: str, _: pg.AlterTableCmd, column: pg.ColumnDef) -> None:
     if column.colname not in draft.columns.get(table, {}):
-        _add_column(table, column, draft)
+        draft.add_column(table, column)
 
 
-def _alter_type(table: str, command: pg.AlterTableCmd, column: pg.ColumnDef, draft: _Draft) -> None:
-    draft.columns.setdefault(table, {})[command.name] = _type(column.type_name)
+def _alter_type(draft: Draft, table: str, command: pg.AlterTableCmd, column: pg.ColumnDef) -> None:
+    draft.columns.setdefault(table, {})[command.name] = type_in_sql(column.type_name)
 
 
-def _drop_column(table: str, command: pg.AlterTableCmd, _: Parsed, draft: _Draft) -> None:
-    draft.columns.get(table, {}).pop(command.name, None)
-    draft.foreign_keys[:] = [key for key in draft.foreign_keys if key.table != table or command.name not in key.columns]
-
-
-def _constrain(table: str, _: pg.AlterTableCmd, constraint: pg.Constraint, draft: _Draft) -> None:
-    _add_constraint(table, constraint, draft)
-
-
-def _drop_constraint(table: str, command: pg.AlterTableCmd, _: Parsed, draft: _Draft) -> None:
-    draft.unproven.pop((table, command.name), None)
-    draft.foreign_keys[:] = [key for key in draft.foreign_keys if (key.table, key.name) != (table, command.name)]
-
-
-def _validate(table: str, command: pg.AlterTableCmd, _: Parsed, draft: _Draft) -> None:
-    if column := draft.unproven.pop((table, command.name), None):
-        draft.never_null.add((table, column))
-
-
-def _set_not_null(table: str, command: pg.AlterTableCmd, _: Parsed, draft: _Draft) -> None:
-    draft.never_null.add((table, command.name))
-
-
-def _drop_not_null(table: str, command: pg.AlterTableCmd, _: Parsed, draft: _Draft) -> None:
-    draft.never_null.discard((table, command.name))
-
-
-def _add_column(table: str, column: pg.ColumnDef, draft: _Draft) -> None:
-    draft.columns.setdefault(table, {})[column.colname] = _type(column.type_name)
-    for constraint in map(unwrap_node, column.constraints):
-        assert isinstance(constraint, pg.Constraint)
-        _add_constraint(table, constraint, draft, column.colname)
-
-
-def _add_constraint(table: str, constraint: pg.Constraint, draft: _Draft, column: str = "") -> None:
-    columns = tuple(strings(constraint.fk_attrs) or strings(constraint.keys)) or (column,)
-    if constraint.contype == pg.CONSTR_FOREIGN:
-        referred, others = table_name(constraint.pktable), tuple(strings(constraint.pk_attrs))
-        changes = constraint.fk_del_action in set("cnd")
-        key = ForeignKey(constraint.conname, table, columns, referred, others, changes, constraint.is_enforced)
-        draft.foreign_keys.append(key)
-    elif constraint.contype in {pg.CONSTR_PRIMARY, pg.CONSTR_NOTNULL} and not constraint.skip_validation:
-        draft.never_null |= {(table, name) for name in columns}
-    elif constraint.contype == pg.CONSTR_NOTNULL:
-        draft.unproven[table, constraint.conname] = columns[0]
-    elif constraint.contype == pg.CONSTR_CHECK and (proven := _never_null(constraint.raw_expr)):
-        if constraint.skip_validation:
-            draft.unproven[table, constraint.conname] = proven
-        else:
-            draft.never_null.add((table, proven))
-
-
-def _never_null(condition: Parsed) -> str | None:
-    """The column that this condition says is never NULL, where it is `column IS NOT NULL`."""
-    test = unwrap_node(condition)
-    if not isinstance(test, pg.NullTest) or test.nulltesttype != pg.IS_NOT_NULL:
-        return None
-    column = unwrap_node(test.arg)
-    return strings(column.fields)[-1] if isinstance(column, pg.ColumnRef) and strings(column.fields) else None
-
-
-def _type(name: pg.TypeName) -> str:
-    """The type, in SQL."""
-    statement = postgast.parse("SELECT NULL::int")
-    statement.stmts[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.type_name.CopyFrom(name)
-    return str(postgast.deparse(statement)).split("::", 1)[1]
-
-
-def _create_index(statement: pg.IndexStmt, draft: _Draft) -> None:
+def _create_index(statement: pg.IndexStmt, draft: Draft) -> None:
     if statement.idxname:
-        draft.indexes[qualified(statement.relation.schemaname, statement.idxname)] = table_name(statement.relation)
+        index = qualified(statement.relation.schemaname, statement.idxname)
+        draft.indexes.setdefault(index, table_name(statement.relation))
 
 
-def _drop(statement: pg.DropStmt, draft: _Draft) -> None:
-    names = [object_name(node) for node in statement.objects]
-    if statement.remove_type == pg.OBJECT_INDEX:
-        for name in names:
+def _drop(statement: pg.DropStmt, draft: Draft) -> None:
+    for name in map(object_name, statement.objects):
+        if statement.remove_type == pg.OBJECT_INDEX:
             draft.indexes.pop(name, None)
-    elif statement.remove_type == pg.OBJECT_TABLE:
-        for name in names:
-            draft.columns.pop(name, None)
-        draft.foreign_keys[:] = [key for key in draft.foreign_keys if not {key.table, key.referred} & set(names)]
+        elif statement.remove_type == pg.OBJECT_TABLE:
+            draft.drop_table(name)
 
 
-def _rename(statement: pg.RenameStmt, draft: _Draft) -> None:
-    table = table_name(statement.relation)
-    if statement.rename_type == pg.OBJECT_COLUMN and statement.subname in (columns := draft.columns.get(table, {})):
-        columns[statement.newname] = columns.pop(statement.subname)
-        if (table, statement.subname) in draft.never_null:
-            draft.never_null.add((table, statement.newname))
-    elif statement.rename_type == pg.OBJECT_TABLE and table in draft.columns:
-        _rename_table(table, qualified(statement.relation.schemaname, statement.newname), draft)
-    elif statement.rename_type == pg.OBJECT_INDEX and table in draft.indexes:
-        draft.indexes[qualified(statement.relation.schemaname, statement.newname)] = draft.indexes.pop(table)
+def _rename(statement: pg.RenameStmt, draft: Draft) -> None:
+    name = table_name(statement.relation)
+    renamed = qualified(statement.relation.schemaname, statement.newname)
+    if statement.rename_type == pg.OBJECT_COLUMN:
+        draft.rename_column(name, statement.subname, statement.newname)
+    elif statement.rename_type == pg.OBJECT_TABLE:
+        draft.rename_table(name, renamed)
+    elif statement.rename_type == pg.OBJECT_INDEX and name in draft.indexes:
+        draft.indexes[renamed] = draft.indexes.pop(name)
 
 
-def _set_schema(statement: pg.AlterObjectSchemaStmt, draft: _Draft) -> None:
-    table = table_name(statement.relation)
-    if statement.object_type == pg.OBJECT_TABLE and table in draft.columns:
-        _rename_table(table, qualified(statement.newschema, statement.relation.relname), draft)
+def _set_schema(statement: pg.AlterObjectSchemaStmt, draft: Draft) -> None:
+    if statement.object_type == pg.OBJECT_TABLE:
+        table, moved = table_name(statement.relation), qualified(statement.newschema, statement.relation.relname)
+        old, new = table.removesuffix(quote(statement.relation.relname)), qualified(statement.newschema, "")
+        draft.rename_table(table, moved)
+        draft.indexes = {
+            new.removesuffix('""') + index.removeprefix(old) if of == moved else index: of
+            for index, of in draft.indexes.items()
+        }
 
 
-def _rename_table(old: str, new: str, draft: _Draft) -> None:
-    draft.columns[new] = draft.columns.pop(old)
-    draft.never_null |= {(new, column) for table, column in draft.never_null if table == old}
-    draft.checked |= {(new, column) for table, column in draft.checked if table == old}
-    for name, table in draft.indexes.items():
-        draft.indexes[name] = new if table == old else table
-    draft.foreign_keys[:] = [
-        replace(
-            key,
-            table=new if key.table == old else key.table,
-            referred=new if key.referred == old else key.referred,
-        )
-        for key in draft.foreign_keys
-    ]
-
-
-def _create_domain(statement: pg.CreateDomainStmt, draft: _Draft) -> None:
+def _create_domain(statement: pg.CreateDomainStmt, draft: Draft) -> None:
     kinds = {node.constraint.contype for node in statement.constraints}
     draft.domains[qualified(*strings(statement.domainname))] = bool(kinds & {pg.CONSTR_CHECK, pg.CONSTR_NOTNULL})
 
 
-SUBCOMMANDS: dict[int, Callable[[str, pg.AlterTableCmd, Any, _Draft], None]] = {
-    pg.AT_AddColumn: _add,
+SUBCOMMANDS: dict[int, Callable[[Draft, str, Any, Any], None]] = {
+    pg.AT_AddColumn: _add_column,
     pg.AT_AlterColumnType: _alter_type,
-    pg.AT_DropColumn: _drop_column,
-    pg.AT_AddConstraint: _constrain,
-    pg.AT_DropConstraint: _drop_constraint,
-    pg.AT_ValidateConstraint: _validate,
-    pg.AT_SetNotNull: _set_not_null,
-    pg.AT_DropNotNull: _drop_not_null,
+    pg.AT_DropColumn: lambda draft, table, command, _: draft.drop_column(table, command.name),
+    pg.AT_AddConstraint: lambda draft, table, _, constraint: draft.add_constraint(table, constraint),
+    pg.AT_DropConstraint: lambda draft, table, command, _: draft.drop_constraint(table, command.name),
+    pg.AT_ValidateConstraint: lambda draft, table, command, _: draft.validate(table, command.name),
+    pg.AT_SetNotNull: lambda draft, table, command, _: draft.not_null.add((table, command.name)),
+    pg.AT_DropNotNull: lambda draft, table, command, _: draft.drop_not_null(table, command.name),
 }
-CHANGES: dict[type[Parsed], Callable[[Any, _Draft], None]] = {
+CHANGES: dict[type[Parsed], Callable[[Any, Draft], None]] = {
     pg.CreateStmt: _create_table,
     pg.AlterTableStmt: _alter_table,
     pg.IndexStmt: _create_index,

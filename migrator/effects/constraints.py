@@ -20,8 +20,8 @@ def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Ite
     elif constraint.contype in BUILDS:
         yield from _by_index(table, constraint)
     elif constraint.contype == pg.CONSTR_NOTNULL:
-        columns = [(table, column) for column in strings(constraint.keys)]
-        if constraint.skip_validation or all(column in schema.never_null for column in columns):
+        columns = strings(constraint.keys)
+        if constraint.skip_validation or all(schema.is_never_null(table, column) for column in columns):
             yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "NOT NULL without a look at the rows")
         else:
             yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL looks at every row")

@@ -35,6 +35,11 @@ def table_name(relation: pg.RangeVar) -> str:
     return qualified(relation.schemaname, relation.relname)
 
 
+def relations(nodes: Iterable[Parsed]) -> list[str]:
+    """The names of those of the nodes that are relations."""
+    return [table_name(node) for node in map(unwrap_node, nodes) if isinstance(node, pg.RangeVar)]
+
+
 def strings(nodes: Iterable[Parsed]) -> list[str]:
     """The parts of a name, as the parser gives them."""
     return [part.sval for part in map(unwrap_node, nodes) if isinstance(part, pg.String)]

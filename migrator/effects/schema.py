@@ -31,10 +31,12 @@ class Schema:
     foreign_keys: tuple[ForeignKey, ...] = ()
     checked: AbstractSet[tuple[str, str]] = frozenset()
     """Table and column: those that a validated CHECK is about."""
-    never_null: AbstractSet[tuple[str, str]] = frozenset()
-    """Table and column: those of which a validated CHECK, or NOT NULL, says so."""
+    not_null: AbstractSet[tuple[str, str]] = frozenset()
+    """Table and column: those that are NOT NULL, but for those where a constraint of `proofs` is what makes them so."""
+    proofs: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """Table and constraint: the column that it says is never NULL. It is validated."""
     unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Table and constraint: the column that is never NULL once this constraint is validated."""
+    """The same of constraints that are not validated yet."""
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The partitions of a table, and those that inherit from it: the next generation."""
     partitioned: AbstractSet[str] = frozenset()
@@ -53,6 +55,12 @@ class Schema:
     def column_type(self, table: str, column: str) -> str | None:
         """The type of a column, as `format_type` prints it; None where there is none."""
         return self.columns.get(table, {}).get(column)
+
+    def is_never_null(self, table: str, column: str) -> bool:
+        """Whether that is known, and no row has to be looked at for it."""
+        return (table, column) in self.not_null or any(
+            (table, column) == (proven, proofs) for (proven, _), proofs in self.proofs.items()
+        )
 
     def descendants(self, table: str) -> Iterator[str]:
         """The partitions of the table, and those that inherit from it, of all generations."""

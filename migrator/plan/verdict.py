@@ -66,14 +66,14 @@ def judge(statement: Statement, effects: Sequence[Effect], situation: Situation)
         return (Verdict.CAREFUL, f"{waits}; {batches}") if in_the_way else (Verdict.SAFE, batches)
     if reason := _unsafe(effects, situation):
         return Verdict.UNSAFE, reason
-    if opaque := [effect for effect in effects if effect.work is Work.UNKNOWN]:
-        return Verdict.UNKNOWN, opaque[0].why
+    if reason := _opaque(effects, situation):
+        return Verdict.UNKNOWN, reason
     if in_the_way:
         own = {effect.table: effect.lock for effect in effects if effect.lock.blocks_writes}
         return Verdict.CAREFUL, f"{waits}, and {_who_waits(own)} behind it" if own else waits
     if reason := _takes_long(effects, situation):
         return Verdict.CAREFUL, reason
-    return Verdict.SAFE, _instant(effects, situation)
+    return Verdict.SAFE, _instant(effects)
 
 
 def _unsafe(effects: Sequence[Effect], situation: Situation) -> str | None:
@@ -85,6 +85,14 @@ def _unsafe(effects: Sequence[Effect], situation: Situation) -> str | None:
     if all_rows := [effect for effect in long if effect.work is Work.ALL_ROWS]:
         return f"{_doing(all_rows, situation)} in one transaction, and each stays locked until its end"
     return None
+
+
+def _opaque(effects: Sequence[Effect], situation: Situation) -> str | None:
+    """What can't be known of it, if there is something."""
+    if opaque := [effect for effect in effects if effect.work is Work.UNKNOWN]:
+        return opaque[0].why
+    missing = [effect.table for effect in effects if effect.is_named and effect.table not in situation.tables]
+    return f"{' and '.join(missing)}: not there now, and nothing in the plan is seen to make it" if missing else None
 
 
 def _takes_long(effects: Sequence[Effect], situation: Situation) -> str | None:
@@ -132,7 +140,6 @@ def _who_waits(locks: Mapping[str, Lock]) -> str:
     return f"{who} of {' and '.join(locks)}"
 
 
-def _instant(effects: Sequence[Effect], situation: Situation) -> str:
+def _instant(effects: Sequence[Effect]) -> str:
     blocked = {effect.table: effect.lock for effect in effects if effect.lock.blocks_writes}
-    there = {table: lock for table, lock in blocked.items() if table in situation.tables or table.startswith("(")}
-    return f"{_who_waits(there)} wait for an instant" if there else "in nobody's way"
+    return f"{_who_waits(blocked)} wait for an instant" if blocked else "in nobody's way"

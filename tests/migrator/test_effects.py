@@ -2,14 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from api.settings import Settings
@@ -25,7 +26,9 @@ from migrator.effects import (
     renamed_tables,
 )
 from migrator.effects.catalog import read_schema
+from migrator.effects.changes import after
 from migrator.effects.expressions import NOT_VOLATILE, TYPES, VOLATILE
+from migrator.effects.types import Type, parse_type
 from tests.conftest import EMPTY, clone, drop, superuser
 
 FOLDER = Path(__file__).parent / "effects"
@@ -69,10 +72,11 @@ class Zoo:
     server: Server
     name: str
     schema: Schema
+    connect: Callable[[], AsyncConnection]
 
 
-@pytest.fixture(scope="module")
-async def zoo(server: Server) -> AsyncIterator[Zoo]:
+@asynccontextmanager
+async def made(server: Server) -> AsyncIterator[Zoo]:
     name = await clone(server, f"zoo_{uuid4().hex}", EMPTY)
     connection = await superuser(server, name)
     await connection.execute((FOLDER / "tables.sql").read_text())
@@ -81,8 +85,14 @@ async def zoo(server: Server) -> AsyncIterator[Zoo]:
     engine = create_async_engine(url, poolclass=NullPool)
     async with engine.connect() as reading:
         schema = await reading.run_sync(read_schema)
-    yield Zoo(server, name, schema)
+    yield Zoo(server, name, schema, engine.connect)
     await drop(server, name)
+
+
+@pytest.fixture(scope="module")
+async def zoo(server: Server) -> AsyncIterator[Zoo]:
+    async with made(server) as zoo:
+        yield zoo
 
 
 @pytest.fixture(scope="module")
@@ -154,25 +164,58 @@ async def test_a_session_that_does_not_know_the_bounds_of_a_partition_looks_at_i
 
 @pytest.mark.parametrize(("sql", "held"), WAITING.items())
 async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
-    zoo: Zoo, connection: asyncpg.Connection, sql: str, held: str
+    server: Server, sql: str, held: str
 ) -> None:
-    there = await connection.fetch(THERE)
-    waiting = await superuser(zoo.server, zoo.name)
-    pid = waiting.get_server_pid()
-    async with connection.transaction():
-        await connection.execute(f"LOCK TABLE beasts IN {held} MODE")
-        await connection.execute("SELECT pg_current_xact_id()")
-        running = asyncio.create_task(waiting.execute(sql))
-        async with asyncio.timeout(10):
-            while not await connection.fetchval(IS_WAITING, pid):
-                await asyncio.sleep(0.01)
-        locks = await locks_of(pid, connection, there)
-        await connection.execute("SELECT pg_cancel_backend($1)", pid)
-        with pytest.raises(asyncpg.QueryCanceledError):
-            await running
-    await waiting.close()
-    await connection.execute("DROP INDEX IF EXISTS x")
+    async with made(server) as zoo:  # what is cancelled leaves invalid indexes
+        connection, waiting = await superuser(server, zoo.name), await superuser(server, zoo.name)
+        there = await connection.fetch(THERE)
+        pid = waiting.get_server_pid()
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE beasts IN {held} MODE")
+            running = asyncio.create_task(waiting.execute(sql))
+            async with asyncio.timeout(10):
+                while not await connection.fetchval(IS_WAITING, pid):
+                    await asyncio.sleep(0.01)
+            locks = await locks_of(pid, connection, there)
+            await connection.execute("SELECT pg_cancel_backend($1)", pid)
+            with pytest.raises(asyncpg.QueryCanceledError):
+                await running
+        await waiting.close()
+        await connection.close()
     assert {effect.table: effect.lock for effect in find_effects(sql, zoo.schema)} == locks
+
+
+@pytest.mark.parametrize("sql", (FOLDER / "changes.sql").read_text().splitlines())
+async def test_what_the_schema_is_after_a_statement_is_known(zoo: Zoo, sql: str) -> None:
+    async with zoo.connect() as connection, connection.begin() as transaction:
+        await connection.exec_driver_sql(sql)
+        there = await connection.run_sync(read_schema)
+        await transaction.rollback()
+    known = after(sql, zoo.schema)
+    assert types(known) == types(there)
+    assert never_null(known) == never_null(there)
+    assert known.unproven == there.unproven
+    assert known.checked >= there.checked
+    if not re.search("CREATE TABLE|DROP COLUMN", sql):
+        assert known.indexes == there.indexes
+    assert set(known.foreign_keys) == set(there.foreign_keys)
+    assert known.domains == there.domains
+
+
+def types(schema: Schema) -> dict[str, dict[str, Type]]:
+    return {
+        table: {column: parse_type(kind) for column, kind in columns.items()}
+        for table, columns in schema.columns.items()
+    }
+
+
+def never_null(schema: Schema) -> set[tuple[str, str]]:
+    return {
+        (table, column)
+        for table, columns in types(schema).items()
+        for column in columns
+        if schema.is_never_null(table, column)
+    }
 
 
 async def test_no_function_is_taken_for_less_volatile_than_it_is(connection: asyncpg.Connection) -> None:
@@ -265,6 +308,14 @@ class TestSeveralStatements:
             ("b", Lock.ACCESS_SHARE, Work.SCAN),
         ]
         assert effects[0].why == "changes every row; x is added without touching a row"
+
+    def test_know_what_those_before_them_have_made(self) -> None:
+        schema = Schema(is_known=True, columns={"a": {"b": "varchar(20)"}})
+        effects = find_effects("ALTER TABLE a ADD CONSTRAINT c CHECK (b IS NOT NULL) NOT VALID", schema)
+        schema = after("ALTER TABLE a ADD CONSTRAINT c CHECK (b IS NOT NULL) NOT VALID", schema)
+        (effect,) = find_effects("ALTER TABLE a VALIDATE CONSTRAINT c; ALTER TABLE a ALTER b SET NOT NULL", schema)
+        assert [effect.work for effect in effects] == [Work.NONE]
+        assert effect.why.endswith("b is known to have no NULL")
 
     def test_do_nothing_to_a_table_that_one_of_them_creates(self) -> None:
         effects = find_effects("CREATE TABLE a (b int REFERENCES b); CREATE INDEX ON a (b); INSERT INTO a VALUES (1)")

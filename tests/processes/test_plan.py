@@ -230,14 +230,17 @@ def test_what_can_not_be_told_is_said(server: Server, database: str, tmp_path: P
         tmp_path,
         asks="print(op.get_bind().execute(sa.text('SELECT 1')).scalar_one())",
         wrong="op.execute('ALTER TABEL animals ADD x int')",
+        missing="op.execute('ALTER TABLE places ADD x int')",
         attributes={"wrong": {"phase": "contract", "safe_from_release": "9.0.0"}},
     )
     found = planned(server, database, checkout)
-    asks, wrong = found["revisions"]
+    asks, wrong, missing = found["revisions"]
     assert (asks["verdict"], asks["statements"]) == ("unknown", [])
     assert asks["problem"].startswith("AttributeError: ")
     assert (wrong["verdict"], wrong["problem"]) == ("unknown", None)
     assert wrong["statements"][0]["reason"].startswith("not understood: syntax error")
+    assert missing["verdict"] == "unknown"
+    assert missing["statements"][0]["reason"] == "places: not there now, and nothing in the plan is seen to make it"
     text = shown(server, database, checkout)
     assert "asks asks: unknown what it does can't be told without running it: AttributeError" in text
     assert "a contract revision, not begun while an api before 9.0.0 is connected" in text
