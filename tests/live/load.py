@@ -24,6 +24,8 @@ class Client:
     def __init__(self, port: int, token: str, animals: int) -> None:
         self.port, self.token, self.animals = port, token, animals
         self.connected_to = 0
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
         self.samples: list[tuple[str, float, float, int]] = []
         self.is_over = False
 
