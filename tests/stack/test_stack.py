@@ -210,6 +210,42 @@ class TestMigrator:
             assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == "slow\n"
             assert stack.get("/health/ready").status_code == 200
 
+    def test_what_an_older_api_needs_is_planned_and_rehearsed_but_not_taken_away_while_it_is_connected(
+        self,
+        images: list[str],  # noqa: ARG002 - built before
+        tmp_path: Path,
+    ) -> None:
+        revision = tmp_path / "contract.py"
+        revision.write_text(
+            f'"""Contract."""\nimport sqlalchemy as sa\nfrom alembic import op\n'
+            f'revision = "contract"\ndown_revision = "{SCHEMA_REVISION}"\n'
+            'phase = "contract"\nsafe_from_release = "99.0.0"\n'
+            'def upgrade():\n    op.drop_column("staff", "notes")\n'
+            'def downgrade():\n    op.add_column("staff", sa.Column("notes", sa.Text))\n'
+        )
+        override = tmp_path / "compose.yml"
+        volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-contract.py:ro"
+        override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
+        stack = Stack(override, MIGRATOR_PHASE="expand")
+        with running(stack):
+
+            def migrator(*command: str, phase: str = "all") -> "subprocess.CompletedProcess[str]":
+                run = ["run", "--rm", "--no-TTY", "--no-deps", "--env", f"MIGRATOR_PHASE={phase}", "migrator"]
+                return stack.compose(*run, *command, check=False)
+
+            assert stack.get("/health/ready").status_code == 200  # though that revision is pending
+            assert migrator("python", "-m", "migrator", "lint").returncode == 0
+            plan = migrator("python", "-m", "migrator", "plan", "--json")
+            assert [pending["revision"] for pending in json.loads(plan.stdout)["revisions"]] == ["contract"]
+            rehearsed = migrator("python", "-m", "migrator", "rehearse", "--sample", "10")
+            assert "up again" in rehearsed.stdout, rehearsed.stderr
+            assert stack.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname ~ 'rehearsal'").stdout == "0\n"
+            refused = migrator("alembic", "upgrade", "head")
+            assert refused.returncode == 7, refused.stderr
+            assert f"api@{RELEASE}" in refused.stderr
+            stack.compose("stop", "api")
+            assert migrator("alembic", "upgrade", "head").returncode == 0
+
 
 class TestOutage:
     def test_the_api_outlives_the_database_and_finds_it_again(self, stack: Stack) -> None:
