@@ -24,7 +24,7 @@ SCHEMA_REVISION = "3b8a500f1cd2"
 COMMAND_TIMEOUT = 15
 
 NAME_BYTES = 63  # of a session's name; Postgres would cut what is longer, too, and say so to each connection
-VISIBLE_SECONDS = 5
+VISIBLE_SECONDS = 1
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""

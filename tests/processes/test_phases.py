@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -38,9 +39,7 @@ WAITS = (
 )
 IS_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'DO $$%' AND datname = current_database()"
 API = "FROM pg_stat_activity WHERE application_name = 'api@0.3.7' AND datname = current_database()"
-END_API, IS_SEEN, IS_GONE = (
-    f"SELECT {what} {API}" for what in ("count(pg_terminate_backend(pid))", "count(*)", "count(*) = 0")
-)
+IS_SEEN = f"SELECT min(pid) {API}"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +74,12 @@ async def connected(server: Server, database: str, *names: str) -> AsyncIterator
                 await asyncio.sleep(0.01)
 
 
-async def until(admin: asyncpg.Connection, query: str) -> None:
-    """Return when the query finds something."""
+async def until(admin: asyncpg.Connection, query: str) -> Any:
+    """What the query finds, as soon as it finds something."""
     async with asyncio.timeout(30):
-        while not await admin.fetchval(query):
+        while not (found := await admin.fetchval(query)):
             await asyncio.sleep(0.01)
+    return found
 
 
 async def applied(server: Server, database: str) -> list[str]:
@@ -247,10 +247,11 @@ class TestOlderRelease:
     ) -> None:
         settings = Settings(database_url=server.url("zoo_api", database), release="0.3.7")
         async with started(create_app(settings)):
-            await until(admin, END_API)
-            await until(admin, IS_SEEN)
+            first = await until(admin, IS_SEEN)
+            await admin.execute("SELECT pg_terminate_backend($1)", first)
+            await until(admin, f"{IS_SEEN} AND pid <> {first}")
             assert "api@0.3.7 (1 session" in await upgrade({}, 7)
-        await until(admin, IS_GONE)
+        await until(admin, f"SELECT count(*) = 0 {API}")
         await upgrade({})
 
 
