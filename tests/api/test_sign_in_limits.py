@@ -33,7 +33,9 @@ VISITOR = email_of("visitor")
 
 @pytest.fixture
 async def live(server: Server, database: str) -> AsyncIterator[FastAPI]:
-    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=20))
+    url = server.url("zoo_api", database)
+    # On a busy machine a crowd takes its time.
+    app = create_app(Settings(database_url=url, database_pool_size=20, database_pool_timeout=60))
     async with started(app):
         yield app
 
