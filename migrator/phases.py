@@ -4,7 +4,8 @@ A revision expands what the api of the release before can live with, or it is a 
 `phase = "contract"`, takes away what older releases use, and names the first that does without,
 `safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and one is
 begun only when no session of an older release is connected. That is looked at before a run applies anything, and again
-right before each contract revision. An api that connects later than that is not waited for.
+right before each contract revision. An api that connects later than that is not waited for. A database that has no
+revision yet gets all of them in any phase: nobody uses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -85,7 +86,8 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
         if not upgrades:
             yield from planned
             return
-        due, waiting = split_by_phase([step.revision for step in upgrades], phase)
+        # Of a database that has no revision yet, no release uses anything.
+        due, waiting = split_by_phase([step.revision for step in upgrades], phase if heads else "all")
         if phase == "expand":
             _require_nothing_behind(due, waiting)
         if not context.as_sql:

@@ -313,3 +313,11 @@ async def test_both_releases_are_ready_through_all_of_it(
             assert await is_ready(new)
             async with started(create_app(old_release)) as old:  # rolled back: what it needs was applied
                 assert await is_ready(old)
+
+
+async def test_an_empty_database_gets_all_in_every_phase_as_nobody_uses_it(
+    server: Server, empty_database: str, two_releases: Path
+) -> None:
+    done = alembic(server.environment(empty_database) | EXPAND, "upgrade", "head", cwd=two_releases)
+    assert done.returncode == 0, done.stderr
+    assert await history(server, empty_database) == [*UP, *((name, "upgrade") for name in REVISIONS)]
