@@ -1,4 +1,4 @@
-"""What Alembic has not: where the schema is, and what is pending: whether it is safe, what it will do, and whether it does."""
+"""What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
 
 import os
 from typing import Annotated
@@ -19,7 +19,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 
 @app.callback()
 def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a failure came from.")] = False) -> None:
-    """What Alembic has not: where the schema is, and what is pending: whether it is safe, what it will do, and whether it does."""
+    """What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if debug:
         os.environ["MIGRATOR_DEBUG"] = "1"
