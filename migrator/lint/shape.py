@@ -94,7 +94,7 @@ def _renames(parsed: Parsed) -> Iterator[Problem]:
             yield Problem(
                 "rename",
                 parsed.line,
-                f"{name}{column} is not found any more from this moment on by the release at work; before, the next one does "
+                f"{name}{column} is not found any more from now on by the release at work; before, the next one does "
                 "not find the new name",
                 "Keep both for a while: a second column with op.sync_columns_online(...), or a view of the old name",
             )
