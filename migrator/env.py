@@ -37,7 +37,7 @@ from migrator.linted import linted
 from migrator.lock import MigrationLock, migration_lock
 from migrator.log import configure_log, fail
 from migrator.phases import in_phase
-from migrator.revisions import Progress, Steps, one_by_one
+from migrator.revisions import Progress, Steps, decided_once, one_by_one
 from migrator.run import LOCK_TIMEOUT, run_with_retries
 
 log = structlog.get_logger("migrator")
@@ -155,7 +155,8 @@ async def run_online() -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(settings.release)
-        planned = linted(planned_steps()) if is_upgrade() else planned_steps()
+        planned = decided_once(planned_steps(), progress)
+        planned = linted(planned) if is_upgrade() else planned
         steps = one_by_one(in_phase(planned, "all" if trace else settings.migrator_phase), lock, progress)
         drift = settings.migrator_drift == "fail"
         work = partial(migrate, steps=steps, lock=lock, progress=progress, fail_on_drift=drift)

@@ -1,7 +1,7 @@
 """One revision after the other.
 
 Guarantees: before each, and before each is committed, the migration lock is known to be held; and each has two lines in
-the log, when it begins and when it is applied.
+the log, when it begins and when it is applied. Which they are is decided once, however often one is tried.
 """
 
 import time
@@ -31,6 +31,8 @@ class Progress:
     began: float = 0
     first_began: float = 0
     kept: float = 0
+    taken: int = 0
+    """Steps that are behind the run, whatever becomes of the one under way."""
 
     def begin(self, revision: str) -> None:
         """A try begins: the first of `revision`, or a further one."""
@@ -60,6 +62,18 @@ class Progress:
         return self.began - self.first_began
 
 
+def decided_once(steps: Steps, progress: Progress) -> Steps:
+    """Those of `steps` that are left. To be asked again would be wrong: -1 means another, once one was taken."""
+    planned: list[RevisionStep | StampStep] = []
+
+    def run(heads: Any, context: MigrationContext) -> list[RevisionStep | StampStep]:
+        if not planned:
+            planned.extend(steps(heads, context))
+        return planned[progress.taken :]
+
+    return run
+
+
 def one_by_one(steps: Steps, lock: MigrationLock, progress: Progress) -> Steps:
     """`steps`, Alembic's way from one revision to another, with what goes before and after each."""
 
@@ -75,6 +89,7 @@ def one_by_one(steps: Steps, lock: MigrationLock, progress: Progress) -> Steps:
             lock.require(context.connection)  # in the transaction that will be the revision's
             log.info("applying", **what, **({"subject": step.doc} if step.doc else {}))
             yield step
+            progress.taken += 1
             log.info("applied", **what, seconds=round(progress.duration, 3), attempts=progress.attempts)
 
     return run

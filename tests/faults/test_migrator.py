@@ -14,7 +14,7 @@ from local.postgres import DATABASE, Server, as_caller, serve
 from migrator.lock import LOCK_KEY
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
-from tests.faults.checkout import start
+from tests.faults.checkout import checkout_with, start
 from tests.processes.test_history import DOWN, REVISIONS, UP, history, newest
 
 SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -78,6 +78,28 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     row = await newest(server, database)
     assert row["attempts"] > 1
     assert row["waited"] > row["duration"]
+
+
+async def test_steps_that_were_counted_are_not_counted_again_by_a_further_try(
+    server: Server, database: str, tmp_path: Path
+) -> None:
+    tables = ("animals", "staff", "exhibits")
+    checkout = checkout_with(
+        tmp_path, **{name: f'op.add_column("{name}", sa.Column("remark", sa.Text))' for name in tables}
+    )
+    reader = await superuser(server, database)
+    transaction = reader.transaction()
+    await transaction.start()
+    await reader.execute("SELECT * FROM staff")
+    run = start(server.environment(database), "upgrade", "+2", cwd=checkout)
+    assert run.stderr is not None
+    while b"in_the_way" not in (line := await asyncio.to_thread(run.stderr.readline)):
+        assert line, "the run ended without a second try"
+    await transaction.rollback()
+    rest = await asyncio.to_thread(run.communicate)
+    await reader.close()
+    assert run.returncode == 0, rest
+    assert await history(server, database) == [*UP, ("animals", "upgrade"), ("staff", "upgrade")]
 
 
 async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, database: str) -> None:
