@@ -149,7 +149,12 @@ def schema_table(name: str, schema_name: str | None) -> Table:
 
 
 def _is_same(found: catalog.Index, wanted: Index) -> bool:
-    columns = [part.name if isinstance(part, Column) else None for part in wanted.expressions]
+    parts = list(wanted.expressions)
+    if len(parts) != len(found.columns):
+        return False
+    # Of a part that is SQL, as "name DESC", nobody knows here whether it is a column.
+    columns = [
+        part.name if isinstance(part, Column) else there for part, there in zip(parts, found.columns, strict=True)
+    ]
     is_partial = wanted.dialect_options["postgresql"]["where"] is not None
-    expected = catalog.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)
-    return found == expected
+    return found == catalog.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)

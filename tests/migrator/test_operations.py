@@ -125,6 +125,16 @@ class TestIndex:
         await animals.change(lambda op: op.drop_index_online("user", "animals"))
         assert '"user"' not in await animals.indexes()
 
+    @pytest.mark.parametrize("part", [sa.text("species DESC"), sa.column("species").desc()], ids=["text", "column"])
+    async def test_in_descending_order_is_built_once(self, animals: Animals, part: Any) -> None:
+        def work(op: Any) -> None:
+            op.create_index_online("ix_new", "animals", [part, "id"])
+
+        await animals.change(work)
+        built = (await animals.indexes())["ix_new"]
+        await animals.change(work)
+        assert (await animals.indexes())["ix_new"] == built
+
     async def test_is_dropped_and_dropped_again(self, animals: Animals) -> None:
         def drop(op: Any) -> None:
             op.drop_index_online("ix_animals_name_id", "animals")
