@@ -10,7 +10,7 @@ rows          rows that are changed all at once
 shape         what the release at work would miss
 transactions  what is committed with what
 source        the file as Python
-squawk        a second opinion
+squawk        a second opinion; which of its rules, in squawk_rules
 rules         the names of our own rules, and what each is about
 safe_ways     what to write instead
 revision      all rules, on one revision

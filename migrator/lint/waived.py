@@ -6,7 +6,7 @@ from migrator.lint.finding import Problem
 from migrator.lint.revision import RevisionFile
 from migrator.lint.rules import RULES
 from migrator.lint.source import span_of
-from migrator.lint.squawk import KEPT
+from migrator.lint.squawk_rules import KEPT
 from migrator.waivers import FORM, Waiver, find_waivers
 
 

@@ -5,7 +5,7 @@ import sysconfig
 from pathlib import Path
 
 from migrator.lint import RULES
-from migrator.lint.squawk import EXCLUDED, INCLUDED, KEPT
+from migrator.lint.squawk_rules import EXCLUDED, INCLUDED, KEPT
 from tests.migrator.lint.examples import examples, expected
 
 
