@@ -6,9 +6,7 @@ it writes both, both stay as written. Neither column may have a default, for tha
 
 from alembic.operations import MigrateOperation, Operations
 
-from migrator.operations.steps import Steps, steps_of
-
-NAME_LENGTH = 63  # bytes, of any name in Postgres
+from migrator.operations.steps import Steps, short_name, steps_of
 
 
 @Operations.register_operation("sync_columns_online")
@@ -66,8 +64,7 @@ def _unsync_columns_online(operations: Operations, operation: UnsyncColumnsOnlin
 
 def _name(steps: Steps, operation: SyncColumnsOnlineOp) -> str:
     """Of the trigger, and of its function."""
-    plain = f"sync_{operation.table_name}_{operation.old}_{operation.new}"
-    return steps.preparer.quote(plain.encode()[:NAME_LENGTH].decode(errors="ignore"))
+    return steps.preparer.quote(short_name(f"sync_{operation.table_name}_{operation.old}_{operation.new}"))
 
 
 def _in_schema(steps: Steps, operation: SyncColumnsOnlineOp, name: str) -> str:
@@ -84,11 +81,11 @@ BEGIN
         ELSIF NEW.{old} IS NULL THEN
             NEW.{old} := NEW.{new};
         END IF;
-    ELSIF NEW.{new} IS NOT DISTINCT FROM OLD.{new} THEN
-        IF NEW.{old} IS DISTINCT FROM OLD.{old} THEN
+    ELSIF ROW(NEW.{new})::record *= ROW(OLD.{new})::record THEN
+        IF ROW(NEW.{old})::record *<> ROW(OLD.{old})::record THEN
             NEW.{new} := NEW.{old};
         END IF;
-    ELSIF NEW.{old} IS NOT DISTINCT FROM OLD.{old} THEN
+    ELSIF ROW(NEW.{old})::record *= ROW(OLD.{old})::record THEN
         NEW.{old} := NEW.{new};
     END IF;
     RETURN NEW;

@@ -2,7 +2,7 @@
 
 from alembic.operations import MigrateOperation, Operations
 
-from migrator.operations.steps import Steps, steps_of
+from migrator.operations.steps import Steps, short_name, steps_of
 
 
 @Operations.register_operation("set_not_null_online")
@@ -28,11 +28,11 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
     with steps_of(operations, "set_not_null_online") as steps:
         table = steps.table(operation.table_name, operation.schema)
         column = steps.preparer.quote(operation.column_name)
-        name = f"{operation.table_name}_{operation.column_name}_not_null"  # as Postgres itself would name it
+        name = f"{operation.table_name}_{operation.column_name}_not_null"  # as Postgres itself would
         if steps.is_postgres_18:
-            _set_not_null(steps, table, column, steps.preparer.quote(name))
+            _set_not_null(steps, table, column, steps.preparer.quote(short_name(name)))
         else:
-            _set_not_null_by_check(steps, table, column, steps.preparer.quote(f"{name}_proof"))
+            _set_not_null_by_check(steps, table, column, steps.preparer.quote(short_name(f"{name}_proof")))
 
 
 def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
@@ -40,10 +40,13 @@ def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
     found = steps.find_not_null(table, column)
     if found and found.is_set and found.is_validated:
         return
+    if not (found and found.constraint):
+        # A column that was renamed has kept the name of its constraint. Then Postgres finds another for this one.
+        named = "" if steps.find_constraint(table, name) else f"CONSTRAINT {name} "
+        steps.execute(f"ALTER TABLE {table} ADD {named}NOT NULL {column} NOT VALID")
+        found = steps.find_not_null(table, column)
     if found and found.constraint:
         name = steps.preparer.quote(found.constraint)
-    else:
-        steps.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} NOT NULL {column} NOT VALID")
     steps.validate(table, name)
 
 

@@ -1,5 +1,6 @@
 """What the operations have in common: statements in transactions of their own, and what is there already."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ current_operation: ContextVar[str | None] = ContextVar("current_operation", defa
 """The operation whose statements are being carried out or written."""
 
 POSTGRES_18 = (18,)
+NAME_LENGTH = 63  # bytes, of any name in Postgres
 KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "primary key", "n": "not null"}
 
 
@@ -141,6 +143,15 @@ class Steps:
             # What was built so far would go on refusing some writes, and slow down all.
             self.impl.drop_index(index, if_exists=True)
             raise RowsInTheWay(name, table, error) from error
+
+
+def short_name(name: str) -> str:
+    """A name that is made of others: Postgres would cut off where a long one differs from the next."""
+    encoded = name.encode()
+    if len(encoded) <= NAME_LENGTH:
+        return name
+    mark = f"_{hashlib.sha256(encoded).hexdigest()[:8]}"
+    return encoded[: NAME_LENGTH - len(mark)].decode(errors="ignore") + mark
 
 
 def schema_table(name: str, schema_name: str | None) -> Table:

@@ -276,6 +276,33 @@ class TestNotNull:
         )
         assert left == 0
 
+    async def test_of_a_column_whose_name_another_had(self, animals: Animals) -> None:
+        await animals.change(set_not_null)
+        await animals.admin.execute("ALTER TABLE animals RENAME species TO genus; ALTER TABLE animals ADD species text")
+        await animals.admin.execute("UPDATE animals SET species = genus")
+        await animals.change(set_not_null, set_not_null)
+        assert await animals.is_not_null("species")
+
+    @pytest.mark.parametrize("version", [(15,), (18,)])
+    async def test_of_two_columns_with_long_names(self, animals: Animals, version: tuple[int, ...]) -> None:
+        """Where Postgres would cut off both after the same letters; one was begun by a run that was killed."""
+        one, other = f"{'long_' * 11}a", f"{'long_' * 11}b"
+        await animals.admin.execute(f"ALTER TABLE animals ADD COLUMN {one} text, ADD COLUMN {other} text")
+        await animals.admin.execute(f"UPDATE animals SET {one} = '', {other} = ''")
+
+        def set_one(op: Any) -> None:
+            op.set_not_null_online("animals", one)
+
+        def set_other(op: Any) -> None:
+            op.set_not_null_online("animals", other)
+
+        if version == (15,):
+            begun = next(statement for statement in sql_of(set_one).split(";") if "NOT VALID" in statement)
+            await animals.admin.execute(begun)
+        await animals.change(set_one, set_other, version=version)
+        assert await animals.is_not_null(one)
+        assert await animals.is_not_null(other)
+
 
 class TestColumnSync:
     @pytest.mark.parametrize(
@@ -309,6 +336,31 @@ class TestColumnSync:
         await animals.admin.execute("UPDATE animals SET kind = species WHERE name = 'A1'")
         found = await animals.admin.fetch("SELECT species, kind FROM animals ORDER BY id LIMIT 2")
         assert [tuple(row) for row in found] == [("S1", "S1"), ("S2", None)]
+
+    @pytest.mark.parametrize(
+        ("type_", "before", "after"), [("json", "{}", "[]"), ("numeric", "1", "1.00"), ("point", "(1,1)", "(2,2)")]
+    )
+    async def test_of_a_type_without_an_equality_or_with_one_that_is_not_exact(
+        self, animals: Animals, type_: str, before: str, after: str
+    ) -> None:
+        await animals.admin.execute(f"ALTER TABLE animals ADD COLUMN a {type_}, ADD COLUMN b {type_}")
+        await animals.change(lambda op: op.sync_columns_online("animals", "a", "b"))
+        await animals.admin.execute(f"UPDATE animals SET a = '{before}'")
+        await animals.admin.execute(f"UPDATE animals SET a = '{after}'")
+        assert await animals.admin.fetchval("SELECT DISTINCT b::text FROM animals") == after
+
+    async def test_of_two_pairs_with_long_names(self, animals: Animals) -> None:
+        """Where Postgres would cut off both after the same letters."""
+        columns = [f"{'long_' * 11}{letter}" for letter in "abcd"]
+        await animals.admin.execute(f"ALTER TABLE animals {', '.join(f'ADD COLUMN {name} text' for name in columns)}")
+        await animals.change(
+            lambda op: op.sync_columns_online("animals", *columns[:2]),
+            lambda op: op.sync_columns_online("animals", *columns[2:]),
+        )
+        await animals.admin.execute(f"UPDATE animals SET {columns[0]} = 'x', {columns[2]} = 'y'")
+        found = await animals.admin.fetchrow(f"SELECT {', '.join(columns)} FROM animals LIMIT 1")
+        assert found is not None
+        assert tuple(found) == ("x", "x", "y", "y")
 
     async def test_ends(self, animals: Animals) -> None:
         def unsync(op: Any) -> None:
