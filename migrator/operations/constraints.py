@@ -158,4 +158,10 @@ def _drop_constraint_online(operations: Operations, operation: DropConstraintOnl
     with steps_of(operations, "drop_constraint_online") as steps:
         name = steps.preparer.quote(operation.constraint_name)
         table = steps.table(operation.table_name, operation.schema)
+        if steps.connection is not None and not steps.find_constraint(table, name):
+            # By the models' naming convention a check has more to its name than add_check_online was given.
+            check = ops.CreateCheckConstraintOp(
+                operation.constraint_name, operation.table_name, "", schema=operation.schema
+            )
+            name = steps.name_of(check.to_constraint(operations.migration_context))
         steps.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")

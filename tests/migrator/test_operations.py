@@ -231,6 +231,15 @@ class TestConstraint:
             await animals.change(work)
         assert await animals.constraint(name) == before
 
+    async def test_that_is_a_check_is_dropped_by_the_name_it_was_given(self, animals: Animals) -> None:
+        """The models' naming convention has made another of it."""
+
+        def drop(op: Any) -> None:
+            op.drop_constraint_online("species", "animals")
+
+        await animals.change(add_check, drop, drop)
+        assert await animals.constraint("ck_animals_species") is None
+
     async def test_that_is_unique_can_be_deferrable(self, animals: Animals) -> None:
         await animals.change(
             lambda op: op.add_unique_online("uq", "animals", ["name"], deferrable=True, initially="DEFERRED"),
