@@ -2,9 +2,9 @@
 
 Guarantees: rows are written in batches of about 200 ms, each of which is a transaction of its own and is committed
 together with the key that it came to. So a run that was killed goes on there, and what it had under way is rolled back
-and done again. A row that is right already is not written. What comes after the key that was the last at the start is
-left to who inserts it, so a backfill ends however much is inserted. It gives way: it rests as long as it works, and
-pauses while replicas lag, while others wait for locks, and when asked to.
+and done again; that all is done is committed with the revision. A row that is right already is not written. What comes
+after the key that was the last at the start is left to who inserts it, so a backfill ends however much is inserted. It
+gives way: it rests as long as it works, and pauses while replicas lag, while others wait for locks, and when asked to.
 
 definition   what is to be done, as SQL
 batches      the same for one range of keys after the other
@@ -19,5 +19,6 @@ run          all of this, to the end
 from migrator.backfill.definition import Backfill
 from migrator.backfill.offline import offline_sql
 from migrator.backfill.run import run_backfill
+from migrator.backfill.state import finish
 
-__all__ = ["Backfill", "offline_sql", "run_backfill"]
+__all__ = ["Backfill", "finish", "offline_sql", "run_backfill"]

@@ -11,7 +11,7 @@ from migrator.backfill.batches import find_batches
 from migrator.backfill.definition import Backfill
 from migrator.backfill.load import Load, pause, wait_until_calm
 from migrator.backfill.pace import Patience, Rate, fit
-from migrator.backfill.state import State, begin, find_batch, finish, percent, seconds_left, write_batch
+from migrator.backfill.state import State, begin, find_batch, percent, seconds_left, write_batch
 from migrator.revisions import Progress
 
 LOG_SECONDS = 5.0
@@ -19,9 +19,11 @@ LOG_SECONDS = 5.0
 log = structlog.get_logger(__name__)
 
 
-def run_backfill(context: MigrationContext, backfill: Backfill) -> None:
+def run_backfill(context: MigrationContext, backfill: Backfill) -> State:
     """Do what is left of it, inside an `autocommit_block`; the database's error where a batch fails for good.
 
+    It is not noted as finished: that is for the revision's own transaction, or a run that is killed just before that is
+    committed would have it begin anew.
     ConfigurationError where the table, a column, or the key's index is not there.
     """
     connection, progress = context.connection, context.opts.get("progress") or Progress(release="")
@@ -59,10 +61,10 @@ def run_backfill(context: MigrationContext, backfill: Backfill) -> None:
         if time.monotonic() > last_said + LOG_SECONDS:
             say.info("backfilling", **figures(state))
             last_said = time.monotonic()
-    finish(connection, state)
     connection.exec_driver_sql(f"SET enable_seqscan = {reads_tables}")
     seconds = round(time.monotonic() - began, 1)
     say.info("backfilled", rows=state.rows_seen, changed=state.rows_changed, seconds=seconds)
+    return state
 
 
 def figures(state: State) -> dict[str, object]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from alembic.operations import MigrateOperation, Operations
 
-from migrator.backfill import Backfill, offline_sql, run_backfill
+from migrator.backfill import Backfill, finish, offline_sql, run_backfill
 from migrator.operations.steps import steps_of
 
 
@@ -36,7 +36,9 @@ class BackfillOp(MigrateOperation):
 @Operations.implementation_for(BackfillOp)
 def _backfill(operations: Operations, operation: BackfillOp) -> None:
     with steps_of(operations, "backfill") as steps:
-        if steps.connection is None:
+        connection = steps.connection
+        if connection is None:
             steps.execute(offline_sql(operation.definition))
-        else:
-            run_backfill(operations.migration_context, operation.definition)
+            return
+        state = run_backfill(operations.migration_context, operation.definition)
+    finish(connection, state)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from api.settings import Settings
 from local.postgres import Server
-from migrator.backfill import Backfill, offline_sql, run_backfill
+from migrator.backfill import Backfill, finish, offline_sql, run_backfill
 from migrator.connection import LOCK, RUN, create_engine
 from migrator.lock import migration_lock
 from migrator.revisions import Progress
@@ -25,10 +25,13 @@ async def backfill(server: Server, database: str, *definitions: Backfill, revisi
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).migration_database()
 
     def upgrade(connection: Connection) -> None:
-        context = MigrationContext.configure(connection, opts={"lock": lock, "progress": progress})
-        with context.begin_transaction(_per_migration=True), context.autocommit_block():
+        options = {"lock": lock, "progress": progress, "transaction_per_migration": True}
+        context = MigrationContext.configure(connection, opts=options)
+        with context.begin_transaction(_per_migration=True):
             for definition in definitions:
-                run_backfill(context, definition)
+                with context.autocommit_block():
+                    state = run_backfill(context, definition)
+                finish(connection, state)
 
     progress = Progress("1")
     progress.begin(revision)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,6 +16,7 @@ from migrator.backfill.pace import BATCH_SECONDS, LARGEST_BATCH, fit
 from migrator.errors import LockLost
 from tests.conftest import WAITING, superuser
 from tests.migrator.backfilling import STATE, backfill, found, run_offline, under_way
+from tests.migrator.operating import operate
 
 NAMES = Backfill("animals", {"common_name": "name"})
 RIGHT = "SELECT count(*) FROM animals WHERE common_name IS NOT DISTINCT FROM name"
@@ -272,6 +274,25 @@ class TestWhereItGoesOn:
         assert await admin.fetchval(RIGHT) == ROWS
         (state,) = await admin.fetch(STATE)
         assert (state["rows_seen"], state["rows_changed"]) == (ROWS, 500)
+
+    async def test_at_its_end_where_its_revision_was_not_committed(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        """Or what counts rows up, say, would do so twice."""
+        await admin.execute("ALTER TABLE animals ADD COLUMN counted int DEFAULT 0")
+
+        def count(op: Any) -> None:
+            op.backfill("animals", {"counted": "counted + 1"})
+
+        def stopped(op: Any) -> None:
+            count(op)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            await operate(server, database, stopped)
+        await operate(server, database, count)
+        assert await admin.fetchval("SELECT max(counted) FROM animals") == 1
+        assert (await admin.fetchrow(STATE))["finished_at"]
 
     async def test_apart_from_others_of_its_revision_and_of_other_revisions(
         self, server: Server, database: str, admin: asyncpg.Connection
