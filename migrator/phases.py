@@ -81,13 +81,15 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
     """
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+        nonlocal phase
         planned = list(steps(heads, context))
         upgrades = [step for step in planned if isinstance(step, RevisionStep) and step.is_upgrade]
         if not upgrades:
             yield from planned
             return
-        # Of a database that has no revision yet, no release uses anything.
-        due, waiting = split_by_phase([step.revision for step in upgrades], phase if heads else "all")
+        if not heads:
+            phase = "all"  # nobody uses a database that has no revision yet; so for the tries after this one, too
+        due, waiting = split_by_phase([step.revision for step in upgrades], phase)
         if phase == "expand":
             _require_nothing_behind(due, waiting)
         if not context.as_sql:
@@ -98,12 +100,16 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
             elif release := safe_from_release(step.revision):
                 context.impl.static_output(f"-- Not while an api is at work that is older than {release}")
             yield step
-        if waiting and not due:
-            log.info("nothing to do in this phase", phase=phase)
-        if waiting:
-            log.info("waiting for their phase", revisions=[revision.revision for revision in waiting], phase=phase)
+        _say_what_waits(due, waiting, phase)
 
     return run
+
+
+def _say_what_waits(due: list[Script], waiting: list[Script], phase: Phase) -> None:
+    if waiting and not due:
+        log.info("nothing to do in this phase", phase=phase)
+    if waiting:
+        log.info("waiting for their phase", revisions=[revision.revision for revision in waiting], phase=phase)
 
 
 def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
