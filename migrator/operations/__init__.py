@@ -3,7 +3,7 @@
 Guarantees: each takes only locks that are held for an instant, or that neither reads nor writes wait for. Each looks
 into the catalogs first, and does what is missing: begun by a run that was killed, it is ended by the next. What bears
 its name and is of another kind, or on other columns, is not touched, but ends the revision. Each is made of several
-transactions, so it stands alone in its revision. With `--sql` all of its steps are written, for there is nothing to look
+transactions, so it stands alone in its revision. With `--sql` all of its steps are written: there is nothing to look
 into.
 
 | operation | taken back by |
