@@ -33,6 +33,8 @@ def configure_log(log_format: str) -> None:
     # What Alembic says on the way is said here, with fields; autogenerate's findings are for whoever writes a revision.
     for quiet in ("alembic.runtime.plugins", "alembic.runtime.migration"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+    # A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def is_debugging() -> bool:

@@ -136,6 +136,7 @@ async def clone(server: Server, name: str, template: str = MIGRATED) -> str:
     await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     await connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
     await connection.execute(f"GRANT CONNECT ON DATABASE {name} TO zoo_api, zoo_migrator")
+    await connection.execute(f"GRANT TEMPORARY ON DATABASE {name} TO zoo_migrator")
     await connection.close()
     return name
 

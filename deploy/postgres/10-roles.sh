@@ -41,6 +41,8 @@ ALTER ROLE zoo_migrator CREATEDB;
 -- Nobody gets in, or makes temporary tables, by being PUBLIC.
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec
 SELECT format('GRANT CONNECT ON DATABASE %I TO zoo_migrator, zoo_api', current_database()) \gexec
+-- What is refreshed CONCURRENTLY is made in a temporary table first.
+SELECT format('GRANT TEMPORARY ON DATABASE %I TO zoo_migrator', current_database()) \gexec
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT USAGE, CREATE ON SCHEMA public TO zoo_migrator;
 GRANT USAGE ON SCHEMA public TO zoo_api;

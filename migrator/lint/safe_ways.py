@@ -49,10 +49,7 @@ BY_STATEMENT: dict[type[Message], str] = {
     pg.ReindexStmt: REINDEX,
     pg.ClusterStmt: "Rows need no order; if they do, pg_repack gives them one while the table is in use",
     pg.VacuumStmt: "A plain VACUUM makes the space usable again; pg_repack gives it back while the table is in use",
-    pg.RefreshMatViewStmt: (
-        "Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which the view needs a unique index, and the migrator's role "
-        "TEMPORARY on the database"
-    ),
+    pg.RefreshMatViewStmt: "Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which the view needs a unique index",
     pg.AlterDomainStmt: "Add the constraint NOT VALID, and VALIDATE it in the next revision",
 }
 ELSE = "Do it in small steps, in transactions of their own"

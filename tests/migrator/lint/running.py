@@ -33,11 +33,8 @@ async def template(server: Server, worker_id: str) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def copy(server: Server, name: str, template: str) -> AsyncIterator[str]:
-    """A copy of the template, with a right that REFRESH ... CONCURRENTLY needs, and copies don't have."""
+    """A copy of the template, until the block ends."""
     database = await clone(server, name, template)
-    connection = await superuser(server, database)
-    await connection.execute(f"GRANT TEMPORARY ON DATABASE {database} TO zoo_migrator")
-    await connection.close()
     yield database
     await drop(server, database)
 

@@ -1,5 +1,4 @@
-"""Reads of the view go on; the rows that differ are exchanged. The view needs a unique index, and the migrator's
-role TEMPORARY on the database."""
+"""Reads of the view go on; the rows that differ are exchanged. The view needs a unique index."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
 """Reads of the view wait until it is written anew. Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a
-unique index, and the migrator's role TEMPORARY on the database."""
+unique index."""
 
 from alembic import op
 
