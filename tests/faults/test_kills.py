@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import alembic, clone, drop
+from tests.conftest import alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.migrator.test_migrations import schema
 from tests.processes.test_history import UP, history
@@ -103,6 +103,21 @@ THREE = {
         "# lint: allow held-lock: what is killed is to hold one\n"
         "op.execute('ALTER TABLE animals VALIDATE CONSTRAINT ck_wild')"
     ),
+}
+# Of each online operation its steps, which are committed one by one.
+ONLINE = {
+    "columns": (
+        'op.add_column("animals", sa.Column("common_name", sa.Text))\n'
+        'op.add_column("animals", sa.Column("home_id", sa.BigInteger))'
+    ),
+    "sync": 'op.sync_columns_online("animals", "name", "common_name")',
+    "backfill": 'op.backfill("animals", {"common_name": "name"})',
+    "not_null": 'op.set_not_null_online("animals", "common_name")',
+    "unique": 'op.add_unique_online("uq_animals_common_name", "animals", ["common_name"])',
+    "check": """op.add_check_online("common_name", "animals", "common_name <> ''")""",
+    "foreign_key": 'op.add_foreign_key_online("fk_home", "animals", "exhibits", ["home_id"], ["id"])',
+    "index": 'op.create_index_online("ix_home", "animals", ["home_id"])',
+    "no_index": 'op.drop_index_online("ix_animals_species_id", "animals")',
 }
 BEFORE, INSIDE, AFTER = "before", "inside", "after"
 # Message types of Postgres's protocol.
@@ -201,13 +216,23 @@ async def run_until_cut(server: Server, database: str, folder: Path, checkout: P
         return None if wire.cut.is_set() else run.returncode
 
 
-@pytest.mark.parametrize("moment", [BEFORE, INSIDE, AFTER])
-async def test_killed_at_any_statement_of_three_revisions_the_next_run_ends_as_an_undisturbed_one(
-    server: Server, tmp_path: Path, moment: str
+# After one statement is before the next: of the online operations, which are many, that much is enough.
+@pytest.mark.parametrize(
+    ("revisions", "moment"),
+    [(THREE, BEFORE), (THREE, INSIDE), (THREE, AFTER), (ONLINE, INSIDE), (ONLINE, AFTER)],
+    ids=["plain-before", "plain-inside", "plain-after", "online-inside", "online-after"],
+)
+async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
+    server: Server, tmp_path: Path, revisions: dict[str, str], moment: str
 ) -> None:
     (tmp_path / "checkout").mkdir()
-    checkout = checkout_with(tmp_path / "checkout", **THREE)
-    undisturbed = await clone(server, f"zoo_{moment}_undisturbed")
+    checkout = checkout_with(tmp_path / "checkout", **revisions)
+    name = f"zoo_{len(revisions)}_{moment}"
+    template = await clone(server, f"{name}_rows")
+    admin = await superuser(server, template)
+    await fill(admin, 10)
+    await admin.close()
+    undisturbed = await clone(server, f"{name}_undisturbed", template)
     counting = Wire(-1, moment)  # never cut
     # A folder with a short name: a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
@@ -215,12 +240,21 @@ async def test_killed_at_any_statement_of_three_revisions_the_next_run_ends_as_a
         wanted = schema(server, undisturbed)
         assert counting.statements > 15
         for at in range(1, counting.statements + 1):
-            database = await clone(server, f"zoo_{moment}_{at}")
+            database = await clone(server, f"{name}_{at}", template)
             wire = Wire(at, moment)
             assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
             again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
             assert again.returncode == 0, (at, again.stderr)
             assert schema(server, database) == wanted, at
-            assert await history(server, database) == [*UP, *((name, "upgrade") for name in THREE)]
+            assert await history(server, database) == [*UP, *((revision, "upgrade") for revision in revisions)]
+            assert await rows(server, database) == await rows(server, undisturbed)
             await drop(server, database)
     await drop(server, undisturbed)
+    await drop(server, template)
+
+
+async def rows(server: Server, database: str) -> list[asyncpg.Record]:
+    admin = await superuser(server, database)
+    found: list[asyncpg.Record] = await admin.fetch("SELECT * FROM animals ORDER BY id")
+    await admin.close()
+    return found
