@@ -121,8 +121,8 @@ def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int
 def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
     exec_ = [str(checkout / ".venv/bin/python"), "-m", "local", "exec", "alembic"]
     with subprocess.Popen(
-        ["make", "--no-print-directory", "postgres"], cwd=checkout, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
+        ["make", "--no-print-directory", "postgres"], cwd=checkout, stdout=subprocess.PIPE, text=True,
+        start_new_session=True, env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stdout is not None
