@@ -227,12 +227,14 @@ class TestMigrator:
         volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-contract.py:ro"
         override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
         stack = Stack(override, MIGRATOR_PHASE="expand")
-        with running(stack):
+        with running(stack, "db"):
 
             def migrator(*command: str, phase: str = "all") -> "subprocess.CompletedProcess[str]":
                 run = ["run", "--rm", "--no-TTY", "--no-deps", "--env", f"MIGRATOR_PHASE={phase}", "migrator"]
                 return stack.compose(*run, *command, check=False)
 
+            assert migrator("alembic", "upgrade", SCHEMA_REVISION).returncode == 0
+            stack.compose("up", "--detach", "--wait")
             assert stack.get("/health/ready").status_code == 200  # though that revision is pending
             assert migrator("python", "-m", "migrator", "lint").returncode == 0
             plan = migrator("python", "-m", "migrator", "plan", "--json")
