@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+_COLUMNS = (
+    "array(SELECT attname FROM unnest({key}) WITH ORDINALITY AS key (number, position)"
+    " JOIN pg_attribute ON attrelid = {table} AND attnum = number ORDER BY position)"
+)
 _CONSTRAINT = text(
-    "SELECT contype, convalidated, array(SELECT attname FROM unnest(conkey) WITH ORDINALITY AS key (number, position)"
-    " JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY position),"
-    " confrelid = to_regclass(:referred)"
+    f"SELECT contype, convalidated, {_COLUMNS.format(key='conkey', table='conrelid')},"  # noqa: S608 - a constant
+    f" confrelid = to_regclass(:referred), {_COLUMNS.format(key='confkey', table='confrelid')},"
+    " confupdtype, confdeltype"
     " FROM pg_constraint WHERE conrelid = to_regclass(:table) AND conname = (parse_ident(:name))[1]"
 )
 _INDEX = text(
@@ -38,6 +42,10 @@ class Constraint:
     columns: list[str]
     refers: bool | None
     """Whether it refers to the table that was asked about."""
+    referred_columns: list[str]
+    on_update: str
+    on_delete: str
+    """Postgres's letters: a (no action), r (restrict), c (cascade), n (set null), d (set default)."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,11 @@ class NotNull:
 def find_constraint(connection: Connection, table: str, name: str, referred: str | None = None) -> Constraint | None:
     """The constraint `name` of `table`; None where there is none."""
     row = connection.execute(_CONSTRAINT, {"table": table, "name": name, "referred": referred}).one_or_none()
-    return None if row is None else Constraint(row[0].decode(), *row[1:])
+    if row is None:
+        return None
+    kind, is_validated, columns, refers, referred_columns, on_update, on_delete = row
+    actions = on_update.decode(), on_delete.decode()
+    return Constraint(kind.decode(), is_validated, columns, refers, referred_columns, *actions)
 
 
 def find_index(connection: Connection, table: str, name: str) -> Index | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from api.settings import Settings
 from migrator.backfill.reports import Report, read_reports, set_paused
-from migrator.commands import Connect, run
+from migrator.commands import Connect, looking, run
 from migrator.connection import LOOK, wait_for_database
 from migrator.errors import ConfigurationError
 
@@ -53,8 +53,7 @@ def resume() -> None:
 
 
 async def _look(connect: Connect, settings: Settings) -> list[Report]:
-    await wait_for_database(connect(LOOK), settings.migrator_wait_seconds)
-    async with connect(LOOK).connect() as connection:
+    async with looking(connect, settings) as connection:
         return await connection.run_sync(read_reports)
 
 

@@ -11,8 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from api.settings import Settings
-from migrator.commands import Connect, load_scripts, run
-from migrator.connection import LOOK, wait_for_database
+from migrator.commands import Connect, load_scripts, looking, run
 from migrator.effects import Work
 from migrator.plan import Plan, PlannedRevision, PlannedStatement, Table, Verdict, make_plan
 from migrator.plan.verdict import BACKFILL
@@ -42,9 +41,7 @@ def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.
 
 
 async def _look(connect: Connect, settings: Settings) -> Plan:
-    await wait_for_database(connect(LOOK), settings.migrator_wait_seconds)
-    async with connect(LOOK).connect() as connection:
-        await connection.execution_options(postgresql_readonly=True)
+    async with looking(connect, settings) as connection:
         return await connection.run_sync(make_plan, load_scripts())
 
 

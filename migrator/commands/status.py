@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from api.settings import Settings
-from migrator.commands import Connect, load_scripts, run
-from migrator.connection import LOOK, wait_for_database
+from migrator.commands import Connect, load_scripts, looking, run
 from migrator.lock import find_holder
 from migrator.status import Status, read_status
 
@@ -30,8 +29,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON objec
 
 async def look(connect: Connect, settings: Settings) -> Status:
     """The status of the database, when it is there."""
-    await wait_for_database(connect(LOOK), settings.migrator_wait_seconds)
-    async with connect(LOOK).connect() as connection:
+    async with looking(connect, settings) as connection:
         holder = await find_holder(connection)
         return await connection.run_sync(read_status, load_scripts(), holder)
 

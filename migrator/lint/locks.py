@@ -7,6 +7,7 @@ from postgast.walk import unwrap_node
 
 from migrator.effects import Effect, Lock, Work
 from migrator.effects.names import table_name
+from migrator.effects.subcommands import TRIGGERS
 from migrator.lint.finding import Problem
 from migrator.lint.reading import Parsed
 from migrator.lint.safe_ways import safe_way
@@ -16,15 +17,7 @@ RULES = {
     Work.BUILD: ("blocking-build", "an index is built"),
     Work.SCAN: ("blocking-scan", "every row is looked at"),
 }
-TRIGGERS = {
-    pg.AT_EnableTrig,
-    pg.AT_EnableAlwaysTrig,
-    pg.AT_EnableReplicaTrig,
-    pg.AT_EnableTrigAll,
-    pg.AT_EnableTrigUser,
-    pg.AT_DisableTrig,
-    pg.AT_DisableTrigAll,
-    pg.AT_DisableTrigUser,
+TRIGGERS_AND_RULES = TRIGGERS | {
     pg.AT_EnableRule,
     pg.AT_EnableAlwaysRule,
     pg.AT_EnableReplicaRule,
@@ -147,7 +140,7 @@ def _partitions(parsed: Parsed) -> Iterator[Problem]:
 
 def _triggers(parsed: Parsed) -> Iterator[Problem]:
     made = any(isinstance(node, pg.CreateTrigStmt | pg.RuleStmt) for node in parsed.nodes)
-    switched = any(command.subtype in TRIGGERS for _, command in parsed.commands())
+    switched = any(command.subtype in TRIGGERS_AND_RULES for _, command in parsed.commands())
     effects = [effect for effect in parsed.effects if effect.lock.blocks_writes]
     if (made or switched) and effects:
         yield Problem(

@@ -18,6 +18,7 @@ current_operation: ContextVar[str | None] = ContextVar("current_operation", defa
 
 POSTGRES_18 = (18,)
 NAME_LENGTH = 63  # bytes, of any name in Postgres
+ACTIONS = {"NO ACTION": "a", "RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d"}
 KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "primary key", "n": "not null"}
 
 
@@ -109,13 +110,10 @@ class Steps:
         """Add it NOT VALID, then validate it: a scan that neither reads nor writes wait for."""
         name = self.name_of(constraint)
         found = self.find_constraint(table, name, referred)
-        columns = (
-            [column.name for column in constraint.columns] if isinstance(constraint, ForeignKeyConstraint) else None
-        )
         if found is None:
             constraint.dialect_options["postgresql"]["not_valid"] = True
             self.impl.add_constraint(constraint)
-        elif found.kind != kind or (columns and (found.columns != columns or not found.refers)):
+        elif found.kind != kind or (isinstance(constraint, ForeignKeyConstraint) and not _refers_so(found, constraint)):
             raise ExistsDifferently(f"the {KINDS.get(found.kind, 'constraint')} {name}", table)
         if found is None or not found.is_validated:
             self.validate(table, name)
@@ -157,6 +155,22 @@ def short_name(name: str) -> str:
 def schema_table(name: str, schema_name: str | None) -> Table:
     """A table to be named, and nothing more."""
     return Table(name, MetaData(), schema=schema_name)
+
+
+def _refers_so(found: catalog.Constraint, wanted: ForeignKeyConstraint) -> bool:
+    columns = [column.name for column in wanted.columns], [element.column.name for element in wanted.elements]
+    actions = _letter(wanted.onupdate), _letter(wanted.ondelete)
+    return (
+        bool(found.refers)
+        and (found.columns, found.referred_columns) == columns
+        and (found.on_update, found.on_delete) == actions
+    )
+
+
+def _letter(action: str | None) -> str:
+    """Postgres's letter for what ON UPDATE or ON DELETE says; SET NULL may go on with columns."""
+    said = (action or "NO ACTION").upper()
+    return next(letter for name, letter in ACTIONS.items() if said.startswith(name))
 
 
 def _is_same(found: catalog.Index, wanted: Index) -> bool:

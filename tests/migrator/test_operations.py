@@ -71,7 +71,10 @@ class Animals:
 
 @pytest.fixture
 async def animals(server: Server, database: str, admin: asyncpg.Connection) -> Animals:
-    await admin.execute(f"{ROWS}; ALTER TABLE animals ADD COLUMN keeper bigint, ADD COLUMN kind text")
+    await admin.execute(
+        f"{ROWS}; ALTER TABLE animals ADD COLUMN keeper bigint, ADD COLUMN kind text;"
+        " ALTER TABLE staff ADD COLUMN age bigint UNIQUE"
+    )
     return Animals(server, database, admin)
 
 
@@ -169,7 +172,7 @@ class TestConstraint:
     @pytest.mark.parametrize(
         ("work", "name", "begun"),
         [
-            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) NOT VALID"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL NOT VALID"),
             (add_check, "ck_animals_species", "CHECK (species <> '') NOT VALID"),
         ],
     )
@@ -217,6 +220,9 @@ class TestConstraint:
             (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES exhibits(id)"),
             (add_foreign_key, KEEPER, "FOREIGN KEY (exhibit_id) REFERENCES staff(id)"),
             (add_foreign_key, KEEPER, "CHECK (keeper > 0)"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE CASCADE"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL ON UPDATE CASCADE"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(age) ON DELETE SET NULL"),
             (add_check, "ck_animals_species", "UNIQUE (id, species)"),
             (add_unique, "uq_animals_name", "UNIQUE (name, id)"),
             (add_unique, "uq_animals_name", "CHECK (name <> '')"),
