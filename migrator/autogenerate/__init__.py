@@ -10,6 +10,7 @@ tables, columns, alterations, constraints   a kind of finding each
 fill, values  what the rows there are get
 recipes       how to go on, where that can't be known
 revisions     steps become revisions
+release       which release of the api has the change
 render        revisions become Python
 change, step, sql   what all of them work with
 """
@@ -20,17 +21,22 @@ from alembic import command
 from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 
+from api import __version__
+
 __all__ = ["write_online"]
 
 
 def write_online(context: MigrationContext, revision: Any, directives: list[ops.MigrationScript]) -> None:
     """Alembic's `process_revision_directives`. `alembic check`, which asks for the same, hears what was found."""
     options = context.config.cmd_opts if context.config else None
+    assert context.connection is not None
     if directives and (directives[0].message or (options and options.cmd[0] is command.revision)):
         # What takes a while to import, and no run of the migrator needs.
+        from migrator.autogenerate.release import next_release  # noqa: PLC0415
         from migrator.autogenerate.render import render_item  # noqa: PLC0415
         from migrator.autogenerate.revisions import into_revisions  # noqa: PLC0415
         from migrator.autogenerate.rewriter import online  # noqa: PLC0415
 
         context.opts["render_item"] = render_item
+        context.opts["release"] = next_release(context.connection, __version__)
         online.chain(into_revisions)(context, revision, directives)

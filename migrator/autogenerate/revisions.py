@@ -8,12 +8,11 @@ from alembic.operations import MigrateOperation, ops
 from alembic.runtime.migration import MigrationContext
 from alembic.util import rev_id
 
-from api import __version__
 from migrator.autogenerate.step import Note, Nothing, Place, Step, flat, inverse
 
 WHICH_RELEASE = """\
-safe_from_release is the version of the api when this was written. It has to be that of the first release with these
-models: where an earlier one has it already, raise both."""
+safe_from_release has to be the first release of the api with these models. Where they are released under another number
+than this, write that."""
 SUBJECT_LENGTH = 110
 """A subject is the first line of its file."""
 
@@ -26,11 +25,8 @@ class Part:
     title: str
     operations: list[MigrateOperation]
     why: str | None = None
-
-    @property
-    def safe_from_release(self) -> str | None:
-        """The first release that can live with it, where the previous one can't."""
-        return __version__ if self.place.is_contract else None
+    safe_from_release: str | None = None
+    """The first release that can live with it, where the previous one can't."""
 
     @property
     def does_something(self) -> bool:
@@ -51,6 +47,8 @@ def into_revisions(context: MigrationContext, _: Any, directives: list[ops.Migra
         if number > 1:
             scripts.append(_upon(scripts[-1]))
             part.why = f"the change that revision {script.rev_id} begins."
+        if part.place.is_contract:
+            part.safe_from_release = context.opts["release"]
         if len(parts) > 1:
             scripts[-1].message = _subject(f"{number:0{len(str(len(parts)))}} of {len(parts)}", subject, part.title)
         scripts[-1].upgrade_ops = ops.UpgradeOps(part.operations, upgrade.upgrade_token)

@@ -10,7 +10,6 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from api import __version__
 from migrator.autogenerate import alterations, columns, constraints, tables
 from migrator.autogenerate.change import Change
 from migrator.autogenerate.step import Place, Step
@@ -24,7 +23,7 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
     made = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
-    change = Change(database, context.opts["target_metadata"], __version__, made)
+    change = Change(database, context.opts["target_metadata"], context.opts["release"], made)
     gone = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
     steps = [
         step
