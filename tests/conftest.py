@@ -74,6 +74,20 @@ def pytest_sessionfinish() -> None:
     running.close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured: `record_property("measured", ...)`."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    measured = [
+        f"{report.nodeid.rpartition('::')[2]}: {value}"
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "measured" and report.when == "call"
+    ]
+    if measured:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(measured))
+
+
 def alembic(
     environment: dict[str, str], *arguments: str, cwd: Path = ROOT, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
