@@ -1,10 +1,10 @@
 """Clients of the api who read and write animals, and note what becomes of every request.
 
-Usage: python3 load.py PORT TOKEN CLIENTS ANIMALS. Each client sends one request after the other, with a pause between
-them, on a connection that it keeps. On standard input, `switch PORT` has all of them go to another api, each after the
-answer that it waits for; `switched` tells that nobody is left. When that input ends, it prints a line of JSON: for each
-request its kind, when it was sent (seconds of the monotonic clock), how long it took, and its status; 0 where there was
-no whole answer.
+Usage: python3 load.py PORT TOKEN CLIENTS ANIMALS PAUSE. Each client sends one request after the other, with a pause of
+that many seconds between them, on a connection that it keeps. On standard input, `switch PORT` has all of them go to
+another api, each after the answer that it waits for; `switched` tells that nobody is left. When that input ends, it
+prints a line of JSON: for each request its kind, when it was sent (seconds of the monotonic clock), how long it took,
+its status, Retry-After, and for an error its detail; where there was no whole answer, 0 and what there was instead.
 """
 
 import asyncio
@@ -12,30 +12,34 @@ import json
 import random
 import sys
 import time
+from typing import Any
 
 HOST = "127.0.0.1"
-PAUSE = 0.02
 EXHIBITS = 100
+ANSWER_SECONDS = 30  # the longest that a client waits
 
 
 class Client:
     """One connection at a time, to the api on `port`."""
 
-    def __init__(self, port: int, token: str, animals: int) -> None:
-        self.port, self.token, self.animals = port, token, animals
+    def __init__(self, port: int, token: str, animals: int, pause: float) -> None:
+        self.port, self.token, self.animals, self.pause = port, token, animals, pause
         self.connected_to = 0
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
-        self.samples: list[tuple[str, float, float, int]] = []
+        self.samples: list[tuple[Any, ...]] = []
         self.is_over = False
 
     async def run(self) -> None:
-        while not self.is_over:
+        await asyncio.sleep(random.uniform(0, self.pause))
+        while True:
             for kind, method, path, body in self.requests():
+                if self.is_over:
+                    return
                 began = time.monotonic()
-                status = await self.ask(method, path, body)
-                self.samples.append((kind, began, time.monotonic() - began, status))
-                await asyncio.sleep(PAUSE)
+                answer = await self.ask(method, path, body)
+                self.samples.append((kind, began, time.monotonic() - began, *answer))
+                await asyncio.sleep(self.pause)
 
     def requests(self) -> list[tuple[str, str, str, str]]:
         """What a client does: it looks at an animal and at an exhibit's, adds one, and changes one."""
@@ -51,36 +55,41 @@ class Client:
             ("write", "PATCH", f"/animals/{other}", json.dumps({"name": "Zuri", "exhibit_id": exhibit})),
         ]
 
-    async def ask(self, method: str, path: str, body: str) -> int:
-        """The status of the answer; 0 where it was not a whole one."""
+    async def ask(self, method: str, path: str, body: str) -> tuple[int, str | None, str]:
+        """The answer's status, its Retry-After, and the detail of an error."""
         try:
-            if self.connected_to != self.port:
-                if self.connected_to:
-                    self.writer.close()
-                self.reader, self.writer = await asyncio.open_connection(HOST, self.port)
-                self.connected_to = self.port
-            self.writer.write(
-                f"{method} {path} HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer {self.token}\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-            )
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-            length = next(int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:"))
-            await self.reader.readexactly(length)
-            return int(head.split(" ", 2)[1])
-        except (OSError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if self.connected_to != self.port:
+                    if self.connected_to:
+                        self.writer.close()
+                    self.reader, self.writer = await asyncio.open_connection(HOST, self.port)
+                    self.connected_to = self.port
+                self.writer.write(
+                    f"{method} {path} HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer {self.token}\r\n"
+                    f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+                )
+                first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+                content = await self.reader.readexactly(int(headers["content-length"]))
+        except (OSError, asyncio.IncompleteReadError) as error:  # of the former is the time-out, too
+            if self.connected_to:
+                self.writer.close()
             self.connected_to = 0
-            return 0
+            return 0, None, type(error).__name__
+        status = int(first.split(" ")[1])
+        detail = str(json.loads(content)["detail"]) if status >= 400 else ""
+        return status, headers.get("retry-after"), detail
 
 
-async def main(port: int, token: str, clients: int, animals: int) -> None:
-    crowd = [Client(port, token, animals) for _ in range(clients)]
+async def main(port: int, token: str, clients: int, animals: int, pause: float) -> None:
+    crowd = [Client(port, token, animals, pause) for _ in range(clients)]
     tasks = [asyncio.create_task(client.run()) for client in crowd]
     while line := await asyncio.to_thread(sys.stdin.readline):
         port = int(line.split()[1])
         for client in crowd:
             client.port = port
         while any(client.connected_to != port for client in crowd):
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(0.02)
         print("switched", flush=True)  # noqa: T201 - for the test that waits for it
     for client in crowd:
         client.is_over = True
@@ -88,4 +97,4 @@ async def main(port: int, token: str, clients: int, animals: int) -> None:
     print(json.dumps([sample for client in crowd for sample in client.samples]))  # noqa: T201
 
 
-asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+asyncio.run(main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])))

@@ -1,15 +1,9 @@
 """Two releases of the api: this one, and one that has two of an animal's columns under other names."""
 
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.faults.checkout import checkout_with
-from tests.processes.live import wait_until_ready
 
 OLD, NEW = "0.3.0", "0.4.0"
 
@@ -69,20 +63,3 @@ def new_release(folder: Path) -> Path:
             assert found, pattern
         (checkout / name).write_text(code)
     return checkout
-
-
-@contextmanager
-def serving(checkout: Path, release: str, port: int, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """The api of this checkout under gunicorn with two workers, ready, until the block ends."""
-    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
-    settings = {"PATH": os.environ["PATH"], "RELEASE": release, "WEB_CONCURRENCY": "2", **environment}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=checkout, env=settings, stdout=output, stderr=output) as process,
-    ):
-        try:
-            wait_until_ready(f"http://127.0.0.1:{port}")
-            yield
-        finally:
-            process.terminate()
-            assert process.wait(timeout=60) == 0, log.read_text()

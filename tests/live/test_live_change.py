@@ -1,15 +1,12 @@
 """Two columns of a table with a million rows get other names, under load, from one release of the api to the next."""
 
 import asyncio
-import json
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
@@ -17,7 +14,9 @@ import pytest
 
 from local.postgres import Server
 from tests.conftest import ROOT, alembic, find_free_port
-from tests.live.releases import CONTRACT, EXPAND, NEW, OLD, new_release, serving
+from tests.live.clients import Sample, load_on, percentile
+from tests.live.releases import CONTRACT, EXPAND, NEW, OLD, new_release
+from tests.processes.live import gunicorn
 
 ROWS, CLIENTS = 1_000_000, 8
 UNDISTURBED_SECONDS = 10
@@ -29,49 +28,6 @@ FILL = (
 )
 
 
-@dataclass
-class Load:
-    """Clients at work; `marks` are the times between which what was done."""
-
-    process: "asyncio.subprocess.Process"
-    marks: list[tuple[str, float, float]] = field(default_factory=list)
-
-    async def during(self, what: str, work: Callable[[], object]) -> None:
-        """Do `work` in a thread, and note when."""
-        began = time.monotonic()
-        await asyncio.to_thread(work)
-        self.marks.append((what, began, time.monotonic()))
-
-    async def switch(self, port: int) -> None:
-        """Have all clients go to another api, as a load balancer does."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"switch {port}\n".encode())
-        assert await self.process.stdout.readline() == b"switched\n"
-
-
-@asynccontextmanager
-async def load_on(port: int, samples: "list[Sample]") -> AsyncIterator[Load]:
-    """Clients of the api on `port` until the block ends; then `samples` has what became of their requests."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ROOT / "tests/live/load.py"), str(port), "keeper", str(CLIENTS), str(ROWS),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 30,
-    )  # fmt: skip
-    yield Load(process)
-    out, _ = await process.communicate(b"")  # and the end of its input
-    samples += [Sample(*sample) for sample in json.loads(out)]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A request. Times are seconds."""
-
-    kind: str
-    began: float
-    took: float
-    status: int
-
-
 async def test_two_columns_of_a_million_rows_are_renamed_and_no_request_fails(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,19 +36,18 @@ async def test_two_columns_of_a_million_rows_are_renamed_and_no_request_fails(
     checkout = new_release(tmp_path / "checkout")
     environment = server.environment(database)
     old_port, new_port = find_free_port(), find_free_port()
-    samples: list[Sample] = []
 
     def upgrade(revision: str, phase: str = "all", code: int = 0) -> None:
         done = alembic(environment | {"MIGRATOR_PHASE": phase}, "upgrade", revision, cwd=checkout, timeout=600)
         assert done.returncode == code, done.stderr
 
     with ExitStack() as old_api, ExitStack() as new_api:
-        old_api.enter_context(serving(ROOT, OLD, old_port, environment, tmp_path / "old.log"))
-        async with load_on(old_port, samples) as load:
+        old_api.enter_context(gunicorn(environment | {"RELEASE": OLD}, old_port, tmp_path / "old.log"))
+        async with load_on(old_port, CLIENTS, ROWS) as load:
             await load.during("undisturbed", lambda: time.sleep(UNDISTURBED_SECONDS))
             for revision in EXPAND:
                 await load.during(revision, lambda: upgrade(revision, "expand"))  # noqa: B023 - done before the next
-            api = serving(checkout, NEW, new_port, environment, tmp_path / "new.log")
+            api = gunicorn(environment | {"RELEASE": NEW}, new_port, tmp_path / "new.log", cwd=checkout)
             await load.during("start of the new release", lambda: new_api.enter_context(api))
             await load.during("contract, refused", lambda: upgrade("head", code=7))
             began = time.monotonic()
@@ -102,13 +57,13 @@ async def test_two_columns_of_a_million_rows_are_renamed_and_no_request_fails(
             for revision in CONTRACT:
                 await load.during(revision, lambda: upgrade(revision))  # noqa: B023
 
-    report = _report(samples, load.marks)
+    report = _report(load.samples, load.marks)
     with capsys.disabled():
         print(f"\n{report}")  # noqa: T201 - what was measured
-    assert {sample.status for sample in samples} == {200, 201}
-    assert max(sample.took for sample in samples if sample.kind == "write") < LONGEST_WRITE
+    assert {sample.status for sample in load.samples} == {200, 201}
+    assert max(sample.took for sample in load.samples if sample.kind == "write") < LONGEST_WRITE
     assert alembic(environment, "check", cwd=checkout).returncode == 0
-    added = sum(sample.status == 201 for sample in samples)
+    added = sum(sample.status == 201 for sample in load.samples)
     names = "SELECT count(*), count(*) FILTER (WHERE common_name IN ('Amara', 'Zuri')), count(home_id) FROM animals"
     rows, written, at_home = await admin.fetchrow(names) or (0, 0, 0)
     assert (rows, at_home) == (ROWS + added, ROWS + added)
@@ -123,7 +78,7 @@ def _report(samples: list[Sample], marks: list[tuple[str, float, float]]) -> str
     for what, began, ended in marks:
         found = [sample for sample in samples if began <= sample.began <= ended]
         took = [sample.took * 1000 for sample in found]
-        p99 = statistics.quantiles(took, n=100)[98]
+        p99 = percentile(found, 99) * 1000
         undisturbed = undisturbed or p99
         longest = max((sample.took * 1000 for sample in found if sample.kind == "write"), default=0)
         lines.append(

@@ -30,6 +30,26 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
         assert process.wait(timeout=30) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
 
 
+@contextmanager
+def gunicorn(
+    environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """gunicorn's master, which serves the api of a checkout as its image does, until the block ends."""
+    address = f"127.0.0.1:{port}"
+    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", address, *options]
+    settings = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "2", **environment}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=output) as process,
+    ):
+        try:
+            wait_until_ready(f"http://{address}")
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(timeout=60) == 0, log.read_text()
+
+
 def wait_until_ready(address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:

@@ -1,0 +1,78 @@
+"""Clients at work on an api, in a process of their own, and what became of each of their requests."""
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.conftest import ROOT
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A request. Times are seconds; `status` is 0 where there was no whole answer, and `detail` what there was."""
+
+    kind: str
+    began: float
+    took: float
+    status: int
+    retry_after: str | None
+    detail: str
+
+    @property
+    def ended(self) -> float:
+        return self.began + self.took
+
+
+@dataclass
+class Load:
+    """Clients at work; `marks` are the times between which what was done."""
+
+    process: "asyncio.subprocess.Process"
+    samples: list[Sample] = field(default_factory=list)  # when the clients have ended
+    marks: list[tuple[str, float, float]] = field(default_factory=list)
+
+    async def during(self, what: str, work: Callable[[], object]) -> None:
+        """Do `work` in a thread, and note when."""
+        began = time.monotonic()
+        await asyncio.to_thread(work)
+        self.marks.append((what, began, time.monotonic()))
+
+    async def switch(self, port: int) -> None:
+        """Have all clients go to another api, as a load balancer does."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"switch {port}\n".encode())
+        assert await self.process.stdout.readline() == b"switched\n"
+
+
+@asynccontextmanager
+async def load_on(port: int, clients: int, animals: int, pause: float = 0.02) -> AsyncIterator[Load]:
+    """Clients of the api on `port` until the block ends: each waits for its answer, then for `pause` seconds."""
+    arguments = [str(argument) for argument in (port, "keeper", clients, animals, pause)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "tests/live/load.py"), *arguments,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 30,
+    )  # fmt: skip
+    load = Load(process)
+    try:
+        yield load
+    finally:
+        out, _ = await process.communicate(b"")  # and the end of its input
+    load.samples += [Sample(*sample) for sample in json.loads(out)]
+
+
+def outcomes(samples: Iterable[Sample]) -> dict[str, int]:
+    """How often which answer was given: `200`, `503 ...` with its detail, or what there was in place of an answer."""
+    return dict(Counter(f"{sample.status or ''} {sample.detail}".strip() for sample in samples))
+
+
+def percentile(samples: Iterable[Sample], percent: int) -> float:
+    """The seconds within which that many of a hundred were answered."""
+    return statistics.quantiles([sample.took for sample in samples], n=100)[percent - 1]
