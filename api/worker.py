@@ -1,8 +1,11 @@
-"""gunicorn's worker: uvicorn's, with an end that loses no request.
+"""gunicorn's worker: uvicorn's, with an end that loses no request, and a heart that beats to that end.
 
 On SIGTERM uvicorn closes the listening socket at once. The kernel then resets every connection that it had already
 accepted on the server's behalf, and under load that is a dozen whose requests were sent and never answered. Here the
 worker first takes over what is waiting, and closes when the queue is empty.
+
+uvicorn-worker tells gunicorn twice within `timeout` that it is alive, and no more once it is ending: a worker that
+hangs is found out late, and one whose last requests take long is killed in the middle of them.
 """
 
 import asyncio
@@ -19,6 +22,7 @@ from uvicorn_worker import UvicornWorker
 # For a queue that never empties, and for requests that are still on their way when it has.
 DRAIN_SECONDS = 2.0
 ARRIVAL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 1.0
 
 
 class DrainingServer(Server):
@@ -63,12 +67,21 @@ def _target(link: Path) -> str:
 
 
 class Worker(UvicornWorker):
-    """uvicorn-worker's, on a DrainingServer."""
+    """uvicorn-worker's, on a DrainingServer, with a heartbeat for as long as its event loop runs."""
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
+        # In a reload nothing else would end it.
+        self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = DrainingServer(config=self.config)
         self._install_sigquit_handler()
+        heartbeat = asyncio.create_task(self._beat())
         await server.serve(sockets=self.sockets)
+        heartbeat.cancel()
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    async def _beat(self) -> None:
+        while True:
+            self.notify()
+            await asyncio.sleep(HEARTBEAT_SECONDS)

@@ -11,8 +11,9 @@ bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 onl
 worker_class = "api.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 
-# A worker that does not answer its heartbeat is replaced; in memory, for a disk that is slow must not look like that.
-timeout = 30
+# A worker whose event loop stands still for so long is replaced: nothing that it does by itself takes a second. The
+# heartbeat is in memory, for a disk that is slow must not look like that.
+timeout = 10
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a tmpfs in every container
 # After SIGTERM, requests in flight have this long. Less than Compose's stop_grace_period.
 graceful_timeout = 25
