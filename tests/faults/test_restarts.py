@@ -1,0 +1,129 @@
+"""Postgres killed, stopped, and started again, while clients are at work."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from local.postgres import DATABASE, SUPERUSER, serve
+from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic, find_free_port, superuser
+from tests.live.clients import Sample, load_on, outcomes
+from tests.processes.live import gunicorn
+
+CLIENTS, ANIMALS = 16, 1_000
+UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
+LONGEST_ANSWER, BACK_WITHIN = 2.0, 2.0
+FILL = (
+    "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
+    f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
+)
+# After a crash, some seconds' work, during which Postgres refuses connections by itself.
+MUCH_TO_REPLAY = "CREATE TABLE replay AS SELECT n, repeat('x', 500) FROM generate_series(1, 1000000) n"
+REFUSED, STARTING_UP = "The database can't be reached", "The database can't serve this now"
+
+
+class Postgres:
+    """A server that goes away and comes back with the same data, at the same port."""
+
+    def __init__(self, data: Path) -> None:
+        self.data, self.port = data, find_free_port()
+        self.running = ExitStack()
+
+    def url(self, role: str) -> str:
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        options = {"listen_addresses": "127.0.0.1", "port": str(self.port), "max_wal_size": "8GB"}
+        self.running.enter_context(serve(self.data, FAST_AND_FORGETFUL | options))
+
+    def stop(self) -> None:
+        """Stop it in order: it ends its sessions."""
+        self.running.close()
+
+    def kill(self) -> None:
+        """Kill its processes, all at once, as a crash of the machine does."""
+        postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
+        for process in (postmaster, *postmaster.children()):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.running.close()
+
+
+@dataclass(frozen=True)
+class Outage:
+    """When Postgres was told to go, when it was gone, when it was started again, and when it accepted connections."""
+
+    leaving: float
+    gone: float
+    started: float
+    back: float
+
+    def good(self, samples: list[Sample]) -> float:
+        """When the first good answer came after it."""
+        return min(sample.ended for sample in samples if sample.ended > self.started and sample.status != 503)
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+    with serve(tmp_path / "data", FAST_AND_FORGETFUL, DATABASE) as server:
+        assert alembic(server.environment(), "upgrade", "head").returncode == 0
+        await add_people(server, DATABASE)
+        admin = await superuser(server, DATABASE)
+        for statement in FILL:
+            await admin.execute(statement)
+        await admin.close()
+    postgres = Postgres(tmp_path / "data")
+    postgres.start()
+    yield postgres
+    postgres.stop()
+
+
+async def go_away(postgres: Postgres, how: Callable[[Postgres], None]) -> Outage:
+    leaving = time.monotonic()
+    await asyncio.to_thread(how, postgres)
+    gone = time.monotonic()
+    await asyncio.sleep(DOWN_SECONDS)
+    started = time.monotonic()
+    await asyncio.to_thread(postgres.start)
+    return Outage(leaving, gone, started, time.monotonic())
+
+
+async def test_while_postgres_is_away_every_answer_is_503_and_soon_after_all_is_as_before(
+    postgres: Postgres, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    port, outages = find_free_port(), []
+    with gunicorn({"DATABASE_URL": postgres.url("zoo_api")}, port, tmp_path / "api.log") as master:
+        workers = psutil.Process(master.pid).children()
+        async with load_on(port, CLIENTS, ANIMALS) as load:
+            for how in (Postgres.stop, Postgres.kill) * 2:
+                await asyncio.sleep(UP_SECONDS)
+                outages.append(await go_away(postgres, how))
+            admin = await asyncpg.connect(postgres.url(SUPERUSER))
+            await admin.execute(MUCH_TO_REPLAY)
+            await admin.close()
+            outages.append(await go_away(postgres, Postgres.kill))
+            await asyncio.sleep(UP_SECONDS)
+        assert psutil.Process(master.pid).children() == workers
+    samples = load.samples
+    longest = max(sample.took for sample in samples)
+    waits = [outage.good(samples) - outage.back for outage in outages]
+    record_property("measured", f"{outcomes(samples)}, longest {longest:.2f} s, back after {max(waits):.2f} s")
+    assert {sample.status for sample in samples} == {200, 201, 503}
+    assert all(sample.retry_after for sample in samples if sample.status == 503)
+    assert {REFUSED, STARTING_UP} < {sample.detail for sample in samples}
+    assert longest < LONGEST_ANSWER
+    assert max(waits) < BACK_WITHIN
+    for outage, until in zip(outages, [*(later.leaving for later in outages[1:]), math.inf], strict=True):
+        good = outage.good(samples)
+        away = [sample.status for sample in samples if outage.gone < sample.began < sample.ended < outage.started]
+        well = [sample.status for sample in samples if good < sample.began < sample.ended < until]
+        assert min(len(away), len(well)) > 100
+        assert (set(away), set(well)) == ({503}, {200, 201})
