@@ -11,7 +11,7 @@ COOKIE = "zoo-auth"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1; they change nothing here
 
 
-def require_same_origin(request: Request) -> None:
+async def require_same_origin(request: Request) -> None:
     """Refuse a request that another site's page has made a browser send.
 
     A browser adds the cookie by itself, whoever wrote the page. SameSite keeps it back for other sites, but not for
@@ -37,7 +37,7 @@ class SameOriginCookie(APIKeyCookie):
         if token is None or "authorization" in request.headers:
             return None
         if request.method not in SAFE_METHODS:
-            require_same_origin(request)
+            await require_same_origin(request)
         return token
 
 

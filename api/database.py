@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from api.errors import DATABASE_ERRORS, Unavailable
+from api.pool import BoundedQueuePool
 from api.settings import Settings
 
 # The newest revision that this release of the api needs, and one that expands: what takes something away, a contract
@@ -46,11 +47,12 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
     sessions it sees.
 
     A request that finds all of the pool's connections in use waits `database_pool_timeout` seconds for one, then
-    gets `sqlalchemy.exc.TimeoutError`.
+    gets `sqlalchemy.exc.TimeoutError`; at once where too many wait already.
     """
     name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
         settings.api_database(),
+        poolclass=BoundedQueuePool,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
@@ -113,7 +115,7 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
         await session.commit()
 
 
-def get_transactions(request: Request) -> Transactions:
+async def get_transactions(request: Request) -> Transactions:
     """Transactions of their own, for a request that waits for something slow between two of them."""
     transactions: Transactions = request.app.state.sessionmaker.begin
     return transactions

@@ -1,4 +1,7 @@
-"""What routes need, each written once."""
+"""What routes need, each written once.
+
+All of it is async, and none a class: what is not, FastAPI calls in a thread, for each request anew.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
@@ -41,7 +44,7 @@ async def require_json_body(request: Request) -> None:
 JsonBody = Depends(require_json_body)
 
 
-def require_form(request: Request) -> None:
+async def require_form(request: Request) -> None:
     """Refuse a body of another type, which would otherwise be reported as a form without fields."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/x-www-form-urlencoded":
@@ -51,7 +54,7 @@ def require_form(request: Request) -> None:
 FormBody = Depends(require_form)
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     """The app's settings."""
     settings: Settings = request.app.state.settings
     return settings
@@ -60,7 +63,7 @@ def get_settings(request: Request) -> Settings:
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
-def get_client_address(request: Request) -> str:
+async def get_client_address(request: Request) -> str:
     """Where the client is, as its tries are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
     return subscriber(request.client.host if request.client else "")
 
@@ -74,7 +77,7 @@ def make_user_manager(request: Request, session: AsyncSession) -> UserManager:
     return UserManager(session, state.settings.token_secret.get_secret_value(), state.mail, state.background)
 
 
-def get_user_manager(request: Request, session: SessionDep) -> UserManager:
+async def get_user_manager(request: Request, session: SessionDep) -> UserManager:
     """The manager of the users, on the request's session."""
     return make_user_manager(request, session)
 
@@ -97,7 +100,7 @@ class AfterAnswer:
     Not Starlette's background tasks: with those the connection's next answer waits for the work, and tells.
     """
 
-    def __init__(self, request: Request, transactions: TransactionsDep, tasks: BackgroundTasks) -> None:
+    def __init__(self, request: Request, transactions: Transactions, tasks: BackgroundTasks) -> None:
         self.request = request
         self.transactions = transactions
         self.tasks = tasks
@@ -112,10 +115,15 @@ class AfterAnswer:
         self.tasks.add_task(self.request.app.state.background.start, in_transaction)
 
 
-AfterAnswerDep = Annotated[AfterAnswer, Depends()]
+async def get_after_answer(request: Request, transactions: TransactionsDep, tasks: BackgroundTasks) -> AfterAnswer:
+    """What goes on by itself when the request is answered."""
+    return AfterAnswer(request, transactions, tasks)
 
 
-def get_strategy(session: SessionDep, settings: SettingsDep) -> AccessTokenStrategy:
+AfterAnswerDep = Annotated[AfterAnswer, Depends(get_after_answer)]
+
+
+async def get_strategy(session: SessionDep, settings: SettingsDep) -> AccessTokenStrategy:
     """fastapi-users's name for what makes, reads and ends access tokens."""
     return AccessTokenStrategy(session, settings.access_token_seconds)
 
@@ -132,7 +140,7 @@ _authenticator = Authenticator(
 Authenticated = Annotated[tuple[User | None, str | None], Depends(_authenticator.current_user_token(optional=True))]
 
 
-def require_token(request: Request, authenticated: Authenticated) -> tuple[User, str]:
+async def require_token(request: Request, authenticated: Authenticated) -> tuple[User, str]:
     """The user who is signed in, and the token that shows it; Unauthenticated without one."""
     user, token = authenticated
     if user is None or token is None:
@@ -146,7 +154,7 @@ def require_token(request: Request, authenticated: Authenticated) -> tuple[User,
 TokenDep = Annotated[tuple[User, str], Depends(require_token)]
 
 
-def require_user(user_and_token: TokenDep) -> User:
+async def require_user(user_and_token: TokenDep) -> User:
     """The user who is signed in; Unauthenticated without one."""
     return user_and_token[0]
 
@@ -157,8 +165,8 @@ CurrentUser = Annotated[User, Depends(require_user)]
 class StillSignedIn:
     """Whether whoever makes the request is still signed in, and may still do it: for when it has taken a while."""
 
-    def __init__(self, user_and_token: TokenDep, strategy: StrategyDep, manager: UserManagerDep) -> None:
-        user, self.token = user_and_token
+    def __init__(self, user: User, token: str, strategy: AccessTokenStrategy, manager: UserManager) -> None:
+        self.token = token
         self.type = user.type
         self.strategy = strategy
         self.manager = manager
@@ -171,10 +179,17 @@ class StillSignedIn:
         _require(user, self.type)
 
 
-StillSignedInDep = Annotated[StillSignedIn, Depends()]
+async def get_still_signed_in(
+    user_and_token: TokenDep, strategy: StrategyDep, manager: UserManagerDep
+) -> StillSignedIn:
+    """Whether whoever makes the request is still signed in when it has taken a while."""
+    return StillSignedIn(*user_and_token, strategy, manager)
 
 
-def get_caller(user: CurrentUser) -> Caller:
+StillSignedInDep = Annotated[StillSignedIn, Depends(get_still_signed_in)]
+
+
+async def get_caller(user: CurrentUser) -> Caller:
     """Who is signed in, as the rules about orders see it."""
     return Caller(user.id, user.type)
 
@@ -191,7 +206,7 @@ async def get_lone_transactions(session: SessionDep, _: CallerDep, transactions:
 LoneTransactionsDep = Annotated[Transactions, Depends(get_lone_transactions)]
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """The services that orders are paid with and made by."""
     services: Services = request.app.state.services
     return services
@@ -212,12 +227,12 @@ IdempotencyKeyDep = Annotated[
 ]
 
 
-def require_keeper(user: CurrentUser) -> User:
+async def require_keeper(user: CurrentUser) -> User:
     """The keeper, or admin, who is signed in; Forbidden for others."""
     return _require(user, UserType.KEEPER)
 
 
-def require_admin(user: CurrentUser) -> User:
+async def require_admin(user: CurrentUser) -> User:
     """The admin who is signed in; Forbidden for others."""
     return _require(user, UserType.ADMIN)
 
@@ -267,4 +282,9 @@ class Links:
         return page.records
 
 
-LinksDep = Annotated[Links, Depends()]
+async def get_links(request: Request, response: Response) -> Links:
+    """The answer's headers that lead to other records."""
+    return Links(request, response)
+
+
+LinksDep = Annotated[Links, Depends(get_links)]

@@ -65,6 +65,28 @@ async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: S
     await blocker.close()
 
 
+async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(server: Server, database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
+    app = create_app(settings)
+    blocker = await superuser(server, database)
+    async with started(app) as c:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE animals")
+            first = asyncio.create_task(c.get("/animals"))
+            while not await blocker.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            others = [asyncio.create_task(c.get("/exhibits")) for _ in range(13)]
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            while sum(other.done() for other in others) < 3:
+                await asyncio.sleep(0.01)
+            refused = [other.result() for other in others if other.done()]
+            assert {answer.status_code for answer in refused} == {503}
+            assert all("busy" in answer.json()["detail"] for answer in refused)
+        assert [(await other).status_code for other in others].count(200) == 10
+        assert (await first).status_code == 200
+    await blocker.close()
+
+
 async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(server: Server, database: str) -> None:
     admin = await superuser(server, database)
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET statement_timeout = '100ms'")
