@@ -268,7 +268,11 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     "22": (Unprocessable, [{"type": "value", "loc": ["body"], "msg": "The database refuses a value"}]),
     # transaction rollback; object not in prerequisite state
     **dict.fromkeys(["40", "55"], (Unavailable, "The database was busy with a conflicting change")),
-    # connection; read-only; login; catalog name; insufficient resources; operator intervention; system error
+    # read-only SQL transaction: a standby, or somebody has made it so; disk full. Not 507, which is about this client's
+    # own data: Retry-After tells clients and proxies all that they can do about either.
+    "25006": (Unavailable, "The database is read-only: nothing can be written now"),
+    "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
+    # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
     **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
 }
 
