@@ -1,13 +1,14 @@
 """Work that goes on after its request was answered."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 MAX_TASKS = 100
 
-log = logging.getLogger("uvicorn.error")
+log = structlog.get_logger(__name__)
 
 
 class Background:
@@ -19,7 +20,7 @@ class Background:
     async def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let `work` go on by itself; where too much does already, it is left out, and the log says so."""
         if len(self._tasks) >= MAX_TASKS:
-            log.error("Work in the background was left out: %d tasks are under way", MAX_TASKS)
+            log.error("background work left out", under_way=MAX_TASKS)
             return
         task = asyncio.create_task(work())
         self._tasks.add(task)  # the event loop itself keeps no hold of it
@@ -28,7 +29,7 @@ class Background:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("Work in the background failed: %s: %s", type(error).__name__, error)
+            log.error("background work failed", exc_info=error)
 
     async def finish(self, seconds: float | None = None) -> None:
         """Wait for all of it, and for what that starts, `seconds` at most; then it is cancelled."""
@@ -37,7 +38,7 @@ class Background:
                 while self._tasks:
                     await asyncio.wait(self._tasks)
         except TimeoutError:
-            log.error("%d tasks in the background were not done before the end", len(self._tasks))  # noqa: TRY400 - one line
+            log.error("background work not done before the end", tasks=len(self._tasks))  # noqa: TRY400 - one line
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)

@@ -22,11 +22,11 @@ Exception
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_users.exceptions import (
@@ -54,7 +54,7 @@ DATABASE_ERRORS = (SQLAlchemyError, ConnectionError, TimeoutError)
 Detail = str | list[dict[str, Any]]
 InvalidCachedStatementError = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 
-log = logging.getLogger("uvicorn.error")
+log = structlog.get_logger(__name__)
 
 
 class ErrorDetail(BaseModel):
@@ -193,11 +193,11 @@ class ErrorResponse(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-async def handle_zoo_error(request: Request, error: ZooError) -> ErrorResponse:
+async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
     if isinstance(error, Unavailable | BadGateway):
-        reason = f" ({_reason(error.__cause__)})" if error.__cause__ else ""
-        log.warning("%s %s: %s%s", request.method, request.url.path, error.detail, reason)
+        reason = f"{error.detail}: {_reason(error.__cause__)}" if error.__cause__ else error.detail
+        log.warning("can't serve", reason=reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
 
 
@@ -305,7 +305,7 @@ def _reason(error: BaseException) -> str:
 
 
 async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
-    """Answer in the form of every other error. The server logs the traceback."""
+    """Answer in the form of every other error. api/request_log.py logs the traceback."""
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 

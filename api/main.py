@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api import __version__
 from api.background import Background
@@ -15,11 +16,19 @@ from api.errors import add_handlers
 from api.external_services.mail import Mail
 from api.external_services.services import Services, open_services
 from api.openapi import COMMON, operation_id
+from api.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
 
 # After the last answer, for mail that is under way; with gunicorn's graceful_timeout in mind.
 BACKGROUND_SECONDS = 10
+
+
+class Zoo(FastAPI):
+    """FastAPI, with one middleware outside of all, of its own that answers 500, too."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestLog(super().build_middleware_stack())
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -44,9 +53,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await app.state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
 
-    app = FastAPI(
+    app = Zoo(
         title="Zoo",
         summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
+        description="Every answer carries an `X-Request-ID`: that of the request, or one that was made for it.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py

@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Any
 
+import structlog
+
 from api.settings import load_settings
 
 wsgi_app = "api.main:create_app()"
@@ -20,14 +22,16 @@ graceful_timeout = 25
 # Longer than the idle time-out of the usual proxies (60 s), so that it is the proxy who closes idle connections.
 keepalive = 75
 
-accesslog = "-"
+logger_class = "api.gunicorn_log.GunicornLog"
 # It would be opened below $HOME, which the container may not write to.
 control_socket_disable = True
 
 
 def on_starting(_: Any) -> None:
-    """Refuse settings that can't be used in one line, before any worker fails on them with a traceback."""
+    """Refuse settings that can't be used in a line each, before any worker fails on them with a traceback."""
     try:
         load_settings().require_api()
     except ValueError as error:
-        sys.exit(f"error: {error}")
+        for reason in str(error).splitlines():
+            structlog.get_logger("api").error("settings can't be used", reason=reason)
+        sys.exit(1)

@@ -32,8 +32,7 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
                 raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
         typer.secho(f"\n  The zoo is at http://{HOST}:{port}, its docs at http://{HOST}:{port}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
-        options = ["--factory", "--host", HOST, "--port", str(port), "--reload", "--reload-dir", "api"]
-        raise typer.Exit(_call(["uvicorn", "api.main:create_app", *options], env))
+        raise typer.Exit(_call(["local.serve", HOST, str(port)], env))
 
 
 @app.command()

@@ -1,6 +1,10 @@
 """A Postgres of its own for every run, a migrated database for every worker, a transaction for every test."""
 
 import asyncio
+import contextlib
+import io
+import json
+import logging
 import os
 import random
 import re
@@ -8,22 +12,26 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from api.crud.users import hash_token
+from api.log import configure_log
 from api.main import create_app
+from api.repeats import RepeatFilter
 from api.settings import Settings
 from local.postgres import SUPERUSER, Server, serve
 
@@ -53,6 +61,9 @@ PEOPLE = {"visitor": "visitor", "keeper": "keeper", "admin": "admin", "inactive"
 PASSWORD = "correct horse battery staple"
 # Of PASSWORD, and made with less work than the api puts into one.
 HASHED_PASSWORD = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),)).hash(PASSWORD)
+
+Log = dict[str, Any]
+"""A line of the log."""
 
 running = ExitStack()
 
@@ -271,6 +282,19 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
     app = create_app(settings)
     async with started(app) as client:
         yield client
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Log]]]:
+    """What has been logged in this test so far, as it is logged where the api serves."""
+    level, written = logging.root.level, io.StringIO()
+    monkeypatch.setattr(logging.root, "handlers", [])
+    with contextlib.redirect_stderr(written):
+        configure_log("json", RepeatFilter())
+    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    logging.captureWarnings(False)
+    logging.root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ in between, the next one goes on where it ended, under the same keys: nothing is
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
@@ -30,7 +30,7 @@ from api.models import Order
 UNSETTLED_FOR = timedelta(minutes=2)
 SETTLE_EVERY_SECONDS = 60
 
-log = logging.getLogger("uvicorn.error")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ async def _settle(transactions: Transactions, services: Services, attempt: Attem
             order.schedule_id = schedule_id
             _close(session, order, user_id)
         elif schedule_id not in {None, order.schedule_id}:
-            log.error("Order %s was scheduled already, and now as %s, too", order.id, schedule_id)
+            log.error("order scheduled twice", order=str(order.id), schedule=schedule_id)
         return order
 
 
@@ -125,14 +125,14 @@ async def _write_down(session: AsyncSession, attempt: Attempt, payment: Payment)
     is_mine = order.claimed_until == attempt.claimed_until
     if payment.status is PaymentStatus.PAID:
         if order.payment_id not in {None, payment.payment_id} or order.is_paid_at_till:
-            log.error("Order %s was paid already, and now by payment %s, too", order.id, payment.payment_id)
+            log.error("order paid twice", order=str(order.id), payment=payment.payment_id)
             return order
         order.payment_id = payment.payment_id
         if order.status is OrderStatus.CREATED and order.deleted_at is None:
             order.is_being_paid = True
             await claim(session, order)
         elif order.status is OrderStatus.CANCELLED or order.deleted_at is not None:
-            log.error("Order %s is gone, and yet payment %s was made for it", order.id, payment.payment_id)
+            log.error("payment for an order that is gone", order=str(order.id), payment=payment.payment_id)
     elif payment.status is PaymentStatus.PENDING:
         if is_mine:
             order.claimed_until = None
@@ -175,9 +175,9 @@ async def keep_settling(transactions: Transactions, services: Services) -> None:
         try:
             await settle_all(transactions, services)
         except (ZooError, *DATABASE_ERRORS) as error:
-            log.warning("Payments are left unsettled for now: %s", error)
+            log.warning("payments left unsettled for now", reason=str(error))
         except Exception:
-            log.exception("Payments are left unsettled")
+            log.exception("payments left unsettled")
         await asyncio.sleep(SETTLE_EVERY_SECONDS)
 
 
@@ -195,7 +195,7 @@ async def settle_all(transactions: Transactions, services: Services) -> None:
             try:
                 await _settle(transactions, services, begun, None)
             except Conflict as error:
-                log.info("%s", error.detail)
+                log.info("payment not settled", order=str(begun.order_id), reason=error.detail)
 
 
 async def _next_unsettled(session: AsyncSession, last: UUID) -> Order | None:

@@ -1,11 +1,11 @@
 """Mail, by SMTP."""
 
-import logging
 from email.message import EmailMessage
 from email.utils import make_msgid
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
+import structlog
 from email_validator import validate_email
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
@@ -16,7 +16,7 @@ ATTEMPTS = 4
 
 SMTP_TRANSIENT = range(400, 500)  # RFC 5321, section 4.2.1
 
-log = logging.getLogger("uvicorn.error")
+log = structlog.get_logger(__name__)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -43,12 +43,12 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
         message.set_content(text)
         if self._settings.smtp_url is None:
-            log.info("No SMTP_URL is set; this mail to %s stays here:\n\n%s\n%s", to, subject, text)
+            log.info("mail stays here: no SMTP_URL is set", to=to, subject=subject, text=text)
             return
         try:
             await self._deliver(self._settings.smtp_url, message)
         except (OSError, aiosmtplib.SMTPException, ValueError) as error:
-            log.error("A mail (%s) could not be sent: %s", subject, type(error).__name__)  # noqa: TRY400 - one line
+            log.error("mail not sent", subject=subject, reason=type(error).__name__)  # noqa: TRY400 - one line
 
     @retry(
         retry=retry_if_exception(_may_pass),

@@ -1,5 +1,6 @@
 """A real SMTP server for the api's mail."""
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Mailbox:
 
 @contextmanager
 def serving(port: int) -> Iterator[Mailbox]:
+    logging.getLogger("mail.log").setLevel(logging.WARNING)  # the server's own, in the process of the api
     mailbox = Mailbox(port)
     controller = Controller(mailbox, hostname="127.0.0.1", port=port)
     controller.start()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.mailbox import Mailbox, serving
-from tests.conftest import PASSWORD, WAITING, email_of, find_free_port, signed_in, started
+from tests.conftest import PASSWORD, WAITING, Log, email_of, find_free_port, signed_in, started
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}
@@ -472,17 +472,18 @@ class TestMail:
         assert len(mailbox.messages) == 1
 
     async def test_a_mail_server_that_refuses_is_logged_without_the_token_and_the_address(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, log: Callable[[], list[Log]]
     ) -> None:
         mailbox.answers.append("554 No")
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
-        assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
-            "A mail (A new password for the zoo) could not be sent: SMTPDataError"
-        ]
-        assert email_of("visitor") not in caplog.text
+        (line,) = (line for line in log() if line["level"] == "error")
+        assert line.items() >= {
+            ("event", "mail not sent"), ("subject", "A new password for the zoo"), ("reason", "SMTPDataError")
+        }  # fmt: skip
+        assert email_of("visitor") not in str(log())
 
     async def test_a_password_for_the_mail_server_is_never_sent_in_the_clear(
-        self, server: Server, database: str, mailbox: Mailbox, caplog: pytest.LogCaptureFixture
+        self, server: Server, database: str, mailbox: Mailbox, log: Callable[[], list[Log]]
     ) -> None:
         url = mailbox.url.replace("smtp://", "smtp://zoo@")
         settings = Settings(database_url=server.url("zoo_api", database), smtp_url=url, smtp_password="secret")
@@ -491,14 +492,15 @@ class TestMail:
         async with started(app) as client:
             await self.ask(client, "/auth/forgot-password", email_of("visitor"))
         assert mailbox.messages == []
-        assert "could not be sent" in caplog.text
+        assert "mail not sent" in {line["event"] for line in log()}
 
     async def test_without_a_mail_server_it_is_in_the_log(
-        self, committing_client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+        self, committing_client: httpx.AsyncClient, log: Callable[[], list[Log]]
     ) -> None:
-        caplog.set_level("INFO", logger="uvicorn.error")
         answer = await committing_client.post("/auth/forgot-password", json={"email": email_of("visitor")})
         assert answer.status_code == 202
-        while "eyJ" not in caplog.text:
+        while not (mails := [line for line in log() if "text" in line]):
             await asyncio.sleep(0.01)
-        assert email_of("visitor") in caplog.text
+        assert mails[0]["to"] == email_of("visitor")
+        assert "eyJ" in mails[0]["text"]
+        assert mails[0]["request_id"] == answer.headers["X-Request-ID"]  # though it was sent after the answer

@@ -1,7 +1,7 @@
 """A request and its transaction: committed before the answer leaves, or not at all."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncpg
 import httpx
@@ -17,7 +17,7 @@ from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import started
+from tests.conftest import Log, started
 
 
 @pytest.fixture
@@ -69,15 +69,17 @@ async def test_a_column_whose_type_changes_fails_no_request_for_long(
 
 
 async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(
-    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, caplog: pytest.LogCaptureFixture
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
     await admin.execute("ALTER TABLE staff RENAME COLUMN notes TO remarks")
     _, client = live
     answer = await client.post("/staff", json={"name": "Secret Person", "email": "secret@zoo.example"})
     assert answer.status_code == 503
     assert "schema" in answer.json()["detail"]
-    assert "POST /staff" in caplog.text
-    assert "ecret" not in caplog.text
+    why, request = log()
+    assert why["reason"].startswith(answer.json()["detail"])
+    assert (request["method"], request["path"], request["status"]) == ("POST", "/staff", 503)
+    assert "ecret" not in str(log())
 
 
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import statistics
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ from api.passwords import verify_password
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_auth import register, sign_in
-from tests.conftest import PASSWORD, email_of, started
+from tests.conftest import PASSWORD, Log, email_of, started
 
 TOO_LONG = "x" * 200  # wrong, and refused without the work of a hash
 PER_PAIR = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS
@@ -124,15 +124,15 @@ async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: 
     assert await right(live, "192.0.2.1") == 200
 
 
-async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="uvicorn.error")
+async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, log: Callable[[], list[Log]]) -> None:
     for number in range(PER_ACCOUNT // PER_PAIR + 1):
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
     async with at(live, "192.0.2.1") as client:
         assert (await sign_in(client, VISITOR)).status_code == 429
         await client.post("/auth/forgot-password", json={"email": VISITOR})
         await live.state.background.finish()
-        (token,) = (word for word in caplog.text.split() if word.startswith("eyJ"))
+        (text,) = (line["text"] for line in log() if "text" in line)
+        (token,) = (word for word in text.split() if word.startswith("eyJ"))
         assert (
             await client.post("/auth/reset-password", json={"token": token, "password": PASSWORD})
         ).status_code == 200

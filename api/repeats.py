@@ -1,0 +1,84 @@
+"""What goes wrong a thousand times a second is said once, and then every few seconds with its number."""
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Hashable
+from contextvars import Context
+from functools import partial
+from typing import Any
+
+import structlog
+
+from api.log import RequestRecord
+
+SECONDS = 5.0
+MAX_KINDS = 100  # at a time; the more there are, the less it says which
+
+OF_ONE_ALONE = {"event", "level", "timestamp", "request_id", "exc_info"}
+
+
+class RepeatFilter(logging.Filter):
+    """Of the warnings and errors of one kind passes the first; then, every SECONDS, one that says how many there were
+    since, as `repeated`, without a traceback. After SECONDS without any, the next is a first again.
+
+    Of one kind are those with the same event and data, and, where there is an exception, of its type and from the same
+    place. Lines about requests all pass, and so does what is logged outside of an event loop, where nothing comes in
+    masses.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeated: dict[Hashable, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or isinstance(record, RequestRecord):
+            return True
+        event, fields, error = _parts(record)
+        if "repeated" in fields or not (loop := _running_loop()):
+            return True
+        kind: Hashable = (record.name, event, str(fields), *_place(error))
+        if kind not in self._repeated and len(self._repeated) >= MAX_KINDS:
+            kind = "others"
+        if kind in self._repeated:
+            self._repeated[kind] += 1
+            return False
+        say = partial(structlog.get_logger(record.name).log, record.levelno, event, **fields)
+        self._watch(loop, kind, say)
+        return True
+
+    def _watch(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
+        self._repeated[kind] = 0
+        # In a context of its own: what stands for many has no request's id.
+        loop.call_later(SECONDS, self._sum_up, loop, kind, say, context=Context())
+
+    def _sum_up(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
+        if repeated := self._repeated.pop(kind):
+            self._watch(loop, kind, say)
+            say(repeated=repeated)
+
+
+def _parts(record: logging.LogRecord) -> tuple[str, dict[str, Any], BaseException | None]:
+    """The event, its data, and the exception, if there is one: of structlog's records and of those of libraries."""
+    if isinstance(record.msg, dict):
+        fields = {name: value for name, value in record.msg.items() if name not in OF_ONE_ALONE}
+        error = record.msg.get("exc_info")
+        return record.msg["event"], fields, sys.exception() if error is True else error
+    # What differs each time is in further lines (asyncio's), or, as ids of objects, of no use to who reads of many.
+    text = str(record.msg) if record.args and record.msg != "%s" else record.getMessage()
+    return text.strip().partition("\n")[0], {}, record.exc_info[1] if record.exc_info else None
+
+
+def _place(error: BaseException | None) -> tuple[Hashable, ...]:
+    """The type of `error`, and all lines on the way from where it was raised to where it is logged."""
+    if error is None:
+        return ()
+    return (type(error), *((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -1,0 +1,35 @@
+"""`python -m local.serve HOST PORT`: the api under uvicorn, with reload."""
+
+import os
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+from api import main
+from api.log import configure_log
+from api.repeats import RepeatFilter
+
+
+def create_app() -> FastAPI:
+    """The api, in the process that is started anew when its code changes."""
+    _configure_log()
+    return main.create_app()
+
+
+def _configure_log() -> None:
+    configure_log(os.environ.get("LOG_FORMAT", ""), RepeatFilter())
+
+
+if __name__ == "__main__":
+    _configure_log()
+    uvicorn.run(
+        "local.serve:create_app",
+        factory=True,
+        host=sys.argv[1],
+        port=int(sys.argv[2]),
+        reload=True,
+        reload_dirs=["api"],
+        log_config=None,
+        access_log=False,  # api/request_log.py has one
+    )
