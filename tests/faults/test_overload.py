@@ -1,0 +1,147 @@
+"""More requests than the database can take, queries that run away, and transactions that stand still."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from local.postgres import Server
+from tests.conftest import find_free_port, signed_in
+from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.processes.live import gunicorn
+
+POOL_SIZE, POOL_TIMEOUT = 10, 2.0
+STATEMENT_TIMEOUT = 10  # of the api's role, in deploy/postgres
+IDLE_SECONDS = 1  # in place of the role's 30
+MARGIN = 1.0  # for a machine that has other things to do
+ANIMALS = 1_000
+FILL = (
+    "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
+    f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
+)
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'zoo_api'"
+RUNNING = f"{SESSIONS} AND wait_event = 'PgSleep'"
+IDLE_IN_TRANSACTION = f"{SESSIONS} AND state = 'idle in transaction'"
+
+
+def take_seconds(table: str, seconds: float) -> str:
+    """SQL that makes each of the api's statements that finds something in `table` take so long."""
+    return (
+        f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
+        f"CREATE POLICY slow ON {table} USING ((SELECT pg_sleep({seconds})::text) IS NOT NULL) WITH CHECK (true)"
+    )
+
+
+@pytest.fixture
+def settings(server: Server, database: str) -> dict[str, str]:
+    """An api with one worker, whose pool is known."""
+    pool = {"DATABASE_POOL_SIZE": str(POOL_SIZE), "DATABASE_POOL_TIMEOUT": str(POOL_TIMEOUT)}
+    return server.environment(database) | {"WEB_CONCURRENCY": "1"} | pool
+
+
+async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answered_in_time(
+    settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    for statement in (*FILL, take_seconds("animals", 0.3)):
+        await admin.execute(statement)
+    port = find_free_port()
+    with gunicorn(settings, port, tmp_path / "api.log"):
+        async with load_on(port, POOL_SIZE, ANIMALS, pause=0) as usual:
+            await asyncio.sleep(4)
+        async with load_on(port, 22 * POOL_SIZE, ANIMALS, pause=1) as overload:
+            await asyncio.sleep(12)
+    assert {sample.status for sample in usual.samples} == {200, 201}
+    accepted = [sample for sample in overload.samples if sample.status in {200, 201}]
+    refused = [sample for sample in overload.samples if sample.status == 503]
+    rates = [len(usual.samples) / duration(usual.samples), len(accepted) / duration(overload.samples)]
+    print(
+        [round(percentile(refused, p), 3) for p in (1, 10, 25, 50, 75, 90, 99)],
+        [round(percentile(accepted, p), 2) for p in (1, 10, 50, 90, 99)],
+    )
+    record_property(
+        "measured",
+        f"{outcomes(overload.samples)}; {rates[0]:.0f} good answers a second before, {rates[1]:.0f} then; "
+        f"accepted p99 {percentile(accepted, 99):.1f} s, refused p50 {percentile(refused, 50):.3f} s",
+    )
+    assert len(accepted) + len(refused) == len(overload.samples)
+    assert all(sample.retry_after for sample in refused)
+    assert len(refused) > len(accepted)
+    assert rates[1] > 0.7 * rates[0]
+    assert percentile(refused, 50) < 0.5
+    assert percentile(accepted, 99) < POOL_TIMEOUT + max(sample.took for sample in usual.samples) + MARGIN
+
+
+async def test_queries_that_run_away_hold_the_pool_no_longer_than_the_statement_timeout(
+    settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    for statement in ("INSERT INTO staff (name) VALUES ('Ngozi')", take_seconds("staff", 60)):
+        await admin.execute(statement)
+    port = find_free_port()
+    with gunicorn(settings, port, tmp_path / "api.log"):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            began = time.monotonic()
+            runaways = [
+                asyncio.create_task(client.get("/staff", headers=signed_in("keeper"))) for _ in range(POOL_SIZE)
+            ]
+            async with asyncio.timeout(STATEMENT_TIMEOUT):
+                while await admin.fetchval(RUNNING) < POOL_SIZE:
+                    await asyncio.sleep(0.05)
+            statuses = Counter([(await client.get("/exhibits")).status_code])
+            while 200 not in statuses:
+                statuses[(await client.get("/exhibits")).status_code] += 1
+            blocked = time.monotonic() - began
+            record_property("measured", f"others' answers {dict(statuses)}, served again after {blocked:.1f} s")
+            assert set(statuses) == {503, 200}
+            assert blocked < STATEMENT_TIMEOUT + MARGIN
+            answers = await asyncio.gather(*runaways)
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(answer.headers["Retry-After"] for answer in answers)
+
+
+async def test_transactions_in_which_the_api_stands_still_are_ended_and_it_goes_on(
+    settings: dict[str, str], database: str, admin: asyncpg.Connection, tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:  # fmt: skip
+    for statement in (
+        *FILL,
+        f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'",
+    ):
+        await admin.execute(statement)
+    port = find_free_port()
+    with gunicorn(settings, port, tmp_path / "api.log") as master:
+        (worker,) = psutil.Process(master.pid).children()
+        async with load_on(port, 16, ANIMALS) as load:
+            await asyncio.sleep(2)
+            await suspend_in_transaction(worker, admin)
+            await asyncio.sleep(IDLE_SECONDS + MARGIN)
+            assert await admin.fetchval(IDLE_IN_TRANSACTION) == 0
+            worker.resume()
+            resumed = time.monotonic()
+            await asyncio.sleep(2)
+        assert psutil.Process(master.pid).children() == [worker]
+    record_property("measured", f"{outcomes(load.samples)}")
+    assert {sample.status for sample in load.samples} == {200, 201, 503}
+    assert all(sample.retry_after for sample in load.samples if sample.status == 503)
+    assert {sample.status for sample in load.samples if sample.began > resumed + MARGIN} == {200, 201}
+
+
+async def suspend_in_transaction(worker: psutil.Process, admin: asyncpg.Connection) -> None:
+    """Have the worker stand still in the middle of a transaction, or of several."""
+    async with asyncio.timeout(10):
+        while True:
+            worker.suspend()
+            await asyncio.sleep(0.05)  # statements that are under way come to their end
+            if await admin.fetchval(IDLE_IN_TRANSACTION):
+                return
+            worker.resume()
+            await asyncio.sleep(0.05)
+
+
+def duration(samples: list[Sample]) -> float:
+    return max(sample.ended for sample in samples) - min(sample.began for sample in samples)
