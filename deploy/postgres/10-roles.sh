@@ -32,6 +32,10 @@ ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- A runaway query, or a client that went away in the middle of a transaction, can't hold the api's pool.
 ALTER ROLE zoo_api SET statement_timeout = '10s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
+-- Nor what an api has locked that is gone without a word: its kernel confirms no packet. (api/database.py, the other way.)
+ALTER ROLE zoo_api SET tcp_keepalives_idle = '2s';
+ALTER ROLE zoo_api SET tcp_keepalives_interval = '1s';
+ALTER ROLE zoo_api SET tcp_user_timeout = '5s';
 
 -- To say who is in the way of a migration, the migrator has to see the sessions of others.
 GRANT pg_read_all_stats TO zoo_migrator;
