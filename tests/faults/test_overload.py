@@ -60,10 +60,6 @@ async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answe
     accepted = [sample for sample in overload.samples if sample.status in {200, 201}]
     refused = [sample for sample in overload.samples if sample.status == 503]
     rates = [len(usual.samples) / duration(usual.samples), len(accepted) / duration(overload.samples)]
-    print(
-        [round(percentile(refused, p), 3) for p in (1, 10, 25, 50, 75, 90, 99)],
-        [round(percentile(accepted, p), 2) for p in (1, 10, 50, 90, 99)],
-    )
     record_property(
         "measured",
         f"{outcomes(overload.samples)}; {rates[0]:.0f} good answers a second before, {rates[1]:.0f} then; "
@@ -73,7 +69,7 @@ async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answe
     assert all(sample.retry_after for sample in refused)
     assert len(refused) > len(accepted)
     assert rates[1] > 0.7 * rates[0]
-    assert percentile(refused, 50) < 0.5
+    assert percentile(refused, 50) < POOL_TIMEOUT / 2
     assert percentile(accepted, 99) < POOL_TIMEOUT + max(sample.took for sample in usual.samples) + MARGIN
 
 
