@@ -53,9 +53,11 @@ class Load:
 
 
 @asynccontextmanager
-async def load_on(port: int, clients: int, animals: int, pause: float = 0.02) -> AsyncIterator[Load]:
+async def load_on(
+    port: int, clients: int, animals: int, pause: float = 0.02, token: str = "keeper"
+) -> AsyncIterator[Load]:
     """Clients of the api on `port` until the block ends: each waits for its answer, then for `pause` seconds."""
-    arguments = [str(argument) for argument in (port, "keeper", clients, animals, pause)]
+    arguments = [str(argument) for argument in (port, token, clients, animals, pause)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(ROOT / "tests/live/load.py"), *arguments,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, limit=1 << 30,

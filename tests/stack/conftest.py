@@ -5,7 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.stack.stack import IMAGES, Stack, docker, has_engine, running
+from tests.stack.stack import IMAGES, IPTABLES, REPLICAS, Stack, docker, has_engine, running
+
+# Breaks networks of containers, from within.
+IPTABLES_IMAGE = """
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install -y --no-install-recommends iptables
+"""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,7 +21,8 @@ def images() -> Iterator[list[str]]:
         if os.environ.get("CI"):
             pytest.fail("no Docker engine answers, and CI needs one")
         pytest.skip("no Docker engine answers")
-    Stack().compose("build")
+    Stack(REPLICAS).compose("build")
+    docker("build", "--tag", IPTABLES, "-", input=IPTABLES_IMAGE)
     yield IMAGES
     docker("image", "rm", "--force", *IMAGES)
 

@@ -16,7 +16,9 @@ import httpx
 from tests.conftest import PASSWORD, ROOT, find_free_port
 
 RELEASE = f"test-{uuid4().hex[:8]}"
-IMAGES = [f"zoo-api:{RELEASE}", f"zoo-migrator:{RELEASE}"]
+IMAGES = [f"zoo-api:{RELEASE}", f"zoo-migrator:{RELEASE}", f"zoo-proxy:{RELEASE}"]
+REPLICAS = ROOT / "docker-compose.replicas.yml"
+IPTABLES = "zoo-tests-iptables"
 
 
 class Stack:
@@ -111,9 +113,12 @@ def running(stack: Stack, *services: str) -> Iterator[Stack]:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", check=False)
 
 
-def docker(*arguments: str) -> str:
+def docker(*arguments: str, **options: Any) -> str:
     """Run `docker ARGUMENTS` to success, and return what it prints."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=300)
+    command = ["docker", *arguments]
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=300, **options
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -1,0 +1,67 @@
+"""Clients at work on a stack, and what is broken meanwhile."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from tests.live.clients import Load, Sample, load_on, outcomes
+from tests.stack.stack import IPTABLES, Stack, docker
+
+CLIENTS, ANIMALS = 16, 1_000
+FILL = (
+    "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
+    f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
+)
+WORKERS = 'cat "/proc/$(cut -d " " -f 1 /proc/1/task/1/children)"/task/*/children'  # init's child is gunicorn's master
+
+
+@asynccontextmanager
+async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
+    """Clients at work on an api that has answered before, as they have an account and animals there."""
+    token = stack.signed_in["Authorization"].removeprefix("Bearer ")
+    for statement in FILL:
+        stack.sql("postgres", statement)
+    async with load_on(stack.port, clients, ANIMALS, token=token) as load:
+        yield load
+
+
+def is_good(sample: Sample) -> bool:
+    return sample.status in {200, 201}
+
+
+def recovery(samples: list[Sample], since: float) -> float:
+    """Seconds from `since`, a time of the monotonic clock, to the first good answer to a request sent after it."""
+    return min(sample.ended for sample in samples if is_good(sample) and sample.began > since) - since
+
+
+def between(samples: list[Sample], began: float, ended: float) -> list[Sample]:
+    """The requests that were sent, and answered, between these times of the monotonic clock."""
+    return [sample for sample in samples if began < sample.began < sample.ended < ended]
+
+
+def figures(samples: list[Sample], recoveries: list[float]) -> str:
+    """What a test has measured, to be printed."""
+    longest = max(sample.took for sample in samples)
+    return f"{outcomes(samples)}, longest {longest:.2f} s, good again after {max(recoveries):.2f} s"
+
+
+def identity(stack: Stack) -> tuple[Any, ...]:
+    """Another one after the api, or a worker of it, was restarted."""
+    api = stack.inspect("api")
+    return api["Id"], api["State"]["StartedAt"], api["RestartCount"], workers(stack)
+
+
+def workers(stack: Stack) -> list[str]:
+    """The process ids of the api's workers, as seen in its container."""
+    return stack.compose("exec", "--no-TTY", "api", "sh", "-c", WORKERS).stdout.split()
+
+
+@contextmanager
+def firewall(stack: Stack, service: str, *rule: str) -> Iterator[None]:
+    """Until the block ends, do to the service's container what `iptables -I RULE` does."""
+    run = ["run", "--rm", "--network", f"container:{stack.container(service)}", "--cap-add", "NET_ADMIN", IPTABLES]
+    docker(*run, "iptables", "-w", "-I", *rule)
+    try:
+        yield
+    finally:
+        docker(*run, "iptables", "-w", "-D", *rule)

@@ -1,0 +1,129 @@
+"""The network between the api and Postgres, broken while clients are at work."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.stack.drill import at_work, between, figures, firewall, identity, is_good, recovery
+from tests.stack.stack import Stack, docker, running
+
+UP_SECONDS = 3.0
+POSTGRES = ("--protocol", "tcp", "--in-interface", "eth0", "--dport", "5432")
+ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
+
+
+@pytest.mark.parametrize(
+    ("rules", "seconds", "longest"),
+    [
+        pytest.param(
+            # Nothing arrives; or it does, and is done, and nothing comes back.
+            [("INPUT", *POSTGRES, "--jump", "DROP"), ("OUTPUT", *ANSWERS, "--jump", "DROP")] * 2,
+            8.0,
+            8.0,  # USER_TIMEOUT_MILLISECONDS, and what a busy machine adds
+            id="drops-packets-silently",
+        ),
+        pytest.param(
+            [("INPUT", *POSTGRES, "--jump", "REJECT", "--reject-with", "tcp-reset")] * 3,
+            2.0,
+            4.0,  # a session that is cut off in the middle of a transaction holds its locks until its keepalive
+            id="resets-connections",
+        ),
+    ],
+)
+async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_is_as_before(
+    stack: Stack,
+    record_property: Callable[[str, object], None],
+    rules: list[tuple[str, ...]],
+    seconds: float,
+    longest: float,
+) -> None:
+    before, outages = identity(stack), []
+    async with at_work(stack) as load:
+        for rule in rules:
+            await asyncio.sleep(UP_SECONDS)
+            with firewall(stack, "db", *rule):
+                broken = time.monotonic()
+                await asyncio.sleep(seconds)
+                healing = time.monotonic()
+            outages.append((broken, healing, time.monotonic()))
+        await asyncio.sleep(2 * UP_SECONDS)
+    assert identity(stack) == before
+    samples = load.samples
+    recoveries = [recovery(samples, healed) for *_, healed in outages]
+    record_property("measured", figures(samples, recoveries))
+    assert {sample.status for sample in samples} == {200, 201, 503}
+    assert all(sample.retry_after for sample in samples if sample.status == 503)
+    assert max(sample.took for sample in samples) < longest
+    assert max(recoveries) < UP_SECONDS
+    for broken, healing, _ in outages:
+        assert {sample.status for sample in between(samples, broken, healing)} == {503}
+    # Nothing is left of it.
+    late = [sample for sample in samples if sample.began > outages[-1][-1] + UP_SECONDS]
+    assert len(late) > 100
+    assert all(is_good(sample) for sample in late)
+
+
+async def test_another_server_behind_the_same_name_is_found_and_one_that_only_reads_is_read_from(
+    images: list[str],  # noqa: ARG001 - built before
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    override = tmp_path / "compose.yml"
+    follow = "pg_basebackup --host db --write-recovery-conf --pgdata $$PGDATA && exec postgres -c listen_addresses=*"
+    standby = {
+        "image": "postgres:18",
+        "user": "postgres",
+        "environment": {"PGUSER": "postgres", "PGPASSWORD": "postgres"},
+        "command": ["sh", "-c", follow],
+        "healthcheck": {
+            "test": ["CMD", "pg_isready", "--host=127.0.0.1"],
+            "start_period": "60s",
+            "start_interval": "1s",
+        },
+    }
+    override.write_text(json.dumps({"services": {"standby": standby}}))
+    stack = Stack(override)
+    with running(stack, "api"):
+        allow = 'echo "host replication all all scram-sha-256" >>"$PGDATA/pg_hba.conf"'
+        stack.compose("exec", "--no-TTY", "db", "sh", "-c", allow)
+        stack.sql("postgres", "SELECT pg_reload_conf()")
+        stack.compose("up", "--detach", "--wait", "--no-deps", "standby")
+        before, network = identity(stack), f"{stack.project}_default"
+        old, new = stack.container("db"), stack.container("standby")
+        async with at_work(stack) as load:
+            await asyncio.sleep(UP_SECONDS)
+            docker("pause", old)  # it hangs: its kernel goes on to confirm packets
+            frozen = time.monotonic()
+            await asyncio.sleep(UP_SECONDS)
+            docker("network", "disconnect", network, old)
+            docker("network", "disconnect", network, new)
+            docker("network", "connect", "--alias", "db", network, new)
+            moved = time.monotonic()
+            docker("unpause", old)
+            await asyncio.sleep(3 * UP_SECONDS)
+            promoting = time.monotonic()
+            docker("exec", new, "psql", "--dbname=zoo", "--command=SELECT pg_promote()")
+            promoted = time.monotonic()
+            await asyncio.sleep(2 * UP_SECONDS)
+        assert identity(stack) == before
+
+    samples = load.samples
+    written = [sample for sample in samples if sample.kind == "write"]
+    recoveries = [recovery(samples, moved), recovery(written, promoted)]
+    record_property("measured", figures(samples, recoveries))
+    assert {sample.status for sample in samples} == {200, 201, 503}
+    assert all(sample.retry_after for sample in samples if sample.status == 503)
+    assert max(sample.took for sample in samples) < 12  # what it hung, and USER_TIMEOUT_MILLISECONDS
+    assert max(recoveries) < UP_SECONDS
+    assert {sample.status for sample in between(samples, frozen, moved)} <= {503}
+    # With the standby, and before it was promoted.
+    following = between(samples, moved + 2 * UP_SECONDS, promoting)
+    assert {(sample.kind, sample.status) for sample in following} == {("read", 200), ("write", 503)}
+    assert {sample.detail for sample in following} == {"", "The database is read-only: nothing can be written now"}
+    late = [sample for sample in samples if sample.began > promoted + UP_SECONDS]
+    assert len(late) > 100
+    assert all(is_good(sample) for sample in late)

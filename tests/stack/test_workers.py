@@ -1,0 +1,69 @@
+"""A worker of the api that is killed, and one that hangs, while clients are at work."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from itertools import pairwise
+
+from tests.stack.drill import CLIENTS, at_work, figures, is_good, recovery, workers
+from tests.stack.stack import Stack
+
+TIMEOUT = 10  # of deploy/gunicorn.conf.py
+
+
+def signal(stack: Stack, name: str, worker: str) -> float:
+    """Send a signal to a worker; the time of it."""
+    stack.compose("exec", "--no-TTY", "api", "sh", "-c", f"kill -{name} {worker}")
+    return time.monotonic()
+
+
+async def wait_for_another(stack: Stack, before: list[str]) -> None:
+    """Wait until as many workers as `before` are there, and not all are those."""
+    async with asyncio.timeout(3 * TIMEOUT):
+        while len(now := workers(stack)) < len(before) or set(now) == set(before):
+            await asyncio.sleep(0.1)
+
+
+async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_more(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
+    kills = []
+    async with at_work(stack) as load:
+        for _ in range(3):
+            await asyncio.sleep(2)
+            before = workers(stack)
+            kills.append(signal(stack, "KILL", before[0]))
+            await wait_for_another(stack, before)
+        await asyncio.sleep(2)
+    samples = load.samples
+    lost = [sample for sample in samples if not is_good(sample)]
+    record_property("measured", figures(samples, [recovery(samples, kill) for kill in kills]))
+    assert {sample.status for sample in lost} == {0}
+    for kill, until in pairwise([*kills, float("inf")]):
+        # On connections to this worker, of each client one at most, and all at once.
+        missed = [sample for sample in lost if kill - 1 < sample.ended < until - 1]
+        assert 0 < len(missed) <= CLIENTS
+        assert max(sample.ended for sample in missed) < kill + 1
+    assert max(sample.took for sample in samples) < 5
+
+
+async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
+    async with at_work(stack) as load:
+        await asyncio.sleep(2)
+        before = workers(stack)
+        hung = signal(stack, "STOP", before[0])
+        await wait_for_another(stack, before)
+        replaced = time.monotonic()
+        await asyncio.sleep(2)
+    samples = load.samples
+    lost = [sample for sample in samples if not is_good(sample)]
+    served = [sample for sample in samples if is_good(sample) and hung < sample.began < sample.ended < replaced]
+    measured = f"{figures(samples, [recovery(samples, hung)])}, replaced after {replaced - hung:.2f} s"
+    record_property("measured", measured)
+    assert {sample.status for sample in lost} == {0}
+    assert 0 < len(lost) <= CLIENTS  # one of each client that was connected to it
+    assert max(sample.took for sample in samples) < TIMEOUT + 4
+    assert replaced - hung < TIMEOUT + 8
+    assert len(served) > 100
