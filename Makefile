@@ -117,7 +117,7 @@ check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(MAKE) --silent lint
-	@.venv/bin/hadolint Dockerfile
+	@.venv/bin/hadolint Dockerfile deploy/proxy/Dockerfile
 	@if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then docker compose config --quiet; \
 	elif [ -n "$$CI" ]; then echo "docker compose is missing" >&2; exit 1; else echo "no docker compose: its file was not checked" >&2; fi
 
