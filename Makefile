@@ -108,8 +108,8 @@ test-live: .venv/dev  ## change a table of a million rows under load, without Do
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PY) -m pytest tests/stack
 
-bench-migrator: .venv/dev  ## measure what a migrator's run that finds nothing to do is made of
-	@PYTHONPATH=. $(PY) benchmarks/migrator_noop.py
+bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
+	@$(PY) -m benchmarks
 
 check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/ruff check .
@@ -136,4 +136,4 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
 .PHONY: help run postgres install migrate downgrade revision lint plan rehearse current history heads show stamp sql \
-        status drift up seed admin down test test-processes test-faults test-live test-stack bench-migrator check format lock clean
+        status drift up seed admin down test test-processes test-faults test-live test-stack bench check format lock clean

@@ -1,48 +1,61 @@
-"""The api beside what is usual and what is possible: `python -m benchmarks.comparison --help`."""
+"""The api beside what is usual and what is possible; a quick look: `python -m benchmarks.comparison --help`."""
 
-import statistics
-import tempfile
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import httpx
 import typer
 
-from benchmarks import load
-from benchmarks.load import CONNECTIONS, Request
-from benchmarks.stack import APPS, KEEPER, App, started, zoo
-from local.postgres import Server
+from benchmarks import chart, load
+from benchmarks.load import Load, LoadError, Request
+from benchmarks.report import Section, table
+from benchmarks.stack import ANIMALS, APPS, KEEPER, App, Scale, Zoo, zoo
 
-ANIMALS = 10_000
-WARM_UP_SECONDS = 1
 NEW = '{"name": "Bahati", "species": "Giraffa camelopardalis"}'
 REQUESTS = {
-    "GET one": Request(path="/animals/{id}", count=ANIMALS),
-    "GET 100": Request(path="/animals?limit=100"),
-    "POST": Request("POST", "/animals", token=KEEPER, body=NEW),
+    "GET one": Request("/animals/{id}", count=ANIMALS),
+    "GET 100": Request("/animals?limit=100"),
+    "GET 10": Request("/animals?limit=10"),
+    "GET 1": Request("/animals?limit=1"),
+    "POST": Request("/animals", "POST", token=KEEPER, body=NEW),
 }
 SET_BY_DATABASE = {"id", "created_at", "updated_at"}
 
-
-@dataclass(frozen=True)
-class Round:
-    """One measurement: answers a second, the server's CPU seconds for each, and latencies in seconds."""
-
-    rate: float
-    cpu: float
-    p50: float
-    p99: float
+Measured = Mapping[str, Mapping[str, Sequence[Load]]]
+"""The rounds of each request and app."""
 
 
-def measure(app: App, request: Request, seconds: int) -> Round:
-    """One round."""
-    before = app.cpu_seconds()
-    found = load.send(app.url, request, seconds)
-    cpu = app.cpu_seconds() - before
-    return Round(found.requests / found.seconds, cpu / found.requests, found.p50, found.p99)
+def measure(zoo: Zoo) -> Section:
+    """All of the requests."""
+    found = compare(zoo, list(REQUESTS))
+    text = (
+        "`GET one` reads an animal by its id, `GET 100`, `10` and `1` a list of so many, `POST` makes an animal, for a"
+        " keeper whose token is looked up. *ours* is the api as in production, with its access log; *usual* is"
+        " [usual.py](usual.py), FastAPI with SQLAlchemy's ORM as tutorials and public templates write it; *floor* is"
+        " [floor.py](floor.py), a bare ASGI app with the driver and orjson, which validates nothing. The answers are"
+        " the same. More is better, of requests a second and of requests a second of the server's CPU time; the latter"
+        " is the steadier figure where the load and Postgres share the cores.\n\n"
+        f"![Beside the usual and the floor](comparison.svg)\n\n{as_table(found)}"
+    )
+    return Section("Beside the usual and the floor", text, {"comparison.svg": draw(found)})
+
+
+def compare(zoo: Zoo, names: Sequence[str]) -> Measured:
+    """The requests `names`, in rounds in which each app has its turn."""
+    with ExitStack() as running:
+        apps = {name: running.enter_context(zoo.serve(name)) for name in APPS}
+        check(apps)
+        found: dict[str, dict[str, list[Load]]] = {}
+        for name in names:
+            for app in apps.values():
+                load.send(app, REQUESTS[name], seconds=1)
+            found[name] = {app: [] for app in apps}
+            for _ in range(zoo.scale.rounds):
+                for app_name, app in apps.items():
+                    found[name][app_name].append(load.send(app, REQUESTS[name], seconds=zoo.scale.seconds))
+        return found
 
 
 def check(apps: Mapping[str, App]) -> None:
@@ -50,68 +63,79 @@ def check(apps: Mapping[str, App]) -> None:
     for path in ("/animals/1", "/animals?limit=100"):
         answers = {name: httpx.get(app.url + path).raise_for_status().json() for name, app in apps.items()}
         assert all(answer == answers["ours"] for answer in answers.values()), answers
+    shown = {}
     for name, app in apps.items():
-        assert httpx.post(f"{app.url}/animals", content=NEW).status_code == httpx.codes.UNAUTHORIZED, name
-    headers = {"Authorization": f"Bearer {KEEPER}", "Content-Type": "application/json"}
-    made = {name: httpx.post(f"{app.url}/animals", headers=headers, content=NEW) for name, app in apps.items()}
-    assert all(answer.status_code == httpx.codes.CREATED for answer in made.values()), made
-    shown = [
-        {name: value for name, value in answer.json().items() if name not in SET_BY_DATABASE}
-        for answer in made.values()
-    ]
-    assert all(answer == shown[0] for answer in shown), shown
-    assert {tuple(answer.json()) for answer in made.values()} == {tuple(made["ours"].json())}, made
+        assert _post(app).status_code == httpx.codes.UNAUTHORIZED, name
+        made = _post(app, Authorization=f"Bearer {KEEPER}")
+        assert made.status_code == httpx.codes.CREATED, made
+        shown[name] = [(key, None if key in SET_BY_DATABASE else value) for key, value in made.json().items()]
+    assert all(answer == shown["ours"] for answer in shown.values()), shown
 
 
-def compare(
-    server: Server, folder: Path, rounds: int, seconds: int, names: list[str]
-) -> dict[str, dict[str, list[Round]]]:
-    """For each of the requests `names`, and each app, `rounds` rounds of `seconds`, interleaved."""
-    with ExitStack() as running:
-        apps = {name: running.enter_context(started(server, name, folder / f"{name}.log")) for name in APPS}
-        check(apps)
-        found: dict[str, dict[str, list[Round]]] = {}
-        for name in names:
-            for app in apps.values():
-                load.send(app.url, REQUESTS[name], WARM_UP_SECONDS)
-            found[name] = {app: [] for app in apps}
-            for _ in range(rounds):
-                for app_name, app in apps.items():
-                    found[name][app_name].append(measure(app, REQUESTS[name], seconds))
-        return found
+def _post(app: App, **headers: str) -> httpx.Response:
+    return httpx.post(f"{app.url}/animals", content=NEW, headers={"Content-Type": "application/json"} | headers)
 
 
-def table(found: Mapping[str, Mapping[str, list[Round]]]) -> str:
-    """Markdown: medians, ratios and spread."""
-    lines = [
-        "| | app | x usual | x floor | requests/s (least to most) | CPU/request | x usual's | p50 | p99 |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+def as_table(found: Measured) -> str:
+    """Ratios, medians and spread."""
+    rows = []
     for request, apps in found.items():
-        rate = {app: statistics.median(round_.rate for round_ in rounds) for app, rounds in apps.items()}
-        cpu = {app: statistics.median(round_.cpu for round_ in rounds) for app, rounds in apps.items()}
-        for app, rounds in apps.items():
-            rates = [round_.rate for round_ in rounds]
-            p50 = statistics.median(round_.p50 for round_ in rounds)
-            p99 = statistics.median(round_.p99 for round_ in rounds)
-            lines.append(
-                f"| {request} | {app} | {rate[app] / rate['usual']:.2f} | {rate[app] / rate['floor']:.2f}"
-                f" | {rate[app]:,.0f} ({min(rates):,.0f} to {max(rates):,.0f})"
-                f" | {cpu[app] * 1e6:,.0f} µs | 1/{cpu['usual'] / cpu[app]:.2f}"
-                f" | {p50 * 1e3:.1f} ms | {p99 * 1e3:.1f} ms |"
+        medians = {app: load.median(rounds) for app, rounds in apps.items()}
+        usual, floor = medians["usual"], medians["floor"]
+        for app, now in medians.items():
+            rates = [round_.rate for round_ in apps[app]]
+            rows.append(
+                [
+                    request if app == "ours" else "",
+                    app,
+                    f"**{now.rate / usual.rate:.2f}**",
+                    f"**{usual.cpu / now.cpu:.2f}**",
+                    f"{now.rate / floor.rate:.2f}",
+                    f"{floor.cpu / now.cpu:.2f}",
+                    f"{now.rate:,.0f} ({min(rates):,.0f} to {max(rates):,.0f})",
+                    f"{now.cpu * 1e6:,.0f} µs",
+                    f"{now.p50 * 1e3:.1f} ms",
+                    f"{now.p99 * 1e3:.1f} ms",
+                ]
             )
-    return "\n".join(lines)
+    header = "request|app|x usual|by CPU|x floor|by CPU|requests/s (least to most)|CPU/request|p50|p99"
+    return table(header.split("|"), rows)
+
+
+def draw(found: Measured) -> str:
+    """Each request's apps as bars, as shares of the floor."""
+    panels: dict[str, dict[str, dict[str, tuple[float, str]]]] = {
+        "requests a second": {},
+        "requests a second of the server's CPU": {},
+    }
+    by_rate, by_cpu = panels.values()
+    for request, apps in found.items():
+        medians = {app: load.median(rounds) for app, rounds in apps.items()}
+        usual, floor = medians["usual"], medians["floor"]
+        by_rate[request] = {
+            app: (now.rate / floor.rate, f"{now.rate / usual.rate:.1f}x usual" if app != "usual" else "1")
+            for app, now in medians.items()
+        }
+        by_cpu[request] = {
+            app: (floor.cpu / now.cpu, f"{usual.cpu / now.cpu:.1f}x usual" if app != "usual" else "1")
+            for app, now in medians.items()
+        }
+    return chart.bars(panels)
 
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each app and request.")] = 5,
-    seconds: Annotated[int, typer.Option(min=1, help="Seconds a round.")] = 4,
+    seconds: Annotated[int, typer.Option(min=1, help="Seconds a round.")] = 3,
     only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(REQUESTS)}; by default all.")] = None,
 ) -> None:
     """Measure ours, the usual and the floor in turn, and print a table."""
-    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as name, zoo(Path(name), ANIMALS) as server:
-        typer.echo(table(compare(server, Path(name), rounds, seconds, only or list(REQUESTS))))
-    typer.echo(f"\n{rounds} rounds of {seconds} s, {CONNECTIONS} connections, one worker each, {ANIMALS:,} animals")
+    if unknown := set(only or []) - REQUESTS.keys():
+        sys.exit(f"error: no request is named {min(unknown)!r}; there are {', '.join(REQUESTS)}")
+    try:
+        with zoo(Scale(rounds, seconds)) as running:
+            print(as_table(compare(running, only or list(REQUESTS))))
+    except LoadError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

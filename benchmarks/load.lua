@@ -1,15 +1,20 @@
--- For wrk: wrk ... -s load.lua URL -- METHOD PATH COUNT TOKEN BODY
--- `{id}` in the path becomes 1, 2, ... COUNT, and begins anew. An empty TOKEN or BODY is not sent.
+-- For wrk: wrk ... -s load.lua URL -- (METHOD PATH COUNT TOKEN BODY)...
+-- The requests are sent in turn, each COUNT times, with 1 to COUNT for `{id}` in its path; then they begin anew. An
+-- empty TOKEN or BODY is not sent.
 -- What was found is written to standard error as a line of JSON; latencies in seconds.
 
 local requests, at = {}, 0
 
 function init(args)
-  local method, path, count, token, body = args[1], args[2], tonumber(args[3]), args[4], args[5]
-  if token ~= "" then wrk.headers["Authorization"] = "Bearer " .. token end
-  if body ~= "" then wrk.headers["Content-Type"] = "application/json" end
-  for id = 1, count do
-    requests[id] = wrk.format(method, (path:gsub("{id}", id)), nil, body ~= "" and body or nil)
+  for first = 1, #args, 5 do
+    local method, path, count, token, body = unpack(args, first, first + 4)
+    local headers = {}
+    for name, value in pairs(wrk.headers) do headers[name] = value end
+    if token ~= "" then headers["Authorization"] = "Bearer " .. token end
+    if body ~= "" then headers["Content-Type"] = "application/json" end
+    for id = 1, tonumber(count) do
+      requests[#requests + 1] = wrk.format(method, (path:gsub("{id}", id)), headers, body ~= "" and body or nil)
+    end
   end
 end
 

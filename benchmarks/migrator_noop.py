@@ -1,21 +1,14 @@
-"""What a migrator's run that finds nothing to do costs, and what that is made of: `make bench-migrator`.
+"""What a migrator's run that finds nothing to do costs, and what that is made of."""
 
-Seconds of CPU (user and system, the process's own) and of the clock, medians of interleaved rounds.
-"""
-
-import os
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from local.postgres import serve
+from benchmarks.report import Section, table
+from benchmarks.stack import ROOT, Zoo
 
-ROUNDS = 7
-DATABASE = "zoo"
 CODE = "import alembic.config"
 STEPS = {
     "Python itself": ["-c", "pass"],
@@ -28,25 +21,20 @@ STEPS = {
 }
 
 
-def cost(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds of CPU and of the clock that `python ARGUMENTS` takes."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, *arguments], env=os.environ | environment, check=True, capture_output=True)
-    after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, ended - began
-
-
-def main() -> None:
-    """Measure, and print a table."""
-    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as folder, serve(Path(folder) / "data") as server:
-        server.create_database(DATABASE)
-        environment = server.environment(DATABASE)
-        cost(STEPS["the whole run"], environment)
-        rounds = [{name: cost(arguments, environment) for name, arguments in STEPS.items()} for _ in range(ROUNDS)]
+def measure(zoo: Zoo) -> Section:
+    """Seconds of CPU (user and system, the process's own) and of the clock."""
+    cost(zoo, STEPS["the whole run"])
+    rounds = [{name: cost(zoo, arguments) for name, arguments in STEPS.items()} for _ in range(zoo.scale.rounds)]
+    rows = []
     for name in STEPS:
         cpu, clock = (statistics.median(values) for values in zip(*(found[name] for found in rounds), strict=True))
-        print(f"{name:36} {cpu:5.2f} s CPU  {clock:5.2f} s")
+        rows.append([name, f"{cpu:.2f} s", f"{clock:.2f} s"])
+    return Section("The migrator, with nothing to do", table(["up to", "CPU", "clock"], rows))
 
 
-if __name__ == "__main__":
-    main()
+def cost(zoo: Zoo, arguments: list[str]) -> tuple[float, float]:
+    """Seconds of CPU and of the clock that `python ARGUMENTS` takes."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, env=zoo.environment(), check=True, capture_output=True)
+    after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, ended - began

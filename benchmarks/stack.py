@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -21,17 +23,30 @@ from local.postgres import DATABASE, SUPERUSER, Server, die_with_parent, serve
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
+ANIMALS = 10_000
+ORDERS = 100
+ITEMS = 3  # of each order
 KEEPER = "a keeper's token"
 START_SECONDS = 30
 
-# gunicorn's arguments. The api is served as in production, access log included; the others without one.
-OURS = ["--config", "deploy/gunicorn.conf.py"]
+# How gunicorn serves each. The api as in production, access log included; the others without one.
 PLAIN = ["--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]  # noqa: S108 - as the api's
 APPS = {
-    "ours": OURS,
+    "ours": ["--config", "deploy/gunicorn.conf.py"],
     "usual": [*PLAIN, "benchmarks.usual:app"],
     "floor": [*PLAIN, "benchmarks.floor:app"],
 }
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured: rounds of so many seconds, requests until the memory is looked at, rows."""
+
+    rounds: int = 5
+    seconds: int = 3
+    requests: int = 100_000
+    deep_rows: int = 1_000_000
+    import_rows: int = 100_000
 
 
 @dataclass(frozen=True)
@@ -43,81 +58,91 @@ class App:
 
     def cpu_seconds(self) -> float:
         """User and system time that all of its processes have used so far."""
-        times = [process.cpu_times() for process in self.processes()]
+        times = [process.cpu_times() for process in (self.process, *self.workers())]
         return float(sum(found.user + found.system for found in times))
 
-    def processes(self) -> list[psutil.Process]:
-        """The master of gunicorn, and its workers."""
-        return [self.process, *self.process.children(recursive=True)]
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer; `process` itself is gunicorn's master."""
+        return list(self.process.children())
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A Postgres with its default settings, fsync included, and in it animals, orders and a keeper."""
+
+    server: Server
+    folder: Path
+    scale: Scale
+
+    def environment(self) -> dict[str, str]:
+        """What processes on it need."""
+        return os.environ | self.server.environment()
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the superuser, each in a transaction of its own."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.server.url(SUPERUSER))
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.close()
+
+        asyncio.run(run())
+
+    def add_animals(self, count: int) -> None:
+        """Insert `count` animals, and have Postgres's statistics know them."""
+        self.execute(
+            "INSERT INTO animals (name, description, species)"
+            " SELECT 'Animal ' || n, 'Born at the zoo in ' || 1990 + n % 30 || '.', 'Giraffa camelopardalis'"
+            f" FROM generate_series(1, {count}) AS n",
+            "VACUUM ANALYZE",
+        )
+
+    @contextmanager
+    def serve(self, name: str, workers: int = 1) -> Iterator[App]:
+        """The app `name` of APPS under gunicorn, until the block ends."""
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+        log = self.folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", *APPS[name], "--bind", f"{HOST}:{port}"],
+                cwd=ROOT,
+                env=self.environment() | {"WEB_CONCURRENCY": str(workers)},
+                stdout=output,
+                stderr=output,
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - said to the kernel before it starts
+            )
+        try:
+            app = App(f"http://{HOST}:{port}", psutil.Process(process.pid))
+            _wait(app, process, log)
+            yield app
+        finally:
+            process.terminate()
+            process.wait()
 
 
 @contextmanager
-def zoo(folder: Path, animals: int) -> Iterator[Server]:
-    """A Postgres with its default settings, fsync included, the newest schema, a keeper, and so many animals."""
-    with serve(folder / "data", database=DATABASE) as server:
-        subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            env=os.environ | server.environment(),
-            check=True,
-            capture_output=True,
-        )
-        execute(
-            server,
-            "INSERT INTO users (id, email, hashed_password, type)"
-            " VALUES ('00000000-0000-7000-8000-000000000001', 'keeper@zoo.example', '', 'keeper')",
-            "INSERT INTO access_tokens (token, user_id)"
-            f" VALUES ('{hash_token(KEEPER)}', '00000000-0000-7000-8000-000000000001')",
-        )
-        add_animals(server, animals)
-        yield server
-
-
-def add_animals(server: Server, count: int) -> None:
-    """Insert `count` animals, and have Postgres know about them."""
-    execute(
-        server,
-        "INSERT INTO animals (name, description, species)"
-        " SELECT 'Animal ' || n, 'Born at the zoo in ' || 1990 + n % 30 || '.', 'Giraffa camelopardalis'"
-        f" FROM generate_series(1, {count}) AS n",
-        "VACUUM ANALYZE",
-    )
-
-
-def execute(server: Server, *statements: str) -> None:
-    """Run statements as the superuser, each in a transaction of its own."""
-
-    async def run() -> None:
-        connection = await asyncpg.connect(server.url(SUPERUSER))
-        for statement in statements:
-            await connection.execute(statement)
-        await connection.close()
-
-    asyncio.run(run())
-
-
-@contextmanager
-def started(server: Server, name: str, log: Path, workers: int = 1) -> Iterator[App]:
-    """The app `name` of APPS under gunicorn, until the block ends; its output goes to the file `log`."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", *APPS[name], "--bind", f"{HOST}:{port}"],
-            cwd=ROOT,
-            env=os.environ | server.environment() | {"WEB_CONCURRENCY": str(workers)},
-            stdout=output,
-            stderr=output,
-            preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - says so to the kernel before it starts
-        )
-    try:
-        app = App(f"http://{HOST}:{port}", psutil.Process(process.pid))
-        _wait(app, process, log)
-        yield app
-    finally:
-        process.terminate()
-        process.wait()
+def zoo(scale: Scale) -> Iterator[Zoo]:
+    """A zoo with the newest schema, in a folder of its own, until the block ends."""
+    with tempfile.TemporaryDirectory(prefix="zoo-bench-") as name:
+        folder = Path(name)
+        with serve(folder / "data", database=DATABASE) as server:
+            zoo = Zoo(server, folder, scale)
+            migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
+            subprocess.run(migrate, cwd=ROOT, env=zoo.environment(), check=True, capture_output=True)
+            zoo.execute(
+                "INSERT INTO users (id, email, hashed_password, type)"
+                " VALUES (gen_random_uuid(), 'keeper@zoo.example', '', 'keeper')",
+                f"INSERT INTO access_tokens (token, user_id) SELECT '{hash_token(KEEPER)}', id FROM users",
+                "INSERT INTO staff (name) VALUES ('Ngozi')",
+                f"INSERT INTO orders (id, user_id) SELECT uuidv7(), id FROM users, generate_series(1, {ORDERS})",
+                "INSERT INTO order_items (order_id, position, product, size, quantity)"
+                f" SELECT id, n, 'Lemonade', 'big', 1 FROM orders, generate_series(0, {ITEMS - 1}) AS n",
+            )
+            zoo.add_animals(ANIMALS)
+            yield zoo
 
 
 def _wait(app: App, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -130,6 +155,6 @@ def _wait(app: App, process: "subprocess.Popen[bytes]", log: Path) -> None:
                 raise RuntimeError(
                     f"the server did not start; the end of its log:\n{log.read_text()[-2000:]}"
                 ) from None
-            time.sleep(0.05)
+            time.sleep(0.02)
         else:
             return

@@ -1,0 +1,42 @@
+"""`python -m benchmarks`, or `make bench`: measures everything, and writes RESULTS.md and its charts anew."""
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import (
+    cold_start,
+    comparison,
+    imports,
+    memory,
+    migrator_noop,
+    pages,
+    report,
+    signed_in,
+    statements,
+    workers,
+)
+from benchmarks.load import LoadError
+from benchmarks.stack import Scale, zoo
+
+# Those that add rows by the hundred thousand come last.
+SUBJECTS = [comparison, statements, signed_in, workers, memory, cold_start, migrator_noop, pages, imports]
+
+
+def measure(scale: Scale, folder: Path) -> None:
+    """Measure, subject by subject, and write what was found into `folder`."""
+    sections = []
+    with zoo(scale) as running:
+        for subject in SUBJECTS:
+            began = time.monotonic()
+            section = subject.measure(running)
+            print(f"## {section.title}\n\n{section.text}\n\n({time.monotonic() - began:.0f} s)\n", flush=True)
+            sections.append(section)
+    report.write(folder, sections, scale)
+
+
+if __name__ == "__main__":
+    try:
+        measure(Scale(), Path(__file__).parent)
+    except LoadError as error:
+        sys.exit(f"error: {error}")

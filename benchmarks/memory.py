@@ -1,0 +1,42 @@
+"""A worker's memory: at the start, after a tenth of the requests, and after all of them."""
+
+import psutil
+
+from benchmarks import load
+from benchmarks.comparison import NEW
+from benchmarks.load import Request
+from benchmarks.report import Section, table
+from benchmarks.stack import KEEPER, Zoo
+
+# Of a hundred requests.
+MIX = [
+    Request("/animals/{id}", count=60),
+    Request("/animals?limit=20&after={id}", count=15),
+    Request("/orders?limit=10", count=5, token=KEEPER),
+    Request("/staff/1", count=5, token=KEEPER),
+    Request("/animals", "POST", count=10, token=KEEPER, body=NEW),
+    Request("/health", count=5),
+]
+
+
+def measure(zoo: Zoo) -> Section:
+    """What one worker holds."""
+    with zoo.serve("ours") as app:
+        (worker,) = app.workers()
+        rows = [_row("the first answer", worker)]
+        answered = 0.0
+        for least in (zoo.scale.requests // 10, zoo.scale.requests):
+            while answered < least:
+                answered += load.send(app, *MIX, seconds=zoo.scale.seconds).answers
+            rows.append(_row(f"{answered:,.0f} requests", worker))
+    text = (
+        "A mix of 100: 60 animals, 15 lists of 20, 5 lists of 10 orders, 5 members of staff, 10 new animals, 5"
+        " of `/health`. *USS* is what the worker has to itself, *PSS* that and its share of what it has in common with"
+        f" other processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
+    )
+    return Section("A worker's memory", text)
+
+
+def _row(after: str, worker: psutil.Process) -> list[str]:
+    found = worker.memory_full_info()
+    return [after, *(f"{amount / 2**20:.1f} MiB" for amount in (found.uss, found.pss, found.rss))]

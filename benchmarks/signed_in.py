@@ -1,0 +1,38 @@
+"""What it costs to be signed in, and what a list of orders with their items costs."""
+
+from benchmarks import load
+from benchmarks.load import Load, Request
+from benchmarks.report import Section, table
+from benchmarks.stack import ITEMS, KEEPER, ORDERS, Zoo
+
+REQUESTS = {
+    "GET /animals/1, by anybody": Request("/animals/1"),
+    "GET /staff/1, by a keeper": Request("/staff/1", token=KEEPER),
+    f"GET /orders, {ORDERS} of {ITEMS} items each": Request("/orders", token=KEEPER),
+}
+
+
+def measure(zoo: Zoo) -> Section:
+    """A record that anybody may read, one that only keepers may, and orders."""
+    found: dict[str, list[Load]] = {name: [] for name in REQUESTS}
+    with zoo.serve("ours") as app:
+        for request in REQUESTS.values():
+            load.send(app, request, seconds=1)
+        for _ in range(zoo.scale.rounds):
+            for name, request in REQUESTS.items():
+                found[name].append(load.send(app, request, seconds=zoo.scale.seconds))
+    medians = {name: load.median(rounds) for name, rounds in found.items()}
+    anonymous = next(iter(medians.values()))
+    rows = [
+        [
+            name,
+            f"**{now.cpu / anonymous.cpu:.2f}**",
+            f"{now.cpu * 1e6:,.0f} µs",
+            f"{now.rate:,.0f}",
+            f"{now.p50 * 1e3:.1f} ms",
+            f"{now.p99 * 1e3:.1f} ms",
+        ]
+        for name, now in medians.items()
+    ]
+    header = ["request", "CPU, of anybody's", "CPU/request", "requests/s", "p50", "p99"]
+    return Section("Signed in, and a list with items", table(header, rows))

@@ -1,0 +1,70 @@
+"""What each request sends to Postgres, as the server's own log has it."""
+
+import re
+import time
+from collections import Counter
+
+import httpx
+
+from benchmarks.comparison import NEW
+from benchmarks.report import Section, table
+from benchmarks.stack import APPS, KEEPER, Zoo
+
+TIMES = 5
+WARM_UP = 40  # for each connection of a pool to know the types
+AFTERWARDS_SECONDS = 0.1  # for what is sent when the answer has left
+HEADERS = {"Authorization": f"Bearer {KEEPER}", "Content-Type": "application/json"}
+REQUESTS = [("GET", "/animals/1"), ("GET", "/animals?limit=100"), ("POST", "/animals")]
+SIGNED_IN = [("GET", "/staff/1"), ("GET", "/orders")]
+
+
+def measure(zoo: Zoo) -> Section:
+    """The statements of each request, a round trip each."""
+    zoo.execute("ALTER ROLE zoo_api SET log_statement = 'all'")
+    rows = []
+    try:
+        for name in APPS:
+            with zoo.serve(name) as app, httpx.Client(base_url=app.url, headers=HEADERS) as client:
+                for method, path in [*REQUESTS, *(SIGNED_IN if name == "ours" else [])]:
+                    sent = statements(zoo, client, method, path)
+                    rows.append([f"{method} {path}", name, str(len(sent)), ", ".join(f"`{found}`" for found in sent)])
+    finally:
+        zoo.execute("ALTER ROLE zoo_api RESET log_statement")
+    order = [f"{method} {path}" for method, path in REQUESTS + SIGNED_IN]
+    rows.sort(key=lambda row: order.index(row[0]))
+    text = (
+        "Each statement is a round trip. `POST /animals`, `GET /staff/1` and `GET /orders` are for those who are signed"
+        " in: the statement that reads `access_tokens` looks up who that is.\n\n"
+        f"{table(['request', 'app', 'round trips', 'statements'], rows)}"
+    )
+    return Section("What a request sends to Postgres", text)
+
+
+def statements(zoo: Zoo, client: httpx.Client, method: str, path: str) -> tuple[str, ...]:
+    """The statements of one request, in their order: what each does, and to which tables."""
+    for _ in range(WARM_UP):
+        _ask(client, method, path)
+    seen = Counter(_sent(zoo, client, method, path) for _ in range(TIMES))
+    return seen.most_common(1)[0][0]  # once in a while there is more, which the server sends by itself
+
+
+def _sent(zoo: Zoo, client: httpx.Client, method: str, path: str) -> tuple[str, ...]:
+    log = zoo.folder / "data.log"
+    begin = log.stat().st_size
+    _ask(client, method, path)
+    time.sleep(AFTERWARDS_SECONDS)
+    with log.open() as lines:
+        lines.seek(begin)
+        found = re.findall(r"LOG:  (?:statement|execute [^:]+): (.*(?:\n\t.*)*)", lines.read())
+    return tuple(_summary(statement) for statement in found)
+
+
+def _ask(client: httpx.Client, method: str, path: str) -> None:
+    content = NEW if method == "POST" else ""
+    client.request(method, path, content=content).raise_for_status()
+
+
+def _summary(statement: str) -> str:
+    verb = statement.split(maxsplit=1)[0].strip(";").upper()
+    tables = dict.fromkeys(re.findall(r"(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", statement))
+    return f"{verb} {', '.join(tables)}".strip()
