@@ -19,6 +19,8 @@ from gunicorn.arbiter import Arbiter
 from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
+from api.http_protocol import HttpProtocol
+
 # For a queue that never empties, and for requests that are still on their way when it has.
 DRAIN_SECONDS = 2.0
 ARRIVAL_SECONDS = 0.5
@@ -68,6 +70,8 @@ def _target(link: Path) -> str:
 
 class Worker(UvicornWorker):
     """uvicorn-worker's, on a DrainingServer, with a heartbeat for as long as its event loop runs."""
+
+    CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol}
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi

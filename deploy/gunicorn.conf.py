@@ -1,6 +1,7 @@
 """How gunicorn serves the api. FORWARDED_ALLOW_IPS it reads from the environment by itself."""
 
 import os
+import resource
 import sys
 from typing import Any
 
@@ -19,8 +20,13 @@ timeout = 10
 worker_tmp_dir = "/dev/shm"  # noqa: S108 - a tmpfs in every container
 # After SIGTERM, requests in flight have this long. Less than Compose's stop_grace_period.
 graceful_timeout = 25
-# Longer than the idle time-out of the usual proxies (60 s), so that it is the proxy who closes idle connections.
+# Longer than the idle time-out of the usual proxies (60 s), so that it is the proxy who closes idle connections. So
+# long a client may take for sending a request, and for taking an answer, too (api/http_protocol.py).
 keepalive = 75
+
+# A client is an open file, of which the usual soft limit allows 1,024: a thousand idle ones would keep all others out.
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 logger_class = "api.gunicorn_log.GunicornLog"
 # It would be opened below $HOME, which the container may not write to.

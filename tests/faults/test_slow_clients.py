@@ -1,0 +1,155 @@
+"""Clients that keep the api waiting: for a request, for the rest of one, or for taking an answer."""
+
+import asyncio
+import resource
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import psutil
+import pytest
+
+from local.postgres import Server
+from tests.conftest import find_free_port
+from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS
+from tests.live.clients import load_on, outcomes, percentile
+from tests.processes.live import gunicorn
+
+KEEP_ALIVE = 10  # seconds, in place of 75
+IDLE, SLOW_OF_A_KIND = 1_000, 25
+MANY = 40  # answers of 200 KB: more than fits in what lies between the api and a client who reads nothing
+CLIENTS, SECONDS = 8, 3
+FACTOR = 3  # by which the others may notice
+USUAL_FILES = 1_024  # that a process may have open where nobody has set it
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
+LIST = b"GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n"
+POST = b"POST /animals HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+# A part of a head, and of a body, of which more comes byte by byte; a body that never comes; and nothing at all.
+BEGUN = (HEALTH[:-4], POST, POST, b"")
+
+
+@dataclass(frozen=True)
+class Api:
+    port: int
+    worker: psutil.Process
+
+
+@contextmanager
+def soft_limit_on_files(limit: int) -> Iterator[None]:
+    """What is started in this block may have that many files open, unless it asks for more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def connected(port: int, sent: bytes) -> Iterator[socket.socket]:
+    """A connection on which this was sent, and nothing is read. Of what is not read, little has room in it."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(sent)
+        connection.setblocking(False)
+        yield connection
+
+
+def what_came(connection: socket.socket) -> bytes:
+    """What there is to read on a connection that was cut off; BlockingIOError where it was not."""
+    came = b""
+    with suppress(ConnectionError):
+        while part := connection.recv(2**20):
+            came += part
+    return came
+
+
+async def drip(connections: list[socket.socket]) -> None:
+    """Send a byte a second."""
+    while True:
+        for connection in connections:
+            with suppress(ConnectionError):
+                connection.send(b"z")
+        await asyncio.sleep(1)
+
+
+@pytest.fixture
+async def api(server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[Api]:
+    """An api with one worker, and with the usual limit on open files."""
+    for statement in FILL:
+        await admin.execute(statement)
+    port, settings = find_free_port(), server.environment(database) | {"WEB_CONCURRENCY": "1"}
+    with ExitStack() as running:
+        with soft_limit_on_files(USUAL_FILES):
+            options = ("--keep-alive", str(KEEP_ALIVE))
+            master = running.enter_context(gunicorn(settings, port, tmp_path / "api.log", *options))
+        (worker,) = psutil.Process(master.pid).children()
+        yield Api(port, worker)
+
+
+async def until(is_so: Callable[[], bool], seconds: float) -> float:
+    """Wait until it is so, and tell how many seconds that took; TimeoutError where it takes longer than these."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not is_so():
+            await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_cut_off(
+    api: Api, record_property: Callable[[str, object], None]
+) -> None:
+    worker = api.worker
+    async with load_on(api.port, CLIENTS, ANIMALS) as before:
+        await asyncio.sleep(SECONDS)
+    files, memory = worker.num_fds(), worker.memory_info().rss
+    with ExitStack() as connections:
+        idle = [connections.enter_context(connected(api.port, HEALTH)) for _ in range(IDLE)]
+        slow = [connections.enter_context(connected(api.port, begun)) for begun in BEGUN for _ in range(SLOW_OF_A_KIND)]
+        dripping = asyncio.create_task(drip(slow[: 2 * SLOW_OF_A_KIND]))
+        await until(lambda: worker.num_fds() >= files + len(idle) + len(slow), KEEP_ALIVE)
+        memory = worker.memory_info().rss - memory
+        async with load_on(api.port, CLIENTS, ANIMALS) as among:
+            await asyncio.sleep(SECONDS)
+        await until(lambda: worker.num_fds() <= files + POOL_SIZE, KEEP_ALIVE + MARGIN)
+        dripping.cancel()
+        answers = {what_came(connection)[:12] for connection in idle}, {what_came(connection) for connection in slow}
+    medians = [percentile(load.samples, 50) for load in (before, among)]
+    rates = [len(load.samples) / SECONDS for load in (before, among)]
+    record_property(
+        "measured",
+        f"p50 {medians[0] * 1000:.0f} and {medians[1] * 1000:.0f} ms, {rates[0]:.0f} and {rates[1]:.0f} answers in 1 s;"
+        f" {memory / (IDLE + len(slow)) / 1024:.0f} KiB for each of the crowd",
+    )
+    assert answers == ({b"HTTP/1.1 200"}, {b""})
+    assert {sample.status for sample in before.samples + among.samples} == {200, 201}
+    assert medians[1] < FACTOR * medians[0]
+    assert rates[1] > rates[0] / FACTOR
+
+
+async def test_clients_who_do_not_take_their_answers_hold_no_database_connection_and_are_cut_off(
+    api: Api, admin: asyncpg.Connection, record_property: Callable[[str, object], None]
+) -> None:
+    await admin.execute("UPDATE animals SET description = repeat('x', 2000) WHERE id <= 100")
+    files = api.worker.num_fds()
+    with ExitStack() as connections:
+        readers = [connections.enter_context(connected(api.port, MANY * LIST)) for _ in range(2 * POOL_SIZE)]
+        quiet_since = time.monotonic()
+        while time.monotonic() < quiet_since + 1:
+            if await admin.fetchval(f"{SESSIONS} AND state <> 'idle'"):
+                quiet_since = time.monotonic()
+            await asyncio.sleep(0.02)
+        assert api.worker.num_fds() >= files + len(readers)
+        async with load_on(api.port, CLIENTS, ANIMALS) as among:
+            await asyncio.sleep(1)
+        cut_off = await until(lambda: api.worker.num_fds() <= files + POOL_SIZE, KEEP_ALIVE + MARGIN)
+        taken = [what_came(reader).count(b"HTTP/1.1 200") for reader in readers]
+    record_property("measured", f"{outcomes(among.samples)}, cut off {cut_off:.1f} s after that")
+    assert {sample.status for sample in among.samples} == {200, 201}
+    assert max(taken) < MANY
