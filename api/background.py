@@ -6,6 +6,8 @@ from typing import Any
 
 import structlog
 
+from api.errors import DATABASE_ERRORS, ZooError, reason_of
+
 MAX_TASKS = 100
 
 log = structlog.get_logger(__name__)
@@ -29,7 +31,8 @@ class Background:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            log.error("background work failed", exc_info=error)
+            is_unexpected = not isinstance(error, (ZooError, *DATABASE_ERRORS))
+            log.error("background work failed", reason=reason_of(error), exc_info=error if is_unexpected else None)
 
     async def finish(self, seconds: float | None = None) -> None:
         """Wait for all of it, and for what that starts, `seconds` at most; then it is cancelled."""

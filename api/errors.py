@@ -196,7 +196,7 @@ class ErrorResponse(JSONResponse):
 async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
     if isinstance(error, Unavailable | BadGateway):
-        reason = f"{error.detail}: {_reason(error.__cause__)}" if error.__cause__ else error.detail
+        reason = f"{error.detail}: {reason_of(error.__cause__)}" if error.__cause__ else error.detail
         log.warning("can't serve", reason=reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
 
@@ -299,7 +299,8 @@ def explain_database_error(error: DatabaseError) -> ZooError | None:
     return explained
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What the error says, in one line and without the data that it may quote in others."""
     cause = getattr(error, "orig", None) or error
     return f"{type(cause).__name__}: {cause}".splitlines()[0]
 

@@ -22,6 +22,7 @@ QUIET = {
     "watchfiles": logging.WARNING,
     # A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
     "sqlalchemy.pool": logging.CRITICAL,
+    "api.pool": logging.CRITICAL,
 }
 
 
@@ -111,7 +112,7 @@ def configure_log(log_format: str, *filters: logging.Filter) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
-    foreign: list[Processor] = [*shared, structlog.stdlib.ExtraAdder(RequestRecord.FIELDS)]
+    foreign: list[Processor] = [structlog.stdlib.ExtraAdder(RequestRecord.FIELDS), *shared]
     handler = logging.StreamHandler()
     handler.setFormatter(Formatter(as_text=as_text, foreign_pre_chain=foreign, processors=render))
     for each in filters:

@@ -38,15 +38,22 @@ class RepeatFilter(logging.Filter):
         event, fields, error = _parts(record)
         if "repeated" in fields or not (loop := _running_loop()):
             return True
-        kind: Hashable = (record.name, event, str(fields), *_place(error))
+        way = _way(error)
+        kind: Hashable = (record.name, event, str(fields), way)
         if kind not in self._repeated and len(self._repeated) >= MAX_KINDS:
             kind = "others"
         if kind in self._repeated:
             self._repeated[kind] += 1
             return False
+        if error is not None:
+            fields |= {"error": f"{type(error).__name__}: {error}".splitlines()[0], "at": way[-1]}
         say = partial(structlog.get_logger(record.name).log, record.levelno, event, **fields)
         self._watch(loop, kind, say)
         return True
+
+    def forget(self) -> None:
+        """Say no more of what was repeated."""
+        self._repeated.clear()
 
     def _watch(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
         self._repeated[kind] = 0
@@ -54,7 +61,7 @@ class RepeatFilter(logging.Filter):
         loop.call_later(SECONDS, self._sum_up, loop, kind, say, context=Context())
 
     def _sum_up(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
-        if repeated := self._repeated.pop(kind):
+        if repeated := self._repeated.pop(kind, 0):
             self._watch(loop, kind, say)
             say(repeated=repeated)
 
@@ -70,11 +77,12 @@ def _parts(record: logging.LogRecord) -> tuple[str, dict[str, Any], BaseExceptio
     return text.strip().partition("\n")[0], {}, record.exc_info[1] if record.exc_info else None
 
 
-def _place(error: BaseException | None) -> tuple[Hashable, ...]:
-    """The type of `error`, and all lines on the way from where it was raised to where it is logged."""
+def _way(error: BaseException | None) -> tuple[str, ...]:
+    """The type of `error`, and the lines from where it was handled to where it was raised."""
     if error is None:
         return ()
-    return (type(error), *((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)))
+    frames = traceback.walk_tb(error.__traceback__)
+    return (type(error).__name__, *(f"{frame.f_code.co_filename}:{line}" for frame, line in frames))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -88,4 +88,5 @@ def _loggable(path: str) -> str:
     """`path` on one line, not too long, and without addresses: there is none in any route, but a client may err."""
     if "@" in path:
         path = re.sub(r"[^/]*@[^/]*", "(address)", path)
-    return path[:MAX_PATH] if path.isprintable() else ascii(path[:MAX_PATH])
+    path = path[:MAX_PATH]
+    return path if path.isprintable() else path.encode("unicode_escape").decode()

@@ -6,7 +6,6 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from api import main
 from api.log import configure_log
 from api.repeats import RepeatFilter
 
@@ -14,6 +13,8 @@ from api.repeats import RepeatFilter
 def create_app() -> FastAPI:
     """The api, in the process that is started anew when its code changes."""
     _configure_log()
+    from api import main  # noqa: PLC0415 - the process that watches the files, which runs this module too, needs it not
+
     return main.create_app()
 
 

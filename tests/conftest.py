@@ -287,11 +287,12 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Log]]]:
     """What has been logged in this test so far, as it is logged where the api serves."""
-    level, written = logging.root.level, io.StringIO()
+    level, written, repeats = logging.root.level, io.StringIO(), RepeatFilter()
     monkeypatch.setattr(logging.root, "handlers", [])
     with contextlib.redirect_stderr(written):
-        configure_log("json", RepeatFilter())
+        configure_log("json", repeats)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    repeats.forget()  # the event loop, and its timers, are those of the next test, too
     logging.captureWarnings(False)
     logging.root.setLevel(level)
     structlog.reset_defaults()

@@ -1,0 +1,356 @@
+"""The log of the api: the ids of requests, a line for each, and what goes wrong en masse."""
+
+import asyncio
+import contextlib
+import gc
+import io
+import json
+import logging
+import socket
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from uuid_utils import UUID
+
+from api import repeats
+from api.body_limit import MAX_BODY_BYTES
+from api.log import REQUEST_ID, Formatter, RequestRecord, configure_log
+from api.main import create_app
+from api.request_log import MAX_PATH, PROBES
+from api.routers import health
+from api.settings import Settings
+from tests.conftest import Log, find_free_port, signed_in
+
+ReadLog = Callable[[], list[Log]]
+
+
+class Wrong(Exception):
+    """What nobody handles."""
+
+
+def away() -> Settings:
+    return Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{find_free_port()}/zoo")
+
+
+@pytest.fixture(scope="module")
+def broken_app() -> FastAPI:
+    """An api whose database is away, and whose routes below /broken fail, each at a place of its own."""
+    app, router = create_app(away()), APIRouter(tags=["test"])
+
+    @router.get("/broken/here")
+    async def fail_here() -> None:
+        raise Wrong
+
+    @router.get("/broken/there")
+    async def fail_there() -> None:
+        raise Wrong
+
+    @router.get("/slow")
+    async def wait_for_the_client_to_leave(request: Request) -> None:
+        request.app.state.reached.set()
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.01)
+
+    app.include_router(router)
+    return app
+
+
+@pytest.fixture
+async def broken(broken_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(broken_app)
+    async with (
+        broken_app.router.lifespan_context(broken_app),
+        httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=signed_in("admin")) as client,
+    ):
+        yield client
+
+
+def of_requests(lines: list[Log]) -> list[Log]:
+    return [line for line in lines if line["event"] == "request"]
+
+
+class TestRequestId:
+    @pytest.mark.parametrize(
+        "request_id",
+        [
+            "7b1d3c9e-90c5-4cf2-9a1c-3e0f2f6d1c11",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "a",
+            "x" * 128,
+        ],
+    )
+    async def test_one_that_is_well_formed_is_kept(
+        self, client: httpx.AsyncClient, log: ReadLog, request_id: str
+    ) -> None:
+        answer = await client.get("/animals", headers={"X-Request-ID": request_id})
+        assert answer.headers.get_list("X-Request-ID") == [request_id]
+        assert [line["request_id"] for line in log()] == [request_id]
+
+    @pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "a\tb", "a;b", "a\\b", "\u00e9", "<a>"])
+    async def test_any_other_is_replaced(self, client: httpx.AsyncClient, log: ReadLog, request_id: str) -> None:
+        answer = await client.get("/animals", headers=[(b"X-Request-ID", request_id.encode())])
+        (made,) = answer.headers.get_list("X-Request-ID")
+        assert UUID(made).version == 7
+        assert [line["request_id"] for line in log()] == [made]
+
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (("GET", "/animals"), 503),
+            (("GET", "/health"), 200),
+            (("GET", "/health/db"), 503),
+            (("GET", "/"), 307),
+            (("GET", "/docs"), 200),
+            (("GET", "/docs/assets/swagger-ui.css"), 200),
+            (("GET", "/docs/assets/none"), 404),
+            (("GET", "/openapi.json"), 200),
+            (("GET", "/unicorns"), 404),
+            (("PUT", "/animals"), 405),
+            (("GET", "/animals?unknown=1"), 422),
+            (("GET", "/broken/here"), 500),
+        ],
+    )
+    async def test_every_answer_has_one_and_it_is_that_of_the_log(
+        self, broken: httpx.AsyncClient, log: ReadLog, request_: tuple[str, str], status: int
+    ) -> None:
+        answer = await broken.request(*request_)
+        assert answer.status_code == status
+        (request_id,) = answer.headers.get_list("X-Request-ID")
+        assert {line["request_id"] for line in log()} <= {request_id}
+
+    async def test_a_body_that_is_refused_has_one_too(self, client: httpx.AsyncClient) -> None:
+        large = await client.post("/animals", content=b" " * (MAX_BODY_BYTES + 1))
+        other = await client.post("/animals", content=b"<xml/>", headers={"Content-Type": "text/xml"})
+        assert [(answer.status_code, "X-Request-ID" in answer.headers) for answer in (large, other)] == [
+            (413, True),
+            (415, True),
+        ]
+
+    async def test_requests_at_the_same_time_have_their_own(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
+        ids = [f"request-{number}" for number in range(10)]
+        answers = await asyncio.gather(*(broken.get("/animals", headers={"X-Request-ID": one}) for one in ids))
+        assert [answer.headers["X-Request-ID"] for answer in answers] == ids
+        assert Counter(line["request_id"] for line in of_requests(log())) == Counter(ids)
+
+
+class TestLineOfARequest:
+    async def test_says_what_was_asked_and_answered_and_nothing_about_who(
+        self, client: httpx.AsyncClient, log: ReadLog
+    ) -> None:
+        answer = await client.get("/animals?name=Ngozi", headers={"User-Agent": "Ngozi's"})
+        (line,) = log()
+        assert line.pop("timestamp").endswith("Z")
+        assert line.pop("duration_ms") > 0
+        assert line == {
+            "event": "request",
+            "level": "info",
+            "request_id": answer.headers["X-Request-ID"],
+            "method": "GET",
+            "path": "/animals",
+            "status": 200,
+            "bytes": len(answer.content),
+        }
+
+    @pytest.mark.parametrize(
+        ("sent", "logged"),
+        [
+            ("/users/ngozi@zoo.example", "/users/(address)"),
+            ("/users/ngozi%40zoo.example/x", "/users/(address)/x"),
+            ("/a%0Ab%22", '/a\\nb"'),
+            ("/%1B[2J%22", '/\\x1b[2J"'),
+            ("/" + "x" * 1000, "/" + "x" * (MAX_PATH - 1)),
+        ],
+    )
+    async def test_has_a_path_without_addresses_control_characters_and_end(
+        self, client: httpx.AsyncClient, log: ReadLog, sent: str, logged: str
+    ) -> None:
+        await client.get(sent)
+        assert [line["path"] for line in log()] == [logged]
+
+    async def test_is_a_warning_where_the_fault_is_the_servers(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
+        for path in ("/animals", "/unicorns", "/broken/here"):
+            await broken.get(path)
+        assert [(line["status"], line["level"]) for line in of_requests(log())] == [
+            (503, "warning"),
+            (404, "info"),
+            (500, "warning"),
+        ]
+
+    async def test_is_left_out_for_probes_that_find_all_well(
+        self, client: httpx.AsyncClient, broken: httpx.AsyncClient, log: ReadLog
+    ) -> None:
+        assert {route.path for route in health.router.routes if hasattr(route, "path")} == PROBES
+        for path in PROBES:
+            await client.get(path)
+        assert log() == []
+        await broken.get("/health/ready")
+        assert [(line["path"], line["status"]) for line in of_requests(log())] == [("/health/ready", 503)]
+
+    def test_is_the_same_by_the_short_cut_as_by_structlog(self) -> None:
+        REQUEST_ID.set("one")
+        record = RequestRecord("GET", '/"\u00e9', 500, 0.12345, 7)
+        written = io.StringIO()
+        with contextlib.redirect_stderr(written), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(logging.root, "handlers", [])
+            configure_log("json")
+            (handler,) = logging.root.handlers
+        logging.captureWarnings(False)
+        assert isinstance(handler.formatter, Formatter)
+        as_any = logging.makeLogRecord(record.__dict__)
+        short, long = (json.loads(handler.format(one)) for one in (record, as_any))
+        assert short.pop("timestamp")[:16] == long.pop("timestamp")[:16]
+        assert short == long
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[int]:
+    """The port on which uvicorn serves `app`."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        task = asyncio.create_task(server.serve([listening]))
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        await task
+
+
+class TestClientThatLeaves:
+    async def test_before_its_answer_is_logged_as_such(self, broken_app: FastAPI, log: ReadLog) -> None:
+        broken_app.state.reached = reached = asyncio.Event()
+        async with served(broken_app) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /slow HTTP/1.1\r\nHost: zoo.test\r\n\r\n")
+            await reached.wait()
+            writer.close()
+        assert [(line["path"], line["status"], line["level"]) for line in of_requests(log())] == [
+            ("/slow", 499, "info")
+        ]
+        assert {line["level"] for line in log()} == {"info"}
+
+    async def test_in_the_middle_of_its_body_is_logged_as_such(self, broken_app: FastAPI, log: ReadLog) -> None:
+        async with served(broken_app) as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"POST /auth/register HTTP/1.1\r\nHost: zoo.test\r\nContent-Type: application/json\r\n"
+                b'Content-Length: 100\r\n\r\n{"email"'
+            )
+            await writer.drain()
+            writer.close()
+            while not of_requests(log()):
+                await asyncio.sleep(0.01)
+        assert [line["status"] for line in of_requests(log())] == [499]
+        assert {line["level"] for line in log()} == {"info"}
+
+    async def test_after_its_answer_is_nothing_special(self, broken_app: FastAPI, log: ReadLog) -> None:
+        async with served(broken_app) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /unicorns HTTP/1.1\r\nHost: zoo.test\r\nConnection: close\r\n\r\n")
+            assert b"x-request-id" in await reader.read()
+            writer.close()
+        assert [line["status"] for line in of_requests(log())] == [404]
+
+
+async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
+    """The lines about `event`, when they stand for `times`."""
+    async with asyncio.timeout(20):
+        while True:
+            found = [line for line in log() if line["event"] == event]
+            if sum(line.get("repeated", 1) for line in found) >= times:
+                return found
+            await asyncio.sleep(0.01)
+
+
+class TestWhatGoesWrongEnMasse:
+    REQUESTS = 200
+
+    async def test_an_outage_is_said_once_and_then_with_its_number(
+        self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repeats, "SECONDS", 0.5)
+        for _ in range(self.REQUESTS):
+            await broken.get("/animals")
+        said = await until_all_is_said(log, "can't serve", self.REQUESTS)
+        assert "database can't be reached" in said[0]["reason"]
+        assert [("repeated" in line, "request_id" in line) for line in said] == (
+            [(False, True)] + [(True, False)] * (len(said) - 1)
+        )
+        assert sum(line.get("repeated", 1) for line in said) == self.REQUESTS
+        assert len(of_requests(log())) == self.REQUESTS
+        assert len(log()) == len(of_requests(log())) + len(said)
+
+    async def test_an_error_is_shown_whole_once_for_each_place(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
+        for _ in range(self.REQUESTS):
+            for path in ("/broken/here", "/broken/there"):
+                answer = await broken.get(path)
+                assert (answer.status_code, answer.json()) == (500, {"detail": "Internal server error"})
+        here, there = (line for line in log() if line["event"] == "unexpected error")
+        assert "in fail_here" in here["exception"]
+        assert "in fail_there" in there["exception"]
+        assert here["request_id"] == of_requests(log())[0]["request_id"]
+        assert len(log()) == 2 * self.REQUESTS + 2
+
+    async def test_an_error_that_goes_on_is_named_in_a_line(
+        self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repeats, "SECONDS", 0.1)
+        for _ in range(10):
+            await broken.get("/broken/here")
+        _, *more = await until_all_is_said(log, "unexpected error", 10)
+        for line in more:
+            assert line["error"] == "Wrong: "
+            assert __file__ in line["at"]
+            assert "exception" not in line
+
+    async def test_after_a_while_without_one_the_next_is_shown_whole_again(
+        self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repeats, "SECONDS", 0)
+        for _ in range(2):
+            await broken.get("/broken/here")
+            await asyncio.sleep(0.01)
+        assert ["exception" in line for line in log() if line["event"] == "unexpected error"] == [True, True]
+
+    async def test_what_libraries_say_is_no_exception(self, log: ReadLog) -> None:
+        async def fail() -> None:
+            raise Wrong
+
+        for number in range(self.REQUESTS):
+            logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+            logging.getLogger("other").error("connection %d was lost", number)
+            task = asyncio.create_task(fail())
+            await asyncio.wait([task])
+            del task
+        gc.collect()
+        events = Counter(line["event"].partition("\n")[0] for line in log())
+        assert events == {
+            "Invalid HTTP request received.": 1,
+            "connection 0 was lost": 1,
+            "Task exception was never retrieved": 1,
+        }
+
+    async def test_different_data_are_not_taken_for_the_same(self, log: ReadLog) -> None:
+        for number in range(5):
+            structlog.get_logger().error("order paid twice", order=number)
+        assert [line["order"] for line in log()] == list(range(5))
+
+    async def test_a_thousand_different_ones_are_bounded_too(self, log: ReadLog) -> None:
+        for number in range(1000):
+            structlog.get_logger().error("order paid twice", order=number)
+        assert len(log()) == repeats.MAX_KINDS + 1
+
+
+def test_a_warning_of_python_is_a_line(log: ReadLog) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(False)
+        logging.captureWarnings(True)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+    assert [line["level"] for line in log()] == ["warning"]
+    assert "DeprecationWarning: old" in log()[0]["event"]

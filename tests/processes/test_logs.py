@@ -1,0 +1,105 @@
+"""What the api prints where it serves: gunicorn, its workers, and `make run`."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.postgres import Server
+from tests.conftest import ROOT, Log, uncoloured
+from tests.processes.live import wait_until_ready
+from tests.processes.test_run import checkout, make_run
+
+__all__ = ["checkout"]
+
+
+@contextmanager
+def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The api as its image serves it, until the block ends; what it prints goes to `output`."""
+    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output) as process:
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}")
+            yield process
+        finally:
+            process.terminate()
+            assert process.wait(timeout=30) == 0
+
+
+def of_requests(lines: list[Log]) -> list[Log]:
+    return [line for line in lines if line["event"] == "request"]
+
+
+def test_all_that_gunicorn_and_its_workers_print_is_json(
+    server: Server, worker_database: str, free_port: int, tmp_path: Path
+) -> None:
+    environment = {**server.environment(worker_database), "WEB_CONCURRENCY": "2", "LOG_FORMAT": ""}
+    address = f"http://127.0.0.1:{free_port}"
+    ids = [f"request-{number}" for number in range(20)]
+    with (tmp_path / "output").open("w+") as output:
+        with gunicorn(environment, free_port, output.fileno()) as process:
+            for request_id in ids:
+                answer = httpx.get(f"{address}/animals?name=Amara", headers={"X-Request-ID": request_id})
+                assert answer.headers["X-Request-ID"] == request_id
+            process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 30
+            while (tmp_path / "output").read_text().count("Started server process") < 4:
+                assert time.monotonic() < deadline, (tmp_path / "output").read_text()
+                time.sleep(0.1)
+            wait_until_ready(address)
+            httpx.get(f"{address}/unicorns", headers={"X-Request-ID": "after the reload".replace(" ", "-")})
+        lines = [json.loads(line) for line in (tmp_path / "output").read_text().splitlines()]
+    assert all(line.keys() >= {"event", "level", "timestamp"} for line in lines)
+    assert [line["request_id"] for line in of_requests(lines)] == [*ids, "after-the-reload"]
+    assert {line["path"] for line in of_requests(lines)} == {"/animals", "/unicorns"}
+    events = [line["event"] for line in lines]
+    for said in ("Starting gunicorn", "Booting worker", "Application startup complete", "Handling signal: hup"):
+        assert any(event.startswith(said) for event in events), said
+    assert not any("Amara" in event for event in events)
+
+
+def test_on_a_terminal_lines_are_for_people(server: Server, worker_database: str, free_port: int) -> None:
+    mine, theirs = pty.openpty()
+    environment = {**server.environment(worker_database), "WEB_CONCURRENCY": "1", "LOG_FORMAT": "", "TERM": "xterm"}
+    with gunicorn(environment, free_port, theirs):
+        httpx.get(f"http://127.0.0.1:{free_port}/unicorns", headers={"X-Request-ID": "one"})
+    os.close(theirs)
+    shown = uncoloured(read_all(mine)).splitlines()
+    assert any(line.endswith("[info] Starting gunicorn " + line.rpartition(" ")[2]) for line in shown)
+    (request,) = (line for line in shown if "[info] request" in line)
+    assert request.partition("[info] request ")[2].split()[:3] == ["method=GET", "path=/unicorns", "status=404"]
+    assert request.endswith("request_id=one")
+    assert not any("{" in line for line in shown)
+
+
+def read_all(terminal: int) -> str:
+    read = b""
+    while True:
+        try:
+            read += os.read(terminal, 65536)
+        except OSError:  # Linux's end of a terminal whose other side is closed
+            os.close(terminal)
+            return read.decode()
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_make_run_logs_as_it_is_told(
+    checkout: Path, free_port: int, log_format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", log_format)
+    with make_run(checkout, free_port) as printed:
+        answer = httpx.get(f"http://127.0.0.1:{free_port}/unicorns")
+    (line,) = (line for line in printed if "/unicorns" in line)
+    assert answer.headers["X-Request-ID"] in line
+    assert line.startswith("{") == (log_format == "json")
+    assert sum("Application startup complete." in line for line in printed) == 1
+    assert not any("127.0.0.1:" in line and "HTTP/1.1" in line for line in printed)  # uvicorn's own
