@@ -61,16 +61,16 @@ async def test_of_two_replicas_behind_the_proxy_no_request_notices_it(
         async with at_work(stack) as load:
             await asyncio.sleep(2)
             began = time.monotonic()
-            for release in (next_release, RELEASE, next_release):
+            for release in (next_release, RELEASE):
                 stack.environment["RELEASE"] = release
                 await asyncio.to_thread(roll, stack)
-            took = (time.monotonic() - began) / 3
+            took = (time.monotonic() - began) / 2
             await asyncio.sleep(2)
         samples = load.samples
         record_property("measured", f"{figures(samples, [0])}, {took:.1f} s a release")
         assert {sample.status for sample in samples} == {200, 201}
         assert stack.sql("postgres", MADE).stdout == f"{sum(sample.status == 201 for sample in samples)}\n"
-        assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
+        assert stack.sql("postgres", CONNECTED).stdout == f"api@{RELEASE}\n"
         assert max(sample.took for sample in samples) < 5
 
 
@@ -82,6 +82,11 @@ def test_a_release_that_does_not_get_ready_stops_at_the_first_replica(
     broken.write_text('services: {api: {command: ["false"]}}\n')
     stack = Stack(REPLICAS)
     with running(stack):
+        for service in ("api-2", "proxy"):
+            host = stack.inspect(service)["HostConfig"]
+            assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+            assert "no-new-privileges:true" in host["SecurityOpt"]
+            assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
         before = stack.container("api-2")
         stack.files = (*stack.files, broken)
         with pytest.raises(subprocess.CalledProcessError):

@@ -392,6 +392,11 @@ class TestSecurity:
         assert host["Init"]
         assert host["Memory"]
 
+    @pytest.mark.parametrize("service", ["db", "migrator", "api"])
+    def test_a_log_does_not_fill_the_disk(self, stack: Stack, service: str) -> None:
+        log = stack.inspect(service)["HostConfig"]["LogConfig"]
+        assert log == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
+
 
 class TestImages:
     @pytest.mark.parametrize("target", ["api", "migrator"])
