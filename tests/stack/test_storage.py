@@ -1,0 +1,135 @@
+"""A database that can't write: its disk is full, or it is read-only."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from tests.conftest import PASSWORD
+from tests.live.clients import Sample
+from tests.stack.drill import ANIMALS, at_work, between, figures, identity, is_good, recovery
+from tests.stack.stack import Stack, running
+
+FULL, READ_ONLY = (
+    "The database's disk is full: nothing can be written now",
+    "The database is read-only: nothing can be written now",
+)
+MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS}"
+WRONG = "of no account at all"
+BACK_WITHIN = 60  # Docker waits longer before each start of a container that ends at once
+
+
+def sign_in(stack: Stack, password: str) -> httpx.Response:
+    form = {"username": "admin@zoo.example", "password": password}
+    return httpx.post(f"{stack.address}/auth/jwt/login", data=form, timeout=10)
+
+
+def reads(samples: list[Sample]) -> set[int]:
+    return {sample.status for sample in samples if sample.kind == "read"}
+
+
+async def test_a_database_that_is_read_only_is_read_from_and_says_so_to_who_writes(
+    stack: Stack, record_property: Callable[[str, object], None]
+) -> None:
+    before = identity(stack)
+    async with at_work(stack) as load:
+        await asyncio.sleep(2)
+        stack.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on")
+        try:
+            stack.sql("postgres", "SELECT pg_reload_conf()")
+            await asyncio.sleep(1)
+            began = time.monotonic()
+            assert stack.get("/staff", headers=stack.signed_in).status_code == 200
+            assert stack.get("/health/ready").status_code == 200
+            for password in (PASSWORD, WRONG):  # neither a token nor a failure could be written down
+                answer = await asyncio.to_thread(sign_in, stack, password)
+                assert (answer.status_code, answer.json()) == (503, {"detail": READ_ONLY})
+            await asyncio.sleep(2)
+            ended = time.monotonic()
+        finally:
+            stack.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only")
+            stack.sql("postgres", "SELECT pg_reload_conf()")
+        healed = time.monotonic()
+        await asyncio.sleep(3)
+    assert identity(stack) == before
+    samples = load.samples
+    written = [sample for sample in samples if sample.kind == "write"]
+    record_property("measured", figures(samples, [recovery(written, healed)]))
+    assert {(sample.kind, sample.status, sample.detail) for sample in between(samples, began, ended)} == {
+        ("read", 200, ""),
+        ("write", 503, READ_ONLY),
+    }
+    assert all(sample.retry_after for sample in samples if sample.status == 503)
+    assert all(is_good(sample) for sample in samples if sample.began > healed + 2)
+
+
+async def test_a_disk_that_is_full_is_read_from_and_has_room_again_without_a_restart_of_the_api(
+    images: list[str],  # noqa: ARG001 - built before
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    override = tmp_path / "compose.yml"
+    # In memory, for as long as a container has it; this one has it, too, and fills it.
+    filler = {"image": "postgres:18", "entrypoint": ["sleep", "infinity"], "volumes": ["db:/disk"], "init": True}
+    disk = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=256m"}}
+    override.write_text(json.dumps({"services": {"filler": filler}, "volumes": {"db": disk}}))
+    stack = Stack(override)
+
+    def fill() -> None:
+        stack.compose("exec", "--no-TTY", "filler", "dd", "if=/dev/zero", "of=/disk/ballast", "bs=64k", check=False)
+
+    def free() -> float:
+        stack.compose("exec", "--no-TTY", "filler", "rm", "/disk/ballast")
+        return time.monotonic()
+
+    with running(stack):
+        before = identity(stack)
+        async with at_work(stack) as load:
+            await asyncio.sleep(2)
+            await asyncio.to_thread(fill)
+            await asyncio.sleep(3)
+            filled = time.monotonic()
+            assert stack.get("/staff", headers=stack.signed_in).status_code == 200
+            await asyncio.sleep(3)
+            freeing = time.monotonic()
+            freed = await asyncio.to_thread(free)
+            await asyncio.sleep(3)
+            # Not even what it needs to undo things by: Postgres gives up, and starts again and again until it can.
+            await asyncio.to_thread(fill)
+            crashing = time.monotonic()
+            stack.sql("postgres", "SELECT pg_switch_wal() FROM generate_series(1, 100)", check=False)
+            await asyncio.sleep(5)
+            freeing_again = time.monotonic()
+            freed_again = await asyncio.to_thread(free)
+            await asyncio.to_thread(wait_for_database, stack)
+            back = time.monotonic()
+            await asyncio.sleep(3)
+        assert identity(stack) == before
+        samples = load.samples
+        written = [sample for sample in samples if sample.kind == "write"]
+        record_property(
+            "measured",
+            f"{figures(samples, [recovery(written, freed)])}, Postgres back {back - freed_again:.1f} s after a crash",
+        )
+        assert {sample.status for sample in samples} == {200, 201, 503}
+        assert all(sample.retry_after for sample in samples if sample.status == 503)
+        full = between(samples, filled, freeing)
+        assert reads(full) == {200}
+        assert {sample.detail for sample in full if sample.status == 503} == {FULL}
+        assert recovery(written, freed) < 2
+        away = [sample for sample in between(samples, crashing, freeing_again) if sample.status == 503]
+        assert max(sample.took for sample in away) < 5
+        assert back - freed_again < BACK_WITHIN
+        assert all(is_good(sample) for sample in samples if sample.began > back + 1)
+        # What was answered is there, and of what was refused nothing.
+        assert stack.sql("postgres", MADE).stdout == f"{sum(sample.status == 201 for sample in samples)}\n"
+
+
+def wait_for_database(stack: Stack) -> None:
+    deadline = time.monotonic() + 2 * BACK_WITHIN
+    while stack.get("/health/db").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
