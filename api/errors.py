@@ -16,6 +16,7 @@ Exception
 │   └── Unavailable                 503  the database is away or busy; Retry-After says when to come again
 ├── FastAPIUsersException           400  the manager's findings about accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
+├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
 ├── SQLAlchemyError                      by SQLSTATE: 409, 422, 503, else 500
 └── ConnectionError, TimeoutError   503  the driver's, in the middle of a statement
@@ -28,7 +29,7 @@ from typing import Any, ClassVar
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi_users.exceptions import (
     FastAPIUsersException,
     InvalidResetPasswordToken,
@@ -302,7 +303,14 @@ def explain_database_error(error: DatabaseError) -> ZooError | None:
 def reason_of(error: BaseException) -> str:
     """What the error says, in one line and without the data that it may quote in others."""
     cause = getattr(error, "orig", None) or error
-    return f"{type(cause).__name__}: {cause}".splitlines()[0]
+    return f"{type(cause).__name__}: {cause}".splitlines()[0].rstrip(": ")
+
+
+async def handle_response_validation_error(request: Request, error: ResponseValidationError) -> ErrorResponse:
+    """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
+    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_REPORTED_ERRORS]]
+    log.error("answer without the documented form", wrong=wrong)
+    return await handle_unexpected_error(request, error)
 
 
 async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
@@ -316,6 +324,7 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
+    app.exception_handler(ResponseValidationError)(handle_response_validation_error)
     for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)
     app.exception_handler(Exception)(handle_unexpected_error)

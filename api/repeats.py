@@ -46,7 +46,7 @@ class RepeatFilter(logging.Filter):
             self._repeated[kind] += 1
             return False
         if error is not None:
-            fields |= {"error": f"{type(error).__name__}: {error}".splitlines()[0], "at": way[-1]}
+            fields |= {"error": f"{type(error).__name__}: {error}".splitlines()[0], "at": way[-1] if way[1:] else None}
         say = partial(structlog.get_logger(record.name).log, record.levelno, event, **fields)
         self._watch(loop, kind, say)
         return True

@@ -25,6 +25,7 @@ from api.log import REQUEST_ID, Formatter, RequestRecord, configure_log
 from api.main import create_app
 from api.request_log import MAX_PATH, PROBES
 from api.routers import health
+from api.schemas.animals import AnimalRead
 from api.settings import Settings
 from tests.conftest import Log, find_free_port, signed_in
 
@@ -51,6 +52,10 @@ def broken_app() -> FastAPI:
     @router.get("/broken/there")
     async def fail_there() -> None:
         raise Wrong
+
+    @router.get("/broken/answer")
+    async def answer_in_another_form() -> AnimalRead:
+        return {"name": "Secret Person"}  # type: ignore[return-value]
 
     @router.get("/slow")
     async def wait_for_the_client_to_leave(request: Request) -> None:
@@ -219,6 +224,17 @@ async def served(app: FastAPI) -> AsyncIterator[int]:
         yield listening.getsockname()[1]
         server.should_exit = True
         await task
+
+
+async def test_an_answer_that_has_not_its_form_is_logged_without_what_it_says(
+    broken: httpx.AsyncClient, log: ReadLog
+) -> None:
+    answer = await broken.get("/broken/answer")
+    assert (answer.status_code, answer.json()) == (500, {"detail": "Internal server error"})
+    why, request = log()
+    assert {"type": "missing", "loc": ["response", "id"]} in why["wrong"]
+    assert (why["level"], request["status"]) == ("error", 500)
+    assert "Secret" not in str(log())
 
 
 class TestClientThatLeaves:
