@@ -1,6 +1,7 @@
 """Postgres killed, stopped, and started again, while clients are at work."""
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -20,6 +21,7 @@ from tests.processes.live import gunicorn
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
 LONGEST_ANSWER, BACK_WITHIN = 2.0, 2.0
+LINES = 40  # in the log for an outage, besides one a request: each worker says of each kind of failure that it goes on
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
@@ -96,7 +98,7 @@ async def go_away(postgres: Postgres, how: Callable[[Postgres], None]) -> Outage
     return Outage(leaving, gone, started, time.monotonic())
 
 
-async def test_while_postgres_is_away_every_answer_is_503_and_soon_after_all_is_as_before(
+async def test_while_postgres_is_away_every_answer_is_503_and_then_all_is_as_before_and_the_log_short(
     postgres: Postgres, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     port, outages = find_free_port(), []
@@ -115,15 +117,24 @@ async def test_while_postgres_is_away_every_answer_is_503_and_soon_after_all_is_
     samples = load.samples
     longest = max(sample.took for sample in samples)
     waits = [outage.good(samples) - outage.back for outage in outages]
-    record_property("measured", f"{outcomes(samples)}, longest {longest:.2f} s, back after {max(waits):.2f} s")
+    lines = (tmp_path / "api.log").read_text().splitlines()
+    others = [line for line in lines if json.loads(line)["event"] != "request"]
+    record_property(
+        "measured",
+        f"{outcomes(samples)}, longest {longest:.2f} s, back after {max(waits):.2f} s; in the log, besides requests,"
+        f" {len(others) / len(outages):.0f} lines of {sum(map(len, others)) / len(outages) / 1024:.1f} KiB an outage",
+    )
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
     assert {REFUSED, STARTING_UP} < {sample.detail for sample in samples}
     assert longest < LONGEST_ANSWER
     assert max(waits) < BACK_WITHIN
+    assert len(lines) - len(others) == len(samples)
+    assert len(others) < LINES * len(outages)
+    assert not [line for line in others if "Traceback" in line]
     for outage, until in zip(outages, [*(later.leaving for later in outages[1:]), math.inf], strict=True):
         good = outage.good(samples)
         away = [sample.status for sample in samples if outage.gone < sample.began < sample.ended < outage.started]
         well = [sample.status for sample in samples if good < sample.began < sample.ended < until]
-        assert min(len(away), len(well)) > 100
+        assert min(len(away), len(well)) > CLIENTS
         assert (set(away), set(well)) == ({503}, {200, 201})
