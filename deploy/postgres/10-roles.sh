@@ -32,6 +32,8 @@ ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- A runaway query, or a client that went away in the middle of a transaction, can't hold the api's pool.
 ALTER ROLE zoo_api SET statement_timeout = '10s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
+-- Not lock_timeout: statement_timeout counts a wait for a lock, too. Nor transaction_timeout (Postgres 17 and later): an
+-- import is one transaction, however long it takes.
 -- Nor what an api has locked that is gone without a word: its kernel confirms no packet. (api/database.py, the other way.)
 ALTER ROLE zoo_api SET tcp_keepalives_idle = '2s';
 ALTER ROLE zoo_api SET tcp_keepalives_interval = '1s';
