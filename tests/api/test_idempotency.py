@@ -36,6 +36,7 @@ class TestReplay:
         path = first.headers["Location"]
         assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == 200  # whatever came of it since
         again = await post(client, TEA)
+        assert again.headers.pop("X-Request-ID") != first.headers.pop("X-Request-ID")
         assert (again.status_code, again.content, again.headers) == (201, first.content, first.headers)
         assert await how_many(client) == 1
 
@@ -170,9 +171,9 @@ class TestLoss:
         async def leaving(scope: Any, receive: Any, _: Any) -> None:
             async def gone(_: Message) -> None:
                 committed.append(await admin.fetchval("SELECT count(*) FROM orders"))
-                raise GoneError
 
             await app(scope, receive, gone)
+            raise GoneError
 
         headers = VISITOR | KEY
         async with httpx.AsyncClient(transport=httpx.ASGITransport(leaving), base_url="http://zoo.test") as client:
