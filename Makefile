@@ -99,7 +99,7 @@ test: .venv/dev  ## run the tests that need no Docker
 test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/processes
 
-test-faults: .venv/dev  ## run migrators, and hundreds of pairs of requests, in each other's way, without Docker
+test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults, without Docker
 	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
 
 test-live: .venv/dev  ## change a table of a million rows under load, without Docker
