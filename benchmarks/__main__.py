@@ -1,5 +1,6 @@
 """`python -m benchmarks`, or `make bench`: measures everything, and writes RESULTS.md and its charts anew."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,13 +27,14 @@ SUBJECTS = [comparison, statements, signed_in, workers, memory, cold_start, migr
 def measure(scale: Scale, folder: Path) -> None:
     """Measure, subject by subject, and write what was found into `folder`."""
     sections = []
+    load_before = os.getloadavg()[0]
     with zoo(scale) as running:
         for subject in SUBJECTS:
             began = time.monotonic()
             section = subject.measure(running)
             print(f"## {section.title}\n\n{section.text}\n\n({time.monotonic() - began:.0f} s)\n", flush=True)
             sections.append(section)
-    report.write(folder, sections, scale)
+    report.write(folder, sections, scale, load_before)
 
 
 if __name__ == "__main__":

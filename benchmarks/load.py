@@ -29,6 +29,9 @@ class Request:
     token: str = ""
     body: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
 
 @dataclass(frozen=True)
 class Load:
@@ -52,7 +55,7 @@ def send(app: App, *requests: Request, seconds: int, connections: int = CONNECTI
         cpu = app.cpu_seconds() - before
         if answers := found["requests"]:
             return Load(answers, answers / found["seconds"], cpu / answers, found["p50"], found["p99"])
-    raise LoadError(f"{requests[0].method} {requests[0].path}: no answer within {seconds} s, {TRIES} times")
+    raise LoadError(f"{app.name}, {requests[0]}: no answer within {seconds} s, {TRIES} times")
 
 
 def _wrk(app: App, requests: Sequence[Request], seconds: int, connections: int) -> dict[str, float]:
@@ -75,7 +78,7 @@ def _wrk(app: App, requests: Sequence[Request], seconds: int, connections: int) 
     found: dict[str, float] = json.loads(done.stderr.splitlines()[-1])
     if found["refused"] or found["broken"]:
         raise LoadError(
-            f"{requests[0].method} {requests[0].path}: of {found['requests']} answers {found['refused']} have a status"
+            f"{app.name}, {requests[0]}: of {found['requests']} answers {found['refused']} have a status"
             f" of 400 or more, and {found['broken']} requests got none"
         )
     return found

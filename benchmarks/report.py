@@ -32,22 +32,26 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 
 
-def write(folder: Path, sections: Sequence[Section], scale: Scale) -> None:
-    """Write RESULTS.md and the charts, all of it anew, into `folder`."""
+def write(folder: Path, sections: Sequence[Section], scale: Scale, load_before: float) -> None:
+    """Write RESULTS.md and the charts, all of it anew, into `folder`.
+
+    `load_before` is the load average of the machine when the measuring began.
+    """
     for section in sections:
         for name, svg in section.charts.items():
             (folder / name).write_text(svg)
-    parts = [_head(scale), *(f"## {section.title}\n\n{section.text}" for section in sections)]
+    parts = [_head(scale, load_before), *(f"## {section.title}\n\n{section.text}" for section in sections)]
     (folder / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
 
 
-def _head(scale: Scale) -> str:
+def _head(scale: Scale, load_before: float) -> str:
     postgres = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True)
     versions = ", ".join(f"{name} {version(name)}" for name in SHOWN)
     return (
         "# What is measured, and what was found\n\n"
         "`make bench` writes this file. It needs wrk: `apt-get install wrk`.\n\n"
-        f"- **Machine**: {_processor()}, {os.cpu_count()} cores, which also carry Postgres and wrk.\n"
+        f"- **Machine**: {_processor()}, {os.cpu_count()} cores, which also carry Postgres and wrk; its load"
+        f" average was {load_before:.1f} before.\n"
         f"- **Software**: Python {platform.python_version()}, PostgreSQL {postgres.stdout.split()[-1]} with its default"
         f" settings, fsync included, over a Unix socket; {versions}.\n"
         f"- **Load**: wrk, {CONNECTIONS} connections, {ANIMALS:,} animals; gunicorn with one worker where nothing else"
@@ -55,7 +59,8 @@ def _head(scale: Scale) -> str:
         " are medians of the rounds. A round in which any answer is not a good one ends the run.\n"
         "- **CPU/request**: user and system time of the server's processes, gunicorn's master included; neither"
         " Postgres's nor wrk's.\n"
-        "- **Latencies** are those under full load: with as many connections as here, they say how long the queue is."
+        "- **Latencies** are those under full load: they say how long the queue is, rather than what a request takes"
+        " that comes alone."
     )
 
 

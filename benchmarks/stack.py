@@ -51,8 +51,9 @@ class Scale:
 
 @dataclass(frozen=True)
 class App:
-    """A server that answers at `url`."""
+    """One of APPS, which answers at `url`."""
 
+    name: str
     url: str
     process: psutil.Process
 
@@ -115,7 +116,7 @@ class Zoo:
                 preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - said to the kernel before it starts
             )
         try:
-            app = App(f"http://{HOST}:{port}", psutil.Process(process.pid))
+            app = App(name, f"http://{HOST}:{port}", psutil.Process(process.pid))
             _wait(app, process, log)
             yield app
         finally:
