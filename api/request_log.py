@@ -87,6 +87,6 @@ def _is_gone(send: Send) -> bool:
 def _loggable(path: str) -> str:
     """`path` on one line, not too long, and without addresses: there is none in any route, but a client may err."""
     if "@" in path:
-        path = re.sub(r"[^/]*@[^/]*", "(address)", path)
+        path = "/".join("(address)" if "@" in part else part for part in path.split("/"))
     path = path[:MAX_PATH]
     return path if path.isprintable() else path.encode("unicode_escape").decode()

@@ -172,6 +172,7 @@ class TestLineOfARequest:
             ("/a%0Ab%22", '/a\\nb"'),
             ("/%1B[2J%22", '/\\x1b[2J"'),
             ("/" + "x" * 1000, "/" + "x" * (MAX_PATH - 1)),
+            ("/" + "x" * 60_000 + "/@", "/" + "x" * (MAX_PATH - 1)),
         ],
     )
     async def test_has_a_path_without_addresses_control_characters_and_end(
