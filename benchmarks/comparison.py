@@ -98,7 +98,7 @@ def as_table(found: Measured) -> str:
                     f"{now.p99 * 1e3:.1f} ms",
                 ]
             )
-    header = "request|app|x usual|by CPU|x floor|by CPU|requests/s (least to most)|CPU/request|p50|p99"
+    header = "request|app|x usual|CPU: x usual|x floor|CPU: x floor|requests/s (least to most)|CPU/request|p50|p99"
     return table(header.split("|"), rows)
 
 

@@ -10,10 +10,10 @@ from benchmarks.stack import KEEPER, Zoo
 
 # Of a hundred requests.
 MIX = [
-    Request("/animals/{id}", count=60),
-    Request("/animals?limit=20&after={id}", count=15),
-    Request("/orders?limit=10", count=5, token=KEEPER),
-    Request("/staff/1", count=5, token=KEEPER),
+    Request("/animals/{id}", count=70),
+    Request("/animals?limit=10&after={id}", count=10),
+    Request("/orders?limit=10", count=2, token=KEEPER),
+    Request("/staff/1", count=3, token=KEEPER),
     Request("/animals", "POST", count=10, token=KEEPER, body=NEW),
     Request("/health", count=5),
 ]
@@ -30,8 +30,8 @@ def measure(zoo: Zoo) -> Section:
                 answered += load.send(app, *MIX, seconds=zoo.scale.seconds).answers
             rows.append(_row(f"{answered:,.0f} requests", worker))
     text = (
-        "A mix of 100: 60 animals, 15 lists of 20, 5 lists of 10 orders, 5 members of staff, 10 new animals, 5"
-        " of `/health`. *USS* is what the worker has to itself, *PSS* that and its share of what it has in common with"
+        "A mix of 100: 70 animals, 10 lists of 10, 2 lists of 10 orders, 3 members of staff, 10 new animals, 5 of"
+        " `/health`. *USS* is what the worker has to itself, *PSS* that and its share of what it has in common with"
         f" other processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
     )
     return Section("A worker's memory", text)
