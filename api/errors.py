@@ -18,7 +18,10 @@ Exception
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
-├── SQLAlchemyError                      by SQLSTATE: 409, 422, 503, else 500
+├── SQLAlchemyError, and asyncpg's
+│   PostgresError                        by SQLSTATE: 409, 422, 503, else 500
+├── asyncpg's InterfaceError,
+│   InternalClientError             503  the connection was closed meanwhile
 └── ConnectionError, TimeoutError   503  the driver's, in the middle of a statement
 """
 
@@ -27,6 +30,7 @@ from collections.abc import Mapping
 from http import HTTPMethod, HTTPStatus
 from typing import Any, ClassVar
 
+import asyncpg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
@@ -49,11 +53,24 @@ RETRY_AFTER_SECONDS = 2
 MAX_REPORTED_ERRORS = 20
 MAX_REPORTED_NAME = 100
 
-# What can come out of a statement: SQLAlchemy's errors, and the driver's that it passes on as they are.
-DatabaseError = SQLAlchemyError | ConnectionError | TimeoutError
-DATABASE_ERRORS = (SQLAlchemyError, ConnectionError, TimeoutError)
+# What can come out of a statement: SQLAlchemy's errors, the driver's, and those that both pass on as they are.
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+    TimeoutError,
+)
+CLOSED = (
+    ConnectionError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 Detail = str | list[dict[str, Any]]
-InvalidCachedStatementError = AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError
 
 log = structlog.get_logger(__name__)
 
@@ -252,7 +269,7 @@ def _sentence(found: dict[str, Any]) -> str:
     return str(found["msg"]).removeprefix("Value error, ")
 
 
-async def handle_database_error(request: Request, error: DatabaseError) -> ErrorResponse:
+async def handle_database_error(request: Request, error: Exception) -> ErrorResponse:
     """Answer with the meaning of a failure of the database: by its SQLSTATE where there is one."""
     found = explain_database_error(error)
     if found is None:
@@ -278,18 +295,19 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
 }
 
 
-def explain_database_error(error: DatabaseError) -> ZooError | None:
+def explain_database_error(error: Exception) -> ZooError | None:
     """The client's view of a failure of the database, caused by it; None where it is a fault of this code.
 
     Source of the classes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
     """
-    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    cause = getattr(error, "orig", None) or error  # the driver's, as it is or as SQLAlchemy passes it on
+    state = getattr(cause, "sqlstate", None) or ""
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
         found = Unavailable, "The server is busy: all of its database connections are in use"
-    elif not isinstance(error, SQLAlchemyError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    elif isinstance(cause, CLOSED) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         found = Unavailable, "The database can't be reached"
-    elif isinstance(getattr(error, "orig", None), InvalidCachedStatementError):
+    elif isinstance(cause, SCHEMA_CHANGED):
         found = Unavailable, "The schema has changed a moment ago"
     elif state in _BY_SQLSTATE or state[:2] in _BY_SQLSTATE:
         found = _BY_SQLSTATE.get(state) or _BY_SQLSTATE[state[:2]]

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from api import __version__
 from api.background import Background
 from api.body_limit import BodyLimit
+from api.connections import Connections, pooled
 from api.crud.order_payments import keep_settling
 from api.database import create_engine, create_sessionmaker, stay_visible
 from api.errors import add_handlers
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings)
         app.state.sessionmaker = create_sessionmaker(engine)
+        app.state.connections = Connections(pooled(engine))
         async with open_services(settings) as services:
             app.state.services = services
             tasks = [
@@ -70,7 +72,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = Services()  # those of the settings come with the lifespan
     app.add_middleware(BodyLimit)
     add_handlers(app)
-    for resource in (exhibits, animals, staff, orders, users, auth, health, docs):
+    for resource in (
+        animals,
+        exhibits,
+        staff,
+        orders,
+        users,
+        auth,
+        health,
+        docs,
+    ):  # in the order in which they are tried
         app.include_router(resource.router)
     docs.mount_assets(app)
     return app

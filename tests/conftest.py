@@ -26,8 +26,10 @@ import structlog
 from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from api.connections import Connections
 from api.crud.users import hash_token
 from api.log import configure_log
 from api.main import create_app
@@ -214,6 +216,7 @@ async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEng
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         transaction = await connection.begin()
+        await connection.execute(select(1))  # with which it really begins
         yield connection
         await transaction.rollback()
 
@@ -230,6 +233,20 @@ async def session(sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterat
         yield session
 
 
+@pytest.fixture
+async def connections(connection: AsyncConnection) -> Connections:
+    """The driver's connections: all of them the one of the test's transaction, in which each has a savepoint."""
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[asyncpg.Connection]:
+        async with driver.transaction():
+            yield driver
+
+    return Connections(connect)
+
+
 @pytest.fixture(scope="session")
 def worker_app() -> FastAPI:
     """The api of this worker: to make one takes longer than most tests."""
@@ -237,9 +254,12 @@ def worker_app() -> FastAPI:
 
 
 @pytest.fixture
-async def app(worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterator[FastAPI]:
+async def app(
+    worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], connections: Connections
+) -> AsyncIterator[FastAPI]:
     """The api, on the test's own transaction. A test that changes it makes its own."""
     worker_app.state.sessionmaker = sessionmaker
+    worker_app.state.connections = connections
     yield worker_app
     await worker_app.state.background.finish()
 

@@ -1,44 +1,43 @@
 """Animals: their SQL and their rules."""
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from api.crud import exhibits, records
-from api.crud.records import Page
+from api.connections import Connections
+from api.crud import exhibits, occupants, records
+from api.crud.records import Page, Resource
 from api.models import Animal
-from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalUpdate, ExhibitAnimalQuery
+from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
+from api.statements import Database
+
+ANIMAL = Resource(Animal, AnimalRead, "animal")
 
 
-async def list_page(session: AsyncSession, query: AnimalQuery) -> Page[Animal]:
+async def list_page(db: Database, query: AnimalQuery) -> Page[AnimalRead]:
     """A page of the animals."""
     return await records.list_page(
-        session, Animal, query, exhibit_id=query.exhibit_id, species=query.species, name=query.name
+        db, ANIMAL, query, exhibit_id=query.exhibit_id, species=query.species, name=query.name
     )
 
 
-async def list_page_of_exhibit(session: AsyncSession, exhibit_id: int, query: ExhibitAnimalQuery) -> Page[Animal]:
+async def list_page_of_exhibit(db: Database, exhibit_id: int, query: ExhibitAnimalQuery) -> Page[AnimalRead]:
     """A page of the animals of an exhibit; NotFound without the exhibit."""
-    await exhibits.get(session, exhibit_id)
-    return await list_page(session, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))
+    await exhibits.get(db, exhibit_id)
+    return await list_page(db, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))
 
 
-async def get(session: AsyncSession, animal_id: int) -> Animal:
+async def get(db: Database, animal_id: int) -> AnimalRead:
     """The animal `animal_id`; NotFound without one."""
-    return await records.get(session, Animal, animal_id)
+    return await records.get(db, ANIMAL, animal_id)
 
 
-async def create(session: AsyncSession, data: AnimalCreate) -> Animal:
+async def create(db: Connections, data: AnimalCreate) -> AnimalRead:
     """A new animal; InvalidReference where its exhibit does not exist."""
-    await exhibits.require(session, data.exhibit_id)
-    return await records.create(session, Animal(**data.model_dump()))
+    return await occupants.create(db, ANIMAL, data)
 
 
-async def update(session: AsyncSession, animal_id: int, changes: AnimalUpdate) -> Animal:
+async def update(db: Connections, animal_id: int, changes: AnimalUpdate) -> AnimalRead:
     """Change an animal: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    animal = await records.get(session, Animal, animal_id, lock=True)
-    await exhibits.require(session, changes.exhibit_id)
-    return await records.change(session, animal, changes)
+    return await occupants.update(db, ANIMAL, animal_id, changes)
 
 
-async def delete(session: AsyncSession, animal_id: int) -> Animal:
+async def delete(db: Database, animal_id: int) -> AnimalRead:
     """Delete an animal; NotFound without one."""
-    return await records.delete(session, Animal, animal_id)
+    return await records.delete(db, ANIMAL, animal_id)

@@ -1,55 +1,62 @@
 """Exhibits: their SQL and their rules."""
 
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import bindparam
 
+from api.connections import Connections
 from api.crud import records
-from api.crud.records import Page
+from api.crud.records import Page, Resource
 from api.errors import Conflict, InvalidReference
 from api.models import Animal, Exhibit, Staff
-from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitUpdate
+from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
+from api.statements import Database, Statement
 
 OCCUPANTS: dict[type[Animal] | type[Staff], str] = {Animal: "animals", Staff: "staff"}
 
+EXHIBIT = Resource(Exhibit, ExhibitRead, "exhibit")
 
-async def list_page(session: AsyncSession, query: ExhibitQuery) -> Page[Exhibit]:
+_LIVE = records.live(Exhibit).where(Exhibit.id == bindparam("id"))
+_SHARE = Statement(_LIVE.with_for_update(read=True).with_only_columns(Exhibit.id), int)
+
+
+async def list_page(db: Database, query: ExhibitQuery) -> Page[ExhibitRead]:
     """A page of the exhibits."""
-    return await records.list_page(session, Exhibit, query, location=query.location)
+    return await records.list_page(db, EXHIBIT, query, location=query.location)
 
 
-async def get(session: AsyncSession, exhibit_id: int) -> Exhibit:
+async def get(db: Database, exhibit_id: int) -> ExhibitRead:
     """The exhibit `exhibit_id`; NotFound without one."""
-    return await records.get(session, Exhibit, exhibit_id)
+    return await records.get(db, EXHIBIT, exhibit_id)
 
 
-async def create(session: AsyncSession, data: ExhibitCreate) -> Exhibit:
+async def create(db: Database, data: ExhibitCreate) -> ExhibitRead:
     """A new exhibit."""
-    return await records.create(session, Exhibit(**data.model_dump()))
+    return await records.create(db, EXHIBIT, data)
 
 
-async def update(session: AsyncSession, exhibit_id: int, changes: ExhibitUpdate) -> Exhibit:
+async def update(db: Connections, exhibit_id: int, changes: ExhibitUpdate) -> ExhibitRead:
     """Change an exhibit; NotFound without one."""
-    return await records.change(session, await records.get(session, Exhibit, exhibit_id, lock=True), changes)
+    async with db.begin() as transaction:
+        exhibit = await records.lock(transaction, EXHIBIT, exhibit_id)
+        return await records.change(transaction, EXHIBIT, exhibit, changes)
 
 
-async def delete(session: AsyncSession, exhibit_id: int) -> Exhibit:
+async def delete(db: Connections, exhibit_id: int) -> ExhibitRead:
     """Delete an exhibit: NotFound without one, Conflict while animals or staff belong to it.
 
     The lock keeps others from moving in at the same moment: see `require`.
     """
-    await records.get(session, Exhibit, exhibit_id, lock=True)
-    for model, inhabitants in OCCUPANTS.items():
-        if await records.any_in_exhibit(session, model, exhibit_id):
-            raise Conflict(f"Exhibit {exhibit_id} still has {inhabitants}: move or delete them first")
-    return await records.delete(session, Exhibit, exhibit_id)
+    async with db.begin() as transaction:
+        await records.lock(transaction, EXHIBIT, exhibit_id)
+        for model, inhabitants in OCCUPANTS.items():
+            if await records.any_in_exhibit(transaction, model, exhibit_id):
+                raise Conflict(f"Exhibit {exhibit_id} still has {inhabitants}: move or delete them first")
+        return await records.delete(transaction, EXHIBIT, exhibit_id)
 
 
-async def require(session: AsyncSession, exhibit_id: int | None) -> None:
+async def require(transaction: Database, exhibit_id: int) -> None:
     """Make sure that a live exhibit can be referred to until this transaction ends; InvalidReference without one.
 
     A share lock, for a key-share lock (the foreign key's own) does not keep out the update that deletes softly.
     """
-    if exhibit_id is None:
-        return
-    found = records.live(Exhibit).where(Exhibit.id == exhibit_id).with_for_update(read=True)
-    if await session.scalar(found.with_only_columns(Exhibit.id)) is None:
+    if await _SHARE.first(transaction, id=exhibit_id) is None:
         raise InvalidReference("exhibit_id", f"No exhibit {exhibit_id}")

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from api.crud import orders
 from api.crud.order_claims import claim, patiently
-from api.crud.orders import Action, Caller
+from api.crud.orders import Action
+from api.crud.users import Caller
 from api.database import Transactions
 from api.enums import OrderStatus
 from api.errors import BadGateway, Conflict

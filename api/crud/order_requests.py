@@ -5,7 +5,7 @@ from uuid import UUID
 
 from api.crud import order_payments, orders
 from api.crud.idempotency import Answer, Keep, Request, once
-from api.crud.orders import Caller
+from api.crud.users import Caller
 from api.database import Transactions
 from api.external_services.services import Services
 from api.models import Order

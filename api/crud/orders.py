@@ -12,7 +12,8 @@ from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
 
 from api.crud.records import Page
-from api.enums import OrderStatus, UserType
+from api.crud.users import Caller
+from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
@@ -43,19 +44,6 @@ TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
 }
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks: of orders, visitors see their own, and the zoo's people all."""
-
-    id: UUID
-    type: UserType
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether others' orders are there for the caller, too."""
-        return self.type.includes(UserType.KEEPER)
-
-
 async def list_page(session: AsyncSession, caller: Caller, query: OrderQuery) -> Page[Order]:
     """A page of the orders that the caller sees, the newest first: two statements, however many there are."""
     limit = min(query.limit, PAGE_SIZE)
@@ -69,7 +57,7 @@ async def list_page(session: AsyncSession, caller: Caller, query: OrderQuery) ->
         mine, first, last = tuple_(Order.user_id, Order.id), (caller.id, NIL), (caller.id, query.after or BEYOND)
         statement = statement.where(mine > first, mine < last).order_by(Order.user_id.desc(), Order.id.desc())
     found = await session.scalars(statement.limit(limit + 1))  # the one beyond tells whether there is more
-    return Page.of(found.all(), limit)
+    return Page.of(list(found), limit)
 
 
 async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:

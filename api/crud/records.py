@@ -1,97 +1,174 @@
 """What exhibits, animals and staff share: reading live records, pages of them, changing and deleting one."""
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cache
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
 from api.errors import NotFound
 from api.models import Animal, Exhibit, Order, Staff, User
+from api.schemas.animals import AnimalRead
+from api.schemas.exhibits import ExhibitRead
 from api.schemas.fields import Body, PageQuery
+from api.schemas.staff import StaffRead
+from api.statements import Database, Statement
 
-R = TypeVar("R", Exhibit, Animal, Staff)
-P = TypeVar("P", Exhibit, Animal, Staff, User, Order)
+M = TypeVar("M", Exhibit, Animal, Staff)
+R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
+P = TypeVar("P", ExhibitRead, AnimalRead, StaffRead, User, Order)
+
+
+@dataclass(frozen=True)
+class Resource(Generic[M, R]):
+    """A table's model, what a client gets of one of its records, and the word for one."""
+
+    model: type[M]
+    read: type[R]
+    noun: str
+
+    @property
+    def columns(self) -> list[Any]:
+        """The columns of `read`, in order."""
+        return [getattr(self.model, field.name) for field in dataclasses.fields(self.read)]
 
 
 @dataclass(frozen=True)
 class Page(Generic[P]):
     """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
 
-    records: Sequence[P]
+    records: list[P]
     next_after: int | UUID | None
 
     @classmethod
-    def of(cls, found: Sequence[P], limit: int) -> "Page[P]":
+    def of(cls, found: list[P], limit: int) -> "Page[P]":
         """The first `limit` of the records found; there is more where they are more."""
         return cls(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-def live(model: type[R]) -> Select[R]:
+def live(model: type[M]) -> Select[M]:
     """The records that were not deleted."""
     return select(model).where(model.deleted_at.is_(None))
 
 
-async def get(session: AsyncSession, model: type[R], record_id: int, *, lock: bool = False) -> R:
-    """The live record `record_id`; NotFound without one.
+async def get(db: Database, resource: Resource[M, R], record_id: int) -> R:
+    """The live record `record_id`; NotFound without one."""
+    record: R | None = await _get(resource).first(db, id=record_id)
+    if record is None:
+        raise _not_found(resource, record_id)
+    return record
 
-    With `lock`, nobody else changes it until this transaction ends, and it is as the last one to do so left it.
+
+@cache
+def _get(resource: Resource[M, R]) -> Statement[R]:
+    return Statement(_one(resource), resource.read)
+
+
+def _one(resource: Resource[M, R]) -> Select[Any]:
+    return live(resource.model).where(resource.model.id == bindparam("id")).with_only_columns(*resource.columns)
+
+
+async def lock(db: Database, resource: Resource[M, R], record_id: int) -> R:
+    """The live record `record_id`, to be changed; NotFound without one.
+
+    Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
     """
-    statement = live(model).where(model.id == record_id)
-    record = await session.scalar(statement.with_for_update(key_share=True) if lock else statement)
+    record: R | None = await _lock(resource).first(db, id=record_id)
     if record is None:
-        raise _not_found(model, record_id)
+        raise _not_found(resource, record_id)
     return record
 
 
-async def list_page(session: AsyncSession, model: type[R], query: PageQuery, **filters: str | int | None) -> Page[R]:
+@cache
+def _lock(resource: Resource[M, R]) -> Statement[R]:
+    return Statement(_one(resource).with_for_update(key_share=True), resource.read)
+
+
+async def list_page(db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> Page[R]:
     """The page of the live records that `query` asks for; a filter that is None does not count."""
-    statement = live(model).order_by(model.id).limit(query.limit + 1)  # the one beyond tells whether there is more
-    statement = statement.filter_by(**{name: value for name, value in filters.items() if value is not None})
+    values = {name: value for name, value in filters.items() if value is not None}
     if query.after is not None:
-        statement = statement.where(model.id > query.after)
+        values["after"] = query.after
     if query.offset:
-        statement = statement.offset(query.offset)
-    return Page.of((await session.scalars(statement)).all(), query.limit)
+        values["offset"] = query.offset
+    found = await _list(resource, frozenset(values)).all(db, **values, limit=query.limit + 1)
+    return Page.of(found, query.limit)  # the one beyond tells whether there is more
 
 
-async def any_in_exhibit(session: AsyncSession, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
+@cache
+def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[R]:
+    """The statement for this choice of filters, `after` and `offset`."""
+    model = resource.model
+    statement = live(model).order_by(model.id).limit(bindparam("limit", type_=BigInteger))
+    if "after" in values:
+        statement = statement.where(model.id > bindparam("after"))
+    if "offset" in values:
+        statement = statement.offset(bindparam("offset", type_=BigInteger))
+    for name in sorted(values - {"after", "offset"}):
+        statement = statement.where(getattr(model, name) == bindparam(name))
+    return Statement(statement.with_only_columns(*resource.columns), resource.read)
+
+
+async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
     """Whether a live record of `model` belongs to the exhibit."""
-    statement = select(model.id).where(model.exhibit_id == exhibit_id, model.deleted_at.is_(None)).limit(1)
-    return await session.scalar(statement) is not None
+    return bool(await _any_in_exhibit(model).first(db, exhibit_id=exhibit_id))
 
 
-async def create(session: AsyncSession, record: R) -> R:
-    """Insert `record`; its id and timestamps come back with it."""
-    session.add(record)
-    await session.flush()
-    return record
+@cache
+def _any_in_exhibit(model: type[Animal] | type[Staff]) -> Statement[bool]:
+    belonging = select(model.id).where(model.exhibit_id == bindparam("exhibit_id"), model.deleted_at.is_(None))
+    return Statement(select(belonging.exists()), bool)
 
 
-async def change(session: AsyncSession, record: R, changes: Body) -> R:
+async def create(db: Database, resource: Resource[M, R], data: Body) -> R:
+    """Insert a record; its id and timestamps come back with it."""
+    values = data.model_dump()
+    created: R | None = await _create(resource, tuple(values)).first(db, **values)
+    assert created is not None
+    return created
+
+
+@cache
+def _create(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
+    statement = insert(resource.model).values({field: bindparam(field) for field in fields})
+    return Statement(statement.returning(*resource.columns), resource.read)
+
+
+async def change(db: Database, resource: Resource[M, R], record: R, changes: Body) -> R:
     """Change what `changes` sets. Where nothing differs, nothing is written and `updated_at` stays."""
-    for field, value in changes.model_dump(exclude_unset=True).items():
-        setattr(record, field, value)
-    await session.flush()  # for `updated_at`
-    return record
+    sent = changes.model_dump(exclude_unset=True)
+    values = {field: value for field, value in sent.items() if value != getattr(record, field)}
+    if not values:
+        return record
+    changed: R | None = await _change(resource, tuple(values)).first(db, **values, record_id=record.id)
+    assert changed is not None
+    return changed
 
 
-async def delete(session: AsyncSession, model: type[R], record_id: int) -> R:
+@cache
+def _change(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
+    statement = update(resource.model).where(resource.model.id == bindparam("record_id"))
+    statement = statement.values({field: bindparam(field) for field in fields})
+    return Statement(statement.returning(*resource.columns), resource.read)
+
+
+async def delete(db: Database, resource: Resource[M, R], record_id: int) -> R:
     """Mark the live record `record_id` as deleted; NotFound without one. Nobody finds it any more; its row stays."""
-    statement = (
-        update(model)
-        .where(model.id == record_id, model.deleted_at.is_(None))
-        .values(deleted_at=func.statement_timestamp())
-        .returning(model)
-    )
-    record = await session.scalar(statement, execution_options={"populate_existing": True})
+    record: R | None = await _delete(resource).first(db, id=record_id)
     if record is None:
-        raise _not_found(model, record_id)
+        raise _not_found(resource, record_id)
     return record
 
 
-def _not_found(model: type[R], record_id: int) -> NotFound:
-    noun = {Exhibit: "exhibit", Animal: "animal", Staff: "member of staff"}[model]
-    return NotFound(f"No {noun} {record_id}")
+@cache
+def _delete(resource: Resource[M, R]) -> Statement[R]:
+    model = resource.model
+    statement = update(model).where(model.id == bindparam("id"), model.deleted_at.is_(None))
+    statement = statement.values(deleted_at=func.statement_timestamp())
+    return Statement(statement.returning(*resource.columns), resource.read)
+
+
+def _not_found(resource: Resource[M, R], record_id: int) -> NotFound:
+    return NotFound(f"No {resource.noun} {record_id}")

@@ -1,43 +1,42 @@
 """Staff: their SQL and their rules."""
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from api.crud import exhibits, records
-from api.crud.records import Page
+from api.connections import Connections
+from api.crud import exhibits, occupants, records
+from api.crud.records import Page, Resource
 from api.models import Staff
 from api.schemas.fields import PageQuery
-from api.schemas.staff import StaffCreate, StaffQuery, StaffUpdate
+from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
+from api.statements import Database
+
+STAFF = Resource(Staff, StaffRead, "member of staff")
 
 
-async def list_page(session: AsyncSession, query: StaffQuery) -> Page[Staff]:
+async def list_page(db: Database, query: StaffQuery) -> Page[StaffRead]:
     """A page of the staff."""
-    return await records.list_page(session, Staff, query, exhibit_id=query.exhibit_id)
+    return await records.list_page(db, STAFF, query, exhibit_id=query.exhibit_id)
 
 
-async def list_page_of_exhibit(session: AsyncSession, exhibit_id: int, query: PageQuery) -> Page[Staff]:
+async def list_page_of_exhibit(db: Database, exhibit_id: int, query: PageQuery) -> Page[StaffRead]:
     """A page of the staff of an exhibit; NotFound without the exhibit."""
-    await exhibits.get(session, exhibit_id)
-    return await list_page(session, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))
+    await exhibits.get(db, exhibit_id)
+    return await list_page(db, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))
 
 
-async def get(session: AsyncSession, staff_id: int) -> Staff:
+async def get(db: Database, staff_id: int) -> StaffRead:
     """The member of staff `staff_id`; NotFound without one."""
-    return await records.get(session, Staff, staff_id)
+    return await records.get(db, STAFF, staff_id)
 
 
-async def create(session: AsyncSession, data: StaffCreate) -> Staff:
+async def create(db: Connections, data: StaffCreate) -> StaffRead:
     """A new member of staff; InvalidReference where its exhibit does not exist."""
-    await exhibits.require(session, data.exhibit_id)
-    return await records.create(session, Staff(**data.model_dump()))
+    return await occupants.create(db, STAFF, data)
 
 
-async def update(session: AsyncSession, staff_id: int, changes: StaffUpdate) -> Staff:
+async def update(db: Connections, staff_id: int, changes: StaffUpdate) -> StaffRead:
     """Change a member of staff: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    member = await records.get(session, Staff, staff_id, lock=True)
-    await exhibits.require(session, changes.exhibit_id)
-    return await records.change(session, member, changes)
+    return await occupants.update(db, STAFF, staff_id, changes)
 
 
-async def delete(session: AsyncSession, staff_id: int) -> Staff:
+async def delete(db: Database, staff_id: int) -> StaffRead:
     """Delete a member of staff; NotFound without one."""
-    return await records.delete(session, Staff, staff_id)
+    return await records.delete(db, STAFF, staff_id)

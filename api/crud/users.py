@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
@@ -9,8 +10,7 @@ from uuid import UUID
 from fastapi_users.authentication.strategy.db import AccessTokenDatabase, DatabaseStrategy
 from fastapi_users.db import BaseUserDatabase
 from fastapi_users.exceptions import UserAlreadyExists
-from fastapi_users.manager import BaseUserManager
-from sqlalchemy import delete, func, select
+from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,8 +22,44 @@ from api.enums import UserType
 from api.errors import Conflict, NotFound
 from api.models import AccessToken, User
 from api.schemas.users import UserQuery
+from api.statements import Database, Statement
 
 UNIQUE_EMAIL = "uq_users_lower_email"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is signed in: what every request finds out, in one query."""
+
+    id: UUID
+    type: UserType
+
+    @classmethod
+    def of(cls, user_id: UUID, type_: str) -> "Caller":
+        """The caller in a row."""
+        return cls(user_id, UserType(type_))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether others' orders are there for the caller, too."""
+        return self.type.includes(UserType.KEEPER)
+
+
+_OF_TOKEN = Statement(
+    select(User.id, User.type)
+    .join(AccessToken, AccessToken.user_id == User.id)
+    .where(
+        AccessToken.token == bindparam("token"),
+        AccessToken.created_at > func.statement_timestamp() - bindparam("lifetime", type_=Interval),
+        User.is_active,
+    ),
+    Caller.of,
+)
+
+
+async def find_caller(db: Database, token: str, lifetime: timedelta) -> Caller | None:
+    """The active user whose token this is, while it is not older than `lifetime`."""
+    return await _OF_TOKEN.first(db, token=hash_token(token), lifetime=lifetime)
 
 
 class UserStore(BaseUserDatabase[User, UUID]):
@@ -141,16 +177,17 @@ class AccessTokenStrategy(DatabaseStrategy[User, UUID, AccessToken]):
         self.lifetime = timedelta(seconds=lifetime_seconds)
         super().__init__(self.store, lifetime_seconds)
 
-    async def read_token(self, token: str | None, user_manager: BaseUserManager[User, UUID]) -> User | None:  # noqa: ARG002
-        """The active user whose token this is."""
-        return None if token is None else await self.store.get_user(token, self.lifetime)
-
     async def write_token(self, user: User) -> str:
         """A new token for `user`; some that have expired are forgotten."""
         values = self._create_access_token_dict(user)
         await self.store.create(values)
         await self.store.delete_expired(self.lifetime)
         return str(values["token"])
+
+
+async def end_token(session: AsyncSession, token: str) -> None:
+    """Sign out whoever shows this token."""
+    await session.execute(delete(AccessToken).where(AccessToken.token == hash_token(token)))
 
 
 async def list_page(session: AsyncSession, query: UserQuery) -> Page[User]:
@@ -160,7 +197,7 @@ async def list_page(session: AsyncSession, query: UserQuery) -> Page[User]:
         statement = statement.where(User.id > query.after)
     if query.email is not None:
         statement = statement.where(func.lower(User.email) == query.email.lower())
-    return Page.of((await session.scalars(statement)).all(), query.limit)
+    return Page.of(list(await session.scalars(statement)), query.limit)
 
 
 async def get(session: AsyncSession, user_id: UUID) -> User:

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.authentication import SameOriginCookieTransport, require_same_origin
 from api.crud import sign_ins
+from api.crud.users import end_token
 from api.dependencies import (
+    CALLER,
     AfterAnswerDep,
     ClientAddress,
     FormBody,
@@ -14,7 +16,6 @@ from api.dependencies import (
     LimitRegistrations,
     SessionDep,
     SettingsDep,
-    StrategyDep,
     TokenDep,
     TransactionsDep,
     UserManagerDep,
@@ -75,18 +76,28 @@ async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: S
     )
 
 
-@router.post("/jwt/logout", status_code=204, response_class=Response, responses=SIGNED_IN | errors(Forbidden))
-async def sign_out(user_and_token: TokenDep, strategy: StrategyDep) -> None:
+@router.post(
+    "/jwt/logout",
+    status_code=204,
+    response_class=Response,
+    responses=SIGNED_IN | errors(Forbidden),
+    dependencies=[CALLER],
+)
+async def sign_out(session: SessionDep, token: TokenDep) -> None:
     """End the token that comes with the request."""
-    user, token = user_and_token
-    await strategy.destroy_token(token, user)
+    await end_token(session, token)
 
 
-@router.post("/cookie/logout", status_code=204, response_class=Response, responses=SIGNED_IN | errors(Forbidden))
-async def sign_out_with_cookie(user_and_token: TokenDep, strategy: StrategyDep, settings: SettingsDep) -> Response:
+@router.post(
+    "/cookie/logout",
+    status_code=204,
+    response_class=Response,
+    responses=SIGNED_IN | errors(Forbidden),
+    dependencies=[CALLER],
+)
+async def sign_out_with_cookie(session: SessionDep, token: TokenDep, settings: SettingsDep) -> Response:
     """End the token in the cookie, and remove the cookie."""
-    user, token = user_and_token
-    await strategy.destroy_token(token, user)
+    await end_token(session, token)
     return await SameOriginCookieTransport(settings).get_logout_response()
 
 

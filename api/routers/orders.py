@@ -14,9 +14,9 @@ from api.dependencies import (
     IdempotencyKeyDep,
     JsonBody,
     LinksDep,
-    LoneTransactionsDep,
     ServicesDep,
     SessionDep,
+    TransactionsDep,
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
 from api.models import Order, OrderEvent
@@ -35,7 +35,7 @@ async def list_orders(
     query: Annotated[OrderQuery, Query()], caller: CallerDep, session: SessionDep, links: LinksDep
 ) -> dict[str, Sequence[Order]]:
     """List orders, the newest first: one's own, and for keepers and admins everybody's."""
-    return {"orders": links.page(await orders.list_page(session, caller, query))}
+    return {"orders": links.next(await orders.list_page(session, caller, query))}
 
 
 @router.post(
@@ -48,7 +48,7 @@ async def list_orders(
 async def create_order(
     data: OrderCreate,
     caller: CallerDep,
-    transactions: LoneTransactionsDep,
+    transactions: TransactionsDep,
     links: LinksDep,
     key: IdempotencyKeyDep = None,
 ) -> Response:
@@ -78,7 +78,7 @@ async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep) -
 async def pay_order(
     order_id: UUID,
     caller: CallerDep,
-    transactions: LoneTransactionsDep,
+    transactions: TransactionsDep,
     services: ServicesDep,
     key: IdempotencyKeyDep = None,
 ) -> Response:
@@ -88,7 +88,7 @@ async def pay_order(
 
 @router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
 async def cancel_order(
-    order_id: UUID, caller: CallerDep, transactions: LoneTransactionsDep, services: ServicesDep
+    order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep
 ) -> Order:
     """Cancel an order, up until it is on its way."""
     return await order_cancellations.cancel(transactions, services, caller, order_id)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Body, Query, Response
 
 from api.crud import users
-from api.dependencies import ADMIN, CurrentUser, JsonBody, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
+from api.dependencies import ADMIN, CallerDep, JsonBody, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
 from api.models import User
 from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors
@@ -20,9 +20,9 @@ USER = "/{user_id:uuid}"
 
 
 @router.get("/me", response_model=UserRead, responses=SIGNED_IN)
-async def read_me(user: CurrentUser) -> User:
+async def read_me(caller: CallerDep, session: SessionDep) -> User:
     """Read one's own account."""
-    return user
+    return await users.get(session, caller.id)
 
 
 @router.patch(
@@ -32,19 +32,19 @@ async def read_me(user: CurrentUser) -> User:
     dependencies=[JsonBody],
 )
 async def update_me(
-    user: CurrentUser,
+    caller: CallerDep,
     changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)],
     manager: UserManagerDep,
     signed_in: StillSignedInDep,
 ) -> User:
     """Change one's own address or password: only the fields sent. A new password ends every sign-in."""
-    return await manager.change(user.id, changes, signed_in.require)
+    return await manager.change(caller.id, changes, signed_in.require)
 
 
 @router.get("", response_model=list[UserRead], responses=PAGE | RESTRICTED, dependencies=[ADMIN])
 async def list_users(query: Annotated[UserQuery, Query()], session: SessionDep, links: LinksDep) -> Sequence[User]:
     """List users, in id order: the oldest account first."""
-    return links.page(await users.list_page(session, query))
+    return links.next(await users.list_page(session, query))
 
 
 @router.get(USER, response_model=UserRead, responses=RESTRICTED | errors(NotFound), dependencies=[ADMIN])

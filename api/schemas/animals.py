@@ -1,6 +1,7 @@
 """Animals, as the API takes and gives them."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
@@ -38,10 +39,11 @@ class AnimalUpdate(AnimalFields):
     name: Name | MISSING = MISSING
 
 
+@dataclass
 class AnimalRead(RecordRead):
     """An animal."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
 
     name: str
     description: str | None

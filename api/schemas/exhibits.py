@@ -1,6 +1,7 @@
 """Exhibits, as the API takes and gives them."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
@@ -36,10 +37,11 @@ class ExhibitUpdate(ExhibitFields):
     name: Name | MISSING = MISSING
 
 
+@dataclass
 class ExhibitRead(RecordRead):
     """An exhibit."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
 
     name: str
     description: str | None

@@ -1,5 +1,6 @@
 """The kinds of value that the resources' fields hold, and their limits."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -73,15 +74,17 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class RecordRead(BaseModel):
-    """Base of what clients get: the columns that every resource has."""
+@dataclass
+class RecordRead:
+    """Base of what clients get: the columns that every resource has.
 
-    model_config = ConfigDict(from_attributes=True)
+    Dataclasses: they are made of the database's rows as these are, for what is in them was looked at on its way in.
+    """
 
     id: int
     created_at: datetime
     updated_at: datetime
-    deleted_at: datetime | None = Field(description="When it was deleted; null while it is there.")
+    deleted_at: Annotated[datetime | None, Field(description="When it was deleted; null while it is there.")]
 
 
 def record_example(fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Staff, as the API takes and gives them."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
@@ -42,10 +43,11 @@ class StaffUpdate(StaffFields):
     name: Name | MISSING = MISSING
 
 
+@dataclass
 class StaffRead(RecordRead):
     """A member of staff."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
 
     name: str
     job_title: str | None

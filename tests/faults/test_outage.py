@@ -29,6 +29,22 @@ async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, 
                 assert (await c.get("/health/ready")).status_code == 200
 
 
+async def test_while_the_database_is_down_nobody_waits_for_a_connection_that_will_not_come(free_port: int) -> None:
+    app = create_app(
+        Settings(
+            database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/zoo",
+            database_pool_size=2,
+            database_pool_timeout=60,
+        )
+    )
+    async with started(app) as c:
+        for _ in range(3):
+            answers = await asyncio.gather(*(c.get("/animals") for _ in range(15)))
+            assert {(answer.status_code, answer.json()["detail"]) for answer in answers} == {
+                (503, "The database can't be reached")
+            }
+
+
 async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_path: Path, free_port: int) -> None:
     options = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:

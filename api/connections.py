@@ -1,0 +1,61 @@
+"""Connections of the driver's own, out of the engine's pool: for statements that need no session."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import asyncpg
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.statements import Database
+
+Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
+"""Takes one out of the pool: `async with connect() as connection`."""
+
+
+class Connections:
+    """A Database that runs each statement on whichever connection is free, in a transaction of its own.
+
+    Two that belong together need `begin()`. Between two statements, no connection is held.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        """All rows."""
+        async with self.connect() as connection:
+            records: list[asyncpg.Record] = await connection.fetch(sql, *values)
+            return records
+
+    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
+        """The first row; None without one."""
+        async with self.connect() as connection:
+            return await connection.fetchrow(sql, *values)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Database]:
+        """A transaction: committed at its end, rolled back on any exception."""
+        async with self.connect() as connection, connection.transaction():
+            yield connection
+
+
+def pooled(engine: AsyncEngine) -> Connect:
+    """Connections out of the engine's pool, and back into it."""
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[asyncpg.Connection]:
+        pooled = await engine.raw_connection()
+        try:
+            yield pooled.driver_connection
+        finally:
+            pooled.close()
+
+    return connect
+
+
+async def get_connections(request: Request) -> Connections:
+    """The driver's connections."""
+    connections: Connections = request.app.state.connections
+    return connections
