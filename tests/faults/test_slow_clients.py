@@ -1,6 +1,7 @@
 """Clients that keep the api waiting: for a request, for the rest of one, or for taking an answer."""
 
 import asyncio
+import re
 import resource
 import socket
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from local.postgres import Server
 from tests.conftest import find_free_port
-from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration
+from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
 from tests.live.clients import load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 
@@ -28,6 +29,10 @@ USUAL_FILES = 1_024  # that a process may have open where nobody has set it
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
 LIST = b"GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n"
+LOGIN = (
+    b"POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Content-Length: 9\r\n\r\n"
+)
 POST = b"POST /animals HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 # A part of a head, and of a body, of which more comes byte by byte; a body that never comes; and nothing at all.
 BEGUN = (HEALTH[:-4], POST, POST, b"")
@@ -123,7 +128,7 @@ async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_
         memory = worker.memory_info().rss - memory
         async with load_on(api.port, CLIENTS, ANIMALS) as among:
             await asyncio.sleep(SECONDS)
-        await until(lambda: clients_of(worker) == 0, KEEP_ALIVE + MARGIN)
+        await until(lambda: clients_of(worker) == 0, 2 * KEEP_ALIVE)
         dripping.cancel()
         answers = {what_came(connection)[:12] for connection in idle}, {what_came(connection) for connection in slow}
     medians = [percentile(load.samples, 50) for load in (before, among)]
@@ -152,8 +157,26 @@ async def test_clients_who_do_not_take_their_answers_hold_no_database_connection
         assert clients_of(api.worker) == len(readers)
         async with load_on(api.port, CLIENTS, ANIMALS) as among:
             await asyncio.sleep(1)
-        cut_off = await until(lambda: clients_of(api.worker) == 0, KEEP_ALIVE + MARGIN)
+        cut_off = await until(lambda: clients_of(api.worker) == 0, 2 * KEEP_ALIVE)
         taken = [what_came(reader).count(b"HTTP/1.1 200") for reader in readers]
     record_property("measured", f"{outcomes(among.samples)}, cut off {cut_off:.1f} s after that")
     assert {sample.status for sample in among.samples} == {200, 201}
     assert max(taken) < MANY
+
+
+async def test_who_waits_for_the_api_is_not_cut_off(
+    server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Nor where it does not read the rest of the second request before the first, which takes long, is answered."""
+    keep_alive = 1
+    for statement in (*FILL, take_seconds("animals", 2.5 * keep_alive)):
+        await admin.execute(statement)
+    port = find_free_port()
+    with gunicorn(server.environment(database), port, tmp_path / "api.log", "--keep-alive", str(keep_alive)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LIST + LOGIN + b"usern")
+        await asyncio.sleep(keep_alive / 2)
+        writer.write(b"ame=")
+        answers = await reader.read()
+        writer.close()
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"422"]
