@@ -1,5 +1,6 @@
 """How gunicorn serves the api. FORWARDED_ALLOW_IPS it reads from the environment by itself."""
 
+import gc
 import os
 import resource
 import sys
@@ -41,3 +42,14 @@ def on_starting(_: Any) -> None:
         for reason in str(error).splitlines():
             structlog.get_logger("api").error("settings can't be used", reason=reason)
         sys.exit(1)
+
+
+def post_worker_init(_: Any) -> None:
+    """Keep the garbage collector from what stays: the modules and the app, over a hundred thousand objects.
+
+    It looks through all that it knows again and again, in the middle of requests, and finds nothing. New objects it
+    sees after 50,000 rather than 700: requests leave few cycles behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
