@@ -47,9 +47,12 @@ def pooled(engine: AsyncEngine) -> Connect:
     @asynccontextmanager
     async def connect() -> AsyncIterator[asyncpg.Connection]:
         pooled = await engine.raw_connection()
+        connection: Any = pooled.driver_connection
         try:
-            yield pooled.driver_connection
+            yield connection
         finally:
+            if connection.is_in_transaction():  # which happens where its end was interrupted
+                connection.terminate()
             pooled.close()
 
     return connect

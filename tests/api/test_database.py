@@ -1,5 +1,6 @@
 """A request and its transaction: committed before the answer leaves, or not at all."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -57,15 +58,54 @@ async def test_a_conflict_that_shows_at_the_commit_is_409(
     assert conflict.json()["detail"]
 
 
-async def test_a_column_whose_type_changes_fails_no_request_for_long(
+async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statement(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     _, client = live
     url = f"/animals/{(await make(client, '/animals'))['id']}"
+    for size in (500, 600):
+        for _ in range(2):
+            assert (await client.get(url)).status_code == 200
+            assert (await client.get("/animals")).status_code == 200
+            assert (await client.post("/animals", json={"name": "Amara"})).status_code == 201
+        await admin.execute(f"ALTER TABLE animals ALTER name TYPE varchar({size})")
     assert (await client.get(url)).status_code == 200
+
+
+async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    _, client = live
+    url = f"/animals/{(await make(client, '/animals'))['id']}"
+    assert (await client.patch(url, json={"name": "Amara"})).status_code == 200
     await admin.execute("ALTER TABLE animals ALTER name TYPE varchar(500)")
-    assert (await client.get(url)).status_code in {200, 503}
-    assert (await client.get(url)).status_code == 200
+    assert (await client.patch(url, json={"name": "Bahati"})).status_code in {200, 503}
+    assert (await client.patch(url, json={"name": "Chidi"})).status_code == 200
+
+
+async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_comes_next(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    app, client = live
+    connections = app.state.connections
+
+    async def stop_in_the_middle(reached: asyncio.Event) -> None:
+        async with connections.begin() as transaction:
+            await transaction.fetch("INSERT INTO animals (name) VALUES ('Half')")
+            reached.set()
+            await asyncio.sleep(60)
+
+    for interruptions in range(1, 4):
+        reached = asyncio.Event()
+        task = asyncio.create_task(stop_in_the_middle(reached))
+        await reached.wait()
+        for _ in range(interruptions):
+            task.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await make(client, "/animals", name="Whole")
+    assert await admin.fetch("SELECT DISTINCT name FROM animals") == [("Whole",)]
 
 
 async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(
