@@ -12,7 +12,7 @@ PAGE = 100
 
 def measure(zoo: Zoo) -> Section:
     """The latency of a page of 100 for a client that has the server to itself."""
-    zoo.add_animals(max(0, zoo.scale.deep_rows + PAGE - ANIMALS))
+    zoo.add_animals(max(0, zoo.scale.deep_rows + 10 * PAGE - ANIMALS))
     depths = [10**power for power in range(1, 7) if 10**power <= zoo.scale.deep_rows]
     ways = ("after", "offset")
     found: dict[tuple[str, int], list[float]] = {(way, depth): [] for way in ways for depth in depths}
