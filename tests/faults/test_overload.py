@@ -56,7 +56,7 @@ async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answe
             await asyncio.sleep(4)
         async with load_on(port, 30 * pool_size, ANIMALS, pause=1) as overload:
             await asyncio.sleep(12)
-    assert {sample.status for sample in usual.samples} == {200, 201}
+    assert {sample.status for sample in usual.samples} <= {200, 201}
     accepted = [sample for sample in overload.samples if sample.status in {200, 201}]
     refused = [sample for sample in overload.samples if sample.status == 503]
     rates = [len(usual.samples) / duration(usual.samples), len(accepted) / duration(overload.samples)]
@@ -119,12 +119,14 @@ async def test_transactions_in_which_the_api_stands_still_are_ended_and_it_goes_
             assert await admin.fetchval(IDLE_IN_TRANSACTION) == 0
             worker.resume()
             resumed = time.monotonic()
-            await asyncio.sleep(2)
+            await asyncio.sleep(3)
         assert psutil.Process(master.pid).children() == [worker]
     record_property("measured", f"{outcomes(load.samples)}")
-    assert {sample.status for sample in load.samples} == {200, 201, 503}
+    assert 503 in {sample.status for sample in load.samples} <= {200, 201, 503}
     assert all(sample.retry_after for sample in load.samples if sample.status == 503)
-    assert {sample.status for sample in load.samples if sample.began > resumed + MARGIN} == {200, 201}
+    later = {sample.status for sample in load.samples if sample.began > resumed + MARGIN}
+    assert later
+    assert later <= {200, 201}
 
 
 async def suspend_in_transaction(worker: psutil.Process, admin: asyncpg.Connection) -> None:

@@ -140,4 +140,5 @@ async def test_while_postgres_is_away_every_answer_is_503_and_then_all_is_as_bef
         away = [sample.status for sample in samples if outage.gone < sample.began < sample.ended < outage.started]
         well = [sample.status for sample in samples if good < sample.began < sample.ended < until]
         assert min(len(away), len(well)) > CLIENTS
-        assert (set(away), set(well)) == ({503}, {200, 201})
+        assert set(away) == {503}
+        assert set(well) <= {200, 201}

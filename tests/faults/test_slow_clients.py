@@ -139,7 +139,7 @@ async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_
         f" {memory / (IDLE + len(slow)) / 1024:.0f} KiB for each of the crowd",
     )
     assert answers == ({b"HTTP/1.1 200"}, {b""})
-    assert {sample.status for sample in before.samples + among.samples} == {200, 201}
+    assert {sample.status for sample in before.samples + among.samples} <= {200, 201}
     assert medians[1] < FACTOR * medians[0]
 
 
@@ -160,7 +160,7 @@ async def test_clients_who_do_not_take_their_answers_hold_no_database_connection
         cut_off = await until(lambda: clients_of(api.worker) == 0, 2 * KEEP_ALIVE)
         taken = [what_came(reader).count(b"HTTP/1.1 200") for reader in readers]
     record_property("measured", f"{outcomes(among.samples)}, cut off {cut_off:.1f} s after that")
-    assert {sample.status for sample in among.samples} == {200, 201}
+    assert {sample.status for sample in among.samples} <= {200, 201}
     assert max(taken) < MANY
 
 

@@ -77,4 +77,4 @@ def outcomes(samples: Iterable[Sample]) -> dict[str, int]:
 
 def percentile(samples: Iterable[Sample], percent: int) -> float:
     """The seconds within which that many of a hundred were answered."""
-    return statistics.quantiles([sample.took for sample in samples], n=100)[percent - 1]
+    return statistics.quantiles([sample.took for sample in samples], n=100, method="inclusive")[percent - 1]
