@@ -18,8 +18,8 @@ Exception
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
-├── SQLAlchemyError, and asyncpg's
-│   PostgresError                        by SQLSTATE: 409, 422, 503, else 500
+├── SQLAlchemyError, its adapter's
+│   Error, asyncpg's PostgresError       by SQLSTATE: 409, 422, 503, else 500
 ├── asyncpg's InterfaceError,
 │   InternalClientError             503  the connection was closed meanwhile
 └── ConnectionError, TimeoutError   503  the driver's, in the middle of a statement
@@ -53,9 +53,11 @@ RETRY_AFTER_SECONDS = 2
 MAX_REPORTED_ERRORS = 20
 MAX_REPORTED_NAME = 100
 
-# What can come out of a statement: SQLAlchemy's errors, the driver's, and those that both pass on as they are.
+# What can come out of a statement: SQLAlchemy's errors, the driver's, and those that both pass on as they are. And what
+# becomes of the driver's, where SQLAlchemy makes a connection and has no statement to tell of.
 DATABASE_ERRORS = (
     SQLAlchemyError,
+    AsyncAdapt_asyncpg_dbapi.Error,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
