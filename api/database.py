@@ -15,7 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from api.errors import DATABASE_ERRORS, Unavailable
-from api.pool import BoundedQueuePool
+from api.pool import FairQueuePool
 from api.settings import Settings
 
 # The newest revision that this release of the api needs, and one that expands: what takes something away, a contract
@@ -52,7 +52,7 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
     name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
         settings.api_database(),
-        poolclass=BoundedQueuePool,
+        poolclass=FairQueuePool,
         pool_size=settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,

@@ -1,44 +1,55 @@
 """The connections of a process to Postgres, and the queue for them."""
 
+import asyncio
+from typing import Any
+
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.util import await_
 
 # At full speed they wait for some 50 ms. Whoever comes after them is better off with a quick refusal: where the
 # database has become slow, they would wait for the whole of the pool's time-out, and then be refused all the same.
 WAITING_PER_CONNECTION = 10
 
 
-class _Room:
-    """What is in the queue in the place of a connection where one may be opened."""
+class FairQueuePool(AsyncAdaptedQueuePool):
+    """SQLAlchemy's pool, with a queue in front of it in which nobody is overtaken, and that has an end.
 
-    def close(self) -> None:
-        """Nothing: the pool closes all that is in its queue when it ends."""
-
-
-class BoundedQueuePool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, whose queue has an end: TimeoutError at once where it is full.
-
-    And where nobody waits in vain: SQLAlchemy's lets a request wait for the whole time-out, though the connection that
-    it waits for could not be opened. Here the next in the queue tries to, and is told at once if that fails, too.
+    In SQLAlchemy's own, who comes at the right moment gets a connection before those who wait, some of them until their
+    time is over; and nobody is told that the connection that they wait for could not be opened.
     """
 
-    _waiting = 0
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._free = asyncio.Semaphore(self.size())
+        self._waiting = 0
 
     def _do_get(self) -> ConnectionPoolEntry:
+        await_(self._wait())
+        try:
+            return super()._do_get()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        try:
+            super()._do_return_conn(record)
+        finally:
+            self._free.release()
+
+    async def _wait(self) -> None:
+        """Until a connection is free, or may be opened. TimeoutError after the pool's time-out, or if too many wait."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
         if self._waiting >= WAITING_PER_CONNECTION * self.size():
             raise PoolTimeoutError(f"{self._waiting} wait already for one of the pool's {self.size()} connections")
         self._waiting += 1
         try:
-            while isinstance(entry := super()._do_get(), _Room):
-                pass
+            async with asyncio.timeout(self.timeout()):
+                await self._free.acquire()
+        except TimeoutError as error:
+            raise PoolTimeoutError(f"none of the pool's {self.size()} connections was free in time") from error
         finally:
             self._waiting -= 1
-        return entry
-
-    def _create_connection(self) -> ConnectionPoolEntry:
-        try:
-            return super()._create_connection()
-        except BaseException:
-            if self._pool.empty():
-                self._pool.put(_Room(), block=False)  # type: ignore[arg-type]
-            raise

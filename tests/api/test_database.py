@@ -93,12 +93,13 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
         async with connections.begin() as transaction:
             await transaction.fetch("INSERT INTO animals (name) VALUES ('Half')")
             reached.set()
-            await asyncio.sleep(60)
+            await transaction.fetch("SELECT pg_sleep(60)")
 
     for interruptions in range(1, 4):
         reached = asyncio.Event()
         task = asyncio.create_task(stop_in_the_middle(reached))
         await reached.wait()
+        await asyncio.sleep(0.05)  # for it to be on its way
         for _ in range(interruptions):
             task.cancel()
             await asyncio.sleep(0)

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import httpx
+
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
@@ -39,7 +41,7 @@ async def test_while_the_database_is_down_nobody_waits_for_a_connection_that_wil
     )
     async with started(app) as c:
         for _ in range(3):
-            answers = await asyncio.gather(*(c.get("/animals") for _ in range(15)))
+            answers = await asyncio.gather(*(c.get("/animals") for _ in range(20)))
             assert {(answer.status_code, answer.json()["detail"]) for answer in answers} == {
                 (503, "The database can't be reached")
             }
@@ -79,6 +81,27 @@ async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: S
         assert (await first).status_code == 200
         assert (await c.get("/exhibits")).status_code == 200
     await blocker.close()
+
+
+async def test_nobody_who_waits_for_a_connection_is_overtaken(server: Server, database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2, database_pool_timeout=60)
+    app = create_app(settings)
+    clients, requests = 16, 40
+    answered = 0
+    passed_by: list[int] = []
+
+    async def ask_again_and_again(c: httpx.AsyncClient) -> None:
+        nonlocal answered
+        for _ in range(requests):
+            before = answered
+            assert (await c.get("/animals/1")).status_code == 404
+            answered += 1
+            passed_by.append(answered - before)
+
+    async with started(app) as c:
+        await asyncio.gather(*(ask_again_and_again(c) for _ in range(clients)))
+    assert len(passed_by) == clients * requests
+    assert max(passed_by) <= 2 * clients  # each of the others once, and a few who were on their way
 
 
 async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(server: Server, database: str) -> None:
