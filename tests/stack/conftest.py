@@ -38,3 +38,16 @@ def stack(shared_stack: Stack) -> Stack:
     """The shared stack, whole again whatever the test before has done to it."""
     shared_stack.compose("up", "--detach", "--wait")
     return shared_stack
+
+
+@pytest.fixture(scope="session")
+def shared_stack_at_work(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+    with running(Stack()) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack_at_work(shared_stack_at_work: Stack) -> Stack:
+    """The stack that clients are at work on: its records are theirs alone."""
+    shared_stack_at_work.compose("up", "--detach", "--wait")
+    return shared_stack_at_work

@@ -35,23 +35,23 @@ ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
     ],
 )
 async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_is_as_before(
-    stack: Stack,
+    stack_at_work: Stack,
     record_property: Callable[[str, object], None],
     rules: list[tuple[str, ...]],
     seconds: float,
     longest: float,
 ) -> None:
-    before, outages = identity(stack), []
-    async with at_work(stack) as load:
+    before, outages = identity(stack_at_work), []
+    async with at_work(stack_at_work) as load:
         for rule in rules:
             await asyncio.sleep(UP_SECONDS)
-            with firewall(stack, "db", *rule):
+            with firewall(stack_at_work, "db", *rule):
                 broken = time.monotonic()
                 await asyncio.sleep(seconds)
                 healing = time.monotonic()
             outages.append((broken, healing, time.monotonic()))
         await asyncio.sleep(2 * UP_SECONDS)
-    assert identity(stack) == before
+    assert identity(stack_at_work) == before
     samples = load.samples
     recoveries = [recovery(samples, healed) for *_, healed in outages]
     record_property("measured", figures(samples, recoveries))

@@ -32,29 +32,29 @@ def reads(samples: list[Sample]) -> set[int]:
 
 
 async def test_a_database_that_is_read_only_is_read_from_and_says_so_to_who_writes(
-    stack: Stack, record_property: Callable[[str, object], None]
+    stack_at_work: Stack, record_property: Callable[[str, object], None]
 ) -> None:
-    before = identity(stack)
-    async with at_work(stack) as load:
+    before = identity(stack_at_work)
+    async with at_work(stack_at_work) as load:
         await asyncio.sleep(2)
-        stack.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on")
+        stack_at_work.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on")
         try:
-            stack.sql("postgres", "SELECT pg_reload_conf()")
+            stack_at_work.sql("postgres", "SELECT pg_reload_conf()")
             await asyncio.sleep(1)
             began = time.monotonic()
-            assert stack.get("/staff", headers=stack.signed_in).status_code == 200
-            assert stack.get("/health/ready").status_code == 200
+            assert stack_at_work.get("/staff", headers=stack_at_work.signed_in).status_code == 200
+            assert stack_at_work.get("/health/ready").status_code == 200
             for password in (PASSWORD, WRONG):  # neither a token nor a failure could be written down
-                answer = await asyncio.to_thread(sign_in, stack, password)
+                answer = await asyncio.to_thread(sign_in, stack_at_work, password)
                 assert (answer.status_code, answer.json()) == (503, {"detail": READ_ONLY})
             await asyncio.sleep(2)
             ended = time.monotonic()
         finally:
-            stack.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only")
-            stack.sql("postgres", "SELECT pg_reload_conf()")
+            stack_at_work.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only")
+            stack_at_work.sql("postgres", "SELECT pg_reload_conf()")
         healed = time.monotonic()
         await asyncio.sleep(3)
-    assert identity(stack) == before
+    assert identity(stack_at_work) == before
     samples = load.samples
     written = [sample for sample in samples if sample.kind == "write"]
     record_property("measured", figures(samples, [recovery(written, healed)]))

@@ -25,15 +25,15 @@ async def wait_for_another(stack: Stack, before: list[str]) -> None:
 
 
 async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_more(
-    stack: Stack, record_property: Callable[[str, object], None]
+    stack_at_work: Stack, record_property: Callable[[str, object], None]
 ) -> None:
     kills = []
-    async with at_work(stack) as load:
+    async with at_work(stack_at_work) as load:
         for _ in range(3):
             await asyncio.sleep(2)
-            before = workers(stack)
-            kills.append(signal(stack, "KILL", before[0]))
-            await wait_for_another(stack, before)
+            before = workers(stack_at_work)
+            kills.append(signal(stack_at_work, "KILL", before[0]))
+            await wait_for_another(stack_at_work, before)
         await asyncio.sleep(2)
     samples = load.samples
     lost = [sample for sample in samples if not is_good(sample)]
@@ -48,13 +48,13 @@ async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_mor
 
 
 async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
-    stack: Stack, record_property: Callable[[str, object], None]
+    stack_at_work: Stack, record_property: Callable[[str, object], None]
 ) -> None:
-    async with at_work(stack) as load:
+    async with at_work(stack_at_work) as load:
         await asyncio.sleep(2)
-        before = workers(stack)
-        hung = signal(stack, "STOP", before[0])
-        await wait_for_another(stack, before)
+        before = workers(stack_at_work)
+        hung = signal(stack_at_work, "STOP", before[0])
+        await wait_for_another(stack_at_work, before)
         replaced = time.monotonic()
         await asyncio.sleep(2)
     samples = load.samples
