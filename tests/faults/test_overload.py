@@ -17,6 +17,7 @@ from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 
 POOL_SIZE, POOL_TIMEOUT = 10, 2.0
+TURNS = 2  # in which a request waits for a connection: for who is asking, and for what is asked
 STATEMENT_TIMEOUT = 10  # of the api's role, in deploy/postgres
 IDLE_SECONDS = 1  # in place of the role's 30
 MARGIN = 1.0  # for a machine that has other things to do
@@ -70,7 +71,7 @@ async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answe
     assert len(refused) > len(accepted)
     assert rates[1] > 0.7 * rates[0]
     assert percentile(refused, 50) < POOL_TIMEOUT / 2
-    assert percentile(accepted, 99) < POOL_TIMEOUT + max(sample.took for sample in usual.samples) + MARGIN
+    assert percentile(accepted, 99) < TURNS * POOL_TIMEOUT + max(sample.took for sample in usual.samples) + MARGIN
 
 
 async def test_queries_that_run_away_hold_the_pool_no_longer_than_the_statement_timeout(
