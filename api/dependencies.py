@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
-import orjson
 from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +21,7 @@ from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
 from api.external_services.services import Services
+from api.json import to_json
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
 
@@ -252,12 +252,10 @@ class Links:
         self.response.headers["Location"] = self.of(record.id)
         return record
 
-    def page(self, page: Page[R]) -> Response:
-        """The answer that has the records of `page`, and a Link to the next one while there is more.
-
-        orjson writes them: it takes a third of the time that pydantic does, which with a hundred of them counts.
-        """
-        body = orjson.dumps(self.next(page), option=orjson.OPT_UTC_Z)
+    def page(self, page: Page[P], key: str | None = None) -> Response:
+        """The answer that has the records of `page`, and a Link to the next one while there is more."""
+        records = self.next(page)
+        body = to_json(records if key is None else {key: records})
         return Response(body, headers=self.response.headers, media_type="application/json")
 
     def next(self, page: Page[P]) -> list[P]:

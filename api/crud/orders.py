@@ -6,20 +6,16 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
 
-from api.crud.records import Page
 from api.crud.users import Caller
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.models import Order, OrderEvent, OrderItem
-from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
-from api.schemas.orders import PAGE_SIZE, ItemCreate, OrderCreate, OrderQuery, OrderUpdate
-
-NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: nobody's id
+from api.schemas.orders import ItemCreate, OrderCreate, OrderUpdate
 
 S = OrderStatus
 
@@ -42,39 +38,6 @@ TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
     Action.CANCEL: dict.fromkeys([S.CREATED, S.PAID, S.PROGRESS, S.CANCELLED], S.CANCELLED),
     Action.ADVANCE: {S.PAID: S.PROGRESS, S.PROGRESS: S.DISPATCHED, S.DISPATCHED: S.DELIVERED},
 }
-
-
-async def list_page(session: AsyncSession, caller: Caller, query: OrderQuery) -> Page[Order]:
-    """A page of the orders that the caller sees, the newest first: two statements, however many there are."""
-    limit = min(query.limit, PAGE_SIZE)
-    wanted = {None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[query.cancelled]
-    statement = select(Order).where(wanted).options(selectinload(Order.items))
-    if caller.sees_all:
-        statement = statement.where(Order.id < (query.after or BEYOND)).order_by(Order.id.desc())
-    else:
-        # As a range of both columns. A user's equality would let Postgres read everybody's orders in their place and
-        # drop those of others, which is what it expects to be cheaper for whoever has many.
-        mine, first, last = tuple_(Order.user_id, Order.id), (caller.id, NIL), (caller.id, query.after or BEYOND)
-        statement = statement.where(mine > first, mine < last).order_by(Order.user_id.desc(), Order.id.desc())
-    found = await session.scalars(statement.limit(limit + 1))  # the one beyond tells whether there is more
-    return Page.of(list(found), limit)
-
-
-async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
-    """The order `order_id`; NotFound where there is none that the caller sees."""
-    order = await session.scalar(_one(caller, order_id).options(selectinload(Order.items)))
-    if order is None:
-        raise not_found(order_id)
-    return order
-
-
-async def list_events(session: AsyncSession, caller: Caller, order_id: UUID) -> Sequence[OrderEvent]:
-    """What has become of the order, from its beginning; NotFound where there is none that the caller sees."""
-    if await session.scalar(_one(caller, order_id).with_only_columns(Order.id)) is None:
-        raise not_found(order_id)
-    return (
-        await session.scalars(select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.id))
-    ).all()
 
 
 async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Order:
@@ -129,7 +92,7 @@ async def lock(session: AsyncSession, caller: Caller, order_id: UUID, action: Ac
     to do: of two who advance an order at once, one does. If it is another, this one is refused: whoever cancels
     what was new a moment ago does not mean to cancel what has been paid.
     """
-    seen = await session.scalar(_one(caller, order_id).with_only_columns(Order.status))
+    seen = await session.scalar(visible(caller, order_id).with_only_columns(Order.status))
     if seen is None:
         raise not_found(order_id)
     target = _target(order_id, seen, action)
@@ -192,7 +155,8 @@ def _target(order_id: UUID, status: OrderStatus, action: Action) -> OrderStatus:
     return target
 
 
-def _one(caller: Caller, order_id: UUID) -> Select[Order]:
+def visible(caller: Caller, order_id: UUID) -> Select[Order]:
+    """The order `order_id`, where the caller sees it."""
     statement = select(Order).where(Order.id == order_id, Order.deleted_at.is_(None))
     return statement if caller.sees_all else statement.where(Order.user_id == caller.id)
 

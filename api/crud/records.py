@@ -9,16 +9,17 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
 from api.errors import NotFound
-from api.models import Animal, Exhibit, Order, Staff, User
+from api.models import Animal, Exhibit, Staff, User
 from api.schemas.animals import AnimalRead
 from api.schemas.exhibits import ExhibitRead
 from api.schemas.fields import Body, PageQuery
+from api.schemas.orders import OrderRead
 from api.schemas.staff import StaffRead
 from api.statements import Database, Statement
 
 M = TypeVar("M", Exhibit, Animal, Staff)
 R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
-P = TypeVar("P", ExhibitRead, AnimalRead, StaffRead, User, Order)
+P = TypeVar("P", ExhibitRead, AnimalRead, StaffRead, User, OrderRead)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from api.crud import order_cancellations, order_requests, orders
+from api.crud import order_cancellations, order_reads, order_requests, orders
 from api.crud.idempotency import Answer
 from api.dependencies import (
     KEEPER,
     CallerDep,
+    DatabaseDep,
     IdempotencyKeyDep,
     JsonBody,
     LinksDep,
@@ -19,7 +20,7 @@ from api.dependencies import (
     TransactionsDep,
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
-from api.models import Order, OrderEvent
+from api.models import OrderEvent
 from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page
 from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
@@ -32,10 +33,10 @@ SETTLED = RESTRICTED | errors(NotFound, InProgress, BadGateway)
 
 @router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
 async def list_orders(
-    query: Annotated[OrderQuery, Query()], caller: CallerDep, session: SessionDep, links: LinksDep
-) -> dict[str, Sequence[Order]]:
+    query: Annotated[OrderQuery, Query()], caller: CallerDep, db: DatabaseDep, links: LinksDep
+) -> Response:
     """List orders, the newest first: one's own, and for keepers and admins everybody's."""
-    return {"orders": links.next(await orders.list_page(session, caller, query))}
+    return links.page(await order_reads.list_page(db, caller, query), "orders")
 
 
 @router.post(
@@ -56,16 +57,16 @@ async def create_order(
     return _respond(await order_requests.create(transactions, caller, data, key, links.of))
 
 
-@router.get(ORDER, response_model=OrderRead, responses=SIGNED_IN | errors(NotFound))
-async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
+@router.get(ORDER, responses=SIGNED_IN | errors(NotFound))
+async def read_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> OrderRead:
     """Read an order."""
-    return await orders.get(session, caller, order_id)
+    return await order_reads.get(db, caller, order_id)
 
 
-@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED, dependencies=[JsonBody])
-async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
+@router.put(ORDER, responses=BODY | CHANGED, dependencies=[JsonBody])
+async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> OrderRead:
     """Order something else instead, while nothing has been paid."""
-    return await orders.replace(session, caller, order_id, data)
+    return order_reads.shown(await orders.replace(session, caller, order_id, data))
 
 
 @router.delete(ORDER, status_code=204, response_class=Response, responses=CHANGED)
@@ -86,29 +87,28 @@ async def pay_order(
     return _respond(await order_requests.pay(transactions, services, caller, order_id, key))
 
 
-@router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
+@router.post(ORDER + "/cancel", responses=SETTLED)
 async def cancel_order(
     order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep
-) -> Order:
+) -> OrderRead:
     """Cancel an order, up until it is on its way."""
-    return await order_cancellations.cancel(transactions, services, caller, order_id)
+    return order_reads.shown(await order_cancellations.cancel(transactions, services, caller, order_id))
 
 
 @router.post(
     ORDER + "/advance",
-    response_model=OrderRead,
     responses=RESTRICTED | errors(NotFound, InProgress),
     dependencies=[KEEPER],
 )
-async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
+async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> OrderRead:
     """Carry a paid order one step on: to progress, dispatched, delivered."""
-    return await orders.advance(session, caller, order_id)
+    return order_reads.shown(await orders.advance(session, caller, order_id))
 
 
 @router.get(ORDER + "/events", response_model=EventList, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
 async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
     """List what has become of an order, and who did it."""
-    return {"events": await orders.list_events(session, caller, order_id)}
+    return {"events": await order_reads.list_events(session, caller, order_id)}
 
 
 def _respond(answer: Answer) -> Response:

@@ -1,7 +1,8 @@
 """Orders, as the API takes and gives them."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -53,25 +54,27 @@ class OrderUpdate(OrderCreate):
     model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM | {"quantity": 3}]}]})
 
 
-class ItemRead(BaseModel):
+@dataclass
+class ItemRead:
     """A line of an order."""
 
-    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ITEM]})
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", json_schema_extra={"examples": [ITEM]})
 
     product: str
     size: Size
     quantity: int
 
 
-class OrderRead(BaseModel):
+@dataclass
+class OrderRead:
     """An order."""
 
-    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ORDER]})
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", json_schema_extra={"examples": [ORDER]})
 
     id: UUID
-    created: datetime = Field(validation_alias="created_at")
+    created: datetime
     status: OrderStatus
-    order: list[ItemRead] = Field(validation_alias="items")
+    order: list[ItemRead]
 
 
 class OrderList(BaseModel):

@@ -8,16 +8,14 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from api.crud import orders
+from api.crud import order_reads
 from api.crud.orders import TRANSITIONS, Action
 from api.crud.users import Caller
-from api.database import transaction
 from api.enums import OrderStatus, UserType
 from api.schemas.orders import OrderQuery
-from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
 from tests.conftest import email_of
@@ -323,15 +321,19 @@ class TestCost:
     ) -> None:
         await fill(session, 100)
         sent: list[str] = []
-        listen = ("before_cursor_execute", lambda *told: sent.append(told[2]))
-        event.listen(connection.sync_connection, *listen)
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+
+        def note(query: asyncpg.connection.LoggedQuery) -> None:
+            sent.append(query.query)
+
+        driver.add_query_logger(note)
         counts = []
         for limit in (1, 10, 100):
             sent.clear()
             assert len(await listed(client, f"?limit={limit}")) == limit
             counts.append(len([statement for statement in sent if "SAVEPOINT" not in statement]))
-        event.remove(connection.sync_connection, *listen)
-        assert counts == [2, 2, 2]  # the orders, their items; who asks has no session
+        driver.remove_query_logger(note)
+        assert counts == [3, 3, 3]  # who asks, the orders, their items
 
     async def test_a_page_is_one_range_of_an_index_at_any_depth(
         self, server: Server, database: str, admin: asyncpg.Connection
@@ -344,32 +346,42 @@ class TestCost:
         await admin.execute("ANALYZE orders")
         user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
         deep = await admin.fetchval("SELECT id FROM orders ORDER BY id OFFSET 500 LIMIT 1")
-        async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
-            await session.execute(text("SET LOCAL plan_cache_mode = force_generic_plan"))  # as after many of the same
-            for who, index in ((UserType.VISITOR, "ix_orders_user_id_id"), (UserType.KEEPER, "ix_orders_id")):
-                for cancelled, suffix in ((None, ""), (True, "_cancelled"), (False, "_not_cancelled")):
-                    for after in (None, deep):
-                        query = OrderQuery(cancelled=cancelled, limit=50, after=after)
-                        plan = await plan_of(session, Caller(user, who), query)
-                        scan = rf"Index Scan Backward using {index}{suffix} on orders \(actual rows=(\d+)"
-                        found = re.search(scan, plan)
-                        assert found, plan
-                        assert int(found[1]) <= 51, plan
-                        assert "Sort" not in plan
-                        assert "Filter" not in plan
+        api = await asyncpg.connect(server.url("zoo_api", database))
+        await api.execute("SET plan_cache_mode = force_generic_plan")  # as after many of the same
+        for who, index in ((UserType.VISITOR, "ix_orders_user_id_id"), (UserType.KEEPER, "ix_orders_id")):
+            for cancelled, suffix in ((None, ""), (True, "_cancelled"), (False, "_not_cancelled")):
+                for after in (None, deep):
+                    query = OrderQuery(cancelled=cancelled, limit=50, after=after)
+                    plan = await plan_of(api, Caller(user, who), query)
+                    scan = rf"Index Scan Backward using {index}{suffix} on orders \(actual rows=(\d+)"
+                    found = re.search(scan, plan)
+                    assert found, plan
+                    assert int(found[1]) <= 51, plan
+                    assert "Sort" not in plan
+                    assert "Filter" not in plan
+        await api.close()
 
 
-async def plan_of(session: AsyncSession, caller: Caller, query: OrderQuery) -> str:
+class Recorder:
+    """A Database that keeps what it is asked."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self.sent: list[tuple[str, tuple[Any, ...]]] = []
+
+    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
+        self.sent.append((sql, values))
+        records: list[asyncpg.Record] = await self.connection.fetch(sql, *values)
+        return records
+
+    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
+        return (await self.fetch(sql, *values))[0]
+
+
+async def plan_of(connection: asyncpg.Connection, caller: Caller, query: OrderQuery) -> str:
     """How Postgres reads a page of the list."""
-    connection = await session.connection()
-    sent: list[tuple[str, Any]] = []
-
-    def keep(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: Any) -> None:
-        sent.append((statement, parameters))
-
-    event.listen(connection.sync_connection, "before_cursor_execute", keep)
-    await orders.list_page(session, caller, query)
-    event.remove(connection.sync_connection, "before_cursor_execute", keep)
-    statement, parameters = sent[0]
+    recorder = Recorder(connection)
+    await order_reads.list_page(recorder, caller, query)
+    sql, values = recorder.sent[0]
     explain = "EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, SUMMARY OFF, BUFFERS OFF)"
-    return "\n".join(row[0] for row in await connection.exec_driver_sql(f"{explain} {statement}", parameters))
+    return "\n".join(row[0] for row in await connection.fetch(f"{explain} {sql}", *values))
