@@ -1,5 +1,6 @@
 """Connections of the driver's own, out of the engine's pool: for statements that need no session."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -46,14 +47,16 @@ def pooled(engine: AsyncEngine) -> Connect:
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[asyncpg.Connection]:
-        pooled = await engine.raw_connection()
-        connection: Any = pooled.driver_connection
+        checked_out = await engine.raw_connection()
+        connection: Any = checked_out.driver_connection
         try:
             yield connection
+        except (TimeoutError, asyncio.CancelledError):
+            # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
+            connection.terminate()
+            raise
         finally:
-            if connection.is_in_transaction():  # which happens where its end was interrupted
-                connection.terminate()
-            pooled.close()
+            checked_out.close()
 
     return connect
 

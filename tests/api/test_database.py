@@ -109,6 +109,25 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
     assert await admin.fetch("SELECT DISTINCT name FROM animals") == [("Whole",)]
 
 
+async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_who_comes_next(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
+) -> None:
+    connections = live[0].state.connections
+
+    async def begin() -> None:
+        async with connections.begin():
+            pass
+
+    for steps in range(12):
+        task = asyncio.create_task(begin())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await connections.fetch("INSERT INTO animals (name) VALUES ('Whole')")
+    assert await admin.fetchval("SELECT count(*) FROM animals") == 12
+
+
 async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:

@@ -1,10 +1,15 @@
 """The api while the database comes and goes, and while its pool is in use: 503, and back without a restart."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
+import asyncpg
 import httpx
+import pytest
 
+from api import database as api_database
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
@@ -136,3 +141,24 @@ async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(s
             assert (await c.get("/animals")).status_code == 503
         assert (await c.get("/animals")).status_code == 200
     await admin.close()
+
+
+async def test_a_session_of_postgres_that_hangs_takes_nothing_from_the_pool(
+    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_database, "COMMAND_TIMEOUT", 1)
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
+    async with started(app) as c:
+        for method, path in [("GET", "/animals"), ("PATCH", "/animals/1")]:
+            [hangs] = await app.state.connections.fetch("SELECT pg_backend_pid()")
+            os.kill(hangs[0], signal.SIGSTOP)
+            try:
+                hung = await c.request(method, path, json={})
+                after = [await c.request(method, path, json={}) for _ in range(3)]
+            finally:
+                os.kill(hangs[0], signal.SIGCONT)
+            assert hung.status_code == 503
+            assert hung.json()["detail"] == "The database can't be reached"
+            assert {answer.status_code for answer in after} <= {200, 404}
+            assert (await c.post("/animals", json={"name": "A"})).status_code == 201
+            assert await admin.fetchval("DELETE FROM animals RETURNING name") == "A"
