@@ -6,7 +6,7 @@ All of it is async, and none a class: what is not, FastAPI calls in a thread, fo
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -241,7 +241,8 @@ class Links:
         self.response = response
         path = request.scope["path"].rstrip("/")
         root = request.scope.get("root_path", "").rstrip("/")
-        self.path = path if path.startswith(f"{root}/") else root + path
+        # Quoted: a number in it may have blanks around it, line breaks among them, which no header can have.
+        self.path = quote(path if path.startswith(f"{root}/") else root + path)
 
     def of(self, record_id: object) -> str:
         """Where the record is found."""

@@ -57,6 +57,18 @@ async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Res
     assert nested.json() == filtered.json() == mine[1:]
 
 
+@pytest.mark.parametrize("blank", ["%0D%0A", "%20", "%E2%80%83"], ids=["line break", "space", "em space"])
+async def test_the_next_link_of_an_exhibits_list_keeps_to_a_urls_characters(
+    client: httpx.AsyncClient, resource: Resource, blank: str
+) -> None:
+    exhibit = await make(client, "/exhibits")
+    ids = [(await make(client, resource.path, exhibit_id=exhibit["id"]))["id"] for _ in range(2)]
+    answer = await client.get(f"/exhibits/{exhibit['id']}{blank}{resource.path}?limit=1")
+    assert answer.links["next"]["url"] == f"/exhibits/{exhibit['id']}{blank}{resource.path}?limit=1&after={ids[0]}"
+    rest = await client.get(answer.links["next"]["url"])
+    assert [record["id"] for record in rest.json()] == ids[1:]
+
+
 async def test_an_exhibits_list_has_pages(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit = await make(client, "/exhibits")
     ids = [(await make(client, resource.path, exhibit_id=exhibit["id"]))["id"] for _ in range(3)]
