@@ -21,7 +21,7 @@ from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
 from api.external_services.services import Services
-from api.json import to_json
+from api.json_rows import JsonRow
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
 
@@ -253,11 +253,11 @@ class Links:
         self.response.headers["Location"] = self.of(record.id)
         return record
 
-    def page(self, page: Page[P], key: str | None = None) -> Response:
-        """The answer that has the records of `page`, and a Link to the next one while there is more."""
-        records = self.next(page)
-        body = to_json(records if key is None else {key: records})
-        return Response(body, headers=self.response.headers, media_type="application/json")
+    def page(self, page: Page[JsonRow], key: str | None = None) -> Response:
+        """The answer that has the records of `page`, under `key` if there is one; and a Link while there is more."""
+        body = ",".join([record.json for record in self.next(page)])
+        content = f"[{body}]" if key is None else f'{{"{key}":[{body}]}}'
+        return Response(content, headers=self.response.headers, media_type="application/json")
 
     def next(self, page: Page[P]) -> list[P]:
         """The records of `page`, with a Link to the next one while there is more.

@@ -5,13 +5,11 @@ from uuid import UUID
 
 from api.crud import order_payments, orders
 from api.crud.idempotency import Answer, Keep, Request, once
-from api.crud.order_reads import shown
 from api.crud.users import Caller
 from api.database import Transactions
 from api.external_services.services import Services
-from api.json import to_json
 from api.models import Order
-from api.schemas.orders import OrderCreate
+from api.schemas.orders import OrderCreate, OrderRead
 
 
 async def create(
@@ -48,4 +46,4 @@ def _request(caller: Caller, key: str | None, operation: str, body: str = "") ->
 
 
 def _json(order: Order) -> str:
-    return to_json(shown(order)).decode()
+    return OrderRead.model_validate(order).model_dump_json()

@@ -9,17 +9,17 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
 from api.errors import NotFound
+from api.json_rows import JsonRow, as_json
 from api.models import Animal, Exhibit, Staff, User
 from api.schemas.animals import AnimalRead
 from api.schemas.exhibits import ExhibitRead
 from api.schemas.fields import Body, PageQuery
-from api.schemas.orders import OrderRead
 from api.schemas.staff import StaffRead
 from api.statements import Database, Statement
 
 M = TypeVar("M", Exhibit, Animal, Staff)
 R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
-P = TypeVar("P", ExhibitRead, AnimalRead, StaffRead, User, OrderRead)
+P = TypeVar("P", JsonRow, User)
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Resource(Generic[M, R]):
     noun: str
 
     @property
-    def columns(self) -> list[Any]:
+    def columns(self) -> dict[str, Any]:
         """The columns of `read`, in order."""
-        return [getattr(self.model, field.name) for field in dataclasses.fields(self.read)]
+        return {field.name: getattr(self.model, field.name) for field in dataclasses.fields(self.read)}
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ def _get(resource: Resource[M, R]) -> Statement[R]:
 
 
 def _one(resource: Resource[M, R]) -> Select[Any]:
-    return live(resource.model).where(resource.model.id == bindparam("id")).with_only_columns(*resource.columns)
+    return (
+        live(resource.model).where(resource.model.id == bindparam("id")).with_only_columns(*resource.columns.values())
+    )
 
 
 async def lock(db: Database, resource: Resource[M, R], record_id: int) -> R:
@@ -87,7 +89,9 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
     return Statement(_one(resource).with_for_update(key_share=True), resource.read)
 
 
-async def list_page(db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> Page[R]:
+async def list_page(
+    db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None
+) -> Page[JsonRow]:
     """The page of the live records that `query` asks for; a filter that is None does not count."""
     values = {name: value for name, value in filters.items() if value is not None}
     if query.after is not None:
@@ -99,7 +103,7 @@ async def list_page(db: Database, resource: Resource[M, R], query: PageQuery, **
 
 
 @cache
-def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[R]:
+def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonRow]:
     """The statement for this choice of filters, `after` and `offset`."""
     model = resource.model
     statement = live(model).order_by(model.id).limit(bindparam("limit", type_=BigInteger))
@@ -109,7 +113,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[R]:
         statement = statement.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
         statement = statement.where(getattr(model, name) == bindparam(name))
-    return Statement(statement.with_only_columns(*resource.columns), resource.read)
+    return Statement(statement.with_only_columns(model.id, as_json(model, resource.columns)), JsonRow)
 
 
 async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
@@ -134,7 +138,7 @@ async def create(db: Database, resource: Resource[M, R], data: Body) -> R:
 @cache
 def _create(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
     statement = insert(resource.model).values({field: bindparam(field) for field in fields})
-    return Statement(statement.returning(*resource.columns), resource.read)
+    return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
 async def change(db: Database, resource: Resource[M, R], record: R, changes: Body) -> R:
@@ -152,7 +156,7 @@ async def change(db: Database, resource: Resource[M, R], record: R, changes: Bod
 def _change(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
     statement = update(resource.model).where(resource.model.id == bindparam("record_id"))
     statement = statement.values({field: bindparam(field) for field in fields})
-    return Statement(statement.returning(*resource.columns), resource.read)
+    return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
 async def delete(db: Database, resource: Resource[M, R], record_id: int) -> R:
@@ -168,7 +172,7 @@ def _delete(resource: Resource[M, R]) -> Statement[R]:
     model = resource.model
     statement = update(model).where(model.id == bindparam("id"), model.deleted_at.is_(None))
     statement = statement.values(deleted_at=func.statement_timestamp())
-    return Statement(statement.returning(*resource.columns), resource.read)
+    return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
 def _not_found(resource: Resource[M, R], record_id: int) -> NotFound:

@@ -20,7 +20,7 @@ from api.dependencies import (
     TransactionsDep,
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
-from api.models import OrderEvent
+from api.models import Order, OrderEvent
 from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page
 from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
@@ -57,16 +57,16 @@ async def create_order(
     return _respond(await order_requests.create(transactions, caller, data, key, links.of))
 
 
-@router.get(ORDER, responses=SIGNED_IN | errors(NotFound))
-async def read_order(order_id: UUID, caller: CallerDep, db: DatabaseDep) -> OrderRead:
+@router.get(ORDER, response_model=OrderRead, responses=SIGNED_IN | errors(NotFound))
+async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
     """Read an order."""
-    return await order_reads.get(db, caller, order_id)
+    return await order_reads.get(session, caller, order_id)
 
 
-@router.put(ORDER, responses=BODY | CHANGED, dependencies=[JsonBody])
-async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> OrderRead:
+@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED, dependencies=[JsonBody])
+async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
     """Order something else instead, while nothing has been paid."""
-    return order_reads.shown(await orders.replace(session, caller, order_id, data))
+    return await orders.replace(session, caller, order_id, data)
 
 
 @router.delete(ORDER, status_code=204, response_class=Response, responses=CHANGED)
@@ -87,22 +87,23 @@ async def pay_order(
     return _respond(await order_requests.pay(transactions, services, caller, order_id, key))
 
 
-@router.post(ORDER + "/cancel", responses=SETTLED)
+@router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
 async def cancel_order(
     order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep
-) -> OrderRead:
+) -> Order:
     """Cancel an order, up until it is on its way."""
-    return order_reads.shown(await order_cancellations.cancel(transactions, services, caller, order_id))
+    return await order_cancellations.cancel(transactions, services, caller, order_id)
 
 
 @router.post(
     ORDER + "/advance",
+    response_model=OrderRead,
     responses=RESTRICTED | errors(NotFound, InProgress),
     dependencies=[KEEPER],
 )
-async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> OrderRead:
+async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
     """Carry a paid order one step on: to progress, dispatched, delivered."""
-    return order_reads.shown(await orders.advance(session, caller, order_id))
+    return await orders.advance(session, caller, order_id)
 
 
 @router.get(ORDER + "/events", response_model=EventList, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])

@@ -1,8 +1,7 @@
 """Orders, as the API takes and gives them."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -54,27 +53,25 @@ class OrderUpdate(OrderCreate):
     model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM | {"quantity": 3}]}]})
 
 
-@dataclass
-class ItemRead:
+class ItemRead(BaseModel):
     """A line of an order."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", json_schema_extra={"examples": [ITEM]})
+    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ITEM]})
 
     product: str
     size: Size
     quantity: int
 
 
-@dataclass
-class OrderRead:
+class OrderRead(BaseModel):
     """An order."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", json_schema_extra={"examples": [ORDER]})
+    model_config = ConfigDict(from_attributes=True, extra="forbid", json_schema_extra={"examples": [ORDER]})
 
     id: UUID
-    created: datetime
+    created: datetime = Field(validation_alias="created_at")
     status: OrderStatus
-    order: list[ItemRead]
+    order: list[ItemRead] = Field(validation_alias="items")
 
 
 class OrderList(BaseModel):

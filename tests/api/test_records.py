@@ -168,3 +168,24 @@ class TestList:
         answer = await client.get(f"{resource.path}?{query}")
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+class TestPages:
+    """Postgres writes the records of a list, pydantic one that is asked for alone."""
+
+    TEXTS = ['"quoted" \\ and\ttabbed\r\n', "\x01\x1f\x7f", "\u2028 🦒 ŽŠ", "</script>&amp;", "null", "{}", ""]
+
+    async def test_a_record_is_the_same_in_a_list_and_alone(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
+        path = resource.path
+        optional = next(field for field in resource.optional if field in {"location", "species", "job_title"})
+        for text in self.TEXTS:
+            await make(client, path, name=f"A{text}Z", **{optional: text})
+        await make(client, path)
+        listed = (await client.get(path)).json()
+        assert len(listed) == len(self.TEXTS) + 1
+        assert [record[optional] for record in listed] == [*self.TEXTS, None]
+        for record in listed:
+            alone = (await client.get(f"{path}/{record['id']}")).json()
+            assert list(record.items()) == list(alone.items())  # in the same order, too
