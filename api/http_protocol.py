@@ -56,10 +56,17 @@ class HttpProtocol(HttpToolsProtocol):
         self.for_reader = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has taken most of it."""
+        """Go on: the client has taken most of it. Of the last answer, it has to take the rest, too."""
         super().resume_writing()
-        if self.for_reader is not None:
+        if self.for_reader is not None and not self.transport.is_closing():
             self.for_reader.cancel()
+            self.for_reader = None
+
+    def on_response_complete(self) -> None:
+        """Where that was the last answer, wait for the client to take what is left of it, however little."""
+        super().on_response_complete()
+        if self.transport.is_closing() and self.for_reader is None:
+            self.for_reader = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
         """Cut off who sends no next request; what was sent and is not taken until now is dropped, too."""

@@ -13,7 +13,10 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
+from api.http_protocol import HttpProtocol
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
@@ -162,6 +165,24 @@ async def test_clients_who_do_not_take_their_answers_hold_no_database_connection
     record_property("measured", f"{outcomes(among.samples)}, cut off {cut_off:.1f} s after that")
     assert {sample.status for sample in among.samples} <= {200, 201}
     assert max(taken) < MANY
+
+
+@pytest.mark.parametrize("size", [2**15, 2**18], ids=["little", "much"])
+async def test_who_does_not_take_a_last_answer_is_cut_off_however_little_of_it_is_left(size: int) -> None:
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        await send({"type": "http.response.body", "body": b"x" * size})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # a network has little room, too
+    config = uvicorn.Config(app, http=HttpProtocol, timeout_keep_alive=1, lifespan="off", log_config=None)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve([listening]))
+    with connected(listening.getsockname()[1], HEALTH.replace(b"Host", b"Connection: close\r\nHost")):
+        await until(lambda: len(server.server_state.connections) == 1, KEEP_ALIVE)
+        await until(lambda: not server.server_state.connections, KEEP_ALIVE)
+    server.should_exit = True
+    await serving
 
 
 async def test_who_waits_for_the_api_is_not_cut_off(
