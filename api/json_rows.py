@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import JSON, ColumnElement, DateTime, Text, cast, func, literal_column, select
+from sqlalchemy import JSON, ColumnElement, DateTime, Subquery, Text, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -26,10 +26,10 @@ class JsonRow(NamedTuple):
     json: str
 
 
-def as_json(model: type[Base], columns: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]) -> Any:
-    """The text of a JSON object with these columns of `model`, by the names that they have in it."""
+def as_json(rows: type[Base] | Subquery, columns: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]) -> Any:
+    """The text of a JSON object with these columns of `rows`, by the names that they have in it."""
     named = [_writable(column).label(name) for name, column in columns.items()]
-    record = select(*named).correlate(model).lateral("record")
+    record = select(*named).correlate(rows).lateral("record")
     # As text: SQLAlchemy has the driver parse what is of type json.
     return select(cast(func.row_to_json(literal_column("record")), Text)).select_from(record).scalar_subquery()
 

@@ -31,11 +31,11 @@ _ORDER = as_json(
 async def list_page(db: Database, caller: Caller, query: OrderQuery) -> Page[JsonRow]:
     """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
     limit = min(query.limit, PAGE_SIZE)
-    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": limit + 1}  # one tells whether there is more
+    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": limit + 1}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
     found: list[JsonRow] = await _list(caller.sees_all, query.cancelled).all(db, **values)
-    return Page.of(found, limit)
+    return Page.of(found, limit)  # the one beyond tells whether there is more
 
 
 @cache

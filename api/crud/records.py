@@ -68,9 +68,8 @@ def _get(resource: Resource[M, R]) -> Statement[R]:
 
 
 def _one(resource: Resource[M, R]) -> Select[Any]:
-    return (
-        live(resource.model).where(resource.model.id == bindparam("id")).with_only_columns(*resource.columns.values())
-    )
+    found = live(resource.model).where(resource.model.id == bindparam("id"))
+    return found.with_only_columns(*resource.columns.values())
 
 
 async def lock(db: Database, resource: Resource[M, R], record_id: int) -> R:
@@ -113,7 +112,9 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonRow
         statement = statement.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
         statement = statement.where(getattr(model, name) == bindparam(name))
-    return Statement(statement.with_only_columns(model.id, as_json(model, resource.columns)), JsonRow)
+    # Written when the page is chosen: of what `offset` passes over, Postgres would write all as well.
+    page = statement.with_only_columns(*resource.columns.values()).subquery("page")
+    return Statement(select(page.c.id, as_json(page, dict(page.c.items()))).order_by(page.c.id), JsonRow)
 
 
 async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
