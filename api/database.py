@@ -109,7 +109,7 @@ def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A request's session: committed before the answer leaves, rolled back on any exception. Nothing else commits."""
+    """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
     async with request.app.state.sessionmaker() as session:
         yield session
         await session.commit()

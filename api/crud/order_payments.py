@@ -21,7 +21,7 @@ from api.crud.orders import Action
 from api.crud.users import Caller
 from api.database import Transactions
 from api.enums import OrderStatus
-from api.errors import DATABASE_ERRORS, BadGateway, Conflict, ZooError
+from api.errors import DATABASE_ERRORS, BadGateway, Conflict, ZooError, reason_of
 from api.external_services.http import ServiceError
 from api.external_services.payments import Payment, PaymentStatus
 from api.external_services.services import Services
@@ -176,7 +176,7 @@ async def keep_settling(transactions: Transactions, services: Services) -> None:
         try:
             await settle_all(transactions, services)
         except (ZooError, *DATABASE_ERRORS) as error:
-            log.warning("payments left unsettled for now", reason=str(error))
+            log.warning("payments left unsettled for now", reason=reason_of(error))
         except Exception:
             log.exception("payments left unsettled")
         await asyncio.sleep(SETTLE_EVERY_SECONDS)

@@ -142,6 +142,19 @@ async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_da
     assert "ecret" not in str(log())
 
 
+async def test_what_cannot_be_settled_for_now_is_logged_in_one_line_without_the_statement(
+    server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+) -> None:
+    await admin.execute("ALTER TABLE orders RENAME TO moved")
+    settings = Settings(database_url=server.url("zoo_api", database), payments_url="http://127.0.0.1:1")
+    async with started(create_app(settings)):
+        while not log():
+            await asyncio.sleep(0.01)
+    [line] = log()
+    assert line["event"] == "payments left unsettled for now"
+    assert line["reason"] == 'ProgrammingError: relation "orders" does not exist'
+
+
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:
     def slow(lines: list[str]) -> Iterator[str]:
         for line in lines:
