@@ -85,7 +85,6 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         values = changes.model_dump(exclude_unset=True)
         password = values.pop("password", None)
         if password is not None:
-            await self.session.rollback()  # nothing was written yet
             values["hashed_password"] = await hash_password(password)
         if values.get("type", UserType.ADMIN) is not UserType.ADMIN or values.get("is_active") is False:
             await keep_an_admin(self.session, user_id)
