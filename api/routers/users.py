@@ -19,7 +19,7 @@ router = APIRouter(prefix="/users", tags=["users"])
 USER = "/{user_id:uuid}"
 
 
-@router.get("/me", response_model=UserRead, responses=SIGNED_IN)
+@router.get("/me", response_model=UserRead, responses=SIGNED_IN | errors(NotFound))
 async def read_me(caller: CallerDep, session: SessionDep) -> User:
     """Read one's own account."""
     return await users.get(session, caller.id)
