@@ -14,9 +14,11 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from api.models.base import Base
 
-# Of timestamps: RFC 3339, as pydantic writes it, but with a fraction in whole seconds, too.
+# Of timestamps: RFC 3339, as pydantic writes it, which is without a fraction where that is nothing.
 UTC: ColumnElement[str] = literal_column("'UTC'")
 RFC_3339: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
+NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
+NOTHING: ColumnElement[str] = literal_column("''")
 
 
 class JsonRow(NamedTuple):
@@ -42,4 +44,6 @@ def as_json_array(json: Any, position: InstrumentedAttribute[int]) -> ColumnElem
 
 
 def _writable(column: Any) -> Any:
-    return func.to_char(func.timezone(UTC, column), RFC_3339) if isinstance(column.type, DateTime) else column
+    if not isinstance(column.type, DateTime):
+        return column
+    return func.replace(func.to_char(func.timezone(UTC, column), RFC_3339), NO_FRACTION, NOTHING)

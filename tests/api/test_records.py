@@ -4,6 +4,8 @@ from datetime import datetime
 
 import httpx
 import pytest
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.api.records import RESOURCES, Resource, make
 
@@ -124,6 +126,15 @@ class TestList:
         made = [await make(client, resource.path, name=name) for name in "ABC"]
         await client.delete(f"{resource.path}/{made[1]['id']}")
         assert (await client.get(resource.path)).json() == [made[0], made[2]]
+
+    async def test_a_moment_is_written_as_in_the_record_itself_in_a_whole_second_too(
+        self, client: httpx.AsyncClient, resource: Resource, connection: AsyncConnection
+    ) -> None:
+        record = await make(client, resource.path)
+        for moment in ("2026-11-25 10:00:00+00", "2026-11-25 10:00:00.5+00"):
+            await connection.execute(sql(f"UPDATE {resource.path[1:]} SET created_at = '{moment}'"))
+            read = await client.get(f"{resource.path}/{record['id']}")
+            assert (await client.get(resource.path)).json() == [read.json()]
 
     async def test_the_next_link_leads_through_all_records_once(
         self, client: httpx.AsyncClient, resource: Resource
