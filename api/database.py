@@ -40,20 +40,20 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
-def create_engine(settings: Settings, application_name: str = "api") -> AsyncEngine:
+def create_engine(settings: Settings, application_name: str = "api", pool_size: int | None = None) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
     Its sessions have the name `<application_name>@<release>`: the migrator takes nothing away that a release uses whose
     sessions it sees.
 
-    A request that finds all of the pool's connections in use waits `database_pool_timeout` seconds for one, then
-    gets `sqlalchemy.exc.TimeoutError`; at once where too many wait already.
+    Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
+    waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once where too many wait.
     """
     name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
         settings.api_database(),
         poolclass=FairQueuePool,
-        pool_size=settings.database_pool_size,
+        pool_size=pool_size or settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,
         hide_parameters=True,  # they are personal data, and errors are logged
@@ -69,7 +69,7 @@ def create_engine(settings: Settings, application_name: str = "api") -> AsyncEng
 
 
 async def stay_visible(engine: AsyncEngine) -> None:
-    """Have a connection, as soon as there can be one and to the end, though no request needs it.
+    """Have a connection of `engine`, as soon as there can be one and to the end, though no request needs it.
 
     The migrator takes nothing away that a release uses whose sessions it sees: one that is idle has to be seen, too.
     """

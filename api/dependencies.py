@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.authentication import BEARER, SameOriginCookieTransport
 from api.connections import Connections, get_connections
+from api.crud.access_tokens import Caller, find_caller, find_type
 from api.crud.records import P, Page, R
 from api.crud.sign_ins import count_registration, subscriber
 from api.crud.user_manager import UserManager
-from api.crud.users import AccessTokenStore, Caller, find_caller
 from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
@@ -32,7 +32,7 @@ SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 
 TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
-DatabaseDep = Annotated[Connections, Depends(get_connections)]
+ConnectionsDep = Annotated[Connections, Depends(get_connections)]
 """The database, for statements that need no session."""
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -168,10 +168,10 @@ class StillSignedIn:
 
     async def require(self) -> None:
         """Unauthenticated where the token was ended meanwhile, Forbidden where the user may do less than before."""
-        user = await AccessTokenStore(self.session).get_user(self.token, self.lifetime)
-        if user is None:
+        type_ = await find_type(self.session, self.token, self.lifetime)
+        if type_ is None:
             raise Unauthenticated(SIGNED_OUT, token_is_invalid=True)
-        _require(user.type, self.caller.type)
+        _require(type_, self.caller.type)
 
 
 async def get_still_signed_in(

@@ -21,7 +21,7 @@ Exception
 ├── SQLAlchemyError, its adapter's
 │   Error, asyncpg's PostgresError       by SQLSTATE: 409, 422, 503, else 500
 ├── asyncpg's InterfaceError,
-│   InternalClientError             503  the connection was closed meanwhile
+│   InternalClientError             503  the connection was closed meanwhile; else 500
 └── ConnectionError, TimeoutError   503  the driver's, in the middle of a statement
 """
 
@@ -68,8 +68,7 @@ CLOSED = (
     ConnectionError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
+    asyncpg.InternalClientError,  # an answer that came while it was being closed
 )
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 Detail = str | list[dict[str, Any]]
@@ -307,7 +306,7 @@ def explain_database_error(error: Exception) -> ZooError | None:
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
         found = Unavailable, "The server is busy: all of its database connections are in use"
-    elif isinstance(cause, CLOSED) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    elif _is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         found = Unavailable, "The database can't be reached"
     elif isinstance(cause, SCHEMA_CHANGED):
         found = Unavailable, "The schema has changed a moment ago"
@@ -318,6 +317,11 @@ def explain_database_error(error: Exception) -> ZooError | None:
     explained = found[0](found[1])
     explained.__cause__ = error
     return explained
+
+
+def _is_closed(cause: BaseException) -> bool:
+    # The driver's InterfaceError is also what it says to code that uses it in a wrong way.
+    return isinstance(cause, CLOSED) or (isinstance(cause, asyncpg.InterfaceError) and "closed" in str(cause))
 
 
 def reason_of(error: BaseException) -> str:

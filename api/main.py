@@ -40,12 +40,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_engine(settings)
+        # With a connection of their own: where requests wait for one, this replica is as good as any other.
+        probes = create_engine(settings, pool_size=1)
+        app.state.probing = create_sessionmaker(probes)
         app.state.sessionmaker = create_sessionmaker(engine)
         app.state.connections = Connections(pooled(engine))
         async with open_services(settings) as services:
             app.state.services = services
             tasks = [
-                asyncio.create_task(stay_visible(engine)),
+                asyncio.create_task(stay_visible(probes)),
                 asyncio.create_task(keep_settling(app.state.sessionmaker.begin, services)),
             ]
             yield
@@ -54,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await asyncio.wait(tasks)
             await app.state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
+        await probes.dispose()
 
     app = Zoo(
         title="Zoo",

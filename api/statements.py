@@ -30,7 +30,10 @@ class Database(Protocol):
 
 
 class Statement(Generic[T]):
-    """A statement whose values are `bindparam`s, and what a row of it becomes: `row`, called with its columns."""
+    """A statement whose values are `bindparam`s, and what a row of it becomes: `row`, called with its columns.
+
+    Values and columns are those of the driver: SQLAlchemy's types don't convert them, and an enum is a string.
+    """
 
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
         compiled = statement.compile(dialect=_DIALECT)

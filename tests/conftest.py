@@ -30,7 +30,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from api.connections import Connections
-from api.crud.users import hash_token
+from api.crud.access_tokens import hash_token
 from api.log import configure_log
 from api.main import create_app
 from api.repeats import RepeatFilter
@@ -258,7 +258,7 @@ async def app(
     worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], connections: Connections
 ) -> AsyncIterator[FastAPI]:
     """The api, on the test's own transaction. A test that changes it makes its own."""
-    worker_app.state.sessionmaker = sessionmaker
+    worker_app.state.sessionmaker = worker_app.state.probing = sessionmaker
     worker_app.state.connections = connections
     yield worker_app
     await worker_app.state.background.finish()

@@ -32,7 +32,7 @@ class ImportRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Resource:
+class Target:
     """What the rows of a file become, and what makes one valid."""
 
     model: type[Exhibit] | type[Animal] | type[Staff]
@@ -45,9 +45,9 @@ class Resource:
 
 
 RESOURCES = {
-    "exhibits": Resource(Exhibit, ExhibitCreate),
-    "animals": Resource(Animal, AnimalCreate),
-    "staff": Resource(Staff, StaffCreate),
+    "exhibits": Target(Exhibit, ExhibitCreate),
+    "animals": Target(Animal, AnimalCreate),
+    "staff": Target(Staff, StaffCreate),
 }
 
 
@@ -115,7 +115,7 @@ async def _keep_exhibits(session: AsyncSession, used: set[int]) -> None:
         raise ImportRefused([f"exhibit {min(used - kept)} was deleted meanwhile: load the file again"])
 
 
-def _read_rows(lines: Iterable[str], target: Resource, exhibits: Exhibits) -> Iterator[dict[str, Any]]:
+def _read_rows(lines: Iterable[str], target: Target, exhibits: Exhibits) -> Iterator[dict[str, Any]]:
     """The values of each row; ImportRefused at the end of the file, or after MAX_FINDINGS, where any is invalid."""
     reader = csv.reader(lines, strict=True)
     findings: list[str] = []
@@ -150,7 +150,7 @@ class RowInvalid(Exception):
         self.findings = findings
 
 
-def _read_header(cells: list[str], target: Resource) -> list[str]:
+def _read_header(cells: list[str], target: Target) -> list[str]:
     header = [cell.strip() for cell in cells]
     fields = set(target.schema.model_fields) | ({EXHIBIT_NAME} if target.has_exhibit else set())
     required = {name for name, info in target.schema.model_fields.items() if info.is_required()}
@@ -167,7 +167,7 @@ def _read_header(cells: list[str], target: Resource) -> list[str]:
     return header
 
 
-def _read_row(header: list[str], cells: list[str], target: Resource, exhibits: Exhibits) -> dict[str, Any]:
+def _read_row(header: list[str], cells: list[str], target: Target, exhibits: Exhibits) -> dict[str, Any]:
     if len(cells) != len(header):
         raise RowInvalid([f": {len(cells)} cells, where the header has {len(header)}"])
     row: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}

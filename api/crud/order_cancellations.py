@@ -4,9 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from api.crud import orders
+from api.crud.access_tokens import Caller
 from api.crud.order_claims import claim, patiently
 from api.crud.orders import Action
-from api.crud.users import Caller
 from api.database import Transactions
 from api.enums import OrderStatus
 from api.errors import BadGateway, Conflict

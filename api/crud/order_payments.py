@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from api.crud import orders
+from api.crud.access_tokens import Caller
 from api.crud.order_claims import claim, patiently
 from api.crud.orders import Action
-from api.crud.users import Caller
 from api.database import Transactions
 from api.enums import OrderStatus
 from api.errors import DATABASE_ERRORS, BadGateway, Conflict, ZooError, reason_of

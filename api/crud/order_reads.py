@@ -9,9 +9,9 @@ from sqlalchemy import BigInteger, Uuid, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
+from api.crud.access_tokens import Caller
 from api.crud.orders import not_found, visible
 from api.crud.records import Page
-from api.crud.users import Caller
 from api.json_rows import JsonRow, as_json, as_json_array
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from uuid import UUID
 
 from api.crud import order_payments, orders
+from api.crud.access_tokens import Caller
 from api.crud.idempotency import Answer, Keep, Request, once
-from api.crud.users import Caller
 from api.database import Transactions
 from api.external_services.services import Services
 from api.models import Order

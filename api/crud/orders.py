@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
 
-from api.crud.users import Caller
+from api.crud.access_tokens import Caller
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.models import Order, OrderEvent, OrderItem

@@ -57,9 +57,7 @@ def live(model: type[M]) -> Select[M]:
 async def get(db: Database, resource: Resource[M, R], record_id: int) -> R:
     """The live record `record_id`; NotFound without one."""
     record: R | None = await _get(resource).first(db, id=record_id)
-    if record is None:
-        raise _not_found(resource, record_id)
-    return record
+    return _found(resource, record_id, record)
 
 
 @cache
@@ -78,9 +76,7 @@ async def lock(db: Database, resource: Resource[M, R], record_id: int) -> R:
     Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
     """
     record: R | None = await _lock(resource).first(db, id=record_id)
-    if record is None:
-        raise _not_found(resource, record_id)
-    return record
+    return _found(resource, record_id, record)
 
 
 @cache
@@ -163,9 +159,7 @@ def _change(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
 async def delete(db: Database, resource: Resource[M, R], record_id: int) -> R:
     """Mark the live record `record_id` as deleted; NotFound without one. Nobody finds it any more; its row stays."""
     record: R | None = await _delete(resource).first(db, id=record_id)
-    if record is None:
-        raise _not_found(resource, record_id)
-    return record
+    return _found(resource, record_id, record)
 
 
 @cache
@@ -176,5 +170,7 @@ def _delete(resource: Resource[M, R]) -> Statement[R]:
     return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
-def _not_found(resource: Resource[M, R], record_id: int) -> NotFound:
-    return NotFound(f"No {resource.noun} {record_id}")
+def _found(resource: Resource[M, R], record_id: int, record: R | None) -> R:
+    if record is None:
+        raise NotFound(f"No {resource.noun} {record_id}")
+    return record

@@ -15,9 +15,9 @@ from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud import throttles
+from api.crud import access_tokens, throttles
 from api.crud.throttles import FORGOTTEN_AT_ONCE
-from api.crud.users import AccessTokenStrategy, UserStore
+from api.crud.users import UserStore
 from api.database import Transactions
 from api.errors import BadRequest, Unavailable
 from api.models import KnownAddress, User
@@ -75,7 +75,7 @@ async def sign_in(
             raise BadRequest("Wrong email or password")
         await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
         await _know(session, user, address)
-        return await AccessTokenStrategy(session, token_lifetime_seconds).write_token(user)
+        return await access_tokens.create(session, user.id, timedelta(seconds=token_lifetime_seconds))
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:

@@ -1,65 +1,24 @@
-"""Users and their access tokens: their SQL, in the form of fastapi-users's stores, on our session."""
+"""Users: their SQL, in the form of fastapi-users's store, on our session."""
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any, NoReturn
 from uuid import UUID
 
-from fastapi_users.authentication.strategy.db import AccessTokenDatabase, DatabaseStrategy
 from fastapi_users.db import BaseUserDatabase
 from fastapi_users.exceptions import UserAlreadyExists
-from sqlalchemy import Interval, bindparam, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from api.crud.records import Page
-from api.crud.throttles import FORGOTTEN_AT_ONCE
 from api.enums import UserType
 from api.errors import Conflict, NotFound
 from api.models import AccessToken, User
 from api.schemas.users import UserQuery
-from api.statements import Database, Statement
 
 UNIQUE_EMAIL = "uq_users_lower_email"
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who is signed in: what every request finds out, in one query."""
-
-    id: UUID
-    type: UserType
-
-    @classmethod
-    def of(cls, user_id: UUID, type_: str) -> "Caller":
-        """The caller in a row."""
-        return cls(user_id, UserType(type_))
-
-    @property
-    def sees_all(self) -> bool:
-        """Whether others' orders are there for the caller, too."""
-        return self.type.includes(UserType.KEEPER)
-
-
-_OF_TOKEN = Statement(
-    select(User.id, User.type)
-    .join(AccessToken, AccessToken.user_id == User.id)
-    .where(
-        AccessToken.token == bindparam("token"),
-        AccessToken.created_at > func.statement_timestamp() - bindparam("lifetime", type_=Interval),
-        User.is_active,
-    ),
-    Caller.of,
-)
-
-
-async def find_caller(db: Database, token: str, lifetime: timedelta) -> Caller | None:
-    """The active user whose token this is, while it is not older than `lifetime`."""
-    return await _OF_TOKEN.first(db, token=hash_token(token), lifetime=lifetime)
 
 
 class UserStore(BaseUserDatabase[User, UUID]):
@@ -116,78 +75,6 @@ def _explain(error: IntegrityError) -> NoReturn:
     if UNIQUE_EMAIL in str(error.orig):
         raise UserAlreadyExists from error
     raise error
-
-
-class AccessTokenStore(AccessTokenDatabase[AccessToken]):
-    """The access tokens, for fastapi-users's strategy: of each, the database has the hash."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        self.session = session
-
-    async def get_by_token(self, token: str, max_age: datetime | None = None) -> AccessToken | None:
-        """The token, unless it was made before `max_age`."""
-        statement = select(AccessToken).where(AccessToken.token == hash_token(token))
-        if max_age is not None:
-            statement = statement.where(AccessToken.created_at >= max_age)
-        return await self.session.scalar(statement)
-
-    async def get_user(self, token: str, lifetime: timedelta) -> User | None:
-        """The active user whose token this is, while it is not older than `lifetime`."""
-        statement = select(User).join(AccessToken, AccessToken.user_id == User.id)
-        not_expired = AccessToken.created_at > func.statement_timestamp() - lifetime
-        return await self.session.scalar(
-            statement.where(AccessToken.token == hash_token(token), not_expired, User.is_active)
-        )
-
-    async def create(self, create_dict: Mapping[str, Any]) -> AccessToken:
-        """A new token."""
-        access_token = AccessToken(**{**create_dict, "token": hash_token(create_dict["token"])})
-        self.session.add(access_token)
-        await self.session.flush()
-        return access_token
-
-    async def update(self, access_token: AccessToken, update_dict: Mapping[str, Any]) -> AccessToken:
-        """Change a token."""
-        for field, value in update_dict.items():
-            setattr(access_token, field, value)
-        await self.session.flush()
-        return access_token
-
-    async def delete(self, access_token: AccessToken) -> None:
-        """End a token."""
-        await self.session.execute(delete(AccessToken).where(AccessToken.token == access_token.token))
-
-    async def delete_expired(self, lifetime: timedelta) -> None:
-        """Forget some of the tokens that are no good any more."""
-        expired = select(AccessToken.token).where(AccessToken.created_at <= func.statement_timestamp() - lifetime)
-        some = expired.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
-        await self.session.execute(delete(AccessToken).where(AccessToken.token.in_(some.scalar_subquery())))
-
-
-def hash_token(token: str) -> str:
-    """What the database has of a token. A plain SHA-256 is enough: nobody guesses 32 random bytes."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-class AccessTokenStrategy(DatabaseStrategy[User, UUID, AccessToken]):
-    """fastapi-users's, where a token leads to its user in one query, and only the client ever has the token itself."""
-
-    def __init__(self, session: AsyncSession, lifetime_seconds: int) -> None:
-        self.store = AccessTokenStore(session)
-        self.lifetime = timedelta(seconds=lifetime_seconds)
-        super().__init__(self.store, lifetime_seconds)
-
-    async def write_token(self, user: User) -> str:
-        """A new token for `user`; some that have expired are forgotten."""
-        values = self._create_access_token_dict(user)
-        await self.store.create(values)
-        await self.store.delete_expired(self.lifetime)
-        return str(values["token"])
-
-
-async def end_token(session: AsyncSession, token: str) -> None:
-    """Sign out whoever shows this token."""
-    await session.execute(delete(AccessToken).where(AccessToken.token == hash_token(token)))
 
 
 async def list_page(session: AsyncSession, query: UserQuery) -> Page[User]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, DatabaseDep, JsonBody, LinksDep, RecordId
+from api.dependencies import KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
 from api.errors import NotFound
 from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
@@ -14,19 +14,19 @@ router = APIRouter(prefix="/animals", tags=["animals"])
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
-async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
+async def list_animals(query: Annotated[AnimalQuery, Query()], db: ConnectionsDep, links: LinksDep) -> Response:
     """List animals, in id order and without the deleted."""
     return links.page(await animals.list_page(db, query))
 
 
 @router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER, JsonBody])
-async def create_animal(data: AnimalCreate, db: DatabaseDep, links: LinksDep) -> AnimalRead:
+async def create_animal(data: AnimalCreate, db: ConnectionsDep, links: LinksDep) -> AnimalRead:
     """Create an animal."""
     return links.created(await animals.create(db, data))
 
 
 @router.get("/{animal_id}", responses=errors(NotFound))
-async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
+async def read_animal(animal_id: RecordId, db: ConnectionsDep) -> AnimalRead:
     """Read an animal."""
     return await animals.get(db, animal_id)
 
@@ -37,13 +37,13 @@ async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
     dependencies=[KEEPER, JsonBody],
 )
 async def update_animal(
-    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: DatabaseDep
+    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: ConnectionsDep
 ) -> AnimalRead:
     """Change an animal: only the fields sent; null clears an optional one."""
     return await animals.update(db, animal_id, changes)
 
 
 @router.delete("/{animal_id}", responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
-async def delete_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
+async def delete_animal(animal_id: RecordId, db: ConnectionsDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(db, animal_id)

@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request, Response
 
 from api.authentication import SameOriginCookieTransport, require_same_origin
-from api.crud import sign_ins
-from api.crud.users import end_token
+from api.crud import access_tokens, sign_ins
 from api.dependencies import (
     CALLER,
     AfterAnswerDep,
@@ -85,7 +84,7 @@ async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: S
 )
 async def sign_out(session: SessionDep, token: TokenDep) -> None:
     """End the token that comes with the request."""
-    await end_token(session, token)
+    await access_tokens.end(session, token)
 
 
 @router.post(
@@ -97,7 +96,7 @@ async def sign_out(session: SessionDep, token: TokenDep) -> None:
 )
 async def sign_out_with_cookie(session: SessionDep, token: TokenDep, settings: SettingsDep) -> Response:
     """End the token in the cookie, and remove the cookie."""
-    await end_token(session, token)
+    await access_tokens.end(session, token)
     return await SameOriginCookieTransport(settings).get_logout_response()
 
 

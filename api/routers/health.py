@@ -22,12 +22,12 @@ abandoned: set[asyncio.Task[None]] = set()
 async def _ask(request: Request, question: Callable[[AsyncSession], Awaitable[None]]) -> Health:
     """Put `question` to the database; Unavailable when the answer takes too long.
 
-    On a session of its own, in a task of its own: to give up a connection that hangs takes a while as well, and the
-    answer must not wait for that.
+    In a task of its own: to give up a connection that hangs takes a while as well, and the answer must not wait for
+    that.
     """
 
     async def ask() -> None:
-        async with request.app.state.sessionmaker() as session:
+        async with request.app.state.probing() as session:
             await question(session)
 
     task = asyncio.create_task(ask())

@@ -11,7 +11,7 @@ from api.crud.idempotency import Answer
 from api.dependencies import (
     KEEPER,
     CallerDep,
-    DatabaseDep,
+    ConnectionsDep,
     IdempotencyKeyDep,
     JsonBody,
     LinksDep,
@@ -33,7 +33,7 @@ SETTLED = RESTRICTED | errors(NotFound, InProgress, BadGateway)
 
 @router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
 async def list_orders(
-    query: Annotated[OrderQuery, Query()], caller: CallerDep, db: DatabaseDep, links: LinksDep
+    query: Annotated[OrderQuery, Query()], caller: CallerDep, db: ConnectionsDep, links: LinksDep
 ) -> Response:
     """List orders, the newest first: one's own, and for keepers and admins everybody's."""
     return links.page(await order_reads.list_page(db, caller, query), "orders")

@@ -14,7 +14,7 @@ from fastapi_users.jwt import decode_jwt, generate_jwt
 
 from api import passwords
 from api.authentication import COOKIE
-from api.crud.users import hash_token
+from api.crud.access_tokens import hash_token
 from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server

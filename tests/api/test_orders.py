@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from api.crud import order_reads
+from api.crud.access_tokens import Caller
 from api.crud.orders import TRANSITIONS, Action
-from api.crud.users import Caller
 from api.enums import OrderStatus, UserType
 from api.schemas.orders import OrderQuery
 from local.postgres import Server

@@ -56,16 +56,17 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
     options = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
         server.create_database(DATABASE)
+        assert alembic(server.environment(), "upgrade", "head").returncode == 0
     settings = Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}")
     app = create_app(settings)
     async with started(app) as c:
         with serve(tmp_path / "data", options):
-            warm = await asyncio.gather(*(c.get("/health/db") for _ in range(settings.database_pool_size)))
+            warm = await asyncio.gather(*(c.get("/animals") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in warm} == {200}
         with serve(tmp_path / "data", options):
             for _ in range(100):  # the event loop, held up by this test, catches up on what the server has said
                 await asyncio.sleep(0)
-            again = await asyncio.gather(*(c.get("/health/db") for _ in range(settings.database_pool_size)))
+            again = await asyncio.gather(*(c.get("/animals") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in again} == {200}
 
 
@@ -128,6 +129,22 @@ async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(s
             assert all("busy" in answer.json()["detail"] for answer in refused)
         assert [(await other).status_code for other in others].count(200) == 10
         assert (await first).status_code == 200
+    await blocker.close()
+
+
+async def test_a_replica_whose_connections_are_all_in_use_stays_ready(server: Server, database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
+    blocker = await superuser(server, database)
+    async with started(create_app(settings)) as c:
+        async with blocker.transaction():
+            await blocker.execute("LOCK TABLE animals")
+            waiting = [asyncio.create_task(c.get("/animals")) for _ in range(11)]
+            while not await blocker.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            assert (await c.get("/exhibits")).status_code == 503
+            assert (await c.get("/health/ready")).status_code == 200
+            assert (await c.get("/health/db")).status_code == 200
+        await asyncio.gather(*waiting)
     await blocker.close()
 
 
