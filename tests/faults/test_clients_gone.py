@@ -111,7 +111,7 @@ async def test_ten_thousand_clients_that_go_away_leave_nothing_behind(
         "measured",
         f"{orders} orders written, none by halves; {grown / 2**20:.1f} MiB more; in the log {dict(statuses)}",
     )
-    assert sessions <= POOL_SIZE
+    assert sessions <= POOL_SIZE + 1  # and that of the probes
     assert held == 0
     assert {answer.status_code for answer in answers} == {200}
     assert orders > GONE / 50
