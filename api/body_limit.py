@@ -27,13 +27,12 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         received = 0
-        headers = Headers(scope=scope)
-        announced = headers.get("content-length", "")
-        is_multipart = headers.get("content-type", "").strip().lower().startswith("multipart/")
 
         async def limited_receive() -> Message:
             nonlocal received
-            if is_multipart:
+            headers = Headers(scope=scope)
+            announced = headers.get("content-length", "")
+            if headers.get("content-type", "").strip().lower().startswith("multipart/"):
                 raise MULTIPART
             if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
                 raise TOO_LARGE

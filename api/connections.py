@@ -42,23 +42,21 @@ class Connections:
             yield connection
 
 
-def pooled(engine: AsyncEngine) -> Connect:
-    """Connections out of the engine's pool, and back into it."""
+class PooledConnection:
+    """A connection out of the engine's pool, and back into it: `async with PooledConnection(engine) as connection`."""
 
-    @asynccontextmanager
-    async def connect() -> AsyncIterator[asyncpg.Connection]:
-        checked_out = await engine.raw_connection()
-        connection: Any = checked_out.driver_connection
-        try:
-            yield connection
-        except (TimeoutError, asyncio.CancelledError):
-            # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
-            connection.terminate()
-            raise
-        finally:
-            checked_out.close()
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
 
-    return connect
+    async def __aenter__(self) -> asyncpg.Connection:
+        self.checked_out = await self.engine.raw_connection()
+        return self.checked_out.driver_connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
+        if isinstance(error, TimeoutError | asyncio.CancelledError):
+            self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
+        self.checked_out.close()
 
 
 async def get_connections(request: Request) -> Connections:

@@ -119,5 +119,7 @@ def configure_log(log_format: str, *filters: logging.Filter) -> None:
         handler.addFilter(each)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)
+    # No line has them, and to find them out takes longer than all else that makes a record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)
