@@ -1,9 +1,11 @@
 """The API's description of itself: what routes declare about their answers."""
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi.routing import APIRoute
+from fastapi.params import Depends
+from fastapi.routing import APIRoute, APIRouter
 
 from api.errors import (
     ErrorDetail,
@@ -69,6 +71,17 @@ BODY: Responses = {
     **errors(UnsupportedMediaType),
 }
 CREATED = BODY | {201: {"description": "The new record.", "headers": _header("Location", "Where the record is found.")}}
+
+
+def resource_router(name: str, dependencies: Sequence[Depends] = (), responses: Responses | None = None) -> APIRouter:
+    """The router of the routes below `/name`."""
+    return APIRouter(
+        prefix=f"/{name}",
+        tags=[name],
+        dependencies=dependencies,
+        responses=COMMON | (responses or {}),
+        generate_unique_id_function=operation_id,
+    )
 
 
 def page(order: str) -> Responses:

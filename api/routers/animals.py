@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from api.crud import animals
 from api.dependencies import KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
 from api.errors import NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
+from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
 
-router = APIRouter(prefix="/animals", tags=["animals"])
+router = resource_router("animals")
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import Depends, Form, Request, Response
 
 from api.authentication import SameOriginCookieTransport, require_same_origin
 from api.crud import access_tokens, sign_ins
@@ -21,11 +21,11 @@ from api.dependencies import (
 )
 from api.errors import BadRequest, Forbidden, TooManyRequests
 from api.models import User
-from api.openapi import BODY, SIGNED_IN, errors, nothing
+from api.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
 from api.schemas.users import UserCreate, UserRead
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = resource_router("auth")
 
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")

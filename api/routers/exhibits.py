@@ -2,18 +2,18 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
 from api.dependencies import ADMIN, KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
 from api.errors import Conflict, NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
+from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 from api.schemas.fields import PageQuery
 from api.schemas.staff import StaffRead
 
-router = APIRouter(prefix="/exhibits", tags=["exhibits"])
+router = resource_router("exhibits")
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)

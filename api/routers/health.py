@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import health
 from api.errors import Unavailable
+from api.openapi import resource_router
 from api.schemas.health import Health
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = resource_router("health")
 
 # Whoever asks gives up soon after: better a clear "no" within 2 s than none.
 ANSWER_SECONDS = 1.0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from api.crud import order_cancellations, order_reads, order_requests, orders
 from api.crud.idempotency import Answer
@@ -21,10 +21,10 @@ from api.dependencies import (
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
 from api.models import Order, OrderEvent
-from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page
+from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page, resource_router
 from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = resource_router("orders")
 
 ORDER = "/{order_id}"
 CHANGED = RESTRICTED | errors(NotFound, Conflict)

@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from api.crud import staff
 from api.dependencies import ADMIN, KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
 from api.errors import NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors
+from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
-router = APIRouter(prefix="/staff", tags=["staff"], dependencies=[KEEPER], responses=RESTRICTED)
+router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED)
 
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)

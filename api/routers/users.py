@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import Body, Query, Response
 
 from api.crud import users
 from api.dependencies import ADMIN, CallerDep, JsonBody, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
 from api.models import User
-from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors
+from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = resource_router("users")
 
 # Of UUIDs only: `DELETE /users/me` is a method that there is not, rather than an id that is none.
 USER = "/{user_id:uuid}"
