@@ -66,5 +66,5 @@ def _ask(client: httpx.Client, method: str, path: str) -> None:
 
 def _summary(statement: str) -> str:
     verb = statement.split(maxsplit=1)[0].strip(";").upper()
-    tables = dict.fromkeys(re.findall(r"(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)", statement))
+    tables = dict.fromkeys(re.findall(r"(?:FROM|JOIN|INTO|UPDATE)\s+(?!LATERAL)(\w+)", statement))
     return f"{verb} {', '.join(tables)}".strip()

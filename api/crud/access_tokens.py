@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, bindparam, delete, func, select
+from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.throttles import FORGOTTEN_AT_ONCE
@@ -34,13 +34,16 @@ class Caller:
         return self.type.includes(UserType.KEEPER)
 
 
-def _is_good(token_hash: Any, lifetime: Any) -> tuple[ColumnElement[bool], ...]:
+def _is_good(token_hash: Any, lifetime: Any) -> tuple[Any, ...]:
     not_expired = AccessToken.created_at > func.statement_timestamp() - lifetime
-    return AccessToken.user_id == User.id, AccessToken.token == token_hash, not_expired, User.is_active.is_(True)
+    return AccessToken.token == token_hash, not_expired, User.is_active
 
 
+_OF_ITS_USER = AccessToken.user_id == User.id
 _CALLER = Statement(
-    select(User.id, User.type).where(*_is_good(bindparam("token_hash"), bindparam("lifetime", type_=Interval))),
+    select(User.id, User.type)
+    .join(AccessToken, _OF_ITS_USER)
+    .where(*_is_good(bindparam("token_hash"), bindparam("lifetime", type_=Interval))),
     Caller.of,
 )
 
@@ -52,7 +55,8 @@ async def find_caller(db: Database, token: str, lifetime: timedelta) -> Caller |
 
 async def find_type(session: AsyncSession, token: str, lifetime: timedelta) -> UserType | None:
     """The type of the same user, as a session sees it that may have changed it."""
-    return await session.scalar(select(User.type).where(*_is_good(hash_token(token), lifetime)))
+    statement = select(User.type).join(AccessToken, _OF_ITS_USER)
+    return await session.scalar(statement.where(*_is_good(hash_token(token), lifetime)))
 
 
 async def create(session: AsyncSession, user_id: UUID, lifetime: timedelta) -> str:
