@@ -62,13 +62,13 @@ async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statemen
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     _, client = live
-    url = f"/animals/{(await make(client, '/animals'))['id']}"
+    url = f"/exhibits/{(await make(client, '/exhibits'))['id']}"
     for size in (500, 600):
         for _ in range(2):
             assert (await client.get(url)).status_code == 200
-            assert (await client.get("/animals")).status_code == 200
-            assert (await client.post("/animals", json={"name": "Amara"})).status_code == 201
-        await admin.execute(f"ALTER TABLE animals ALTER name TYPE varchar({size})")
+            assert (await client.get("/exhibits")).status_code == 200
+            assert (await client.post("/exhibits", json={"name": "Amara"})).status_code == 201
+        await admin.execute(f"ALTER TABLE exhibits ALTER name TYPE varchar({size})")
     assert (await client.get(url)).status_code == 200
 
 
@@ -76,9 +76,9 @@ async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     _, client = live
-    url = f"/animals/{(await make(client, '/animals'))['id']}"
+    url = f"/exhibits/{(await make(client, '/exhibits'))['id']}"
     assert (await client.patch(url, json={"name": "Amara"})).status_code == 200
-    await admin.execute("ALTER TABLE animals ALTER name TYPE varchar(500)")
+    await admin.execute("ALTER TABLE exhibits ALTER name TYPE varchar(500)")
     assert (await client.patch(url, json={"name": "Bahati"})).status_code in {200, 503}
     assert (await client.patch(url, json={"name": "Chidi"})).status_code == 200
 
