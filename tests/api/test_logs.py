@@ -302,7 +302,10 @@ class TestWhatGoesWrongEnMasse:
         assert len(of_requests(log())) == self.REQUESTS
         assert len(log()) == len(of_requests(log())) + len(said)
 
-    async def test_an_error_is_shown_whole_once_for_each_place(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
+    async def test_an_error_is_shown_whole_once_for_each_place(
+        self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(repeats, "SECONDS", 3600)  # however slow the machine is
         for _ in range(self.REQUESTS):
             for path in ("/broken/here", "/broken/there"):
                 answer = await broken.get(path)
@@ -334,7 +337,9 @@ class TestWhatGoesWrongEnMasse:
             await asyncio.sleep(0.01)
         assert ["exception" in line for line in log() if line["event"] == "unexpected error"] == [True, True]
 
-    async def test_what_libraries_say_is_no_exception(self, log: ReadLog) -> None:
+    async def test_what_libraries_say_is_no_exception(self, log: ReadLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(repeats, "SECONDS", 3600)
+
         async def fail() -> None:
             raise Wrong
 
