@@ -9,6 +9,7 @@ import asyncpg
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from api.errors import is_stale
 from api.statements import Database
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
@@ -54,7 +55,7 @@ class PooledConnection:
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
-        if isinstance(error, TimeoutError | asyncio.CancelledError):
+        if isinstance(error, TimeoutError | asyncio.CancelledError) or (error is not None and is_stale(error)):
             self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
         self.checked_out.close()
 

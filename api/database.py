@@ -10,11 +10,11 @@ from typing import Any
 import asyncpg
 from fastapi import Request
 from sqlalchemy import event
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api.errors import DATABASE_ERRORS, Unavailable
+from api.errors import DATABASE_ERRORS, Unavailable, is_stale
 from api.pool import FairQueuePool
 from api.settings import Settings
 
@@ -65,6 +65,7 @@ def create_engine(settings: Settings, application_name: str = "api", pool_size: 
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    event.listen(engine.sync_engine, "handle_error", _end_stale)
     return engine
 
 
@@ -101,6 +102,13 @@ def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
     """Have the pool replace a connection that the server has closed: the driver knows without a round trip."""
     if connection.driver_connection.is_closed():  # asyncpg's own
         raise DisconnectionError
+
+
+def _end_stale(context: ExceptionContext) -> None:
+    """Have the pool replace a connection whose session would go on with what it knows of an older schema."""
+    if is_stale(context.original_exception):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False  # each of the others finds out by itself, if at all
 
 
 def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:

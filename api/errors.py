@@ -70,6 +70,7 @@ CLOSED = (
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,  # an answer that came while it was being closed
 )
+DATATYPE_MISMATCH = "42804"
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 Detail = str | list[dict[str, Any]]
 
@@ -306,10 +307,10 @@ def explain_database_error(error: Exception) -> ZooError | None:
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
         found = Unavailable, "The server is busy: all of its database connections are in use"
+    elif isinstance(cause, SCHEMA_CHANGED) or is_stale(error):
+        found = Unavailable, "The schema has changed a moment ago"
     elif _is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         found = Unavailable, "The database can't be reached"
-    elif isinstance(cause, SCHEMA_CHANGED):
-        found = Unavailable, "The schema has changed a moment ago"
     elif state in _BY_SQLSTATE or state[:2] in _BY_SQLSTATE:
         found = _BY_SQLSTATE.get(state) or _BY_SQLSTATE[state[:2]]
     else:
@@ -317,6 +318,12 @@ def explain_database_error(error: Exception) -> ZooError | None:
     explained = found[0](found[1])
     explained.__cause__ = error
     return explained
+
+
+def is_stale(error: BaseException) -> bool:
+    """Whether it comes from a trigger's plan that is older than a column's type: the session keeps it to its end."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlstate", None) == DATATYPE_MISMATCH and "when preparing the plan" in str(cause)
 
 
 def _is_closed(cause: BaseException) -> bool:

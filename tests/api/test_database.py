@@ -18,7 +18,7 @@ from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import Log, started
+from tests.conftest import PASSWORD, Log, started
 
 
 @pytest.fixture
@@ -81,6 +81,35 @@ async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     await admin.execute("ALTER TABLE exhibits ALTER name TYPE varchar(500)")
     assert (await client.patch(url, json={"name": "Bahati"})).status_code in {200, 503}
     assert (await client.patch(url, json={"name": "Chidi"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/animals", "/auth/register"])
+async def test_a_trigger_that_knows_an_older_type_of_a_column_fails_no_request_for_long(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
+) -> None:
+    """By the driver alone, and by a session. Its plan is the session's, to the end of that."""
+    table, column = {"/animals": ("animals", "name"), "/auth/register": ("users", "hashed_password")}[path]
+    await admin.execute(
+        f"CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$BEGIN IF NEW.{column} || '' IS NULL THEN RAISE 'null'; END IF; RETURN NEW; END$$"
+    )
+    await admin.execute(f"CREATE TRIGGER look BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION look()")
+    _, client = live
+
+    async def post(number: int) -> tuple[int, object]:
+        bodies = {
+            "/animals": {"name": "Amara"},
+            "/auth/register": {"email": f"amara{number}@visitors.example", "password": PASSWORD},
+        }
+        answer = await client.post(path, json=bodies[path])
+        return answer.status_code, answer.json().get("detail")
+
+    assert (await post(0))[0] == 201
+    await admin.execute(f"ALTER TABLE {table} ALTER {column} TYPE varchar(500)")
+    # SQLAlchemy's session has a statement to prepare anew before the trigger is even reached.
+    *stale, well = [await post(number) for number in range(1, 3 if path == "/animals" else 4)]
+    assert set(stale) == {(503, "The schema has changed a moment ago")}
+    assert well[0] == 201
 
 
 async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_comes_next(
