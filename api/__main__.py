@@ -22,8 +22,9 @@ from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
 from api.crud.user_manager import UserManager
 from api.database import transaction
+from api.database_errors import explain_database_error
 from api.enums import UserType
-from api.errors import Unavailable, Unprocessable, explain_database_error
+from api.errors import Unavailable, Unprocessable
 from api.external_services.mail import Mail
 from api.main import create_app
 from api.models import User

@@ -6,7 +6,8 @@ from typing import Any
 
 import structlog
 
-from api.errors import DATABASE_ERRORS, ZooError, reason_of
+from api.database_errors import DATABASE_ERRORS, reason_of
+from api.errors import ZooError
 
 MAX_TASKS = 100
 

@@ -9,7 +9,7 @@ import asyncpg
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.errors import is_stale
+from api.database_errors import is_stale
 from api.statements import Database
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]

@@ -14,7 +14,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api.errors import DATABASE_ERRORS, Unavailable, is_stale
+from api.database_errors import DATABASE_ERRORS, is_stale
+from api.errors import Unavailable
 from api.pool import FairQueuePool
 from api.settings import Settings
 

@@ -6,7 +6,6 @@ All of it is async, and none a class: what is not, FastAPI calls in a thread, fo
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
-from urllib.parse import quote, urlencode
 
 from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.authentication import BEARER, SameOriginCookieTransport
 from api.connections import Connections, get_connections
 from api.crud.access_tokens import Caller, find_caller, find_type
-from api.crud.records import P, Page, R
 from api.crud.sign_ins import count_registration, subscriber
 from api.crud.user_manager import UserManager
 from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
 from api.external_services.services import Services
-from api.json_rows import JsonRow
+from api.links import Links
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
 
@@ -224,53 +222,6 @@ def _require(type_: UserType, least: UserType) -> None:
 CALLER = Depends(get_caller)
 KEEPER = Depends(require_keeper)
 ADMIN = Depends(require_admin)
-
-
-POSITION = {"offset", "after"}
-
-
-class Links:
-    """The headers that lead to other records: Location, and Link (RFC 8288).
-
-    They are relative, for which scheme and host the client sees is not the api's to know; behind a proxy that serves
-    the api below a prefix they have that prefix.
-    """
-
-    def __init__(self, request: Request, response: Response) -> None:
-        self.request = request
-        self.response = response
-        path = request.scope["path"].rstrip("/")
-        root = request.scope.get("root_path", "").rstrip("/")
-        # Quoted: a number in it may have blanks around it, line breaks among them, which no header can have.
-        self.path = quote(path if path.startswith(f"{root}/") else root + path)
-
-    def of(self, record_id: object) -> str:
-        """Where the record is found."""
-        return f"{self.path}/{record_id}"
-
-    def created(self, record: R) -> R:
-        """`record`, with its Location."""
-        self.response.headers["Location"] = self.of(record.id)
-        return record
-
-    def page(self, page: Page[JsonRow], key: str | None = None) -> Response:
-        """The answer that has the records of `page`, under `key` if there is one; and a Link while there is more."""
-        body = ",".join([record.json for record in self.next(page)])
-        content = f"[{body}]" if key is None else f'{{"{key}":[{body}]}}'
-        return Response(content, headers=self.response.headers, media_type="application/json")
-
-    def next(self, page: Page[P]) -> list[P]:
-        """The records of `page`, with a Link to the next one while there is more.
-
-        The link keeps the filters and goes on by `after`, whichever way the client began.
-        """
-        if page.next_after is not None:
-            kept: list[tuple[str, object]] = [
-                (name, value) for name, value in self.request.query_params.multi_items() if name not in POSITION
-            ]
-            query = urlencode([*kept, ("after", page.next_after)])
-            self.response.headers["Link"] = f'<{self.path}?{query}>; rel="next"'
-        return page.records
 
 
 async def get_links(request: Request, response: Response) -> Links:

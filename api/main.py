@@ -14,7 +14,7 @@ from api.body_limit import BodyLimit
 from api.connections import Connections, PooledConnection
 from api.crud.order_payments import keep_settling
 from api.database import create_engine, create_sessionmaker, stay_visible
-from api.errors import add_handlers
+from api.error_handlers import add_handlers
 from api.external_services.mail import Mail
 from api.external_services.services import Services, open_services
 from api.request_log import RequestLog

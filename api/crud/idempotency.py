@@ -17,7 +17,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database import Transactions
-from api.errors import DATABASE_ERRORS, Conflict, InProgress, NotFound, Unavailable, Unprocessable
+from api.database_errors import DATABASE_ERRORS
+from api.errors import Conflict, InProgress, NotFound, Unavailable, Unprocessable
 from api.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)

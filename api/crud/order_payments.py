@@ -20,8 +20,9 @@ from api.crud.access_tokens import Caller
 from api.crud.order_claims import claim, patiently
 from api.crud.orders import Action
 from api.database import Transactions
+from api.database_errors import DATABASE_ERRORS, reason_of
 from api.enums import OrderStatus
-from api.errors import DATABASE_ERRORS, BadGateway, Conflict, ZooError, reason_of
+from api.errors import BadGateway, Conflict, ZooError
 from api.external_services.http import ServiceError
 from api.external_services.payments import Payment, PaymentStatus
 from api.external_services.services import Services

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
@@ -70,23 +72,29 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
             assert {answer.status_code for answer in again} == {200}
 
 
-async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(server: Server, database: str) -> None:
+@asynccontextmanager
+async def held_up(admin: asyncpg.Connection, client: httpx.AsyncClient, requests: int) -> AsyncIterator[None]:
+    """So many requests for animals, whose table is locked until the block ends, have a connection or wait for one."""
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE animals")
+        held = [asyncio.create_task(client.get("/animals")) for _ in range(requests)]
+        while not await admin.fetchval(WAITING):
+            await asyncio.sleep(0.01)
+        yield
+    assert {(await request).status_code for request in held} == {200}
+
+
+async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=0.3)
-    app = create_app(settings)
-    blocker = await superuser(server, database)
-    async with started(app) as c:
-        async with blocker.transaction():
-            await blocker.execute("LOCK TABLE animals")
-            first = asyncio.create_task(c.get("/animals"))
-            while not await blocker.fetchval(WAITING):
-                await asyncio.sleep(0.01)
+    async with started(create_app(settings)) as c:
+        async with held_up(admin, c, requests=1):
             refused = await c.get("/exhibits")
         assert refused.status_code == 503
         assert "busy" in refused.json()["detail"]
         assert int(refused.headers["Retry-After"]) > 0
-        assert (await first).status_code == 200
         assert (await c.get("/exhibits")).status_code == 200
-    await blocker.close()
 
 
 async def test_nobody_who_waits_for_a_connection_is_overtaken(server: Server, database: str) -> None:
@@ -110,42 +118,29 @@ async def test_nobody_who_waits_for_a_connection_is_overtaken(server: Server, da
     assert max(passed_by) <= 2 * clients  # each of the others once, and a few who were on their way
 
 
-async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(server: Server, database: str) -> None:
+async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
-    app = create_app(settings)
-    blocker = await superuser(server, database)
-    async with started(app) as c:
-        async with blocker.transaction():
-            await blocker.execute("LOCK TABLE animals")
-            first = asyncio.create_task(c.get("/animals"))
-            while not await blocker.fetchval(WAITING):
-                await asyncio.sleep(0.01)
+    async with started(create_app(settings)) as c:
+        async with held_up(admin, c, requests=1):
             others = [asyncio.create_task(c.get("/exhibits")) for _ in range(13)]
-            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
             while sum(other.done() for other in others) < 3:
                 await asyncio.sleep(0.01)
             refused = [other.result() for other in others if other.done()]
             assert {answer.status_code for answer in refused} == {503}
             assert all("busy" in answer.json()["detail"] for answer in refused)
         assert [(await other).status_code for other in others].count(200) == 10
-        assert (await first).status_code == 200
-    await blocker.close()
 
 
-async def test_a_replica_whose_connections_are_all_in_use_stays_ready(server: Server, database: str) -> None:
+async def test_a_replica_whose_connections_are_all_in_use_stays_ready(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
-    blocker = await superuser(server, database)
-    async with started(create_app(settings)) as c:
-        async with blocker.transaction():
-            await blocker.execute("LOCK TABLE animals")
-            waiting = [asyncio.create_task(c.get("/animals")) for _ in range(11)]
-            while not await blocker.fetchval(WAITING):
-                await asyncio.sleep(0.01)
-            assert (await c.get("/exhibits")).status_code == 503
-            assert (await c.get("/health/ready")).status_code == 200
-            assert (await c.get("/health/db")).status_code == 200
-        await asyncio.gather(*waiting)
-    await blocker.close()
+    async with started(create_app(settings)) as c, held_up(admin, c, requests=11):
+        assert (await c.get("/exhibits")).status_code == 503
+        assert (await c.get("/health/ready")).status_code == 200
+        assert (await c.get("/health/db")).status_code == 200
 
 
 async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(server: Server, database: str) -> None:

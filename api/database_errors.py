@@ -1,0 +1,85 @@
+"""What can go wrong with the database, and what that means for a client."""
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from api.errors import Conflict, Detail, Unavailable, Unprocessable, ZooError
+
+# What can come out of a statement: SQLAlchemy's errors, the driver's, and those that both pass on as they are. And what
+# becomes of the driver's, where SQLAlchemy makes a connection and has no statement to tell of.
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    AsyncAdapt_asyncpg_dbapi.Error,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+    TimeoutError,
+)
+CLOSED = (
+    ConnectionError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,  # an answer that came while it was being closed
+)
+DATATYPE_MISMATCH = "42804"
+SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
+
+_BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
+    # undefined table, undefined column
+    **dict.fromkeys(["42P01", "42703"], (Unavailable, "The schema is not the one that this release needs")),
+    # integrity constraint violation
+    "23": (Conflict, "The change contradicts another one made at the same moment: read the record again"),
+    # data exception
+    "22": (Unprocessable, [{"type": "value", "loc": ["body"], "msg": "The database refuses a value"}]),
+    # transaction rollback; object not in prerequisite state
+    **dict.fromkeys(["40", "55"], (Unavailable, "The database was busy with a conflicting change")),
+    # read-only SQL transaction: a standby, or somebody has made it so; disk full. Not 507, which is about this client's
+    # own data: Retry-After tells clients and proxies all that they can do about either.
+    "25006": (Unavailable, "The database is read-only: nothing can be written now"),
+    "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
+    # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
+    **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
+}
+
+
+def explain_database_error(error: Exception) -> ZooError | None:
+    """The client's view of a failure of the database, caused by it; None where it is a fault of this code.
+
+    Source of the classes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
+    """
+    cause = getattr(error, "orig", None) or error  # the driver's, as it is or as SQLAlchemy passes it on
+    state = getattr(cause, "sqlstate", None) or ""
+    found: tuple[type[ZooError], Detail]
+    if isinstance(error, PoolTimeoutError):
+        found = Unavailable, "The server is busy: all of its database connections are in use"
+    elif isinstance(cause, SCHEMA_CHANGED) or is_stale(error):
+        found = Unavailable, "The schema has changed a moment ago"
+    elif _is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        found = Unavailable, "The database can't be reached"
+    elif state in _BY_SQLSTATE or state[:2] in _BY_SQLSTATE:
+        found = _BY_SQLSTATE.get(state) or _BY_SQLSTATE[state[:2]]
+    else:
+        return None
+    explained = found[0](found[1])
+    explained.__cause__ = error
+    return explained
+
+
+def is_stale(error: BaseException) -> bool:
+    """Whether it comes from a trigger's plan that is older than a column's type: the session keeps it to its end."""
+    cause = getattr(error, "orig", None) or error
+    return getattr(cause, "sqlstate", None) == DATATYPE_MISMATCH and "when preparing the plan" in str(cause)
+
+
+def _is_closed(cause: BaseException) -> bool:
+    # The driver's InterfaceError is also what it says to code that uses it in a wrong way.
+    return isinstance(cause, CLOSED) or (isinstance(cause, asyncpg.InterfaceError) and "closed" in str(cause))
+
+
+def reason_of(error: BaseException) -> str:
+    """What the error says, in one line and without the data that it may quote in others."""
+    cause = getattr(error, "orig", None) or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0].rstrip(": ")
