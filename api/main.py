@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
         redoc_url=None,
-        # Nothing here sets OpenTelemetry up, and to look for it takes a twentieth of the time of a request.
+        # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings

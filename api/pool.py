@@ -7,8 +7,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_
 
-# At full speed they wait for some 50 ms. Whoever comes after them is better off with a quick refusal: where the
-# database has become slow, they would wait for the whole of the pool's time-out, and then be refused all the same.
+# At full speed they wait for a moment. Whoever comes after them is better off with a quick refusal: where the database
+# has become slow, they would wait for the whole of the pool's time-out, and then be refused all the same.
 WAITING_PER_CONNECTION = 10
 
 
