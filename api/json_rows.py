@@ -1,7 +1,7 @@
 """Rows that Postgres itself writes as JSON: for lists, of which nothing is looked at before a client gets them.
 
-To make a hundred rows into objects, and those into JSON, takes Python a good deal longer than it takes Postgres to write
-them.
+To make a hundred rows into objects, and those into JSON, takes Python a good deal longer than it takes Postgres to
+write them.
 """
 
 from collections.abc import Mapping

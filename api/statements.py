@@ -1,7 +1,7 @@
 """Statements that are written with the models, compiled once, and run by the driver itself: most of the traffic.
 
-From a `select` to its objects, SQLAlchemy takes many times as long as asyncpg does for the query: it takes the statement
-apart to find what it has compiled before, goes from greenlet to greenlet, and makes objects whose changes it watches.
+From a `select` to its objects, SQLAlchemy takes many times as long as asyncpg does for the query: it takes it apart to
+find what it has compiled before, goes from greenlet to greenlet, and makes objects whose changes it watches.
 What is read and forgotten needs none of that: here a row becomes a plain dataclass, which pydantic takes as it is.
 benchmarks/RESULTS.md has what that gives.
 """
