@@ -21,7 +21,7 @@ from tests.processes.live import gunicorn
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
 ANSWER_WITHIN, BACK_WITHIN = 2.0, 2.0
-STALL = 3.0  # of the machine, while Postgres starts on it, and clients and the api want it, too
+STALL = 1.0  # of the machine, while Postgres starts on it, and clients and the api want it, too
 LINES = 40  # in the log for an outage, besides one a request: each worker says of each kind of failure that it goes on
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
