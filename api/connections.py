@@ -25,12 +25,6 @@ class Connections:
     def __init__(self, connect: Connect) -> None:
         self.connect = connect
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """All rows."""
-        async with self.connect() as connection:
-            records: list[asyncpg.Record] = await connection.fetch(sql, *values)
-            return records
-
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
         """The first row; None without one."""
         async with self.connect() as connection:

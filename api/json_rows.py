@@ -1,49 +1,67 @@
-"""Rows that Postgres itself writes as JSON: for lists, of which nothing is looked at before a client gets them.
+"""Lists that Postgres itself writes as JSON, for nothing in them is looked at before a client gets it.
 
 To make a hundred rows into objects, and those into JSON, takes Python a good deal longer than it takes Postgres to
 write them.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, DateTime, Subquery, Text, cast, func, literal_column, select
-from sqlalchemy.dialects.postgresql import aggregate_order_by
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Select,
+    Subquery,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 
-from api.models.base import Base
+from api.schemas.fields import PAGE_SIZE
 
 # Of timestamps: RFC 3339, as pydantic writes it, which is without a fraction where that is nothing.
 UTC: ColumnElement[str] = literal_column("'UTC'")
 RFC_3339: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
 NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
 NOTHING: ColumnElement[str] = literal_column("''")
+COMMA: ColumnElement[str] = literal_column("','")
+ONE: ColumnElement[int] = literal_column("1")
 
 
-class JsonRow(NamedTuple):
-    """A record's id, and the record."""
-
-    id: int | UUID
-    json: str
+def json_array(rows: Subquery) -> Select[Any]:
+    """The text of an array of objects, one a row, that have its columns by their names; in the order of the rows."""
+    return select(_bracketed(func.string_agg(_object(rows), COMMA)))
 
 
-def as_json(rows: type[Base] | Subquery, columns: Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]) -> Any:
-    """The text of a JSON object with these columns of `rows`, by the names that they have in it."""
-    named = [_writable(column).label(name) for name, column in columns.items()]
-    record = select(*named).correlate(rows).lateral("record")
-    # As text: SQLAlchemy has the driver parse what is of type json.
-    return select(cast(func.row_to_json(literal_column("record")), Text)).select_from(record).scalar_subquery()
+def json_page(rows: Select[Any]) -> Select[Any]:
+    """The first `limit` of the rows, PAGE_SIZE at most, as a JSON array; and the id of its last, null if it has all."""
+    limit = bindparam("limit", type_=BigInteger)
+    # Postgres takes a limit that is a parameter for a tenth of the table, and would plan anew for each page.
+    found = rows.limit(literal_column(str(PAGE_SIZE + 1))).subquery("found")
+    # They are written when they are found: of what an offset passes over, Postgres would write all as well. The one
+    # beyond the limit tells whether there is more.
+    row = select(*map(_writable, found.c)).limit(limit + ONE).subquery("row")
+    objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
+    array = _bracketed(func.array_to_string(objects[ONE:limit], COMMA))
+    return select(array, case((func.count() > limit, ids[limit])))
 
 
-def as_json_array(json: Any, position: InstrumentedAttribute[int]) -> ColumnElement[Any]:
-    """All of what `as_json` writes, in an array, in the order of `position`."""
-    # Not json_agg, which puts line breaks between them.
-    items = func.string_agg(json, aggregate_order_by(literal_column("','"), position))
-    return cast(func.concat(literal_column("'['"), items, literal_column("']'")), JSON)
+def _object(rows: Subquery) -> ColumnElement[str]:
+    # Its text, and put together as such: json_agg has line breaks between them.
+    return cast(func.row_to_json(rows.table_valued()), Text)
+
+
+def _bracketed(objects: ColumnElement[str]) -> ColumnElement[str]:
+    return func.concat(literal_column("'['"), objects, literal_column("']'"))
 
 
 def _writable(column: Any) -> Any:
     if not isinstance(column.type, DateTime):
         return column
-    return func.replace(func.to_char(func.timezone(UTC, column), RFC_3339), NO_FRACTION, NOTHING)
+    text = func.to_char(func.timezone(UTC, column), RFC_3339)
+    return func.replace(text, NO_FRACTION, NOTHING).label(column.name)

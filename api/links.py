@@ -4,8 +4,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 
-from api.crud.records import P, Page, R
-from api.json_rows import JsonRow
+from api.crud.records import JsonPage, L, Page, R
 
 POSITION = {"offset", "after"}
 
@@ -34,13 +33,13 @@ class Links:
         self.response.headers["Location"] = self.of(record.id)
         return record
 
-    def page(self, page: Page[JsonRow], key: str | None = None) -> Response:
+    def page(self, page: JsonPage, key: str | None = None) -> Response:
         """The answer that has the records of `page`, under `key` if there is one; and a Link while there is more."""
-        body = ",".join([record.json for record in self.next(page)])
-        content = f"[{body}]" if key is None else f'{{"{key}":[{body}]}}'
+        records = self.next(page)
+        content = records if key is None else f'{{"{key}":{records}}}'
         return Response(content, headers=self.response.headers, media_type="application/json")
 
-    def next(self, page: Page[P]) -> list[P]:
+    def next(self, page: Page[L]) -> L:
         """The records of `page`, with a Link to the next one while there is more.
 
         The link keeps the filters and goes on by `after`, whichever way the client began.

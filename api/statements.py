@@ -22,9 +22,6 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 class Database(Protocol):
     """What runs SQL, as asyncpg's connections do: all of it in one transaction, or each statement in its own."""
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        """All rows."""
-
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
         """The first row; None without one."""
 
@@ -41,11 +38,6 @@ class Statement(Generic[T]):
         self._sql = compiled.string
         self._names = compiled.positiontup or ()
         self._row = row
-
-    async def all(self, db: Database, **values: Any) -> list[T]:
-        """What all rows become."""
-        row = self._row
-        return [row(*record) for record in await db.fetch(self._sql, *(values[name] for name in self._names))]
 
     async def first(self, db: Database, **values: Any) -> T | None:
         """What the first row becomes; None without one."""

@@ -2,8 +2,7 @@
 
 from api.connections import Connections
 from api.crud import exhibits, occupants, records
-from api.crud.records import Page, Resource
-from api.json_rows import JsonRow
+from api.crud.records import JsonPage, Resource
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
 from api.statements import Database
@@ -11,14 +10,14 @@ from api.statements import Database
 ANIMAL = Resource(Animal, AnimalRead, "animal")
 
 
-async def list_page(db: Database, query: AnimalQuery) -> Page[JsonRow]:
+async def list_page(db: Database, query: AnimalQuery) -> JsonPage:
     """A page of the animals."""
     return await records.list_page(
         db, ANIMAL, query, exhibit_id=query.exhibit_id, species=query.species, name=query.name
     )
 
 
-async def list_page_of_exhibit(db: Database, exhibit_id: int, query: ExhibitAnimalQuery) -> Page[JsonRow]:
+async def list_page_of_exhibit(db: Database, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
     """A page of the animals of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))

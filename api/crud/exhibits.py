@@ -4,9 +4,8 @@ from sqlalchemy import bindparam
 
 from api.connections import Connections
 from api.crud import records
-from api.crud.records import Page, Resource
+from api.crud.records import JsonPage, Resource
 from api.errors import Conflict, InvalidReference
-from api.json_rows import JsonRow
 from api.models import Animal, Exhibit, Staff
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 from api.statements import Database, Statement
@@ -19,7 +18,7 @@ _LIVE = records.live(Exhibit).where(Exhibit.id == bindparam("id"))
 _SHARE = Statement(_LIVE.with_for_update(read=True).with_only_columns(Exhibit.id), int)
 
 
-async def list_page(db: Database, query: ExhibitQuery) -> Page[JsonRow]:
+async def list_page(db: Database, query: ExhibitQuery) -> JsonPage:
     """A page of the exhibits."""
     return await records.list_page(db, EXHIBIT, query, location=query.location)
 

@@ -5,51 +5,53 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, bindparam, select, tuple_
+from sqlalchemy import JSON, Uuid, bindparam, cast, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from api.crud.access_tokens import Caller
 from api.crud.orders import not_found, visible
-from api.crud.records import Page
-from api.json_rows import JsonRow, as_json, as_json_array
+from api.crud.records import JsonPage
+from api.json_rows import json_array, json_page
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
-from api.schemas.orders import PAGE_SIZE, OrderQuery
+from api.schemas.fields import PAGE_SIZE
+from api.schemas.orders import OrderQuery
 from api.statements import Database, Statement
 
 NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: nobody's id
 
-_ITEM = as_json(OrderItem, {"product": OrderItem.product, "size": OrderItem.size, "quantity": OrderItem.quantity})
-_ITEMS = select(as_json_array(_ITEM, OrderItem.position)).where(OrderItem.order_id == Order.id).correlate(Order)
-_ORDER = as_json(
-    Order,
-    {"id": Order.id, "created": Order.created_at, "status": Order.status, "order": _ITEMS.scalar_subquery()},
+_ITEM = select(OrderItem.product, OrderItem.size, OrderItem.quantity)
+_ITEMS = _ITEM.where(OrderItem.order_id == Order.id).correlate(Order).order_by(OrderItem.position).subquery("item")
+_ORDER = select(
+    Order.id,
+    Order.created_at.label("created"),
+    Order.status,
+    cast(json_array(_ITEMS).scalar_subquery(), JSON).label("order"),
 )
 
 
-async def list_page(db: Database, caller: Caller, query: OrderQuery) -> Page[JsonRow]:
+async def list_page(db: Database, caller: Caller, query: OrderQuery) -> JsonPage:
     """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
-    limit = min(query.limit, PAGE_SIZE)
-    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": limit + 1}
+    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": min(query.limit, PAGE_SIZE)}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
-    found: list[JsonRow] = await _list(caller.sees_all, query.cancelled).all(db, **values)
-    return Page.of(found, limit)  # the one beyond tells whether there is more
+    page = await _list(caller.sees_all, query.cancelled).first(db, **values)
+    assert page is not None
+    return page
 
 
 @cache
-def _list(everybodys: bool, cancelled: bool | None) -> Statement[JsonRow]:
-    wanted = {None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled]
-    statement = select(Order.id, _ORDER).where(wanted).limit(bindparam("limit", type_=BigInteger))
+def _list(everybodys: bool, cancelled: bool | None) -> Statement[JsonPage]:
+    orders = _ORDER.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled])
     before = bindparam("before", type_=Uuid)
     if everybodys:
-        return Statement(statement.where(Order.id < before).order_by(Order.id.desc()), JsonRow)
+        return Statement(json_page(orders.where(Order.id < before).order_by(Order.id.desc())), JsonPage)
     # As a range of both columns. A user's equality would let Postgres read everybody's orders in their place and drop
     # those of others, which is what it expects to be cheaper for whoever has many.
     mine, user_id = tuple_(Order.user_id, Order.id), bindparam("user_id", type_=Uuid)
-    statement = statement.where(mine > tuple_(user_id, bindparam("nil", type_=Uuid)), mine < tuple_(user_id, before))
-    return Statement(statement.order_by(Order.user_id.desc(), Order.id.desc()), JsonRow)
+    orders = orders.where(mine > tuple_(user_id, bindparam("nil", type_=Uuid)), mine < tuple_(user_id, before))
+    return Statement(json_page(orders.order_by(Order.user_id.desc(), Order.id.desc())), JsonPage)
 
 
 async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:

@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
 from api.errors import NotFound
-from api.json_rows import JsonRow, as_json
-from api.models import Animal, Exhibit, Staff, User
+from api.json_rows import json_page
+from api.models import Animal, Exhibit, Staff
 from api.schemas.animals import AnimalRead
 from api.schemas.exhibits import ExhibitRead
 from api.schemas.fields import Body, PageQuery
@@ -19,7 +19,7 @@ from api.statements import Database, Statement
 
 M = TypeVar("M", Exhibit, Animal, Staff)
 R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
-P = TypeVar("P", JsonRow, User)
+L = TypeVar("L")
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,15 @@ class Resource(Generic[M, R]):
 
 
 @dataclass(frozen=True)
-class Page(Generic[P]):
+class Page(Generic[L]):
     """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
 
-    records: list[P]
+    records: L
     next_after: int | UUID | None
 
-    @classmethod
-    def of(cls, found: list[P], limit: int) -> "Page[P]":
-        """The first `limit` of the records found; there is more where they are more."""
-        return cls(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+JsonPage = Page[str]
+"""A page whose records are a JSON array."""
 
 
 def live(model: type[M]) -> Select[M]:
@@ -84,33 +83,30 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
     return Statement(_one(resource).with_for_update(key_share=True), resource.read)
 
 
-async def list_page(
-    db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None
-) -> Page[JsonRow]:
+async def list_page(db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
     """The page of the live records that `query` asks for; a filter that is None does not count."""
     values = {name: value for name, value in filters.items() if value is not None}
     if query.after is not None:
         values["after"] = query.after
     if query.offset:
         values["offset"] = query.offset
-    found = await _list(resource, frozenset(values)).all(db, **values, limit=query.limit + 1)
-    return Page.of(found, query.limit)  # the one beyond tells whether there is more
+    page = await _list(resource, frozenset(values)).first(db, **values, limit=query.limit)
+    assert page is not None
+    return page
 
 
 @cache
-def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonRow]:
+def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPage]:
     """The statement for this choice of filters, `after` and `offset`."""
     model = resource.model
-    statement = live(model).order_by(model.id).limit(bindparam("limit", type_=BigInteger))
+    found = live(model).with_only_columns(*resource.columns.values()).order_by(model.id)
     if "after" in values:
-        statement = statement.where(model.id > bindparam("after"))
+        found = found.where(model.id > bindparam("after"))
     if "offset" in values:
-        statement = statement.offset(bindparam("offset", type_=BigInteger))
+        found = found.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
-        statement = statement.where(getattr(model, name) == bindparam(name))
-    # Written when the page is chosen: of what `offset` passes over, Postgres would write all as well.
-    page = statement.with_only_columns(*resource.columns.values()).subquery("page")
-    return Statement(select(page.c.id, as_json(page, dict(page.c.items()))).order_by(page.c.id), JsonRow)
+        found = found.where(getattr(model, name) == bindparam(name))
+    return Statement(json_page(found), JsonPage)
 
 
 async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:

@@ -2,8 +2,7 @@
 
 from api.connections import Connections
 from api.crud import exhibits, occupants, records
-from api.crud.records import Page, Resource
-from api.json_rows import JsonRow
+from api.crud.records import JsonPage, Resource
 from api.models import Staff
 from api.schemas.fields import PageQuery
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -12,12 +11,12 @@ from api.statements import Database
 STAFF = Resource(Staff, StaffRead, "member of staff")
 
 
-async def list_page(db: Database, query: StaffQuery) -> Page[JsonRow]:
+async def list_page(db: Database, query: StaffQuery) -> JsonPage:
     """A page of the staff."""
     return await records.list_page(db, STAFF, query, exhibit_id=query.exhibit_id)
 
 
-async def list_page_of_exhibit(db: Database, exhibit_id: int, query: PageQuery) -> Page[JsonRow]:
+async def list_page_of_exhibit(db: Database, exhibit_id: int, query: PageQuery) -> JsonPage:
     """A page of the staff of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))

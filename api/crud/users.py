@@ -77,14 +77,16 @@ def _explain(error: IntegrityError) -> NoReturn:
     raise error
 
 
-async def list_page(session: AsyncSession, query: UserQuery) -> Page[User]:
+async def list_page(session: AsyncSession, query: UserQuery) -> Page[list[User]]:
     """A page of the users."""
     statement = select(User).order_by(User.id).limit(query.limit + 1)  # the one beyond tells whether there is more
     if query.after is not None:
         statement = statement.where(User.id > query.after)
     if query.email is not None:
         statement = statement.where(func.lower(User.email) == query.email.lower())
-    return Page.of(list(await session.scalars(statement)), query.limit)
+    found = list(await session.scalars(statement))
+    records = found[: query.limit]
+    return Page(records, records[-1].id if len(found) > query.limit else None)
 
 
 async def get(session: AsyncSession, user_id: UUID) -> User:

@@ -8,6 +8,7 @@ from email_validator import validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 MAX_ID = 2**63 - 1  # bigint
+PAGE_SIZE = 100  # of any list: no page has more
 
 
 def without_nul(value: str) -> str:
@@ -98,7 +99,7 @@ class LimitQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(default=100, ge=1, le=100, description="How many records at most.")
+    limit: int = Field(default=PAGE_SIZE, ge=1, le=PAGE_SIZE, description="How many records at most.")
 
 
 class PageQuery(LimitQuery):

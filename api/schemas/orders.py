@@ -7,11 +7,10 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from api.enums import OrderStatus, Size
-from api.schemas.fields import MAX_ID, Body, without_nul
+from api.schemas.fields import MAX_ID, PAGE_SIZE, Body, without_nul
 
 MAX_ITEMS = 1_000
 MAX_QUANTITY = 1_000_000
-PAGE_SIZE = 100
 ITEM: dict[str, Any] = {"product": "Lemonade", "size": "big", "quantity": 2}
 ORDER: dict[str, Any] = {
     "id": "019ab9e1-7c00-7000-8000-000000000002",

@@ -120,9 +120,9 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
 
     async def stop_in_the_middle(reached: asyncio.Event) -> None:
         async with connections.begin() as transaction:
-            await transaction.fetch("INSERT INTO animals (name) VALUES ('Half')")
+            await transaction.fetchrow("INSERT INTO animals (name) VALUES ('Half')")
             reached.set()
-            await transaction.fetch("SELECT pg_sleep(60)")
+            await transaction.fetchrow("SELECT pg_sleep(60)")
 
     for interruptions in range(1, 4):
         reached = asyncio.Event()
@@ -153,8 +153,27 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_wh
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await connections.fetch("INSERT INTO animals (name) VALUES ('Whole')")
+        await connections.fetchrow("INSERT INTO animals (name) VALUES ('Whole')")
     assert await admin.fetchval("SELECT count(*) FROM animals") == 12
+
+
+@pytest.mark.parametrize("path", ["/animals", "/animals?after=10", "/orders"])
+async def test_a_page_is_not_planned_anew_for_each_request(
+    live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
+) -> None:
+    await admin.execute("INSERT INTO animals (name) SELECT 'Somebody' FROM generate_series(1, 5000)")
+    await admin.execute(
+        "INSERT INTO orders (id, user_id) SELECT uuidv7(), users.id FROM users, generate_series(1, 5000)"
+    )
+    await admin.execute("ANALYZE animals, orders")
+    app, client = live
+    tries = 5  # after which Postgres takes one plan for all values, unless that looks dearer
+    for limit in range(100, 100 - 2 * tries, -1):
+        assert (await client.get(path, params={"limit": limit})).is_success
+    plans = await app.state.connections.fetchrow(
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT concat%'"
+    )
+    assert tuple(plans) == (tries, tries)
 
 
 async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(

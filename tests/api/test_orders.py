@@ -381,13 +381,9 @@ class Recorder:
         self.connection = connection
         self.sent: list[tuple[str, tuple[Any, ...]]] = []
 
-    async def fetch(self, sql: str, *values: Any) -> list[asyncpg.Record]:
-        self.sent.append((sql, values))
-        records: list[asyncpg.Record] = await self.connection.fetch(sql, *values)
-        return records
-
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        return (await self.fetch(sql, *values))[0]
+        self.sent.append((sql, values))
+        return await self.connection.fetchrow(sql, *values)
 
 
 async def plan_of(connection: asyncpg.Connection, caller: Caller, query: OrderQuery) -> str:
