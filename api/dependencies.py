@@ -17,7 +17,7 @@ from api.crud.sign_ins import count_registration, subscriber
 from api.crud.user_manager import UserManager
 from api.database import Transactions, get_session, get_transactions
 from api.enums import UserType
-from api.errors import Forbidden, Unauthenticated, UnsupportedMediaType
+from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
 from api.links import Links
 from api.schemas.fields import MAX_ID
@@ -35,27 +35,6 @@ ConnectionsDep = Annotated[Connections, Depends(get_connections)]
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 """The id in a path."""
-
-
-async def require_json_body(request: Request) -> None:
-    """Refuse a body of another type, whose content would otherwise be reported as one long invalid string."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_json = content_type == "application/json" or content_type.endswith("+json")
-    if not is_json and await request.body():
-        raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
-
-
-JsonBody = Depends(require_json_body)
-
-
-async def require_form(request: Request) -> None:
-    """Refuse a body of another type, which would otherwise be reported as a form without fields."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/x-www-form-urlencoded":
-        raise UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
-
-
-FormBody = Depends(require_form)
 
 
 async def get_settings(request: Request) -> Settings:

@@ -14,15 +14,19 @@ from fastapi_users.exceptions import (
     UserAlreadyExists,
     UserAlreadyVerified,
 )
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from api.database_errors import DATABASE_ERRORS, explain_database_error, reason_of
-from api.errors import BadGateway, BadRequest, Unavailable, ZooError
+from api.errors import BadGateway, BadRequest, Unavailable, UnsupportedMediaType, ZooError
 
 MAX_REPORTED_ERRORS = 20
 MAX_REPORTED_NAME = 100
+
+NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
+NOT_A_FORM = UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
 
 log = structlog.get_logger(__name__)
 
@@ -71,8 +75,15 @@ def _is_allowed(request: Request, method: str) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
 
 
-async def handle_validation_error(_: Request, error: RequestValidationError) -> ErrorResponse:
-    """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be."""
+async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:
+    """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be.
+
+    A body of another type than the route takes is refused as that: of it FastAPI makes bytes, or a form without fields.
+    """
+    if isinstance(error.body, bytes):
+        return await handle_zoo_error(request, NOT_JSON)
+    if isinstance(error.body, FormData) and not _is_form(request):
+        return await handle_zoo_error(request, NOT_A_FORM)
     detail = [
         {
             "type": found["type"],
@@ -82,6 +93,11 @@ async def handle_validation_error(_: Request, error: RequestValidationError) -> 
         for found in error.errors()[:MAX_REPORTED_ERRORS]
     ]
     return ErrorResponse({"detail": detail}, 422)
+
+
+def _is_form(request: Request) -> bool:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return content_type == "application/x-www-form-urlencoded"
 
 
 def _sentence(found: dict[str, Any]) -> str:

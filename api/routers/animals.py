@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
+from api.dependencies import KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
@@ -19,7 +19,7 @@ async def list_animals(query: Annotated[AnimalQuery, Query()], db: ConnectionsDe
     return links.page(await animals.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER, JsonBody])
+@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER])
 async def create_animal(data: AnimalCreate, db: ConnectionsDep, links: LinksDep) -> AnimalRead:
     """Create an animal."""
     return links.created(await animals.create(db, data))
@@ -31,11 +31,7 @@ async def read_animal(animal_id: RecordId, db: ConnectionsDep) -> AnimalRead:
     return await animals.get(db, animal_id)
 
 
-@router.patch(
-    "/{animal_id}",
-    responses=BODY | RESTRICTED | errors(NotFound),
-    dependencies=[KEEPER, JsonBody],
-)
+@router.patch("/{animal_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[KEEPER])
 async def update_animal(
     animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: ConnectionsDep
 ) -> AnimalRead:

@@ -10,8 +10,6 @@ from api.dependencies import (
     CALLER,
     AfterAnswerDep,
     ClientAddress,
-    FormBody,
-    JsonBody,
     LimitRegistrations,
     SessionDep,
     SettingsDep,
@@ -37,14 +35,14 @@ SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
     response_model=UserRead,
     status_code=201,
     responses=BODY | errors(BadRequest, TooManyRequests),
-    dependencies=[JsonBody, LimitRegistrations],
+    dependencies=[LimitRegistrations],
 )
 async def register(data: UserCreate, manager: UserManagerDep) -> User:
     """Make an account. It is a visitor's; an admin may make it a keeper's, or another admin's."""
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN, dependencies=[FormBody])
+@router.post("/jwt/login", responses=SIGN_IN)
 async def sign_in(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, response: Response
 ) -> BearerToken:
@@ -59,7 +57,7 @@ async def sign_in(
     status_code=204,
     response_class=Response,
     responses=SIGN_IN | errors(Forbidden),
-    dependencies=[Depends(require_same_origin), FormBody],
+    dependencies=[Depends(require_same_origin)],
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
@@ -100,7 +98,7 @@ async def sign_out_with_cookie(session: SessionDep, token: TokenDep, settings: S
     return await SameOriginCookieTransport(settings).get_logout_response()
 
 
-@router.post("/forgot-password", status_code=202, responses=BODY | MAIL, dependencies=[JsonBody])
+@router.post("/forgot-password", status_code=202, responses=BODY | MAIL)
 async def forgot_password(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
@@ -109,17 +107,13 @@ async def forgot_password(
     after_answer.start(lambda manager: manager.mail_reset_token(data.email))
 
 
-@router.post(
-    "/reset-password",
-    responses=BODY | errors(BadRequest) | nothing(200, "The password is set."),
-    dependencies=[JsonBody],
-)
+@router.post("/reset-password", responses=BODY | errors(BadRequest) | nothing(200, "The password is set."))
 async def reset_password(data: PasswordReset, manager: UserManagerDep, request: Request) -> None:
     """Set a new password with the token of the mail. It ends every sign-in."""
     await manager.reset_password(data.token, data.password, request)
 
 
-@router.post("/request-verify-token", status_code=202, responses=BODY | MAIL, dependencies=[JsonBody])
+@router.post("/request-verify-token", status_code=202, responses=BODY | MAIL)
 async def request_verify_token(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
@@ -128,7 +122,7 @@ async def request_verify_token(
     after_answer.start(lambda manager: manager.mail_verify_token(data.email))
 
 
-@router.post("/verify", response_model=UserRead, responses=BODY | errors(BadRequest), dependencies=[JsonBody])
+@router.post("/verify", response_model=UserRead, responses=BODY | errors(BadRequest))
 async def verify(data: Verification, manager: UserManagerDep) -> User:
     """Verify the address with the token of the mail."""
     return await manager.verify(data.token)

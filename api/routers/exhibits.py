@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
-from api.dependencies import ADMIN, KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import Conflict, NotFound
 from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
@@ -22,7 +22,7 @@ async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: Connections
     return links.page(await exhibits.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[ADMIN, JsonBody])
+@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[ADMIN])
 async def create_exhibit(data: ExhibitCreate, db: ConnectionsDep, links: LinksDep) -> ExhibitRead:
     """Create an exhibit."""
     return links.created(await exhibits.create(db, data))
@@ -34,11 +34,7 @@ async def read_exhibit(exhibit_id: RecordId, db: ConnectionsDep) -> ExhibitRead:
     return await exhibits.get(db, exhibit_id)
 
 
-@router.patch(
-    "/{exhibit_id}",
-    responses=BODY | RESTRICTED | errors(NotFound),
-    dependencies=[ADMIN, JsonBody],
-)
+@router.patch("/{exhibit_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[ADMIN])
 async def update_exhibit(
     exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], db: ConnectionsDep
 ) -> ExhibitRead:

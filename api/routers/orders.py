@@ -13,7 +13,6 @@ from api.dependencies import (
     CallerDep,
     ConnectionsDep,
     IdempotencyKeyDep,
-    JsonBody,
     LinksDep,
     ServicesDep,
     SessionDep,
@@ -39,13 +38,7 @@ async def list_orders(
     return links.page(await order_reads.list_page(db, caller, query), "orders")
 
 
-@router.post(
-    "",
-    response_model=OrderRead,
-    status_code=201,
-    responses=CREATED | RESTRICTED | errors(InProgress),
-    dependencies=[JsonBody],
-)
+@router.post("", response_model=OrderRead, status_code=201, responses=CREATED | RESTRICTED | errors(InProgress))
 async def create_order(
     data: OrderCreate,
     caller: CallerDep,
@@ -63,7 +56,7 @@ async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> 
     return await order_reads.get(session, caller, order_id)
 
 
-@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED, dependencies=[JsonBody])
+@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED)
 async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
     """Order something else instead, while nothing has been paid."""
     return await orders.replace(session, caller, order_id, data)

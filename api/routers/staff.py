@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import staff
-from api.dependencies import ADMIN, KEEPER, ConnectionsDep, JsonBody, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -19,7 +19,7 @@ async def list_staff(query: Annotated[StaffQuery, Query()], db: ConnectionsDep, 
     return links.page(await staff.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED, dependencies=[ADMIN, JsonBody])
+@router.post("", status_code=201, responses=CREATED, dependencies=[ADMIN])
 async def create_staff_member(data: StaffCreate, db: ConnectionsDep, links: LinksDep) -> StaffRead:
     """Create a member of staff."""
     return links.created(await staff.create(db, data))
@@ -31,7 +31,7 @@ async def read_staff_member(staff_id: RecordId, db: ConnectionsDep) -> StaffRead
     return await staff.get(db, staff_id)
 
 
-@router.patch("/{staff_id}", responses=BODY | errors(NotFound), dependencies=[ADMIN, JsonBody])
+@router.patch("/{staff_id}", responses=BODY | errors(NotFound), dependencies=[ADMIN])
 async def update_staff_member(
     staff_id: RecordId, changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)], db: ConnectionsDep
 ) -> StaffRead:

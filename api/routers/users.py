@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Body, Query, Response
 
 from api.crud import users
-from api.dependencies import ADMIN, CallerDep, JsonBody, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
+from api.dependencies import ADMIN, CallerDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
 from api.models import User
 from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors, resource_router
@@ -25,12 +25,7 @@ async def read_me(caller: CallerDep, session: SessionDep) -> User:
     return await users.get(session, caller.id)
 
 
-@router.patch(
-    "/me",
-    response_model=UserRead,
-    responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden, NotFound),
-    dependencies=[JsonBody],
-)
+@router.patch("/me", response_model=UserRead, responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden, NotFound))
 async def update_me(
     caller: CallerDep,
     changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)],
@@ -57,7 +52,7 @@ async def read_user(user_id: UUID, session: SessionDep) -> User:
     USER,
     response_model=UserRead,
     responses=BODY | RESTRICTED | errors(BadRequest, NotFound, Conflict),
-    dependencies=[ADMIN, JsonBody],
+    dependencies=[ADMIN],
 )
 async def update_user(
     user_id: UUID,
