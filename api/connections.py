@@ -10,6 +10,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database_errors import is_stale
+from api.pool import FairQueuePool
 from api.statements import Database
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
@@ -44,7 +45,9 @@ class PooledConnection:
         self.engine = engine
 
     async def __aenter__(self) -> asyncpg.Connection:
-        self.checked_out = await self.engine.raw_connection()
+        pool = self.engine.pool
+        assert isinstance(pool, FairQueuePool)  # create_engine()'s
+        self.checked_out = await pool.checkout()
         return self.checked_out.driver_connection
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:

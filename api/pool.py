@@ -1,11 +1,15 @@
 """The connections of a process to Postgres, and the queue for them."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
+from sqlalchemy import PoolProxiedConnection
+from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
-from sqlalchemy.util import await_
+from sqlalchemy.util import await_, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
 
 # At full speed they wait for a moment. Whoever comes after them is better off with a quick refusal: where the database
 # has become slow, they would wait for the whole of the pool's time-out, and then be refused all the same.
@@ -23,14 +27,34 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         super().__init__(*arguments, **options)
         self._free = asyncio.Semaphore(self.size())
         self._waiting = 0
+        self._has_waited = False
+
+    async def checkout(self) -> PoolProxiedConnection:
+        """A connection, for who is in none of SQLAlchemy's greenlets; its `close()` gives it back.
+
+        One that is open takes no greenlet, for to make that takes as long as to send a statement and read its answer.
+        """
+        await self._wait()
+        self._has_waited = True  # until _do_get(), before which nobody else has a turn
+        if self.checkedin():
+            with suppress(MissingGreenlet):
+                return self.connect()
+        return await greenlet_spawn(self.connect)
 
     def _do_get(self) -> ConnectionPoolEntry:
-        await_(self._wait())
+        if not self._has_waited:
+            await_(self._wait())
+        self._has_waited = False
         try:
-            return super()._do_get()
+            record = super()._do_get()
         except BaseException:
             self._free.release()
             raise
+        if not in_greenlet() and not _is_open(record):
+            super()._do_return_conn(record)
+            self._has_waited = True
+            raise MissingGreenlet
+        return record
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
         try:
@@ -53,3 +77,8 @@ class FairQueuePool(AsyncAdaptedQueuePool):
             raise PoolTimeoutError(f"none of the pool's {self.size()} connections was free in time") from error
         finally:
             self._waiting -= 1
+
+
+def _is_open(record: Any) -> bool:
+    """Whether it has a connection that is good, so that SQLAlchemy won't open another in its place."""
+    return not record._is_hard_or_soft_invalidated() and not record.driver_connection.is_closed()  # noqa: SLF001

@@ -157,6 +157,23 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_wh
     assert await admin.fetchval("SELECT count(*) FROM animals") == 12
 
 
+async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_lost_to_the_pool(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=3))
+    async with started(app) as client:
+        connect = app.state.connections.connect
+        for _ in range(5):
+            async with connect() as one, connect() as two, connect() as three:
+                pids = [connection.get_server_pid() for connection in (one, two, three)]
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
+            while not (one.is_closed() and two.is_closed() and three.is_closed()):
+                await asyncio.sleep(0.01)
+            # By the driver, and by a session.
+            answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me"] * 10))
+            assert {answer.status_code for answer in answers} == {200}
+
+
 @pytest.mark.parametrize("path", ["/animals", "/animals?after=10", "/orders"])
 async def test_a_page_is_not_planned_anew_for_each_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
