@@ -162,13 +162,13 @@ async def test_a_session_of_postgres_that_hangs_takes_nothing_from_the_pool(
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
     async with started(app) as c:
         for method, path in [("GET", "/animals"), ("PATCH", "/animals/1")]:
-            [hangs] = await app.state.connections.fetch("SELECT pg_backend_pid()")
-            os.kill(hangs[0], signal.SIGSTOP)
+            (hangs,) = await app.state.connections.fetchrow("SELECT pg_backend_pid()")
+            os.kill(hangs, signal.SIGSTOP)
             try:
                 hung = await c.request(method, path, json={})
                 after = [await c.request(method, path, json={}) for _ in range(3)]
             finally:
-                os.kill(hangs[0], signal.SIGCONT)
+                os.kill(hangs, signal.SIGCONT)
             assert hung.status_code == 503
             assert hung.json()["detail"] == "The database can't be reached"
             assert {answer.status_code for answer in after} <= {200, 404}
