@@ -32,7 +32,7 @@ class FairQueuePool(AsyncAdaptedQueuePool):
     async def checkout(self) -> PoolProxiedConnection:
         """A connection, for who is in none of SQLAlchemy's greenlets; its `close()` gives it back.
 
-        One that is open takes no greenlet, for to make that takes as long as to send a statement and read its answer.
+        One that is open takes no greenlet: to make one, and to go there and back, is much of what a short query costs.
         """
         await self._wait()
         self._has_waited = True  # until _do_get(), before which nobody else has a turn

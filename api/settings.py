@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     database_password: SecretStr | None = None
     migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
     migration_database_password: SecretStr | None = None
-    database_pool_size: int = Field(default=8, ge=1)  # with 16 on two cores, lists' p99 is several times as long
+    database_pool_size: int = Field(default=8, ge=1)  # a few a core: more only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
     token_secret: SecretStr = SecretStr(LOCAL_TOKEN_SECRET)
