@@ -1,82 +1,38 @@
 # The commands of every day. `make` lists them.
 
 PY := .venv/bin/python
+PYTEST := $(PY) -m pytest
+TWO_AT_A_TIME := --numprocesses 2 --dist worksteal
 # On MIGRATION_DATABASE_URL and DATABASE_URL; with neither set, on the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
 
 .DEFAULT_GOAL := help
 
-help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help:
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
 
-# --- without Docker ---------------------------------------------------------------------------------------------------
+.venv/local: requirements/local.txt requirements/uv.txt
+	@local/install.sh local
+	@touch $@
 
-run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=), without Docker
+.venv/dev: requirements/dev.txt requirements/uv.txt
+	@local/install.sh dev
+	@touch .venv/local $@
+
+##@ Start it without Docker
+
+run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=)
 	@$(PY) -m local run
 
 postgres: .venv/local  ## keep the embedded Postgres running, for commands in other shells
 	@$(PY) -m local postgres
 
-install: .venv/dev  ## install what the other commands need, into .venv
+clean:  ## remove the virtual environment and the embedded Postgres's data
+	@rm -rf .venv .data
 
-.venv/local: requirements/local.txt
-	@$(PY) -m pip --version >/dev/null 2>&1 || python3 -m venv --clear .venv
-	@echo "installing $< into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
-
-.venv/dev: requirements/dev.txt .venv/local
-	@echo "installing $< into .venv"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
-	@touch $@
-
-# --- migrations -------------------------------------------------------------------------------------------------------
-
-migrate: .venv/local  ## bring the schema to the newest revision (REV=)
-	@$(ALEMBIC) upgrade $(REV)
-
-downgrade: .venv/local  ## take the newest revision back (REV=)
-	@$(ALEMBIC) downgrade $(if $(filter head,$(REV)),-1,$(REV))
-
-revision: .venv/dev  ## write a revision from what changed in the models (m="what it does")
-	@test -n "$(m)" || { echo 'say what it does: make revision m="add heroes"' >&2; exit 2; }
-	@$(ALEMBIC) revision --autogenerate -m "$(m)"
-
-lint: .venv/local  ## tell what is wrong with the revisions, before they run
-	@$(PY) -m migrator lint
-
-plan: .venv/local  ## show what the pending revisions will do, to which tables, and who is in their way
-	@$(PY) -m local exec migrator plan
-
-rehearse: .venv/local  ## run the pending revisions up, down and up on a scratch database (SAMPLE=rows of each table)
-	@$(PY) -m local exec migrator rehearse $(if $(SAMPLE),--sample $(SAMPLE))
-
-current: .venv/local  ## show the revision that the database is at
-	@$(ALEMBIC) current
-
-history: .venv/local  ## list the revisions
-	@$(PY) -m alembic history
-
-heads: .venv/local  ## show the newest revision
-	@$(PY) -m alembic heads
-
-show: .venv/local  ## show one revision (REV=)
-	@$(PY) -m alembic show $(REV)
-
-stamp: .venv/local  ## note a revision as applied without running it (REV=)
-	@$(ALEMBIC) stamp $(REV)
-
-sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
-	@$(PY) -m alembic upgrade $(REV) --sql
-
-status: .venv/local  ## show where the schema is, who migrates, invalid indexes, drift
-	@$(PY) -m local exec migrator status
-
-drift: .venv/local  ## tell whether the models and the schema differ
-	@$(ALEMBIC) check
-
-# --- Docker -----------------------------------------------------------------------------------------------------------
+##@ Start it with Docker
 
 up:  ## build and start the Compose stack, and wait until it serves
 	@docker compose up --detach --build --wait
@@ -91,25 +47,58 @@ admin:  ## make an admin in the Compose stack (EMAIL=); asks for the password, o
 down:  ## stop the Compose stack; the data stay
 	@docker compose down
 
-# --- proof ------------------------------------------------------------------------------------------------------------
+##@ Migrate
 
-test: .venv/dev  ## run the tests that need no Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
+migrate: .venv/local  ## bring the schema to the newest revision (REV=)
+	@$(ALEMBIC) upgrade $(REV)
 
-test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents, without Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/processes
+downgrade: .venv/local  ## take the newest revision back (REV=)
+	@$(ALEMBIC) downgrade $(if $(filter head,$(REV)),-1,$(REV))
 
-test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults, without Docker
-	@$(PY) -m pytest --numprocesses 2 --dist worksteal tests/faults
+stamp: .venv/local  ## note a revision as applied without running it (REV=)
+	@$(ALEMBIC) stamp $(REV)
 
-test-live: .venv/dev  ## change a table of a million rows under load, without Docker
-	@$(PY) -m pytest tests/live
+##@ See where the schema is
 
-test-stack: .venv/dev  ## build the images and drive the real Compose stack
-	@$(PY) -m pytest tests/stack
+status: .venv/local  ## show where the schema is, who migrates, invalid indexes, drift
+	@$(PY) -m local exec migrator status
 
-bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
-	@$(PY) -m benchmarks
+current: .venv/local  ## show the revision that the database is at
+	@$(ALEMBIC) current
+
+drift: .venv/local  ## tell whether the models and the schema differ
+	@$(ALEMBIC) check
+
+history: .venv/local  ## list the revisions
+	@$(PY) -m alembic history
+
+heads: .venv/local  ## show the newest revision
+	@$(PY) -m alembic heads
+
+show: .venv/local  ## show one revision (REV=)
+	@$(PY) -m alembic show $(REV)
+
+##@ Write a revision
+
+revision: .venv/dev  ## write a revision from what changed in the models (m="what it does")
+	@test -n "$(m)" || { echo 'say what it does: make revision m="add heroes"' >&2; exit 2; }
+	@$(ALEMBIC) revision --autogenerate -m "$(m)"
+
+lint: .venv/local  ## tell what is wrong with the revisions, before they run
+	@$(PY) -m migrator lint
+
+plan: .venv/local  ## show what the pending revisions will do, to which tables, and who is in their way
+	@$(PY) -m local exec migrator plan
+
+rehearse: .venv/local  ## run the pending revisions up, down and up on a scratch database (SAMPLE=rows of each table)
+	@$(PY) -m local exec migrator rehearse $(if $(SAMPLE),--sample $(SAMPLE))
+
+sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
+	@$(PY) -m alembic upgrade $(REV) --sql
+
+##@ Change the code
+
+install: .venv/dev  ## install what the commands below need, into .venv
 
 check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/ruff check .
@@ -126,14 +115,35 @@ format: .venv/dev  ## let ruff format the code and mend what it can
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator; do \
+	@for group in dev local api migrator uv; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
 	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \
 	done
 
-clean:  ## remove the virtual environment and the embedded Postgres's data
-	@rm -rf .venv .data
+bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
+	@$(PY) -m benchmarks
 
-.PHONY: help run postgres install migrate downgrade revision lint plan rehearse current history heads show stamp sql \
-        status drift up seed admin down test test-processes test-faults test-live test-stack bench check format lock clean
+##@ Test it (ROUNDS=full repeats what fails only now and then as often as docs/tests.md says)
+
+test: .venv/dev  ## run the tests that need no Docker
+	@$(PYTEST) $(TWO_AT_A_TIME) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
+
+test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents
+	@$(PYTEST) $(TWO_AT_A_TIME) tests/processes
+
+test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults
+	@$(PYTEST) $(TWO_AT_A_TIME) tests/faults
+
+test-live: .venv/dev  ## change a table under load, from one release of the api to the next
+	@$(PYTEST) tests/live
+
+test-stack: .venv/dev  ## build the images and drive the real Compose stack
+	@$(PYTEST) tests/stack
+
+test-full: export ROUNDS = full
+test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
+
+.PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
+        revision lint plan rehearse sql install check format lock bench test test-processes test-faults test-live \
+        test-stack test-full

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from local.postgres import DATABASE, SUPERUSER, PostgresBusy, PostgresError, attach, die_with_parent, serve
+from local.postgres import DATABASE, SUPERUSER, PostgresBusy, PostgresError, attach, die_with_parent, held, serve
 
 HOST = "127.0.0.1"
 DATA = Path(__file__).parent.parent / ".data" / "postgres"
@@ -23,14 +23,17 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 @app.command()
 def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="The port to serve on.")) -> None:
     """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it."""
+    address = f"http://{HOST}:{port}"
     if reason := _why_not(port):
+        with held(DATA, "another command"):  # or what is at work here has the port, and says so
+            pass
         raise typer.Exit(_fail(f"port {port}: {reason}; choose another: make run PORT={port + 1}"))
-    with serve(DATA, database=DATABASE) as server:
+    with serve(DATA, database=DATABASE, purpose=f"`make run` for {address}") as server:
         env = os.environ | server.environment()
         for command in (["alembic", "upgrade", "head"], ["api", "seed"]):
             if _call(command, env) != 0:
                 raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
-        typer.secho(f"\n  The zoo is at http://{HOST}:{port}, its docs at http://{HOST}:{port}/docs", bold=True)
+        typer.secho(f"\n  The zoo is at {address}, its docs at {address}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
         raise typer.Exit(_call(["local.serve", HOST, str(port)], env))
 
@@ -38,7 +41,7 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
 @app.command()
 def postgres() -> None:
     """Keep the embedded Postgres running for commands in other shells. Ctrl-C stops it."""
-    with serve(DATA, database=DATABASE) as server, suppress(KeyboardInterrupt):
+    with serve(DATA, database=DATABASE, purpose="`make postgres`") as server, suppress(KeyboardInterrupt):
         typer.echo(f"Postgres is running: {server.url(SUPERUSER)}")
         signal.pause()
 
@@ -53,7 +56,7 @@ def execute(module: str, context: typer.Context) -> None:
     if os.environ.get("DATABASE_URL") or os.environ.get("MIGRATION_DATABASE_URL"):
         raise typer.Exit(_call(command, os.environ))
     try:
-        with serve(DATA, database=DATABASE) as server:
+        with serve(DATA, database=DATABASE, purpose=" ".join(command)) as server:
             raise typer.Exit(_call(command, os.environ | server.environment()))
     except PostgresBusy:
         raise typer.Exit(_call(command, os.environ | attach(DATA).environment())) from None

@@ -87,21 +87,22 @@ def binaries() -> Path:
 
 
 @contextmanager
-def serve(data: Path, options: Mapping[str, str] | None = None, database: str | None = None) -> Iterator[Server]:
+def serve(
+    data: Path,
+    options: Mapping[str, str] | None = None,
+    database: str | None = None,
+    purpose: str = "another command",
+) -> Iterator[Server]:
     """Run a server on the folder `data` (made when missing) until the block ends, with `database` in it.
 
-    `options` are settings of Postgres by name. PostgresBusy when another process runs one there, PostgresError when it
-    does not start.
+    `options` are settings of Postgres by name. PostgresBusy when another process runs one there, which names the
+    `purpose` of that one; PostgresError when it does not start.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     owner = UNPRIVILEGED_ID if os.geteuid() == 0 else os.geteuid()
     if data.exists() and data.stat().st_uid != owner:
         raise PostgresError(f"{data} belongs to another user: run this as that user, or remove it to start anew")
-    with (data.parent / f"{data.name}.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PostgresBusy(f"another command runs the Postgres on {data}: try again when it has ended") from None
+    with held(data, purpose):
         if not data.exists():
             _initialise(data)
         _remove_stale_socket(data)
@@ -117,6 +118,22 @@ def serve(data: Path, options: Mapping[str, str] | None = None, database: str | 
             finally:
                 process.send_signal(signal.SIGINT)  # "fast": sessions end, the data are flushed
                 process.wait()
+
+
+@contextmanager
+def held(data: Path, purpose: str) -> Iterator[None]:
+    """Keep others from running a server on `data` until the block ends; PostgresBusy where one of them does."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with data.with_name(f"{data.name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise PostgresBusy(f"{lock.read()} is at work in {data.parent}: end it first") from None
+        lock.truncate(0)
+        lock.write(purpose)
+        lock.flush()
+        yield
 
 
 def attach(data: Path) -> Server:

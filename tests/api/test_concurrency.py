@@ -5,8 +5,9 @@ import asyncio
 import httpx
 
 from tests.api.records import make
+from tests.rounds import rounds
 
-ROUNDS = 50
+ROUNDS = rounds(quick=15, full=50)
 
 
 async def test_of_many_deletes_exactly_one_succeeds(committing_client: httpx.AsyncClient) -> None:

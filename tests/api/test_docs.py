@@ -1,16 +1,16 @@
 """/docs and the OpenAPI documents that it is made from."""
 
 import json
+import os
 import re
-import subprocess
-import sys
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.conftest import ROOT, signed_in
+from tests.conftest import signed_in
+from tests.python import run
 
 
 async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: FastAPI) -> None:
@@ -55,8 +55,7 @@ class TestDocument:
                     )
 
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
-        done = subprocess.run([sys.executable, "-m", "api", "openapi"], cwd=ROOT, capture_output=True, check=True)
-        assert json.loads(done.stdout) == document
+        assert json.loads(run("api", "openapi", env=os.environ).stdout) == document
 
 
 async def test_the_orders_have_a_document_of_their_own_that_is_whole(client: httpx.AsyncClient) -> None:

@@ -16,7 +16,6 @@ from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
 from tests.conftest import email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
-MANY = 12, 9  # of a pool of 20
 
 # How many wait for somebody else's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

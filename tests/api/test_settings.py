@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
-from tests.conftest import ROOT
+from tests.python import ROOT, run
 
 GOOD = "correct horse battery staple"
 MIGRATION_URL = "postgresql://zoo_migrator@db/zoo"
@@ -155,25 +153,14 @@ def test_a_service_may_be_below_a_path() -> None:
 
 @pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
 def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], workers: int) -> None:
-    shown = subprocess.check_output(
-        [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--print-config"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", **setting},
-        text=True,
-    )
-    assert re.search(rf"^workers\s+= {workers}$", shown, re.MULTILINE)
+    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py", "--print-config"]
+    shown = run(*command, env={"PATH": "/usr/bin:/bin", **setting})
+    assert re.search(rf"^workers\s+= {workers}$", shown.stdout, re.MULTILINE), shown.stderr
 
 
 def test_gunicorn_refuses_bad_settings_in_a_line_each() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "ENVIRONMENT": "production"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
+    done = run(*command, env={"PATH": "/usr/bin:/bin", "ENVIRONMENT": "production"})
     assert done.returncode == 1
     *_, last = map(json.loads, done.stderr.splitlines())
     assert (last["event"], last["level"]) == ("settings can't be used", "error")

@@ -22,6 +22,8 @@ def copy_checkout(target: Path) -> Path:
         if name and (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    for compiled in (cache for package in ("api", "migrator") for cache in (ROOT / package).rglob("__pycache__")):
+        shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     (target / ".venv").symlink_to(ROOT / ".venv")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "copy"]):

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
 from tests.docs.documents import copy_checkout
 from tests.processes.test_history import REVISIONS
+from tests.python import Python
 
 
 def checkout_with(
@@ -39,11 +39,10 @@ def checkout_with(
     return checkout
 
 
-def start(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> "subprocess.Popen[bytes]":
+def start(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> Python:
     """Alembic, started and not waited for; by itself `alembic upgrade head`."""
-    command = [sys.executable, "-m", "alembic", *(arguments or ("upgrade", "head"))]
     environment = os.environ | {"LOG_FORMAT": "text"} | environment
-    return subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE)
+    return Python("alembic", *(arguments or ("upgrade", "head")), env=environment, cwd=cwd, stderr=subprocess.PIPE)
 
 
 def lock(table: str) -> str:

@@ -10,8 +10,10 @@ from local.postgres import DATABASE, Server, serve
 from tests.conftest import EMPTY, FAST_AND_FORGETFUL, alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.processes.test_history import UP, history
+from tests.rounds import rounds
 
-ROUNDS, MIGRATORS = 20, 8
+ROUNDS, MIGRATORS = rounds(quick=2, full=20), 8
+PARTS = 2  # which pytest-xdist gives to different workers
 GRANTED = (
     "SELECT count(*) FROM pg_locks WHERE relation = 'animals'::regclass AND mode = 'AccessExclusiveLock' AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"  # clones have the same oids
@@ -19,8 +21,7 @@ GRANTED = (
 VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals'::regclass"
 
 
-# In parts, which pytest-xdist gives to different workers.
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(PARTS))
 async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed(
     server: Server, tmp_path: Path, part: int
 ) -> None:
@@ -28,7 +29,7 @@ async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed
     checkout = checkout_with(
         tmp_path, table="op.create_table('t', sa.Column('c', sa.Text))", index=concurrently("ix_t", "t", "c")
     )
-    for number in range(ROUNDS // 4):
+    for number in range(ROUNDS // PARTS):
         database = await clone(server, f"zoo_at_once_{part}_{number}", EMPTY)
         environment = server.environment(database)
         runs = [start(environment, cwd=checkout) for _ in range(MIGRATORS)]

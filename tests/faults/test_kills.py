@@ -15,6 +15,7 @@ from tests.conftest import alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.migrator.test_migrations import schema
 from tests.processes.test_history import UP, history
+from tests.rounds import rounds
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WORKING = (
@@ -45,7 +46,7 @@ async def test_killed_in_the_middle_of_an_index_on_a_million_rows(
     checkout = checkout_with(tmp_path, index=concurrently("ix_big"))
     await fill(admin, 1_000_000)
     environment = server.environment(database)
-    for _ in range(3):
+    for _ in range(rounds(quick=1, full=3)):
         run = start(environment, cwd=checkout)
         await wait_until(admin, BUILDING)
         run.kill()

@@ -17,6 +17,7 @@ from local.postgres import DATABASE, SUPERUSER, serve
 from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic, find_free_port, superuser
 from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
+from tests.rounds import rounds
 
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
@@ -106,7 +107,7 @@ async def test_while_postgres_is_away_every_answer_is_503_and_then_all_is_as_bef
     with gunicorn({"DATABASE_URL": postgres.url("zoo_api")}, port, tmp_path / "api.log") as master:
         workers = psutil.Process(master.pid).children()
         async with load_on(port, CLIENTS, ANIMALS) as load:
-            for how in (Postgres.stop, Postgres.kill) * 2:
+            for how in (Postgres.stop, Postgres.kill) * rounds(quick=1, full=2):
                 await asyncio.sleep(UP_SECONDS)
                 outages.append(await go_away(postgres, how))
             admin = await asyncpg.connect(postgres.url(SUPERUSER))

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import ROOT
+from tests.python import ROOT, Python
 
 START_SECONDS = 30
 
@@ -19,8 +17,8 @@ START_SECONDS = 30
 @contextmanager
 def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterator[str]:
     """The address of an api that serves with these settings until the block ends."""
-    command = ["-m", "uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--log-level", "warning"]
-    process = subprocess.Popen([sys.executable, *command], cwd=cwd, env=os.environ | environment)
+    command = ["uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--log-level", "warning"]
+    process = Python(*command, cwd=cwd, env=os.environ | environment)
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(address)
@@ -31,17 +29,12 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
 
 
 @contextmanager
-def gunicorn(
-    environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT
-) -> Iterator["subprocess.Popen[bytes]"]:
+def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT) -> Iterator[Python]:
     """gunicorn's master, which serves the api of a checkout as its image does, until the block ends."""
     address = f"127.0.0.1:{port}"
-    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", address, *options]
+    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", address, *options]
     settings = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "2", **environment}
-    with (
-        log.open("wb") as output,
-        subprocess.Popen(command, cwd=cwd, env=settings, stdout=output, stderr=output) as process,
-    ):
+    with log.open("wb") as output, Python(*command, cwd=cwd, env=settings, stdout=output, stderr=output) as process:
         try:
             wait_until_ready(f"http://{address}")
             yield process

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
+from tests import python
 from tests.conftest import ROOT
 from tests.processes.model_changes import CHANGES, REFUSED, Change
 from tests.processes.test_history import FILES, REVISIONS
@@ -35,27 +36,21 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
     for part in ("api", "migrator"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / part, folder / part)
     shutil.copy(ROOT / "pyproject.toml", folder)
     change.make(folder)
     return folder
 
 
 def run(server: Server, database: str, checkout: Path, *commands: str) -> str:
-    """Run commands of Alembic and of the migrator, in one process, for to start one takes longer than what it does."""
-    arguments = [shlex.split(command) for command in commands]
-    script = (
-        "from alembic.config import main\nfrom migrator.__main__ import app\n"
-        "call = {'alembic': main, 'migrator': lambda given: app(given, standalone_mode=False)}\n"
-        f"for name, *given in {arguments}: assert not call[name](given)"
-    )
+    """What commands of Alembic and of the migrator print, one after the other."""
     environment = os.environ | {"LOG_FORMAT": "text"} | server.environment(database)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=checkout, env=environment, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    printed = ""
+    for command in commands:
+        done = python.run(*shlex.split(command), env=environment, cwd=checkout)
+        assert done.returncode == 0, done.stdout + done.stderr
+        printed += done.stdout
+    return printed
 
 
 def written(checkout: Path) -> list[Path]:

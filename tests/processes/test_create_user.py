@@ -2,8 +2,6 @@
 
 import os
 import pty
-import subprocess
-import sys
 import time
 
 import httpx
@@ -12,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 from api.__main__ import app
 from local.postgres import Server
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import PASSWORD
+from tests.python import Python, run
 
 NEW = "ngozi@zoo.example"
 
@@ -60,9 +59,9 @@ def test_a_type_that_is_none_is_refused(environment: dict[str, str]) -> None:
 
 def test_on_a_terminal_it_asks_twice_and_shows_nothing(environment: dict[str, str]) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "api", "create-user", NEW, "--type", "admin"]
+    command = ["api", "create-user", NEW, "--type", "admin"]
     env = {**os.environ, **environment, "TERM": "xterm"}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with Python(*command, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = ""
         for prompt in ("Password: ", "Repeat for confirmation: "):
@@ -78,8 +77,8 @@ def test_on_a_terminal_it_asks_twice_and_shows_nothing(environment: dict[str, st
 
 
 async def test_who_was_made_can_sign_in(environment: dict[str, str], committing_client: httpx.AsyncClient) -> None:
-    command = [sys.executable, "-m", "api", "create-user", NEW, "--type", "keeper"]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, input=PASSWORD, text=True, check=True)
+    made = run("api", "create-user", NEW, "--type", "keeper", env=os.environ | environment, stdin=PASSWORD)
+    assert made.returncode == 0, made.stderr
     signed = await committing_client.post("/auth/jwt/login", data={"username": NEW, "password": PASSWORD})
     headers = {"Authorization": f"Bearer {signed.json()['access_token']}"}
     me = (await committing_client.get("/users/me", headers=headers)).json()

@@ -5,7 +5,6 @@ import csv
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from typer.testing import CliRunner
 
 from api.__main__ import app
 from local.postgres import Server
+from tests import python
 from tests.api.records import make
-from tests.conftest import ROOT
 
 
 class TestCommand:
@@ -71,33 +70,25 @@ class TestCommand:
         path = tmp_path / "exhibits.csv"
         path.write_text("name\nA\n")
         ours, theirs = pty.openpty()
-        done = subprocess.run(
-            [sys.executable, "-m", "api", "import", "exhibits", str(path)],
-            cwd=ROOT,
-            env={**os.environ, **environment, "TERM": "xterm"},
-            stdout=subprocess.PIPE,
-            stderr=theirs,
-            check=True,
-        )
-        os.close(theirs)
+        env = {**os.environ, **environment, "TERM": "xterm"}
+        command = ("api", "import", "exhibits", str(path))
+        with python.Python(*command, env=env, stdout=subprocess.PIPE, stderr=theirs) as process:
+            os.close(theirs)
+            assert process.communicate()[0] == b"1 exhibits loaded\n"
         shown = os.read(ours, 65536).decode()
         os.close(ours)
         assert "Loading exhibits" in shown
         assert "7/7 bytes" in shown
-        assert done.stdout == b"1 exhibits loaded\n"
 
 
 class TestSeed:
     @pytest.fixture
     def seed(self, server: Server, database: str) -> Callable[[], Awaitable[str]]:
         async def run() -> str:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "api", "seed",
-                cwd=ROOT, env={**os.environ, **server.environment(database)}, stdout=asyncio.subprocess.PIPE,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-            assert process.returncode == 0
-            return out.decode()
+            env = os.environ | server.environment(database)
+            done = await asyncio.to_thread(python.run, "api", "seed", env=env)
+            assert done.returncode == 0, done.stderr
+            return str(done.stdout)
 
         return run
 

@@ -12,6 +12,7 @@ from local.postgres import Server
 from tests.conftest import ROOT, alembic
 from tests.faults.checkout import checkout_with, lock
 from tests.processes.test_history import REVISIONS, UP, history
+from tests.python import run
 
 UNSAFE = {
     "column": "op.add_column('animals', sa.Column('wild', sa.Boolean()))",
@@ -22,8 +23,7 @@ UNSAFE = {
 def lint(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """As in CI: nothing is known of a database."""
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
-    command = [sys.executable, "-m", "migrator", "lint", *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return run("migrator", "lint", *arguments, env=environment, cwd=cwd)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from local.postgres import Server
 from tests.conftest import ROOT, alembic, uncoloured
 from tests.faults.checkout import checkout_with, start
 from tests.processes.test_history import REVISIONS
+from tests.python import Python, run
 
 CHANGED = ["ALTER TABLE animals ADD COLUMN wild boolean", "DROP INDEX ix_animals_name_id"]
 DRIFT = ["remove column animals.wild", "add index ix_animals_name_id on animals"]
@@ -23,11 +23,7 @@ DRIFT = ["remove column animals.wild", "add index ix_animals_name_id on animals"
 def migrator(
     environment: dict[str, str], *arguments: str, stdin: str = "", cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "migrator", *arguments]
-    env = os.environ | {"LOG_FORMAT": "text"} | environment
-    return subprocess.run(
-        command, cwd=cwd, env=env, input=stdin, capture_output=True, text=True, check=False, timeout=60
-    )
+    return run("migrator", *arguments, env=os.environ | {"LOG_FORMAT": "text"} | environment, cwd=cwd, stdin=stdin)
 
 
 class TestLog:
@@ -43,10 +39,9 @@ class TestLog:
     def test_is_readable_on_a_terminal_with_the_same_events(self, server: Server, empty_database: str) -> None:
         ours, theirs = pty.openpty()
         env = {**os.environ, **server.environment(empty_database), "TERM": "xterm"}
-        subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=env, stderr=theirs, check=True
-        )
-        os.close(theirs)
+        with Python("alembic", "upgrade", "head", env=env, stderr=theirs) as process:
+            os.close(theirs)
+        assert process.returncode == 0
         shown = uncoloured(os.read(ours, 65536).decode())
         os.close(ours)
         assert f"applying revision={REVISIONS[0]} direction=upgrade subject='exhibits, animals, staff'" in shown
@@ -140,8 +135,7 @@ class TestStatus:
 class TestWait:
     def test_returns_when_the_schema_is_there(self, server: Server, empty_database: str) -> None:
         environment = server.environment(empty_database)
-        command = [sys.executable, "-m", "migrator", "wait"]
-        waiting = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+        waiting = Python("migrator", "wait", env=os.environ | environment, stdout=subprocess.PIPE, text=True)
         early = migrator(environment, "wait", "--timeout", "0")
         assert early.returncode == 5
         assert REVISIONS[0] in early.stderr

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from migrator.rehearsal.scratch import scratch_database
 from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
 from tests.migrator.test_migrations import schema
+from tests.python import Python
 
 # What the models don't know, and drift does not see either.
 CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
@@ -33,15 +33,10 @@ SLEEPING = (
 SCRATCH = "SELECT array_agg(datname) FROM pg_database WHERE datname LIKE $1 || '\\_rehearsal\\_%'"
 
 
-def command(environment: dict[str, str], checkout: Path, *options: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "migrator", "rehearse", *options],
-        cwd=checkout,
-        env=os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def command(environment: dict[str, str], checkout: Path, *options: str) -> Python:
+    env = os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment
+    pipe = subprocess.PIPE
+    return Python("migrator", "rehearse", *options, env=env, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
 
 
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:

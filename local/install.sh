@@ -1,0 +1,48 @@
+#!/bin/sh
+# local/install.sh GROUP: what requirements/GROUP.txt locks, into .venv.
+#
+# uv does it in seconds, and comes from its own locked wheel; where there is none to be had, pip does it alone.
+set -eu
+cd "$(dirname "$0")/.."
+requirements=requirements/$1.txt
+python=.venv/bin/python
+
+fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# The first Python that fits, by the names under which there may be several.
+find_python() {
+    for name in python3 python3.14 python3.13 python3.12 python3.11 python; do
+        if fits "$name"; then echo "$name" && return; fi
+    done
+    found=$(python3 --version 2>&1) || found=none
+    echo "error: this needs Python 3.11 or newer, and finds $found: install one, from python.org or as python3.13" >&2
+    return 1
+}
+
+# pip, in .venv: this machine's own, which takes a second less than a new one, or else a new one.
+pip() {
+    if ! $python -m pip --version >/dev/null 2>&1; then
+        if "$base" -m pip --python $python --version >/dev/null 2>&1; then
+            "$base" -m pip --python $python --disable-pip-version-check "$@"
+            return
+        fi
+        $python -m ensurepip >/dev/null 2>&1 || {
+            echo "error: $base has no pip: install it (apt-get install python3-venv)" >&2 && return 1
+        }
+    fi
+    $python -m pip --disable-pip-version-check "$@"
+}
+
+base=$(find_python)
+fits $python || "$base" -m venv --clear --without-pip .venv
+if [ ! -x .venv/bin/uv ]; then
+    echo "installing requirements/uv.txt into .venv" >&2
+    pip install --quiet --require-hashes --only-binary :all: -r requirements/uv.txt ||
+        echo "there is no uv to be had: pip does it, and takes longer" >&2
+fi
+echo "installing $requirements into .venv" >&2
+if [ -x .venv/bin/uv ]; then
+    .venv/bin/uv pip install --python $python --require-hashes --compile-bytecode -r "$requirements" && exit
+    echo "uv does not get there: pip does it, and takes longer" >&2
+fi
+pip install --require-hashes -r "$requirements"

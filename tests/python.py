@@ -1,0 +1,94 @@
+"""`python -m MODULE` as a process of its own, which finds the libraries imported.
+
+To import them takes longer than what most of the thousand runs in these tests do then. So each is forked from a process
+that has done it (tests/forkserver.py), and is a child of its caller's as any other. That takes Linux; elsewhere, a
+process is started as usual.
+"""
+
+import atexit
+import ctypes
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+_asking = threading.Lock()
+
+
+class Python(subprocess.Popen[Any]):
+    """`python -m ARGUMENTS`, started and not waited for. `stdin` and so on are as in subprocess.Popen."""
+
+    def __init__(  # noqa: PLR0913 - as subprocess.Popen has them
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        cwd: Path = ROOT,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        text: bool = False,
+    ) -> None:
+        command = [sys.executable, "-m", *arguments]
+        super().__init__(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
+
+    if sys.platform == "linux":
+
+        def _execute_child(self, args: list[str], *options: Any) -> None:
+            """In place of fork and exec; the options come in the order of subprocess.Popen's own method."""
+            (_, _, _, _, cwd, env, _, _, _, *pipes) = options[:15]
+            files = [theirs if theirs >= 0 else usual for usual, theirs in enumerate((pipes[0], pipes[3], pipes[5]))]
+            self.pid = _fork({"arguments": args[2:], "cwd": str(cwd), "env": dict(env)}, files)
+            self._child_created = True
+            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+def run(
+    *arguments: str,
+    env: Mapping[str, str],
+    cwd: Path = ROOT,
+    stdin: str | bytes = "",
+    timeout: float = 60,
+) -> subprocess.CompletedProcess[Any]:
+    """Run `python -m ARGUMENTS` to its end; what it has printed is text, or bytes where `stdin` is."""
+    pipe, text = subprocess.PIPE, isinstance(stdin, str)
+    with Python(*arguments, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, text=text) as process:
+        try:
+            out, err = process.communicate(stdin, timeout)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _fork(job: dict[str, Any], files: list[int]) -> int:
+    """Have the job begun by a new child of this process; its id."""
+    libc = ctypes.CDLL(None)
+    with _asking:
+        server = _forkserver()
+        libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # the orphan becomes a child of this process
+        try:
+            socket.send_fds(server, [json.dumps(job).encode()], files)
+            return int(server.recv(100))
+        finally:
+            libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@functools.cache
+def _forkserver() -> socket.socket:
+    """The way to the forkserver of this process, which ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, str(Path(__file__).with_name("forkserver.py")), str(theirs.fileno())]
+    # A checkout's own modules are compiled once, whatever the caller's environment says.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()])
+    theirs.close()
+    atexit.register(lambda: (ours.close(), process.wait()))
+    return ours
