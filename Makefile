@@ -7,6 +7,9 @@ TWO_AT_A_TIME := --numprocesses 2 --dist worksteal
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
 
+# Where it is set, each of the hundreds of processes compiles the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help:

@@ -90,5 +90,6 @@ def _forkserver() -> socket.socket:
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()])
     theirs.close()
-    atexit.register(lambda: (ours.close(), process.wait()))
+    atexit.register(process.wait)
+    atexit.register(ours.close)  # which is done first, and ends it
     return ours

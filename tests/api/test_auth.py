@@ -167,6 +167,7 @@ class TestSignIn:
         assert (await register(anonymous, password="Jalape\u00f1o, ma\u00f1ana")).status_code == 201
         assert (await sign_in(anonymous, REAL["email"], "Jalapen\u0303o, man\u0303ana")).status_code == 200
 
+    @pytest.mark.usefixtures("real_hashes")
     async def test_meanwhile_others_are_served_even_from_a_pool_of_one(self, server: Server, database: str) -> None:
         settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
         async with started(create_app(settings)) as client:

@@ -175,6 +175,7 @@ async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
     assert await admin.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: FastAPI) -> None:
     async with at(live, "192.0.2.1") as flooder, at(live, "192.0.2.2") as user:
         most = sign_ins.MAX_REGISTRATIONS_FROM_AN_ADDRESS
@@ -221,6 +222,7 @@ async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connectio
     assert await admin.fetchval("SELECT count(*) FROM throttles") == 3
 
 
+@pytest.mark.usefixtures("real_hashes")
 async def test_an_account_that_is_not_there_takes_as_much_work(live: FastAPI) -> None:
     async with at(live, "192.0.2.1") as client:
         await register(client)

@@ -88,6 +88,7 @@ class TestMe:
             assert refused.json()["detail"][0]["loc"] == ["body", "password"]
         assert (await sign_in(anonymous, email_of("visitor"))).status_code == 200
 
+    @pytest.mark.usefixtures("real_hashes")
     async def test_while_a_new_password_is_hashed_no_connection_is_held(self, server: Server, database: str) -> None:
         settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
         async with started(create_app(settings)) as client:

@@ -16,15 +16,21 @@ BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def copy_checkout(target: Path) -> Path:
-    """This checkout's files, in a repository of their own, with this checkout's virtual environment."""
+    """A clone, with this checkout's virtual environment and what is compiled of its modules."""
+    clone(target)
+    (target / ".venv").symlink_to(ROOT / ".venv")
+    for compiled in (cache for package in ("api", "migrator") for cache in (ROOT / package).rglob("__pycache__")):
+        shutil.copytree(compiled, target / compiled.relative_to(ROOT))
+    return target
+
+
+def clone(target: Path) -> Path:
+    """This checkout's files, in a repository of their own."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
         if name and (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-    for compiled in (cache for package in ("api", "migrator") for cache in (ROOT / package).rglob("__pycache__")):
-        shutil.copytree(compiled, target / compiled.relative_to(ROOT))
-    (target / ".venv").symlink_to(ROOT / ".venv")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "copy"]):
         subprocess.run([*git, *command], cwd=target, check=True)

@@ -217,14 +217,21 @@ async def run_until_cut(server: Server, database: str, folder: Path, checkout: P
         return None if wire.cut.is_set() else run.returncode
 
 
-# After one statement is before the next: of the online operations, which are many, that much is enough.
+# After one statement is before the next: of the online operations, which are many, that much is enough. And of moments
+# between two statements, a third of them tells of all of those, where inside of one each is another.
 @pytest.mark.parametrize(
-    ("revisions", "moment"),
-    [(THREE, BEFORE), (THREE, INSIDE), (THREE, AFTER), (ONLINE, INSIDE), (ONLINE, AFTER)],
+    ("revisions", "moment", "step"),
+    [
+        (THREE, BEFORE, rounds(quick=3, full=1)),
+        (THREE, INSIDE, 1),
+        (THREE, AFTER, rounds(quick=3, full=1)),
+        (ONLINE, INSIDE, 1),
+        (ONLINE, AFTER, rounds(quick=3, full=1)),
+    ],
     ids=["plain-before", "plain-inside", "plain-after", "online-inside", "online-after"],
 )
 async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
-    server: Server, tmp_path: Path, revisions: dict[str, str], moment: str
+    server: Server, tmp_path: Path, revisions: dict[str, str], moment: str, step: int
 ) -> None:
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", **revisions)
@@ -240,7 +247,7 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
         assert await run_until_cut(server, undisturbed, Path(short) / "0", checkout, counting) == 0
         wanted = schema(server, undisturbed)
         assert counting.statements > 15
-        for at in range(1, counting.statements + 1):
+        for at in range(1, counting.statements + 1, step):
             database = await clone(server, f"{name}_{at}", template)
             wire = Wire(at, moment)
             assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -21,23 +23,56 @@ def images() -> Iterator[list[str]]:
         if os.environ.get("CI"):
             pytest.fail("no Docker engine answers, and CI needs one")
         pytest.skip("no Docker engine answers")
-    Stack(REPLICAS).compose("build")
-    docker("build", "--tag", IPTABLES, "-", input=IPTABLES_IMAGE)
+    with ThreadPoolExecutor() as threads:
+        iptables = threads.submit(docker, "build", "--tag", IPTABLES, "-", input=IPTABLES_IMAGE)
+        Stack(REPLICAS).compose("build")
+        iptables.result()
     yield IMAGES
     docker("image", "rm", "--force", *IMAGES)
 
 
 @pytest.fixture(scope="session")
-def shared_stack(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+def new_stack(images: list[str]) -> Iterator[tuple[Stack, dict[str, Any]]]:  # noqa: ARG001 - built before
+    """A stack that many tests share, and what Docker knew of its containers when it was new."""
     with running(Stack()) as stack:
+        yield stack, {service: stack.inspect(service) for service in ("db", "migrator", "api")}
+
+
+@pytest.fixture
+def stack(new_stack: tuple[Stack, dict[str, Any]]) -> Stack:
+    """The shared stack, whole again whatever the test before has done to it."""
+    shared, _ = new_stack
+    shared.compose("up", "--detach", "--wait", "--remove-orphans")
+    return shared
+
+
+@pytest.fixture(scope="session")
+def shared_database(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+    with running(Stack(), "db") as stack:
         yield stack
 
 
 @pytest.fixture
-def stack(shared_stack: Stack) -> Stack:
-    """The shared stack, whole again whatever the test before has done to it."""
-    shared_stack.compose("up", "--detach", "--wait")
-    return shared_stack
+def empty_database(shared_database: Stack) -> Stack:
+    """A stack of which nothing runs but its database, which is as new."""
+    shared_database.compose("rm", "--stop", "--force", "api", "migrator")
+    shared_database.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
+    shared_database.sql("postgres", "CREATE DATABASE zoo", database="postgres")
+    shared_database.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
+    return shared_database
+
+
+@pytest.fixture(scope="module")
+def shared_replicas(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+    with running(Stack(REPLICAS)) as stack:
+        yield stack
+
+
+@pytest.fixture
+def replicas(shared_replicas: Stack) -> Stack:
+    """Two replicas behind the proxy, whole again."""
+    shared_replicas.compose("up", "--detach", "--wait")
+    return shared_replicas
 
 
 @pytest.fixture(scope="session")

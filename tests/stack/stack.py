@@ -68,12 +68,15 @@ class Stack:
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(service)))
         return found[0]
 
-    def sql(self, role: str, statement: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    def sql(
+        self, role: str, statement: str, check: bool = True, database: str = "zoo"
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a statement with psql as `role`: by network and password, as the services do; the superuser by socket."""
         login = ["--username=postgres"] if role == "postgres" else [f"--username={role}", "--host=db"]
+        login.append(f"--dbname={database}")
         return self.compose(
             "exec", "--no-TTY", "--env", f"PGPASSWORD={role}", "db",
-            "psql", "--no-psqlrc", "--no-align", "--tuples-only", "--dbname=zoo", *login, f"--command={statement}",
+            "psql", "--no-psqlrc", "--no-align", "--tuples-only", *login, f"--command={statement}",
             check=check,
         )  # fmt: skip
 
@@ -101,6 +104,16 @@ class Stack:
     def get(self, path: str, **options: Any) -> httpx.Response:
         """What the api answers to anybody."""
         return httpx.get(f"{self.address}{path}", timeout=10, **options)
+
+    @contextmanager
+    def changed(self, *files: Path, **settings: str) -> Iterator[None]:
+        """With these files and settings, too, until the block ends. What that changes is there after the next `up`."""
+        before = self.files, self.environment
+        self.files, self.environment = (*self.files, *files), {**self.environment, **settings}
+        try:
+            yield
+        finally:
+            self.files, self.environment = before
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rounds import rounds
 from tests.stack.drill import at_work, between, figures, firewall, identity, is_good, recovery
 from tests.stack.stack import Stack, docker, running
 
@@ -21,13 +22,13 @@ ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
     [
         pytest.param(
             # Nothing arrives; or it does, and is done, and nothing comes back.
-            [("INPUT", *POSTGRES, "--jump", "DROP"), ("OUTPUT", *ANSWERS, "--jump", "DROP")] * 2,
+            [("INPUT", *POSTGRES, "--jump", "DROP"), ("OUTPUT", *ANSWERS, "--jump", "DROP")] * rounds(quick=1, full=2),
             8.0,
             8.0,  # USER_TIMEOUT_MILLISECONDS, and what a busy machine adds
             id="drops-packets-silently",
         ),
         pytest.param(
-            [("INPUT", *POSTGRES, "--jump", "REJECT", "--reject-with", "tcp-reset")] * 3,
+            [("INPUT", *POSTGRES, "--jump", "REJECT", "--reject-with", "tcp-reset")] * rounds(quick=1, full=3),
             2.0,
             4.0,  # a session that is cut off in the middle of a transaction holds its locks until its keepalive
             id="resets-connections",

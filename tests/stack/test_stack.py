@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from api.database import SCHEMA_REVISION
 from tests.conftest import PASSWORD, ROOT
 from tests.processes.test_history import REVISIONS
+from tests.rounds import rounds
 from tests.stack.stack import RELEASE, Stack, docker, running
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
@@ -30,16 +32,15 @@ END_TOKENS = [
 ]
 
 
-def test_from_nothing_the_migrator_ends_well_before_the_api_starts(images: list[str]) -> None:  # noqa: ARG001 - built before
-    with running(Stack()) as stack:
-        migrator, api = stack.inspect("migrator")["State"], stack.inspect("api")
-        assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
-        assert migrator["FinishedAt"] < api["State"]["StartedAt"]
-        assert "applying" in stack.compose("logs", "migrator").stdout
-        assert stack.get("/health/ready").json()["status"] == "OK"
-        # Published on this machine only.
-        ports = {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}
-        assert api["NetworkSettings"]["Ports"] == ports
+def test_from_nothing_the_migrator_ends_well_before_the_api_starts(new_stack: tuple[Stack, dict[str, Any]]) -> None:
+    stack, new = new_stack
+    migrator, api = new["migrator"]["State"], new["api"]
+    assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
+    assert migrator["FinishedAt"] < api["State"]["StartedAt"]
+    assert "applying" in docker("logs", new["migrator"]["Id"])
+    assert stack.get("/health/ready").json()["status"] == "OK"
+    # Published on this machine only.
+    assert api["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}
 
 
 class TestService:
@@ -106,16 +107,18 @@ class TestService:
 
 class TestOrders:
     def test_an_order_is_carried_from_created_to_delivered_with_both_services_outside(
-        self,
-        images: list[str],  # noqa: ARG002 - built before
-        tmp_path: Path,
+        self, stack: Stack, tmp_path: Path
     ) -> None:
         override = tmp_path / "compose.yml"
         service = {"image": f"zoo-api:{RELEASE}", "command": ["python3", "-c", OUTSIDE.read_text(), "3000"]}
         override.write_text(json.dumps({"services": {"payments": service, "kitchen": service}}))
-        stack = Stack(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000")
-        with running(stack), stack.client() as keeper, httpx.Client(base_url=stack.address, timeout=30) as visitor:
-            account = {"email": "zuri@visitors.example", "password": PASSWORD}
+        with (
+            stack.changed(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000"),
+            stack.client() as keeper,
+            httpx.Client(base_url=stack.address, timeout=30) as visitor,
+        ):
+            stack.compose("up", "--detach", "--wait")
+            account = {"email": "orders@visitors.example", "password": PASSWORD}
             assert visitor.post("/auth/register", json=account).status_code == 201
             form = {"username": account["email"], "password": PASSWORD}
             assert visitor.post("/auth/cookie/login", data=form).status_code == 204
@@ -154,14 +157,18 @@ def asked(stack: Stack, service: str) -> list[list[str]]:
 
 
 class TestMigrator:
-    def test_two_at_once_both_succeed_and_one_applies(self, images: list[str]) -> None:  # noqa: ARG002 - built before
-        with running(Stack(), "db") as stack, ThreadPoolExecutor() as threads:
+    def test_two_at_once_both_succeed_and_one_applies(self, empty_database: Stack) -> None:
+        stack = empty_database
+        with ThreadPoolExecutor() as threads:
             runs = [threads.submit(stack.compose, "run", "--rm", "--no-TTY", "migrator") for _ in range(2)]
             logs = [run.result().stderr for run in runs]
-            assert sum("applying" in log for log in logs) == 1
-            assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == f"{len(REVISIONS)}\n"
+        assert sum("applying" in log for log in logs) == 1
+        assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == f"{len(REVISIONS)}\n"
 
-    def test_a_migration_that_fails_keeps_the_api_down_and_says_why(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
+    def test_a_migration_that_fails_keeps_the_api_down_and_says_why(
+        self, empty_database: Stack, tmp_path: Path
+    ) -> None:
+        stack = empty_database
         revision = tmp_path / "fails.py"
         revision.write_text(
             f'"""Fails."""\nfrom alembic import op\nrevision = "bad"\ndown_revision = "{SCHEMA_REVISION}"\n'
@@ -170,20 +177,16 @@ class TestMigrator:
         override = tmp_path / "compose.yml"
         volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-fails.py:ro"
         override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
-        stack = Stack(override)
-        try:
+        with stack.changed(override):
             assert stack.compose("up", "--detach", "--wait", check=False).returncode != 0
             assert stack.inspect("migrator")["State"]["ExitCode"] != 0
             assert stack.inspect("api")["State"]["Status"] == "created"
             assert r"relation \"unicorns\" does not exist" in stack.compose("logs", "migrator").stdout
-        finally:
-            stack.compose("down", "--volumes")
 
     def test_sigterm_mid_way_is_143_within_5_s_and_the_next_up_finishes_the_job(
-        self,
-        images: list[str],  # noqa: ARG002 - built before
-        tmp_path: Path,
+        self, empty_database: Stack, tmp_path: Path
     ) -> None:
+        stack = empty_database
         revision = tmp_path / "slow.py"
         body = (
             f'"""Slow."""\nfrom alembic import op\nrevision = "slow"\ndown_revision = "{SCHEMA_REVISION}"\n'
@@ -193,8 +196,7 @@ class TestMigrator:
         override = tmp_path / "compose.yml"
         volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-slow.py:ro"
         override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
-        stack = Stack(override)
-        with running(stack, "db"):
+        with stack.changed(override):
             stack.compose("up", "--detach", "--no-deps", "migrator")
             sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(50)' AND state = 'active'"
             wait_for(lambda: stack.sql("postgres", sleeping).stdout == "1\n")
@@ -211,10 +213,9 @@ class TestMigrator:
             assert stack.get("/health/ready").status_code == 200
 
     def test_what_an_older_api_needs_is_planned_and_rehearsed_but_not_taken_away_while_it_is_connected(
-        self,
-        images: list[str],  # noqa: ARG002 - built before
-        tmp_path: Path,
+        self, empty_database: Stack, tmp_path: Path
     ) -> None:
+        stack = empty_database
         revision = tmp_path / "contract.py"
         revision.write_text(
             f'"""Contract."""\nimport sqlalchemy as sa\nfrom alembic import op\n'
@@ -226,8 +227,7 @@ class TestMigrator:
         override = tmp_path / "compose.yml"
         volume = f"{revision}:/app/migrator/versions/2099_01_01_0000-contract.py:ro"
         override.write_text(json.dumps({"services": {"migrator": {"volumes": [volume]}}}))
-        stack = Stack(override, MIGRATOR_PHASE="expand")
-        with running(stack, "db"):
+        with stack.changed(override, MIGRATOR_PHASE="expand"):
 
             def migrator(*command: str, phase: str = "all") -> "subprocess.CompletedProcess[str]":
                 run = ["run", "--rm", "--no-TTY", "--no-deps", "--env", f"MIGRATOR_PHASE={phase}", "migrator"]
@@ -287,7 +287,7 @@ class TestEnd:
         assert stack.inspect("api")["State"]["ExitCode"] == 0
 
     def test_under_load_no_answer_is_lost(self, stack: Stack) -> None:
-        for _ in range(3):
+        for _ in range(rounds(quick=1, full=3)):
             stack.compose("up", "--detach", "--wait")
             with clients(stack, seconds=20) as outcomes:
                 stack.compose("stop", "api")

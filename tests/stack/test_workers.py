@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
+from tests.rounds import rounds
 from tests.stack.drill import CLIENTS, at_work, figures, is_good, recovery, workers
 from tests.stack.stack import Stack
 
@@ -29,7 +30,7 @@ async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_mor
 ) -> None:
     kills = []
     async with at_work(stack_at_work) as load:
-        for _ in range(3):
+        for _ in range(rounds(quick=1, full=3)):
             await asyncio.sleep(2)
             before = workers(stack_at_work)
             kills.append(signal(stack_at_work, "KILL", before[0]))

