@@ -29,6 +29,7 @@ async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, ht
         yield app, c
 
 
+@pytest.mark.usefixtures("log")  # as it is where the api serves: for people, it takes a second to write down an error
 async def test_nothing_is_saved_of_a_request_that_fails_after_a_write(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:

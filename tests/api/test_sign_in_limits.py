@@ -1,6 +1,7 @@
 """Guessers are kept out, and nobody else for long."""
 
 import asyncio
+import re
 import statistics
 import threading
 import time
@@ -22,13 +23,32 @@ from api.passwords import verify_password
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_auth import register, sign_in
-from tests.conftest import PASSWORD, Log, email_of, started
+from tests.conftest import PASSWORD, ROOT, Log, email_of, started
+from tests.rounds import rounds
 
 TOO_LONG = "x" * 200  # wrong, and refused without the work of a hash
-PER_PAIR = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS
-PER_ACCOUNT = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT
-PER_ADDRESS = sign_ins.MAX_FAILURES_OF_AN_ADDRESS
+# Lower than those in use, for each failure takes its time.
+PER_PAIR, PER_ACCOUNT, PER_ADDRESS, REGISTRATIONS = 2, 6, 10, 40
+LOW = {
+    "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS": PER_PAIR,
+    "MAX_FAILURES_ON_AN_ACCOUNT": PER_ACCOUNT,
+    "MAX_FAILURES_OF_AN_ADDRESS": PER_ADDRESS,
+    "MAX_REGISTRATIONS_FROM_AN_ADDRESS": REGISTRATIONS,
+}
+IN_USE = {name: getattr(sign_ins, name) for name in LOW}
 VISITOR = email_of("visitor")
+
+
+@pytest.fixture(autouse=True)
+def low_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit in LOW.items():
+        monkeypatch.setattr(sign_ins, name, limit)
+
+
+@pytest.fixture
+def limits_in_use(monkeypatch: pytest.MonkeyPatch, low_limits: None) -> None:  # noqa: ARG001 - its opposite
+    for name, limit in IN_USE.items():
+        monkeypatch.setattr(sign_ins, name, limit)
 
 
 @pytest.fixture
@@ -76,12 +96,25 @@ async def test_after_too_many_failures_even_the_right_password_has_to_wait(
     assert await right(live, "192.0.2.1") == 200
 
 
+@pytest.mark.usefixtures("limits_in_use")
+def test_the_limits_in_use_are_those_in_the_readme() -> None:
+    said = re.search(r"after (\d+) failures within (\d+) minutes on\s+an account from one address, (\d+) on an account,"
+                     r" or (\d+) from an address", (ROOT / "README.md").read_text())  # fmt: skip
+    assert said
+    assert [int(number) for number in said.groups()] == [
+        sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS,
+        WINDOW / timedelta(minutes=1),
+        sign_ins.MAX_FAILURES_ON_AN_ACCOUNT,
+        sign_ins.MAX_FAILURES_OF_AN_ADDRESS,
+    ]
+
+
 async def test_of_many_tries_at_once_no_more_get_through(live: FastAPI) -> None:
-    for number in range(3):
+    for number in range(rounds(quick=3, full=30)):
         async with at(live, f"192.0.2.{number}") as client:
-            answers = await asyncio.gather(*(sign_in(client, f"{number}@zoo.example", TOO_LONG) for _ in range(40)))
+            answers = await asyncio.gather(*(sign_in(client, f"{number}@zoo.example", TOO_LONG) for _ in range(20)))
         statuses = [answer.status_code for answer in answers]
-        assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 40 - PER_PAIR)
+        assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 20 - PER_PAIR)
 
 
 async def test_it_holds_across_workers(live: FastAPI, server: Server, database: str) -> None:
@@ -151,8 +184,9 @@ async def test_a_known_address_is_forgotten_after_a_while(live: FastAPI, admin: 
     assert await admin.fetchval("SELECT count(*) FROM known_addresses") == 1  # the keeper's
 
 
+@pytest.mark.usefixtures("limits_in_use")
 async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: FastAPI, admin: asyncpg.Connection) -> None:
-    for number in range(10):
+    for number in range(rounds(quick=4, full=20)):
         async with at(live, f"192.0.2.{number}") as client:
             answers = await asyncio.gather(*(sign_in(client, VISITOR) for _ in range(8)))
         assert [answer.status_code for answer in answers] == [200] * 8, {answer.text for answer in answers}
@@ -163,7 +197,7 @@ async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: FastAPI, 
 async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
     live: FastAPI, admin: asyncpg.Connection
 ) -> None:
-    for _ in range(3):
+    for _ in range(rounds(quick=2, full=10)):
         await admin.execute(
             "INSERT INTO throttles SELECT md5(random()::text), 1, now() - interval '1 day' FROM generate_series(1, 500)"
         )
@@ -178,8 +212,10 @@ async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
 @pytest.mark.usefixtures("real_hashes")
 async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: FastAPI) -> None:
     async with at(live, "192.0.2.1") as flooder, at(live, "192.0.2.2") as user:
-        most = sign_ins.MAX_REGISTRATIONS_FROM_AN_ADDRESS
-        flood = [asyncio.create_task(register(flooder, email=f"u{number}@zoo.example")) for number in range(most + 10)]
+        flood = [
+            asyncio.create_task(register(flooder, email=f"u{number}@zoo.example"))
+            for number in range(REGISTRATIONS + 10)
+        ]
         for _ in range(5):
             assert (await sign_in(user, VISITOR)).status_code == 200
         statuses = [answer.status_code for answer in await asyncio.gather(*flood)]
@@ -222,7 +258,7 @@ async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connectio
     assert await admin.fetchval("SELECT count(*) FROM throttles") == 3
 
 
-@pytest.mark.usefixtures("real_hashes")
+@pytest.mark.usefixtures("limits_in_use", "real_hashes")
 async def test_an_account_that_is_not_there_takes_as_much_work(live: FastAPI) -> None:
     async with at(live, "192.0.2.1") as client:
         await register(client)

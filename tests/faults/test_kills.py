@@ -1,6 +1,7 @@
 """Killed in the middle, wherever that is: the next run ends where an undisturbed one does."""
 
 import asyncio
+import re
 import struct
 import tempfile
 from collections.abc import AsyncIterator
@@ -127,21 +128,21 @@ ONLY_READS = (b"select", b"show", b"set")
 
 
 class Wire:
-    """Between a migrator and Postgres: counts what the run's own session changes, and is cut at one of the changes."""
+    """Between a migrator and Postgres: notes what the run's own session changes, and is cut at one of the changes."""
 
     def __init__(self, at: int, moment: str) -> None:
         self.at, self.moment = at, moment
-        self.statements = 0
+        self.statements: list[str] = []
         self.cut = asyncio.Event()
         self.prepared: dict[bytes, bytes] = {}
         self.bound = b""
 
     @property
     def is_there(self) -> bool:
-        return self.statements == self.at and not self.cut.is_set()
+        return len(self.statements) == self.at and not self.cut.is_set()
 
-    def changes(self, kind: bytes, body: bytes) -> bool:
-        """Whether this message runs a statement that does more than read."""
+    def change(self, kind: bytes, body: bytes) -> str | None:
+        """The statement that this message runs, if it does more than read."""
         if kind == PARSE:
             name, sql, _ = body.split(b"\0", 2)
             self.prepared[name] = sql
@@ -149,7 +150,7 @@ class Wire:
             _, name, _ = body.split(b"\0", 2)
             self.bound = self.prepared[name]
         running = {QUERY: body, EXECUTE: self.bound}.get(kind)
-        return running is not None and not running.strip().lower().startswith(ONLY_READS)
+        return running.decode() if running and not running.strip().lower().startswith(ONLY_READS) else None
 
     async def relay(self, client: Streams, database: Streams) -> None:
         """Relay one session, the client's messages one by one."""
@@ -163,8 +164,8 @@ class Wire:
             while not self.cut.is_set():
                 head = await from_client.readexactly(5)
                 body = await from_client.readexactly(struct.unpack("!I", head[1:])[0] - 4)
-                if is_run and self.changes(head[:1], body):
-                    self.statements += 1
+                if is_run and (statement := self.change(head[:1], body)):
+                    self.statements.append(statement)
                     if self.is_there and self.moment == BEFORE:
                         self.cut.set()
                         break
@@ -217,22 +218,21 @@ async def run_until_cut(server: Server, database: str, folder: Path, checkout: P
         return None if wire.cut.is_set() else run.returncode
 
 
-# After one statement is before the next: of the online operations, which are many, that much is enough. And of moments
-# between two statements, a third of them tells of all of those, where inside of one each is another.
-@pytest.mark.parametrize(
-    ("revisions", "moment", "step"),
-    [
-        (THREE, BEFORE, rounds(quick=3, full=1)),
-        (THREE, INSIDE, 1),
-        (THREE, AFTER, rounds(quick=3, full=1)),
-        (ONLINE, INSIDE, 1),
-        (ONLINE, AFTER, rounds(quick=3, full=1)),
-    ],
-    ids=["plain-before", "plain-inside", "plain-after", "online-inside", "online-after"],
-)
+# After one statement is before the next: of the online operations, which are many, that much is enough.
+CASES = {
+    "plain-inside": (THREE, INSIDE),
+    "plain-after": (THREE, AFTER),
+    "plain-before": (THREE, BEFORE),
+    "online-inside": (ONLINE, INSIDE),
+    "online-after": (ONLINE, AFTER),
+}
+
+
+@pytest.mark.parametrize("case", rounds(quick=["plain-inside", "plain-after", "online-inside"], full=CASES))
 async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
-    server: Server, tmp_path: Path, revisions: dict[str, str], moment: str, step: int
+    server: Server, tmp_path: Path, case: str
 ) -> None:
+    revisions, moment = CASES[case]
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", **revisions)
     name = f"zoo_{len(revisions)}_{moment}"
@@ -241,13 +241,13 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
     await fill(admin, 10)
     await admin.close()
     undisturbed = await clone(server, f"{name}_undisturbed", template)
-    counting = Wire(-1, moment)  # never cut
+    noting = Wire(-1, moment)  # never cut
     # A folder with a short name: a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
-        assert await run_until_cut(server, undisturbed, Path(short) / "0", checkout, counting) == 0
+        assert await run_until_cut(server, undisturbed, Path(short) / "0", checkout, noting) == 0
         wanted = schema(server, undisturbed)
-        assert counting.statements > 15
-        for at in range(1, counting.statements + 1, step):
+        assert len(noting.statements) > 15
+        for at in rounds(quick=first_of_each_kind, full=every)(noting.statements):
             database = await clone(server, f"{name}_{at}", template)
             wire = Wire(at, moment)
             assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
@@ -259,6 +259,17 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
             await drop(server, database)
     await drop(server, undisturbed)
     await drop(server, template)
+
+
+def every(statements: list[str]) -> list[int]:
+    """The numbers of the statements, from 1 on."""
+    return list(range(1, len(statements) + 1))
+
+
+def first_of_each_kind(statements: list[str]) -> list[int]:
+    """Of the statements with the same words of SQL, whatever they are about, the number of the first."""
+    kinds = {" ".join(re.findall(r"\b[A-Z]{2,}\b", statement)): at for at, statement in enumerate(statements[::-1])}
+    return sorted(len(statements) - at for at in kinds.values())
 
 
 async def rows(server: Server, database: str) -> list[asyncpg.Record]:
