@@ -2,7 +2,7 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-TWO_AT_A_TIME := --numprocesses 2 --dist worksteal
+IN_PARALLEL := --numprocesses 3 --dist worksteal
 # On MIGRATION_DATABASE_URL and DATABASE_URL; with neither set, on the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -130,13 +130,13 @@ bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESU
 ##@ Test it (ROUNDS=full repeats what fails only now and then as often as docs/tests.md says)
 
 test: .venv/dev  ## run the tests that need no Docker
-	@$(PYTEST) $(TWO_AT_A_TIME) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
+	@$(PYTEST) $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
 test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents
-	@$(PYTEST) $(TWO_AT_A_TIME) tests/processes
+	@$(PYTEST) $(IN_PARALLEL) tests/processes
 
 test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults
-	@$(PYTEST) $(TWO_AT_A_TIME) tests/faults
+	@$(PYTEST) $(IN_PARALLEL) tests/faults
 
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next
 	@$(PYTEST) tests/live

@@ -3,7 +3,9 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from benchmarks import (
     cold_start,
@@ -24,12 +26,12 @@ from benchmarks.stack import Scale, zoo
 SUBJECTS = [comparison, statements, signed_in, workers, memory, cold_start, migrator_noop, pages, imports]
 
 
-def measure(scale: Scale, folder: Path) -> None:
+def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:
     """Measure, subject by subject, and write what was found into `folder`."""
     sections = []
     load_before = os.getloadavg()[0]
     with zoo(scale) as running:
-        for subject in SUBJECTS:
+        for subject in subjects:
             began = time.monotonic()
             section = subject.measure(running)
             print(f"## {section.title}\n\n{section.text}\n\n({time.monotonic() - began:.0f} s)\n", flush=True)

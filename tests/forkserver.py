@@ -1,7 +1,7 @@
 """A process that has imported the libraries, and forks one that runs a module for each job: see tests/python.py.
 
-Usage: python forkserver.py FD. On the socket FD comes a job: a JSON object of `arguments` (a module's name, and what it
-is told), `cwd` and `env`, with the files that are to be the new process's 0, 1 and 2. Back goes its id.
+Usage: python forkserver.py FD. On the socket FD comes a job: a JSON object of `arguments` (after `-m`, or from `-c`
+on), `cwd` and `env`, with the files that are to be the new process's 0, 1 and 2. Back goes its id.
 """
 
 import gc
@@ -68,7 +68,10 @@ def become(job: dict[str, Any], files: list[int]) -> None:
     os.environ.update(job["env"])
     module, *sys.argv[1:] = job["arguments"]
     sys.path[0] = job["cwd"]
-    runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
+    if module == "-c":
+        exec(sys.argv[1], {"__name__": "__main__"})
+    else:
+        runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
 
 
 main()

@@ -1,4 +1,4 @@
-"""`python -m MODULE` as a process of its own, which finds the libraries imported.
+"""`python -m MODULE` and `python -c CODE` as processes of their own, which find the libraries imported.
 
 To import them takes longer than what most of the thousand runs in these tests do then. So each is forked from a process
 that has done it (tests/forkserver.py), and is a child of its caller's as any other. That takes Linux; elsewhere, a
@@ -25,7 +25,7 @@ _asking = threading.Lock()
 
 
 class Python(subprocess.Popen[Any]):
-    """`python -m ARGUMENTS`, started and not waited for. `stdin` and so on are as in subprocess.Popen."""
+    """`python -m ARGUMENTS`, or `python -c CODE`, started and not waited for. The files are as in subprocess.Popen."""
 
     def __init__(  # noqa: PLR0913 - as subprocess.Popen has them
         self,
@@ -37,7 +37,7 @@ class Python(subprocess.Popen[Any]):
         stderr: Any = None,
         text: bool = False,
     ) -> None:
-        command = [sys.executable, "-m", *arguments]
+        command = [sys.executable, *([] if arguments[0] == "-c" else ["-m"]), *arguments]
         super().__init__(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
 
     if sys.platform == "linux":
@@ -46,7 +46,8 @@ class Python(subprocess.Popen[Any]):
             """In place of fork and exec; the options come in the order of subprocess.Popen's own method."""
             (_, _, _, _, cwd, env, _, _, _, *pipes) = options[:15]
             files = [theirs if theirs >= 0 else usual for usual, theirs in enumerate((pipes[0], pipes[3], pipes[5]))]
-            self.pid = _fork({"arguments": args[2:], "cwd": str(cwd), "env": dict(env)}, files)
+            _, *arguments = args if args[1] == "-c" else args[1:]
+            self.pid = _fork({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}, files)
             self._child_created = True
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 

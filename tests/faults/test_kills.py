@@ -41,11 +41,11 @@ async def wait_until(admin: asyncpg.Connection, query: str, seconds: float = 30)
             await asyncio.sleep(0.005)
 
 
-async def test_killed_in_the_middle_of_an_index_on_a_million_rows(
+async def test_killed_in_the_middle_of_the_index_of_a_large_table(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     checkout = checkout_with(tmp_path, index=concurrently("ix_big"))
-    await fill(admin, 1_000_000)
+    await fill(admin, rounds(quick=400_000, full=1_000_000))
     environment = server.environment(database)
     for _ in range(rounds(quick=1, full=3)):
         run = start(environment, cwd=checkout)

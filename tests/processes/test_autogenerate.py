@@ -43,14 +43,17 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
 
 
 def run(server: Server, database: str, checkout: Path, *commands: str) -> str:
-    """What commands of Alembic and of the migrator print, one after the other."""
+    """Run commands of Alembic and of the migrator, in one process, and return what they print."""
+    arguments = [shlex.split(command) for command in commands]
+    script = (
+        "from alembic.config import main\nfrom migrator.__main__ import app\n"
+        "call = {'alembic': main, 'migrator': lambda given: app(given, standalone_mode=False)}\n"
+        f"for name, *given in {arguments}: assert not call[name](given)"
+    )
     environment = os.environ | {"LOG_FORMAT": "text"} | server.environment(database)
-    printed = ""
-    for command in commands:
-        done = python.run(*shlex.split(command), env=environment, cwd=checkout)
-        assert done.returncode == 0, done.stdout + done.stderr
-        printed += done.stdout
-    return printed
+    done = python.run("-c", script, env=environment, cwd=checkout, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(done.stdout)
 
 
 def written(checkout: Path) -> list[Path]:
