@@ -13,13 +13,14 @@ import socket
 import sys
 from typing import Any
 
-# What the migrator and the api import; nothing of the checkout, of which the tests have many.
+# What the migrator and the api import; nothing of the checkout, of which the tests have many, nor gunicorn, which notes
+# the folder that it is imported in.
 LIBRARIES = (
     "aiosmtplib", "alembic.autogenerate", "alembic.command", "alembic.config", "asyncpg", "email_validator", "fastapi",
-    "fastapi_users.authentication", "gunicorn.app.wsgiapp", "httptools", "httpx", "jwt", "packaging.version",
+    "fastapi_users.authentication", "httptools", "httpx", "jwt", "packaging.version",
     "postgast", "pwdlib.hashers.argon2", "pydantic_settings", "rich.console", "rich.progress", "rich.table",
     "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "structlog", "tenacity", "typer", "uuid_utils",
-    "uvicorn", "uvicorn_worker", "uvloop",
+    "uvicorn", "uvloop",
 )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def new_stack(images: list[str]) -> Iterator[tuple[Stack, dict[str, Any]]]:  # n
 def stack(new_stack: tuple[Stack, dict[str, Any]]) -> Stack:
     """The shared stack, whole again whatever the test before has done to it."""
     shared, _ = new_stack
-    shared.compose("up", "--detach", "--wait", "--remove-orphans")
+    shared.make_whole()
     return shared
 
 
@@ -71,7 +71,7 @@ def shared_replicas(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - bui
 @pytest.fixture
 def replicas(shared_replicas: Stack) -> Stack:
     """Two replicas behind the proxy, whole again."""
-    shared_replicas.compose("up", "--detach", "--wait")
+    shared_replicas.make_whole()
     return shared_replicas
 
 
@@ -84,5 +84,5 @@ def shared_stack_at_work(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 
 @pytest.fixture
 def stack_at_work(shared_stack_at_work: Stack) -> Stack:
     """The stack that clients are at work on: its records are theirs alone."""
-    shared_stack_at_work.compose("up", "--detach", "--wait")
+    shared_stack_at_work.make_whole()
     return shared_stack_at_work

@@ -28,6 +28,7 @@ class Stack:
         self.project = f"zoo-{uuid4().hex[:12]}"
         self.files = (ROOT / "docker-compose.yml", *files)
         self.port = find_free_port()
+        self.was_changed = False
         self.address = f"http://127.0.0.1:{self.port}"
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.environment = {**clean, "RELEASE": RELEASE, "API_PORT": str(self.port), **settings}
@@ -105,10 +106,18 @@ class Stack:
         """What the api answers to anybody."""
         return httpx.get(f"{self.address}{path}", timeout=10, **options)
 
+    def make_whole(self) -> None:
+        """Have its services run as they do when it is new; the migrator has done so."""
+        running = set(self.compose("ps", "--services", "--status", "running").stdout.split())
+        wanted = set(self.compose("config", "--services").stdout.split()) - {"migrator"}
+        if self.was_changed or running != wanted or self.get("/health/ready").status_code != httpx.codes.OK:
+            self.compose("up", "--detach", "--wait", "--remove-orphans")
+            self.was_changed = False
+
     @contextmanager
     def changed(self, *files: Path, **settings: str) -> Iterator[None]:
         """With these files and settings, too, until the block ends. What that changes is there after the next `up`."""
-        before = self.files, self.environment
+        before, self.was_changed = (self.files, self.environment), True
         self.files, self.environment = (*self.files, *files), {**self.environment, **settings}
         try:
             yield

@@ -37,7 +37,7 @@ def test_from_nothing_the_migrator_ends_well_before_the_api_starts(new_stack: tu
     migrator, api = new["migrator"]["State"], new["api"]
     assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
     assert migrator["FinishedAt"] < api["State"]["StartedAt"]
-    assert "applying" in docker("logs", new["migrator"]["Id"])
+    assert "applying" in stack.compose("logs", "migrator").stdout
     assert stack.get("/health/ready").json()["status"] == "OK"
     # Published on this machine only.
     assert api["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}

@@ -1,0 +1,54 @@
+"""What is forked from a process with the libraries is a process as any other (tests/python.py)."""
+
+import inspect
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from tests.python import Python, run
+
+ENV = {"PATH": os.environ["PATH"], "ONLY": "this"}
+SLEEP = "import time; print('here', flush=True); time.sleep(60)"
+
+
+def test_it_has_the_environment_the_folder_and_the_files_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("NAME = 'beside'")
+    code = "import beside, os, sys; print(dict(os.environ), os.getcwd(), input(), beside.NAME); sys.exit('bad')"
+    done = run("-c", code, env=ENV, cwd=tmp_path, stdin="told\n")
+    assert (done.returncode, done.stdout) == (1, f"{ENV} {tmp_path} told beside\n")
+    assert done.stderr == "bad\n"
+
+
+def test_no_library_has_noted_where_it_was_imported(tmp_path: Path) -> None:
+    done = run("-c", "import gunicorn.config as c; print(c.Chdir.default)", env=ENV, cwd=tmp_path)
+    assert done.stdout == f"{tmp_path}\n"
+
+
+def test_it_is_its_callers_child_and_ends_by_a_signal_as_such() -> None:
+    with Python("-c", SLEEP, env=ENV, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        assert psutil.Process(process.pid).ppid() == os.getpid()
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_an_interrupt_reaches_it_whatever_started_the_tests() -> None:
+    with Python("-c", SLEEP, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert said.endswith(b"KeyboardInterrupt\n")
+
+
+def test_subprocess_has_the_options_in_the_order_that_is_relied_on() -> None:
+    names = list(inspect.signature(subprocess.Popen._execute_child).parameters)  # type: ignore[attr-defined]  # noqa: SLF001
+    assert names[2:17] == [
+        "executable", "preexec_fn", "close_fds", "pass_fds", "cwd", "env", "startupinfo", "creationflags", "shell",
+        "p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite",
+    ]  # fmt: skip
