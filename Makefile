@@ -2,7 +2,9 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-IN_PARALLEL := --numprocesses 3 --dist worksteal
+# On two cores; of the processes that tests start, more wait than work.
+IN_PARALLEL := --numprocesses 2 --dist worksteal
+PROCESSES_IN_PARALLEL := --numprocesses 3 --dist worksteal
 # On MIGRATION_DATABASE_URL and DATABASE_URL; with neither set, on the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -133,10 +135,10 @@ test: .venv/dev  ## run the tests that need no Docker
 	@$(PYTEST) $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
 test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents
-	@$(PYTEST) $(IN_PARALLEL) tests/processes
+	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/processes
 
 test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults
-	@$(PYTEST) $(IN_PARALLEL) tests/faults
+	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/faults
 
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next
 	@$(PYTEST) tests/live

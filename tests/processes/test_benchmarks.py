@@ -11,7 +11,7 @@ from benchmarks.stack import APPS, Scale
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
-MEASURED = rounds(quick=[comparison, statements, migrator_noop, pages, imports], full=SUBJECTS)
+MEASURED = rounds(quick=[statements, migrator_noop, pages, imports], full=SUBJECTS)  # wrk's take ten times as long
 
 
 def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
@@ -21,10 +21,10 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
     assert len(sections) == len(MEASURED)
     assert all("\n| --- |" in text or "\n| ---: |" in text for text in sections.values())
 
-    compared = [
-        line.split(" | ")[1] for line in sections["Beside the usual and the floor"].splitlines() if "µs" in line
-    ]
-    assert compared == list(APPS) * len(REQUESTS)
+    if comparison in MEASURED:
+        beside = sections["Beside the usual and the floor"]
+        compared = [line.split(" | ")[1] for line in beside.splitlines() if "µs" in line]
+        assert compared == list(APPS) * len(REQUESTS)
 
     looked_up = [line for line in sections["What a request sends to Postgres"].splitlines() if "| ours |" in line]
     assert [line.count("access_tokens") for line in looked_up] == [0, 0, 1, 1, 1]

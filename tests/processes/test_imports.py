@@ -16,6 +16,9 @@ from api.__main__ import app
 from local.postgres import Server
 from tests import python
 from tests.api.records import make
+from tests.rounds import rounds
+
+ROWS = rounds(quick=10_000, full=100_000)
 
 
 class TestCommand:
@@ -27,13 +30,13 @@ class TestCommand:
         done = CliRunner().invoke(app, arguments, input=stdin, env=environment, catch_exceptions=False)
         return done.exit_code, done.stdout, done.stderr
 
-    def test_loads_100_000_rows(self, environment: dict[str, str], tmp_path: Path) -> None:
+    def test_loads_rows_by_the_thousand(self, environment: dict[str, str], tmp_path: Path) -> None:
         path = tmp_path / "animals.csv"
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["name"])
-            writer.writerows([f"Animal {n}"] for n in range(100_000))
-        assert self.run(environment, "import", "animals", str(path)) == (0, "100000 animals loaded\n", "")
+            writer.writerows([f"Animal {n}"] for n in range(ROWS))
+        assert self.run(environment, "import", "animals", str(path)) == (0, f"{ROWS} animals loaded\n", "")
 
     def test_reads_standard_input_and_a_byte_order_mark(self, environment: dict[str, str]) -> None:
         text = "\ufeffname\nÄnne\n".encode()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs.documents import clone
-from tests.rounds import rounds
+from tests.rounds import ROUNDS
 
 OLDEST = (3, 11)
 # Of the tools of tests and checks, those that nothing else needs.
@@ -71,15 +71,23 @@ def test_make_run_needs_no_tool_of_the_tests(checkout: Path) -> None:
     assert re.search(r"Installed \d\d packages", done.stderr)  # it says how far it is
 
 
-def test_where_there_is_no_uv_pip_does_it(checkout: Path) -> None:
+def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_locked(checkout: Path) -> None:
     (checkout / "requirements" / "uv.txt").write_text(NO_UV)
-    done = install(checkout, rounds(quick="one", full="local"))
+    done = install(checkout)
     assert done.returncode == 0, done.stderr
     assert "there is no uv to be had: pip does it" in done.stderr
     assert "packaging" in installed(checkout)
     assert "uv" not in installed(checkout)
+    other = checkout / "requirements" / "other.txt"
+    (idna,) = re.findall(r"^idna==\S+", (ROOT / "requirements" / "local.txt").read_text(), re.MULTILINE)
+    other.write_text(f"{idna} --hash=sha256:{64 * '0'}\n")
+    done = install(checkout, "other")
+    assert done.returncode != 0
+    assert "do not match the hashes" in done.stderr.lower()
+    assert "idna" not in installed(checkout)
 
 
+@pytest.mark.skipif(ROUNDS != "full", reason="it installs uv once more, and asks for ROUNDS=full")
 def test_where_uv_does_not_get_there_pip_does_it_and_neither_installs_what_was_not_locked(checkout: Path) -> None:
     """uv reads none of pip's settings, and in some places these name the only index there is."""
     done = install(checkout, UV_DEFAULT_INDEX="http://127.0.0.1:1/", UV_NO_CACHE="1", UV_HTTP_RETRIES="0")
