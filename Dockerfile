@@ -11,22 +11,25 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
 WORKDIR /app
 
-# A virtual environment each, from the locked requirements.
+# A virtual environment each, from the locked requirements, by uv, from its own.
 FROM ${PYTHON} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN python3 -m venv /opt/venv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_SYSTEM_CERTS=1
+COPY requirements/uv.txt /tmp/uv.txt
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --no-compile --require-hashes --target /opt/uv -r /tmp/uv.txt && python3 -m venv --without-pip /opt/venv
 
 FROM build AS build-api
 COPY requirements/api.txt /tmp/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --no-compile --require-hashes -r /tmp/requirements.txt \
-    && /opt/venv/bin/pip uninstall -y pip && python3 -m compileall -q /opt/venv
+RUN --mount=type=cache,target=/root/.cache/uv \
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
 
 FROM build AS build-migrator
 COPY requirements/migrator.txt /tmp/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --no-compile --require-hashes -r /tmp/requirements.txt \
-    && /opt/venv/bin/pip uninstall -y pip && python3 -m compileall -q /opt/venv
+RUN --mount=type=cache,target=/root/.cache/uv \
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
 
 # pg_dump for rehearsals, of the server's own version, with all that it is linked with, its loader included.
 FROM ${POSTGRES} AS pg-dump

@@ -228,7 +228,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", rounds(quick=["plain-inside", "plain-after", "online-inside"], full=CASES))
+@pytest.mark.parametrize("case", rounds(quick=["plain-inside", "online-inside"], full=CASES))
 async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
     server: Server, tmp_path: Path, case: str
 ) -> None:

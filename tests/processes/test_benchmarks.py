@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks import comparison, imports, migrator_noop, pages, statements
+from benchmarks import comparison, imports, migrator_noop, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.stack import APPS, Scale
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
-MEASURED = rounds(quick=[statements, migrator_noop, pages, imports], full=SUBJECTS)  # wrk's take ten times as long
+MEASURED = rounds(quick=[statements, migrator_noop, imports], full=SUBJECTS)  # wrk's take ten times as long
 
 
 def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ class TestService:
         for header, operations in runs:
             command = [sys.executable, "-m", "schemathesis.cli", *config, "run", f"{stack.address}/openapi.json"]
             command += ["--header", f"Authorization: {header['Authorization']}", *operations]
-            command += ["--max-examples", rounds(quick="10", full="30")]
+            command += ["--max-examples", rounds(quick="5", full="30")]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
             assert done.returncode == 0, done.stdout[-8000:]
 
