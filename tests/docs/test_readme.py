@@ -1,4 +1,4 @@
-"""README.md names what the project is made of; tests/stack runs its commands."""
+"""README.md and docs/tests.md name what the project is made of; tests/stack runs the README's commands."""
 
 import re
 import tomllib
@@ -22,4 +22,5 @@ def test_every_linked_file_is_there() -> None:
 
 def test_every_make_target_is_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"(?:^|\$ |`)make ([a-z-]+)", README, re.MULTILINE)) <= targets
+    documents = README + (ROOT / "docs" / "tests.md").read_text()
+    assert set(re.findall(r"(?:^|\$ |`)make ([a-z-]+)", documents, re.MULTILINE)) <= targets

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.conftest import PASSWORD, uncoloured
+from tests.conftest import PASSWORD, find_free_port, uncoloured
 from tests.docs.documents import copy_checkout
 
 
@@ -94,6 +94,19 @@ def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: P
     assert "The zoo is not empty: nothing loaded" in printed
     assert processes_in(checkout) == []
     assert checkout.stat().st_mode & 0o777 == 0o700  # opened to nobody
+
+
+def test_a_second_one_in_the_same_checkout_says_that_the_first_is_running_and_where(
+    checkout: Path, free_port: int
+) -> None:
+    with make_run(checkout, free_port):
+        for port in (free_port, find_free_port()):
+            second = subprocess.run(
+                ["make", "run", f"PORT={port}"], cwd=checkout, capture_output=True, text=True, check=False
+            )
+            assert second.returncode != 0
+            where = f"`make run` for http://127.0.0.1:{free_port} is at work in {checkout / '.data'}"
+            assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
 
 
 def test_leaves_no_postgres_behind_when_it_is_killed(checkout: Path, free_port: int) -> None:
