@@ -93,7 +93,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     for template in (EMPTY, MIGRATED):
         server.create_database(template)
     migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
-    subprocess.run(migrate, cwd=SCHEMA, env=os.environ | server.environment(MIGRATED), check=True)
+    env = os.environ | server.environment(MIGRATED)
+    migrated = subprocess.run(migrate, cwd=SCHEMA, env=env, capture_output=True, text=True, check=False)
+    assert migrated.returncode == 0, migrated.stderr
     asyncio.run(add_people(server, MIGRATED))
     os.environ[SOCKET_DIR] = str(server.socket_dir)
 
