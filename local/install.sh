@@ -22,6 +22,7 @@ find_python() {
 # pip, in .venv: this machine's own, which takes a second less than a new one, or else a new one.
 pip() {
     if ! $python -m pip --version >/dev/null 2>&1; then
+        base=$(find_python)
         if "$base" -m pip --python $python --version >/dev/null 2>&1; then
             "$base" -m pip --python $python --disable-pip-version-check "$@"
             return
@@ -33,8 +34,10 @@ pip() {
     $python -m pip --disable-pip-version-check "$@"
 }
 
-base=$(find_python)
-fits $python || "$base" -m venv --clear --without-pip .venv
+fits $python || {
+    base=$(find_python)
+    "$base" -m venv --clear --without-pip .venv
+}
 if [ ! -x .venv/bin/uv ]; then
     echo "installing requirements/uv.txt into .venv" >&2
     pip install --quiet --require-hashes --only-binary :all: -r requirements/uv.txt ||

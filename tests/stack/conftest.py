@@ -47,19 +47,19 @@ def stack(new_stack: tuple[Stack, dict[str, Any]]) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def shared_database(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+def shared_bare_stack(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
     with running(Stack(), "db") as stack:
         yield stack
 
 
 @pytest.fixture
-def empty_database(shared_database: Stack) -> Stack:
+def bare_stack(shared_bare_stack: Stack) -> Stack:
     """A stack of which nothing runs but its database, which is as new."""
-    shared_database.compose("rm", "--stop", "--force", "api", "migrator")
-    shared_database.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
-    shared_database.sql("postgres", "CREATE DATABASE zoo", database="postgres")
-    shared_database.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
-    return shared_database
+    shared_bare_stack.compose("rm", "--stop", "--force", "api", "migrator")
+    shared_bare_stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
+    shared_bare_stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
+    shared_bare_stack.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
+    return shared_bare_stack
 
 
 @pytest.fixture(scope="module")

@@ -158,18 +158,16 @@ def asked(stack: Stack, service: str) -> list[list[str]]:
 
 
 class TestMigrator:
-    def test_two_at_once_both_succeed_and_one_applies(self, empty_database: Stack) -> None:
-        stack = empty_database
+    def test_two_at_once_both_succeed_and_one_applies(self, bare_stack: Stack) -> None:
+        stack = bare_stack
         with ThreadPoolExecutor() as threads:
             runs = [threads.submit(stack.compose, "run", "--rm", "--no-TTY", "migrator") for _ in range(2)]
             logs = [run.result().stderr for run in runs]
         assert sum("applying" in log for log in logs) == 1
         assert stack.sql("postgres", "SELECT count(*) FROM migration_history").stdout == f"{len(REVISIONS)}\n"
 
-    def test_a_migration_that_fails_keeps_the_api_down_and_says_why(
-        self, empty_database: Stack, tmp_path: Path
-    ) -> None:
-        stack = empty_database
+    def test_a_migration_that_fails_keeps_the_api_down_and_says_why(self, bare_stack: Stack, tmp_path: Path) -> None:
+        stack = bare_stack
         revision = tmp_path / "fails.py"
         revision.write_text(
             f'"""Fails."""\nfrom alembic import op\nrevision = "bad"\ndown_revision = "{SCHEMA_REVISION}"\n'
@@ -185,9 +183,9 @@ class TestMigrator:
             assert r"relation \"unicorns\" does not exist" in stack.compose("logs", "migrator").stdout
 
     def test_sigterm_mid_way_is_143_within_5_s_and_the_next_up_finishes_the_job(
-        self, empty_database: Stack, tmp_path: Path
+        self, bare_stack: Stack, tmp_path: Path
     ) -> None:
-        stack = empty_database
+        stack = bare_stack
         revision = tmp_path / "slow.py"
         body = (
             f'"""Slow."""\nfrom alembic import op\nrevision = "slow"\ndown_revision = "{SCHEMA_REVISION}"\n'
@@ -214,9 +212,9 @@ class TestMigrator:
             assert stack.get("/health/ready").status_code == 200
 
     def test_what_an_older_api_needs_is_planned_and_rehearsed_but_not_taken_away_while_it_is_connected(
-        self, empty_database: Stack, tmp_path: Path
+        self, bare_stack: Stack, tmp_path: Path
     ) -> None:
-        stack = empty_database
+        stack = bare_stack
         revision = tmp_path / "contract.py"
         revision.write_text(
             f'"""Contract."""\nimport sqlalchemy as sa\nfrom alembic import op\n'
