@@ -36,7 +36,7 @@ def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[su
 
 
 def of_requests(lines: list[Log]) -> list[Log]:
-    """Those of requests, but for probes that come while a busy machine still starts: these find it so, and have a line."""
+    """Those of requests; not of a probe that found a busy machine still starting, which has a line then."""
     return [line for line in lines if line["event"] == "request" and line["status"] != 503]
 
 
