@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from tests.live.clients import Load, Sample, load_on, outcomes
+from tests.rounds import rounds
 from tests.stack.stack import IPTABLES, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
+PAUSE = rounds(quick=0.1, full=0.02)  # seconds between an answer and the next request of a client
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
@@ -21,7 +23,7 @@ async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
     token = stack.signed_in["Authorization"].removeprefix("Bearer ")
     for statement in FILL:
         stack.sql("postgres", statement)
-    async with load_on(stack.port, clients, ANIMALS, token=token) as load:
+    async with load_on(stack.port, clients, ANIMALS, PAUSE, token) as load:
         yield load
 
 
