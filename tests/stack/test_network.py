@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rounds import rounds
+from tests.rounds import STALL, rounds
 from tests.stack.drill import at_work, between, figures, firewall, identity, is_good, recovery
 from tests.stack.stack import Stack, docker, running
 
@@ -24,13 +24,13 @@ ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
             # Nothing arrives; or it does, and is done, and nothing comes back.
             [("INPUT", *POSTGRES, "--jump", "DROP"), ("OUTPUT", *ANSWERS, "--jump", "DROP")] * rounds(quick=1, full=2),
             8.0,
-            8.0,  # USER_TIMEOUT_MILLISECONDS, and what a busy machine adds
+            6.0,  # USER_TIMEOUT_MILLISECONDS, and a little
             id="drops-packets-silently",
         ),
         pytest.param(
             [("INPUT", *POSTGRES, "--jump", "REJECT", "--reject-with", "tcp-reset")] * rounds(quick=1, full=3),
             2.0,
-            4.0,  # a session that is cut off in the middle of a transaction holds its locks until its keepalive
+            3.0,  # a session that is cut off in the middle of a transaction holds its locks until its keepalive
             id="resets-connections",
         ),
     ],
@@ -58,7 +58,7 @@ async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_
     record_property("measured", figures(samples, recoveries))
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
-    assert max(sample.took for sample in samples) < longest
+    assert max(sample.took for sample in samples) < longest + STALL
     assert max(recoveries) < UP_SECONDS
     for broken, healing, _ in outages:
         assert {sample.status for sample in between(samples, broken, healing)} == {503}
@@ -118,7 +118,7 @@ async def test_another_server_behind_the_same_name_is_found_and_one_that_only_re
     record_property("measured", figures(samples, recoveries))
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
-    assert max(sample.took for sample in samples) < 12  # what it hung, and USER_TIMEOUT_MILLISECONDS
+    assert max(sample.took for sample in samples) < 11 + STALL  # what it hung, and USER_TIMEOUT_MILLISECONDS
     assert max(recoveries) < UP_SECONDS
     assert {sample.status for sample in between(samples, frozen, moved)} <= {503}
     # With the standby, and before it was promoted.

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.rounds import rounds
+from tests.rounds import STALL, rounds
 from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery
 from tests.stack.stack import RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
 CONNECTED = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = 'zoo_api'"
+GAP = rounds(quick=30, full=8)  # seconds: the one stops, and the other starts, beside whatever runs
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, now or before
 
 
@@ -47,7 +48,7 @@ async def test_of_one_container_nothing_that_was_begun_is_lost_and_the_next_one_
         }  # fmt: skip
         assert stack.sql("postgres", MADE).stdout == f"{made + sum(sample.status == 201 for sample in samples)}\n"
         assert first > began
-        assert gap < 8
+        assert gap < GAP
         assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
 
 
@@ -69,7 +70,7 @@ async def test_of_two_replicas_behind_the_proxy_no_request_notices_it(
     assert {sample.status for sample in samples} == {200, 201}
     assert replicas.sql("postgres", MADE).stdout == f"{made + sum(sample.status == 201 for sample in samples)}\n"
     assert replicas.sql("postgres", CONNECTED).stdout == f"api@{releases[-1]}\n"
-    assert max(sample.took for sample in samples) < 5
+    assert max(sample.took for sample in samples) < 5 + STALL
 
 
 def test_a_release_that_does_not_get_ready_stops_at_the_first_replica(replicas: Stack, tmp_path: Path) -> None:

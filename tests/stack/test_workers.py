@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
-from tests.rounds import rounds
+from tests.rounds import STALL, rounds
 from tests.stack.drill import CLIENTS, at_work, figures, is_good, recovery, workers
 from tests.stack.stack import Stack
 
@@ -44,8 +44,8 @@ async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_mor
         # On connections to this worker, of each client one at most, and all at once.
         missed = [sample for sample in lost if kill - 1 < sample.ended < until - 1]
         assert 0 < len(missed) <= CLIENTS
-        assert max(sample.ended for sample in missed) < kill + 1
-    assert max(sample.took for sample in samples) < 5
+        assert max(sample.ended for sample in missed) < kill + 1 + STALL
+    assert max(sample.took for sample in samples) < 5 + STALL
 
 
 async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
@@ -65,6 +65,6 @@ async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
     record_property("measured", measured)
     assert {sample.status for sample in lost} == {0}
     assert 0 < len(lost) <= CLIENTS  # one of each client that was connected to it
-    assert max(sample.took for sample in samples) < TIMEOUT + 4
-    assert replaced - hung < TIMEOUT + 8
+    assert max(sample.took for sample in samples) < TIMEOUT + 4 + STALL
+    assert replaced - hung < TIMEOUT + 8 + STALL
     assert len(served) > 100
