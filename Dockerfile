@@ -52,6 +52,7 @@ COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
 COPY api api
+RUN python3 -m compileall -q api  # each start would do it, and could not keep it
 USER 10001:10001
 EXPOSE 8000
 CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
@@ -70,5 +71,6 @@ COPY pyproject.toml ./
 COPY api/__init__.py api/enums.py api/log.py api/settings.py api/
 COPY api/models api/models
 COPY migrator migrator
+RUN python3 -m compileall -q api migrator
 USER 10001:10001
 CMD ["alembic", "upgrade", "head"]

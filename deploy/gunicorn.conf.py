@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+import api.main  # noqa: F401 - once, here: a worker, also one in the place of another, is forked with all of it
 from api.settings import load_settings
 
 wsgi_app = "api.main:create_app()"

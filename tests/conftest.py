@@ -191,37 +191,41 @@ async def add_people(server: Server, database: str) -> None:
     await connection.close()
 
 
-async def clone(server: Server, name: str, template: str = MIGRATED) -> str:
-    """A database like `template`, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
+@pytest.fixture(scope="session")
+async def maintenance(server: Server) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection from which databases are made, and dropped."""
     connection = await superuser(server)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    await connection.execute(
+    yield connection
+    await connection.close()
+
+
+async def clone(maintenance: asyncpg.Connection, name: str, template: str = MIGRATED) -> str:
+    """A database like `template`, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
+    await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    await maintenance.execute(
         f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;"
         f"GRANT CONNECT ON DATABASE {name} TO zoo_api, zoo_migrator;"
         f"GRANT TEMPORARY ON DATABASE {name} TO zoo_migrator"
     )
-    await connection.close()
     return name
 
 
-async def drop(server: Server, database: str) -> None:
-    connection = await superuser(server)
-    await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
-    await connection.close()
+async def drop(maintenance: asyncpg.Connection, database: str) -> None:
+    await maintenance.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
-async def worker_database(server: Server, worker_id: str) -> str:
+async def worker_database(maintenance: asyncpg.Connection, worker_id: str) -> str:
     """The database in which this worker's tests run, each in a transaction that is rolled back."""
-    return await clone(server, f"zoo_{worker_id}")
+    return await clone(maintenance, f"zoo_{worker_id}")
 
 
 @pytest.fixture
-async def database(server: Server) -> AsyncIterator[str]:
+async def database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database for one test: for real commits and for concurrency."""
-    name = await clone(server, f"zoo_{uuid4().hex}")
+    name = await clone(maintenance, f"zoo_{uuid4().hex}")
     yield name
-    await drop(server, name)
+    await drop(maintenance, name)
 
 
 @pytest.fixture
@@ -233,11 +237,11 @@ async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connecti
 
 
 @pytest.fixture
-async def empty_database(server: Server) -> AsyncIterator[str]:
+async def empty_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database with the roles and nothing else."""
-    name = await clone(server, f"zoo_{uuid4().hex}", EMPTY)
+    name = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
     yield name
-    await drop(server, name)
+    await drop(maintenance, name)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,16 @@
 """/docs and the OpenAPI documents that it is made from."""
 
 import json
-import os
 import re
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from typer.testing import CliRunner
 
+from api.__main__ import app as commands
 from tests.conftest import signed_in
-from tests.python import run
 
 
 async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: FastAPI) -> None:
@@ -55,7 +55,7 @@ class TestDocument:
                     )
 
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
-        assert json.loads(run("api", "openapi", env=os.environ).stdout) == document
+        assert json.loads(CliRunner().invoke(commands, ["openapi"], catch_exceptions=False).stdout) == document
 
 
 async def test_the_orders_have_a_document_of_their_own_that_is_whole(client: httpx.AsyncClient) -> None:

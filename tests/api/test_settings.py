@@ -1,6 +1,5 @@
 """Settings: where they come from, and what production refuses."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
-from tests.python import ROOT, run
+from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
 MIGRATION_URL = "postgresql://zoo_migrator@db/zoo"
@@ -149,22 +148,6 @@ def test_a_service_that_is_no_http_url_is_refused(url: str) -> None:
 
 def test_a_service_may_be_below_a_path() -> None:
     assert Settings(payments_url="https://pay.example:8443/v1/").payments_url == "https://pay.example:8443/v1"
-
-
-@pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
-def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], workers: int) -> None:
-    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py", "--print-config"]
-    shown = run(*command, env={"PATH": "/usr/bin:/bin", **setting})
-    assert re.search(rf"^workers\s+= {workers}$", shown.stdout, re.MULTILINE), shown.stderr
-
-
-def test_gunicorn_refuses_bad_settings_in_a_line_each() -> None:
-    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
-    done = run(*command, env={"PATH": "/usr/bin:/bin", "ENVIRONMENT": "production"})
-    assert done.returncode == 1
-    *_, last = map(json.loads, done.stderr.splitlines())
-    assert (last["event"], last["level"]) == ("settings can't be used", "error")
-    assert last["reason"].startswith("DATABASE_PASSWORD is a default")
 
 
 def settings_of(path: str, pattern: str) -> dict[str, str]:

@@ -23,14 +23,14 @@ VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals
 
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed(
-    server: Server, tmp_path: Path, part: int
+    server: Server, maintenance: asyncpg.Connection, tmp_path: Path, part: int
 ) -> None:
     """Among the revisions is one that runs CONCURRENTLY, which waits for every snapshot that a waiter might hold."""
     checkout = checkout_with(
         tmp_path, table="op.create_table('t', sa.Column('c', sa.Text))", index=concurrently("ix_t", "t", "c")
     )
     for number in range(ROUNDS // PARTS):
-        database = await clone(server, f"zoo_at_once_{part}_{number}", EMPTY)
+        database = await clone(maintenance, f"zoo_at_once_{part}_{number}", EMPTY)
         environment = server.environment(database)
         runs = [start(environment, cwd=checkout) for _ in range(MIGRATORS)]
         logs = [(await asyncio.to_thread(run.communicate))[1].decode() for run in runs]
@@ -38,7 +38,7 @@ async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed
         assert sorted("applied" in log for log in logs) == [False] * (MIGRATORS - 1) + [True], logs
         assert sum("nothing to do" in log for log in logs) == MIGRATORS - 1
         assert await history(server, database) == [*UP, ("table", "upgrade"), ("index", "upgrade")]
-        await drop(server, database)
+        await drop(maintenance, database)
 
 
 async def test_a_deadlock_is_tried_again(

@@ -14,8 +14,8 @@ import pytest
 from local.postgres import Server
 from tests.conftest import alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, lock, start
-from tests.migrator.test_migrations import schema
 from tests.processes.test_history import UP, history
+from tests.processes.test_schema import schema
 from tests.rounds import rounds
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -230,17 +230,17 @@ CASES = {
 
 @pytest.mark.parametrize("case", rounds(quick=["plain-inside", "online-inside"], full=CASES))
 async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
-    server: Server, tmp_path: Path, case: str
+    server: Server, maintenance: asyncpg.Connection, tmp_path: Path, case: str
 ) -> None:
     revisions, moment = CASES[case]
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", **revisions)
     name = f"zoo_{len(revisions)}_{moment}"
-    template = await clone(server, f"{name}_rows")
+    template = await clone(maintenance, f"{name}_rows")
     admin = await superuser(server, template)
     await fill(admin, 10)
     await admin.close()
-    undisturbed = await clone(server, f"{name}_undisturbed", template)
+    undisturbed = await clone(maintenance, f"{name}_undisturbed", template)
     noting = Wire(-1, moment)  # never cut
     # A folder with a short name: a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
@@ -248,7 +248,7 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
         wanted = schema(server, undisturbed)
         assert len(noting.statements) > 15
         for at in rounds(quick=first_of_each_kind, full=every)(noting.statements):
-            database = await clone(server, f"{name}_{at}", template)
+            database = await clone(maintenance, f"{name}_{at}", template)
             wire = Wire(at, moment)
             assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
             again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
@@ -256,9 +256,9 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
             assert schema(server, database) == wanted, at
             assert await history(server, database) == [*UP, *((revision, "upgrade") for revision in revisions)]
             assert await rows(server, database) == await rows(server, undisturbed)
-            await drop(server, database)
-    await drop(server, undisturbed)
-    await drop(server, template)
+            await drop(maintenance, database)
+    await drop(maintenance, undisturbed)
+    await drop(maintenance, template)
 
 
 def every(statements: list[str]) -> list[int]:

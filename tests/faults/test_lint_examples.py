@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from local.postgres import Server
@@ -14,6 +15,8 @@ __all__ = ["template"]  # a fixture
 @pytest.mark.parametrize(
     "file", [file for file in [*examples("unsafe"), *examples("safe")] if commits(file)], ids=name_of
 )
-async def test_an_example_that_commits_runs_or_fails_as_it_says(server: Server, template: str, file: Path) -> None:
-    async with copy(server, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
+async def test_an_example_that_commits_runs_or_fails_as_it_says(
+    server: Server, maintenance: asyncpg.Connection, template: str, file: Path
+) -> None:
+    async with copy(maintenance, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
         await run(server, database, file, commit=True)

@@ -76,8 +76,8 @@ class Zoo:
 
 
 @asynccontextmanager
-async def made(server: Server) -> AsyncIterator[Zoo]:
-    name = await clone(server, f"zoo_{uuid4().hex}", EMPTY)
+async def made(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[Zoo]:
+    name = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
     connection = await superuser(server, name)
     await connection.execute((FOLDER / "tables.sql").read_text())
     await connection.close()
@@ -86,12 +86,12 @@ async def made(server: Server) -> AsyncIterator[Zoo]:
     async with engine.connect() as reading:
         schema = await reading.run_sync(read_schema)
     yield Zoo(server, name, schema, engine.connect)
-    await drop(server, name)
+    await drop(maintenance, name)
 
 
 @pytest.fixture(scope="module")
-async def zoo(server: Server) -> AsyncIterator[Zoo]:
-    async with made(server) as zoo:
+async def zoo(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[Zoo]:
+    async with made(server, maintenance) as zoo:
         yield zoo
 
 
@@ -164,9 +164,9 @@ async def test_a_session_that_does_not_know_the_bounds_of_a_partition_looks_at_i
 
 @pytest.mark.parametrize(("sql", "held"), WAITING.items())
 async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
-    server: Server, sql: str, held: str
+    server: Server, maintenance: asyncpg.Connection, sql: str, held: str
 ) -> None:
-    async with made(server) as zoo:  # what is cancelled leaves invalid indexes
+    async with made(server, maintenance) as zoo:  # what is cancelled leaves invalid indexes
         connection, waiting = await superuser(server, zoo.name), await superuser(server, zoo.name)
         there = await connection.fetch(THERE)
         pid = waiting.get_server_pid()

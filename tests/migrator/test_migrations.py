@@ -2,7 +2,6 @@
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from api.database import SCHEMA_REVISION
 from api.settings import Settings
-from local.postgres import SUPERUSER, Server, binaries
+from local.postgres import Server
 from migrator.phases import is_contract
-from tests.conftest import ROOT, alembic
+from tests.conftest import ROOT
 
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
 
@@ -40,30 +39,6 @@ def alembic_engine(server: Server, empty_database: str) -> AsyncEngine:
 def test_the_api_needs_the_newest_revision_that_expands(alembic_config: Config) -> None:
     newest_first = ScriptDirectory.from_config(alembic_config).walk_revisions()
     assert next(revision.revision for revision in newest_first if not is_contract(revision)) == SCHEMA_REVISION
-
-
-def test_models_and_schema_do_not_differ(server: Server, database: str) -> None:
-    done = alembic(server.environment(database), "check")
-    assert done.returncode == 0, done.stderr
-    assert "No new upgrade operations detected" in done.stdout
-
-
-def test_offline_sql_makes_the_same_schema(server: Server, empty_database: str, worker_database: str) -> None:
-    printed = alembic({}, "upgrade", "head", "--sql")
-    assert printed.returncode == 0, printed.stderr
-    psql(server.url("zoo_migrator", empty_database), printed.stdout)
-    assert schema(server, empty_database) == schema(server, worker_database)
-
-
-def psql(url: str, script: str) -> None:
-    subprocess.run([binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", url], input=script, text=True, check=True)
-
-
-def schema(server: Server, database: str) -> str:
-    url = server.url(SUPERUSER, database)
-    dump = subprocess.check_output([binaries() / "pg_dump", "--schema-only", "--restrict-key=same", url], text=True)
-    assert "CREATE TABLE public.animals" in dump
-    return dump
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)

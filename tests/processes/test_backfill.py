@@ -13,9 +13,9 @@ from local.postgres import Server
 from tests.conftest import alembic
 from tests.faults.checkout import checkout_with, start
 from tests.migrator.backfilling import found
-from tests.migrator.test_migrations import psql
 from tests.processes.test_history import history
 from tests.processes.test_migrator import migrator
+from tests.processes.test_schema import psql
 
 if TYPE_CHECKING:
     from subprocess import Popen

@@ -15,10 +15,10 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import alembic, started
 from tests.faults.checkout import checkout_with, start
-from tests.migrator.test_migrations import schema
 from tests.processes.live import live_api
 from tests.processes.test_history import UP, history
 from tests.processes.test_migrator import migrator
+from tests.processes.test_schema import schema
 
 EXPAND, CONTRACT = {"MIGRATOR_PHASE": "expand"}, {"MIGRATOR_PHASE": "contract"}
 REVISIONS = {

@@ -10,9 +10,9 @@ import pytest
 from local.postgres import Server
 from tests.conftest import uncoloured
 from tests.faults.checkout import checkout_with, concurrently
-from tests.migrator.test_migrations import schema
 from tests.processes.test_history import REVISIONS, history
 from tests.processes.test_migrator import migrator
+from tests.processes.test_schema import schema
 
 ROWS = "INSERT INTO animals (name, species) SELECT 'A' || n, 'S' || n % 3 FROM generate_series(1, 1000) n"
 ADD_COLUMN = "op.execute('ALTER TABLE animals ADD COLUMN kind varchar(20)')"

@@ -20,7 +20,7 @@ from migrator.rehearsal.dump import find_pg_dump
 from migrator.rehearsal.scratch import scratch_database
 from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
-from tests.migrator.test_migrations import schema
+from tests.processes.test_schema import schema
 from tests.python import Python
 
 # What the models don't know, and drift does not see either.

@@ -52,7 +52,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT) -> 
 
 def is_ready(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", verify=False).status_code == 200
     except httpx.TransportError:
         return False
 

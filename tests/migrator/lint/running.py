@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import asyncpg
 import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
@@ -20,23 +21,23 @@ from tests.migrator.lint.examples import HERE, notes, script_of
 
 
 @pytest.fixture(scope="module")
-async def template(server: Server, worker_id: str) -> AsyncIterator[str]:
+async def template(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
     """A database with what the examples are about."""
-    database = await clone(server, f"zoo_lint_{worker_id}")
+    database = await clone(maintenance, f"zoo_lint_{worker_id}")
     connection = await superuser(server, database)
     await connection.execute("SET ROLE zoo_migrator")
     await connection.execute((HERE / "schema.sql").read_text())
     await connection.close()
     yield database
-    await drop(server, database)
+    await drop(maintenance, database)
 
 
 @asynccontextmanager
-async def copy(server: Server, name: str, template: str) -> AsyncIterator[str]:
+async def copy(maintenance: asyncpg.Connection, name: str, template: str) -> AsyncIterator[str]:
     """A copy of the template, until the block ends."""
-    database = await clone(server, name, template)
+    database = await clone(maintenance, name, template)
     yield database
-    await drop(server, database)
+    await drop(maintenance, database)
 
 
 class Undone(Exception):

@@ -6,6 +6,7 @@ Those that are more than one transaction are run in tests/faults.
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from local.postgres import Server
@@ -30,9 +31,9 @@ def test_a_safe_example_passes(file: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def shared(server: Server, template: str) -> AsyncIterator[str]:
+async def shared(maintenance: asyncpg.Connection, template: str) -> AsyncIterator[str]:
     """A database where nothing is ever committed."""
-    async with copy(server, f"{template}_shared", template) as database:
+    async with copy(maintenance, f"{template}_shared", template) as database:
         yield database
 
 
