@@ -70,7 +70,8 @@ ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
 COPY api/__init__.py api/enums.py api/log.py api/settings.py api/
 COPY api/models api/models
+COPY alembic_online alembic_online
 COPY migrator migrator
-RUN python3 -m compileall -q api migrator
+RUN python3 -m compileall -q alembic_online api migrator
 USER 10001:10001
 CMD ["alembic", "upgrade", "head"]

@@ -66,7 +66,7 @@ stamp: .venv/local  ## note a revision as applied without running it (REV=)
 ##@ See where the schema is
 
 status: .venv/local  ## show where the schema is, who migrates, invalid indexes, drift
-	@$(PY) -m local exec migrator status
+	@$(PY) -m local exec alembic_online status
 
 current: .venv/local  ## show the revision that the database is at
 	@$(ALEMBIC) current
@@ -90,13 +90,13 @@ revision: .venv/dev  ## write a revision from what changed in the models (m="wha
 	@$(ALEMBIC) revision --autogenerate -m "$(m)"
 
 lint: .venv/local  ## tell what is wrong with the revisions, before they run
-	@$(PY) -m migrator lint
+	@$(PY) -m alembic_online lint
 
 plan: .venv/local  ## show what the pending revisions will do, to which tables, and who is in their way
-	@$(PY) -m local exec migrator plan
+	@$(PY) -m local exec alembic_online plan
 
 rehearse: .venv/local  ## run the pending revisions up, down and up on a scratch database (SAMPLE=rows of each table)
-	@$(PY) -m local exec migrator rehearse $(if $(SAMPLE),--sample $(SAMPLE))
+	@$(PY) -m local exec alembic_online rehearse $(if $(SAMPLE),--sample $(SAMPLE))
 
 sql: .venv/local  ## print the SQL of all revisions instead of running it (REV=)
 	@$(PY) -m alembic upgrade $(REV) --sql

@@ -18,11 +18,11 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.background import Background
+from api.crud.accounts.manager import UserManager
 from api.crud.imports import RESOURCES, ImportRefused, load_csv
 from api.crud.seeds import seed as seed_zoo
-from api.crud.user_manager import UserManager
-from api.database import transaction
-from api.database_errors import explain_database_error
+from api.database.engine import transaction
+from api.database.errors import explain_database_error
 from api.enums import UserType
 from api.errors import Unavailable, Unprocessable
 from api.external_services.mail import Mail

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from api.database_errors import DATABASE_ERRORS, reason_of
+from api.database.errors import DATABASE_ERRORS, reason_of
 from api.errors import ZooError
 
 MAX_TASKS = 100

@@ -10,16 +10,16 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.authentication import BEARER, SameOriginCookieTransport
-from api.connections import Connections, get_connections
-from api.crud.access_tokens import Caller, find_caller, find_type
-from api.crud.sign_ins import count_registration, subscriber
-from api.crud.user_manager import UserManager
-from api.database import Transactions, get_session, get_transactions
+from api.crud.accounts.access_tokens import Caller, find_caller, find_type
+from api.crud.accounts.manager import UserManager
+from api.crud.accounts.sign_ins import count_registration, subscriber
+from api.database.driver import Connections, get_connections
+from api.database.engine import Transactions, get_session, get_transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
-from api.links import Links
+from api.http.authentication import BEARER, SameOriginCookieTransport
+from api.http.links import Links
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
 

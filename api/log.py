@@ -22,7 +22,7 @@ QUIET = {
     "watchfiles": logging.WARNING,
     # A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
     "sqlalchemy.pool": logging.CRITICAL,
-    "api.pool": logging.CRITICAL,
+    "api.database.pool": logging.CRITICAL,
 }
 
 

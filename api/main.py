@@ -10,14 +10,14 @@ from starlette.types import ASGIApp
 
 from api import __version__
 from api.background import Background
-from api.body_limit import BodyLimit
-from api.connections import Connections, PooledConnection
-from api.crud.order_payments import keep_settling
-from api.database import create_engine, create_sessionmaker, stay_visible
-from api.error_handlers import add_handlers
+from api.crud.orders.payments import keep_settling
+from api.database.driver import Connections, PooledConnection
+from api.database.engine import create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import Services, open_services
-from api.request_log import RequestLog
+from api.http.body_limit import BodyLimit
+from api.http.error_handlers import add_handlers
+from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
 
@@ -35,7 +35,7 @@ class Zoo(FastAPI):
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The api on these settings; by default those of the environment. ValueError where they can't be used."""
     settings = settings or load_settings()
-    settings.require_api()
+    settings.require_usable()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

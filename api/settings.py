@@ -56,7 +56,7 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
 class Settings(BaseSettings):
-    """Settings of the api and the migrator: from the environment, or a file in /run/secrets of the same name."""
+    """Settings of the api: from the environment, or a file in /run/secrets of the same name."""
 
     model_config = SettingsConfigDict(
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
@@ -69,8 +69,6 @@ class Settings(BaseSettings):
     release: str = __version__
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
-    migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
-    migration_database_password: SecretStr | None = None
     database_pool_size: int = Field(default=8, ge=1)  # a few a core: more only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
@@ -81,27 +79,24 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
     payments_url: HttpUrl | None = None
     kitchen_url: HttpUrl | None = None
-    migrator_wait_seconds: float = Field(default=60, ge=0)
-    migrator_lock_timeout: float = Field(default=600, ge=0)
-    migrator_retry_seconds: float = Field(default=300, ge=0)
-    migrator_statement_timeout: float = Field(default=60, ge=0)
-    migrator_phase: Literal["expand", "contract", "all"] = "all"
-    migrator_drift: Literal["warn", "fail"] = "warn"
     log_format: Literal["text", "json"] | None = None
 
-    def api_database(self) -> URL:
-        """Where the api connects, password included. ValueError where production would run on a weak secret."""
-        return self._login("DATABASE", self.database_url, self.database_password)
+    def database(self) -> URL:
+        """Where to connect, password included. ValueError where production would run on a weak secret."""
+        login = make_url(self.database_url)
+        if self.database_password is not None:
+            login = login.set(password=self.database_password.get_secret_value())
+        secret = login.password or ""
+        if self.environment == "production" and (secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH):
+            raise ValueError(
+                f"DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in the "
+                f"environment, or in {SECRETS_DIR}/database_password, before running in production"
+            )
+        return login
 
-    def migration_database(self) -> URL:
-        """Where the migrator connects; otherwise as `api_database`."""
-        if self.migration_database_url is None:
-            raise ValueError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
-        return self._login("MIGRATION_DATABASE", self.migration_database_url, self.migration_database_password)
-
-    def require_api(self) -> None:
+    def require_usable(self) -> None:
         """ValueError where the api can't run on these settings."""
-        self.api_database()
+        self.database()
         has_user, has_password = (
             "@" in (self.smtp_url or ""),
             bool(self.smtp_password and self.smtp_password.get_secret_value()),
@@ -122,18 +117,6 @@ class Settings(BaseSettings):
                 )
             if self.smtp_url is None:
                 raise ValueError("SMTP_URL is not set: nobody would get the mail that resets a password")
-
-    def _login(self, name: str, url: str, password: SecretStr | None) -> URL:
-        login = make_url(url)
-        if password is not None:
-            login = login.set(password=password.get_secret_value())
-        secret = login.password or ""
-        if self.environment == "production" and (secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH):
-            raise ValueError(
-                f"{name}_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: "
-                f"set it in the environment, or in {SECRETS_DIR}/{name.lower()}_password, before running in production"
-            )
-        return login
 
 
 def load_settings() -> Settings:

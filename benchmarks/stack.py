@@ -18,7 +18,7 @@ import asyncpg
 import httpx
 import psutil
 
-from api.crud.access_tokens import hash_token
+from api.crud.accounts.access_tokens import hash_token
 from local.postgres import DATABASE, SUPERUSER, Server, die_with_parent, serve
 
 ROOT = Path(__file__).parent.parent

@@ -13,7 +13,7 @@ from api.settings import load_settings
 
 wsgi_app = "api.main:create_app()"
 bind = "0.0.0.0:8000"  # of the container; Compose publishes it on 127.0.0.1 only
-worker_class = "api.worker.Worker"
+worker_class = "api.server.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 
 # A worker whose event loop stands still for so long is replaced: nothing that it does by itself takes a second. The
@@ -23,14 +23,14 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 - a tmpfs in every container
 # After SIGTERM, requests in flight have this long. Less than Compose's stop_grace_period.
 graceful_timeout = 25
 # Longer than the idle time-out of the usual proxies (60 s), so that it is the proxy who closes idle connections. So
-# long a client may take for sending a request, and for taking an answer, too (api/http_protocol.py).
+# long a client may take for sending a request, and for taking an answer, too (api/server/http_protocol.py).
 keepalive = 75
 
 # A client is an open file, of which the usual soft limit allows 1,024: a thousand idle ones would keep all others out.
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
-logger_class = "api.gunicorn_log.GunicornLog"
+logger_class = "api.server.gunicorn_log.GunicornLog"
 # It would be opened below $HOME, which the container may not write to.
 control_socket_disable = True
 
@@ -38,7 +38,7 @@ control_socket_disable = True
 def on_starting(_: Any) -> None:
     """Refuse settings that can't be used in a line each, before any worker fails on them with a traceback."""
     try:
-        load_settings().require_api()
+        load_settings().require_usable()
     except ValueError as error:
         for reason in str(error).splitlines():
             structlog.get_logger("api").error("settings can't be used", reason=reason)

@@ -7,7 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.log import configure_log
-from api.repeats import RepeatFilter
+from api.server.repeats import RepeatFilter
 
 
 def create_app() -> FastAPI:
@@ -32,5 +32,5 @@ if __name__ == "__main__":
         reload=True,
         reload_dirs=["api"],
         log_config=None,
-        access_log=False,  # api/request_log.py has one
+        access_log=False,  # api/http/request_log.py has one
     )

@@ -30,12 +30,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api import passwords
-from api.connections import Connections
-from api.crud.access_tokens import hash_token
+from api.crud.accounts import passwords
+from api.crud.accounts.access_tokens import hash_token
+from api.database.driver import Connections
 from api.log import configure_log
 from api.main import create_app
-from api.repeats import RepeatFilter
+from api.server.repeats import RepeatFilter
 from api.settings import Settings
 from local.postgres import SUPERUSER, Server, serve
 from tests.python import run
@@ -246,7 +246,7 @@ async def empty_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
-    url = Settings(database_url=server.url("zoo_api", worker_database)).api_database()
+    url = Settings(database_url=server.url("zoo_api", worker_database)).database()
     engine = create_async_engine(url)
     yield engine
     await engine.dispose()

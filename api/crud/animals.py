@@ -1,11 +1,12 @@
 """Animals: their SQL and their rules."""
 
-from api.connections import Connections
 from api.crud import exhibits, occupants, records
-from api.crud.records import JsonPage, Resource
+from api.crud.records import Resource
+from api.database.driver import Connections
+from api.database.json_rows import JsonPage
+from api.database.statements import Database
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
-from api.statements import Database
 
 ANIMAL = Resource(Animal, AnimalRead, "animal")
 

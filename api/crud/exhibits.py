@@ -2,13 +2,14 @@
 
 from sqlalchemy import bindparam
 
-from api.connections import Connections
 from api.crud import records
-from api.crud.records import JsonPage, Resource
+from api.crud.records import Resource
+from api.database.driver import Connections
+from api.database.json_rows import JsonPage
+from api.database.statements import Database, Statement
 from api.errors import Conflict, InvalidReference
 from api.models import Animal, Exhibit, Staff
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
-from api.statements import Database, Statement
 
 OCCUPANTS: dict[type[Animal] | type[Staff], str] = {Animal: "animals", Staff: "staff"}
 

@@ -4,7 +4,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.database import SCHEMA_REVISION
+from api.database.engine import SCHEMA_REVISION
 from api.errors import Unavailable
 
 _LAST_MOVE = text("SELECT direction FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1")

@@ -16,8 +16,8 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.database import Transactions
-from api.database_errors import DATABASE_ERRORS
+from api.database.engine import Transactions
+from api.database.errors import DATABASE_ERRORS
 from api.errors import Conflict, InProgress, NotFound, Unavailable, Unprocessable
 from api.models import IdempotencyKey
 

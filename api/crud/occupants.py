@@ -2,9 +2,9 @@
 
 from typing import TypeVar
 
-from api.connections import Connections
 from api.crud import exhibits, records
 from api.crud.records import Resource
+from api.database.driver import Connections
 from api.models import Animal, Staff
 from api.schemas.animals import AnimalCreate, AnimalRead, AnimalUpdate
 from api.schemas.staff import StaffCreate, StaffRead, StaffUpdate

@@ -4,22 +4,20 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
-from uuid import UUID
 
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
+from api.database.json_rows import JsonPage, json_page
+from api.database.statements import Database, Statement
 from api.errors import NotFound
-from api.json_rows import json_page
 from api.models import Animal, Exhibit, Staff
 from api.schemas.animals import AnimalRead
 from api.schemas.exhibits import ExhibitRead
-from api.schemas.fields import Body, PageQuery
+from api.schemas.fields import PAGE_SIZE, Body, PageQuery
 from api.schemas.staff import StaffRead
-from api.statements import Database, Statement
 
 M = TypeVar("M", Exhibit, Animal, Staff)
 R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
-L = TypeVar("L")
 
 
 @dataclass(frozen=True)
@@ -34,18 +32,6 @@ class Resource(Generic[M, R]):
     def columns(self) -> dict[str, Any]:
         """The columns of `read`, in order."""
         return {field.name: getattr(self.model, field.name) for field in dataclasses.fields(self.read)}
-
-
-@dataclass(frozen=True)
-class Page(Generic[L]):
-    """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
-
-    records: L
-    next_after: int | UUID | None
-
-
-JsonPage = Page[str]
-"""A page whose records are a JSON array."""
 
 
 def live(model: type[M]) -> Select[M]:
@@ -106,7 +92,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
         found = found.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
         found = found.where(getattr(model, name) == bindparam(name))
-    return Statement(json_page(found), JsonPage)
+    return Statement(json_page(found, PAGE_SIZE), JsonPage)
 
 
 async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:

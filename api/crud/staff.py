@@ -1,12 +1,13 @@
 """Staff: their SQL and their rules."""
 
-from api.connections import Connections
 from api.crud import exhibits, occupants, records
-from api.crud.records import JsonPage, Resource
+from api.crud.records import Resource
+from api.database.driver import Connections
+from api.database.json_rows import JsonPage
+from api.database.statements import Database
 from api.models import Staff
 from api.schemas.fields import PageQuery
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
-from api.statements import Database
 
 STAFF = Resource(Staff, StaffRead, "member of staff")
 

@@ -7,7 +7,7 @@ from fastapi import Body, Query, Response
 from api.crud import animals
 from api.dependencies import KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
 
 router = resource_router("animals")

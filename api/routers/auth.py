@@ -4,8 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Form, Request, Response
 
-from api.authentication import SameOriginCookieTransport, require_same_origin
-from api.crud import access_tokens, sign_ins
+from api.crud.accounts import access_tokens, sign_ins
 from api.dependencies import (
     CALLER,
     AfterAnswerDep,
@@ -18,8 +17,9 @@ from api.dependencies import (
     UserManagerDep,
 )
 from api.errors import BadRequest, Forbidden, TooManyRequests
+from api.http.authentication import SameOriginCookieTransport, require_same_origin
+from api.http.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
 from api.models import User
-from api.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
 from api.schemas.users import UserCreate, UserRead
 

@@ -7,7 +7,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from api.openapi import part
+from api.http.openapi import part
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
 

@@ -7,7 +7,7 @@ from fastapi import Body, Query, Response
 from api.crud import animals, exhibits, staff
 from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import Conflict, NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 from api.schemas.fields import PageQuery

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import health
 from api.errors import Unavailable
-from api.openapi import resource_router
+from api.http.openapi import resource_router
 from api.schemas.health import Health
 
 router = resource_router("health")

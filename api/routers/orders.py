@@ -6,8 +6,8 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from api.crud import order_cancellations, order_reads, order_requests, orders
 from api.crud.idempotency import Answer
+from api.crud.orders import cancellations, reads, requests, rules
 from api.dependencies import (
     KEEPER,
     CallerDep,
@@ -19,8 +19,8 @@ from api.dependencies import (
     TransactionsDep,
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
+from api.http.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page, resource_router
 from api.models import Order, OrderEvent
-from api.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page, resource_router
 from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
 router = resource_router("orders")
@@ -35,7 +35,7 @@ async def list_orders(
     query: Annotated[OrderQuery, Query()], caller: CallerDep, db: ConnectionsDep, links: LinksDep
 ) -> Response:
     """List orders, the newest first: one's own, and for keepers and admins everybody's."""
-    return links.page(await order_reads.list_page(db, caller, query), "orders")
+    return links.page(await reads.list_page(db, caller, query), "orders")
 
 
 @router.post("", response_model=OrderRead, status_code=201, responses=CREATED | RESTRICTED | errors(InProgress))
@@ -47,25 +47,25 @@ async def create_order(
     key: IdempotencyKeyDep = None,
 ) -> Response:
     """Order something."""
-    return _respond(await order_requests.create(transactions, caller, data, key, links.of))
+    return _respond(await requests.create(transactions, caller, data, key, links.of))
 
 
 @router.get(ORDER, response_model=OrderRead, responses=SIGNED_IN | errors(NotFound))
 async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
     """Read an order."""
-    return await order_reads.get(session, caller, order_id)
+    return await reads.get(session, caller, order_id)
 
 
 @router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED)
 async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
     """Order something else instead, while nothing has been paid."""
-    return await orders.replace(session, caller, order_id, data)
+    return await rules.replace(session, caller, order_id, data)
 
 
 @router.delete(ORDER, status_code=204, response_class=Response, responses=CHANGED)
 async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> None:
     """Delete an order that is not being made."""
-    await orders.remove(session, caller, order_id)
+    await rules.remove(session, caller, order_id)
 
 
 @router.post(ORDER + "/pay", response_model=OrderRead, responses=SETTLED)
@@ -77,7 +77,7 @@ async def pay_order(
     key: IdempotencyKeyDep = None,
 ) -> Response:
     """Pay an order. One that has been paid stays as it is; one whose payment is pending, too: pay it again later."""
-    return _respond(await order_requests.pay(transactions, services, caller, order_id, key))
+    return _respond(await requests.pay(transactions, services, caller, order_id, key))
 
 
 @router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
@@ -85,7 +85,7 @@ async def cancel_order(
     order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep
 ) -> Order:
     """Cancel an order, up until it is on its way."""
-    return await order_cancellations.cancel(transactions, services, caller, order_id)
+    return await cancellations.cancel(transactions, services, caller, order_id)
 
 
 @router.post(
@@ -96,13 +96,13 @@ async def cancel_order(
 )
 async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
     """Carry a paid order one step on: to progress, dispatched, delivered."""
-    return await orders.advance(session, caller, order_id)
+    return await rules.advance(session, caller, order_id)
 
 
 @router.get(ORDER + "/events", response_model=EventList, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
 async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
     """List what has become of an order, and who did it."""
-    return {"events": await order_reads.list_events(session, caller, order_id)}
+    return {"events": await reads.list_events(session, caller, order_id)}
 
 
 def _respond(answer: Answer) -> Response:

@@ -7,7 +7,7 @@ from fastapi import Body, Query, Response
 from api.crud import staff
 from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
 from api.errors import NotFound
-from api.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
 router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED)

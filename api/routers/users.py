@@ -6,11 +6,11 @@ from uuid import UUID
 
 from fastapi import Body, Query, Response
 
-from api.crud import users
+from api.crud.accounts import users
 from api.dependencies import ADMIN, CallerDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
+from api.http.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.models import User
-from api.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
 router = resource_router("users")

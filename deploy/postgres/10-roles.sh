@@ -35,7 +35,7 @@ ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
 -- Not lock_timeout: statement_timeout counts a wait for a lock, too. Nor transaction_timeout (Postgres 17 and later): an
 -- import is one transaction, however long it takes.
 -- An api that is gone without a word, as its kernel confirms no packet, does not keep what it has locked. (The same the
--- other way round is in api/database.py.)
+-- other way round is in api/database/engine.py.)
 ALTER ROLE zoo_api SET tcp_keepalives_idle = '2s';
 ALTER ROLE zoo_api SET tcp_keepalives_interval = '1s';
 ALTER ROLE zoo_api SET tcp_user_timeout = '5s';

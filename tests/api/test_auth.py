@@ -12,9 +12,9 @@ import httpx
 import pytest
 from fastapi_users.jwt import decode_jwt, generate_jwt
 
-from api import passwords
-from api.authentication import COOKIE
-from api.crud.access_tokens import hash_token
+from api.crud.accounts import passwords
+from api.crud.accounts.access_tokens import hash_token
+from api.http.authentication import COOKIE
 from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server

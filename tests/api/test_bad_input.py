@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api.body_limit import MAX_BODY_BYTES
+from api.http.body_limit import MAX_BODY_BYTES
 from tests.api.records import RESOURCES, Resource, make
 
 JSON = {"Content-Type": "application/json"}

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.crud.imports import load_csv
-from api.database import create_engine, transaction
+from api.database.engine import create_engine, transaction
 from api.dependencies import SessionDep
 from api.main import create_app
 from api.models import Animal

@@ -8,7 +8,7 @@ from datetime import datetime
 import httpx
 import pytest
 
-from api.database import SCHEMA_REVISION
+from api.database.engine import SCHEMA_REVISION
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from api.crud import order_reads
-from api.crud.access_tokens import Caller
-from api.crud.orders import TRANSITIONS, Action
+from api.crud.accounts.access_tokens import Caller
+from api.crud.orders import reads
+from api.crud.orders.rules import TRANSITIONS, Action
 from api.enums import OrderStatus, UserType
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
@@ -389,7 +389,7 @@ class Recorder:
 async def plan_of(connection: asyncpg.Connection, caller: Caller, query: OrderQuery) -> str:
     """How Postgres reads a page of the list."""
     recorder = Recorder(connection)
-    await order_reads.list_page(recorder, caller, query)
+    await reads.list_page(recorder, caller, query)
     sql, values = recorder.sent[0]
     explain = "EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF, SUMMARY OFF, BUFFERS OFF)"
     return "\n".join(row[0] for row in await connection.fetch(f"{explain} {sql}", *values))

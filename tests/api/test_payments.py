@@ -9,7 +9,8 @@ import httpx
 import pytest
 from tenacity import wait_none
 
-from api.crud import order_claims, order_payments
+from api.crud.orders import claims
+from api.crud.orders.payments import settle_all
 from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
@@ -150,7 +151,7 @@ class TestPay:
     async def test_who_has_waited_long_enough_is_told_to_come_again(
         self, shop: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(order_claims, "PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.1)
         path = await order(shop)
         await admin.execute("UPDATE orders SET is_being_paid = true, claimed_until = now() + interval '1 minute'")
         answer = await pay(shop, path)
@@ -342,7 +343,7 @@ class TestCrash:
         await admin.execute(f"{claimed} WHERE id = $1::uuid", paths[0].rpartition("/")[2])
         asked = len(payments.calls)
         app = shop._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
-        await order_payments.settle_all(app.state.sessionmaker.begin, app.state.services)
+        await settle_all(app.state.sessionmaker.begin, app.state.services)
         assert len(payments.calls) == asked
 
 

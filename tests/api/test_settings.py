@@ -7,56 +7,42 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+import alembic_online.settings
 from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
 from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
-MIGRATION_URL = "postgresql://zoo_migrator@db/zoo"
 
 
 def test_the_password_is_put_into_the_url_whatever_characters_it_has() -> None:
     password = "p@ss/w:rd?#%é"
     settings = Settings(database_url="postgresql://zoo_api@db/zoo", database_password=password)
-    assert settings.api_database().password == password
-    assert settings.api_database().host == "db"
+    assert settings.database().password == password
+    assert settings.database().host == "db"
 
 
 def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text(f"{GOOD}\n")
     monkeypatch.delenv("DATABASE_PASSWORD", raising=False)
-    assert Settings(_secrets_dir=tmp_path).api_database().password == GOOD
+    assert Settings(_secrets_dir=tmp_path).database().password == GOOD
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text("from the file")
     monkeypatch.setenv("DATABASE_PASSWORD", "from the environment")
-    assert Settings(_secrets_dir=tmp_path).api_database().password == "from the environment"
+    assert Settings(_secrets_dir=tmp_path).database().password == "from the environment"
 
 
 @pytest.mark.parametrize("password", [None, "", "zoo_api", "x" * (MIN_SECRET_LENGTH - 1)])
 def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
-    settings = Settings(
-        environment="production",
-        database_password=password,
-        migration_database_url=MIGRATION_URL,
-        migration_database_password=password,
-    )
+    settings = Settings(environment="production", database_password=password)
     with pytest.raises(ValueError, match=r"^DATABASE_PASSWORD is a default or shorter"):
-        settings.api_database()
-    with pytest.raises(ValueError, match=r"^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
-        settings.migration_database()
+        settings.database()
 
 
 def test_production_takes_a_long_password_in_the_url_too() -> None:
     settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{GOOD}@db/zoo")
-    assert settings.api_database().password == GOOD
-
-
-def test_each_service_needs_its_own_secret_only() -> None:
-    Settings(
-        environment="production", migration_database_url=MIGRATION_URL, migration_database_password=GOOD
-    ).migration_database()
-    Settings(environment="production", database_password=GOOD).api_database()
+    assert settings.database().password == GOOD
 
 
 SAFE: dict[str, Any] = {
@@ -68,7 +54,7 @@ SAFE: dict[str, Any] = {
 
 
 def test_production_runs_on_settings_that_are_safe() -> None:
-    Settings(**SAFE).require_api()
+    Settings(**SAFE).require_usable()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +70,7 @@ def test_production_runs_on_settings_that_are_safe() -> None:
 )
 def test_production_refuses_what_would_not_be_safe_or_lose_mail(setting: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Settings(**{**SAFE, **setting}).require_api()
+        Settings(**{**SAFE, **setting}).require_usable()
 
 
 @pytest.mark.parametrize(
@@ -115,11 +101,9 @@ def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
         Settings(database_url=url)
 
 
-@pytest.mark.parametrize("name", ["api", "migrator"])
-def test_a_password_never_shows(name: str) -> None:
-    settings = Settings(database_password=GOOD, migration_database_url=MIGRATION_URL, migration_database_password=GOOD)
-    url = settings.api_database() if name == "api" else settings.migration_database()
-    assert GOOD not in repr(settings) + str(url)
+def test_a_password_never_shows() -> None:
+    settings = Settings(database_password=GOOD)
+    assert GOOD not in repr(settings) + str(settings.database())
 
 
 @pytest.mark.parametrize("url", ["postgres://zoo:hidden-in-url@db/", "mysql://zoo:hidden-in-url@db/zoo"])
@@ -130,7 +114,7 @@ def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
 
 
 def test_a_url_may_be_written_as_hosts_hand_it_out() -> None:
-    url = Settings(database_url="postgres://zoo_api@db:5433/zoo?sslmode=require").api_database()
+    url = Settings(database_url="postgres://zoo_api@db:5433/zoo?sslmode=require").database()
     assert url.render_as_string() == "postgresql+asyncpg://zoo_api@db:5433/zoo?ssl=require"
 
 
@@ -158,8 +142,9 @@ def test_every_setting_is_in_env_example_with_its_default() -> None:
     documented = settings_of(".env.example", r"^([A-Z_]+)=(.*)$")
     in_compose = settings_of("docker-compose.yml", r"\$\{([A-Z_]+):-([^}]*)\}")
     assert documented == in_compose
-    assert {name.upper() for name in Settings.model_fields} <= documented.keys()
-    for name, field in Settings.model_fields.items():
+    fields = alembic_online.settings.Settings.model_fields | Settings.model_fields
+    assert {name.upper() for name in fields} <= documented.keys()
+    for name, field in fields.items():
         if field.annotation in (int, float):
             assert float(documented[name.upper()]) == field.default
 

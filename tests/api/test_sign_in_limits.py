@@ -14,12 +14,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from api import passwords
-from api.crud import sign_ins
-from api.crud.sign_ins import subscriber
+from api.crud.accounts import passwords, sign_ins
+from api.crud.accounts.passwords import verify_password
+from api.crud.accounts.sign_ins import subscriber
 from api.crud.throttles import WINDOW
 from api.main import create_app
-from api.passwords import verify_password
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_auth import register, sign_in

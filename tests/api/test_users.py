@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
-from api import passwords
+from api.crud.accounts import passwords
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server

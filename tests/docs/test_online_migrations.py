@@ -2,7 +2,7 @@
 
 import re
 
-from migrator.lint.rules import RULES
+from alembic_online.lint.rules import RULES
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "online-migrations.md").read_text()
@@ -13,7 +13,7 @@ def test_every_rule_is_named_as_the_lint_has_it() -> None:
 
 
 def test_every_operation_is_named() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "migrator" / "operations").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "alembic_online" / "operations").glob("*.py"))
     made = re.findall(r'register_operation\("(\w+)"\)', code)
     assert made
     assert {name for name in made if f"op.{name}(" not in PAGE} == set()

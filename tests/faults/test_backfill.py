@@ -12,12 +12,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from alembic_online.backfill import Backfill
 from local.postgres import DATABASE, SUPERUSER, Server, as_caller, binaries, serve
-from migrator.backfill import Backfill
+from tests.alembic_online.backfilling import STATE, backfill, found, make_table, under_way
 from tests.conftest import FAST_AND_FORGETFUL, superuser
 from tests.faults.checkout import checkout_with, start
 from tests.faults.test_kills import fill, wait_until
-from tests.migrator.backfilling import STATE, backfill, found, make_table, under_way
 from tests.processes.test_history import history
 from tests.rounds import rounds
 

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
+from alembic_online.backfill import Backfill
+from alembic_online.backfill.load import WAITING_SESSIONS
+from alembic_online.backfill.pace import BATCH_SECONDS, LARGEST_BATCH, fit
+from alembic_online.errors import LockLost
 from local.postgres import Server
-from migrator.backfill import Backfill
-from migrator.backfill.load import WAITING_SESSIONS
-from migrator.backfill.pace import BATCH_SECONDS, LARGEST_BATCH, fit
-from migrator.errors import LockLost
+from tests.alembic_online.backfilling import STATE, backfill, found, run_offline, under_way
+from tests.alembic_online.operating import operate
 from tests.conftest import WAITING, superuser
-from tests.migrator.backfilling import STATE, backfill, found, run_offline, under_way
-from tests.migrator.operating import operate
 
 NAMES = Backfill("animals", {"common_name": "name"})
 RIGHT = "SELECT count(*) FROM animals WHERE common_name IS NOT DISTINCT FROM name"

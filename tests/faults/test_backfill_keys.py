@@ -3,12 +3,12 @@
 import asyncpg
 import pytest
 
+from alembic_online.backfill import Backfill
+from alembic_online.backfill.definition import quote
+from alembic_online.errors import ConfigurationError
 from local.postgres import Server
-from migrator.backfill import Backfill
-from migrator.backfill.definition import quote
-from migrator.errors import ConfigurationError
+from tests.alembic_online.backfilling import STATE, backfill, found, make_table, run_offline
 from tests.conftest import superuser
-from tests.migrator.backfilling import STATE, backfill, found, make_table, run_offline
 
 # More than the first batch has, so that a key is stored and read again.
 ROWS = 2500

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.migrator.lint.examples import commits, examples, name_of
-from tests.migrator.lint.running import copy, run, template
+from tests.alembic_online.lint.examples import commits, examples, name_of
+from tests.alembic_online.lint.running import copy, run, template
 
 __all__ = ["template"]  # a fixture
 

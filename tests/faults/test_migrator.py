@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from alembic_online.runs.lock import LOCK_KEY
 from local.postgres import DATABASE, Server, as_caller, serve
-from migrator.lock import LOCK_KEY
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
 from tests.faults.checkout import checkout_with, start

@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from api import database as api_database
+from api.database import engine as api_database
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve

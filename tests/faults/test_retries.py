@@ -8,13 +8,13 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_only
 
-from api.settings import Settings
+from alembic_online.errors import LocksNotObtained
+from alembic_online.runs.connection import LOCK, RUN, create_engine
+from alembic_online.runs.lock import migration_lock
+from alembic_online.runs.retries import run_with_retries
+from alembic_online.runs.steps import Progress
+from alembic_online.settings import Settings
 from local.postgres import Server
-from migrator.connection import LOCK, RUN, create_engine
-from migrator.errors import LocksNotObtained
-from migrator.lock import migration_lock
-from migrator.revisions import Progress
-from migrator.run import run_with_retries
 
 # Two tries that fail at once, and the longest pauses after them, take less; one with something long in it takes more.
 RETRY_SECONDS = 4.5
@@ -42,7 +42,7 @@ async def reader(server: Server, database: str) -> AsyncIterator[asyncpg.Connect
 
 async def run(server: Server, database: str, progress: Progress, migrate: Migrate) -> None:
     """Run `migrate` as the migrator does, again and again."""
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).migration_database()
+    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
 
     def engine(lock_timeout: str) -> AsyncEngine:
         return create_engine(url, RUN, lock_timeout=lock_timeout)

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api.http_protocol import HttpProtocol
+from api.server.http_protocol import HttpProtocol
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds

@@ -48,7 +48,7 @@ def new_release(folder: Path) -> Path:
     )
     changes = {
         "api/__init__.py": [(OLD, NEW)],
-        "api/database.py": [(r'SCHEMA_REVISION = ".*"', f'SCHEMA_REVISION = "{NEWEST_NEEDED}"')],
+        "api/database/engine.py": [(r'SCHEMA_REVISION = ".*"', f'SCHEMA_REVISION = "{NEWEST_NEEDED}"')],
         "api/models/animals.py": [
             (r'"name", "id"', '"common_name", "id"'),
             (r'"exhibit_id", "id"', '"home_id", "id"'),

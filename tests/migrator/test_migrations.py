@@ -16,10 +16,10 @@ from pytest_alembic.tests import (  # noqa: F401 - collected here by name
 from sqlalchemy import pool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from api.database import SCHEMA_REVISION
-from api.settings import Settings
+from alembic_online.runs.phases import is_contract
+from alembic_online.settings import Settings
+from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
-from migrator.phases import is_contract
 from tests.conftest import ROOT
 
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
@@ -32,7 +32,7 @@ def alembic_config() -> Config:
 
 @pytest.fixture
 def alembic_engine(server: Server, empty_database: str) -> AsyncEngine:
-    url = Settings(migration_database_url=server.url("zoo_migrator", empty_database)).migration_database()
+    url = Settings(migration_database_url=server.url("zoo_migrator", empty_database)).database()
     return create_async_engine(url, poolclass=pool.NullPool)
 
 
@@ -57,9 +57,11 @@ class TestFile:
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
         ]
-        assert [name for name in imported if name.split(".")[0] in {"api", "migrator", "local"}] == []
+        assert [name for name in imported if name.split(".")[0] in {"alembic_online", "api", "migrator", "local"}] == []
 
 
 def test_nothing_but_a_migration_makes_tables() -> None:
-    sources = [path for folder in ("api", "migrator", "local") for path in (ROOT / folder).rglob("*.py")]
+    sources = [
+        path for folder in ("alembic_online", "api", "migrator", "local") for path in (ROOT / folder).rglob("*.py")
+    ]
     assert [str(path) for path in sources if "create_all" in path.read_text()] == []

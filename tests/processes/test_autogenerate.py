@@ -24,7 +24,7 @@ INSERT INTO animals (name, species, exhibit_id)
 INSERT INTO orders (id, user_id) SELECT gen_random_uuid(), id FROM users;
 INSERT INTO order_items SELECT id, n, 'tea', 'small', 1 FROM orders, generate_series(0, 3) n;
 """
-WRITE, LINT = "alembic revision --autogenerate -m 'what changed'", "migrator lint"
+WRITE, LINT = "alembic revision --autogenerate -m 'what changed'", "alembic_online lint"
 UP, DOWN, CHECK = "alembic upgrade head", f"alembic downgrade {REVISIONS[-1]}", "alembic check"
 # What the release before the change goes on doing.
 OLD_INSERT = "INSERT INTO animals (name) VALUES ('A0')"
@@ -35,7 +35,7 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     await admin.execute(ROWS)
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
-    for part in ("api", "migrator"):
+    for part in ("alembic_online", "api", "migrator"):
         shutil.copytree(ROOT / part, folder / part)
     shutil.copy(ROOT / "pyproject.toml", folder)
     change.make(folder)
@@ -46,8 +46,8 @@ def run(server: Server, database: str, checkout: Path, *commands: str) -> str:
     """Run commands of Alembic and of the migrator, in one process, and return what they print."""
     arguments = [shlex.split(command) for command in commands]
     script = (
-        "from alembic.config import main\nfrom migrator.__main__ import app\n"
-        "call = {'alembic': main, 'migrator': lambda given: app(given, standalone_mode=False)}\n"
+        "from alembic.config import main\nfrom alembic_online.__main__ import app\n"
+        "call = {'alembic': main, 'alembic_online': lambda given: app(given, standalone_mode=False)}\n"
         f"for name, *given in {arguments}: assert not call[name](given)"
     )
     environment = os.environ | {"LOG_FORMAT": "text"} | server.environment(database)

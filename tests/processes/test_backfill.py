@@ -1,4 +1,4 @@
-"""`python -m migrator backfill`, while a migrator is at work and afterwards."""
+"""`python -m alembic_online backfill`, while a migrator is at work and afterwards."""
 
 import asyncio
 import json
@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
+from tests.alembic_online.backfilling import found
 from tests.conftest import alembic
 from tests.faults.checkout import checkout_with, start
-from tests.migrator.backfilling import found
 from tests.processes.test_history import history
 from tests.processes.test_migrator import migrator
 from tests.processes.test_schema import psql

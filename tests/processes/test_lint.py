@@ -1,4 +1,4 @@
-"""`python -m migrator lint`, and the lint before a run."""
+"""`python -m alembic_online lint`, and the lint before a run."""
 
 import json
 import os
@@ -23,7 +23,7 @@ UNSAFE = {
 def lint(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """As in CI: nothing is known of a database."""
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
-    return run("migrator", "lint", *arguments, env=environment, cwd=cwd)
+    return run("alembic_online", "lint", *arguments, env=environment, cwd=cwd)
 
 
 @pytest.fixture
@@ -100,6 +100,6 @@ class TestBeforeARun:
             check=True,
         )
         assert "nothing to do" in done.stderr
-        assert "migrator.linted" in done.stderr
-        assert "migrator.lint\n" not in done.stderr
+        assert "alembic_online.lint.gate" in done.stderr
+        assert "alembic_online.lint\n" not in done.stderr
         assert "postgast" not in done.stderr

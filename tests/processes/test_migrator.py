@@ -1,4 +1,4 @@
-"""What the migrator says, and `python -m migrator`."""
+"""What the migrator says, and `python -m alembic_online`."""
 
 import json
 import os
@@ -23,7 +23,9 @@ DRIFT = ["remove column animals.wild", "add index ix_animals_name_id on animals"
 def migrator(
     environment: dict[str, str], *arguments: str, stdin: str = "", cwd: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    return run("migrator", *arguments, env=os.environ | {"LOG_FORMAT": "text"} | environment, cwd=cwd, stdin=stdin)
+    return run(
+        "alembic_online", *arguments, env=os.environ | {"LOG_FORMAT": "text"} | environment, cwd=cwd, stdin=stdin
+    )
 
 
 class TestLog:
@@ -135,7 +137,7 @@ class TestStatus:
 class TestWait:
     def test_returns_when_the_schema_is_there(self, server: Server, empty_database: str) -> None:
         environment = server.environment(empty_database)
-        waiting = Python("migrator", "wait", env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+        waiting = Python("alembic_online", "wait", env=os.environ | environment, stdout=subprocess.PIPE, text=True)
         early = migrator(environment, "wait", "--timeout", "0")
         assert early.returncode == 5
         assert REVISIONS[0] in early.stderr

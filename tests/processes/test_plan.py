@@ -1,4 +1,4 @@
-"""`python -m migrator plan`: what it says of pending revisions, on databases as they are."""
+"""`python -m alembic_online plan`: what it says of pending revisions, on databases as they are."""
 
 import json
 from pathlib import Path

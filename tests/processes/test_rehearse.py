@@ -1,4 +1,4 @@
-"""`python -m migrator rehearse`: on a scratch database, gone afterwards, beside a real one that stays as it is."""
+"""`python -m alembic_online rehearse`: on a scratch database, gone afterwards; the real one stays as it is."""
 
 import asyncio
 import json
@@ -13,11 +13,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from api.settings import Settings
+from alembic_online.rehearsal.copy import copy_database
+from alembic_online.rehearsal.dump import find_pg_dump
+from alembic_online.rehearsal.scratch import scratch_database
+from alembic_online.settings import Settings
 from local.postgres import Server
-from migrator.rehearsal.copy import copy_database
-from migrator.rehearsal.dump import find_pg_dump
-from migrator.rehearsal.scratch import scratch_database
 from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
 from tests.processes.test_schema import schema
@@ -36,7 +36,7 @@ SCRATCH = "SELECT array_agg(datname) FROM pg_database WHERE datname LIKE $1 || '
 def command(environment: dict[str, str], checkout: Path, *options: str) -> Python:
     env = os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment
     pipe = subprocess.PIPE
-    return Python("migrator", "rehearse", *options, env=env, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
+    return Python("alembic_online", "rehearse", *options, env=env, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
 
 
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
@@ -301,7 +301,7 @@ class TestScratchDatabase:
             """
         )
         monkeypatch.setenv("PATH", server.environment()["PATH"])
-        url = Settings(migration_database_url=server.url("zoo_migrator", database)).migration_database()
+        url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
         pg_dump = await find_pg_dump(18)
         async with scratch_database(url) as scratch:
             rows, left_out = await copy_database(pg_dump, url, scratch, 3)

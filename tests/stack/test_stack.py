@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.database import SCHEMA_REVISION
+from api.database.engine import SCHEMA_REVISION
 from tests.conftest import PASSWORD, ROOT
 from tests.processes.test_history import REVISIONS
 from tests.rounds import STALL, rounds
@@ -235,10 +235,10 @@ class TestMigrator:
             assert migrator("alembic", "upgrade", SCHEMA_REVISION).returncode == 0
             stack.compose("up", "--detach", "--wait")
             assert stack.get("/health/ready").status_code == 200  # though that revision is pending
-            assert migrator("python", "-m", "migrator", "lint").returncode == 0
-            plan = migrator("python", "-m", "migrator", "plan", "--json")
+            assert migrator("python", "-m", "alembic_online", "lint").returncode == 0
+            plan = migrator("python", "-m", "alembic_online", "plan", "--json")
             assert [pending["revision"] for pending in json.loads(plan.stdout)["revisions"]] == ["contract"]
-            rehearsed = migrator("python", "-m", "migrator", "rehearse", "--sample", "10")
+            rehearsed = migrator("python", "-m", "alembic_online", "rehearse", "--sample", "10")
             assert "up again" in rehearsed.stdout, rehearsed.stderr
             assert stack.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname ~ 'rehearsal'").stdout == "0\n"
             refused = migrator("alembic", "upgrade", "head")
@@ -403,7 +403,10 @@ class TestImages:
         image = f"zoo-{target}:{RELEASE}"
         script = "id -u; command -v cc gcc g++ c++ clang make ld || true; ls /app; stat -c %U /app/* | sort -u"
         shown = docker("run", "--rm", "--entrypoint", "sh", image, "-c", script).split()
-        expected = {"api": ["api", "deploy", "seed"], "migrator": ["api", "migrator", "pyproject.toml"]}[target]
+        expected = {
+            "api": ["api", "deploy", "seed"],
+            "migrator": ["alembic_online", "api", "migrator", "pyproject.toml"],
+        }[target]
         assert shown == ["10001", *expected, "root"]
         labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
         assert labels["org.opencontainers.image.title"] == f"zoo-{target}"

@@ -1,0 +1,34 @@
+"""What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from alembic_online.commands import backfill
+from alembic_online.commands.lint import lint
+from alembic_online.commands.plan import plan
+from alembic_online.commands.rehearse import rehearse
+from alembic_online.commands.repair import repair
+from alembic_online.commands.status import status
+from alembic_online.commands.wait import wait
+from alembic_online.log import configure_log
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a failure came from.")] = False) -> None:
+    """What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
+    configure_log(os.environ.get("LOG_FORMAT", ""))
+    if debug:
+        os.environ["MIGRATOR_DEBUG"] = "1"
+
+
+for command in (status, wait, repair, plan, rehearse, lint):
+    app.command()(command)
+app.add_typer(backfill.app, name="backfill")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,82 @@
+"""Columns that stay, and change."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.columns import bare
+from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.fill import NO_KEY, fill
+from alembic_online.autogenerate.sql import is_rewritten_by_type
+from alembic_online.autogenerate.step import Note, Place, Step
+from alembic_online.autogenerate.values import value_for
+from alembic_online.operations.not_null import DropNotNullOnlineOp
+
+STILL_NULL = """\
+The api of the previous release writes NULL here, so this waits until it has gone. Until then the new release meets
+NULLs when it reads."""
+
+
+def alter(operation: ops.AlterColumnOp, change: Change) -> Iterator[Step]:
+    """A column whose type, default, comment or NOT NULL is another in the models."""
+    table, name = operation.table_name, operation.column_name
+    column = change.model(table, operation.schema, name)
+    if is_refused(operation):
+        yield from _succeed(operation, column, change)
+        return
+    rest = copy.copy(operation)
+    rest.modify_nullable = None
+    if rest.has_changes():
+        yield Step(Place.TOGETHER, f"change {table}.{name}", rest)
+    if operation.modify_nullable is True:
+        loose = DropNotNullOnlineOp(table, name, schema=operation.schema)
+        yield Step(Place.LOOSEN, f"{table}.{name} may be NULL", loose)
+    elif operation.modify_nullable is False:
+        yield from _set_not_null(column, change)
+
+
+def is_refused(operation: ops.AlterColumnOp) -> bool:
+    """Whether the column's type changes in a way that touches the rows."""
+    old, new = operation.existing_type, operation.modify_type
+    return old is not None and new is not None and is_rewritten_by_type(operation.column_name, old, new)
+
+
+def successor(column: str) -> str:
+    """The column that takes the place of one whose type changes."""
+    return f"{column}_new"
+
+
+def _set_not_null(column: sa.Column[Any], change: Change) -> Iterator[Step]:
+    """NOT NULL for a column that the previous release of the api knows, and in which it may write NULL at any time."""
+    table, value = column.table, value_for(column)
+    if value is None or not change.key(table.name, table.schema):
+        why = NO_KEY if value else "nobody but you knows what should be where there is NULL"
+        note = Note(recipes.fill_not_null(table.name, column.name, why, change.release))
+        yield Step(Place.TOGETHER, f"not yet {table.name}.{column.name} NOT NULL", note)
+        return
+    backfill, not_null = fill(column, value, change, Place.CONTRACT)
+    yield Step(backfill.place, backfill.title, Note(STILL_NULL), *backfill.ops)
+    yield not_null
+
+
+def _succeed(operation: ops.AlterColumnOp, column: sa.Column[Any], change: Change) -> Iterator[Step]:
+    """A column of the new type beside the old one."""
+    table, name = operation.table_name, successor(column.name)
+    assert operation.existing_type is not None
+    note = Note(recipes.change_type(table, column, operation.existing_type, change.release))
+    there = {found["name"] for found in change.database.get_columns(table, schema=operation.schema)}
+    if name in there:
+        yield Step(Place.TOGETHER, f"keep {table}.{column.name}", note)
+        return
+    yield from change.types_of(column)
+    renamed = sa.Column(name, column.type, comment=column.comment)
+    yield Step(
+        Place.TOGETHER,
+        f"add {table}.{name}",
+        note,
+        bare(ops.AddColumnOp(table, renamed, schema=operation.schema)),
+    )

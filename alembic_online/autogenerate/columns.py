@@ -1,0 +1,114 @@
+"""Columns that come and go."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.operations import ops
+from sqlalchemy.schema import DefaultClause
+
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.fill import NO_KEY, fill
+from alembic_online.autogenerate.sql import default_sql, is_rewritten_by_column, type_sql
+from alembic_online.autogenerate.step import Note, Place, Step
+from alembic_online.autogenerate.values import Value, value_for
+from alembic_online.operations.not_null import DropNotNullOnlineOp
+
+FOR_THE_PREVIOUS = """\
+The default is for the api of the previous release, which does not know the column, and goes on inserting rows. The last
+revision of this change takes it away."""
+
+
+def add(operation: ops.AddColumnOp, change: Change, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
+    """A new column; `dropped` are those that its table is to lose: it may be one of them, by another name."""
+    column = operation.column
+    title = f"{operation.table_name}.{column.name}"
+    if column.computed is not None and column.computed.persisted is not False:
+        yield Step(Place.TOGETHER, f"not yet {title}", Note(recipes.generated_column(operation.table_name, column)))
+        return
+    yield from change.types_of(column)
+    default = default_sql(column.server_default)
+    if column.identity is not None or column is column.table.autoincrement_column:
+        note = Note(recipes.identity_column(operation.table_name, column))
+        yield Step(Place.TOGETHER, f"add {title}", note, bare(operation))
+    elif default and is_rewritten_by_column(column):
+        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(default)))
+        yield from fill(column, Value(default, is_guess=False), change, Place.FILL)
+    elif default or column.nullable:
+        yield Step(Place.TOGETHER, f"add {title}", operation)
+    elif dropped:
+        lost = " or ".join(other.name for other in dropped)
+        why = f"it may be another name for {lost}, and where it is none, the rows there are need a value"
+        recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
+        yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
+    else:
+        yield from _add_not_null(operation, change)
+
+
+def _add_not_null(operation: ops.AddColumnOp, change: Change) -> Iterator[Step]:
+    """A NOT NULL column that only the new release of the api writes.
+
+    The previous one goes on inserting rows. Were those NULL, the new release would meet what its models say can't be,
+    and a backfill would never be at its end. So there is a default until the previous release has gone: all of the rest
+    can be done at once, and only taking the default away is left for the contract phase.
+    """
+    column = operation.column
+    title = f"{operation.table_name}.{column.name}"
+    value = value_for(column)
+    if value is None or not change.key(operation.table_name, operation.schema):
+        why = NO_KEY if value else "nobody but you knows what the rows there are should have"
+        recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
+        yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
+        return
+    default = set_default(operation, sa.text(value.sql))
+    yield Step(Place.TOGETHER, f"add {title}", bare(operation), Note(FOR_THE_PREVIOUS), default)
+    yield from fill(column, value, change, Place.FILL)
+    without = ops.AlterColumnOp(
+        operation.table_name,
+        column.name,
+        schema=operation.schema,
+        existing_type=column.type,
+        existing_nullable=False,
+        existing_server_default=DefaultClause(sa.text(value.sql)),
+        modify_server_default=None,
+    )
+    yield Step(Place.CONTRACT_TOGETHER, f"no default of {title}", without)
+
+
+def drop(operation: ops.DropColumnOp, change: Change, added: Sequence[sa.Column[Any]]) -> Iterator[Step]:
+    """A column that is no longer in the models, and stays; `added` are those that its table gets.
+
+    The new release does not write it, so it must not insist on a value.
+    """
+    column = operation.to_column()
+    table = operation.table_name
+    recipe = recipes.drop_column(table, column, change.release)
+    # Of those of the same type the first, or else of all.
+    if alike := sorted(added, key=lambda other: type_sql(other.type) != type_sql(column.type)):
+        recipe += f"\n\n{recipes.rename_column(table, column.name, alike[0], change.release)}"
+    if column.nullable or column.server_default is not None or column.primary_key:
+        yield Step(Place.TOGETHER, f"keep {table}.{column.name}", Note(recipe))
+    else:
+        not_null = DropNotNullOnlineOp(table, column.name, schema=operation.schema)
+        yield Step(Place.LOOSEN, f"{table}.{column.name} may be NULL", Note(recipe), not_null)
+
+
+def bare(operation: ops.AddColumnOp) -> ops.AddColumnOp:
+    """The same column, nullable and without a default."""
+    column = operation.column
+    plain: sa.Column[Any] = sa.Column(column.name, column.type, nullable=True, comment=column.comment)
+    return ops.AddColumnOp(operation.table_name, plain, schema=operation.schema)
+
+
+def set_default(operation: ops.AddColumnOp, value: sa.TextClause) -> ops.AlterColumnOp:
+    """A default of a column that was added without one: it is for new rows only."""
+    return ops.AlterColumnOp(
+        operation.table_name,
+        operation.column.name,
+        schema=operation.schema,
+        existing_type=operation.column.type,
+        existing_nullable=True,
+        existing_server_default=None,
+        modify_server_default=DefaultClause(value),
+    )

@@ -1,0 +1,73 @@
+"""Indexes and constraints that come, go, or become others under the same name."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from alembic_online.autogenerate.sql import quote, table_sql
+from alembic_online.autogenerate.step import Execute, Place, Step
+from alembic_online.operations.constraints import AddForeignKeyOnlineOp, AddUniqueOnlineOp, DropConstraintOnlineOp
+from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
+
+NAME_LENGTH = 63  # bytes, of any name in Postgres
+SUFFIX = "_old"
+
+Come = ops.CreateIndexOp | ops.AddConstraintOp
+Go = ops.DropIndexOp | ops.DropConstraintOp
+
+
+def come(operation: Come) -> Iterator[Step]:
+    """A new index or constraint of a table that is in use."""
+    if isinstance(operation, ops.CreateIndexOp):
+        index = operation.to_index()
+        yield Step(Place.BUILD, f"index {index.name}", CreateIndexOnlineOp.from_index(index))
+    elif isinstance(operation, ops.CreateUniqueConstraintOp):
+        unique = operation.to_constraint()
+        yield Step(Place.BUILD, f"unique {unique.name}", AddUniqueOnlineOp.from_constraint(unique))
+    elif isinstance(operation, ops.CreateForeignKeyOp):
+        foreign_key = operation.to_constraint()
+        yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
+
+
+def go(operation: Go, *, is_replaced: bool) -> Iterator[Step]:
+    """An index or constraint that goes; one that is replaced makes way for its successor by another name, and stays
+    until that is there.
+    """
+    old = name = name_of(operation)
+    if is_replaced:
+        name = name.encode()[: NAME_LENGTH - len(SUFFIX)].decode(errors="ignore") + SUFFIX
+        renames = (_rename(operation, *names) for names in ((old, name), (name, old)))
+        yield Step(Place.TOGETHER, f"rename {old}", Execute(*renames))
+    if isinstance(operation, ops.DropIndexOp):
+        index = operation.to_index()
+        index.name = sa.schema.conv(name)
+        yield Step(Place.DROP, f"no index {name}", DropIndexOnlineOp.from_index(index))
+    else:
+        constraint = operation.to_constraint()
+        constraint.name = sa.schema.conv(name)
+        yield Step(Place.LOOSEN, f"no constraint {name}", DropConstraintOnlineOp.from_constraint(constraint))
+
+
+def _rename(operation: Go, old: str, new: str) -> str:
+    if isinstance(operation, ops.DropIndexOp):
+        schema = f"{quote(operation.schema)}." if operation.schema else ""
+        return f"ALTER INDEX {schema}{quote(old)} RENAME TO {quote(new)}"
+    table = table_sql(operation.table_name, operation.schema)
+    return f"ALTER TABLE {table} RENAME CONSTRAINT {quote(old)} TO {quote(new)}"
+
+
+def name_of(operation: Come | Go) -> str:
+    """The name of the index or the constraint."""
+    if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
+        return str(operation.index_name)
+    constraint: sa.Constraint = operation.to_constraint()
+    return str(constraint.name)
+
+
+def columns_of(operation: Go) -> set[str]:
+    """The columns that the index or the constraint is made of."""
+    if isinstance(operation, ops.DropIndexOp):
+        return {str(getattr(part, "name", "")) for part in operation.to_index().expressions}
+    constraint = operation.to_constraint()
+    return set(constraint.columns.keys()) if isinstance(constraint, sa.schema.ColumnCollectionConstraint) else set()

@@ -1,0 +1,50 @@
+"""What there is to know about a change as a whole."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGInspector
+from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
+from sqlalchemy.sql.type_api import TypeEngine
+
+from alembic_online.autogenerate.sql import DIALECT
+from alembic_online.autogenerate.step import Execute, Place, Step
+
+
+@dataclass
+class Change:
+    """A change of the models. `release` is the first one that has it, `new` are the tables that it makes."""
+
+    database: PGInspector
+    models: sa.MetaData
+    release: str
+    new: set[tuple[str | None, str]]
+    made: set[str] = field(default_factory=set)
+    """Enum types that it makes."""
+
+    def model(self, table: str, schema: str | None, column: str) -> sa.Column[Any]:
+        """The column, as the models have it."""
+        return self.models.tables[f"{schema}.{table}" if schema else table].c[column]
+
+    def key(self, table: str, schema: str | None) -> tuple[str, ...]:
+        """The columns of the table's primary key, as the database has it."""
+        return tuple(self.database.get_pk_constraint(table, schema=schema)["constrained_columns"])
+
+    def types_of(self, *columns: sa.Column[Any]) -> Iterator[Step]:
+        """The enum types of these columns that are not there yet. Neither a table nor a column makes its own."""
+        there = {found["name"] for found in self.database.get_enums()}
+        for type_ in (found for column in columns if (found := enum_of(column.type))):
+            if type_.name and type_.name not in there | self.made:
+                self.made.add(type_.name)
+                plain = postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema)
+                create, drop = (str(ddl(plain).compile(dialect=DIALECT)) for ddl in (CreateEnumType, DropEnumType))
+                yield Step(Place.TOGETHER, f"type {type_.name}", Execute(create, drop))
+
+
+def enum_of(type_: TypeEngine[Any]) -> sa.Enum | None:
+    """The enum type of Postgres that this is, or that it is an array of."""
+    inner = type_.item_type if isinstance(type_, sa.ARRAY) else type_
+    return inner if isinstance(inner, sa.Enum) and inner.native_enum else None

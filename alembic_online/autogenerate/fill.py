@@ -1,0 +1,34 @@
+"""Rows get what they are to have, and then the column is NOT NULL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.sql import quote
+from alembic_online.autogenerate.step import Note, Place, Step
+from alembic_online.autogenerate.values import Value
+from alembic_online.backfill import Backfill
+from alembic_online.operations.not_null import SetNotNullOnlineOp
+from alembic_online.operations.rows import BackfillOp
+
+NO_KEY = "the table has no primary key, by which a backfill could go through it"
+GUESS = "No default says what the rows there are should have: change the value where another is meant."
+
+
+def fill(column: sa.Column[Any], value: Value, change: Change, place: Place) -> Iterator[Step]:
+    """The backfill of a column of the models, whose table has a primary key; and NOT NULL, where it is to be that."""
+    table = column.table
+    definition = Backfill(
+        table.name,
+        {column.name: value.sql},
+        where=f"{quote(column.name)} IS NULL",
+        key=change.key(table.name, table.schema),
+        schema=table.schema,
+    )
+    notes = [Note(GUESS)] if value.is_guess else []
+    yield Step(place, f"backfill {table.name}.{column.name}", *notes, BackfillOp(definition))
+    if not column.nullable:
+        not_null = SetNotNullOnlineOp(table.name, column.name, schema=table.schema)
+        yield Step(place, f"{table.name}.{column.name} NOT NULL", not_null)

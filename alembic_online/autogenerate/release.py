@@ -1,0 +1,21 @@
+"""Which release of the api will be the first to have the models as they are now."""
+
+from packaging.version import Version
+from sqlalchemy import Connection, inspect, select
+
+from alembic_online.runs.history import TABLE_NAME, migration_history
+
+
+def next_release(connection: Connection, version: str) -> str:
+    """The api's `version`; or the minor one after it, where that has migrated this database before.
+
+    For then it has been at work with other models. To name too late a release holds a contract revision up; too early
+    a one would let it through while an api is connected that can't live with it.
+    """
+    has_migrated = inspect(connection).has_table(TABLE_NAME) and connection.scalar(
+        select(migration_history.c.id).where(migration_history.c.release == version).limit(1)
+    )
+    if not has_migrated:
+        return version
+    present = Version(version)
+    return f"{present.major}.{present.minor + 1}.0"

@@ -1,0 +1,130 @@
+"""Operations in online form, as they stand in a revision."""
+
+import textwrap
+from typing import Any, Literal
+
+from alembic.autogenerate import render_op_text, renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import ops
+from sqlalchemy.dialects import postgresql
+
+from alembic_online.autogenerate.context import enum_of
+from alembic_online.autogenerate.step import Execute, Note, Nothing
+from alembic_online.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
+from alembic_online.operations.constraints import (
+    AddCheckOnlineOp,
+    AddForeignKeyOnlineOp,
+    AddUniqueOnlineOp,
+    DropConstraintOnlineOp,
+)
+from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
+from alembic_online.operations.not_null import DropNotNullOnlineOp, SetNotNullOnlineOp
+from alembic_online.operations.rows import BackfillOp
+
+WIDTH = 110
+NATIVE = "from sqlalchemy.dialects import postgresql"
+
+
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """An enum type is made, and dropped, by a statement of its own: a table or a column that has it makes none.
+
+    False leaves the item to Alembic.
+    """
+    enum = enum_of(item) if kind == "type" else None
+    if enum is None or enum.name is None:
+        return False
+    context.imports.add(NATIVE)
+    plain = f"postgresql.{postgresql.ENUM(*enum.enums, name=enum.name, schema=enum.schema, create_type=False)!r}"
+    return plain if item is enum else f"postgresql.ARRAY({plain})"
+
+
+@renderers.dispatch_for(Note)
+def _note(_: AutogenContext, note: Note) -> list[str]:
+    lines: list[str] = []
+    for paragraph in note.text.split("\n\n"):
+        is_code = paragraph.startswith("    ")
+        for part in paragraph.splitlines() if is_code else [paragraph]:
+            lines += textwrap.wrap(part, WIDTH, subsequent_indent=" " * 12 * is_code, break_long_words=False)
+        lines.append("")
+    return [f"# {line}".rstrip() for line in lines[:-1]]
+
+
+@renderers.dispatch_for(Nothing)
+def _nothing(_: AutogenContext, __: Nothing) -> str:
+    return "pass"
+
+
+@renderers.dispatch_for(Execute)
+def _execute(context: AutogenContext, operation: Execute) -> str:
+    parts = textwrap.wrap(str(operation.sqltext), WIDTH - 20, drop_whitespace=False, break_long_words=False)
+    return f"{context.opts['alembic_module_prefix']}execute({' '.join(map(repr, parts))})"
+
+
+@renderers.dispatch_for(CreateIndexOnlineOp)
+def _create_index(context: AutogenContext, operation: CreateIndexOnlineOp) -> str:
+    return _online(context, ops.CreateIndexOp.from_index(operation.to_index()))
+
+
+@renderers.dispatch_for(DropIndexOnlineOp)
+def _drop_index(context: AutogenContext, operation: DropIndexOnlineOp) -> str:
+    return _online(context, ops.DropIndexOp(operation.index_name, operation.table_name, schema=operation.schema))
+
+
+@renderers.dispatch_for(AddForeignKeyOnlineOp)
+def _add_foreign_key(context: AutogenContext, operation: AddForeignKeyOnlineOp) -> str:
+    plain = ops.CreateForeignKeyOp.from_constraint(operation.to_constraint())
+    return _online(context, plain, "add_foreign_key_online")
+
+
+@renderers.dispatch_for(AddUniqueOnlineOp)
+def _add_unique(context: AutogenContext, operation: AddUniqueOnlineOp) -> str:
+    plain = ops.CreateUniqueConstraintOp.from_constraint(operation.to_constraint())
+    return _online(context, plain, "add_unique_online")
+
+
+@renderers.dispatch_for(AddCheckOnlineOp)
+def _add_check(context: AutogenContext, operation: AddCheckOnlineOp) -> str:
+    plain = ops.CreateCheckConstraintOp.from_constraint(operation.to_constraint())
+    return _online(context, plain, "add_check_online")
+
+
+@renderers.dispatch_for(DropConstraintOnlineOp)
+def _drop_constraint(context: AutogenContext, operation: DropConstraintOnlineOp) -> str:
+    plain = ops.DropConstraintOp(operation.constraint_name, operation.table_name, schema=operation.schema)
+    return _online(context, plain)
+
+
+@renderers.dispatch_for(SetNotNullOnlineOp)
+@renderers.dispatch_for(DropNotNullOnlineOp)
+def _not_null(context: AutogenContext, operation: SetNotNullOnlineOp | DropNotNullOnlineOp) -> str:
+    name = "set_not_null_online" if isinstance(operation, SetNotNullOnlineOp) else "drop_not_null_online"
+    return _call(context, name, operation.table_name, operation.column_name, schema=operation.schema)
+
+
+@renderers.dispatch_for(SyncColumnsOnlineOp)
+def _sync_columns(context: AutogenContext, operation: SyncColumnsOnlineOp) -> str:
+    name = "unsync_columns_online" if isinstance(operation, UnsyncColumnsOnlineOp) else "sync_columns_online"
+    return _call(context, name, operation.table_name, operation.old, operation.new, schema=operation.schema)
+
+
+@renderers.dispatch_for(BackfillOp)
+def _backfill(context: AutogenContext, operation: BackfillOp) -> str:
+    wanted = operation.definition
+    key = None if wanted.key == ("id",) else wanted.key
+    return _call(
+        context, "backfill", wanted.table, dict(wanted.values), where=wanted.where, key=key, schema=wanted.schema
+    )
+
+
+def _online(context: AutogenContext, plain: ops.MigrateOperation, name: str | None = None) -> str:
+    """A call of the operation `name`, by itself that with `_online` at its end, with the arguments of Alembic's own."""
+    prefix = context.opts["alembic_module_prefix"]
+    called, arguments = render_op_text(context, plain).removeprefix(prefix).split("(", 1)
+    return f"{prefix}{name or f'{called}_online'}({arguments}"
+
+
+def _call(context: AutogenContext, name: str, *arguments: Any, **options: Any) -> str:
+    """A call of the operation `name`; options that are None are left out."""
+    given = [repr(argument) for argument in arguments]
+    given += [f"{option}={value!r}" for option, value in options.items() if value is not None]
+    return f"{context.opts['alembic_module_prefix']}{name}({', '.join(given)})"

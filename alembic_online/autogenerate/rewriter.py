@@ -1,0 +1,74 @@
+"""What autogenerate has found, in online form."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import rewriter
+from alembic.operations import MigrateOperation, ops
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect
+from sqlalchemy.dialects.postgresql.base import PGInspector
+
+from alembic_online.autogenerate import alterations, columns, constraints, tables
+from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.step import Place, Step
+
+online = rewriter.Rewriter()
+
+
+@online.rewrites(ops.UpgradeOps)
+def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.UpgradeOps:
+    """The same change in steps that can be taken while the tables are in use."""
+    database = inspect(context.connection)
+    assert isinstance(database, PGInspector)
+    made = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
+    change = Change(database, context.opts["target_metadata"], context.opts["release"], made)
+    gone = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
+    steps = [
+        step
+        for operation in upgrade.ops
+        if not (isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) in gone)
+        for step in _steps(operation, change)
+    ]
+    return ops.UpgradeOps(steps, upgrade_token=upgrade.upgrade_token)
+
+
+def _steps(operation: MigrateOperation, change: Change) -> Iterator[Step]:
+    if isinstance(operation, ops.CreateTableOp):
+        yield from tables.create(operation, change)
+    elif isinstance(operation, ops.DropTableOp):
+        yield from tables.drop(operation, change)
+    elif isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) not in change.new:
+        yield from _modify(operation, change)
+    else:
+        yield Step(Place.TOGETHER, "", operation)
+
+
+def _modify(table: ops.ModifyTableOps, change: Change) -> Iterator[Step]:
+    """The changes of a table that there is."""
+    succeeded = {
+        alterations.successor(each.column_name)
+        for each in table.ops
+        if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
+    }
+    dropped = [each for each in table.ops if isinstance(each, ops.DropColumnOp) and each.column_name not in succeeded]
+    lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
+    added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
+    staying = succeeded | {column.name for column in lost}
+    arriving = {constraints.name_of(each) for each in table.ops if isinstance(each, constraints.Come)}
+    for operation in table.ops:
+        if isinstance(operation, ops.AddColumnOp):
+            yield from columns.add(operation, change, lost)
+        elif isinstance(operation, ops.AlterColumnOp):
+            yield from alterations.alter(operation, change)
+        elif isinstance(operation, constraints.Come):
+            yield from constraints.come(operation)
+        elif isinstance(operation, constraints.Go):
+            # With their columns, which stay for now.
+            if not constraints.columns_of(operation) & staying:
+                yield from constraints.go(operation, is_replaced=constraints.name_of(operation) in arriving)
+        elif not isinstance(operation, ops.DropColumnOp):
+            yield Step(Place.TOGETHER, f"change {table.table_name}", operation)
+    for drop in dropped:
+        yield from columns.drop(drop, change, added)

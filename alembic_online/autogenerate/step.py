@@ -1,0 +1,94 @@
+"""What autogenerate's findings are made into: steps, each with its place in the order of a change."""
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+
+from alembic.operations import MigrateOperation, ops
+
+from alembic_online.operations.rows import BackfillOp
+
+
+class Place(IntEnum):
+    """Where in a change a step stands. Those that are TOGETHER share a revision, the others have one each.
+
+    What the api's new release needs comes before what only makes it faster or safer, and what takes something away
+    comes last. The contract phase waits until the previous release has gone.
+    """
+
+    TOGETHER = 0
+    """Changes of the catalogs, in one transaction."""
+    FILL = 1
+    """Rows get values, and a column becomes NOT NULL."""
+    BUILD = 2
+    """Indexes and unique constraints."""
+    REFER = 3
+    """Foreign keys, which may need a unique constraint."""
+    LOOSEN = 4
+    """Constraints go, foreign keys before what they refer to."""
+    DROP = 5
+    """Indexes go."""
+    CONTRACT = 6
+    """What the previous release could not live with."""
+    CONTRACT_TOGETHER = 7
+    """Likewise, in one transaction."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all of these steps are one revision."""
+        return self in {Place.TOGETHER, Place.CONTRACT_TOGETHER}
+
+    @property
+    def is_contract(self) -> bool:
+        """Whether these steps belong to the contract phase."""
+        return self >= Place.CONTRACT
+
+
+class Step(ops.OpContainer):
+    """Operations that belong together; `title` says in a few words what they do."""
+
+    def __init__(self, place: Place, title: str, *operations: MigrateOperation) -> None:
+        super().__init__(operations)
+        self.place, self.title = place, title
+
+
+class Note(MigrateOperation):
+    """A comment in the revision: `text` is in paragraphs, and the lines of one that is indented stay as they are."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class Nothing(MigrateOperation):
+    """`pass`."""
+
+
+class Execute(ops.ExecuteSQLOp):
+    """`op.execute`, with the statement that takes it back."""
+
+    def __init__(self, sqltext: str, inverse: str) -> None:
+        super().__init__(sqltext)
+        self.inverse = inverse
+
+    def reverse(self) -> "Execute":
+        return Execute(self.inverse, str(self.sqltext))
+
+
+def flat(operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
+    """The operations, those in containers one by one."""
+    for operation in operations:
+        if isinstance(operation, ops.OpContainer):
+            yield from flat(operation.ops)
+        else:
+            yield operation
+
+
+def inverse(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
+    """What takes them back, the last first. A column that is dropped needs no further change before."""
+    found = list(flat(operations))
+    added = {(each.table_name, each.column.name) for each in found if isinstance(each, ops.AddColumnOp)}
+    return [
+        each.reverse()
+        for each in reversed(found)
+        if not isinstance(each, Note | Nothing | BackfillOp)
+        and not (isinstance(each, ops.AlterColumnOp) and (each.table_name, each.column_name) in added)
+    ]

@@ -1,0 +1,37 @@
+"""Tables that come and go."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic.operations import ops
+
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.step import Note, Place, Step
+from alembic_online.operations.constraints import AddForeignKeyOnlineOp
+
+
+def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
+    """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
+    foreign_keys = [
+        item
+        for item in operation.columns
+        if isinstance(item, sa.ForeignKeyConstraint) and _is_to_table_in_use(item, change)
+    ]
+    operation.columns = [item for item in operation.columns if all(item is not other for other in foreign_keys)]
+    yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
+    yield Step(Place.TOGETHER, f"create {operation.table_name}", operation)
+    for constraint in foreign_keys:
+        foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
+        yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
+
+
+def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: Change) -> bool:
+    referred = constraint.referred_table
+    return (referred.schema, referred.name) not in change.new
+
+
+def drop(operation: ops.DropTableOp, change: Change) -> Iterator[Step]:
+    """A table that is no longer in the models, and stays."""
+    note = Note(recipes.drop_table(operation.table_name, change.release))
+    yield Step(Place.TOGETHER, f"keep {operation.table_name}", note)

@@ -1,0 +1,63 @@
+"""The commands of `alembic-online`, a file each, and what they have in common."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from alembic.util import CommandError
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
+from alembic_online.log import fail
+from alembic_online.project import Project, load_project
+from alembic_online.runs.connection import LOOK, create_engine, wait_for_database
+from alembic_online.runs.retries import LOCK_TIMEOUT
+from alembic_online.settings import Settings, load_settings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a command works on: a project, and its database."""
+
+    project: Project
+    settings: Settings
+    url: URL
+
+    def connect(self, name: str) -> AsyncEngine:
+        """An engine whose sessions have this name."""
+        return create_engine(self.url, name, lock_timeout=LOCK_TIMEOUT)
+
+    async def wait(self) -> None:
+        """Wait until the database is there."""
+        await wait_for_database(self.connect(LOOK), self.settings.migrator_wait_seconds)
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[AsyncConnection]:
+        """A connection to look at the database with, when that is there. It changes nothing."""
+        await self.wait()
+        async with self.connect(LOOK).connect() as connection:
+            await connection.execution_options(postgresql_readonly=True)
+            yield connection
+
+
+def run(work: Callable[[Target], Awaitable[T]]) -> T:
+    """Run `work`; where it fails, end this process with one line and the exit code that belongs to it."""
+
+    async def start(target: Target) -> T:
+        return await work(target)
+
+    try:
+        settings = load_settings()
+        return asyncio.run(start(Target(load_project(), settings, settings.database())))
+    except MigratorError as error:
+        fail(str(error), error.exit_code)
+    except CommandError as error:  # Alembic's own: it finds no configuration, say
+        fail(str(error), ConfigurationError.exit_code)
+    except SQLAlchemyError as error:
+        fail(str(getattr(error, "orig", None) or error), MIGRATION_FAILED)

@@ -1,0 +1,88 @@
+"""`python -m alembic_online backfill`: how far backfills are, and holding them up for a while."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from alembic_online.backfill.reports import Report, read_reports, set_paused
+from alembic_online.commands import Target, run
+from alembic_online.errors import ConfigurationError
+from alembic_online.runs.connection import LOOK
+
+app = typer.Typer(help="Show how far backfills are, and hold them up for a while.", no_args_is_help=True)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False) -> None:
+    """Show each backfill: rows, rows/s, time left, and whether it runs, pauses, was interrupted or is finished.
+
+    Example: python -m alembic_online backfill status --json
+    """
+    found = run(_look)
+    if as_json:
+        typer.echo(json.dumps([asdict(report) for report in found], indent=2))
+    elif found:
+        _show(found)
+    else:
+        typer.echo("there was no backfill yet")
+
+
+@app.command()
+def pause() -> None:
+    """Hold up what is under way after its batch; it waits, and holds the migration lock, until it is resumed.
+
+    Example: python -m alembic_online backfill pause
+    """
+    for table in run(lambda target: _set_paused(target, paused=True)):
+        typer.echo(f"{table}: paused after the batch under way; python -m alembic_online backfill resume lets it go on")
+
+
+@app.command()
+def resume() -> None:
+    """Let what was held up go on.
+
+    Example: python -m alembic_online backfill resume
+    """
+    for table in run(lambda target: _set_paused(target, paused=False)):
+        typer.echo(f"{table}: goes on")
+
+
+async def _look(target: Target) -> list[Report]:
+    async with target.looking() as connection:
+        return await connection.run_sync(read_reports)
+
+
+async def _set_paused(target: Target, *, paused: bool) -> list[str]:
+    await target.wait()
+    async with target.connect(LOOK).begin() as connection:
+        tables = await connection.run_sync(set_paused, paused)
+    if not tables:
+        raise ConfigurationError(
+            "no backfill is under way: there is nothing to pause" if paused else "no backfill is paused"
+        )
+    return tables
+
+
+def _show(found: list[Report]) -> None:
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("revision", "table", "state", "rows", "changed", "%", "rows/s", "left", "because of"):
+        shown.add_column(heading, overflow="fold", no_wrap=heading in {"revision", "table", "state"})
+    for report in found:
+        rate = "" if report.rows_per_second is None else f"{report.rows_per_second:.0f}"
+        shown.add_row(
+            *(report.revision, report.table, report.state, str(report.rows), str(report.changed)),
+            *(f"{report.percent:g}", rate, _duration(report.seconds_left), report.waiting_for or ""),
+        )
+    Console().print(shown)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,48 @@
+"""`python -m alembic_online repair`: mends what was interrupted."""
+
+from typing import Annotated
+
+import typer
+from sqlalchemy import text
+
+from alembic_online.commands import Target, run
+from alembic_online.commands.status import look
+from alembic_online.runs.connection import LOCK, RUN
+from alembic_online.runs.lock import migration_lock
+from alembic_online.sql.online import give_time
+
+# What an interrupted REINDEX CONCURRENTLY leaves: copies of an index that is still there.
+COPIES = ("_ccnew", "_ccold")
+
+
+def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Build invalid indexes anew, and drop what an interrupted REINDEX has left. Reads and writes go on meanwhile.
+
+    Example: python -m alembic_online repair --yes
+    """
+    found = run(look)
+    statements = [_mend(index) for index in found.invalid_indexes]
+    if not statements:
+        typer.echo("nothing to repair: no index is invalid")
+        return
+    typer.echo("\n".join(statements))
+    if not yes:
+        typer.confirm("Run this?", abort=True)
+    run(lambda target: _execute(target, statements))
+    typer.echo(f"{len(statements)} repaired")
+
+
+def _mend(index: str) -> str:
+    is_copy = index.rstrip('"').rstrip("0123456789").endswith(COPIES)
+    return f"{'DROP' if is_copy else 'REINDEX'} INDEX CONCURRENTLY {index}"
+
+
+async def _execute(target: Target, statements: list[str]) -> None:
+    async with (
+        migration_lock(target.connect(LOCK), target.settings.migrator_lock_timeout),
+        target.connect(RUN).connect() as connection,
+    ):
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.run_sync(give_time, target.settings.migrator_retry_seconds)
+        for statement in statements:
+            await connection.execute(text(statement))

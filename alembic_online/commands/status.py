@@ -1,0 +1,67 @@
+"""`python -m alembic_online status`: where the schema is."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from alembic_online.commands import Target, run
+from alembic_online.runs.lock import find_holder
+from alembic_online.runs.status import Status, read_status
+
+WRONG = {"pending", "invalid indexes", "constraints not validated", "drift"}
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
+    """Show where the schema is: revisions, releases at work, who migrates, what is invalid or not validated, drift.
+
+    Example: python -m alembic_online status --json
+    """
+    found = run(look)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _show(found)
+
+
+async def look(target: Target) -> Status:
+    """The status of the database, when it is there."""
+    async with target.looking() as connection:
+        holder = await find_holder(connection)
+        return await connection.run_sync(read_status, target.project, holder)
+
+
+def _show(found: Status) -> None:
+    console = Console()
+    facts = Table.grid(padding=(0, 2))
+    for name, values in (
+        ("current", found.current),
+        ("head", found.head),
+        ("pending", [_with_phase(revision, found.contract.get(revision)) for revision in found.pending]),
+        ("releases at work", [f"{release}: {_sessions(count)}" for release, count in found.releases.items()]),
+        ("migrating now", [found.lock_holder] if found.lock_holder else []),
+        ("invalid indexes", found.invalid_indexes),
+        ("constraints not validated", found.constraints_not_validated),
+        ("drift", found.drift),
+    ):
+        facts.add_row(name, "\n".join(values) or "none", style="bold red" if values and name in WRONG else None)
+    console.print(facts)
+    if found.history:
+        moves = Table(box=None, pad_edge=False)
+        for heading in ("revision", "direction", "at", "seconds", "waited", "tries", "by", "release"):
+            moves.add_column(heading, overflow="fold", no_wrap=heading in {"revision", "direction"})
+        for move in found.history:
+            took, waited = (None if s is None else f"{s:.3f}" for s in (move.seconds, move.waited_seconds))
+            cells = (move.revision, move.direction, move.applied_at[:19], took, waited, move.attempts)
+            moves.add_row(*(str(cell or "") for cell in (*cells, move.applied_by, move.release)))
+        console.print(moves)
+
+
+def _with_phase(revision: str, safe_from_release: str | None) -> str:
+    return f"{revision} (contract, safe from release {safe_from_release})" if safe_from_release else revision
+
+
+def _sessions(count: int) -> str:
+    return f"{count} session{'s' * (count > 1)}"

@@ -1,0 +1,44 @@
+"""`python -m alembic_online wait`: until the schema is there."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from alembic_online.commands import Target, run
+from alembic_online.errors import LocksNotObtained
+from alembic_online.runs.connection import LOOK, wait_for_database
+from alembic_online.runs.phases import waited_for
+from alembic_online.runs.status import find_pending
+
+POLL_SECONDS = 1.0
+
+
+def wait(timeout: Annotated[float, typer.Option(min=0, help="Seconds; after that the exit code is 5.")] = 600) -> None:
+    """Wait until the schema is at this release's newest revision: for platforms that start things in no order.
+
+    With MIGRATOR_PHASE=expand, contract revisions are not waited for; with contract, only those that may go first.
+
+    Example: python -m alembic_online wait --timeout 120
+    """
+    left = run(lambda target: _wait(target, timeout))
+    typer.echo("the schema is at the newest revision" + (f" but for {', '.join(left)}" if left else ""))
+
+
+async def _wait(target: Target, timeout: float) -> list[str]:
+    """Those that are not waited for, and still pending."""
+    now, scripts = asyncio.get_running_loop().time, target.project.scripts
+    deadline = now() + timeout
+    while True:
+        await wait_for_database(target.connect(LOOK), max(0, deadline - now()))
+        async with target.connect(LOOK).connect() as connection:
+            pending = await connection.run_sync(find_pending, scripts)
+        revisions = [scripts.get_revision(name) for name in pending]
+        needed = [revision.revision for revision in waited_for(revisions, target.settings.migrator_phase)]
+        if not needed:
+            return pending
+        if now() + POLL_SECONDS > deadline:
+            raise LocksNotObtained(
+                f"not applied after {timeout:g} s: {', '.join(needed)}; run the migrator (alembic upgrade head)"
+            )
+        await asyncio.sleep(POLL_SECONDS)

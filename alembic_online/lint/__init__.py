@@ -1,0 +1,60 @@
+"""What is wrong with a revision, said before it runs: the lock or the rewrite, and the safe way.
+
+Guarantee: `alembic upgrade` begins nothing while one of the pending revisions has a finding. What is meant nevertheless
+is waived where it stands, with a reason (waivers.py). Tables that the revision makes itself are exempt, for nobody else
+uses them yet; so are the online operations, from what is said of locks.
+
+reading       the statements, parsed, and what each does to tables that were there before
+locks         locks, while something takes long
+rows          rows that are changed all at once
+shape         what the release at work would miss
+transactions  what is committed with what
+source        the file as Python
+squawk        a second opinion; which of its rules, in squawk_rules
+rules         the names of our own rules, and what each is about
+safe_ways     what to write instead
+revision      all rules, on one revision
+waived        less what is waived
+finding       what is said
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from alembic_online.errors import ConfigurationError
+from alembic_online.lint.finding import Finding
+from alembic_online.lint.revision import find_problems, read
+from alembic_online.lint.rules import RULES
+from alembic_online.lint.squawk import ask_squawk
+from alembic_online.lint.waived import without_waived
+from alembic_online.project import Project
+from alembic_online.waivers import FORM
+
+__all__ = ["RULES", "Finding", "lint_revision", "lint_revisions", "require_safe"]
+
+log = structlog.get_logger(__name__)
+
+
+def lint_revision(project: Project, revision: str) -> list[Finding]:
+    """What is wrong with a revision, from top to bottom."""
+    return lint_revisions(project, [revision])
+
+
+def lint_revisions(project: Project, revisions: Sequence[str]) -> list[Finding]:
+    """What is wrong with these revisions, one after the other."""
+    files = [read(project, revision) for revision in revisions]
+    opinions = ask_squawk([file.statements for file in files])
+    return [
+        Finding.of(file.script, problem)
+        for file, opinion in zip(files, opinions, strict=True)
+        for problem in without_waived(file, find_problems(file, opinion))
+    ]
+
+
+def require_safe(project: Project, revisions: Sequence[str]) -> None:
+    """ConfigurationError, and all findings in the log, where there is one in these revisions."""
+    if found := lint_revisions(project, revisions):
+        log.error("revisions that are not safe", findings=[str(each) for each in found])
+        more = f" ({len(found) - 1} more in the log.)" if len(found) > 1 else ""
+        raise ConfigurationError(f"{found[0]}{more} Nothing was begun: mend it, or waive it there, {FORM}")

@@ -1,0 +1,152 @@
+"""Locks on tables that are there, held while something takes long; and those that are held for no good reason."""
+
+from collections.abc import Iterator
+
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node
+
+from alembic_online.lint.finding import Problem
+from alembic_online.lint.reading import Parsed
+from alembic_online.lint.safe_ways import safe_way
+from alembic_online.sql import Effect, Lock, Work
+from alembic_online.sql.names import table_name
+from alembic_online.sql.subcommands import TRIGGERS
+
+RULES = {
+    Work.REWRITE: ("blocking-rewrite", "it is written anew"),
+    Work.BUILD: ("blocking-build", "an index is built"),
+    Work.SCAN: ("blocking-scan", "every row is looked at"),
+}
+TRIGGERS_AND_RULES = TRIGGERS | {
+    pg.AT_EnableRule,
+    pg.AT_EnableAlwaysRule,
+    pg.AT_EnableReplicaRule,
+    pg.AT_DisableRule,
+}
+
+
+def find_locks(parsed: Parsed) -> Iterator[Problem]:
+    """What is wrong with the locks that one statement takes."""
+    yield from _long(parsed)
+    yield from _required_column(parsed)
+    yield from _create_table(parsed)
+    yield from _partitions(parsed)
+    yield from _triggers(parsed)
+    for node in parsed.nodes:
+        if isinstance(node, pg.LockStmt) and any(effect.lock.blocks_writes for effect in parsed.effects):
+            yield Problem(
+                "lock-table", parsed.line, held(parsed.effects), "Leave it out: each statement takes what it needs"
+            )
+        if isinstance(node, pg.TruncateStmt) and parsed.effects:
+            yield Problem(
+                "truncate",
+                parsed.line,
+                f"{held(parsed.effects)}, and every row is gone, for transactions that began before, too",
+                "Delete in batches outside of the migration, or let a new table take its place and drop this one in a "
+                "contract revision",
+            )
+
+
+def who_waits(lock: Lock) -> str:
+    """Whose statements wait for this lock."""
+    return "reads and writes" if lock.blocks_reads else "writes"
+
+
+def tables(effects: list[Effect]) -> str:
+    """The tables, in words."""
+    return " and ".join(dict.fromkeys(effect.table.strip("()") for effect in effects))
+
+
+def held(effects: list[Effect]) -> str:
+    """The locks of these effects, in words."""
+    strongest = max(effect.lock for effect in effects)
+    return f"takes {strongest} on {tables(effects)}, and {who_waits(strongest)} wait until the revision is committed"
+
+
+def _long(parsed: Parsed) -> Iterator[Problem]:
+    for work, (rule, doing) in RULES.items():
+        effects = [effect for effect in parsed.effects if effect.work is work and effect.lock.blocks_writes]
+        if not effects or (work is Work.SCAN and (_takes_index(parsed) or any(_required(parsed)))):
+            continue
+        strongest = max(effect.lock for effect in effects)
+        why = "" if effects[0].why == doing else f": {effects[0].why}"
+        what = f"takes {strongest} on {tables(effects)}, and {who_waits(strongest)} wait while {doing}{why}"
+        yield Problem(rule, parsed.line, what, safe_way(parsed))
+        return
+
+
+def _takes_index(parsed: Parsed) -> bool:
+    """Whether it is a primary key of an index that is there, whose columns are NOT NULL, as it may be hoped."""
+    added = [getattr(command, "def").constraint for _, command in parsed.commands()]
+    return bool(added) and all(each.contype == pg.CONSTR_PRIMARY and each.indexname for each in added)
+
+
+def _required(parsed: Parsed) -> Iterator[tuple[str, str]]:
+    """The table and the column, of columns that are added NOT NULL and have no value."""
+    for node, command in parsed.commands():
+        if command.subtype == pg.AT_AddColumn:
+            column = getattr(command, "def").column_def
+            kinds = {constraint.contype for constraint in map(unwrap_node, column.constraints)}
+            valued = kinds & {pg.CONSTR_DEFAULT, pg.CONSTR_IDENTITY, pg.CONSTR_GENERATED}
+            if pg.CONSTR_NOTNULL in kinds and not valued and "serial" not in str(column.type_name):
+                yield table_name(node.relation), column.colname
+
+
+def _required_column(parsed: Parsed) -> Iterator[Problem]:
+    for table, column in _required(parsed):
+        yield Problem(
+            "required-column",
+            parsed.line,
+            f"fails if {table} has rows; and the release at work, which knows no {column}, can INSERT nothing more",
+            "Add it with a constant server_default; or nullable, and then op.backfill(...) and "
+            "op.set_not_null_online(...), each in a revision of its own, once the api writes it",
+        )
+
+
+def _create_table(parsed: Parsed) -> Iterator[Problem]:
+    if not any(isinstance(node, pg.CreateStmt) for node in parsed.nodes):
+        return
+    referred = [effect for effect in parsed.effects if effect.lock is Lock.SHARE_ROW_EXCLUSIVE]
+    if referred:
+        yield Problem(
+            "foreign-key-in-create-table",
+            parsed.line,
+            held(referred),
+            "Make the table without the foreign key, and add it with op.add_foreign_key_online(...) in the next "
+            "revision, which takes the lock for an instant",
+        )
+    whole = [effect for effect in parsed.effects if effect.lock is Lock.ACCESS_EXCLUSIVE]
+    if whole:
+        yield Problem(
+            "partition-of",
+            parsed.line,
+            held(whole),
+            "Make the table by itself, CREATE TABLE ... (LIKE ... INCLUDING ALL), and ATTACH PARTITION it, which reads "
+            "and writes go past",
+        )
+
+
+def _partitions(parsed: Parsed) -> Iterator[Problem]:
+    for node, command in parsed.commands():
+        if command.subtype == pg.AT_DetachPartition and not getattr(command, "def").partition_cmd.concurrent:
+            yield Problem(
+                "detach",
+                parsed.line,
+                f"takes {Lock.ACCESS_EXCLUSIVE} on {table_name(node.relation)}, and reads and writes wait until the "
+                "revision is committed",
+                "Use DETACH PARTITION ... CONCURRENTLY in op.get_context().autocommit_block(), alone in its revision",
+            )
+
+
+def _triggers(parsed: Parsed) -> Iterator[Problem]:
+    made = any(isinstance(node, pg.CreateTrigStmt | pg.RuleStmt) for node in parsed.nodes)
+    switched = any(command.subtype in TRIGGERS_AND_RULES for _, command in parsed.commands())
+    effects = [effect for effect in parsed.effects if effect.lock.blocks_writes]
+    if (made or switched) and effects:
+        yield Problem(
+            "trigger",
+            parsed.line,
+            f"{held(effects)}; from then on the release at work runs into it, too",
+            "To keep two columns equal, use op.sync_columns_online(...); else write it alone in its revision, with a "
+            "waiver that says why the release at work can live with it",
+        )

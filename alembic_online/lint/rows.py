@@ -1,0 +1,83 @@
+"""Rows that are changed, deleted or copied all at once; and what can't be seen into."""
+
+from collections.abc import Iterator
+
+from postgast import pg_query_pb2 as pg
+
+from alembic_online.lint.finding import Problem
+from alembic_online.lint.locks import tables
+from alembic_online.lint.reading import Parsed
+from alembic_online.sql import Lock, Work
+from alembic_online.sql.names import table_name
+
+# They have a rule of their own, or change what nobody else writes.
+NOT_ROWS = pg.TruncateStmt | pg.RefreshMatViewStmt
+BATCHES = "op.backfill(...) changes rows in small batches, each committed by itself, alone in its revision"
+DELETE = (
+    "Delete in small batches, each committed by itself, outside of the migration; rows that are few, and found by "
+    "their key, deserve a waiver that says so"
+)
+
+
+def find_rows(parsed: Parsed) -> Iterator[Problem]:
+    """What is wrong with what one statement does to rows."""
+    yield from _opaque(parsed)
+    if any(isinstance(node, NOT_ROWS) for node in parsed.nodes):
+        return
+    changed = [effect for effect in parsed.effects if effect.work in {Work.ROWS, Work.ALL_ROWS}]
+    if changed and not _is_upsert_of_values(parsed):
+        deletes = any(isinstance(node, pg.DeleteStmt | pg.MergeStmt) for node in parsed.nodes)
+        yield Problem(
+            "unbatched-change",
+            parsed.line,
+            f"{changed[0].why} of {tables(changed)} in one go, each locked until the revision is committed",
+            DELETE if deletes else BATCHES,
+        )
+    elif copied := _copied(parsed):
+        yield Problem(
+            "unbatched-change",
+            parsed.line,
+            f"copies what is in {copied[1]} into {copied[0]} in one go, and what is written meanwhile is missing",
+            "Copy in batches by the key, each committed by itself; columns of one table with op.backfill(...)",
+        )
+
+
+def _is_upsert_of_values(parsed: Parsed) -> bool:
+    """Whether it is INSERT ... VALUES ... ON CONFLICT DO UPDATE, which changes no more rows than it names."""
+    return all(
+        isinstance(node, pg.InsertStmt) and len(node.select_stmt.select_stmt.values_lists) > 0 for node in parsed.nodes
+    )
+
+
+def _copied(parsed: Parsed) -> tuple[str, str] | None:
+    """To which table rows are copied, and from which, where both were there before."""
+    for node in parsed.nodes:
+        if not isinstance(node, pg.InsertStmt) or table_name(node.relation) in parsed.made:
+            continue
+        if not node.select_stmt.select_stmt.values_lists:  # which are as many rows as they are
+            read = [e for e in parsed.effects if e.work is Work.SCAN and e.lock is Lock.ACCESS_SHARE]
+            if read:
+                return table_name(node.relation), tables(read)
+    return None
+
+
+def _opaque(parsed: Parsed) -> Iterator[Problem]:
+    if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # which makes things of its own
+        return
+    for _, command in parsed.commands():
+        if command.behavior == pg.DROP_CASCADE:
+            yield Problem(
+                "opaque",
+                parsed.line,
+                f"CASCADE drops what the statement does not name: whatever depends on {command.name}",
+                "Drop that first, by its name",
+            )
+    for effect in parsed.effects:
+        if effect.work is Work.UNKNOWN:
+            yield Problem(
+                "opaque",
+                parsed.line,
+                f"{effect.why}: {effect.table.strip('()')} may be locked, for as long as it takes",
+                "Write the statements themselves; or look at what it does, and say so in a waiver",
+            )
+            return

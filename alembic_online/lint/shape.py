@@ -1,0 +1,184 @@
+"""What the release of the api that is at work would miss, or be surprised by."""
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node
+
+from alembic_online.lint.finding import Problem
+from alembic_online.lint.reading import Parsed, names_of
+from alembic_online.sql.names import qualified, strings, table_name
+
+Column = tuple[str, str]
+"""A table and a column."""
+
+# What nobody but the database names, or what is no name that queries use.
+UNUSED_NAMES = {
+    pg.OBJECT_INDEX,
+    pg.OBJECT_TABCONSTRAINT,
+    pg.OBJECT_DOMCONSTRAINT,
+    pg.OBJECT_TRIGGER,
+    pg.OBJECT_RULE,
+    pg.OBJECT_POLICY,
+    pg.OBJECT_EVENT_TRIGGER,
+    pg.OBJECT_PUBLICATION,
+    pg.OBJECT_SUBSCRIPTION,
+    pg.OBJECT_STATISTIC_EXT,
+}
+# An index is dropped without anybody missing it, a statistic, too; policies are rights.
+UNMISSED = {pg.OBJECT_INDEX, pg.OBJECT_STATISTIC_EXT, pg.OBJECT_POLICY, pg.OBJECT_PUBLICATION, pg.OBJECT_SUBSCRIPTION}
+CONTRACT = (
+    'Once no release that uses it is at work: in a revision with phase = "contract" and safe_from_release = the first '
+    "release that does without"
+)
+WIDTHS = {"int2", "int4", "smallserial", "serial", "serial2", "serial4"}
+ROW_SECURITY = {pg.AT_EnableRowSecurity, pg.AT_ForceRowSecurity, pg.AT_ChangeOwner}
+
+
+def find_shape(parsed: Parsed, given: AbstractSet[Column], *, is_contract: bool) -> Iterator[Problem]:
+    """What is wrong with how one statement changes the shape of the schema; `given` are columns with a new default."""
+    yield from _renames(parsed)
+    yield from _small_keys(parsed)
+    if not is_contract:
+        yield from find_drops(parsed, given)
+        yield from _rights(parsed)
+
+
+def columns_given_a_default(revision: list[Parsed]) -> set[Column]:
+    """Those that get a default, or an identity, in the revision: the default that they had may go."""
+    return {
+        (table_name(node.relation), command.name)
+        for parsed in revision
+        for node, command in parsed.commands()
+        if command.subtype == pg.AT_AddIdentity or (command.subtype == pg.AT_ColumnDefault and command.HasField("def"))
+    }
+
+
+def find_drops(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[Problem]:
+    """What one statement drops, and the release at work may use."""
+    for dropped in _dropped(parsed, given):
+        yield Problem(
+            "drop-in-expand", parsed.line, f"{dropped} goes, and the release at work may still use it", CONTRACT
+        )
+        return
+
+
+def _dropped(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[str]:
+    for node in parsed.nodes:
+        if isinstance(node, pg.DropStmt) and node.remove_type not in UNMISSED:
+            kind = pg.ObjectType.Name(node.remove_type).removeprefix("OBJECT_").lower().replace("matview", "view")
+            for name in names_of(node):
+                if name not in parsed.made and name.rpartition(".")[0] not in parsed.made:
+                    yield f"the {kind} {name}"
+    for node, command in parsed.commands():
+        what = {
+            pg.AT_DropColumn: "the column",
+            pg.AT_DropExpression: "the expression of",
+            pg.AT_DropIdentity: "the identity of",
+        }.get(command.subtype)
+        is_given = (table_name(node.relation), command.name) in given
+        if command.subtype == pg.AT_ColumnDefault and not (command.HasField("def") or is_given):
+            what = "the default of"
+        if what:
+            yield f"{what} {table_name(node.relation)}.{command.name}"
+
+
+def _renames(parsed: Parsed) -> Iterator[Problem]:
+    for node in parsed.nodes:
+        name = _renamed(node)
+        is_column = isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_COLUMN
+        column = f".{node.subname}" if is_column else ""
+        if name and name not in parsed.made:
+            yield Problem(
+                "rename",
+                parsed.line,
+                f"{name}{column} is not found any more from now on by the release at work; before, the next one does "
+                "not find the new name",
+                "Keep both for a while: a second column with op.sync_columns_online(...), or a view of the old name",
+            )
+
+
+def _renamed(node: Message) -> str | None:
+    """What gets another name, or goes into another schema."""
+    if isinstance(node, pg.RenameStmt) and node.rename_type not in UNUSED_NAMES:
+        if node.HasField("relation"):
+            return table_name(node.relation)
+        return qualified(*_names(node.object)) if node.HasField("object") else node.subname
+    if isinstance(node, pg.AlterObjectSchemaStmt):
+        return table_name(node.relation) if node.HasField("relation") else qualified(*_names(node.object))
+    if isinstance(node, pg.AlterEnumStmt) and node.old_val:
+        return qualified(*strings(node.type_name))
+    return None
+
+
+def _names(node: Message) -> list[str]:
+    inner = unwrap_node(node)
+    if isinstance(inner, pg.String):
+        return [inner.sval]
+    return strings(
+        getattr(inner, "items", None) or getattr(inner, "objname", None) or getattr(inner, "names", None) or ()
+    )
+
+
+def _rights(parsed: Parsed) -> Iterator[Problem]:
+    what = next(_taken(parsed), None)
+    if what:
+        yield Problem(
+            "rights",
+            parsed.line,
+            f"{what}: the release at work may do less from then on, or see less",
+            CONTRACT,
+        )
+
+
+def _taken(parsed: Parsed) -> Iterator[str]:
+    for node in parsed.nodes:
+        if isinstance(node, pg.GrantStmt) and not node.is_grant and not _is_all_new(node, parsed):
+            yield "rights are taken away"
+        elif isinstance(node, pg.GrantRoleStmt) and not node.is_grant:
+            yield "a role is taken away"
+        elif isinstance(node, pg.AlterOwnerStmt):
+            yield "the owner changes"
+        elif isinstance(node, pg.CreatePolicyStmt | pg.AlterPolicyStmt) and table_name(node.table) not in parsed.made:
+            yield "a policy hides rows"
+        elif isinstance(node, pg.DropStmt) and node.remove_type == pg.OBJECT_POLICY and parsed.effects:
+            yield "a policy that shows rows goes"
+    for node, command in parsed.commands():
+        if command.subtype in ROW_SECURITY:
+            what = "the owner changes" if command.subtype == pg.AT_ChangeOwner else "row security hides rows"
+            yield f"{what} ({table_name(node.relation)})"
+
+
+def _is_all_new(node: pg.GrantStmt, parsed: Parsed) -> bool:
+    named = [unwrap_node(found) for found in node.objects]
+    return bool(named) and all(isinstance(found, pg.RangeVar) and table_name(found) in parsed.made for found in named)
+
+
+def _small_keys(parsed: Parsed) -> Iterator[Problem]:
+    for node in parsed.nodes:
+        if not isinstance(node, pg.CreateStmt):
+            continue
+        elements = [unwrap_node(found) for found in node.table_elts]
+        columns = {found.colname: found for found in elements if isinstance(found, pg.ColumnDef)}
+        keys = [
+            strings(found.keys)
+            for found in elements
+            if isinstance(found, pg.Constraint) and found.contype == pg.CONSTR_PRIMARY
+        ]
+        keys += [
+            [name]
+            for name, column in columns.items()
+            if any(c.contype == pg.CONSTR_PRIMARY for c in map(unwrap_node, column.constraints))
+        ]
+        # A key of several columns is most often made of others' keys, whose type it shares.
+        for name in (key[0] for key in keys if len(key) == 1):
+            if name in columns and strings(columns[name].type_name.names)[-1] in WIDTHS:
+                yield Problem(
+                    "small-key",
+                    parsed.line,
+                    f"{name} runs out of numbers, at 2,147,483,647 or before, and a wider type then rewrites the table "
+                    "while nobody can use it",
+                    "Use sa.BigInteger()",
+                )

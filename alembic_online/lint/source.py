@@ -1,0 +1,71 @@
+"""What is wrong with a revision's file as Python: what it imports; and where its statements begin and end."""
+
+import ast
+from collections.abc import Iterator
+
+from alembic_online.lint.finding import Problem
+
+APP = "api"
+SAFE_WAY = (
+    "Write down here what the revision needs of it, as sa.table(...) or as SQL: this file must do the same in a year"
+)
+OFFLINE = {"as_sql", "is_offline_mode"}
+IMPORTS = {"import_module", "__import__"}
+
+
+def find_imports(tree: ast.Module) -> Iterator[Problem]:
+    """Imports of the api, wherever they stand."""
+    for node in ast.walk(tree):
+        for name in _imported(node):
+            if name.partition(".")[0] == APP:
+                yield Problem("app-import", getattr(node, "lineno", 1), f"imports {name}, which will change", SAFE_WAY)
+                break
+
+
+def find_offline(tree: ast.Module) -> Iterator[Problem]:
+    """What is done otherwise with `--sql`, as which the lint, too, sees the revision."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in OFFLINE:
+            yield Problem(
+                "not-sql",
+                node.lineno,
+                f"asks for {node.attr}, so it does something else when it runs than what lint, plan and --sql see",
+                "Do the same in both",
+            )
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or ""] if node.level == 0 else []
+    if isinstance(node, ast.Call) and _called(node.func) in IMPORTS:
+        return [str(each.value) for each in node.args[:1] if isinstance(each, ast.Constant)]
+    return []
+
+
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def line_of(tree: ast.Module, *names: str) -> int:
+    """Where the first of these is defined that is; 1 if none is."""
+    for name in names:
+        for node in tree.body:
+            targets = [getattr(target, "id", "") for target in getattr(node, "targets", ())]
+            if name in {*targets, getattr(node, "name", ""), getattr(getattr(node, "target", None), "id", "")}:
+                return node.lineno
+    return 1
+
+
+def span_of(tree: ast.Module, line: int) -> range:
+    """The lines of the innermost statement that `line` is in."""
+    statements = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    if not statements:
+        return range(line, line + 1)
+    innermost = max(statements, key=lambda node: (node.lineno, -(node.end_lineno or 0)))
+    return range(innermost.lineno, (innermost.end_lineno or innermost.lineno) + 1)

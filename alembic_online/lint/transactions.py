@@ -1,0 +1,163 @@
+"""What is committed with what: statements that no transaction bears, and those that hold one up."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node, walk
+
+from alembic_online.lint.finding import Problem
+from alembic_online.lint.reading import Parsed
+from alembic_online.sql import Lock, Work
+from alembic_online.sql.indexes import has_option
+from alembic_online.sql.names import qualified, strings
+
+LONG = {Work.SCAN, Work.ROWS, Work.ALL_ROWS, Work.BUILD, Work.REWRITE}
+TIMEOUTS = {"lock_timeout", "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"}
+REFUSED_IN_TRANSACTION = (
+    pg.CreatedbStmt | pg.DropdbStmt | pg.CreateTableSpaceStmt | pg.DropTableSpaceStmt | pg.AlterSystemStmt
+)
+ALONE = "Put it into op.get_context().autocommit_block(), alone in its revision"
+
+
+def find_transactions(parsed: Parsed) -> Iterator[Problem]:
+    """What is wrong with one statement and its transaction."""
+    if parsed.count > 1:
+        yield Problem(
+            "several-statements",
+            parsed.line,
+            f"{parsed.count} statements in one string: asyncpg refuses them",
+            "Call op.execute(...) once for each",
+        )
+    for node in parsed.nodes:
+        if isinstance(node, pg.TransactionStmt):
+            yield Problem(
+                "transaction",
+                parsed.line,
+                "ends or begins the transaction in which the revision and its row in migration_history are committed",
+                "Leave it out: each revision is a transaction already, and op.get_context().autocommit_block() is "
+                "outside of it",
+            )
+        elif parsed.statement.in_transaction and _is_refused(node):
+            yield Problem(
+                "needs-autocommit", parsed.line, "fails: Postgres refuses it in a transaction", _outside(node)
+            )
+        elif setting := _setting(node):
+            yield Problem(
+                "settings",
+                parsed.line,
+                f"{setting}: the migrator relies on its time-outs, and what is not LOCAL stays for later revisions",
+                "Leave it out: the migrator sets the time-outs; others with SET LOCAL",
+            )
+
+
+def find_in_blocks(revision: list[Parsed]) -> Iterator[Problem]:
+    """What is wrong between statements of a revision."""
+    yield from _not_alone(revision)
+    for _, block in groupby((p for p in revision if p.statement.in_transaction), key=lambda p: p.statement.block):
+        statements = list(block)
+        yield from _held_locks(statements)
+        yield from _enum_values(statements)
+
+
+def _is_refused(node: Message) -> bool:
+    if isinstance(node, pg.IndexStmt | pg.DropStmt):
+        return bool(node.concurrent)
+    if isinstance(node, pg.ReindexStmt):
+        wide = node.kind not in {pg.REINDEX_OBJECT_INDEX, pg.REINDEX_OBJECT_TABLE}
+        return wide or has_option(node.params, "concurrently")
+    if isinstance(node, pg.AlterTableStmt):
+        commands = [unwrap_node(command) for command in node.cmds]
+        return any(getattr(command, "def").partition_cmd.concurrent for command in commands)
+    if isinstance(node, pg.ClusterStmt):
+        return not node.HasField("relation")
+    return isinstance(node, REFUSED_IN_TRANSACTION) or (isinstance(node, pg.VacuumStmt) and node.is_vacuumcmd)
+
+
+def _outside(node: Message) -> str:
+    if isinstance(node, pg.IndexStmt):
+        return "Use op.create_index_online(...), alone in its revision"
+    if isinstance(node, pg.DropStmt):
+        return "Use op.drop_index_online(...), alone in its revision"
+    return ALONE
+
+
+def _setting(node: Message) -> str | None:
+    if isinstance(node, pg.VariableSetStmt):
+        if node.name in TIMEOUTS or not (node.is_local or node.name.startswith("TRANSACTION")):
+            return f"changes {node.name or 'all settings'}"
+        return None
+    for _, found in walk(node):
+        if isinstance(found, pg.FuncCall) and strings(found.funcname)[-1] == "set_config":
+            arguments = [unwrap_node(argument) for argument in found.args]
+            first = arguments[0] if arguments else None
+            name = first.sval.sval if isinstance(first, pg.A_Const) else "a setting"
+            if name in TIMEOUTS or "boolval: true" not in str(arguments[-1:]):
+                return f"changes {name}"
+    return None
+
+
+def _not_alone(revision: list[Parsed]) -> Iterator[Problem]:
+    """What is committed by itself, where there is more. The statements of an online operation are one."""
+    units = [
+        list(found)
+        for _, found in groupby(
+            enumerate(revision),
+            key=lambda each: (each[1].is_online, each[1].statement.block if each[1].is_online else each[0]),
+        )
+    ]
+    firsts = [unit[0][1] for unit in units]
+    by_itself = [first for first in firsts if not first.statement.in_transaction]
+    if by_itself and len(firsts) > 1:
+        others = ", ".join(dict.fromkeys(str(first.line) for first in firsts if first is not by_itself[0]))
+        yield Problem(
+            "not-alone",
+            by_itself[0].line,
+            f"is committed by itself, and what goes before it, too; the revision has more (line {others}), and after a "
+            "failure in between the next run dies on what is there already",
+            "Write a revision of its own for each",
+        )
+
+
+def _held_locks(statements: list[Parsed]) -> Iterator[Problem]:
+    """Work on many rows, under a lock that an earlier statement has taken and that is held until the commit."""
+    held: dict[str, tuple[Lock, int]] = {}
+    for parsed in statements:
+        long = [e for e in parsed.effects if e.work in LONG and not (e.lock.blocks_writes or _is_reported(parsed))]
+        if held and long:
+            table, (lock, line) = max(held.items(), key=lambda item: item[1][0])
+            waiting = "reads and writes" if lock.blocks_reads else "writes"
+            yield Problem(
+                "held-lock",
+                parsed.line,
+                f"works on the rows of {long[0].table} while {lock} on {table}, taken in line {line}, is held: "
+                f"{waiting} of {table} wait for all of it",
+                "Put it into a revision of its own, after that one",
+            )
+        for effect in parsed.effects:
+            if effect.lock.blocks_writes and effect.is_named and effect.work is Work.NONE:
+                held.setdefault(effect.table, (effect.lock, parsed.line))
+
+
+def _is_reported(parsed: Parsed) -> bool:
+    """Whether the statement is a finding by what it does to rows, held lock or not."""
+    return any(effect.work in {Work.ROWS, Work.ALL_ROWS} for effect in parsed.effects)
+
+
+def _enum_values(statements: list[Parsed]) -> Iterator[Problem]:
+    added: dict[str, int] = {}
+    for parsed in statements:
+        for node in parsed.nodes:
+            used = {found.sval.sval for _, found in walk(node) if isinstance(found, pg.A_Const)} & added.keys()
+            if used and not isinstance(node, pg.AlterEnumStmt):
+                value = min(used)
+                yield Problem(
+                    "enum-value-used",
+                    parsed.line,
+                    f"fails: '{value}', added in line {added[value]}, can't be used before it is committed",
+                    "Use it in the next revision",
+                )
+            is_added = isinstance(node, pg.AlterEnumStmt) and not node.old_val
+            if is_added and qualified(*strings(node.type_name)) not in parsed.made:
+                added[node.new_val] = parsed.line

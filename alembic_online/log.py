@@ -1,0 +1,66 @@
+"""The tool's log, on standard error: static event names whose data are fields; and how a run ends that fails.
+
+Readable lines on a terminal, a JSON object a line elsewhere; LOG_FORMAT (text, json) decides otherwise.
+"""
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import structlog
+from structlog.typing import Processor
+
+# What Alembic says on the way is said here, with fields; autogenerate's findings are for whoever writes a revision.
+# A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
+QUIET = {
+    "alembic.runtime.plugins": logging.WARNING,
+    "alembic.runtime.migration": logging.WARNING,
+    "sqlalchemy.pool": logging.CRITICAL,
+}
+
+
+def configure_log(log_format: str) -> None:
+    """Log in this format; where it is neither text nor json, by what standard error is."""
+    on_terminal = sys.stderr.isatty()
+    as_text = log_format == "text" or (log_format != "json" and on_terminal)
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if as_text else "iso", utc=not as_text)
+    shared: list[Processor] = [structlog.stdlib.add_log_level, stamp]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    console = structlog.dev.ConsoleRenderer(
+        colors=on_terminal,
+        pad_event_to=0,
+        pad_level=False,
+        sort_keys=False,
+        exception_formatter=structlog.dev.plain_traceback,  # rich's shows local variables, passwords among them
+    )
+    render: list[Processor] = (
+        [console] if as_text else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+        )
+    )
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.captureWarnings(True)
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def is_debugging() -> bool:
+    """Whether MIGRATOR_DEBUG=1 asks for more than one line a failure."""
+    return os.environ.get("MIGRATOR_DEBUG") == "1"
+
+
+def fail(reason: str, exit_code: int) -> NoReturn:
+    """End this process with one line; with MIGRATOR_DEBUG=1, where it came from is shown, too."""
+    debug = is_debugging()
+    structlog.get_logger("migrator").error("the migrator failed", reason=reason, exit_code=exit_code, exc_info=debug)
+    sys.exit(exit_code)

@@ -1,0 +1,185 @@
+"""What the operations have in common: statements in transactions of their own, and what is there already."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from alembic.ddl.impl import DefaultImpl
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Connection, Constraint, ForeignKeyConstraint, Index, MetaData, Table
+from sqlalchemy.exc import IntegrityError
+
+from alembic_online.operations import existing as catalog
+
+current_operation: ContextVar[str | None] = ContextVar("current_operation", default=None)
+"""The operation whose statements are being carried out or written."""
+
+POSTGRES_18 = (18,)
+NAME_LENGTH = 63  # bytes, of any name in Postgres
+ACTIONS = {"NO ACTION": "a", "RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d"}
+KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "primary key", "n": "not null"}
+
+
+class ExistsDifferently(Exception):
+    """Something else bears the name of what a revision is to make."""
+
+    def __init__(self, what: str, table: str) -> None:
+        super().__init__(f"{what} of {table} exists, and is another: give yours another name, or drop that one")
+
+
+class RowsInTheWay(Exception):
+    """Rows are against a constraint, or too much alike for a unique index."""
+
+    def __init__(self, name: str, table: str, error: IntegrityError) -> None:
+        super().__init__(
+            f"rows of {table} are against {name}, which is dropped again: mend them, with a backfill in a revision "
+            f"before this one, say, then run this again ({error.orig})"
+        )
+
+
+@contextmanager
+def steps_of(operations: Operations, name: str) -> Iterator["Steps"]:
+    """Each statement of the block in a transaction of its own."""
+    context = operations.migration_context
+    token = current_operation.set(name)
+    try:
+        with context.autocommit_block():
+            yield Steps(context)
+    finally:
+        current_operation.reset(token)
+
+
+class Steps:
+    """The statements of one operation, carried out or, with `--sql`, written."""
+
+    def __init__(self, context: MigrationContext) -> None:
+        self.context = context
+        self.preparer = context.impl.dialect.identifier_preparer
+
+    @property
+    def connection(self) -> Connection | None:
+        """Where to look into the catalogs; None with `--sql`."""
+        return None if self.context.as_sql else self.context.connection
+
+    @property
+    def is_postgres_18(self) -> bool:
+        """Whether the server is known to be one."""
+        version = getattr(self.context.impl.dialect, "server_version_info", None)
+        return version is not None and version >= POSTGRES_18
+
+    def name_of(self, constraint: Constraint) -> str:
+        """As it stands in SQL, by the models' naming convention."""
+        name = self.preparer.format_constraint(constraint)
+        assert name is not None
+        return name
+
+    def table(self, name: str, schema: str | None) -> str:
+        """As it stands in SQL."""
+        return self.preparer.format_table(schema_table(name, schema))
+
+    def find_constraint(self, table: str, name: str, referred: str | None = None) -> catalog.Constraint | None:
+        """The constraint `name`, where there is one, and somewhere to look."""
+        return None if self.connection is None else catalog.find_constraint(self.connection, table, name, referred)
+
+    def find_index(self, table: str, name: str) -> catalog.Index | None:
+        """The index `name`, where there is one, and somewhere to look."""
+        return None if self.connection is None else catalog.find_index(self.connection, table, name)
+
+    def find_not_null(self, table: str, column: str) -> catalog.NotNull | None:
+        """Whether `column` may be NULL, where there is somewhere to look."""
+        return None if self.connection is None else catalog.find_not_null(self.connection, table, column)
+
+    @property
+    def impl(self) -> DefaultImpl:
+        """What carries Alembic's own statements out, or writes them; the migration lock is known to be held."""
+        if self.connection is not None and (lock := self.context.opts.get("lock")):
+            lock.require(self.connection)
+        return self.context.impl
+
+    def execute(self, statement: str) -> None:
+        """Carry a statement out, or write it."""
+        impl = self.impl
+        if self.connection is None:
+            impl.static_output(f"{statement};")
+        else:
+            self.connection.exec_driver_sql(statement)
+
+    def add_constraint(self, constraint: Constraint, table: str, kind: str, referred: str | None = None) -> None:
+        """Add it NOT VALID, then validate it: a scan that neither reads nor writes wait for."""
+        name = self.name_of(constraint)
+        found = self.find_constraint(table, name, referred)
+        if found is None:
+            constraint.dialect_options["postgresql"]["not_valid"] = True
+            self.impl.add_constraint(constraint)
+        elif found.kind != kind or (isinstance(constraint, ForeignKeyConstraint) and not _refers_so(found, constraint)):
+            raise ExistsDifferently(f"the {KINDS.get(found.kind, 'constraint')} {name}", table)
+        if found is None or not found.is_validated:
+            self.validate(table, name)
+
+    def validate(self, table: str, name: str) -> None:
+        """Look through the rows there are; RowsInTheWay, and the constraint dropped, where one is against it."""
+        try:
+            self.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
+        except IntegrityError as error:
+            self.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+            raise RowsInTheWay(name, table, error) from error
+
+    def build_index(self, index: Index, table: str) -> None:
+        """Build it while the table is in use. One that an interrupted build has left is dropped before (online.py)."""
+        name = self.preparer.format_index(index)
+        found = self.find_index(table, name)
+        if found and not _is_same(found, index):
+            raise ExistsDifferently(f"the index {name}", table)
+        if found and found.is_valid:
+            return
+        index.dialect_options["postgresql"]["concurrently"] = True
+        try:
+            self.impl.create_index(index, if_not_exists=True)
+        except IntegrityError as error:
+            # What was built so far would go on refusing some writes, and slow down all.
+            self.impl.drop_index(index, if_exists=True)
+            raise RowsInTheWay(name, table, error) from error
+
+
+def short_name(name: str) -> str:
+    """A name that is made of others: Postgres would cut off where a long one differs from the next."""
+    encoded = name.encode()
+    if len(encoded) <= NAME_LENGTH:
+        return name
+    mark = f"_{hashlib.sha256(encoded).hexdigest()[:8]}"
+    return encoded[: NAME_LENGTH - len(mark)].decode(errors="ignore") + mark
+
+
+def schema_table(name: str, schema_name: str | None) -> Table:
+    """A table to be named, and nothing more."""
+    return Table(name, MetaData(), schema=schema_name)
+
+
+def _refers_so(found: catalog.Constraint, wanted: ForeignKeyConstraint) -> bool:
+    columns = [column.name for column in wanted.columns], [element.column.name for element in wanted.elements]
+    actions = _letter(wanted.onupdate), _letter(wanted.ondelete)
+    return (
+        bool(found.refers)
+        and (found.columns, found.referred_columns) == columns
+        and (found.on_update, found.on_delete) == actions
+    )
+
+
+def _letter(action: str | None) -> str:
+    """Postgres's letter for what ON UPDATE or ON DELETE says; SET NULL may go on with columns."""
+    said = (action or "NO ACTION").upper()
+    return next(letter for name, letter in ACTIONS.items() if said.startswith(name))
+
+
+def _is_same(found: catalog.Index, wanted: Index) -> bool:
+    parts = list(wanted.expressions)
+    if len(parts) != len(found.columns):
+        return False
+    # Of a part that is SQL, as "name DESC", nobody knows here whether it is a column.
+    columns = [
+        part.name if isinstance(part, Column) else there for part, there in zip(parts, found.columns, strict=True)
+    ]
+    is_partial = wanted.dialect_options["postgresql"]["where"] is not None
+    return found == catalog.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)

@@ -1,0 +1,172 @@
+"""What the pending revisions would do to the database as it is now: locks, work, sizes, who is in the way, a verdict.
+
+Guarantee: it reads catalogs, and changes nothing; it waits for no lock that somebody holds on a table.
+
+tables    sizes, and who holds which lock
+verdict   safe, careful, unknown, unsafe
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+
+from alembic_online.plan.sizes import Holder, Table, read_holders, read_tables
+from alembic_online.plan.verdict import Situation, Verdict, conflicting, gravest, judge
+from alembic_online.project import Project
+from alembic_online.revision_sql import NotSql, Statement, read_statements
+from alembic_online.runs.history import is_ahead
+from alembic_online.runs.phases import safe_from_release
+from alembic_online.runs.status import find_pending
+from alembic_online.sql import Effect, Lock, NotUnderstood, created_tables, find_effects, renamed_tables
+from alembic_online.sql.apply import after
+from alembic_online.sql.catalog import read_schema
+
+__all__ = ["Holder", "Plan", "PlannedRevision", "PlannedStatement", "Table", "Verdict", "make_plan"]
+
+ENDS_TRANSACTION = re.compile(r"\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class PlannedStatement(Statement):
+    """A statement, and what it would do.
+
+    `effects` are those on tables that are there before any of the plan. `holders` are the sessions that it would have
+    to wait for, were it run now.
+    """
+
+    effects: Sequence[Effect] = ()
+    holders: Sequence[Holder] = ()
+    verdict: Verdict = Verdict.SAFE
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedRevision:
+    """A pending revision. `problem` is why it has no statements: where what it does can't be told before it runs."""
+
+    revision: str
+    subject: str
+    safe_from_release: str | None
+    """Of a contract revision: the first release of the api that does without what it takes away."""
+    statements: Sequence[PlannedStatement]
+    problem: str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pending revisions, the oldest first, and the tables that they do something to."""
+
+    current: Sequence[str]
+    head: Sequence[str]
+    is_ahead: bool
+    """Whether a newer release has brought the database to where it is, so that this one has nothing to do."""
+    revisions: Sequence[PlannedRevision]
+    tables: Sequence[Table]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gravest there is."""
+        return gravest([revision.verdict for revision in self.revisions])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; locks have the names that SQL has for them."""
+        found = asdict(self) | {"verdict": self.verdict}
+        for revision in found["revisions"]:
+            for statement in revision["statements"]:
+                for held in (*statement["effects"], *statement["holders"]):
+                    held["lock"] = str(held["lock"])
+        return found
+
+
+def make_plan(connection: Connection, project: Project) -> Plan:
+    """What would be done to the database behind `connection`; UnknownRevision where nobody knows how it is."""
+    scripts = project.scripts
+    ahead = is_ahead(connection, scripts)
+    current = MigrationContext.configure(connection).get_current_heads()
+    state = _State(connection)
+    pending = [] if ahead else find_pending(connection, scripts)
+    revisions = [_plan_revision(project, revision, state) for revision in pending]
+    return Plan(current, scripts.get_heads(), ahead, revisions, list(state.tables.values()))
+
+
+class _State:
+    """The database as it would be after what is planned so far."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection, self.schema = connection, read_schema(connection)
+        self.version = tuple(int(part) for part in connection.dialect.server_version_info or ())
+        self.new: set[str] = set()
+        """The tables that the plan makes."""
+        self.names: dict[str, str] = {}
+        """Of those that it renames, the names that they have in the database."""
+        self.tables: dict[str, Table] = {}
+        """Those of the database that it does something to, by these names."""
+
+    def effects(self, sql: str) -> list[Effect]:
+        """What the statement does to tables that are in the database."""
+        return [effect for effect in find_effects(sql, self.schema) if effect.table not in self.new]
+
+    def look_at(self, effects: Sequence[Effect]) -> tuple[dict[str, Table], list[Holder]]:
+        """The tables of these effects that are there, by the names that they have by then; and who has locked them."""
+        now = {effect.table: self.names.get(effect.table, effect.table) for effect in effects if effect.is_named}
+        self.tables |= read_tables(self.connection, [name for name in now.values() if name not in self.tables])
+        holders = read_holders(self.connection, sorted({name for name in now.values() if name in self.tables}))
+        by_then = {name: later for later, name in now.items()}
+        return (
+            {later: self.tables[name] for later, name in now.items() if name in self.tables},
+            [Holder(by_then[holder.table], holder.lock, holder.session) for holder in holders],
+        )
+
+    def carry_out(self, sql: str) -> None:
+        """The statement was run."""
+        there = {*self.schema.columns, *self.schema.reads}
+        self.new |= {name for name in created_tables(sql) if name not in there}
+        for old, new in renamed_tables(sql).items():
+            if old in self.new:
+                self.new.add(new)
+            else:
+                self.names[new] = self.names.get(old, old)
+        self.schema = after(sql, self.schema)
+
+
+def _plan_revision(project: Project, revision: str, state: _State) -> PlannedRevision:
+    script = project.scripts.get_revision(revision)
+    assert script is not None
+    release = safe_from_release(script)
+    try:
+        found = read_statements(project, revision, state.version)
+    except NotSql as error:
+        return PlannedRevision(revision, script.doc, release, [], str(error), Verdict.UNKNOWN)
+    statements: list[PlannedStatement] = []
+    held: dict[str, Lock] = {}
+    block = None
+    for statement in found:
+        if statement.block != block or not statement.in_transaction or ENDS_TRANSACTION.match(statement.sql):
+            held, block = {}, statement.block
+        statements.append(_plan_statement(statement, held, state))
+    verdict = gravest([statement.verdict for statement in statements])
+    return PlannedRevision(revision, script.doc, release, statements, None, verdict)
+
+
+def _plan_statement(statement: Statement, held: dict[str, Lock], state: _State) -> PlannedStatement:
+    """Plan it; `held` are the locks of its transaction, to which its own are added."""
+    try:
+        effects = state.effects(statement.sql)
+    except NotUnderstood as error:
+        return PlannedStatement(**vars(statement), verdict=Verdict.UNKNOWN, reason=str(error))
+    tables, holders = state.look_at(effects)
+    for effect in effects:
+        if effect.table in tables:
+            held[effect.table] = max(effect.lock, held.get(effect.table, effect.lock))
+    verdict, reason = judge(statement, effects, Situation(tables, held, holders))
+    state.carry_out(statement.sql)
+    for old, new in renamed_tables(statement.sql).items():
+        if old in held:
+            held[new] = held.pop(old)
+    waits_for = conflicting(statement, effects, holders)
+    return PlannedStatement(**vars(statement), effects=effects, holders=waits_for, verdict=verdict, reason=reason)

@@ -1,0 +1,95 @@
+"""The schema of a database, as pg_dump writes it.
+
+Guarantee: what is compared, and what the scratch database is made of, is what Postgres's own tool says of a schema, and
+not a selection of ours. The password goes by environment, never as an argument.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+from dataclasses import dataclass
+
+import postgast
+from sqlalchemy import URL
+
+from alembic_online.errors import ConfigurationError
+from alembic_online.runs.history import BACKFILLS, TABLE_NAME
+
+# The migrator's, which are no part of what revisions make.
+OWN_TABLES = ("alembic_version", TABLE_NAME, BACKFILLS)
+PRE_DATA, POST_DATA = "pre-data", "post-data"
+OPTIONS = (
+    "--no-owner",  # everything is the migrator's own, who can make nothing for others
+    "--no-tablespaces",
+    "--no-publications",
+    "--no-subscriptions",
+    "--lock-wait-timeout=5000",  # milliseconds; who waits has others wait behind
+)
+# psql's own commands: what stands between them has a key that is another each time.
+PSQL = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
+COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n|\s+)*")
+VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
+_FROM_URL = {
+    "username": "PGUSER",
+    "password": "PGPASSWORD",
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "database": "PGDATABASE",
+}
+_FROM_QUERY = {"host": "PGHOST", "port": "PGPORT", "ssl": "PGSSLMODE"}
+
+
+@dataclass(frozen=True)
+class PgDump:
+    """A pg_dump that can read the server."""
+
+    path: str
+
+    async def section(self, url: URL, section: str, snapshot: str) -> list[str]:
+        """The statements that make one section of the schema of `url`, as of an exported snapshot."""
+        return await self._statements(url, f"--section={section}", f"--snapshot={snapshot}")
+
+    async def schema(self, url: URL) -> list[str]:
+        """The statements that make the schema of `url`, without the migrator's own tables."""
+        return await self._statements(
+            url, "--schema-only", *(f"--exclude-table=public.{table}" for table in OWN_TABLES)
+        )
+
+    async def _statements(self, url: URL, *options: str) -> list[str]:
+        script = await _run([self.path, *OPTIONS, *options], os.environ | _environment(url))
+        return [COMMENTS.sub("", statement) for statement in postgast.split(PSQL.sub("", script))]
+
+
+async def find_pg_dump(server_major: int) -> PgDump:
+    """The pg_dump in PATH; ConfigurationError where there is none, or one that is older than the server."""
+    path = shutil.which("pg_dump")
+    needs = f"a rehearsal copies the schema with pg_dump {server_major} or newer"
+    install = f"install PostgreSQL's client programs (postgresql-client-{server_major}), first in PATH"
+    if path is None:
+        raise ConfigurationError(f"{needs}, and there is none in PATH: {install}")
+    printed = await _run([path, "--version"], os.environ)
+    version = VERSION.search(printed)
+    if version is None or int(version[1]) < server_major:
+        raise ConfigurationError(f"{needs}, and {path} is {printed.strip()}: {install}")
+    return PgDump(path)
+
+
+def _environment(url: URL) -> dict[str, str]:
+    found = {name: getattr(url, part) for part, name in _FROM_URL.items()}
+    found |= {name: url.query[part] for part, name in _FROM_QUERY.items() if part in url.query}
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+async def _run(command: list[str], environment: "os._Environ[str] | dict[str, str]") -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=pipe, stderr=pipe)
+    try:
+        printed, said = await process.communicate()
+    finally:
+        if process.returncode is None:  # this task was cancelled
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise ConfigurationError(f"pg_dump failed: {said.decode(errors='replace').strip()}")
+    return printed.decode()

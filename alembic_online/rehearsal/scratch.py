@@ -1,0 +1,118 @@
+"""The scratch database: beside the real one, on the same server, and gone afterwards.
+
+Guarantees: it is dropped however the block ends; one that was left by a rehearsal that was killed is dropped by the
+next one of the same database, and one that is in use never is: each has a session in it from its first moment to its
+last. Nobody but the migrator's role gets in, for there may be rows of the real database in it.
+"""
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import asyncpg
+import structlog
+from sqlalchemy import URL
+
+from alembic_online.errors import ConfigurationError, LocksNotObtained
+from alembic_online.runs.connection import LOOK, create_engine
+
+# Held while a database is made and nobody is in it yet, and while the leftovers are looked for.
+LOCK_KEY = int.from_bytes(b"zoo/rehe")
+LOCK_SECONDS, POLL_SECONDS = 60, 0.1
+NAME_LENGTH, RANDOM_LENGTH = 63, 12  # of any name in Postgres, in bytes; of its random end
+
+log = structlog.get_logger(__name__)
+
+# From an empty template, but what can't be changed later is as in the real one.
+_CREATE = """\
+SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L LOCALE_PROVIDER %s',
+        $1::text, pg_encoding_to_char(encoding), datcollate, datctype, provider)
+    || coalesce(' ' || provider || '_LOCALE ' || quote_literal(locale), '')
+    || coalesce(' ICU_RULES ' || quote_literal(found->>'daticurules'), '')
+FROM pg_database, to_jsonb(pg_database) found, coalesce(found->>'datlocale', found->>'daticulocale') locale,
+    (VALUES ('c', 'libc'), ('i', 'icu'), ('b', 'builtin')) providers (letter, provider)
+WHERE datname = current_database() AND letter = datlocprovider::text"""
+_SETTINGS = """\
+SELECT DISTINCT quote_ident(split_part(setting, '=', 1)) FROM pg_db_role_setting, unnest(setconfig) setting
+WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND setrole IN (0, current_user::regrole)"""
+_LEFT = """\
+SELECT datname FROM pg_database WHERE datdba = current_user::regrole AND datname ~ $1
+AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE datid = pg_database.oid AND backend_type = 'client backend')"""
+
+
+@asynccontextmanager
+async def session(url: URL, **settings: str) -> AsyncIterator[asyncpg.Connection]:
+    """A session of the driver's own: for scripts, and for COPY."""
+    async with create_engine(url, LOOK, **settings).connect() as connection:
+        yield (await connection.get_raw_connection()).driver_connection
+
+
+@asynccontextmanager
+async def scratch_database(url: URL) -> AsyncIterator[URL]:
+    """An empty database beside that of `url`, as long as the block runs.
+
+    ConfigurationError where the role may not make one.
+    """
+    assert url.database is not None
+    prefix = f"{url.database.encode()[: NAME_LENGTH - RANDOM_LENGTH - 11].decode(errors='ignore')}_rehearsal_"
+    name = prefix + secrets.token_hex(RANDOM_LENGTH // 2)
+    async with AsyncExitStack() as stack:
+        async with session(url) as real:
+            await _require_right(real)
+            await _lock(real)
+            await _drop_leftovers(real, prefix)
+            stack.push_async_callback(_drop, url, name)
+            await real.execute(await real.fetchval(_CREATE, name))
+            scratch = url.set(database=name)
+            keeper = await stack.enter_async_context(session(scratch))
+            await keeper.execute(f"REVOKE ALL ON DATABASE {_quote(name)} FROM PUBLIC")
+            for setting in [row[0] for row in await real.fetch(_SETTINGS)]:
+                with suppress(asyncpg.InsufficientPrivilegeError):  # a superuser's
+                    await real.execute(f"ALTER DATABASE {_quote(name)} SET {setting} FROM CURRENT")
+        yield scratch
+
+
+async def _require_right(real: asyncpg.Connection) -> None:
+    role, may = await real.fetchrow(
+        "SELECT rolname, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+    )
+    if not may:
+        raise ConfigurationError(
+            f"the role {role} may not make databases, and a rehearsal needs one: as a superuser run "
+            f"ALTER ROLE {_quote(role)} CREATEDB, or deploy/postgres/10-roles.sh again"
+        )
+
+
+async def _lock(real: asyncpg.Connection) -> None:
+    """Never by waiting in Postgres: CREATE INDEX CONCURRENTLY would wait for the snapshot of who does (see lock.py)."""
+    deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
+    while not await real.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
+        if asyncio.get_running_loop().time() > deadline:
+            raise LocksNotObtained("another rehearsal is making its scratch database, for too long; run this again")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _drop_leftovers(real: asyncpg.Connection, prefix: str) -> None:
+    pattern = f"^{re.escape(prefix)}[0-9a-f]{{{RANDOM_LENGTH}}}$"
+    for name in [row[0] for row in await real.fetch(_LEFT, pattern)]:
+        log.warning("dropping what an interrupted rehearsal has left", database=name)
+        with suppress(asyncpg.ObjectInUseError, asyncpg.InvalidCatalogNameError):
+            await real.execute(f"DROP DATABASE {_quote(name)}")
+
+
+async def _drop(url: URL, name: str) -> None:
+    """On a connection of its own, for that of the rehearsal may be what failed."""
+    try:
+        async with session(url) as real:
+            await _lock(real)  # whoever was making it, and was interrupted, has ended
+            await real.execute(f"DROP DATABASE IF EXISTS {_quote(name)} WITH (FORCE)")
+    except Exception:
+        log.warning("the scratch database is left: the next rehearsal drops it", database=name)
+        raise
+
+
+def _quote(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))

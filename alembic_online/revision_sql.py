@@ -1,0 +1,97 @@
+"""The SQL of a revision, without a database: each statement with the line of the file that it comes from."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from alembic import op
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.types import to_instance
+
+from alembic_online.operations.steps import current_operation
+from alembic_online.project import Project
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a revision, without its semicolon.
+
+    `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
+    revision's own transaction is around it. `block` numbers the revision's transactions and what stands between them:
+    statements of one block are committed together, or, outside of a transaction, one by one. `existing_type` is what
+    `op.alter_column` was told that the column's type is, as it stands in SQL.
+    """
+
+    sql: str
+    line: int
+    operation: str | None
+    in_transaction: bool
+    block: int
+    existing_type: str | None = None
+
+
+class NotSql(Exception):
+    """What a revision does can't be told without running it: it asks the database, or is no upgrade at all."""
+
+
+def read_statements(project: Project, revision: str, server_version: tuple[int, ...] | None = None) -> list[Statement]:
+    """What the upgrade to `revision` does, on a server of this version if known; NotSql if it can't be told."""
+    script = project.scripts.get_revision(revision)
+    assert script is not None
+    found: list[Statement] = []
+    in_transaction, block, existing_type = True, 0, None
+    options = {"as_sql": True, "literal_binds": True, "target_metadata": project.metadata}  # for its naming convention
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    context.dialect.server_version_info = server_version
+
+    def record(text: str) -> None:
+        line, operation = _line_in(script.path), current_operation.get()
+        sql = text.strip().removesuffix(";")
+        found.append(Statement(sql, line, operation, in_transaction, block, existing_type))
+
+    def begin_block(*, with_transaction: bool) -> None:
+        nonlocal in_transaction, block
+        in_transaction, block = with_transaction, block + 1
+
+    def alter_column(*args: Any, **options: Any) -> None:
+        nonlocal existing_type
+        existing = options.get("existing_type")
+        existing_type = existing and to_instance(existing).compile(dialect=context.dialect)
+        type(context.impl).alter_column(context.impl, *args, **options)
+        existing_type = None
+
+    context.impl.static_output = record  # type: ignore[method-assign]
+    context.impl.alter_column = alter_column  # type: ignore[method-assign]
+    # Alembic's own; a revision that commits by SQL of its own has that among its statements.
+    context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
+    context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]
+    with _operations(context):
+        try:
+            script.module.upgrade()
+        except Exception as error:
+            raise NotSql(f"{type(error).__name__}: {error}") from error
+    return found
+
+
+@contextmanager
+def _operations(context: MigrationContext) -> Iterator[None]:
+    """`op` writes to this context in the block, and goes back to what it was: there may be a run around this."""
+    outer = getattr(op, "_proxy", None)
+    try:
+        with Operations.context(context):
+            yield
+    finally:
+        if outer is not None:
+            outer._install_proxy()  # noqa: SLF001 - Alembic would leave `op` without a context
+
+
+def _line_in(path: str) -> int:
+    """The line of the file `path` that is being carried out."""
+    frame = sys._getframe()  # noqa: SLF001 - the documented way; inspect's would read the files of all frames
+    while frame.f_back is not None and frame.f_code.co_filename != path:
+        frame = frame.f_back
+    return frame.f_lineno

@@ -1,0 +1,117 @@
+"""The migrator's way to Postgres.
+
+Guarantees: it waits for a database that is not up yet, but not for one that refuses it; and it works on a session of
+its own, with rights to change the schema, or not at all.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import structlog
+from sqlalchemy import URL, pool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from alembic_online.errors import ConfigurationError, DatabaseUnreachable
+
+# Names of sessions, as others see them: the one that a run works on, the one that holds its lock, those that only look.
+RUN, LOCK, LOOK = "migrator", "migrator lock", "migrator look"
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
+CONNECT_SECONDS = 5
+# cannot connect now (starting up, shutting down), too many connections
+NOT_YET = {"57P03", "53300"}
+PROTOCOL_VIOLATION = "08P01"
+POOLER = (
+    "MIGRATION_DATABASE_URL leads to a connection pooler. A migration needs a session of its own, for its lock and its "
+    "time-outs: give the address of Postgres itself"
+)
+
+log = structlog.get_logger(__name__)
+
+
+def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine:
+    """Connections with these limits (`lock_timeout`, `statement_timeout`), whose statements end when this process does.
+
+    When it dies, within half a second; when its machine does, or the network between, within half a minute.
+    """
+    return create_async_engine(
+        url,
+        poolclass=pool.NullPool,
+        # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "async_creator_fn": _connect,
+            "server_settings": {
+                "application_name": application_name,
+                "client_connection_check_interval": "500ms",
+                "jit": "off",  # it would take a second or two over the driver's own look at the catalogs
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+                **limits,
+            },
+        },
+    )
+
+
+async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(*args, **options)
+    except OSError as error:
+        raise DatabaseUnreachable(f"the database can't be reached: {error}") from error
+    except asyncpg.PostgresError as error:
+        if error.sqlstate in NOT_YET:
+            raise DatabaseUnreachable(f"the database is not ready: {error}") from error
+        if error.sqlstate == PROTOCOL_VIOLATION and "startup parameter" in str(error):
+            raise ConfigurationError(POOLER) from error
+        raise DatabaseRefused(f"the database refuses the migrator: {error}") from error
+
+
+class DatabaseRefused(DatabaseUnreachable):
+    """Wrong password, no such database: waiting would not help."""
+
+
+async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
+    """Return when the database lets this session in; DatabaseUnreachable when it has not after `seconds`."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            async with engine.connect() as connection:
+                await _require_own_session(connection)
+                await _require_rights(connection)
+        except DatabaseRefused:
+            raise
+        except DatabaseUnreachable as error:
+            if asyncio.get_running_loop().time() + pause > deadline:
+                raise DatabaseUnreachable(f"{error} (waited {seconds:g} s)") from error
+            if pause == FIRST_PAUSE:
+                log.info("waiting for the database", reason=str(error), seconds=seconds)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+        else:
+            return
+
+
+async def _require_own_session(connection: AsyncConnection) -> None:
+    """The process that the protocol named when the connection was made has to be the one that runs the statements."""
+    raw = await connection.get_raw_connection()
+    announced = raw.driver_connection.get_server_pid() if raw.driver_connection else None
+    try:
+        serving = await connection.scalar(text("SELECT pg_backend_pid()"))
+    except DBAPIError as error:
+        raise ConfigurationError(f"{POOLER} ({error.orig})") from error
+    if announced != serving:
+        raise ConfigurationError(POOLER)
+
+
+async def _require_rights(connection: AsyncConnection) -> None:
+    role, may_create = (
+        await connection.execute(text("SELECT current_user, has_schema_privilege('public', 'CREATE')"))
+    ).one()
+    if not may_create:
+        raise ConfigurationError(
+            f"the role {role} may not change the schema: MIGRATION_DATABASE_URL has to name the migrator's, "
+            "which deploy/postgres/10-roles.sh makes"
+        )

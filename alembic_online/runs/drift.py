@@ -1,0 +1,54 @@
+"""Whether the schema is what the models say.
+
+Guarantee: after a run that ends at the newest revision, what was changed on the database by hand, and what a revision
+forgot, is in the log; with MIGRATOR_DRIFT=fail the run ends with 6.
+"""
+
+import logging
+from typing import Any
+
+import structlog
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import MetaData
+
+from alembic_online.errors import SchemaDrift
+from alembic_online.runs.history import include_name
+
+# How the schema is compared with the models, wherever it is.
+COMPARE: dict[str, Any] = {"include_name": include_name, "compare_server_default": True}
+
+log = structlog.get_logger(__name__)
+
+
+def find_drift(context: MigrationContext, models: MetaData) -> list[str]:
+    """What would have to be done to the schema for it to be what the models say, as `alembic check` finds it."""
+    logging.getLogger("alembic.autogenerate").setLevel(logging.WARNING)  # it would say each of them, too
+    found = compare_metadata(context, models)
+    # Changes of one column come as a list of their own.
+    flat = [change for entry in found for change in (entry if isinstance(entry, list) else [entry])]
+    return [_sentence(*change) for change in flat]
+
+
+def _sentence(kind: str, *what: Any) -> str:
+    action = kind.replace("_", " ")
+    if kind.startswith("modify"):
+        _, table, column, _, existing, wanted = what
+        return f"{action} of {table}.{column} from {existing} to {wanted}"
+    if kind.endswith("column"):
+        _, table, column = what
+        return f"{action} {table}.{column.name}"
+    table = getattr(what[0], "table", None)
+    return f"{action} {what[0].name}" + ("" if table is None else f" on {table.name}")
+
+
+def report_drift(context: MigrationContext, models: MetaData, *, fail: bool) -> None:
+    """Log the drift there is; with `fail`, SchemaDrift."""
+    drift = find_drift(context, models)
+    if drift:
+        log.warning("the schema is not what the models say", changes=drift)
+        if fail:
+            raise SchemaDrift(
+                "all revisions are applied, and the schema is not what the models say: undo what was done to it by "
+                f"hand, or write a revision ({'; '.join(drift)})"
+            )

@@ -1,0 +1,178 @@
+"""Which revisions were applied, when, how and by whom: the table `migration_history`.
+
+Guarantee: a revision and its row are committed together or not at all, for Alembic calls `record` inside the
+revision's own transaction. `alembic_version` names the newest revision only, and an api that is older than the
+schema would not find its own there; here it does.
+"""
+
+import hashlib
+import socket
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext, MigrationInfo
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Identity,
+    Integer,
+    Interval,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    TextClause,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.schema import CreateTable
+
+from alembic_online.errors import ChangedRevision, UnknownRevision
+from alembic_online.runs.steps import Progress
+from alembic_online.waivers import without_waivers
+
+TABLE_NAME, BACKFILLS = "migration_history", "migration_backfills"
+
+migration_history = Table(
+    TABLE_NAME,
+    MetaData(),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("revision", Text, nullable=False),
+    Column("direction", Text, nullable=False),  # upgrade or downgrade
+    Column("checksum", Text),  # of the revision's file: SHA-256, in hexadecimal
+    Column("started_at", DateTime(timezone=True)),  # the try that succeeded
+    Column("applied_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("duration", Interval),  # of that try
+    Column("attempts", Integer),
+    Column("waited", Interval),  # for locks: the tries that failed, and the pauses between them
+    Column("applied_by", Text),  # role@host
+    Column("release", Text),
+)
+
+
+def read_only(context: MigrationContext, *tables: str) -> TextClause:
+    """The app's role may write to whatever table the migrator makes (default privileges); these it shall only read."""
+    role = context.opts["project"].reader_role
+    if role is None:
+        return text("SELECT")
+    quoted = context.dialect.identifier_preparer.quote_identifier(role)
+    literal = quoted.replace("'", "''")
+    return text(
+        f"DO $$ BEGIN IF to_regrole('{literal}') IS NOT NULL THEN"
+        f" REVOKE INSERT, UPDATE, DELETE ON {', '.join(tables)} FROM {quoted};"
+        " END IF; END $$"
+    )
+
+
+def include_name(name: str | None, kind: str, _: object) -> bool:
+    """Whether what Alembic has found in the database concerns the models: the migrator's own tables don't."""
+    return not (kind == "table" and name in {TABLE_NAME, BACKFILLS})
+
+
+def record(
+    ctx: MigrationContext,
+    step: MigrationInfo,
+    heads: Collection[str],
+    run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic calls it by keyword
+) -> None:
+    """Write a row for each revision that this step applied or took back; a stamp may move over many at once.
+
+    `heads` are those after the step. What a branch shares with another that stays is applied before and after.
+    """
+    staying = set(heads) - set(step.destination_revision_ids)
+    before = _with_ancestors(ctx, {*step.source_revision_ids, *staying})
+    after = _with_ancestors(ctx, heads)
+    rows = [(revision, "upgrade") for revision in after if revision not in before]
+    rows += [(revision, "downgrade") for revision in reversed(before) if revision not in after]
+    ctx.execute(CreateTable(migration_history, if_not_exists=True))
+    ctx.execute(read_only(ctx, TABLE_NAME, "alembic_version"))
+    for revision, direction in rows:
+        ctx.execute(insert(migration_history).values(revision=revision, direction=direction, **_details(ctx, revision)))
+
+
+def _details(ctx: MigrationContext, revision: str) -> dict[str, Any]:
+    assert ctx.script is not None
+    details = {"checksum": checksum(ctx.script, revision), "applied_by": _BY_WHOM}
+    progress = ctx.opts.get("progress")
+    if not isinstance(progress, Progress):  # SQL for later: who runs it, and when, is not known
+        return details
+    return {
+        **details,
+        "started_at": progress.started_at,
+        "duration": timedelta(seconds=progress.duration),
+        "attempts": progress.attempts,
+        "waited": timedelta(seconds=progress.waited),
+        "release": progress.release,
+    }
+
+
+_BY_WHOM = func.concat(text("session_user"), f"@{socket.gethostname()}")
+
+
+def checksum(script: ScriptDirectory, revision: str) -> str:
+    """SHA-256 of the revision's file, whatever line ends a checkout has given it, and without its lint's waivers."""
+    found = script.get_revision(revision)
+    assert found is not None
+    source = Path(found.path).read_bytes().replace(b"\r\n", b"\n")
+    return hashlib.sha256(without_waivers(source)).hexdigest()
+
+
+def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
+    """ChangedRevision where the file of an applied revision is not the one that was applied."""
+    known = {revision.revision for revision in script.walk_revisions()}
+    changed = None
+    for revision, row in last_moves(connection).items():
+        is_applied = row.direction == "upgrade" and revision in known
+        if is_applied and row.checksum and row.checksum != checksum(script, revision):
+            changed = changed or revision
+    if changed:
+        raise ChangedRevision(
+            f"revision {changed} was applied, and its file has changed since: restore it and put the change into a new "
+            "revision, or take it back first (alembic downgrade)"
+        )
+
+
+def last_moves(connection: Connection) -> dict[str, Row[Any]]:
+    """The newest row of each revision, the newest of all first; none where nothing was ever recorded."""
+    newest: dict[str, Row[Any]] = {}
+    if inspect(connection).has_table(TABLE_NAME):
+        for row in connection.execute(select(migration_history).order_by(migration_history.c.id.desc())):
+            newest.setdefault(row.revision, row)
+    connection.rollback()  # Alembic begins its own transactions
+    return newest
+
+
+def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
+    """Whether a newer release has brought the database to revisions that this one does not know.
+
+    That is no error but the rollback of a release: its migrator has nothing to do. UnknownRevision where the history
+    does not know the revision either.
+    """
+    known = {revision.revision for revision in script.walk_revisions()}
+    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+    recorded = last_moves(connection).keys() if unknown else set()
+    connection.rollback()  # Alembic begins its own transactions
+    if unknown - recorded:
+        raise UnknownRevision(
+            f"the database is at revision {min(unknown - recorded)}, unknown to this release and to {TABLE_NAME}: "
+            "find out who migrated it, then run that release's migrator, or correct alembic_version"
+        )
+    return bool(unknown)
+
+
+def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:
+    """These revisions and all that they build on, oldest first."""
+    assert ctx.script is not None
+    found: dict[str, None] = {}  # an ordered set: one revision may be an ancestor of another
+    for revision in revisions:
+        lineage = [script.revision for script in ctx.script.iterate_revisions(revision, "base")]
+        found |= dict.fromkeys(reversed(lineage))
+    return list(found)

@@ -1,0 +1,145 @@
+"""Expand and contract: which of the pending revisions a run applies, and for which releases of the api one waits.
+
+A revision expands what the api of the release before can live with, or it is a contract revision: it says
+`phase = "contract"`, takes away what older releases use, and names the first that does without,
+`safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and one is
+begun only when no session of an older release is connected. That is looked at before a run applies anything, and again
+right before each contract revision. An api that connects later than that is not waited for. A database that has no
+revision yet gets all of them in any phase: nobody uses it.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
+from alembic.script import Script
+
+from alembic_online.errors import ConfigurationError, ContractInTheWay, ReleaseInTheWay
+from alembic_online.runs.releases import find_sessions, find_version, is_older
+from alembic_online.runs.steps import Steps
+
+Phase = Literal["expand", "contract", "all"]
+
+log = structlog.get_logger(__name__)
+
+
+def safe_from_release(revision: Script) -> str | None:
+    """The first release of the api that does without what this contract revision takes away; None where it expands.
+
+    ConfigurationError where its file says neither one nor the other.
+    """
+    file = Path(revision.path).name
+    phase = getattr(revision.module, "phase", "expand")
+    release = getattr(revision.module, "safe_from_release", None)
+    if phase not in {"expand", "contract"}:
+        raise ConfigurationError(f'{file}: phase is {phase!r}; write "expand" or "contract"')
+    if phase == "expand":
+        if release is not None:
+            raise ConfigurationError(f'{file}: safe_from_release is for a contract revision; write phase = "contract"')
+        return None
+    if not isinstance(release, str) or find_version(release) is None:
+        raise ConfigurationError(
+            f"{file}: a contract revision names the first release of the api that does without what it takes away, and "
+            f'safe_from_release is {release!r}; write safe_from_release = "0.4.0", say'
+        )
+    return release
+
+
+def split_by_phase(revisions: Sequence[Script], phase: Phase) -> tuple[list[Script], list[Script]]:
+    """Of these pending revisions, the oldest first, those that a run in this phase applies, and those that then wait.
+
+    They are one line: nothing is applied before what it follows.
+    """
+    due = list(revisions)
+    if phase != "all":
+        other = [number for number, revision in enumerate(revisions) if is_contract(revision) == (phase == "expand")]
+        due = due[: min(other, default=len(due))]
+    return due, list(revisions[len(due) :])
+
+
+def waited_for(revisions: Sequence[Script], phase: Phase) -> list[Script]:
+    """Of these pending revisions, those that whoever starts after a run in this phase needs.
+
+    With `expand` all that expand: one behind a contract revision is not applied, and without it the api can't start.
+    """
+    if phase == "expand":
+        return [revision for revision in revisions if not is_contract(revision)]
+    return split_by_phase(revisions, phase)[0]
+
+
+def is_contract(revision: Script) -> bool:
+    """Whether it takes away what older releases use."""
+    return safe_from_release(revision) is not None
+
+
+def in_phase(steps: Steps, phase: Phase) -> Steps:
+    """`steps`, Alembic's way from one revision to another, as far as an upgrade in this phase goes.
+
+    ContractInTheWay or ReleaseInTheWay where it may not. Ways down, and stamps, are for those who know what is there.
+    """
+
+    def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+        nonlocal phase
+        planned = list(steps(heads, context))
+        upgrades = [step for step in planned if isinstance(step, RevisionStep) and step.is_upgrade]
+        if not upgrades:
+            yield from planned
+            return
+        if not heads:
+            phase = "all"  # nobody uses a database that has no revision yet; so for the tries after this one, too
+        due, waiting = split_by_phase([step.revision for step in upgrades], phase)
+        if phase == "expand":
+            _require_nothing_behind(due, waiting)
+        if not context.as_sql:
+            _require_releases_gone(context, due)
+        for step in upgrades[: len(due)]:
+            if not context.as_sql:
+                _require_releases_gone(context, [step.revision])  # who came while the one before was applied
+            elif release := safe_from_release(step.revision):
+                context.impl.static_output(f"-- Not while an api is at work that is older than {release}")
+            yield step
+        _say_what_waits(due, waiting, phase)
+
+    return run
+
+
+def _say_what_waits(due: list[Script], waiting: list[Script], phase: Phase) -> None:
+    if waiting and not due:
+        log.info("nothing to do in this phase", phase=phase)
+    if waiting:
+        log.info("waiting for their phase", revisions=[revision.revision for revision in waiting], phase=phase)
+
+
+def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
+    """ContractInTheWay where one that expands, for a release that is to be rolled out, is among those that wait."""
+    behind = next((revision for revision in waiting if not is_contract(revision)), None)
+    if behind is not None:
+        before = (
+            f"alembic upgrade {due[-1].revision}, roll out release {safe_from_release(waiting[0])} of the api, and run "
+            if due
+            else ""
+        )
+        raise ContractInTheWay(
+            f"revision {behind.revision} waits behind the contract revision {waiting[0].revision}, and nothing is "
+            f"applied: first run {before}MIGRATOR_PHASE=contract alembic upgrade {waiting[0].revision}; or, where no "
+            "api is at work, run this with MIGRATOR_PHASE=all"
+        )
+
+
+def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -> None:
+    """ReleaseInTheWay where a release is connected that uses what one of these takes away."""
+    contracts = [(revision, release) for revision in revisions if (release := safe_from_release(revision))]
+    assert context.connection is not None
+    sessions = find_sessions(context.connection, context.opts["project"].application) if contracts else []
+    for revision, release in contracts:
+        if older := [found for found in sessions if is_older(found.release, release)]:
+            nameless = any(find_version(found.release) is None for found in older)
+            raise ReleaseInTheWay(
+                f"the contract revision {revision.revision} takes away what releases of the api before {release} use, "
+                f"and is not begun while these are connected: {', '.join(map(str, older))}. Roll out release "
+                f"{release} everywhere, or stop these, then run this again"
+                + ("; a release that is no version number counts as older (RELEASE)" if nameless else "")
+                + ("; MIGRATOR_PHASE=expand applies what goes before it" if revisions[0] != revision else "")
+            )

@@ -1,0 +1,110 @@
+"""Where the schema is, and what is not in order about it. Only looks."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from alembic_online.project import Project
+from alembic_online.runs.drift import COMPARE, find_drift
+from alembic_online.runs.history import last_moves
+from alembic_online.runs.phases import safe_from_release
+from alembic_online.runs.releases import count_releases, find_sessions
+
+_INVALID_INDEXES = text(
+    "SELECT index.oid::regclass::text FROM pg_index JOIN pg_class index ON index.oid = indexrelid"
+    " WHERE NOT indisvalid AND relnamespace = 'public'::regnamespace ORDER BY 1"
+)
+_NOT_VALIDATED = text(
+    "SELECT format('%s on %s', conname, conrelid::regclass) FROM pg_constraint"
+    " WHERE NOT convalidated AND connamespace = 'public'::regnamespace ORDER BY 1"
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A revision, and how it was last applied or taken back. Times are ISO 8601, durations seconds."""
+
+    revision: str
+    direction: str
+    applied_at: str
+    seconds: float | None
+    waited_seconds: float | None
+    attempts: int | None
+    applied_by: str | None
+    release: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the schema is. `history` has the newest move of each revision, the newest of all first.
+
+    `contract` has the contract revisions of `pending`, each with the first release of the api that does without what it
+    takes away; `releases` has those that are connected, each with the number of its sessions.
+    """
+
+    current: list[str]
+    head: list[str]
+    pending: list[str]
+    contract: dict[str, str]
+    releases: dict[str, int]
+    history: list[Move]
+    lock_holder: str | None
+    invalid_indexes: list[str]
+    constraints_not_validated: list[str]
+    drift: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def read_status(connection: Connection, project: Project, lock_holder: str | None) -> Status:
+    """The status of the database behind `connection`, seen from this release."""
+    script, history = project.scripts, last_moves(connection)
+    context = MigrationContext.configure(connection, opts=COMPARE)
+    current = list(context.get_current_heads())
+    pending = find_pending(connection, script)
+    is_ahead = set(current) != set(script.get_heads())
+    return Status(
+        current=current,
+        head=list(script.get_heads()),
+        pending=pending,
+        contract={name: release for name in pending if (release := safe_from_release(script.get_revision(name)))},
+        releases=count_releases(find_sessions(connection, project.application)),
+        history=[_move(row) for row in history.values()],
+        lock_holder=lock_holder,
+        invalid_indexes=list(connection.scalars(_INVALID_INDEXES)),
+        constraints_not_validated=list(connection.scalars(_NOT_VALIDATED)),
+        # While revisions are pending, or this release does not know them all, the models are of another time.
+        drift=[] if pending or is_ahead else find_drift(context, project.metadata),
+    )
+
+
+def find_pending(connection: Connection, script: ScriptDirectory) -> list[str]:
+    """The revisions of this release that are not applied, the oldest first; none where the database is ahead."""
+    known = [revision.revision for revision in script.walk_revisions()]
+    current = MigrationContext.configure(connection).get_current_heads()
+    applied = {name for head in current if head in known for name in _lineage(script, head)}
+    if not applied:  # the database is ahead, or was never migrated
+        applied = {name for name, row in last_moves(connection).items() if row.direction == "upgrade"}
+    return [revision for revision in reversed(known) if revision not in applied]
+
+
+def _lineage(script: ScriptDirectory, revision: str) -> list[str]:
+    return [found.revision for found in script.iterate_revisions(revision, "base")]
+
+
+def _move(row: Any) -> Move:
+    return Move(
+        revision=row.revision,
+        direction=row.direction,
+        applied_at=row.applied_at.isoformat(),
+        seconds=None if row.duration is None else row.duration.total_seconds(),
+        waited_seconds=None if row.waited is None else row.waited.total_seconds(),
+        attempts=row.attempts,
+        applied_by=row.applied_by,
+        release=row.release,
+    )

@@ -1,0 +1,78 @@
+"""What can be set for a run, and from where."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from alembic_online.errors import ConfigurationError
+
+SECRETS_DIR = Path("/run/secrets")
+MIN_SECRET_LENGTH = 16
+URL_PARAMETERS = {"host", "port", "ssl"}
+
+
+def _asyncpg_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+        raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
+    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
+        raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
+    # libpq's word and asyncpg's for the same thing, with the same values.
+    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
+    if unknown := query.keys() - URL_PARAMETERS:
+        raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
+    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+
+
+PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+
+
+class Settings(BaseSettings):
+    """Settings of the tool: from the environment, or a file in /run/secrets of the same name. Times are seconds."""
+
+    model_config = SettingsConfigDict(
+        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # a URL may have a password in it
+    )
+
+    environment: Literal["local", "production"] = "local"
+    release: str | None = None  # in place of the one that env.py names
+    migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
+    migration_database_password: SecretStr | None = None
+    migrator_wait_seconds: float = Field(default=60, ge=0)
+    migrator_lock_timeout: float = Field(default=600, ge=0)
+    migrator_retry_seconds: float = Field(default=300, ge=0)
+    migrator_statement_timeout: float = Field(default=60, ge=0)
+    migrator_phase: Literal["expand", "contract", "all"] = "all"
+    migrator_drift: Literal["warn", "fail"] = "warn"
+    log_format: Literal["text", "json"] | None = None
+
+    def database(self) -> URL:
+        """Where to migrate, password included. ConfigurationError where production would run on a weak secret."""
+        if self.migration_database_url is None:
+            raise ConfigurationError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
+        login = make_url(self.migration_database_url)
+        if self.migration_database_password is not None:
+            login = login.set(password=self.migration_database_password.get_secret_value())
+        if self.environment == "production" and len(login.password or "") < MIN_SECRET_LENGTH:
+            raise ConfigurationError(
+                f"MIGRATION_DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in "
+                f"the environment, or in {SECRETS_DIR}/migration_database_password, before running in production"
+            )
+        return login
+
+
+def load_settings() -> Settings:
+    """The settings of the environment. ConfigurationError, with a line for each that can't be used."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        found = [(str(e["loc"][0]).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
+        raise ConfigurationError("\n".join(f"{name}: {message}" for name, message in found)) from error

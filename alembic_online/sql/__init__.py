@@ -1,0 +1,120 @@
+"""What a SQL statement does to the tables that exist: which locks it takes, and whether it reads or rewrites them.
+
+Guarantee: never a silent "nothing". What can't be known is assumed to be the worst, and what can't be seen is said to
+be unknown. A `Schema`, read from the database, makes both rarer.
+
+Not seen are triggers that people wrote, which a change of rows may fire.
+
+effect         Effect, Work: what one statement does to one table
+lock           Postgres's table locks, and which of them conflict
+schema         what the database knows, and a statement does not show
+alter_table    ALTER TABLE, subcommand by subcommand; subcommands has those that always do the same
+constraints    added, validated and dropped
+types          which changes of a column's type rewrite the table
+expressions    which defaults are volatile
+indexes        CREATE, DROP and REINDEX; VACUUM and CLUSTER
+tables         the other statements on tables and views
+hanging        triggers, rules, policies, comments and the like
+rows           INSERT, UPDATE, DELETE, MERGE, COPY, SELECT
+blocks         the statements in a DO block
+dispatch       which statement is told of where
+changes        what the schema is after a statement; draft has the details
+catalog        the schema, read from a database
+names          as `regclass` prints them
+"""
+
+from collections.abc import Iterator
+
+import postgast
+from postgast import PgQueryError
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node
+
+from alembic_online.sql.apply import after_statement
+from alembic_online.sql.dispatch import effects_of
+from alembic_online.sql.effect import Effect, Work, strongest
+from alembic_online.sql.lock import Lock
+from alembic_online.sql.names import Parsed, object_name, qualified, table_name
+from alembic_online.sql.schema import ForeignKey, Schema
+
+__all__ = [
+    "Effect",
+    "ForeignKey",
+    "Lock",
+    "NotUnderstood",
+    "Schema",
+    "Work",
+    "created_tables",
+    "dropped_tables",
+    "find_effects",
+    "renamed_tables",
+]
+
+NOTHING_KNOWN = Schema()
+
+
+class NotUnderstood(Exception):
+    """Not SQL that Postgres 18 would parse."""
+
+
+def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
+    """What the statement, or the statements, do to tables that exist: one effect a table; NotUnderstood.
+
+    What is done to a table that one of the statements creates is none.
+    """
+    found: list[Effect] = []
+    new: set[str] = set()
+    for statement in _parse(sql):
+        found += [effect for effect in effects_of(statement, schema) if effect.table not in new]
+        if not getattr(statement, "if_not_exists", False):
+            new |= set(_created(statement))
+        schema = after_statement(statement, schema)
+    return strongest(found)
+
+
+def created_tables(sql: str) -> list[str]:
+    """The tables and views that the statements create, in their order; also where they say IF NOT EXISTS."""
+    return [name for statement in _parse(sql) for name in _created(statement)]
+
+
+def dropped_tables(sql: str) -> list[str]:
+    """The tables that the statements drop, in their order."""
+    return [
+        object_name(node)
+        for statement in _parse(sql)
+        if isinstance(statement, pg.DropStmt) and statement.remove_type == pg.OBJECT_TABLE
+        for node in statement.objects
+    ]
+
+
+def renamed_tables(sql: str) -> dict[str, str]:
+    """The tables that get another name, or another schema: the old name, and the new one."""
+    renamed = {}
+    for statement in _parse(sql):
+        if isinstance(statement, pg.RenameStmt) and statement.rename_type == pg.OBJECT_TABLE:
+            renamed[table_name(statement.relation)] = qualified(statement.relation.schemaname, statement.newname)
+        if isinstance(statement, pg.AlterObjectSchemaStmt) and statement.object_type == pg.OBJECT_TABLE:
+            renamed[table_name(statement.relation)] = qualified(statement.newschema, statement.relation.relname)
+    return renamed
+
+
+def _parse(sql: str) -> list[Parsed]:
+    try:
+        return [unwrap_node(statement.stmt) for statement in postgast.parse(sql).stmts]
+    except PgQueryError as error:
+        raise NotUnderstood(f"not understood: {error}") from error
+
+
+def _created(statement: Parsed) -> Iterator[str]:
+    if isinstance(statement, pg.CreateStmt):
+        yield table_name(statement.relation)
+    elif isinstance(statement, pg.CreateForeignTableStmt):
+        yield table_name(statement.base_stmt.relation)
+    elif isinstance(statement, pg.CreateTableAsStmt):
+        yield table_name(statement.into.rel)
+    elif isinstance(statement, pg.ViewStmt):
+        yield table_name(statement.view)
+    elif isinstance(statement, pg.CreateSeqStmt):
+        yield table_name(statement.sequence)
+    elif isinstance(statement, pg.SelectStmt) and statement.HasField("into_clause"):
+        yield table_name(statement.into_clause.rel)

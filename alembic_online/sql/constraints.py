@@ -1,0 +1,103 @@
+"""Constraints that are added, validated, dropped: on their table, and on the one that they refer to."""
+
+from collections.abc import Iterator
+
+from postgast import pg_query_pb2 as pg
+
+from alembic_online.sql.effect import Effect, Work
+from alembic_online.sql.expressions import TYPES
+from alembic_online.sql.lock import Lock
+from alembic_online.sql.names import quote, strings, table_name
+from alembic_online.sql.schema import Schema
+
+BUILDS = {pg.CONSTR_PRIMARY: "PRIMARY KEY", pg.CONSTR_UNIQUE: "UNIQUE", pg.CONSTR_EXCLUSION: "EXCLUDE"}
+
+
+def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Iterator[Effect]:
+    """A constraint, added to a table that is there."""
+    if constraint.contype == pg.CONSTR_FOREIGN:
+        yield from foreign_key(table, constraint, looks=not constraint.skip_validation and constraint.is_enforced)
+    elif constraint.contype in BUILDS:
+        yield from _by_index(table, constraint)
+    elif constraint.contype == pg.CONSTR_NOTNULL:
+        columns = strings(constraint.keys)
+        if constraint.skip_validation or all(schema.is_never_null(table, column) for column in columns):
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "NOT NULL without a look at the rows")
+        else:
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL looks at every row")
+    elif constraint.contype == pg.CONSTR_CHECK:
+        if constraint.skip_validation or not constraint.is_enforced:
+            yield Effect(
+                table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "CHECK for rows to come: the others are not looked at"
+            )
+        else:
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "CHECK looks at every row")
+    else:
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.UNKNOWN, "this kind of constraint is not known here")
+
+
+def foreign_key(table: str, constraint: pg.Constraint, *, looks: bool) -> Iterator[Effect]:
+    """A foreign key, added to a table that is there; `looks` is whether the rows there are looked at."""
+    work, why = (
+        (Work.SCAN, "FOREIGN KEY looks at every row")
+        if looks
+        else (Work.NONE, "FOREIGN KEY for rows to come: the others are not looked at")
+    )
+    yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, work, why)
+    referred = table_name(constraint.pktable)
+    yield Effect(referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "ADD FOREIGN KEY locks the referenced table, too")
+
+
+def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
+    kind = BUILDS[constraint.contype]
+    if not constraint.indexname:
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.BUILD, f"{kind} builds an index")
+        return
+    yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"{kind} takes an index that is there")
+    if constraint.contype == pg.CONSTR_PRIMARY:
+        yield Effect(
+            table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "PRIMARY KEY looks for NULLs, unless its columns are NOT NULL"
+        )
+
+
+def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> Iterator[Effect]:
+    """A constraint, dropped; if it is a foreign key, the other table is locked, too."""
+    yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a constraint is dropped")
+    if not schema.is_known:
+        yield Effect(
+            f"(the table that {quote(name)} refers to)",
+            Lock.ACCESS_EXCLUSIVE,
+            Work.NONE,
+            "if it is a foreign key: the table that it refers to loses triggers",
+        )
+    for key in schema.refers_to(table):
+        if key.name == name:
+            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {name}")
+    if is_cascade:
+        for key in schema.referred_by(table):  # which may be those that need this constraint
+            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"CASCADE may drop the foreign key {key.name}")
+
+
+def validate(table: str, name: str, schema: Schema) -> Iterator[Effect]:
+    """VALIDATE CONSTRAINT."""
+    yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "VALIDATE looks at every row, and is in nobody's way")
+    for key in schema.refers_to(table):
+        if key.name == name:
+            yield Effect(key.referred, Lock.ROW_SHARE, Work.NONE, f"{name} looks rows up there")
+
+
+def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect]:
+    """What a change of a column's type does to the constraints that the column is a part of: they are made anew."""
+    if (table, column) in schema.checked:
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"a CHECK of {quote(column)} looks at every row")
+    for key in schema.refers_to(table):
+        if column in key.columns:
+            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is made anew")
+    for key in schema.referred_by(table):
+        if column in key.referred_columns:
+            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"the foreign key {key.name} is made anew")
+
+
+def is_no_domain(kind: str, schema: Schema) -> bool:
+    """Whether the type is known to be no domain with constraints."""
+    return kind in TYPES or schema.is_known or kind in schema.domains

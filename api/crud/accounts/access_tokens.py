@@ -1,0 +1,80 @@
+"""Access tokens: what a signed-in user shows with each request. Only the client has one; the database has its hash."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Interval, bindparam, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.crud.throttles import FORGOTTEN_AT_ONCE
+from api.database.statements import Database, Statement
+from api.enums import UserType
+from api.models import AccessToken, User
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is signed in: what every request finds out, in one query."""
+
+    id: UUID
+    type: UserType
+
+    @classmethod
+    def of(cls, user_id: UUID, type_: str) -> "Caller":
+        """The caller in a row."""
+        return cls(user_id, UserType(type_))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether others' orders are there for the caller, too."""
+        return self.type.includes(UserType.KEEPER)
+
+
+def _is_good(token_hash: Any, lifetime: Any) -> tuple[Any, ...]:
+    not_expired = AccessToken.created_at > func.statement_timestamp() - lifetime
+    return AccessToken.token == token_hash, not_expired, User.is_active
+
+
+_OF_ITS_USER = AccessToken.user_id == User.id
+_CALLER = Statement(
+    select(User.id, User.type)
+    .join(AccessToken, _OF_ITS_USER)
+    .where(*_is_good(bindparam("token_hash"), bindparam("lifetime", type_=Interval))),
+    Caller.of,
+)
+
+
+async def find_caller(db: Database, token: str, lifetime: timedelta) -> Caller | None:
+    """The active user whose token this is, while it is not older than `lifetime`."""
+    return await _CALLER.first(db, token_hash=hash_token(token), lifetime=lifetime)
+
+
+async def find_type(session: AsyncSession, token: str, lifetime: timedelta) -> UserType | None:
+    """The type of the same user, as a session sees it that may have changed it."""
+    statement = select(User.type).join(AccessToken, _OF_ITS_USER)
+    return await session.scalar(statement.where(*_is_good(hash_token(token), lifetime)))
+
+
+async def create(session: AsyncSession, user_id: UUID, lifetime: timedelta) -> str:
+    """A new token for the user; some that have expired are forgotten."""
+    token = secrets.token_urlsafe()
+    session.add(AccessToken(token=hash_token(token), user_id=user_id))
+    await session.flush()  # before the others are looked at
+    expired = select(AccessToken.token).where(AccessToken.created_at <= func.statement_timestamp() - lifetime)
+    some = expired.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
+    await session.execute(delete(AccessToken).where(AccessToken.token.in_(some.scalar_subquery())))
+    return token
+
+
+async def end(session: AsyncSession, token: str) -> None:
+    """Sign out whoever shows this token."""
+    await session.execute(delete(AccessToken).where(AccessToken.token == hash_token(token)))
+
+
+def hash_token(token: str) -> str:
+    """What the database has of a token. A plain SHA-256 is enough: nobody guesses 32 random bytes."""
+    return hashlib.sha256(token.encode()).hexdigest()

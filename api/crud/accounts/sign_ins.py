@@ -1,0 +1,137 @@
+"""Signing in: with limits that keep guessers out, and nobody else for long.
+
+Failures are counted for an address, for an account, and for an account at an address. Whoever has signed in to an
+account from an address before is held up there by the last of these only: what others try elsewhere, on the account or
+from behind the same proxy, does not lock anybody out. And a password reset by mail always leads in.
+
+(What that costs: who is at the same address as a user, and has failed too often there, sees that this account is not
+held up, and so that there is one.)
+"""
+
+import ipaddress
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.crud import throttles
+from api.crud.accounts import access_tokens
+from api.crud.accounts.passwords import verify_password
+from api.crud.accounts.users import UserStore
+from api.crud.throttles import FORGOTTEN_AT_ONCE
+from api.database.engine import Transactions
+from api.errors import BadRequest, Unavailable
+from api.models import KnownAddress, User
+from api.schemas.users import MAX_PASSWORD_LENGTH
+
+MAX_FAILURES_OF_AN_ADDRESS = 50
+MAX_FAILURES_ON_AN_ACCOUNT = 30
+MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS = 10
+MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
+MAX_MAILS_TO_AN_ADDRESS = 3
+MAX_MAILS_FOR_A_CLIENT = 20
+KNOWN_FOR = timedelta(days=90)
+IPV6_SUBSCRIBER_PREFIX = 64  # bits: what one subscriber is given has at least all addresses behind them
+
+
+def subscriber(host: str) -> str:
+    """What a client's address is counted as: an IPv6 address as the network whose owner may take any other in it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a Unix socket has none
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))
+    return str(address)
+
+
+async def sign_in(
+    transactions: Transactions, email: str, password: str, address: str, *, token_lifetime_seconds: int
+) -> str:
+    """A new access token for the user with this email and password, who is at `address`.
+
+    BadRequest where there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
+    same whether there is an account or not. No connection is held while the password is verified.
+    """
+    here, everywhere, anybody = _keys(email, address)
+    async with transactions() as session:
+        user = await UserStore(session).get_by_email(email)
+        limits = {here: MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS}
+        if not await _is_known(session, email, address):
+            limits |= {everywhere: MAX_FAILURES_ON_AN_ACCOUNT, anybody: MAX_FAILURES_OF_AN_ADDRESS}
+        await throttles.count(session, limits)
+    hashed = user.hashed_password if user else None
+    # A longer one is nobody's: to look at it would only be work.
+    try:
+        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
+    except Unavailable:  # which was no try
+        async with transactions() as session:
+            await throttles.settle(session, take_back=limits)
+        raise
+    async with transactions() as session:
+        # Again, for it may have changed meanwhile; from here on it can't.
+        user = await UserStore(session).get_locked(user.id) if user and is_right else None
+        if user is None or not user.is_active or user.hashed_password != hashed:
+            raise BadRequest("Wrong email or password")
+        await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
+        await _know(session, user, address)
+        return await access_tokens.create(session, user.id, timedelta(seconds=token_lifetime_seconds))
+
+
+async def let_in(session: AsyncSession, user: User, address: str) -> None:
+    """Let `user`, who has shown to be the one, sign in from `address` whatever was tried before."""
+    here, everywhere, _ = _keys(user.email, address)
+    await throttles.settle(session, clear=[here, everywhere])
+    await _know(session, user, address)
+
+
+async def count_mail(session: AsyncSession, kind: str, email: str, address: str) -> None:
+    """Count a mail that somebody at `address` wants sent to `email`; TooManyRequests where that is too often.
+
+    Each kind by itself: whoever uses up those that reset a password sends its owner what leads in.
+    """
+    limits = {
+        throttles.key(f"mail-{kind}", email.lower()): MAX_MAILS_TO_AN_ADDRESS,
+        throttles.key("mail-for", address): MAX_MAILS_FOR_A_CLIENT,
+    }
+    await throttles.count(session, limits)
+
+
+async def count_registration(session: AsyncSession, address: str) -> None:
+    """Count an account that somebody at `address` wants to make; TooManyRequests where they are too many."""
+    await throttles.count(session, {throttles.key("register", address): MAX_REGISTRATIONS_FROM_AN_ADDRESS})
+
+
+def _keys(email: str, address: str) -> tuple[str, str, str]:
+    account = email.lower()
+    return (
+        throttles.key("account-at-address", account, address),
+        throttles.key("account", account),
+        throttles.key("address", address),
+    )
+
+
+async def _is_known(session: AsyncSession, email: str, address: str) -> bool:
+    if "\x00" in email:
+        return False
+    known = (
+        select(KnownAddress)
+        .join(User, User.id == KnownAddress.user_id)
+        .where(func.lower(User.email) == email.lower(), KnownAddress.address == address)
+        .where(KnownAddress.last_used_at > func.statement_timestamp() - KNOWN_FOR)
+    )
+    return bool(await session.scalar(select(known.exists())))
+
+
+async def _know(session: AsyncSession, user: User, address: str) -> None:
+    now = func.statement_timestamp()
+    await session.execute(
+        insert(KnownAddress)
+        .values(user_id=user.id, address=address)
+        .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
+    )
+    # Personal data: of whoever does not come back, too.
+    old = select(KnownAddress.user_id, KnownAddress.address).where(KnownAddress.last_used_at <= now - KNOWN_FOR)
+    some = old.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
+    await session.execute(delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some)))

@@ -1,0 +1,70 @@
+"""What clients see of orders: a page of them, one, and what has become of one."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Uuid, bindparam, cast, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+
+from api.crud.accounts.access_tokens import Caller
+from api.crud.orders.rules import not_found, visible
+from api.database.json_rows import JsonPage, json_array, json_page
+from api.database.statements import Database, Statement
+from api.models import Order, OrderEvent, OrderItem
+from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
+from api.schemas.fields import PAGE_SIZE
+from api.schemas.orders import OrderQuery
+
+NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: nobody's id
+
+_ITEM = select(OrderItem.product, OrderItem.size, OrderItem.quantity)
+_ITEMS = _ITEM.where(OrderItem.order_id == Order.id).correlate(Order).order_by(OrderItem.position).subquery("item")
+_ORDER = select(
+    Order.id,
+    Order.created_at.label("created"),
+    Order.status,
+    cast(json_array(_ITEMS).scalar_subquery(), JSON).label("order"),
+)
+
+
+async def list_page(db: Database, caller: Caller, query: OrderQuery) -> JsonPage:
+    """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
+    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": min(query.limit, PAGE_SIZE)}
+    if not caller.sees_all:
+        values |= {"user_id": caller.id, "nil": NIL}
+    page = await _list(caller.sees_all, query.cancelled).first(db, **values)
+    assert page is not None
+    return page
+
+
+@cache
+def _list(everybodys: bool, cancelled: bool | None) -> Statement[JsonPage]:
+    orders = _ORDER.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled])
+    before = bindparam("before", type_=Uuid)
+    if everybodys:
+        return Statement(json_page(orders.where(Order.id < before).order_by(Order.id.desc()), PAGE_SIZE), JsonPage)
+    # As a range of both columns. A user's equality would let Postgres read everybody's orders in their place and drop
+    # those of others, which is what it expects to be cheaper for whoever has many.
+    mine, user_id = tuple_(Order.user_id, Order.id), bindparam("user_id", type_=Uuid)
+    orders = orders.where(mine > tuple_(user_id, bindparam("nil", type_=Uuid)), mine < tuple_(user_id, before))
+    return Statement(json_page(orders.order_by(Order.user_id.desc(), Order.id.desc()), PAGE_SIZE), JsonPage)
+
+
+async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
+    """The order `order_id`; NotFound where there is none that the caller sees."""
+    order = await session.scalar(visible(caller, order_id).options(selectinload(Order.items)))
+    if order is None:
+        raise not_found(order_id)
+    return order
+
+
+async def list_events(session: AsyncSession, caller: Caller, order_id: UUID) -> Sequence[OrderEvent]:
+    """What has become of the order, from its beginning; NotFound where there is none that the caller sees."""
+    if await session.scalar(visible(caller, order_id).with_only_columns(Order.id)) is None:
+        raise not_found(order_id)
+    return (
+        await session.scalars(select(OrderEvent).where(OrderEvent.order_id == order_id).order_by(OrderEvent.id))
+    ).all()

@@ -1,0 +1,165 @@
+"""Orders: their SQL, and the rules of what may become of one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import selectinload
+from uuid_utils.compat import uuid7
+
+from api.crud.accounts.access_tokens import Caller
+from api.enums import OrderStatus
+from api.errors import Conflict, InProgress, NotFound
+from api.models import Order, OrderEvent, OrderItem
+from api.schemas.orders import ItemCreate, OrderCreate, OrderUpdate
+
+S = OrderStatus
+
+
+class Action(Enum):
+    """What can be done with an order; the value is the participle that tells of it."""
+
+    REPLACE = "changed"
+    DELETE = "deleted"
+    PAY = "paid"
+    CANCEL = "cancelled"
+    ADVANCE = "advanced"
+
+
+# Every step there is. One that leads to where the order is already is granted, and changes nothing.
+TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
+    Action.REPLACE: {S.CREATED: S.CREATED},
+    Action.DELETE: {status: status for status in (S.CREATED, S.CANCELLED, S.DELIVERED)},
+    Action.PAY: {S.CREATED: S.PAID} | {status: status for status in (S.PAID, S.PROGRESS, S.DISPATCHED, S.DELIVERED)},
+    Action.CANCEL: dict.fromkeys([S.CREATED, S.PAID, S.PROGRESS, S.CANCELLED], S.CANCELLED),
+    Action.ADVANCE: {S.PAID: S.PROGRESS, S.PROGRESS: S.DISPATCHED, S.DISPATCHED: S.DELIVERED},
+}
+
+
+async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Order:
+    """A new order of the caller's."""
+    order = Order(id=uuid7(), user_id=caller.id, items=_items(data.order))
+    session.add(order)
+    await session.flush()  # its timestamp and status are in the answer, and the event refers to it
+    session.add(OrderEvent(order_id=order.id, to_status=order.status, user_id=caller.id))
+    return order
+
+
+async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: OrderUpdate) -> Order:
+    """Give an order other items: NotFound without one, Conflict unless it is new."""
+    order = (await lock(session, caller, order_id, Action.REPLACE)).order
+    refuse_unsettled(order, Action.REPLACE)
+    order.items = _items(data.order)
+    order.updated_at = func.statement_timestamp()
+    return order
+
+
+async def remove(session: AsyncSession, caller: Caller, order_id: UUID) -> None:
+    """Mark an order as deleted: NotFound without one, Conflict while it is being paid or made."""
+    order = (await lock(session, caller, order_id, Action.DELETE)).order
+    refuse_unsettled(order, Action.DELETE)
+    order.deleted_at = func.statement_timestamp()
+
+
+async def advance(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
+    """Carry an order one step on: NotFound without one, Conflict where there is no such step."""
+    locked = await lock(session, caller, order_id, Action.ADVANCE)
+    if locked.is_claimed:
+        raise InProgress(f"Order {order_id} is being cancelled: ask again in a moment")
+    move(session, locked.order, locked.target, caller.id)
+    return locked.order
+
+
+@dataclass(frozen=True)
+class Locked:
+    """An order that nobody else changes until the transaction ends; where it is to go, which may be where it is; and
+    whether a worker waits for a service outside about it.
+    """
+
+    order: Order
+    target: OrderStatus
+    is_claimed: bool
+
+
+async def lock(session: AsyncSession, caller: Caller, order_id: UUID, action: Action) -> Locked:
+    """The order, for `action`: NotFound where the caller sees none, Conflict where its state does not allow that.
+
+    Who has to wait for another finds what that one has made of the order. If it is the same step, there is nothing left
+    to do: of two who advance an order at once, one does. If it is another, this one is refused: whoever cancels
+    what was new a moment ago does not mean to cancel what has been paid.
+    """
+    seen = await session.scalar(visible(caller, order_id).with_only_columns(Order.status))
+    if seen is None:
+        raise not_found(order_id)
+    target = _target(order_id, seen, action)
+    order, is_claimed = await lock_whatever(session, order_id)
+    if order is None or order.deleted_at is not None:
+        raise not_found(order_id)
+    if order.status not in {seen, target}:
+        target = _target(order_id, order.status, action)
+        if target is not order.status:
+            raise Conflict(
+                f"Order {order_id} has become {order.status} at this moment: look at it before it is {action.value}"
+            )
+    return Locked(order, order.status if order.status is not seen else target, is_claimed)
+
+
+async def lock_whatever(session: AsyncSession, order_id: UUID) -> tuple[Order | None, bool]:
+    """The order, whatever its state, until the transaction ends; and whether a worker has claimed it."""
+    statement = select(Order, func.coalesce(Order.claimed_until > func.statement_timestamp(), False))
+    found = await session.execute(
+        statement.where(Order.id == order_id)
+        .with_for_update(key_share=True, of=Order)
+        .options(selectinload(Order.items)),
+        execution_options={"populate_existing": True},
+    )
+    row = found.one_or_none()
+    return (None, False) if row is None else (row[0], row[1])
+
+
+def move(session: AsyncSession, order: Order, target: OrderStatus, user_id: UUID | None) -> None:
+    """Take an order to `target`, and keep that it was, and who did it."""
+    if target is order.status:
+        return
+    session.add(OrderEvent(order_id=order.id, from_status=order.status, to_status=target, user_id=user_id))
+    order.status = target
+
+
+def refuse_unsettled(order: Order, action: Action) -> None:
+    """Conflict while a payment may have been made that is not recorded."""
+    if order.is_being_paid:
+        raise Conflict(
+            f"Order {order.id} can't be {action.value} while its payment is not settled: pay again, which settles "
+            "it, and pays nothing twice"
+        )
+
+
+def items_as_json(order: Order) -> list[dict[str, Any]]:
+    """An order's items, as services outside are told of them."""
+    return [{"product": item.product, "size": item.size.value, "quantity": item.quantity} for item in order.items]
+
+
+def not_found(order_id: UUID) -> NotFound:
+    """There is no such order for this caller."""
+    return NotFound(f"No order {order_id}")
+
+
+def _target(order_id: UUID, status: OrderStatus, action: Action) -> OrderStatus:
+    target = TRANSITIONS[action].get(status)
+    if target is None:
+        raise Conflict(f"Order {order_id} is {status}: it can't be {action.value}")
+    return target
+
+
+def visible(caller: Caller, order_id: UUID) -> Select[Order]:
+    """The order `order_id`, where the caller sees it."""
+    statement = select(Order).where(Order.id == order_id, Order.deleted_at.is_(None))
+    return statement if caller.sees_all else statement.where(Order.user_id == caller.id)
+
+
+def _items(data: Sequence[ItemCreate]) -> list[OrderItem]:
+    return [OrderItem(position=position, **item.model_dump()) for position, item in enumerate(data)]

@@ -1,0 +1,63 @@
+"""Connections of the driver's own, out of the engine's pool: for statements that need no session."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import asyncpg
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api.database.errors import is_stale
+from api.database.pool import FairQueuePool
+from api.database.statements import Database
+
+Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
+"""Takes one out of the pool: `async with connect() as connection`."""
+
+
+class Connections:
+    """A Database that runs each statement on whichever connection is free, in a transaction of its own.
+
+    Two that belong together need `begin()`. Between two statements, no connection is held.
+    """
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+
+    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
+        """The first row; None without one."""
+        async with self.connect() as connection:
+            return await connection.fetchrow(sql, *values)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Database]:
+        """A transaction: committed at its end, rolled back on any exception."""
+        async with self.connect() as connection, connection.transaction():
+            yield connection
+
+
+class PooledConnection:
+    """A connection out of the engine's pool, and back into it: `async with PooledConnection(engine) as connection`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    async def __aenter__(self) -> asyncpg.Connection:
+        pool = self.engine.pool
+        assert isinstance(pool, FairQueuePool)  # create_engine()'s
+        self.checked_out = await pool.checkout()
+        return self.checked_out.driver_connection
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
+        if isinstance(error, TimeoutError | asyncio.CancelledError) or (error is not None and is_stale(error)):
+            self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
+        self.checked_out.close()
+
+
+async def get_connections(request: Request) -> Connections:
+    """The driver's connections."""
+    connections: Connections = request.app.state.connections
+    return connections

@@ -1,0 +1,140 @@
+"""How every exception that leaves a route is answered: the tree in api/errors.py has them all."""
+
+import json
+from http import HTTPMethod, HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi_users.exceptions import (
+    FastAPIUsersException,
+    InvalidResetPasswordToken,
+    InvalidVerifyToken,
+    UserAlreadyExists,
+    UserAlreadyVerified,
+)
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Match
+
+from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
+from api.errors import BadGateway, BadRequest, Unavailable, UnsupportedMediaType, ZooError
+
+MAX_REPORTED_ERRORS = 20
+MAX_REPORTED_NAME = 100
+
+NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
+NOT_A_FORM = UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
+
+log = structlog.get_logger(__name__)
+
+
+class ErrorResponse(JSONResponse):
+    """JSON in ASCII: an error may quote the client's own broken Unicode, which has no UTF-8 form."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
+async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
+    """Answer with the error's own status and detail."""
+    if isinstance(error, Unavailable | BadGateway):
+        reason = f"{error.detail}: {reason_of(error.__cause__)}" if error.__cause__ else error.detail
+        log.warning("can't serve", reason=reason)
+    return ErrorResponse({"detail": error.detail}, error.status, error.headers)
+
+
+_BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
+    UserAlreadyExists: "There is an account with this address already",
+    UserAlreadyVerified: "The address is verified already",
+    InvalidVerifyToken: "The token is not valid, or no longer: request another one",
+    InvalidResetPasswordToken: "The token is not valid, or no longer: request another one",
+}
+
+
+async def handle_users_exception(request: Request, error: FastAPIUsersException) -> ErrorResponse:
+    """Answer what fastapi-users's manager finds in one of our sentences."""
+    if type(error) not in _BY_USERS_EXCEPTION:
+        raise error
+    return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
+
+
+async def handle_http_exception(request: Request, error: HTTPException) -> ErrorResponse:
+    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all."""
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
+        headers["Allow"] = allowed or headers["Allow"]
+    return ErrorResponse({"detail": error.detail}, error.status_code, headers)
+
+
+def _is_allowed(request: Request, method: str) -> bool:
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+
+
+async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:
+    """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be.
+
+    A body of another type than the route takes is refused as that: of it FastAPI makes bytes, or a form without fields.
+    """
+    if isinstance(error.body, bytes):
+        return await handle_zoo_error(request, NOT_JSON)
+    if isinstance(error.body, FormData) and not _is_form(request):
+        return await handle_zoo_error(request, NOT_A_FORM)
+    detail = [
+        {
+            "type": found["type"],
+            "loc": [part[:MAX_REPORTED_NAME] if isinstance(part, str) else part for part in found["loc"]],
+            "msg": _sentence(found),
+        }
+        for found in error.errors()[:MAX_REPORTED_ERRORS]
+    ]
+    return ErrorResponse({"detail": detail}, 422)
+
+
+def _is_form(request: Request) -> bool:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return content_type == "application/x-www-form-urlencoded"
+
+
+def _sentence(found: dict[str, Any]) -> str:
+    if found["type"] == "json_invalid":
+        return f"{found['msg']}: {found['ctx']['error']}"
+    if found["type"] == "extra_forbidden":
+        return "Unknown field: leave it out, or correct its name"
+    return str(found["msg"]).removeprefix("Value error, ")
+
+
+async def handle_database_error(request: Request, error: Exception) -> ErrorResponse:
+    """Answer with the meaning of a failure of the database: by its SQLSTATE where there is one."""
+    found = explain_database_error(error)
+    if found is None:
+        raise error
+    return await handle_zoo_error(request, found)
+
+
+async def handle_response_validation_error(request: Request, error: ResponseValidationError) -> ErrorResponse:
+    """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
+    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_REPORTED_ERRORS]]
+    log.error("answer without the documented form", wrong=wrong)
+    return await handle_unexpected_error(request, error)
+
+
+async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
+    """Answer in the form of every other error. api/http/request_log.py logs the traceback."""
+    return ErrorResponse({"detail": "Internal server error"}, 500)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Give every exception that may leave a route its handler."""
+    app.exception_handler(ZooError)(handle_zoo_error)
+    app.exception_handler(FastAPIUsersException)(handle_users_exception)
+    app.exception_handler(HTTPException)(handle_http_exception)
+    app.exception_handler(RequestValidationError)(handle_validation_error)
+    app.exception_handler(ResponseValidationError)(handle_response_validation_error)
+    for error in DATABASE_ERRORS:
+        app.exception_handler(error)(handle_database_error)
+    app.exception_handler(Exception)(handle_unexpected_error)

@@ -1,0 +1,65 @@
+"""The headers that lead from one answer to others, and the answers of lists."""
+
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+from fastapi import Request, Response
+
+from api.database.json_rows import JsonPage, L, Page
+
+
+class Identified(Protocol):
+    """A record."""
+
+    @property
+    def id(self) -> object:
+        """By which it is found."""
+
+
+R = TypeVar("R", bound=Identified)
+
+POSITION = {"offset", "after"}
+
+
+class Links:
+    """The headers that lead to other records: Location, and Link (RFC 8288).
+
+    They are relative, for which scheme and host the client sees is not the api's to know; behind a proxy that serves
+    the api below a prefix they have that prefix.
+    """
+
+    def __init__(self, request: Request, response: Response) -> None:
+        self.request = request
+        self.response = response
+        path = request.scope["path"].rstrip("/")
+        root = request.scope.get("root_path", "").rstrip("/")
+        # Quoted: a number in it may have blanks around it, line breaks among them, which no header can have.
+        self.path = quote(path if path.startswith(f"{root}/") else root + path)
+
+    def of(self, record_id: object) -> str:
+        """Where the record is found."""
+        return f"{self.path}/{record_id}"
+
+    def created(self, record: R) -> R:
+        """`record`, with its Location."""
+        self.response.headers["Location"] = self.of(record.id)
+        return record
+
+    def page(self, page: JsonPage, key: str | None = None) -> Response:
+        """The answer that has the records of `page`, under `key` if there is one; and a Link while there is more."""
+        records = self.next(page)
+        content = records if key is None else f'{{"{key}":{records}}}'
+        return Response(content, headers=self.response.headers, media_type="application/json")
+
+    def next(self, page: Page[L]) -> L:
+        """The records of `page`, with a Link to the next one while there is more.
+
+        The link keeps the filters and goes on by `after`, whichever way the client began.
+        """
+        if page.next_after is not None:
+            kept: list[tuple[str, object]] = [
+                (name, value) for name, value in self.request.query_params.multi_items() if name not in POSITION
+            ]
+            query = urlencode([*kept, ("after", page.next_after)])
+            self.response.headers["Link"] = f'<{self.path}?{query}>; rel="next"'
+        return page.records

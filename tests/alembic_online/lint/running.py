@@ -1,0 +1,73 @@
+"""Examples, carried out as revisions are."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from alembic_online.settings import Settings
+from api.models import Base
+from local.postgres import Server
+from tests.alembic_online.lint.examples import HERE, notes, script_of
+from tests.conftest import clone, drop, superuser
+
+
+@pytest.fixture(scope="module")
+async def template(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """A database with what the examples are about."""
+    database = await clone(maintenance, f"zoo_lint_{worker_id}")
+    connection = await superuser(server, database)
+    await connection.execute("SET ROLE zoo_migrator")
+    await connection.execute((HERE / "schema.sql").read_text())
+    await connection.close()
+    yield database
+    await drop(maintenance, database)
+
+
+@asynccontextmanager
+async def copy(maintenance: asyncpg.Connection, name: str, template: str) -> AsyncIterator[str]:
+    """A copy of the template, until the block ends."""
+    database = await clone(maintenance, name, template)
+    yield database
+    await drop(maintenance, database)
+
+
+class Undone(Exception):
+    """What was done is to be rolled back."""
+
+
+async def run(server: Server, database: str, file: Path, *, commit: bool) -> None:
+    script, said = script_of(file), notes(file)
+
+    def upgrade(connection: Connection) -> None:
+        context = MigrationContext.configure(
+            connection, opts={"transaction_per_migration": True, "target_metadata": Base.metadata}
+        )
+        with (
+            suppress(Undone),
+            context.begin_transaction(_per_migration=True),
+            Operations.context(context),
+        ):
+            if "needs" in said:
+                connection.exec_driver_sql(said["needs"])
+            script.module.upgrade()
+            if not commit:
+                raise Undone
+
+    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        if "fails" in said:
+            with pytest.raises(DBAPIError, match=said["fails"]):
+                await connection.run_sync(upgrade)
+        else:
+            await connection.run_sync(upgrade)
+    await engine.dispose()

@@ -1,0 +1,27 @@
+"""The rules, ours and squawk's: each is decided about once, and squawk knows those that it is asked for."""
+
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from alembic_online.lint import RULES
+from alembic_online.lint.squawk_rules import EXCLUDED, INCLUDED, KEPT
+from tests.alembic_online.lint.examples import examples, expected
+
+
+def test_each_is_decided_about_once() -> None:
+    assert RULES.keys() & KEPT.keys() == {"syntax-error"}
+    assert not KEPT.keys() & EXCLUDED.keys()
+    assert set(INCLUDED) <= KEPT.keys()
+    assert {rule for kept in KEPT.values() for rule in kept.ours} <= RULES.keys()
+
+
+def test_squawk_has_those_that_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "empty.sql").write_text("SELECT 1;\n")
+    squawk = Path(sysconfig.get_path("scripts")) / "squawk"
+    kept = ",".join(KEPT.keys() - {"syntax-error"})
+    subprocess.run([squawk, "--exclude", f"{kept},require-timeout-settings", "empty.sql"], cwd=tmp_path, check=True)
+
+
+def test_there_is_an_example_of_each_of_ours() -> None:
+    assert {rule for file in examples("unsafe") for _, rule in expected(file)} >= RULES.keys()

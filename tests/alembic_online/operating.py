@@ -1,0 +1,50 @@
+"""Online operations, carried out on a database as in a revision."""
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+import alembic_online.operations  # noqa: F401 - registers them
+from alembic_online.settings import Settings
+from alembic_online.sql.online import give_time
+from api.models import Base
+from local.postgres import Server
+
+Work = Callable[[Any], object]
+"""What a revision does with `op`: Any, for Alembic's types do not know the online operations."""
+
+
+async def operate(server: Server, database: str, *works: Work, version: tuple[int, ...] | None = None) -> None:
+    """Do each of `works` as a revision of its own; as if the server were of that version."""
+
+    def revisions(connection: Connection) -> None:
+        give_time(connection, 5)
+        if version:
+            connection.dialect.server_version_info = version
+        options = {"transaction_per_migration": True, "target_metadata": Base.metadata}
+        for work in works:
+            context = MigrationContext.configure(connection, opts=options)
+            with context.begin_transaction(_per_migration=True), Operations.context(context) as op:
+                work(op)
+
+    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(revisions)
+    await engine.dispose()
+
+
+def sql_of(work: Work) -> str:
+    """What `alembic upgrade --sql` writes for it."""
+    written = StringIO()
+    options = {"as_sql": True, "output_buffer": written, "target_metadata": Base.metadata}
+    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    with Operations.context(context) as op:
+        work(op)
+    return written.getvalue()

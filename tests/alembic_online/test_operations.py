@@ -1,0 +1,404 @@
+"""Online operations: what they make, what they take up again, and what they leave alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from alembic_online.operations.steps import ExistsDifferently, RowsInTheWay
+from local.postgres import Server
+from tests.alembic_online.operating import Work, operate, sql_of
+
+ROWS = "INSERT INTO animals (name, species) SELECT 'A' || n, 'S' || n % 3 FROM generate_series(1, 10) n"
+INDEX = (
+    "SELECT indexrelid::regclass::text AS name, indexrelid AS oid, indisvalid"
+    " FROM pg_index WHERE indrelid = 'animals'::regclass"
+)
+CONSTRAINT = "SELECT oid, convalidated, pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE conname = $1"
+NOT_NULL = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'animals'::regclass AND attname = $1"
+KEEPER = "fk_animals_keeper_staff"
+
+
+def add_index(op: Any) -> None:
+    op.create_index_online("ix_new", "animals", ["species", "id"], postgresql_where=sa.text("deleted_at IS NULL"))
+
+
+def add_foreign_key(op: Any) -> None:
+    op.add_foreign_key_online(KEEPER, "animals", "staff", ["keeper"], ["id"], ondelete="SET NULL")
+
+
+def add_check(op: Any) -> None:
+    op.add_check_online("species", "animals", "species <> ''")
+
+
+def add_unique(op: Any) -> None:
+    op.add_unique_online("uq_animals_name", "animals", ["name"])
+
+
+def set_not_null(op: Any) -> None:
+    op.set_not_null_online("animals", "species")
+
+
+def sync(op: Any) -> None:
+    op.sync_columns_online("animals", "species", "kind")
+
+
+OPERATIONS = [add_index, add_foreign_key, add_check, add_unique, set_not_null, sync]
+
+
+@dataclass(frozen=True)
+class Animals:
+    """A table `animals` with rows, and two columns more than it usually has, in a database of its own."""
+
+    server: Server
+    database: str
+    admin: asyncpg.Connection
+
+    async def change(self, *works: Work, version: tuple[int, ...] | None = None) -> None:
+        await operate(self.server, self.database, *works, version=version)
+
+    async def indexes(self) -> dict[str, asyncpg.Record]:
+        return {row["name"]: row for row in await self.admin.fetch(INDEX)}
+
+    async def constraint(self, name: str) -> asyncpg.Record | None:
+        return await self.admin.fetchrow(CONSTRAINT, name)
+
+    async def is_not_null(self, column: str) -> bool:
+        return bool(await self.admin.fetchval(NOT_NULL, column))
+
+
+@pytest.fixture
+async def animals(server: Server, database: str, admin: asyncpg.Connection) -> Animals:
+    await admin.execute(
+        f"{ROWS}; ALTER TABLE animals ADD COLUMN keeper bigint, ADD COLUMN kind text;"
+        " ALTER TABLE staff ADD COLUMN age bigint UNIQUE"
+    )
+    return Animals(server, database, admin)
+
+
+class TestIndex:
+    async def test_is_built_once(self, animals: Animals) -> None:
+        await animals.change(add_index)
+        built = (await animals.indexes())["ix_new"]
+        assert built["indisvalid"]
+        await animals.change(add_index)
+        assert (await animals.indexes())["ix_new"] == built
+
+    async def test_that_is_invalid_is_built_anew(self, animals: Animals) -> None:
+        await animals.change(add_index)
+        broken = (await animals.indexes())["ix_new"]
+        await animals.admin.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1", broken["oid"])
+        await animals.change(add_index)
+        built = (await animals.indexes())["ix_new"]
+        assert built["indisvalid"]
+        assert built["oid"] != broken["oid"]
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            "INDEX ix_new ON animals (species)",
+            "INDEX ix_new ON animals (id, species) WHERE deleted_at IS NULL",
+            "INDEX ix_new ON animals (species, id)",
+            "UNIQUE INDEX ix_new ON animals (species, id) WHERE deleted_at IS NULL",
+            "INDEX ix_new ON staff (name, id) WHERE deleted_at IS NULL",
+            "INDEX ix_new ON animals (lower(species), id) WHERE deleted_at IS NULL",
+        ],
+    )
+    async def test_of_the_same_name_that_is_another_is_left_alone(self, animals: Animals, other: str) -> None:
+        await animals.admin.execute(f"CREATE {other}")
+        before = await animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)")
+        with pytest.raises(ExistsDifferently, match="ix_new"):
+            await animals.change(add_index)
+        assert await animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)") == before
+
+    async def test_that_rows_are_against_leaves_nothing_behind(self, animals: Animals) -> None:
+        before = await animals.indexes()
+        with pytest.raises(RowsInTheWay, match="could not create unique index"):
+            await animals.change(lambda op: op.create_index_online("ix_new", "animals", ["species"], unique=True))
+        assert await animals.indexes() == before
+
+    async def test_of_an_expression_and_of_a_reserved_name(self, animals: Animals) -> None:
+        def work(op: Any) -> None:
+            op.create_index_online("user", "animals", [sa.text("lower(name)")], postgresql_include=["species"])
+
+        await animals.change(work, work)
+        assert (await animals.indexes())['"user"']["indisvalid"]
+        await animals.change(lambda op: op.drop_index_online("user", "animals"))
+        assert '"user"' not in await animals.indexes()
+
+    @pytest.mark.parametrize("part", [sa.text("species DESC"), sa.column("species").desc()], ids=["text", "column"])
+    async def test_in_descending_order_is_built_once(self, animals: Animals, part: Any) -> None:
+        def work(op: Any) -> None:
+            op.create_index_online("ix_new", "animals", [part, "id"])
+
+        await animals.change(work)
+        built = (await animals.indexes())["ix_new"]
+        await animals.change(work)
+        assert (await animals.indexes())["ix_new"] == built
+
+    async def test_is_dropped_and_dropped_again(self, animals: Animals) -> None:
+        def drop(op: Any) -> None:
+            op.drop_index_online("ix_animals_name_id", "animals")
+
+        await animals.change(drop, drop)
+        assert "ix_animals_name_id" not in await animals.indexes()
+
+
+class TestConstraint:
+    @pytest.mark.parametrize(
+        ("work", "name", "definition"),
+        [
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL"),
+            (add_check, "ck_animals_species", "CHECK ((species <> ''::text))"),
+            (add_unique, "uq_animals_name", "UNIQUE (name)"),
+        ],
+    )
+    async def test_is_added_once_and_dropped(self, animals: Animals, work: Any, name: str, definition: str) -> None:
+        await animals.change(work)
+        made = await animals.constraint(name)
+        assert made is not None
+        assert (made["convalidated"], made["definition"]) == (True, definition)
+        await animals.change(work)
+        assert await animals.constraint(name) == made
+
+        def drop(op: Any) -> None:
+            op.drop_constraint_online(name, "animals")
+
+        await animals.change(drop, drop)
+        assert await animals.constraint(name) is None
+
+    @pytest.mark.parametrize(
+        ("work", "name", "begun"),
+        [
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL NOT VALID"),
+            (add_check, "ck_animals_species", "CHECK (species <> '') NOT VALID"),
+        ],
+    )
+    async def test_that_a_killed_run_has_begun_is_validated(
+        self, animals: Animals, work: Any, name: str, begun: str
+    ) -> None:
+        await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {begun}")
+        before = await animals.constraint(name)
+        await animals.change(work)
+        after = await animals.constraint(name)
+        assert before is not None
+        assert after is not None
+        assert (after["oid"], after["convalidated"]) == (before["oid"], True)
+
+    async def test_whose_index_a_killed_run_has_built_is_made_of_it(self, animals: Animals) -> None:
+        await animals.admin.execute("CREATE UNIQUE INDEX uq_animals_name ON animals (name)")
+        before = (await animals.indexes())["uq_animals_name"]
+        await animals.change(add_unique)
+        assert (await animals.indexes())["uq_animals_name"] == before
+        assert await animals.constraint("uq_animals_name")
+
+    @pytest.mark.parametrize(
+        ("work", "name", "wrong"),
+        [
+            (add_foreign_key, KEEPER, "UPDATE animals SET keeper = 77"),
+            (add_check, "ck_animals_species", "UPDATE animals SET species = ''"),
+            (add_unique, "uq_animals_name", "UPDATE animals SET name = 'Amara'"),
+            (set_not_null, "animals_species_not_null", "UPDATE animals SET species = NULL"),
+        ],
+    )
+    async def test_that_rows_are_against_leaves_nothing_behind(
+        self, animals: Animals, work: Any, name: str, wrong: str
+    ) -> None:
+        await animals.admin.execute(wrong)
+        before = await animals.indexes()
+        with pytest.raises(RowsInTheWay):
+            await animals.change(work)
+        assert await animals.constraint(name) is None
+        assert await animals.indexes() == before
+        assert not await animals.is_not_null("species")
+
+    @pytest.mark.parametrize(
+        ("work", "name", "other"),
+        [
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES exhibits(id)"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (exhibit_id) REFERENCES staff(id)"),
+            (add_foreign_key, KEEPER, "CHECK (keeper > 0)"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE CASCADE"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL ON UPDATE CASCADE"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(age) ON DELETE SET NULL"),
+            (add_check, "ck_animals_species", "UNIQUE (id, species)"),
+            (add_unique, "uq_animals_name", "UNIQUE (name, id)"),
+            (add_unique, "uq_animals_name", "CHECK (name <> '')"),
+        ],
+    )
+    async def test_of_the_same_name_that_is_another_is_left_alone(
+        self, animals: Animals, work: Any, name: str, other: str
+    ) -> None:
+        await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {other}")
+        before = await animals.constraint(name)
+        with pytest.raises(ExistsDifferently, match=name):
+            await animals.change(work)
+        assert await animals.constraint(name) == before
+
+    async def test_that_is_a_check_is_dropped_by_the_name_it_was_given(self, animals: Animals) -> None:
+        """The models' naming convention has made another of it."""
+
+        def drop(op: Any) -> None:
+            op.drop_constraint_online("species", "animals")
+
+        await animals.change(add_check, drop, drop)
+        assert await animals.constraint("ck_animals_species") is None
+
+    async def test_that_is_unique_can_be_deferrable(self, animals: Animals) -> None:
+        await animals.change(
+            lambda op: op.add_unique_online("uq", "animals", ["name"], deferrable=True, initially="DEFERRED"),
+        )
+        made = await animals.constraint("uq")
+        assert made is not None
+        assert made["definition"] == "UNIQUE (name) DEFERRABLE INITIALLY DEFERRED"
+
+
+class TestNotNull:
+    @pytest.mark.parametrize("version", [(15,), (18,)])
+    async def test_is_set_and_dropped(self, animals: Animals, version: tuple[int, ...]) -> None:
+        await animals.change(set_not_null, set_not_null, version=version)
+        assert await animals.is_not_null("species")
+        names = await animals.admin.fetch(
+            "SELECT conname, convalidated FROM pg_constraint WHERE conname ~ 'species_not_null'"
+        )
+        assert [tuple(row) for row in names] == [("animals_species_not_null", True)]
+
+        def drop(op: Any) -> None:
+            op.drop_not_null_online("animals", "species")
+
+        await animals.change(drop, drop, version=version)
+        assert not await animals.is_not_null("species")
+
+    @pytest.mark.parametrize(
+        ("version", "begun"),
+        [
+            ((15,), "ADD CONSTRAINT animals_species_not_null_proof CHECK (species IS NOT NULL) NOT VALID"),
+            ((15,), "ADD CONSTRAINT animals_species_not_null_proof CHECK (species IS NOT NULL)"),
+            ((15,), "ALTER species SET NOT NULL, ADD CONSTRAINT animals_species_not_null_proof CHECK (species > '')"),
+            ((18,), "ADD CONSTRAINT of_another_name NOT NULL species NOT VALID"),
+        ],
+    )
+    async def test_that_a_killed_run_has_begun_is_ended(
+        self, animals: Animals, version: tuple[int, ...], begun: str
+    ) -> None:
+        await animals.admin.execute(f"ALTER TABLE animals {begun}")
+        await animals.change(set_not_null, version=version)
+        assert await animals.is_not_null("species")
+        left = await animals.admin.fetchval(
+            "SELECT count(*) FROM pg_constraint WHERE conname ~ 'proof' OR NOT convalidated"
+        )
+        assert left == 0
+
+    async def test_of_a_column_whose_name_another_had(self, animals: Animals) -> None:
+        await animals.change(set_not_null)
+        await animals.admin.execute("ALTER TABLE animals RENAME species TO genus; ALTER TABLE animals ADD species text")
+        await animals.admin.execute("UPDATE animals SET species = genus")
+        await animals.change(set_not_null, set_not_null)
+        assert await animals.is_not_null("species")
+
+    @pytest.mark.parametrize("version", [(15,), (18,)])
+    async def test_of_two_columns_with_long_names(self, animals: Animals, version: tuple[int, ...]) -> None:
+        """Where Postgres would cut off both after the same letters; one was begun by a run that was killed."""
+        one, other = f"{'long_' * 11}a", f"{'long_' * 11}b"
+        await animals.admin.execute(f"ALTER TABLE animals ADD COLUMN {one} text, ADD COLUMN {other} text")
+        await animals.admin.execute(f"UPDATE animals SET {one} = '', {other} = ''")
+
+        def set_one(op: Any) -> None:
+            op.set_not_null_online("animals", one)
+
+        def set_other(op: Any) -> None:
+            op.set_not_null_online("animals", other)
+
+        if version == (15,):
+            begun = next(statement for statement in sql_of(set_one).split(";") if "NOT VALID" in statement)
+            await animals.admin.execute(begun)
+        await animals.change(set_one, set_other, version=version)
+        assert await animals.is_not_null(one)
+        assert await animals.is_not_null(other)
+
+
+class TestColumnSync:
+    @pytest.mark.parametrize(
+        ("statement", "expected"),
+        [
+            ("INSERT INTO animals (name, species) VALUES ('x', 'old')", ("old", "old")),
+            ("INSERT INTO animals (name, kind) VALUES ('x', 'new')", ("new", "new")),
+            ("INSERT INTO animals (name, species, kind) VALUES ('x', 'old', 'new')", ("old", "new")),
+            ("INSERT INTO animals (name) VALUES ('x')", (None, None)),
+            ("UPDATE animals SET species = 'old' WHERE name = 'A1'", ("old", "old")),
+            ("UPDATE animals SET kind = 'new' WHERE name = 'A1'", ("new", "new")),
+            ("UPDATE animals SET species = NULL WHERE name = 'A1'", (None, None)),
+            ("UPDATE animals SET species = 'old', kind = 'new' WHERE name = 'A1'", ("old", "new")),
+            ("UPDATE animals SET description = 'text' WHERE name = 'A1'", ("S1", "S1")),
+        ],
+    )
+    async def test_whichever_is_written_the_other_follows(
+        self, animals: Animals, statement: str, expected: tuple[str, str]
+    ) -> None:
+        await animals.admin.execute("UPDATE animals SET kind = species")
+        await animals.change(sync, sync)
+        api = await asyncpg.connect(animals.server.url("zoo_api", animals.database))
+        row = await api.fetchrow(f"{statement} RETURNING species, kind")
+        await api.close()
+        assert row is not None
+        assert tuple(row) == expected
+
+    async def test_a_row_from_before_keeps_its_old_value_until_it_is_written(self, animals: Animals) -> None:
+        await animals.change(sync)
+        await animals.admin.execute("UPDATE animals SET description = 'text'")
+        await animals.admin.execute("UPDATE animals SET kind = species WHERE name = 'A1'")
+        found = await animals.admin.fetch("SELECT species, kind FROM animals ORDER BY id LIMIT 2")
+        assert [tuple(row) for row in found] == [("S1", "S1"), ("S2", None)]
+
+    @pytest.mark.parametrize(
+        ("type_", "before", "after"), [("json", "{}", "[]"), ("numeric", "1", "1.00"), ("point", "(1,1)", "(2,2)")]
+    )
+    async def test_of_a_type_without_an_equality_or_with_one_that_is_not_exact(
+        self, animals: Animals, type_: str, before: str, after: str
+    ) -> None:
+        await animals.admin.execute(f"ALTER TABLE animals ADD COLUMN a {type_}, ADD COLUMN b {type_}")
+        await animals.change(lambda op: op.sync_columns_online("animals", "a", "b"))
+        await animals.admin.execute(f"UPDATE animals SET a = '{before}'")
+        await animals.admin.execute(f"UPDATE animals SET a = '{after}'")
+        assert await animals.admin.fetchval("SELECT DISTINCT b::text FROM animals") == after
+
+    async def test_of_two_pairs_with_long_names(self, animals: Animals) -> None:
+        """Where Postgres would cut off both after the same letters."""
+        columns = [f"{'long_' * 11}{letter}" for letter in "abcd"]
+        await animals.admin.execute(f"ALTER TABLE animals {', '.join(f'ADD COLUMN {name} text' for name in columns)}")
+        await animals.change(
+            lambda op: op.sync_columns_online("animals", *columns[:2]),
+            lambda op: op.sync_columns_online("animals", *columns[2:]),
+        )
+        await animals.admin.execute(f"UPDATE animals SET {columns[0]} = 'x', {columns[2]} = 'y'")
+        found = await animals.admin.fetchrow(f"SELECT {', '.join(columns)} FROM animals LIMIT 1")
+        assert found is not None
+        assert tuple(found) == ("x", "x", "y", "y")
+
+    async def test_ends(self, animals: Animals) -> None:
+        def unsync(op: Any) -> None:
+            op.unsync_columns_online("animals", "species", "kind")
+
+        await animals.change(sync, unsync, unsync)
+        await animals.admin.execute("UPDATE animals SET species = 'old'")
+        assert await animals.admin.fetchval("SELECT count(*) FROM animals WHERE kind IS NOT NULL") == 0
+        assert await animals.admin.fetchval("SELECT count(*) FROM pg_proc WHERE proname ~ '^sync_'") == 0
+
+
+@pytest.mark.parametrize("work", OPERATIONS, ids=lambda work: work.__name__)
+async def test_what_is_written_for_later_does_the_same(animals: Animals, work: Any) -> None:
+    """Statement by statement, as psql would."""
+    other = await asyncpg.connect(animals.server.url("zoo_migrator", animals.database))
+    for statement in filter(None, sql_of(work).split(";\n\n")):
+        if statement not in {"BEGIN", "COMMIT"}:  # nothing stands between them
+            await other.execute(statement)
+    await other.close()
+    state = (
+        "SELECT array_agg(convalidated::text || conname ORDER BY conname) FROM pg_constraint"
+        " WHERE conrelid = 'animals'::regclass"
+    )
+    written = await animals.admin.fetchval(state)
+    await animals.change(work)
+    assert await animals.admin.fetchval(state) == written

@@ -1,0 +1,59 @@
+"""Settings of the migrator: where they come from, and what production refuses."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from alembic_online.errors import ConfigurationError
+from alembic_online.settings import MIN_SECRET_LENGTH, Settings, load_settings
+
+GOOD = "correct horse battery staple"
+URL = "postgresql://zoo_migrator@db/zoo"
+
+
+def test_no_database_is_migrated_by_default() -> None:
+    with pytest.raises(ConfigurationError, match="MIGRATION_DATABASE_URL is not set"):
+        Settings().database()
+
+
+def test_a_secret_may_be_a_file(tmp_path: Path) -> None:
+    (tmp_path / "migration_database_password").write_text(f"{GOOD}\n")
+    assert Settings(_secrets_dir=tmp_path, migration_database_url=URL).database().password == GOOD
+
+
+@pytest.mark.parametrize("password", [None, "", "zoo_migrator", "x" * (MIN_SECRET_LENGTH - 1)])
+def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
+    settings = Settings(environment="production", migration_database_url=URL, migration_database_password=password)
+    with pytest.raises(ConfigurationError, match=r"^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
+        settings.database()
+
+
+def test_production_takes_a_long_password() -> None:
+    settings = Settings(environment="production", migration_database_url=URL, migration_database_password=GOOD)
+    assert settings.database().password == GOOD
+
+
+def test_a_password_never_shows() -> None:
+    settings = Settings(migration_database_url=URL, migration_database_password=GOOD)
+    assert GOOD not in repr(settings) + str(settings.database())
+
+
+@pytest.mark.parametrize("url", ["zoo", "mysql://zoo:hidden-in-url@b/c", "postgresql://zoo@db", "postgresql://a@b:x/c"])
+def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
+    with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE") as caught:
+        Settings(migration_database_url=url)
+    assert "hidden-in-url" not in str(caught.value)
+
+
+@pytest.mark.parametrize("driver", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
+def test_a_url_may_be_written_as_hosts_and_other_drivers_have_it(driver: str) -> None:
+    url = Settings(migration_database_url=f"{driver}://zoo@db:5433/zoo?sslmode=require").database()
+    assert url.render_as_string() == "postgresql+asyncpg://zoo@db:5433/zoo?ssl=require"
+
+
+def test_what_can_not_be_used_is_said_in_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATOR_PHASE", "later")
+    monkeypatch.setenv("MIGRATOR_LOCK_TIMEOUT", "-1")
+    with pytest.raises(ConfigurationError, match=r"(?m)^MIGRATOR_LOCK_TIMEOUT: [^\n]+\nMIGRATOR_PHASE: [^\n]+$"):
+        load_settings()
