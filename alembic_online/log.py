@@ -6,10 +6,12 @@ Readable lines on a terminal, a JSON object a line elsewhere; LOG_FORMAT (text, 
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
-from structlog.typing import Processor
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 # What Alembic says on the way is said here, with fields; autogenerate's findings are for whoever writes a revision.
 # A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.

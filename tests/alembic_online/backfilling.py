@@ -16,6 +16,7 @@ from alembic_online.runs.retries import LOCK_TIMEOUT
 from alembic_online.runs.steps import Progress
 from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.alembic_online.zoo import ZOO
 
 STATE = "SELECT * FROM migration_backfills"
 
@@ -25,7 +26,7 @@ async def backfill(server: Server, database: str, *definitions: Backfill, revisi
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
 
     def upgrade(connection: Connection) -> None:
-        options = {"lock": lock, "progress": progress, "transaction_per_migration": True}
+        options = {"project": ZOO, "lock": lock, "progress": progress, "transaction_per_migration": True}
         context = MigrationContext.configure(connection, opts=options)
         with context.begin_transaction(_per_migration=True):
             for definition in definitions:

@@ -20,10 +20,11 @@ from alembic_online.autogenerate import write_online
 from alembic_online.autogenerate.render import render_item
 from alembic_online.autogenerate.step import flat
 from alembic_online.operations.rows import BackfillOp
-from alembic_online.runs.history import include_name
+from alembic_online.runs.drift import COMPARE
 from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
+from tests.alembic_online.zoo import ZOO
 
 Change = Callable[[sa.MetaData], object]
 Write = Callable[..., Awaitable[list[ops.MigrationScript]]]
@@ -45,7 +46,7 @@ def write(server: Server, database: str) -> Write:
         change(models)
 
         def compare(connection: Connection) -> list[ops.MigrationScript]:
-            options = {"target_metadata": models, "compare_server_default": True, "include_name": include_name}
+            options = {"target_metadata": models, "project": ZOO, **COMPARE}
             context = MigrationContext.configure(connection, opts=options)
             script = produce_migrations(context, models)
             script.message = message

@@ -6,6 +6,7 @@ to a revision that it refuses; all others run. `# needs: <SQL>` is what has to b
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from alembic.script import Script, ScriptDirectory
 import alembic_online.operations  # noqa: F401 - registers them, for the examples to use
 from alembic_online.lint import Finding, lint_revisions
 from alembic_online.project import Project
-from api.models import Base
+from tests.alembic_online.zoo import ZOO
 from tests.conftest import ROOT
 
 HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ def project(folder: Path) -> Project:
     config.set_main_option("script_location", str(ROOT / "migrator"))
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(folder))
-    return Project(config, ScriptDirectory.from_config(config), Base.metadata, "api", "1.0")
+    return replace(ZOO, config=config, scripts=ScriptDirectory.from_config(config))
 
 
 def examples(kind: str) -> list[Path]:

@@ -17,6 +17,7 @@ from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.lint.examples import HERE, notes, script_of
+from tests.alembic_online.zoo import ZOO
 from tests.conftest import clone, drop, superuser
 
 
@@ -49,7 +50,7 @@ async def run(server: Server, database: str, file: Path, *, commit: bool) -> Non
 
     def upgrade(connection: Connection) -> None:
         context = MigrationContext.configure(
-            connection, opts={"transaction_per_migration": True, "target_metadata": Base.metadata}
+            connection, opts={"project": ZOO, "transaction_per_migration": True, "target_metadata": Base.metadata}
         )
         with (
             suppress(Undone),
