@@ -9,7 +9,7 @@ from alembic_online.commands import Target, run
 from alembic_online.commands.status import look
 from alembic_online.runs.connection import LOCK, RUN
 from alembic_online.runs.lock import migration_lock
-from alembic_online.sql.online import give_time
+from alembic_online.runs.online import give_time
 
 # What an interrupted REINDEX CONCURRENTLY leaves: copies of an index that is still there.
 COPIES = ("_ccnew", "_ccold")

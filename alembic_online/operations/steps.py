@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Connection, Constraint, ForeignKeyConstraint, Index, MetaData, Table
 from sqlalchemy.exc import IntegrityError
 
-from alembic_online.operations import existing as catalog
+from alembic_online.operations import existing
 
 current_operation: ContextVar[str | None] = ContextVar("current_operation", default=None)
 """The operation whose statements are being carried out or written."""
@@ -79,17 +79,17 @@ class Steps:
         """As it stands in SQL."""
         return self.preparer.format_table(schema_table(name, schema))
 
-    def find_constraint(self, table: str, name: str, referred: str | None = None) -> catalog.Constraint | None:
+    def find_constraint(self, table: str, name: str, referred: str | None = None) -> existing.Constraint | None:
         """The constraint `name`, where there is one, and somewhere to look."""
-        return None if self.connection is None else catalog.find_constraint(self.connection, table, name, referred)
+        return None if self.connection is None else existing.find_constraint(self.connection, table, name, referred)
 
-    def find_index(self, table: str, name: str) -> catalog.Index | None:
+    def find_index(self, table: str, name: str) -> existing.Index | None:
         """The index `name`, where there is one, and somewhere to look."""
-        return None if self.connection is None else catalog.find_index(self.connection, table, name)
+        return None if self.connection is None else existing.find_index(self.connection, table, name)
 
-    def find_not_null(self, table: str, column: str) -> catalog.NotNull | None:
+    def find_not_null(self, table: str, column: str) -> existing.NotNull | None:
         """Whether `column` may be NULL, where there is somewhere to look."""
-        return None if self.connection is None else catalog.find_not_null(self.connection, table, column)
+        return None if self.connection is None else existing.find_not_null(self.connection, table, column)
 
     @property
     def impl(self) -> DefaultImpl:
@@ -157,7 +157,7 @@ def schema_table(name: str, schema_name: str | None) -> Table:
     return Table(name, MetaData(), schema=schema_name)
 
 
-def _refers_so(found: catalog.Constraint, wanted: ForeignKeyConstraint) -> bool:
+def _refers_so(found: existing.Constraint, wanted: ForeignKeyConstraint) -> bool:
     columns = [column.name for column in wanted.columns], [element.column.name for element in wanted.elements]
     actions = _letter(wanted.onupdate), _letter(wanted.ondelete)
     return (
@@ -173,7 +173,7 @@ def _letter(action: str | None) -> str:
     return next(letter for name, letter in ACTIONS.items() if said.startswith(name))
 
 
-def _is_same(found: catalog.Index, wanted: Index) -> bool:
+def _is_same(found: existing.Index, wanted: Index) -> bool:
     parts = list(wanted.expressions)
     if len(parts) != len(found.columns):
         return False
@@ -182,4 +182,4 @@ def _is_same(found: catalog.Index, wanted: Index) -> bool:
         part.name if isinstance(part, Column) else there for part, there in zip(parts, found.columns, strict=True)
     ]
     is_partial = wanted.dialect_options["postgresql"]["where"] is not None
-    return found == catalog.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)
+    return found == existing.Index(found.is_valid, bool(wanted.unique), is_partial, columns, is_on_table=True)

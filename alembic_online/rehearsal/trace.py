@@ -17,18 +17,17 @@ import asyncpg
 from sqlalchemy import URL, Connection, ExceptionContext, event
 from sqlalchemy.util import await_
 
-from alembic_online.operations import existing as catalog
+from alembic_online.operations import existing
 from alembic_online.operations.steps import current_operation
 from alembic_online.rehearsal.dump import OWN_TABLES
 from alembic_online.rehearsal.lock_observation import Way, way_of
 from alembic_online.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, read_snapshot, seen_between
 from alembic_online.rehearsal.watch import Watch
-from alembic_online.runs import lock
-from alembic_online.sql import online
+from alembic_online.runs import lock, online
 
 # What the migrator itself asks and sets around a revision's statement, and between those of an operation.
 AROUND = online.__file__
-BETWEEN = {lock.__file__, catalog.__file__}
+BETWEEN = {lock.__file__, existing.__file__}
 
 
 class Leg(StrEnum):

@@ -6,7 +6,7 @@ retries      no statement waits long for a lock; revisions are tried again inste
 online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
 steps        one revision after the other, the lock held
 phases       what takes something away waits until no release of the api is connected that uses it
-lint         what is not safe for a database in use is not begun
+lint_gate    what is not safe for a database in use is not begun
 history      which revisions were applied; a database that is ahead of this release
 drift        whether the schema is what the models say
 autogenerate what revisions are made of that are written from the models
@@ -28,12 +28,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
-from alembic_online.lint.gate import gate
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
 from alembic_online.runs.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
 from alembic_online.runs.drift import COMPARE, report_drift
+from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
 from alembic_online.runs.retries import LOCK_TIMEOUT, run_with_retries

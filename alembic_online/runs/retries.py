@@ -23,8 +23,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from alembic_online.errors import LocksNotObtained
 from alembic_online.runs.blockers import Blockers, watch
 from alembic_online.runs.lock import MigrationLock
+from alembic_online.runs.online import give_time, is_online
 from alembic_online.runs.steps import Progress
-from alembic_online.sql.online import give_time, is_online
 
 LOCK_TIMEOUT = "500ms"
 # Autovacuum gives way to a waiter after deadlock_timeout, which is 1 s: who waits for less never gets past it.

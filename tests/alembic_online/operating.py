@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import alembic_online.operations  # noqa: F401 - registers them
+from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
-from alembic_online.sql.online import give_time
 from api.models import Base
 from local.postgres import Server
 

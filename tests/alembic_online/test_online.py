@@ -5,8 +5,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from alembic_online.runs.connection import RUN, create_engine
+from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
-from alembic_online.sql.online import give_time
 from local.postgres import Server
 
 

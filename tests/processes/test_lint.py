@@ -100,6 +100,6 @@ class TestBeforeARun:
             check=True,
         )
         assert "nothing to do" in done.stderr
-        assert "alembic_online.lint.gate" in done.stderr
+        assert "alembic_online.runs.lint_gate" in done.stderr
         assert "alembic_online.lint\n" not in done.stderr
         assert "postgast" not in done.stderr

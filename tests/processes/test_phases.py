@@ -291,7 +291,7 @@ async def test_both_releases_are_ready_through_all_of_it(
     server: Server, database: str, tmp_path: Path, free_port: int
 ) -> None:
     checkout = checkout_with(tmp_path, attributes=ATTRIBUTES, **{name: REVISIONS[name] for name in ("add", "drop")})
-    needs = checkout / "api" / "database.py"
+    needs = checkout / "api" / "database" / "engine.py"
     needs.write_text(needs.read_text().replace(UP[-1][0], "add"))
     upgrade = Upgrades(server, database, checkout)
     old_release = Settings(database_url=server.url("zoo_api", database), release="0.3.0")
