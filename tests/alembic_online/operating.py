@@ -15,6 +15,7 @@ from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
+from tests.alembic_online.zoo import ZOO
 
 Work = Callable[[Any], object]
 """What a revision does with `op`: Any, for Alembic's types do not know the online operations."""
@@ -27,7 +28,7 @@ async def operate(server: Server, database: str, *works: Work, version: tuple[in
         give_time(connection, 5)
         if version:
             connection.dialect.server_version_info = version
-        options = {"transaction_per_migration": True, "target_metadata": Base.metadata}
+        options = {"project": ZOO, "transaction_per_migration": True, "target_metadata": Base.metadata}
         for work in works:
             context = MigrationContext.configure(connection, opts=options)
             with context.begin_transaction(_per_migration=True), Operations.context(context) as op:
