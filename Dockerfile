@@ -57,7 +57,7 @@ USER 10001:10001
 EXPOSE 8000
 CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
 
-# The migrator changes the schema, and can't serve: it has the models, the settings and the log of the api, and no web server.
+# The migrator changes the schema, and can't serve: it has the models of the api, and no web server.
 FROM base AS migrator
 ARG RELEASE=
 ENV RELEASE=${RELEASE}
@@ -68,7 +68,7 @@ COPY --from=build-migrator /opt/venv /opt/venv
 COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
 ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
-COPY api/__init__.py api/enums.py api/log.py api/settings.py api/
+COPY api/__init__.py api/enums.py api/
 COPY api/models api/models
 COPY alembic_online alembic_online
 COPY migrator migrator

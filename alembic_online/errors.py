@@ -8,7 +8,7 @@ MigratorError
 ├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
 ├── UnknownRevision         6  nothing was tried; the database was changed by somebody else
 ├── SchemaDrift             6  all is applied; and the schema is not what the models say
-├── ReleaseInTheWay         7  a contract revision was not begun; an api is at work that needs what it takes away
+├── ReleaseInTheWay         7  a contract revision was not begun; an app is at work that needs what it takes away
 └── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
 
 Anything else that a revision raises ends with 1, rolled back.
@@ -68,7 +68,7 @@ class SchemaDrift(MigratorError):
 
 
 class ReleaseInTheWay(MigratorError):
-    """A release of the api is connected that uses what a contract revision takes away."""
+    """A release of the app is connected that uses what a contract revision takes away."""
 
     exit_code = 7
 

@@ -29,6 +29,13 @@ class Project:
     release: str
     reader_role: str | None = None
 
+    @property
+    def root(self) -> Path:
+        """The folder that Alembic's configuration is in."""
+        named = [self.config.toml_file_name, self.config.config_file_name]
+        files = [Path(name).absolute() for name in named if name is not None]
+        return next((file.parent for file in files if file.exists()), Path.cwd())
+
 
 def load_project() -> Project:
     """The project whose configuration `alembic` would find here. ConfigurationError where there is none."""

@@ -17,7 +17,7 @@ from alembic_online.project import Project
 
 
 @dataclass(frozen=True)
-class Statement:
+class RevisionStatement:
     """A statement of a revision, without its semicolon.
 
     `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
@@ -38,11 +38,13 @@ class NotSql(Exception):
     """What a revision does can't be told without running it: it asks the database, or is no upgrade at all."""
 
 
-def read_statements(project: Project, revision: str, server_version: tuple[int, ...] | None = None) -> list[Statement]:
+def read_statements(
+    project: Project, revision: str, server_version: tuple[int, ...] | None = None
+) -> list[RevisionStatement]:
     """What the upgrade to `revision` does, on a server of this version if known; NotSql if it can't be told."""
     script = project.scripts.get_revision(revision)
     assert script is not None
-    found: list[Statement] = []
+    found: list[RevisionStatement] = []
     in_transaction, block, existing_type = True, 0, None
     options = {"as_sql": True, "literal_binds": True, "target_metadata": project.metadata}  # for its naming convention
     context = MigrationContext.configure(dialect_name="postgresql", opts=options)
@@ -51,7 +53,7 @@ def read_statements(project: Project, revision: str, server_version: tuple[int, 
     def record(text: str) -> None:
         line, operation = _line_in(script.path), current_operation.get()
         sql = text.strip().removesuffix(";")
-        found.append(Statement(sql, line, operation, in_transaction, block, existing_type))
+        found.append(RevisionStatement(sql, line, operation, in_transaction, block, existing_type))
 
     def begin_block(*, with_transaction: bool) -> None:
         nonlocal in_transaction, block

@@ -1,6 +1,6 @@
 """What `alembic revision --autogenerate` writes: changes in online form, in as many revisions as they need.
 
-Guarantees: what is written runs as it stands, while the previous release of the api is at work, and leaves nothing for
+Guarantees: what is written runs as it stands, while the previous release of the app is at work, and leaves nothing for
 `alembic check` to find, save where autogenerate can't know what is meant: whether a column that is gone has another
 name now, what a new type makes of the old values, whether what is dropped is still needed. Then it writes what can be
 done in any case, and a comment that says how to go on. Each revision can be taken back, in the same online form.
@@ -10,7 +10,7 @@ tables, columns, alterations, constraints   a kind of finding each
 fill, values  what the rows there are get
 recipes       how to go on, where that can't be known
 revisions     steps become revisions
-release       which release of the api has the change
+release       which release of the app has the change
 render        revisions become Python
 change, step, sql   what all of them work with
 """

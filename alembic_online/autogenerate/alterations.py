@@ -9,7 +9,7 @@ from alembic.operations import ops
 
 from alembic_online.autogenerate import recipes
 from alembic_online.autogenerate.columns import bare
-from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.fill import NO_KEY, fill
 from alembic_online.autogenerate.sql import is_rewritten_by_type
 from alembic_online.autogenerate.step import Note, Place, Step
@@ -17,11 +17,11 @@ from alembic_online.autogenerate.values import value_for
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 STILL_NULL = """\
-The api of the previous release writes NULL here, so this waits until it has gone. Until then the new release meets
+The app of the previous release writes NULL here, so this waits until it has gone. Until then the new release meets
 NULLs when it reads."""
 
 
-def alter(operation: ops.AlterColumnOp, change: Change) -> Iterator[Step]:
+def alter(operation: ops.AlterColumnOp, change: ChangeContext) -> Iterator[Step]:
     """A column whose type, default, comment or NOT NULL is another in the models."""
     table, name = operation.table_name, operation.column_name
     column = change.model(table, operation.schema, name)
@@ -50,8 +50,8 @@ def successor(column: str) -> str:
     return f"{column}_new"
 
 
-def _set_not_null(column: sa.Column[Any], change: Change) -> Iterator[Step]:
-    """NOT NULL for a column that the previous release of the api knows, and in which it may write NULL at any time."""
+def _set_not_null(column: sa.Column[Any], change: ChangeContext) -> Iterator[Step]:
+    """NOT NULL for a column that the previous release of the app knows, and in which it may write NULL at any time."""
     table, value = column.table, value_for(column)
     if value is None or not change.key(table.name, table.schema):
         why = NO_KEY if value else "nobody but you knows what should be where there is NULL"
@@ -63,7 +63,7 @@ def _set_not_null(column: sa.Column[Any], change: Change) -> Iterator[Step]:
     yield not_null
 
 
-def _succeed(operation: ops.AlterColumnOp, column: sa.Column[Any], change: Change) -> Iterator[Step]:
+def _succeed(operation: ops.AlterColumnOp, column: sa.Column[Any], change: ChangeContext) -> Iterator[Step]:
     """A column of the new type beside the old one."""
     table, name = operation.table_name, successor(column.name)
     assert operation.existing_type is not None

@@ -8,7 +8,7 @@ from alembic.operations import ops
 from sqlalchemy.schema import DefaultClause
 
 from alembic_online.autogenerate import recipes
-from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.fill import NO_KEY, fill
 from alembic_online.autogenerate.sql import default_sql, is_rewritten_by_column, type_sql
 from alembic_online.autogenerate.step import Note, Place, Step
@@ -16,11 +16,11 @@ from alembic_online.autogenerate.values import Value, value_for
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 FOR_THE_PREVIOUS = """\
-The default is for the api of the previous release, which does not know the column, and goes on inserting rows. The last
+The default is for the app of the previous release, which does not know the column, and goes on inserting rows. The last
 revision of this change takes it away."""
 
 
-def add(operation: ops.AddColumnOp, change: Change, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
+def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
     """A new column; `dropped` are those that its table is to lose: it may be one of them, by another name."""
     column = operation.column
     title = f"{operation.table_name}.{column.name}"
@@ -46,8 +46,8 @@ def add(operation: ops.AddColumnOp, change: Change, dropped: Sequence[sa.Column[
         yield from _add_not_null(operation, change)
 
 
-def _add_not_null(operation: ops.AddColumnOp, change: Change) -> Iterator[Step]:
-    """A NOT NULL column that only the new release of the api writes.
+def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator[Step]:
+    """A NOT NULL column that only the new release of the app writes.
 
     The previous one goes on inserting rows. Were those NULL, the new release would meet what its models say can't be,
     and a backfill would never be at its end. So there is a default until the previous release has gone: all of the rest
@@ -76,7 +76,7 @@ def _add_not_null(operation: ops.AddColumnOp, change: Change) -> Iterator[Step]:
     yield Step(Place.CONTRACT_TOGETHER, f"no default of {title}", without)
 
 
-def drop(operation: ops.DropColumnOp, change: Change, added: Sequence[sa.Column[Any]]) -> Iterator[Step]:
+def drop(operation: ops.DropColumnOp, change: ChangeContext, added: Sequence[sa.Column[Any]]) -> Iterator[Step]:
     """A column that is no longer in the models, and stays; `added` are those that its table gets.
 
     The new release does not write it, so it must not insist on a value.

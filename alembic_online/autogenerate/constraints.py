@@ -13,11 +13,11 @@ from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnli
 NAME_LENGTH = 63  # bytes, of any name in Postgres
 SUFFIX = "_old"
 
-Come = ops.CreateIndexOp | ops.AddConstraintOp
-Go = ops.DropIndexOp | ops.DropConstraintOp
+Added = ops.CreateIndexOp | ops.AddConstraintOp
+Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 
-def come(operation: Come) -> Iterator[Step]:
+def add(operation: Added) -> Iterator[Step]:
     """A new index or constraint of a table that is in use."""
     if isinstance(operation, ops.CreateIndexOp):
         index = operation.to_index()
@@ -30,7 +30,7 @@ def come(operation: Come) -> Iterator[Step]:
         yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
 
 
-def go(operation: Go, *, is_replaced: bool) -> Iterator[Step]:
+def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
     """An index or constraint that goes; one that is replaced makes way for its successor by another name, and stays
     until that is there.
     """
@@ -49,7 +49,7 @@ def go(operation: Go, *, is_replaced: bool) -> Iterator[Step]:
         yield Step(Place.LOOSEN, f"no constraint {name}", DropConstraintOnlineOp.from_constraint(constraint))
 
 
-def _rename(operation: Go, old: str, new: str) -> str:
+def _rename(operation: Removed, old: str, new: str) -> str:
     if isinstance(operation, ops.DropIndexOp):
         schema = f"{quote(operation.schema)}." if operation.schema else ""
         return f"ALTER INDEX {schema}{quote(old)} RENAME TO {quote(new)}"
@@ -57,7 +57,7 @@ def _rename(operation: Go, old: str, new: str) -> str:
     return f"ALTER TABLE {table} RENAME CONSTRAINT {quote(old)} TO {quote(new)}"
 
 
-def name_of(operation: Come | Go) -> str:
+def name_of(operation: Added | Removed) -> str:
     """The name of the index or the constraint."""
     if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
         return str(operation.index_name)
@@ -65,7 +65,7 @@ def name_of(operation: Come | Go) -> str:
     return str(constraint.name)
 
 
-def columns_of(operation: Go) -> set[str]:
+def columns_of(operation: Removed) -> set[str]:
     """The columns that the index or the constraint is made of."""
     if isinstance(operation, ops.DropIndexOp):
         return {str(getattr(part, "name", "")) for part in operation.to_index().expressions}

@@ -15,7 +15,7 @@ from alembic_online.autogenerate.step import Execute, Place, Step
 
 
 @dataclass
-class Change:
+class ChangeContext:
     """A change of the models. `release` is the first one that has it, `new` are the tables that it makes."""
 
     database: PGInspector

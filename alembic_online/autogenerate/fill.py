@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.sql import quote
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value
@@ -17,7 +17,7 @@ NO_KEY = "the table has no primary key, by which a backfill could go through it"
 GUESS = "No default says what the rows there are should have: change the value where another is meant."
 
 
-def fill(column: sa.Column[Any], value: Value, change: Change, place: Place) -> Iterator[Step]:
+def fill(column: sa.Column[Any], value: Value, change: ChangeContext, place: Place) -> Iterator[Step]:
     """The backfill of a column of the models, whose table has a primary key; and NOT NULL, where it is to be that."""
     table = column.table
     definition = Backfill(

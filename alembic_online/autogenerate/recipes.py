@@ -19,7 +19,7 @@ def contract(release: str) -> str:
 def drop_column(table: str, column: Column[Any], release: str) -> str:
     """A column that the models no longer have."""
     return f"""\
-{table}.{column.name} is no longer in the models. It is not dropped here, for the api of the previous release reads and
+{table}.{column.name} is no longer in the models. It is not dropped here, for the app of the previous release reads and
 writes it. Once no release that does is at work, in a revision of its own (python -m alembic revision -m "..."), with
 {contract(release)}, where that is the first release without it:
 
@@ -46,7 +46,7 @@ The last two have {contract(release)}, where that is the first release that has 
 def drop_table(table: str, release: str) -> str:
     """A table that the models no longer have."""
     return f"""\
-{table} is no longer in the models. It is not dropped here, for the api of the previous release reads and writes it, and
+{table} is no longer in the models. It is not dropped here, for the app of the previous release reads and writes it, and
 what is in it would be gone for good. Is it another name for a new table? Then rename nothing either: keep both filled
 until the previous release has gone. Once no release that uses it is at work, in a revision of its own, with
 {contract(release)}, where that is the first release without it:
@@ -89,7 +89,7 @@ def generated_column(table: str, column: Column[Any]) -> str:
     return f"""\
 {table}.{column.name} is not added: a stored generated column would have the whole table written anew, while nobody
 could read it. From Postgres 18 on, Computed(..., persisted=False) computes it when it is read, and is added in an
-instant. Or let it be an ordinary column, in the models, too, that the api or a trigger writes, and op.backfill for the
+instant. Or let it be an ordinary column, in the models, too, that the app or a trigger writes, and op.backfill for the
 rows there are."""
 
 

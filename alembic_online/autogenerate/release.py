@@ -1,4 +1,4 @@
-"""Which release of the api will be the first to have the models as they are now."""
+"""Which release of the app will be the first to have the models as they are now."""
 
 from packaging.version import Version
 from sqlalchemy import Connection, inspect, select
@@ -7,10 +7,10 @@ from alembic_online.runs.history import TABLE_NAME, migration_history
 
 
 def next_release(connection: Connection, version: str) -> str:
-    """The api's `version`; or the minor one after it, where that has migrated this database before.
+    """The app's `version`; or the minor one after it, where that has migrated this database before.
 
     For then it has been at work with other models. To name too late a release holds a contract revision up; too early
-    a one would let it through while an api is connected that can't live with it.
+    a one would let it through while an app is connected that can't live with it.
     """
     has_migrated = inspect(connection).has_table(TABLE_NAME) and connection.scalar(
         select(migration_history.c.id).where(migration_history.c.release == version).limit(1)

@@ -11,7 +11,7 @@ from alembic.util import rev_id
 from alembic_online.autogenerate.step import Note, Nothing, Place, Step, flat, inverse
 
 WHICH_RELEASE = """\
-safe_from_release has to be the first release of the api with these models. Where they are released under another number
+safe_from_release has to be the first release of the app with these models. Where they are released under another number
 than this, write that."""
 SUBJECT_LENGTH = 110
 """A subject is the first line of its file."""

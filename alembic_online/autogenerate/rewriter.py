@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
 from alembic_online.autogenerate import alterations, columns, constraints, tables
-from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
 
 online = rewriter.Rewriter()
@@ -23,7 +23,7 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
     made = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
-    change = Change(database, context.opts["target_metadata"], context.opts["release"], made)
+    change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"], made)
     gone = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
     steps = [
         step
@@ -34,7 +34,7 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     return ops.UpgradeOps(steps, upgrade_token=upgrade.upgrade_token)
 
 
-def _steps(operation: MigrateOperation, change: Change) -> Iterator[Step]:
+def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]:
     if isinstance(operation, ops.CreateTableOp):
         yield from tables.create(operation, change)
     elif isinstance(operation, ops.DropTableOp):
@@ -45,7 +45,7 @@ def _steps(operation: MigrateOperation, change: Change) -> Iterator[Step]:
         yield Step(Place.TOGETHER, "", operation)
 
 
-def _modify(table: ops.ModifyTableOps, change: Change) -> Iterator[Step]:
+def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of a table that there is."""
     succeeded = {
         alterations.successor(each.column_name)
@@ -56,18 +56,18 @@ def _modify(table: ops.ModifyTableOps, change: Change) -> Iterator[Step]:
     lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
     added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
     staying = succeeded | {column.name for column in lost}
-    arriving = {constraints.name_of(each) for each in table.ops if isinstance(each, constraints.Come)}
+    arriving = {constraints.name_of(each) for each in table.ops if isinstance(each, constraints.Added)}
     for operation in table.ops:
         if isinstance(operation, ops.AddColumnOp):
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
             yield from alterations.alter(operation, change)
-        elif isinstance(operation, constraints.Come):
-            yield from constraints.come(operation)
-        elif isinstance(operation, constraints.Go):
+        elif isinstance(operation, constraints.Added):
+            yield from constraints.add(operation)
+        elif isinstance(operation, constraints.Removed):
             # With their columns, which stay for now.
             if not constraints.columns_of(operation) & staying:
-                yield from constraints.go(operation, is_replaced=constraints.name_of(operation) in arriving)
+                yield from constraints.remove(operation, is_replaced=constraints.name_of(operation) in arriving)
         elif not isinstance(operation, ops.DropColumnOp):
             yield Step(Place.TOGETHER, f"change {table.table_name}", operation)
     for drop in dropped:

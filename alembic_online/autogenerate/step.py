@@ -11,7 +11,7 @@ from alembic_online.operations.rows import BackfillOp
 class Place(IntEnum):
     """Where in a change a step stands. Those that are TOGETHER share a revision, the others have one each.
 
-    What the api's new release needs comes before what only makes it faster or safer, and what takes something away
+    What the app's new release needs comes before what only makes it faster or safer, and what takes something away
     comes last. The contract phase waits until the previous release has gone.
     """
 

@@ -6,12 +6,12 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from alembic_online.autogenerate import recipes
-from alembic_online.autogenerate.context import Change
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.operations.constraints import AddForeignKeyOnlineOp
 
 
-def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
+def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step]:
     """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
     foreign_keys = [
         item
@@ -26,12 +26,12 @@ def create(operation: ops.CreateTableOp, change: Change) -> Iterator[Step]:
         yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
 
 
-def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: Change) -> bool:
+def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: ChangeContext) -> bool:
     referred = constraint.referred_table
     return (referred.schema, referred.name) not in change.new
 
 
-def drop(operation: ops.DropTableOp, change: Change) -> Iterator[Step]:
+def drop(operation: ops.DropTableOp, change: ChangeContext) -> Iterator[Step]:
     """A table that is no longer in the models, and stays."""
     note = Note(recipes.drop_table(operation.table_name, change.release))
     yield Step(Place.TOGETHER, f"keep {operation.table_name}", note)

@@ -14,7 +14,7 @@ from alembic_online.runs.history import BACKFILLS
 from alembic_online.runs.lock import MigrationLock
 
 POLL_SECONDS = 0.5
-# So many don't wait for each other by accident; and each that stands in line is a connection that an api misses.
+# So many don't wait for each other by accident; and each that stands in line is a connection that an app misses.
 WAITING_SESSIONS = 5
 # What a replica may be behind: longer, and who reads there what they have just written misses it; more, and its way
 # back takes long.

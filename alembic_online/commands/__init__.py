@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Target:
+class Setup:
     """What a command works on: a project, and its database."""
 
     project: Project
@@ -46,15 +46,15 @@ class Target:
             yield connection
 
 
-def run(work: Callable[[Target], Awaitable[T]]) -> T:
+def run(work: Callable[[Setup], Awaitable[T]]) -> T:
     """Run `work`; where it fails, end this process with one line and the exit code that belongs to it."""
 
-    async def start(target: Target) -> T:
-        return await work(target)
+    async def start(setup: Setup) -> T:
+        return await work(setup)
 
     try:
         settings = load_settings()
-        return asyncio.run(start(Target(load_project(), settings, settings.database())))
+        return asyncio.run(start(Setup(load_project(), settings, settings.database())))
     except MigratorError as error:
         fail(str(error), error.exit_code)
     except CommandError as error:  # Alembic's own: it finds no configuration, say

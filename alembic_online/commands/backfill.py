@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alembic_online.backfill.reports import Report, read_reports, set_paused
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs.connection import LOOK
 
@@ -37,7 +37,7 @@ def pause() -> None:
 
     Example: python -m alembic_online backfill pause
     """
-    for table in run(lambda target: _set_paused(target, paused=True)):
+    for table in run(lambda setup: _set_paused(setup, paused=True)):
         typer.echo(f"{table}: paused after the batch under way; python -m alembic_online backfill resume lets it go on")
 
 
@@ -47,18 +47,18 @@ def resume() -> None:
 
     Example: python -m alembic_online backfill resume
     """
-    for table in run(lambda target: _set_paused(target, paused=False)):
+    for table in run(lambda setup: _set_paused(setup, paused=False)):
         typer.echo(f"{table}: goes on")
 
 
-async def _look(target: Target) -> list[Report]:
-    async with target.looking() as connection:
+async def _look(setup: Setup) -> list[Report]:
+    async with setup.looking() as connection:
         return await connection.run_sync(read_reports)
 
 
-async def _set_paused(target: Target, *, paused: bool) -> list[str]:
-    await target.wait()
-    async with target.connect(LOOK).begin() as connection:
+async def _set_paused(setup: Setup, *, paused: bool) -> list[str]:
+    await setup.wait()
+    async with setup.connect(LOOK).begin() as connection:
         tables = await connection.run_sync(set_paused, paused)
     if not tables:
         raise ConfigurationError(

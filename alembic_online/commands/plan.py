@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.plan import Plan, PlannedRevision, PlannedStatement, Table, Verdict, make_plan
 from alembic_online.plan.verdict import BACKFILL
 from alembic_online.sql import Work
@@ -39,9 +39,9 @@ def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.
         _show(found)
 
 
-async def _look(target: Target) -> Plan:
-    async with target.looking() as connection:
-        return await connection.run_sync(make_plan, target.project)
+async def _look(setup: Setup) -> Plan:
+    async with setup.looking() as connection:
+        return await connection.run_sync(make_plan, setup.project)
 
 
 def _show(found: Plan) -> None:
@@ -64,7 +64,7 @@ def _show(found: Plan) -> None:
 def _title(revision: PlannedRevision) -> Text:
     title = Text.assemble((revision.revision, "bold"), f" {revision.subject}: ", _coloured(revision.verdict))
     if revision.safe_from_release:
-        title.append(f"\na contract revision, not begun while an api before {revision.safe_from_release} is connected")
+        title.append(f"\na contract revision, not begun while an app before {revision.safe_from_release} is connected")
     if revision.problem:
         title.append(f"\nwhat it does can't be told without running it: {revision.problem}")
     return title

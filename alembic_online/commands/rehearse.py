@@ -8,7 +8,7 @@ from typing import Annotated
 import asyncpg
 import typer
 
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.errors import MIGRATION_FAILED
 from alembic_online.log import fail
 from alembic_online.rehearsal.rehearse import rehearse as carry_out
@@ -29,7 +29,7 @@ def rehearse(
     """
     stopped_by: list[signal.Signals] = []
     try:
-        found = run(lambda target: _rehearse(target, sample, stopped_by))
+        found = run(lambda setup: _rehearse(setup, sample, stopped_by))
     except asyncio.CancelledError:
         fail(f"stopped by {stopped_by[0].name}: the scratch database is dropped", 128 + stopped_by[0])
     except asyncpg.PostgresError as error:
@@ -43,10 +43,10 @@ def rehearse(
     raise typer.Exit(0 if found.is_fine else 1)
 
 
-async def _rehearse(target: Target, sample: int, stopped_by: list[signal.Signals]) -> Rehearsal:
+async def _rehearse(setup: Setup, sample: int, stopped_by: list[signal.Signals]) -> Rehearsal:
     _stop_once(stopped_by)
-    await target.wait()
-    return await carry_out(target.url, target.project, sample)
+    await setup.wait()
+    return await carry_out(setup.url, setup.project, sample)
 
 
 def _stop_once(stopped_by: list[signal.Signals]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import text
 
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.commands.status import look
 from alembic_online.runs.connection import LOCK, RUN
 from alembic_online.runs.lock import migration_lock
@@ -28,7 +28,7 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     typer.echo("\n".join(statements))
     if not yes:
         typer.confirm("Run this?", abort=True)
-    run(lambda target: _execute(target, statements))
+    run(lambda setup: _execute(setup, statements))
     typer.echo(f"{len(statements)} repaired")
 
 
@@ -37,12 +37,12 @@ def _mend(index: str) -> str:
     return f"{'DROP' if is_copy else 'REINDEX'} INDEX CONCURRENTLY {index}"
 
 
-async def _execute(target: Target, statements: list[str]) -> None:
+async def _execute(setup: Setup, statements: list[str]) -> None:
     async with (
-        migration_lock(target.connect(LOCK), target.settings.migrator_lock_timeout),
-        target.connect(RUN).connect() as connection,
+        migration_lock(setup.connect(LOCK), setup.settings.migrator_lock_timeout),
+        setup.connect(RUN).connect() as connection,
     ):
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.run_sync(give_time, target.settings.migrator_retry_seconds)
+        await connection.run_sync(give_time, setup.settings.migrator_retry_seconds)
         for statement in statements:
             await connection.execute(text(statement))

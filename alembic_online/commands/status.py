@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.runs.lock import find_holder
 from alembic_online.runs.status import Status, read_status
 
@@ -26,11 +26,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON objec
         _show(found)
 
 
-async def look(target: Target) -> Status:
+async def look(setup: Setup) -> Status:
     """The status of the database, when it is there."""
-    async with target.looking() as connection:
+    async with setup.looking() as connection:
         holder = await find_holder(connection)
-        return await connection.run_sync(read_status, target.project, holder)
+        return await connection.run_sync(read_status, setup.project, holder)
 
 
 def _show(found: Status) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from alembic_online.commands import Target, run
+from alembic_online.commands import Setup, run
 from alembic_online.errors import LocksNotObtained
 from alembic_online.runs.connection import LOOK, wait_for_database
 from alembic_online.runs.phases import waited_for
@@ -21,20 +21,20 @@ def wait(timeout: Annotated[float, typer.Option(min=0, help="Seconds; after that
 
     Example: python -m alembic_online wait --timeout 120
     """
-    left = run(lambda target: _wait(target, timeout))
+    left = run(lambda setup: _wait(setup, timeout))
     typer.echo("the schema is at the newest revision" + (f" but for {', '.join(left)}" if left else ""))
 
 
-async def _wait(target: Target, timeout: float) -> list[str]:
+async def _wait(setup: Setup, timeout: float) -> list[str]:
     """Those that are not waited for, and still pending."""
-    now, scripts = asyncio.get_running_loop().time, target.project.scripts
+    now, scripts = asyncio.get_running_loop().time, setup.project.scripts
     deadline = now() + timeout
     while True:
-        await wait_for_database(target.connect(LOOK), max(0, deadline - now()))
-        async with target.connect(LOOK).connect() as connection:
+        await wait_for_database(setup.connect(LOOK), max(0, deadline - now()))
+        async with setup.connect(LOOK).connect() as connection:
             pending = await connection.run_sync(find_pending, scripts)
         revisions = [scripts.get_revision(name) for name in pending]
-        needed = [revision.revision for revision in waited_for(revisions, target.settings.migrator_phase)]
+        needed = [revision.revision for revision in waited_for(revisions, setup.settings.migrator_phase)]
         if not needed:
             return pending
         if now() + POLL_SECONDS > deadline:

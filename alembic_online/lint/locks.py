@@ -6,7 +6,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.lint.finding import Problem
-from alembic_online.lint.reading import Parsed
+from alembic_online.lint.reading import ParsedStatement
 from alembic_online.lint.safe_ways import safe_way
 from alembic_online.sql import Effect, Lock, Work
 from alembic_online.sql.names import table_name
@@ -25,7 +25,7 @@ TRIGGERS_AND_RULES = TRIGGERS | {
 }
 
 
-def find_locks(parsed: Parsed) -> Iterator[Problem]:
+def find_locks(parsed: ParsedStatement) -> Iterator[Problem]:
     """What is wrong with the locks that one statement takes."""
     yield from _long(parsed)
     yield from _required_column(parsed)
@@ -63,7 +63,7 @@ def held(effects: list[Effect]) -> str:
     return f"takes {strongest} on {tables(effects)}, and {who_waits(strongest)} wait until the revision is committed"
 
 
-def _long(parsed: Parsed) -> Iterator[Problem]:
+def _long(parsed: ParsedStatement) -> Iterator[Problem]:
     for work, (rule, doing) in RULES.items():
         effects = [effect for effect in parsed.effects if effect.work is work and effect.lock.blocks_writes]
         if not effects or (work is Work.SCAN and (_takes_index(parsed) or any(_required(parsed)))):
@@ -75,13 +75,13 @@ def _long(parsed: Parsed) -> Iterator[Problem]:
         return
 
 
-def _takes_index(parsed: Parsed) -> bool:
+def _takes_index(parsed: ParsedStatement) -> bool:
     """Whether it is a primary key of an index that is there, whose columns are NOT NULL, as it may be hoped."""
     added = [getattr(command, "def").constraint for _, command in parsed.commands()]
     return bool(added) and all(each.contype == pg.CONSTR_PRIMARY and each.indexname for each in added)
 
 
-def _required(parsed: Parsed) -> Iterator[tuple[str, str]]:
+def _required(parsed: ParsedStatement) -> Iterator[tuple[str, str]]:
     """The table and the column, of columns that are added NOT NULL and have no value."""
     for node, command in parsed.commands():
         if command.subtype == pg.AT_AddColumn:
@@ -92,18 +92,18 @@ def _required(parsed: Parsed) -> Iterator[tuple[str, str]]:
                 yield table_name(node.relation), column.colname
 
 
-def _required_column(parsed: Parsed) -> Iterator[Problem]:
+def _required_column(parsed: ParsedStatement) -> Iterator[Problem]:
     for table, column in _required(parsed):
         yield Problem(
             "required-column",
             parsed.line,
             f"fails if {table} has rows; and the release at work, which knows no {column}, can INSERT nothing more",
             "Add it with a constant server_default; or nullable, and then op.backfill(...) and "
-            "op.set_not_null_online(...), each in a revision of its own, once the api writes it",
+            "op.set_not_null_online(...), each in a revision of its own, once the app writes it",
         )
 
 
-def _create_table(parsed: Parsed) -> Iterator[Problem]:
+def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
     if not any(isinstance(node, pg.CreateStmt) for node in parsed.nodes):
         return
     referred = [effect for effect in parsed.effects if effect.lock is Lock.SHARE_ROW_EXCLUSIVE]
@@ -126,7 +126,7 @@ def _create_table(parsed: Parsed) -> Iterator[Problem]:
         )
 
 
-def _partitions(parsed: Parsed) -> Iterator[Problem]:
+def _partitions(parsed: ParsedStatement) -> Iterator[Problem]:
     for node, command in parsed.commands():
         if command.subtype == pg.AT_DetachPartition and not getattr(command, "def").partition_cmd.concurrent:
             yield Problem(
@@ -138,7 +138,7 @@ def _partitions(parsed: Parsed) -> Iterator[Problem]:
             )
 
 
-def _triggers(parsed: Parsed) -> Iterator[Problem]:
+def _triggers(parsed: ParsedStatement) -> Iterator[Problem]:
     made = any(isinstance(node, pg.CreateTrigStmt | pg.RuleStmt) for node in parsed.nodes)
     switched = any(command.subtype in TRIGGERS_AND_RULES for _, command in parsed.commands())
     effects = [effect for effect in parsed.effects if effect.lock.blocks_writes]

@@ -12,7 +12,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.project import Project
-from alembic_online.revision_sql import Statement, read_statements
+from alembic_online.revision_sql import RevisionStatement, read_statements
 from alembic_online.sql import Effect, NotUnderstood, Schema, created_tables, find_effects, renamed_tables
 from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.names import object_name, qualified, strings, table_name
@@ -31,10 +31,10 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedStatement:
     """A statement. `nodes` is its parse tree, and those of the statements in it: in a DO block, say."""
 
-    statement: Statement
+    statement: RevisionStatement
     nodes: list[Message]
     count: int
     """How many statements it is, really."""
@@ -66,27 +66,27 @@ class Parsed:
                     yield node, command
 
 
-def read_revision(project: Project, revision: str) -> list[Parsed]:
+def read_revision(project: Project, revision: str) -> list[ParsedStatement]:
     """The statements of the upgrade to `revision`; NotSql if they can't be told."""
     made = Made()
     return [_parse(statement, made) for statement in read_statements(project, revision) if statement.sql]
 
 
-def _parse(statement: Statement, made: Made) -> Parsed:
+def _parse(statement: RevisionStatement, made: Made) -> ParsedStatement:
     try:
         top = [unwrap_node(found.stmt) for found in postgast.parse(statement.sql).stmts]
         effects = find_effects(statement.sql, _schema(statement, top, made))
     except (PgQueryError, NotUnderstood) as error:
-        return Parsed(statement, [], 1, [], is_on_new_only=False, made=frozenset(made.names), error=str(error))
+        return ParsedStatement(statement, [], 1, [], is_on_new_only=False, made=frozenset(made.names), error=str(error))
     nodes = [node for found in top for node in _with_inner(found)]
     _note(statement.sql, nodes, made)
     on_old = [effect for effect in effects if effect.table not in made.names]
     dropped = {name for node in nodes if isinstance(node, pg.DropStmt) for name in names_of(node)}
     is_on_new_only = bool(effects and not on_old) or bool(dropped and dropped <= made.names)
-    return Parsed(statement, nodes, len(top), on_old, is_on_new_only, frozenset(made.names), None)
+    return ParsedStatement(statement, nodes, len(top), on_old, is_on_new_only, frozenset(made.names), None)
 
 
-def _schema(statement: Statement, nodes: list[Message], made: Made) -> Schema:
+def _schema(statement: RevisionStatement, nodes: list[Message], made: Made) -> Schema:
     """What is known without a database."""
     columns = {
         table_name(node.relation): {command.name: statement.existing_type}

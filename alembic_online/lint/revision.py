@@ -12,7 +12,7 @@ from alembic.script import Script
 from alembic_online.errors import ConfigurationError
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.locks import find_locks
-from alembic_online.lint.reading import Parsed, read_revision
+from alembic_online.lint.reading import ParsedStatement, read_revision
 from alembic_online.lint.rows import find_rows
 from alembic_online.lint.shape import Column, columns_given_a_default, find_drops, find_shape
 from alembic_online.lint.source import find_imports, find_offline, line_of
@@ -36,12 +36,13 @@ SAY_LONG = {
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """A revision. `not_sql` is why its statements can't be told, where they can't."""
+    """A revision of the project below `root`. `not_sql` is why its statements can't be told, where they can't."""
 
+    root: Path
     script: Script
     source: bytes
     tree: ast.Module
-    statements: list[Parsed]
+    statements: list[ParsedStatement]
     not_sql: str | None
 
 
@@ -54,10 +55,10 @@ def read(project: Project, revision: str) -> RevisionFile:
         statements, not_sql = read_revision(project, revision), None
     except NotSql as error:
         statements, not_sql = [], str(error)
-    return RevisionFile(script, source, ast.parse(source), statements, not_sql)
+    return RevisionFile(project.root, script, source, ast.parse(source), statements, not_sql)
 
 
-def find_problems(file: RevisionFile, opinion: Sequence[tuple[Parsed, Problem]]) -> list[Problem]:
+def find_problems(file: RevisionFile, opinion: Sequence[tuple[ParsedStatement, Problem]]) -> list[Problem]:
     """What is wrong with the revision, from top to bottom: each rule once a line. `opinion` is squawk's."""
     by_line: dict[int, dict[str, Problem]] = defaultdict(dict)
     for problem in _ours(file):
@@ -80,7 +81,7 @@ def _is_contract(file: RevisionFile) -> bool:
 
 
 def _ours(file: RevisionFile) -> Iterator[Problem]:
-    yield from find_imports(file.tree)
+    yield from find_imports(file.tree, file.root)
     yield from find_offline(file.tree)
     is_contracting = _is_contract(file)
     try:
@@ -102,7 +103,7 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
     yield from find_in_blocks(file.statements)
 
 
-def _statement(parsed: Parsed, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:
+def _statement(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:
     if parsed.is_online:
         # Correct by construction, as far as locks go. What they take away from the release at work is another matter.
         if not is_contracting and parsed.statement.operation == "unsync_columns_online":

@@ -6,7 +6,7 @@ from postgast import pg_query_pb2 as pg
 
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.locks import tables
-from alembic_online.lint.reading import Parsed
+from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.names import table_name
 
@@ -19,7 +19,7 @@ DELETE = (
 )
 
 
-def find_rows(parsed: Parsed) -> Iterator[Problem]:
+def find_rows(parsed: ParsedStatement) -> Iterator[Problem]:
     """What is wrong with what one statement does to rows."""
     yield from _opaque(parsed)
     if any(isinstance(node, NOT_ROWS) for node in parsed.nodes):
@@ -42,14 +42,14 @@ def find_rows(parsed: Parsed) -> Iterator[Problem]:
         )
 
 
-def _is_upsert_of_values(parsed: Parsed) -> bool:
+def _is_upsert_of_values(parsed: ParsedStatement) -> bool:
     """Whether it is INSERT ... VALUES ... ON CONFLICT DO UPDATE, which changes no more rows than it names."""
     return all(
         isinstance(node, pg.InsertStmt) and len(node.select_stmt.select_stmt.values_lists) > 0 for node in parsed.nodes
     )
 
 
-def _copied(parsed: Parsed) -> tuple[str, str] | None:
+def _copied(parsed: ParsedStatement) -> tuple[str, str] | None:
     """To which table rows are copied, and from which, where both were there before."""
     for node in parsed.nodes:
         if not isinstance(node, pg.InsertStmt) or table_name(node.relation) in parsed.made:
@@ -61,7 +61,7 @@ def _copied(parsed: Parsed) -> tuple[str, str] | None:
     return None
 
 
-def _opaque(parsed: Parsed) -> Iterator[Problem]:
+def _opaque(parsed: ParsedStatement) -> Iterator[Problem]:
     if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # which makes things of its own
         return
     for _, command in parsed.commands():

@@ -1,7 +1,7 @@
 """The rules of our own: what each finds. Those of squawk that are kept stand in squawk.py."""
 
 RULES = {
-    "app-import": "The revision imports the api, which will be another in a year.",
+    "app-import": "The revision imports the app, which will be another in a year.",
     "blocking-build": "An index is built, for itself or for a constraint, under a lock that writes, or all, wait for.",
     "blocking-rewrite": "A table is written anew while nobody can use it.",
     "blocking-scan": "Every row is looked at under a lock that writes, or all, wait for.",

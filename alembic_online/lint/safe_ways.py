@@ -6,13 +6,13 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from alembic_online.lint.reading import Parsed
+from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql.constraints import BUILDS
 
 ALONE = "alone in its revision"
 SUCCESSOR = (
     "Add a second column, and keep both equal with op.sync_columns_online(...); fill it with op.backfill(...), switch "
-    "the api over, and drop the old one in a contract revision"
+    "the app over, and drop the old one in a contract revision"
 )
 BY_CONSTRAINT = {
     pg.CONSTR_FOREIGN: f"Use op.add_foreign_key_online(...), {ALONE}",
@@ -24,7 +24,7 @@ BY_CONSTRAINT = {
         "op.set_not_null_online(...), then ADD PRIMARY KEY USING INDEX, each in a revision of its own"
     ),
     pg.CONSTR_EXCLUSION: (
-        "Postgres has no online way for EXCLUDE: make a new table that has it, fill that, and switch the api over"
+        "Postgres has no online way for EXCLUDE: make a new table that has it, fill that, and switch the app over"
     ),
 }
 BY_SUBCOMMAND = {
@@ -32,7 +32,7 @@ BY_SUBCOMMAND = {
     pg.AT_AlterColumnType: (
         f"{SUCCESSOR}. If the rows stay as they are, say which type there was: op.alter_column(..., existing_type=...)"
     ),
-    pg.AT_SetExpression: "Add a second column with the new expression, and switch the api over",
+    pg.AT_SetExpression: "Add a second column with the new expression, and switch the app over",
     pg.AT_AttachPartition: (
         "Prove the bounds before, with op.add_check_online(...) on the partition: then no row is looked at; say so in "
         "a waiver"
@@ -40,7 +40,7 @@ BY_SUBCOMMAND = {
     pg.AT_AlterConstraint: "Drop it, and add one that is enforced with op.add_foreign_key_online(...)",
     **dict.fromkeys(
         (pg.AT_SetLogged, pg.AT_SetUnLogged, pg.AT_SetAccessMethod, pg.AT_SetTableSpace),
-        "Make a new table, fill it, and switch the api over; or take a maintenance window, and say so in a waiver",
+        "Make a new table, fill it, and switch the app over; or take a maintenance window, and say so in a waiver",
     ),
 }
 REINDEX = f"Use REINDEX ... CONCURRENTLY in op.get_context().autocommit_block(), {ALONE}"
@@ -55,12 +55,12 @@ BY_STATEMENT: dict[type[Message], str] = {
 ELSE = "Do it in small steps, in transactions of their own"
 
 
-def safe_way(parsed: Parsed) -> str:
+def safe_way(parsed: ParsedStatement) -> str:
     """What to write instead of a statement that works under a lock."""
     return next(_ways(parsed), ELSE)
 
 
-def _ways(parsed: Parsed) -> Iterator[str]:
+def _ways(parsed: ParsedStatement) -> Iterator[str]:
     for _, command in parsed.commands():
         if command.subtype == pg.AT_AddConstraint:
             constraint = getattr(command, "def").constraint
@@ -83,7 +83,7 @@ def _add_column(column: pg.ColumnDef) -> str:
     if pg.CONSTR_GENERATED in kinds:
         return (
             "Postgres 18 computes a VIRTUAL one when it is read, sa.Computed(..., persisted=False), and adds it in an "
-            "instant; or add a plain column, let the api write it, and fill it with op.backfill(...)"
+            "instant; or add a plain column, let the app write it, and fill it with op.backfill(...)"
         )
     if pg.CONSTR_DEFAULT in kinds:
         return (

@@ -1,4 +1,4 @@
-"""What the release of the api that is at work would miss, or be surprised by."""
+"""What the release of the app that is at work would miss, or be surprised by."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -8,7 +8,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.lint.finding import Problem
-from alembic_online.lint.reading import Parsed, names_of
+from alembic_online.lint.reading import ParsedStatement, names_of
 from alembic_online.sql.names import qualified, strings, table_name
 
 Column = tuple[str, str]
@@ -37,7 +37,7 @@ WIDTHS = {"int2", "int4", "smallserial", "serial", "serial2", "serial4"}
 ROW_SECURITY = {pg.AT_EnableRowSecurity, pg.AT_ForceRowSecurity, pg.AT_ChangeOwner}
 
 
-def find_shape(parsed: Parsed, given: AbstractSet[Column], *, is_contract: bool) -> Iterator[Problem]:
+def find_shape(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contract: bool) -> Iterator[Problem]:
     """What is wrong with how one statement changes the shape of the schema; `given` are columns with a new default."""
     yield from _renames(parsed)
     yield from _small_keys(parsed)
@@ -46,7 +46,7 @@ def find_shape(parsed: Parsed, given: AbstractSet[Column], *, is_contract: bool)
         yield from _rights(parsed)
 
 
-def columns_given_a_default(revision: list[Parsed]) -> set[Column]:
+def columns_given_a_default(revision: list[ParsedStatement]) -> set[Column]:
     """Those that get a default, or an identity, in the revision: the default that they had may go."""
     return {
         (table_name(node.relation), command.name)
@@ -56,7 +56,7 @@ def columns_given_a_default(revision: list[Parsed]) -> set[Column]:
     }
 
 
-def find_drops(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[Problem]:
+def find_drops(parsed: ParsedStatement, given: AbstractSet[Column]) -> Iterator[Problem]:
     """What one statement drops, and the release at work may use."""
     for dropped in _dropped(parsed, given):
         yield Problem(
@@ -65,7 +65,7 @@ def find_drops(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[Problem]:
         return
 
 
-def _dropped(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[str]:
+def _dropped(parsed: ParsedStatement, given: AbstractSet[Column]) -> Iterator[str]:
     for node in parsed.nodes:
         if isinstance(node, pg.DropStmt) and node.remove_type not in UNMISSED:
             kind = pg.ObjectType.Name(node.remove_type).removeprefix("OBJECT_").lower().replace("matview", "view")
@@ -85,7 +85,7 @@ def _dropped(parsed: Parsed, given: AbstractSet[Column]) -> Iterator[str]:
             yield f"{what} {table_name(node.relation)}.{command.name}"
 
 
-def _renames(parsed: Parsed) -> Iterator[Problem]:
+def _renames(parsed: ParsedStatement) -> Iterator[Problem]:
     for node in parsed.nodes:
         name = _renamed(node)
         is_column = isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_COLUMN
@@ -122,7 +122,7 @@ def _names(node: Message) -> list[str]:
     )
 
 
-def _rights(parsed: Parsed) -> Iterator[Problem]:
+def _rights(parsed: ParsedStatement) -> Iterator[Problem]:
     what = next(_taken(parsed), None)
     if what:
         yield Problem(
@@ -133,7 +133,7 @@ def _rights(parsed: Parsed) -> Iterator[Problem]:
         )
 
 
-def _taken(parsed: Parsed) -> Iterator[str]:
+def _taken(parsed: ParsedStatement) -> Iterator[str]:
     for node in parsed.nodes:
         if isinstance(node, pg.GrantStmt) and not node.is_grant and not _is_all_new(node, parsed):
             yield "rights are taken away"
@@ -151,12 +151,12 @@ def _taken(parsed: Parsed) -> Iterator[str]:
             yield f"{what} ({table_name(node.relation)})"
 
 
-def _is_all_new(node: pg.GrantStmt, parsed: Parsed) -> bool:
+def _is_all_new(node: pg.GrantStmt, parsed: ParsedStatement) -> bool:
     named = [unwrap_node(found) for found in node.objects]
     return bool(named) and all(isinstance(found, pg.RangeVar) and table_name(found) in parsed.made for found in named)
 
 
-def _small_keys(parsed: Parsed) -> Iterator[Problem]:
+def _small_keys(parsed: ParsedStatement) -> Iterator[Problem]:
     for node in parsed.nodes:
         if not isinstance(node, pg.CreateStmt):
             continue

@@ -2,22 +2,24 @@
 
 import ast
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 from alembic_online.lint.finding import Problem
 
-APP = "api"
 SAFE_WAY = (
     "Write down here what the revision needs of it, as sa.table(...) or as SQL: this file must do the same in a year"
 )
 OFFLINE = {"as_sql", "is_offline_mode"}
 IMPORTS = {"import_module", "__import__"}
+TOOL = "alembic_online"
 
 
-def find_imports(tree: ast.Module) -> Iterator[Problem]:
-    """Imports of the api, wherever they stand."""
+def find_imports(tree: ast.Module, root: Path) -> Iterator[Problem]:
+    """Imports of the app, whose code is below `root`, wherever they stand."""
     for node in ast.walk(tree):
         for name in _imported(node):
-            if name.partition(".")[0] == APP:
+            if _is_in(root, name.partition(".")[0]):
                 yield Problem("app-import", getattr(node, "lineno", 1), f"imports {name}, which will change", SAFE_WAY)
                 break
 
@@ -32,6 +34,18 @@ def find_offline(tree: ast.Module) -> Iterator[Problem]:
                 f"asks for {node.attr}, so it does something else when it runs than what lint, plan and --sql see",
                 "Do the same in both",
             )
+
+
+def _is_in(root: Path, package: str) -> bool:
+    """Whether the code of a package is below `root`, and is no library that is installed there."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        return False
+    paths = [*(spec.submodule_search_locations or ()), spec.origin or ""] if spec else []
+    return package != TOOL and any(
+        Path(path).is_relative_to(root) and "site-packages" not in Path(path).parts for path in paths
+    )
 
 
 def _imported(node: ast.AST) -> list[str]:

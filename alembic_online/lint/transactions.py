@@ -8,7 +8,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
 from alembic_online.lint.finding import Problem
-from alembic_online.lint.reading import Parsed
+from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.indexes import has_option
 from alembic_online.sql.names import qualified, strings
@@ -21,7 +21,7 @@ REFUSED_IN_TRANSACTION = (
 ALONE = "Put it into op.get_context().autocommit_block(), alone in its revision"
 
 
-def find_transactions(parsed: Parsed) -> Iterator[Problem]:
+def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
     """What is wrong with one statement and its transaction."""
     if parsed.count > 1:
         yield Problem(
@@ -52,7 +52,7 @@ def find_transactions(parsed: Parsed) -> Iterator[Problem]:
             )
 
 
-def find_in_blocks(revision: list[Parsed]) -> Iterator[Problem]:
+def find_in_blocks(revision: list[ParsedStatement]) -> Iterator[Problem]:
     """What is wrong between statements of a revision."""
     yield from _not_alone(revision)
     for _, block in groupby((p for p in revision if p.statement.in_transaction), key=lambda p: p.statement.block):
@@ -98,7 +98,7 @@ def _setting(node: Message) -> str | None:
     return None
 
 
-def _not_alone(revision: list[Parsed]) -> Iterator[Problem]:
+def _not_alone(revision: list[ParsedStatement]) -> Iterator[Problem]:
     """What is committed by itself, where there is more. The statements of an online operation are one."""
     units = [
         list(found)
@@ -120,7 +120,7 @@ def _not_alone(revision: list[Parsed]) -> Iterator[Problem]:
         )
 
 
-def _held_locks(statements: list[Parsed]) -> Iterator[Problem]:
+def _held_locks(statements: list[ParsedStatement]) -> Iterator[Problem]:
     """Work on many rows, under a lock that an earlier statement has taken and that is held until the commit."""
     held: dict[str, tuple[Lock, int]] = {}
     for parsed in statements:
@@ -140,12 +140,12 @@ def _held_locks(statements: list[Parsed]) -> Iterator[Problem]:
                 held.setdefault(effect.table, (effect.lock, parsed.line))
 
 
-def _is_reported(parsed: Parsed) -> bool:
+def _is_reported(parsed: ParsedStatement) -> bool:
     """Whether the statement is a finding by what it does to rows, held lock or not."""
     return any(effect.work in {Work.ROWS, Work.ALL_ROWS} for effect in parsed.effects)
 
 
-def _enum_values(statements: list[Parsed]) -> Iterator[Problem]:
+def _enum_values(statements: list[ParsedStatement]) -> Iterator[Problem]:
     added: dict[str, int] = {}
     for parsed in statements:
         for node in parsed.nodes:

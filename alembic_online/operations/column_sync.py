@@ -1,4 +1,4 @@
-"""Two columns, an old and a new one, that are kept equal while two releases of the api are at work.
+"""Two columns, an old and a new one, that are kept equal while two releases of the app are at work.
 
 Guarantees: whichever of the two a statement writes, the other follows, in the same row and by the same statement; where
 it writes both, both stay as written. Neither column may have a default, for that would look like something written.

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from alembic_online.plan.sizes import Holder, Table, read_holders, read_tables
 from alembic_online.plan.verdict import Situation, Verdict, conflicting, gravest, judge
 from alembic_online.project import Project
-from alembic_online.revision_sql import NotSql, Statement, read_statements
+from alembic_online.revision_sql import NotSql, RevisionStatement, read_statements
 from alembic_online.runs.history import is_ahead
 from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.status import find_pending
@@ -31,7 +31,7 @@ ENDS_TRANSACTION = re.compile(r"\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECA
 
 
 @dataclass(frozen=True)
-class PlannedStatement(Statement):
+class PlannedStatement(RevisionStatement):
     """A statement, and what it would do.
 
     `effects` are those on tables that are there before any of the plan. `holders` are the sessions that it would have
@@ -51,7 +51,7 @@ class PlannedRevision:
     revision: str
     subject: str
     safe_from_release: str | None
-    """Of a contract revision: the first release of the api that does without what it takes away."""
+    """Of a contract revision: the first release of the app that does without what it takes away."""
     statements: Sequence[PlannedStatement]
     problem: str | None
     verdict: Verdict
@@ -153,7 +153,7 @@ def _plan_revision(project: Project, revision: str, state: _State) -> PlannedRev
     return PlannedRevision(revision, script.doc, release, statements, None, verdict)
 
 
-def _plan_statement(statement: Statement, held: dict[str, Lock], state: _State) -> PlannedStatement:
+def _plan_statement(statement: RevisionStatement, held: dict[str, Lock], state: _State) -> PlannedStatement:
     """Plan it; `held` are the locks of its transaction, to which its own are added."""
     try:
         effects = state.effects(statement.sql)

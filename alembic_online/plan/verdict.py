@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from alembic_online.plan.sizes import Holder, Table
-from alembic_online.revision_sql import Statement
+from alembic_online.revision_sql import RevisionStatement
 from alembic_online.runs.online import is_online
 from alembic_online.sql import Effect, Lock, Work
 
@@ -57,7 +57,7 @@ def gravest(verdicts: Collection[Verdict]) -> Verdict:
     return max(verdicts, key=lambda verdict: verdict.weight, default=Verdict.SAFE)
 
 
-def judge(statement: Statement, effects: Sequence[Effect], situation: Situation) -> tuple[Verdict, str]:
+def judge(statement: RevisionStatement, effects: Sequence[Effect], situation: Situation) -> tuple[Verdict, str]:
     """The verdict, and why; `effects` are those on tables that were there before the plan."""
     in_the_way = conflicting(statement, effects, situation.holders)
     waits = "waits for " + " and ".join(dict.fromkeys(f"{holder.session} on {holder.table}" for holder in in_the_way))
@@ -118,13 +118,13 @@ def _doing(effects: Sequence[Effect], situation: Situation) -> str:
     return " and ".join(DOING[effect.work].format(tables[effect.table]) for effect in effects)
 
 
-def conflicting(statement: Statement, effects: Sequence[Effect], holders: Sequence[Holder]) -> list[Holder]:
+def conflicting(statement: RevisionStatement, effects: Sequence[Effect], holders: Sequence[Holder]) -> list[Holder]:
     """Those of the holders whom the statement has to wait for."""
     locks = {effect.table: _waits_for(statement, effect) for effect in effects}
     return [holder for holder in holders if holder.lock in locks.get(holder.table, ())]
 
 
-def _waits_for(statement: Statement, effect: Effect) -> frozenset[Lock]:
+def _waits_for(statement: RevisionStatement, effect: Effect) -> frozenset[Lock]:
     """CONCURRENTLY waits, with a weak lock, until nobody is left who knows nothing of the index, or uses it."""
     conflicts = effect.lock.conflicts
     if effect.lock is Lock.SHARE_UPDATE_EXCLUSIVE and is_online(statement.sql):

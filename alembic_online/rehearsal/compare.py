@@ -8,7 +8,7 @@ revision held already: Postgres does not show it again.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from alembic_online.rehearsal.lock_observation import Way
+from alembic_online.rehearsal.lock_observation import LockObservation
 from alembic_online.rehearsal.report import StatementReport, TableReport
 from alembic_online.rehearsal.snapshot import Seen
 from alembic_online.rehearsal.trace import Leg, Ran
@@ -87,8 +87,8 @@ def _report(pair: _Pair, *, is_known: bool) -> StatementReport:
     first = pair.ran[0]
     seen = _merge(one for ran in pair.ran for one in ran.seen)
     effects = list(pair.planned.effects) if pair.planned else []
-    polled = next((ran.way.value for ran in pair.ran if ran.way is Way.POLLED), None)
-    nothing_seen = pair.ran[0].way is Way.HELD_UP and not any(one.is_something for one in seen.values())
+    polled = next((ran.way.value for ran in pair.ran if ran.way is LockObservation.POLLED), None)
+    nothing_seen = pair.ran[0].way is LockObservation.HELD_UP and not any(one.is_something for one in seen.values())
     return StatementReport(
         leg=first.leg,
         revision=first.revision,

@@ -18,7 +18,7 @@ _ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 _ROWS = (pg.SelectStmt, pg.InsertStmt, pg.UpdateStmt, pg.DeleteStmt, pg.MergeStmt, pg.CopyStmt, pg.VariableSetStmt)
 
 
-class Way(Enum):
+class LockObservation(Enum):
     """How the locks of a statement are seen, which are gone when its transaction ends."""
 
     IN_ITS_TRANSACTION = "in the revision's transaction"
@@ -27,17 +27,17 @@ class Way(Enum):
     POLLED = "looked at while it ran: short locks may be missing"
 
 
-def way_of(sql: str) -> Way:
+def observation_of(sql: str) -> LockObservation:
     """The way for a statement that no transaction is around: exact, but for code that may commit in between."""
     nodes = _parse(sql)
     if nodes is None or any(
         isinstance(node, pg.CallStmt) or (isinstance(node, pg.DoStmt) and _ENDS_TRANSACTION.search(sql))
         for node in nodes
     ):
-        return Way.POLLED
+        return LockObservation.POLLED
     if any(isinstance(node, _BY_ITSELF) or _is_concurrent(node) for node in nodes):
-        return Way.HELD_UP
-    return Way.IN_ONE_OF_ITS_OWN
+        return LockObservation.HELD_UP
+    return LockObservation.IN_ONE_OF_ITS_OWN
 
 
 def changes_schema(sql: str) -> bool:

@@ -45,7 +45,7 @@ WHERE contype = 'f' AND conparentid = 0 ORDER BY conname"""
 
 
 @dataclass(frozen=True)
-class Table:
+class SampledTable:
     """A table. `quoted` and `key`, its primary key, are as they stand in SQL; `columns` are without generated ones."""
 
     schema: str
@@ -63,11 +63,11 @@ class Table:
 
 
 @dataclass(frozen=True)
-class ForeignKey:
+class SampledKey:
     """A foreign key; columns are as they stand in SQL."""
 
-    child: Table
-    parent: Table
+    child: SampledTable
+    parent: SampledTable
     is_validated: bool
     columns: list[str]
     referred: list[str]
@@ -84,13 +84,13 @@ class ForeignKey:
         )
 
 
-async def find_tables(real: asyncpg.Connection) -> list[Table]:
+async def find_tables(real: asyncpg.Connection) -> list[SampledTable]:
     """The tables of all schemas, partitioned ones and their partitions among them."""
-    return [Table(*row) for row in await real.fetch(_TABLES)]
+    return [SampledTable(*row) for row in await real.fetch(_TABLES)]
 
 
 async def copy_rows(
-    real: asyncpg.Connection, copy: asyncpg.Connection, table: Table, rest: str = "", *arguments: object
+    real: asyncpg.Connection, copy: asyncpg.Connection, table: SampledTable, rest: str = "", *arguments: object
 ) -> int:
     """Copy the rows that `SELECT ... FROM table` with this `rest` finds; how many there are."""
     if not table.columns:
@@ -105,7 +105,7 @@ async def copy_rows(
 
 
 async def copy_sample(
-    real: asyncpg.Connection, copy: asyncpg.Connection, tables: list[Table], sample: int
+    real: asyncpg.Connection, copy: asyncpg.Connection, tables: list[SampledTable], sample: int
 ) -> dict[str, int]:
     """Copy the first `sample` rows of each table by its primary key, and all that they refer to; rows by table.
 
@@ -117,7 +117,7 @@ async def copy_sample(
             await copy_rows(real, copy, table, f"{order}LIMIT {sample}")
     by_name = {(table.schema, table.name): table for table in tables}
     foreign_keys = [
-        ForeignKey(by_name[child_schema, child], by_name[parent_schema, parent], *rest)
+        SampledKey(by_name[child_schema, child], by_name[parent_schema, parent], *rest)
         for child_schema, child, parent_schema, parent, *rest in await real.fetch(_FOREIGN_KEYS)
         if (child_schema, child) in by_name and (parent_schema, parent) in by_name
     ]
@@ -133,7 +133,7 @@ async def copy_sample(
     }
 
 
-async def _copy_parents(real: asyncpg.Connection, copy: asyncpg.Connection, key: ForeignKey) -> int:
+async def _copy_parents(real: asyncpg.Connection, copy: asyncpg.Connection, key: SampledKey) -> int:
     """Copy the rows that the child's refer to and that are not there yet; how many those were."""
     wanted = ", ".join(f"child.{column}::text" for column in key.columns)
     missing = await copy.fetch(f"SELECT DISTINCT {wanted} FROM {key.orphans}")  # noqa: S608 - names are quoted
@@ -147,6 +147,6 @@ async def _copy_parents(real: asyncpg.Connection, copy: asyncpg.Connection, key:
     return await copy_rows(real, copy, key.parent, among, *(list(column) for column in zip(*missing, strict=True)))
 
 
-async def _delete_orphans(copy: asyncpg.Connection, key: ForeignKey) -> int:
+async def _delete_orphans(copy: asyncpg.Connection, key: SampledKey) -> int:
     ends = f"DELETE FROM {key.child.quoted} WHERE ctid IN (SELECT child.ctid FROM {key.orphans})"  # noqa: S608 - names are quoted
     return int((await copy.execute(ends)).split()[-1])

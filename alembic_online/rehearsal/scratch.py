@@ -17,9 +17,10 @@ from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError, LocksNotObtained
 from alembic_online.runs.connection import LOOK, create_engine
+from alembic_online.runs.lock import lock_key
 
 # Held while a database is made and nobody is in it yet, and while the leftovers are looked for.
-LOCK_KEY = int.from_bytes(b"zoo/rehe")
+LOCK_KEY = lock_key("alembic_online rehearsal")
 LOCK_SECONDS, POLL_SECONDS = 60, 0.1
 NAME_LENGTH, RANDOM_LENGTH = 63, 12  # of any name in Postgres, in bytes; of its random end
 
@@ -82,7 +83,7 @@ async def _require_right(real: asyncpg.Connection) -> None:
     if not may:
         raise ConfigurationError(
             f"the role {role} may not make databases, and a rehearsal needs one: as a superuser run "
-            f"ALTER ROLE {_quote(role)} CREATEDB, or deploy/postgres/10-roles.sh again"
+            f"ALTER ROLE {_quote(role)} CREATEDB"
         )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.util import await_
 from alembic_online.operations import existing
 from alembic_online.operations.steps import current_operation
 from alembic_online.rehearsal.dump import OWN_TABLES
-from alembic_online.rehearsal.lock_observation import Way, way_of
+from alembic_online.rehearsal.lock_observation import LockObservation, observation_of
 from alembic_online.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, read_snapshot, seen_between
 from alembic_online.rehearsal.watch import Watch
 from alembic_online.runs import lock, online
@@ -48,7 +48,7 @@ class Ran:
     operation: str | None
     sql: str
     seconds: float
-    way: Way
+    way: LockObservation
     seen: tuple[Seen, ...]
 
 
@@ -59,7 +59,7 @@ class _Open:
     revision: str
     line: int
     sql: str
-    way: Way
+    way: LockObservation
     before: Snapshot
     watch: Watch | None = None
     began: float = field(default_factory=time.perf_counter)
@@ -111,19 +111,19 @@ class Trace:
         if self._revision != (self.leg, revision):  # it begins, perhaps not for the first time
             self._revision = (self.leg, revision)
             self.ran = [ran for ran in self.ran if (ran.leg, ran.revision) != self._revision]
-        self._open = _Open(revision, line, statement, Way.IN_ITS_TRANSACTION, before)
+        self._open = _Open(revision, line, statement, LockObservation.IN_ITS_TRANSACTION, before)
         if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT" and not raw.is_in_transaction():
-            self._open.way = way_of(statement)
+            self._open.way = observation_of(statement)
             self._begin(self._open, raw)
         self._open.began = time.perf_counter()
 
     def _begin(self, opened: _Open, raw: asyncpg.Connection) -> None:
-        if opened.way is Way.IN_ONE_OF_ITS_OWN:
+        if opened.way is LockObservation.IN_ONE_OF_ITS_OWN:
             await_(raw.execute("BEGIN"))
         else:
             tables = [table.name for table in opened.before.tables if table.is_lockable]
             opened.watch = Watch(self.url, raw.get_server_pid())
-            await_(opened.watch.begin(tables if opened.way is Way.HELD_UP else []))
+            await_(opened.watch.begin(tables if opened.way is LockObservation.HELD_UP else []))
 
     def _after(self, connection: Connection, _: Any, statement: str, *__: Any) -> None:
         opened = self._open
@@ -134,7 +134,7 @@ class Trace:
         modes = await_(opened.watch.end()) if opened.watch else set()
         seen = seen_between(opened.before, _look(raw), self._existing, modes)
         self._open = None
-        if opened.way is Way.IN_ONE_OF_ITS_OWN:
+        if opened.way is LockObservation.IN_ONE_OF_ITS_OWN:
             await_(raw.execute("COMMIT"))
         self.ran.append(
             Ran(
@@ -154,7 +154,7 @@ class Trace:
         opened, self._open = self._open, None
         if opened is not None and opened.watch is not None:
             await_(opened.watch.end())
-        if opened is not None and opened.way is Way.IN_ONE_OF_ITS_OWN and failure.connection is not None:
+        if opened is not None and opened.way is LockObservation.IN_ONE_OF_ITS_OWN and failure.connection is not None:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # the connection may be what failed
                 await_(_driver(failure.connection).execute("ROLLBACK"))
 

@@ -112,6 +112,6 @@ async def _require_rights(connection: AsyncConnection) -> None:
     ).one()
     if not may_create:
         raise ConfigurationError(
-            f"the role {role} may not change the schema: MIGRATION_DATABASE_URL has to name the migrator's, "
-            "which deploy/postgres/10-roles.sh makes"
+            f"the role {role} may not change the schema: MIGRATION_DATABASE_URL has to name one that may "
+            f"(GRANT CREATE ON SCHEMA public TO ...)"
         )

@@ -5,7 +5,7 @@ lock         one migrator at a time, and nothing left at work of one that was ki
 retries      no statement waits long for a lock; revisions are tried again instead
 online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
 steps        one revision after the other, the lock held
-phases       what takes something away waits until no release of the api is connected that uses it
+phases       what takes something away waits until no release of the app is connected that uses it
 lint_gate    what is not safe for a database in use is not begun
 history      which revisions were applied; a database that is ahead of this release
 drift        whether the schema is what the models say

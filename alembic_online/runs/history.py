@@ -1,7 +1,7 @@
 """Which revisions were applied, when, how and by whom: the table `migration_history`.
 
 Guarantee: a revision and its row are committed together or not at all, for Alembic calls `record` inside the
-revision's own transaction. `alembic_version` names the newest revision only, and an api that is older than the
+revision's own transaction. `alembic_version` names the newest revision only, and an app that is older than the
 schema would not find its own there; here it does.
 """
 

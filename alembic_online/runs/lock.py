@@ -13,6 +13,7 @@ commit (`MigrationLock.require`).
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from alembic_online.errors import LockLost, LocksNotObtained
 from alembic_online.runs.connection import RUN
 
-LOCK_KEY = int.from_bytes(b"zoo/alem")
+
+def lock_key(name: str) -> int:
+    """The key of an advisory lock, a bigint, made from a name of any length."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
+LOCK_KEY = lock_key("alembic_online")  # one of all apps: a database has one schema, whoever migrates it
 POLL_SECONDS = 0.25
 # A session of a process that was killed ends by itself within half a second.
 LEFTOVER_SECONDS = 3.0

@@ -1,10 +1,10 @@
-"""Expand and contract: which of the pending revisions a run applies, and for which releases of the api one waits.
+"""Expand and contract: which of the pending revisions a run applies, and for which releases of the app one waits.
 
-A revision expands what the api of the release before can live with, or it is a contract revision: it says
+A revision expands what the app of the release before can live with, or it is a contract revision: it says
 `phase = "contract"`, takes away what older releases use, and names the first that does without,
 `safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and one is
 begun only when no session of an older release is connected. That is looked at before a run applies anything, and again
-right before each contract revision. An api that connects later than that is not waited for. A database that has no
+right before each contract revision. An app that connects later than that is not waited for. A database that has no
 revision yet gets all of them in any phase: nobody uses it.
 """
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 def safe_from_release(revision: Script) -> str | None:
-    """The first release of the api that does without what this contract revision takes away; None where it expands.
+    """The first release of the app that does without what this contract revision takes away; None where it expands.
 
     ConfigurationError where its file says neither one nor the other.
     """
@@ -41,7 +41,7 @@ def safe_from_release(revision: Script) -> str | None:
         return None
     if not isinstance(release, str) or find_version(release) is None:
         raise ConfigurationError(
-            f"{file}: a contract revision names the first release of the api that does without what it takes away, and "
+            f"{file}: a contract revision names the first release of the app that does without what it takes away, and "
             f'safe_from_release is {release!r}; write safe_from_release = "0.4.0", say'
         )
     return release
@@ -62,7 +62,7 @@ def split_by_phase(revisions: Sequence[Script], phase: Phase) -> tuple[list[Scri
 def waited_for(revisions: Sequence[Script], phase: Phase) -> list[Script]:
     """Of these pending revisions, those that whoever starts after a run in this phase needs.
 
-    With `expand` all that expand: one behind a contract revision is not applied, and without it the api can't start.
+    With `expand` all that expand: one behind a contract revision is not applied, and without it the app can't start.
     """
     if phase == "expand":
         return [revision for revision in revisions if not is_contract(revision)]
@@ -98,7 +98,7 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
             if not context.as_sql:
                 _require_releases_gone(context, [step.revision])  # who came while the one before was applied
             elif release := safe_from_release(step.revision):
-                context.impl.static_output(f"-- Not while an api is at work that is older than {release}")
+                context.impl.static_output(f"-- Not while an app is at work that is older than {release}")
             yield step
         _say_what_waits(due, waiting, phase)
 
@@ -117,7 +117,7 @@ def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
     behind = next((revision for revision in waiting if not is_contract(revision)), None)
     if behind is not None:
         before = (
-            f"alembic upgrade {due[-1].revision}, roll out release {safe_from_release(waiting[0])} of the api, and run "
+            f"alembic upgrade {due[-1].revision}, roll out release {safe_from_release(waiting[0])} of the app, and run "
             if due
             else ""
         )
@@ -137,7 +137,7 @@ def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -
         if older := [found for found in sessions if is_older(found.release, release)]:
             nameless = any(find_version(found.release) is None for found in older)
             raise ReleaseInTheWay(
-                f"the contract revision {revision.revision} takes away what releases of the api before {release} use, "
+                f"the contract revision {revision.revision} takes away what releases of the app before {release} use, "
                 f"and is not begun while these are connected: {', '.join(map(str, older))}. Roll out release "
                 f"{release} everywhere, or stop these, then run this again"
                 + ("; a release that is no version number counts as older (RELEASE)" if nameless else "")

@@ -1,4 +1,4 @@
-"""Which releases of the api are connected, and whether one is older than another.
+"""Which releases of the app are connected, and whether one is older than another.
 
 The app's sessions have the name `<application>@<release>`, those of its commands `<application> command@<release>`.
 What can't be told counts as older: a session without a release, and one whose release is no version number (`dev`, a
@@ -21,7 +21,7 @@ _SESSIONS = text(
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions of the api that have one name; `pid` is the process of one of them."""
+    """Sessions of the app that have one name; `pid` is the process of one of them."""
 
     name: str
     count: int

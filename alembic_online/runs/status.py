@@ -41,7 +41,7 @@ class Move:
 class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
-    `contract` has the contract revisions of `pending`, each with the first release of the api that does without what it
+    `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
     takes away; `releases` has those that are connected, each with the number of its sessions.
     """
 

@@ -13,12 +13,12 @@ constraints    added, validated and dropped
 types          which changes of a column's type rewrite the table
 expressions    which defaults are volatile
 indexes        CREATE, DROP and REINDEX; VACUUM and CLUSTER
-tables         the other statements on tables and views
-hanging        triggers, rules, policies, comments and the like
+new_tables     the other statements on tables and views
+attached       triggers, rules, policies, comments and the like
 rows           INSERT, UPDATE, DELETE, MERGE, COPY, SELECT
 blocks         the statements in a DO block
 dispatch       which statement is told of where
-changes        what the schema is after a statement; draft has the details
+apply          what the schema is after a statement; mutable_schema has the details
 catalog        the schema, read from a database
 names          as `regclass` prints them
 """
@@ -34,7 +34,7 @@ from alembic_online.sql.apply import after_statement
 from alembic_online.sql.dispatch import effects_of
 from alembic_online.sql.effect import Effect, Work, strongest
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import Parsed, object_name, qualified, table_name
+from alembic_online.sql.names import Node, object_name, qualified, table_name
 from alembic_online.sql.schema import ForeignKey, Schema
 
 __all__ = [
@@ -98,14 +98,14 @@ def renamed_tables(sql: str) -> dict[str, str]:
     return renamed
 
 
-def _parse(sql: str) -> list[Parsed]:
+def _parse(sql: str) -> list[Node]:
     try:
         return [unwrap_node(statement.stmt) for statement in postgast.parse(sql).stmts]
     except PgQueryError as error:
         raise NotUnderstood(f"not understood: {error}") from error
 
 
-def _created(statement: Parsed) -> Iterator[str]:
+def _created(statement: Node) -> Iterator[str]:
     if isinstance(statement, pg.CreateStmt):
         yield table_name(statement.relation)
     elif isinstance(statement, pg.CreateForeignTableStmt):

@@ -8,18 +8,17 @@ from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from alembic_online.sql import attached as hanging
-from alembic_online.sql import indexes, rows
+from alembic_online.sql import attached, indexes, rows
 from alembic_online.sql import new_tables as tables
 from alembic_online.sql.alter_table import alter_table
 from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import Parsed, table_name
+from alembic_online.sql.names import Node, table_name
 from alembic_online.sql.schema import Schema
 
 
-def effects_of(statement: Parsed, schema: Schema) -> Iterator[Effect]:
+def effects_of(statement: Node, schema: Schema) -> Iterator[Effect]:
     """What a statement does to tables, one effect after the other."""
     if handler := HANDLERS.get(type(statement)):
         yield from handler(statement, schema)
@@ -52,12 +51,12 @@ def _sequence(statement: pg.CreateSeqStmt | pg.AlterSeqStmt, _: Schema) -> Itera
         yield Effect(table_name(statement.sequence), Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, why)
 
 
-def _opaque(statement: Parsed, _: Schema) -> Iterator[Effect]:
+def _opaque(statement: Node, _: Schema) -> Iterator[Effect]:
     name = type(statement).__name__.removesuffix("Stmt")
     yield unknown(f"whatever {name} touches", f"the statement {name} can't be seen into")
 
 
-HANDLERS: dict[type[Parsed], Callable[[Any, Schema], Iterator[Effect]]] = {
+HANDLERS: dict[type[Node], Callable[[Any, Schema], Iterator[Effect]]] = {
     pg.AlterTableStmt: alter_table,
     pg.AlterTableMoveAllStmt: tables.move_all,
     pg.CreateStmt: tables.create_table,
@@ -69,17 +68,17 @@ HANDLERS: dict[type[Parsed], Callable[[Any, Schema], Iterator[Effect]]] = {
     pg.AlterObjectSchemaStmt: tables.set_schema,
     pg.TruncateStmt: tables.truncate,
     pg.LockStmt: tables.lock,
-    pg.CreateTrigStmt: hanging.trigger,
-    pg.RuleStmt: hanging.rule,
-    pg.CreatePolicyStmt: hanging.policy,
-    pg.AlterPolicyStmt: hanging.policy,
-    pg.CommentStmt: hanging.comment,
-    pg.SecLabelStmt: hanging.comment,
-    pg.CreateStatsStmt: hanging.statistics,
-    pg.GrantStmt: hanging.grant,
-    pg.CreatePublicationStmt: hanging.publication,
-    pg.AlterPublicationStmt: hanging.publication,
-    pg.AlterDomainStmt: hanging.domain,
+    pg.CreateTrigStmt: attached.trigger,
+    pg.RuleStmt: attached.rule,
+    pg.CreatePolicyStmt: attached.policy,
+    pg.AlterPolicyStmt: attached.policy,
+    pg.CommentStmt: attached.comment,
+    pg.SecLabelStmt: attached.comment,
+    pg.CreateStatsStmt: attached.statistics,
+    pg.GrantStmt: attached.grant,
+    pg.CreatePublicationStmt: attached.publication,
+    pg.AlterPublicationStmt: attached.publication,
+    pg.AlterDomainStmt: attached.domain,
     pg.IndexStmt: indexes.create_index,
     pg.ReindexStmt: indexes.reindex,
     pg.ClusterStmt: indexes.cluster,

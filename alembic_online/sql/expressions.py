@@ -13,7 +13,7 @@ from pathlib import Path
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
-from alembic_online.sql.names import Parsed, qualified, strings
+from alembic_online.sql.names import Node, qualified, strings
 from alembic_online.sql.schema import Schema
 
 _POSTGRES = tomllib.loads(Path(__file__).with_name("postgres.toml").read_text())
@@ -23,27 +23,27 @@ TYPES = frozenset(_POSTGRES["types"].split())
 SERIAL = frozenset({"serial", "serial2", "serial4", "serial8", "bigserial", "smallserial"})
 
 
-def functions(node: Parsed) -> Iterator[str]:
+def functions(node: Node) -> Iterator[str]:
     """The functions that are called anywhere in the node, Postgres's own by their plain names."""
     for _, found in walk(node):
         if isinstance(found, pg.FuncCall):
             yield _plain(strings(found.funcname), NOT_VOLATILE | VOLATILE)
 
 
-def opaque_functions(node: Parsed, schema: Schema) -> list[str]:
+def opaque_functions(node: Node, schema: Schema) -> list[str]:
     """Those of the functions called that may do anything to any table."""
     called = dict.fromkeys(functions(node))
     return [name for name in called if name not in NOT_VOLATILE | VOLATILE and schema.functions.get(name, True)]
 
 
-def is_volatile(node: Parsed, schema: Schema) -> bool:
+def is_volatile(node: Node, schema: Schema) -> bool:
     """Whether the expression may have another value in each row."""
     return any(
         name in VOLATILE or (name not in NOT_VOLATILE and schema.functions.get(name, True)) for name in functions(node)
     )
 
 
-def is_null(node: Parsed) -> bool:
+def is_null(node: Node) -> bool:
     """Whether the expression is NULL, written so."""
     inner = unwrap_node(node)
     while isinstance(inner, pg.TypeCast):

@@ -6,7 +6,7 @@ import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
-from alembic_online.sql.names import Parsed, strings, table_name
+from alembic_online.sql.names import Node, strings, table_name
 from alembic_online.sql.schema import ForeignKey, Schema
 
 CHANGES_ROWS = set("cnd")  # CASCADE, SET NULL, SET DEFAULT
@@ -16,7 +16,7 @@ TableAnd = tuple[str, str]
 
 
 @dataclass
-class Draft:
+class MutableSchema:
     """Those of the parts of a schema that change."""
 
     columns: dict[str, dict[str, str]]
@@ -29,7 +29,7 @@ class Draft:
     domains: dict[str, bool]
 
     @classmethod
-    def of(cls, schema: Schema) -> "Draft":
+    def of(cls, schema: Schema) -> "MutableSchema":
         """A copy of these parts."""
         return cls(
             {table: dict(columns) for table, columns in schema.columns.items()},
@@ -159,11 +159,11 @@ def type_in_sql(name: pg.TypeName) -> str:
     return str(postgast.deparse(statement)).split("::", 1)[1]
 
 
-def _columns_in(condition: Parsed) -> set[str]:
+def _columns_in(condition: Node) -> set[str]:
     return {strings(found.fields)[-1] for _, found in walk(condition) if isinstance(found, pg.ColumnRef)}
 
 
-def _never_null(condition: Parsed) -> str | None:
+def _never_null(condition: Node) -> str | None:
     """The column that this condition says is never NULL, where it is `column IS NOT NULL`."""
     test = unwrap_node(condition)
     if not isinstance(test, pg.NullTest) or test.nulltesttype != pg.IS_NOT_NULL:

@@ -9,7 +9,7 @@ import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-Parsed = Any
+Node = Any
 """A node of a parse tree: protobuf has no types for what they have in common."""
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -35,22 +35,22 @@ def table_name(relation: pg.RangeVar) -> str:
     return qualified(relation.schemaname, relation.relname)
 
 
-def relations(nodes: Iterable[Parsed]) -> list[str]:
+def relations(nodes: Iterable[Node]) -> list[str]:
     """The names of those of the nodes that are relations."""
     return [table_name(node) for node in map(unwrap_node, nodes) if isinstance(node, pg.RangeVar)]
 
 
-def strings(nodes: Iterable[Parsed]) -> list[str]:
+def strings(nodes: Iterable[Node]) -> list[str]:
     """The parts of a name, as the parser gives them."""
     return [part.sval for part in map(unwrap_node, nodes) if isinstance(part, pg.String)]
 
 
-def object_name(node: Parsed) -> str:
+def object_name(node: Node) -> str:
     """The name of an object in a DROP, COMMENT or the like: a string, or a list of them."""
     return qualified(*object_parts(node))
 
 
-def object_parts(node: Parsed) -> list[str]:
+def object_parts(node: Node) -> list[str]:
     """The parts of the name of an object, not quoted."""
     inner = unwrap_node(node)
     if isinstance(inner, pg.String):

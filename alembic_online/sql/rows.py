@@ -8,13 +8,13 @@ from postgast.walk import unwrap_node, walk
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.expressions import opaque_functions
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import Parsed, table_name
+from alembic_online.sql.names import Node, table_name
 from alembic_online.sql.schema import Schema
 
 CHANGES = pg.InsertStmt | pg.UpdateStmt | pg.DeleteStmt | pg.MergeStmt
 
 
-def query(statement: Parsed, schema: Schema) -> Iterator[Effect]:
+def query(statement: Node, schema: Schema) -> Iterator[Effect]:
     """Any statement that reads or changes rows, with all the queries in it."""
     with_names = {found.ctename for _, found in walk(statement) if isinstance(found, pg.CommonTableExpr)}
     written = {found.relation.location for _, found in walk(statement) if isinstance(found, CHANGES)}
@@ -31,7 +31,7 @@ def query(statement: Parsed, schema: Schema) -> Iterator[Effect]:
     yield from _opaque(statement, schema)
 
 
-def _opaque(statement: Parsed, schema: Schema) -> Iterator[Effect]:
+def _opaque(statement: Node, schema: Schema) -> Iterator[Effect]:
     for name in opaque_functions(statement, schema):
         yield unknown(f"whatever {name}() uses", f"the function {name} can't be seen into")
 
@@ -58,7 +58,7 @@ def _reading(table: str, schema: Schema, lock: Lock = Lock.ACCESS_SHARE) -> Iter
         yield Effect(child, lock, Work.SCAN, f"reads rows, as a part of {table}")
 
 
-def _locked(sources: Iterable[Parsed], with_names: set[str], schema: Schema) -> Iterator[Effect]:
+def _locked(sources: Iterable[Node], with_names: set[str], schema: Schema) -> Iterator[Effect]:
     for source in sources:
         for _, found in walk(source):
             if isinstance(found, pg.RangeVar) and not _is_with(found, with_names):
@@ -67,7 +67,7 @@ def _locked(sources: Iterable[Parsed], with_names: set[str], schema: Schema) -> 
                     yield Effect(child, Lock.ROW_SHARE, Work.ROWS, "locks the rows that it reads")
 
 
-def _change(statement: Parsed, schema: Schema) -> Iterator[Effect]:
+def _change(statement: Node, schema: Schema) -> Iterator[Effect]:
     table = table_name(statement.relation)
     if isinstance(statement, pg.InsertStmt):
         updates = statement.on_conflict_clause.action == pg.ONCONFLICT_UPDATE

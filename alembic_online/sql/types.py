@@ -11,7 +11,7 @@ from postgast.walk import unwrap_node
 
 from alembic_online.sql.effect import Work
 from alembic_online.sql.expressions import type_name
-from alembic_online.sql.names import Parsed
+from alembic_online.sql.names import Node
 
 # Fractions of a second.
 PRECISION = 6
@@ -47,7 +47,7 @@ def parse_type(text: str) -> Type:
     return read_type(cast.type_name)
 
 
-def cost_of_change(column: str, old: str | None, new: pg.TypeName, using: Parsed | None) -> tuple[Work, str]:
+def cost_of_change(column: str, old: str | None, new: pg.TypeName, using: Node | None) -> tuple[Work, str]:
     """What the change costs, and why. `old` is as `format_type` prints it, None where it is not known."""
     wanted = read_type(new)
     if using is not None and not _is_cast_of(using, column, wanted):
@@ -76,7 +76,7 @@ def _is_wider(old: Type, new: Type) -> bool:
     return False
 
 
-def _is_cast_of(node: Parsed, column: str, wanted: Type) -> bool:
+def _is_cast_of(node: Node, column: str, wanted: Type) -> bool:
     """Whether the expression is the column, at most cast to the type that it gets anyway."""
     inner = unwrap_node(node)
     if isinstance(inner, pg.TypeCast):

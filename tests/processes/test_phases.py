@@ -154,7 +154,7 @@ class TestPhase:
 
     def test_sql_is_written_for_the_phase_and_says_when_it_may_run(self, two_releases: Path) -> None:
         to_the_end = alembic({}, "upgrade", f"{UP[-1][0]}:head", "--sql", cwd=two_releases)
-        assert to_the_end.stdout.count("-- Not while an api is at work that is older than 0.") == 2
+        assert to_the_end.stdout.count("-- Not while an app is at work that is older than 0.") == 2
         expanding = alembic(EXPAND, "upgrade", f"{UP[-1][0]}:drop", "--sql", cwd=two_releases)
         assert "CREATE TABLE remarks" in expanding.stdout
         assert "DROP COLUMN" not in expanding.stdout

@@ -243,7 +243,7 @@ def test_what_can_not_be_told_is_said(server: Server, database: str, tmp_path: P
     assert missing["statements"][0]["reason"] == "places: not there now, and nothing in the plan is seen to make it"
     text = shown(server, database, checkout)
     assert "asks asks: unknown what it does can't be told without running it: AttributeError" in text
-    assert "a contract revision, not begun while an api before 9.0.0 is connected" in text
+    assert "a contract revision, not begun while an app before 9.0.0 is connected" in text
 
 
 def test_the_shape_of_its_json(server: Server, database: str, tmp_path: Path) -> None:
