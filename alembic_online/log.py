@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 QUIET = {
     "alembic.runtime.plugins": logging.WARNING,
     "alembic.runtime.migration": logging.WARNING,
+    "alembic.ddl.postgresql": logging.WARNING,
     "sqlalchemy.pool": logging.CRITICAL,
 }
 

@@ -1,12 +1,18 @@
-"""An app's migrations, and all that is known here of the app: its env.py says it, and nothing else does."""
+"""An app's migrations, and all that is known here of the app: its env.py says it, and nothing else does.
+
+What can be set once for all of its databases stands beside Alembic's own configuration: `[tool.alembic_online]` in
+pyproject.toml, or the section `[alembic_online]` of alembic.ini.
+"""
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import MetaData
 
 from alembic_online.errors import ConfigurationError
@@ -20,6 +26,8 @@ class Project:
 
     Sessions of the app are named `<application>@<release>`. `reader_role` is the role that only reads the tool's own
     tables; None where there is no other role than the one that migrates.
+
+    `lint_after`, in the tool's own table, is the newest revision that is not linted, as none before it is.
     """
 
     config: Config
@@ -35,6 +43,26 @@ class Project:
         named = [self.config.toml_file_name, self.config.config_file_name]
         files = [Path(name).absolute() for name in named if name is not None]
         return next((file.parent for file in files if file.exists()), Path.cwd())
+
+    def option(self, name: str) -> str | None:
+        """What the tool's own table says; ConfigurationError where that is no text."""
+        value = self.config.get_section("alembic_online", {}).get(name)
+        if value is None and (file := Path(self.config.toml_file_name or "")).is_file():
+            value = tomllib.loads(file.read_text()).get("tool", {}).get("alembic_online", {}).get(name)
+        if not isinstance(value, str | None):
+            raise ConfigurationError(f"{name} in [tool.alembic_online] is {value!r}: write a text")
+        return value
+
+    def is_linted(self, revision: str) -> bool:
+        """Whether the lint looks at the revision: it comes after `lint_after`, where there is one."""
+        baseline = self.option("lint_after")
+        if baseline is None:
+            return True
+        try:
+            self.scripts.get_revision(baseline)
+        except CommandError as error:
+            raise ConfigurationError(f"lint_after names a revision that is not there: {error}") from error
+        return revision not in {found.revision for found in self.scripts.iterate_revisions(baseline, "base")}
 
 
 def load_project() -> Project:

@@ -54,11 +54,20 @@ class Settings(BaseSettings):
     migrator_drift: Literal["warn", "fail"] = "warn"
     log_format: Literal["text", "json"] | None = None
 
-    def database(self) -> URL:
-        """Where to migrate, password included. ConfigurationError where production would run on a weak secret."""
-        if self.migration_database_url is None:
+    def database(self, configured: str | None = None) -> URL:
+        """Where to migrate, password included; `configured`, Alembic's own sqlalchemy.url, where nothing is set.
+
+        ConfigurationError where neither can be used, or production would run on a weak secret.
+        """
+        url = self.migration_database_url
+        if url is None and configured:
+            try:
+                url = _asyncpg_url(configured)
+            except ValueError as error:
+                raise ConfigurationError(f"sqlalchemy.url: {error}") from error
+        if url is None:
             raise ConfigurationError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
-        login = make_url(self.migration_database_url)
+        login = make_url(url)
         if self.migration_database_password is not None:
             login = login.set(password=self.migration_database_password.get_secret_value())
         if self.environment == "production" and len(login.password or "") < MIN_SECRET_LENGTH:

@@ -53,8 +53,9 @@ def run(work: Callable[[Setup], Awaitable[T]]) -> T:
         return await work(setup)
 
     try:
-        settings = load_settings()
-        return asyncio.run(start(Setup(load_project(), settings, settings.database())))
+        settings, project = load_settings(), load_project()
+        url = settings.database(project.config.get_alembic_option("sqlalchemy.url"))
+        return asyncio.run(start(Setup(project, settings, url)))
     except MigratorError as error:
         fail(str(error), error.exit_code)
     except CommandError as error:  # Alembic's own: it finds no configuration, say

@@ -13,7 +13,9 @@ from alembic_online.project import load_project
 
 
 def lint(
-    revisions: Annotated[list[str] | None, typer.Argument(help="By itself all.", show_default=False)] = None,
+    revisions: Annotated[
+        list[str] | None, typer.Argument(help="By itself all, or all after lint_after.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
 ) -> None:
     """Tell what is wrong with revisions: the lock or the rewrite, and the safe way. Needs no database.
@@ -27,7 +29,8 @@ def lint(
         project = load_project()
         scripts = project.scripts
         named = [script for name in revisions or () for script in scripts.get_revisions(name)]
-        chosen = named or list(reversed(list(scripts.walk_revisions())))
+        every = [script for script in scripts.walk_revisions() if project.is_linted(script.revision)]
+        chosen = named or list(reversed(every))
         found = lint_revisions(project, [script.revision for script in chosen])
     except (CommandError, ConfigurationError) as error:
         fail(str(error), ConfigurationError.exit_code)

@@ -57,4 +57,7 @@ def require_safe(project: Project, revisions: Sequence[str]) -> None:
     if found := lint_revisions(project, revisions):
         log.error("revisions that are not safe", findings=[str(each) for each in found])
         more = f" ({len(found) - 1} more in the log.)" if len(found) > 1 else ""
-        raise ConfigurationError(f"{found[0]}{more} Nothing was begun: mend it, or waive it there, {FORM}")
+        raise ConfigurationError(
+            f"{found[0]}{more} Nothing was begun: mend it, or waive it there, {FORM}; or "
+            "name, as lint_after in [tool.alembic_online], the newest revision that is to stay as it is"
+        )

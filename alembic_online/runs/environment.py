@@ -193,7 +193,13 @@ async def run_online(project: Project) -> None:
     given = context.config.attributes.get("connection")  # pytest-alembic's
     trace = context.config.attributes.get("trace")  # a rehearsal's, on a database where no api is connected
     settings = load_settings()
-    url = given.url if given else trace.url if trace else settings.database()
+    url = (
+        given.url
+        if given
+        else trace.url
+        if trace
+        else settings.database(context.config.get_alembic_option("sqlalchemy.url"))
+    )
     statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"
 
     def engine(name: str, lock_timeout: str = LOCK_TIMEOUT) -> AsyncEngine:

@@ -16,7 +16,8 @@ def gate(steps: Steps, project: Project) -> Steps:
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
         planned = list(steps(heads, context))
         upgrades = [step for step in planned if isinstance(step, RevisionStep) and step.is_upgrade]
-        pending = [step.revision.revision for step in upgrades if step.revision.revision not in safe]
+        new = [step.revision.revision for step in upgrades if step.revision.revision not in safe]
+        pending = [revision for revision in new if project.is_linted(revision)]
         if pending:
             # What takes a while to import, and most runs don't need.
             from alembic_online.lint import require_safe  # noqa: PLC0415

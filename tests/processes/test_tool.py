@@ -1,0 +1,162 @@
+"""alembic-online as anybody has it: installed from its wheel, in a project of the usual kind that it never heard of.
+
+The project, in tests/alembic_online/shop, has an alembic.ini, a synchronous env.py, SERIAL keys, no naming convention,
+and three revisions with what is common and unsafe.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from local.postgres import Server, binaries
+from tests.conftest import ROOT
+
+SHOP = ROOT / "tests" / "alembic_online" / "shop"
+ENV = """\
+from alembic_online import run
+
+from shop.models import Base
+
+run(target_metadata=Base.metadata, application="shop", release="1.0.0")
+"""
+NEW_COLUMN = '    paid = Column(Integer, nullable=False, server_default="0", index=True)\n'
+UNSAFE = {
+    ("0001", "small-key"), ("0001", "prefer-identity"), ("0001", "prefer-timestamp-tz"),
+    ("0002", "foreign-key-in-create-table"), ("0002", "small-key"), ("0002", "prefer-identity"),
+    ("0003", "app-import"), ("0003", "unbatched-change"), ("0003", "blocking-scan"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the wheel, and the driver that the project had before."""
+    folder = tmp_path_factory.mktemp("tool")
+    ignored = shutil.ignore_patterns("__pycache__")
+    source = shutil.copytree(ROOT / "alembic_online", folder / "alembic_online", ignore=ignored)
+    uv = ROOT / ".venv" / "bin" / "uv"
+    environment = folder / "venv"
+    subprocess.run([uv, "--quiet", "build", "--wheel", "--out-dir", folder, source], check=True)
+    subprocess.run([uv, "--quiet", "venv", "--python", sys.executable, environment], check=True)
+    (wheel,) = folder.glob("*.whl")
+    install: list[str | Path] = [
+        uv,
+        "--quiet",
+        "pip",
+        "install",
+        "--python",
+        environment / "bin" / "python",
+        wheel,
+        "psycopg[binary]",
+    ]
+    subprocess.run(install, check=True)
+    return environment / "bin"
+
+
+@dataclass
+class Project:
+    """A copy of the project, on a database."""
+
+    folder: Path
+    programs: Path
+
+    def start(self, program: str, *arguments: str) -> "subprocess.Popen[str]":
+        pipe = subprocess.PIPE
+        path = f"{self.programs}:{binaries()}:{os.environ['PATH']}"
+        env = {"PATH": path, "HOME": os.environ["HOME"], "LOG_FORMAT": "text"}
+        return subprocess.Popen(
+            [self.programs / program, *arguments], cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def run(self, command: str, code: int = 0) -> str:
+        """What a command prints."""
+        process = self.start(*command.split())
+        out, errors = process.communicate(timeout=120)
+        assert process.returncode == code, out + errors
+        return out + errors
+
+    def configure(self, table: str) -> None:
+        """Say something in the tool's own table."""
+        with (self.folder / "alembic.ini").open("a") as file:
+            file.write(f"\n[alembic_online]\n{table}\n")
+
+    def take_up(self) -> None:
+        """Have the environment be the tool's."""
+        (self.folder / "migrations" / "env.py").write_text(ENV)
+
+    def change_models(self) -> None:
+        with (self.folder / "shop" / "models.py").open("a") as file:
+            file.write(NEW_COLUMN)
+
+
+@pytest.fixture
+def shop(server: Server, empty_database: str, tmp_path: Path, programs: Path) -> Project:
+    folder = shutil.copytree(SHOP, tmp_path / "shop")
+    configuration = folder / "alembic.ini"
+    url = server.url("zoo_migrator", empty_database).replace("postgresql://", "postgresql+psycopg://")
+    text = configuration.read_text().replace("postgresql+psycopg://shop@db/shop", url.replace("%", "%%"))
+    configuration.write_text(text)
+    return Project(folder, programs)
+
+
+def rules(printed: str) -> set[tuple[str, str]]:
+    """The revision and the rule of each finding that the lint has printed."""
+    lines = [line for line in printed.splitlines() if line.startswith("migrations/versions/")]
+    return {(Path(line.split(":")[0]).name[:4], line.split(": ")[1]) for line in lines}
+
+
+def test_a_database_that_alembic_has_migrated_is_taken_up_as_it_is(shop: Project) -> None:
+    shop.run("alembic upgrade head")
+    shop.take_up()
+    assert rules(shop.run("alembic-online lint", code=1)) == UNSAFE
+    assert "nothing to do" in shop.run("alembic upgrade head")
+    shop.configure("lint_after = 0003")
+    assert "0 revisions, nothing found" in shop.run("alembic-online lint")
+    status = shop.run("alembic-online status")
+    assert ["head", "0003"] in [line.split() for line in status.splitlines()]
+    assert ["drift", "none"] in [line.split() for line in status.splitlines()]
+
+    shop.change_models()
+    assert "add column invoices.paid" in shop.run("alembic-online status")
+    shop.run("alembic revision --autogenerate -m paid")
+    assert "2 revisions, nothing found" in shop.run("alembic-online lint")
+    assert "2 revisions are pending: safe" in shop.run("alembic-online plan")
+    assert "up again" in shop.run("alembic-online rehearse --sample 10")
+    shop.run("alembic upgrade head")
+    assert "No new upgrade operations detected" in shop.run("alembic check")
+    assert "nothing to repair" in shop.run("python -m alembic_online repair")
+
+
+def test_on_an_empty_database_of_eight_at_once_one_applies_all_of_it(shop: Project) -> None:
+    shop.take_up()
+    shop.configure("lint_after = 0003")
+    runs = [shop.start("alembic", "upgrade", "head") for _ in range(8)]
+    logs = [run.communicate(timeout=120)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 8, logs
+    assert sum(log.count("applied") for log in logs) == 3
+    assert ["drift", "none"] in [line.split() for line in shop.run("alembic-online status").splitlines()]
+
+
+def test_without_a_baseline_an_unsafe_history_is_not_begun_and_the_way_on_is_said(shop: Project) -> None:
+    shop.take_up()
+    refused = shop.run("alembic upgrade head", code=3)
+    assert "Nothing was begun" in refused
+    assert "lint_after" in refused
+    shop.configure("lint_after = 0099")
+    assert "lint_after names a revision that is not there" in shop.run("alembic upgrade head", code=3)
+
+
+def test_an_environment_that_is_not_the_tools_is_said_to_be_so(shop: Project) -> None:
+    shop.run("alembic upgrade head")
+    said = shop.run("alembic-online status", code=3)
+    assert "migrations/env.py" in said
+    assert "alembic_online.run()" in said
+
+
+def test_where_there_is_no_configuration_that_is_said_in_a_line(shop: Project) -> None:
+    (shop.folder / "alembic.ini").unlink()
+    assert "No 'script_location' key found in configuration" in shop.run("alembic-online status", code=3)
