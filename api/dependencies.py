@@ -3,7 +3,7 @@
 All of it is async, and none a class: what is not, FastAPI calls in a thread, for each request anew.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -13,24 +13,43 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
 from api.crud.accounts.sign_ins import count_registration, subscriber
-from api.database.driver import Connections, get_connections
-from api.database.engine import Transactions, get_session, get_transactions
+from api.database.driver import Database
+from api.database.engine import Transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
-from api.http.authentication import BEARER, SameOriginCookieTransport
+from api.http.authentication import BEARER, COOKIE_SCHEME, require_same_origin
 from api.http.links import Links
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
+from api.state import State, state_of
 
 SIGNED_OUT = "The token has expired or was ended: sign in again"
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
+    async with state_of(request).sessionmaker() as session:
+        yield session
+        await session.commit()
+
+
+async def get_transactions(request: Request) -> Transactions:
+    """Transactions of their own, for a request that waits for something slow between two of them."""
+    return state_of(request).sessionmaker.begin
+
+
+async def get_database(request: Request) -> Database:
+    """The database, for statements that need no session."""
+    return state_of(request).database
+
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """The request's session. Of function scope: it is committed before the answer is sent, so that an error still shows."""
 
 TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
-ConnectionsDep = Annotated[Connections, Depends(get_connections)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
 """The database, for statements that need no session."""
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -39,8 +58,7 @@ RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 async def get_settings(request: Request) -> Settings:
     """The app's settings."""
-    settings: Settings = request.app.state.settings
-    return settings
+    return state_of(request).settings
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
@@ -54,15 +72,14 @@ async def get_client_address(request: Request) -> str:
 ClientAddress = Annotated[str, Depends(get_client_address)]
 
 
-def make_user_manager(request: Request, session: AsyncSession) -> UserManager:
+def make_user_manager(state: State, session: AsyncSession) -> UserManager:
     """The manager of the users, on this session."""
-    state = request.app.state
     return UserManager(session, state.settings.token_secret.get_secret_value(), state.mail, state.background)
 
 
 async def get_user_manager(request: Request, session: SessionDep) -> UserManager:
     """The manager of the users, on the request's session."""
-    return make_user_manager(request, session)
+    return make_user_manager(state_of(request), session)
 
 
 UserManagerDep = Annotated[UserManager, Depends(get_user_manager)]
@@ -83,31 +100,48 @@ class AfterAnswer:
     Not Starlette's background tasks: with those the connection's next answer waits for the work, and tells.
     """
 
-    def __init__(self, request: Request, transactions: Transactions, tasks: BackgroundTasks) -> None:
-        self.request = request
-        self.transactions = transactions
+    def __init__(self, state: State, tasks: BackgroundTasks) -> None:
+        self.state = state
         self.tasks = tasks
 
     def start(self, work: Callable[[UserManager], Awaitable[None]]) -> None:
         """Let `work` go on by itself, in a transaction of its own."""
 
         async def in_transaction() -> None:
-            async with self.transactions() as session:
-                await work(make_user_manager(self.request, session))
+            async with self.state.sessionmaker.begin() as session:
+                await work(make_user_manager(self.state, session))
 
-        self.tasks.add_task(self.request.app.state.background.start, in_transaction)
+        self.tasks.add_task(self.state.background.start, in_transaction)
 
 
-async def get_after_answer(request: Request, transactions: TransactionsDep, tasks: BackgroundTasks) -> AfterAnswer:
+async def get_after_answer(request: Request, tasks: BackgroundTasks) -> AfterAnswer:
     """What goes on by itself when the request is answered."""
-    return AfterAnswer(request, transactions, tasks)
+    return AfterAnswer(state_of(request), tasks)
 
 
 AfterAnswerDep = Annotated[AfterAnswer, Depends(get_after_answer)]
 
 
 BearerToken = Annotated[str | None, Depends(BEARER.scheme)]
-CookieToken = Annotated[str | None, Depends(SameOriginCookieTransport().scheme)]
+AnyCookie = Annotated[str | None, Depends(COOKIE_SCHEME)]
+
+
+async def refuse_other_sites(request: Request) -> None:
+    """Forbidden for a request that another site's page has made a browser send, and that would change something."""
+    require_same_origin(request, is_local=state_of(request).settings.environment == "local")
+
+
+SAME_ORIGIN = Depends(refuse_other_sites)
+
+
+async def get_cookie(request: Request, cookie: AnyCookie) -> str | None:
+    """The token in the cookie; Forbidden where another site's page would use it to change something."""
+    if cookie is not None:
+        await refuse_other_sites(request)
+    return cookie
+
+
+CookieToken = Annotated[str | None, Depends(get_cookie)]
 
 
 async def get_token(bearer: BearerToken, cookie: CookieToken) -> str:
@@ -123,9 +157,8 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 async def get_caller(request: Request, bearer: BearerToken, cookie: CookieToken) -> Caller:
     """Who is signed in; Unauthenticated where that is nobody."""
-    token = await get_token(bearer, cookie)
-    state = request.app.state
-    caller = await find_caller(state.connections, token, timedelta(seconds=state.settings.access_token_seconds))
+    token, state = await get_token(bearer, cookie), state_of(request)
+    caller = await find_caller(state.database, token, timedelta(seconds=state.settings.access_token_seconds))
     if caller is None:
         raise Unauthenticated(SIGNED_OUT, token_is_invalid=bearer is not None)
     return caller
@@ -163,8 +196,7 @@ StillSignedInDep = Annotated[StillSignedIn, Depends(get_still_signed_in)]
 
 async def get_services(request: Request) -> Services:
     """The services that orders are paid with and made by."""
-    services: Services = request.app.state.services
-    return services
+    return state_of(request).services
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]

@@ -1,25 +1,29 @@
 """The application."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, request_response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from api import __version__
 from api.background import Background
 from api.crud.orders.payments import keep_settling
-from api.database.driver import Connections, PooledConnection
+from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
-from api.external_services.services import Services, open_services
+from api.external_services.services import open_services
 from api.http.body_limit import BodyLimit
 from api.http.error_handlers import add_handlers
 from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
+from api.state import NAME, State
 
 # After the last answer, for mail that is under way; with gunicorn's graceful_timeout in mind.
 BACKGROUND_SECONDS = 10
@@ -38,24 +42,29 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings.require_usable()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
         engine = create_engine(settings)
         # With a connection of their own: where requests wait for one, this replica is as good as any other.
         probes = create_engine(settings, pool_size=1)
-        app.state.probing = create_sessionmaker(probes)
-        app.state.sessionmaker = create_sessionmaker(engine)
-        app.state.connections = Connections(partial(PooledConnection, engine))
         async with open_services(settings) as services:
-            app.state.services = services
+            state = State(
+                settings=settings,
+                database=Database(partial(PooledConnection, engine)),
+                sessionmaker=create_sessionmaker(engine),
+                probing=create_sessionmaker(probes),
+                services=services,
+                mail=Mail(settings),
+                background=Background(),
+            )
             tasks = [
                 asyncio.create_task(stay_visible(probes)),
-                asyncio.create_task(keep_settling(app.state.sessionmaker.begin, services)),
+                asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
             ]
-            yield
+            yield {NAME: state}
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            await app.state.background.finish(BACKGROUND_SECONDS)
+            await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
         await probes.dispose()
 
@@ -70,14 +79,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.settings = settings
-    app.state.mail = Mail(settings)
-    app.state.background = Background()
-    app.state.services = Services()  # those of the settings come with the lifespan
     app.add_middleware(BodyLimit)
     add_handlers(app)
     # In the order in which they are tried. Not by include_router(), with which FastAPI looks for each route twice.
     for resource in (animals, exhibits, staff, orders, users, auth, health, docs):
-        app.router.routes.extend(resource.router.routes)
+        app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)
     docs.mount_assets(app)
     return app
+
+
+def _route_of(app: FastAPI, route: BaseRoute) -> BaseRoute:
+    """A router's route as one of the app's, which it asks for `dependency_overrides`, as with include_router()."""
+    own = copy.copy(route)
+    if isinstance(own, APIRoute):
+        own.dependency_overrides_provider = app
+        own.app = request_response(own.get_route_handler())
+    return own

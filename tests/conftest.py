@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,19 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from starlette.types import Receive, Scope, Send
 
+from api.background import Background
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
-from api.database.driver import Connections
+from api.database.driver import Database
+from api.external_services.mail import Mail
+from api.external_services.services import Services
 from api.log import configure_log
 from api.main import create_app
 from api.server.repeats import RepeatFilter
 from api.settings import Settings
+from api.state import NAME, State
 from local.postgres import SUPERUSER, Server, serve
 from tests.python import run
 from tests.rounds import ROUNDS
@@ -274,7 +280,7 @@ async def session(sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterat
 
 
 @pytest.fixture
-def connections(connection: AsyncConnection) -> Connections:
+def driver(connection: AsyncConnection) -> Database:
     """The driver's connections: all of them the one of the test's transaction, in which each has a savepoint."""
 
     @asynccontextmanager
@@ -284,7 +290,7 @@ def connections(connection: AsyncConnection) -> Connections:
         async with driver.transaction():
             yield driver
 
-    return Connections(connect)
+    return Database(connect)
 
 
 @pytest.fixture(scope="session")
@@ -293,39 +299,66 @@ def worker_app() -> FastAPI:
     return create_app(Settings())
 
 
+@dataclass
+class Served:
+    """An app as a server calls it: each request has the state that the lifespan has made."""
+
+    app: FastAPI
+    state: State
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope, "state": {NAME: self.state}}, receive, send)
+
+    def client(self, name: str | None = None, **options: Any) -> httpx.AsyncClient:
+        """A client where one of PEOPLE is signed in, or nobody."""
+        transport = httpx.ASGITransport(self, **options)
+        headers = {} if name is None else signed_in(name)
+        return httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=headers)
+
+
 @pytest.fixture
 async def app(
-    worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], connections: Connections
-) -> AsyncIterator[FastAPI]:
+    worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], driver: Database
+) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it makes its own."""
-    worker_app.state.sessionmaker = worker_app.state.probing = sessionmaker
-    worker_app.state.connections = connections
-    yield worker_app
-    await worker_app.state.background.finish()
+    settings = Settings()
+    state = State(settings, driver, sessionmaker, sessionmaker, Services(), Mail(settings), Background())
+    yield Served(worker_app, state)
+    await state.background.finish()
 
 
 @pytest.fixture
-def client(app: FastAPI) -> httpx.AsyncClient:
+def client(app: Served) -> httpx.AsyncClient:
     """A client of the api, on the test's own transaction, where the admin is signed in."""
-    # It has no connection to be closed; an async fixture costs as much as a request.
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test", headers=signed_in("admin"))
+    return app.client("admin")  # it has no connection to be closed; an async fixture costs as much as a request
 
 
 @pytest.fixture
-def anonymous(app: FastAPI) -> httpx.AsyncClient:
+def anonymous(app: Served) -> httpx.AsyncClient:
     """A client of the api, on the test's own transaction, where nobody is signed in."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test")
+    return app.client()
+
+
+@asynccontextmanager
+async def serve_app(app: FastAPI) -> AsyncIterator[Served]:
+    """The api as it really runs, with its lifespan, on an engine of its own."""
+    async with app.router.lifespan_context(app) as state:
+        assert state is not None
+        yield Served(app, state[NAME])
 
 
 @asynccontextmanager
 async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api as it really runs, with its lifespan, on an engine of its own; the admin is signed in."""
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=signed_in("admin")) as client,
-    ):
+    """A client of the api as it really runs; the admin is signed in."""
+    async with serve_app(app) as served, served.client("admin", raise_app_exceptions=False) as client:
         yield client
+
+
+def state_of(client: httpx.AsyncClient) -> State:
+    """The state of the app that this is a client of."""
+    served = client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
+    assert isinstance(served, Served)
+    return served.state
 
 
 @pytest.fixture

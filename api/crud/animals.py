@@ -2,43 +2,43 @@
 
 from api.crud import exhibits, occupants, records
 from api.crud.records import Resource
-from api.database.driver import Connections
+from api.database.driver import Database
 from api.database.json_rows import JsonPage
-from api.database.statements import Database
+from api.database.statements import Executor
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
 
 ANIMAL = Resource(Animal, AnimalRead, "animal")
 
 
-async def list_page(db: Database, query: AnimalQuery) -> JsonPage:
+async def list_page(db: Executor, query: AnimalQuery) -> JsonPage:
     """A page of the animals."""
     return await records.list_page(
         db, ANIMAL, query, exhibit_id=query.exhibit_id, species=query.species, name=query.name
     )
 
 
-async def list_page_of_exhibit(db: Database, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
+async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
     """A page of the animals of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))
 
 
-async def get(db: Database, animal_id: int) -> AnimalRead:
+async def get(db: Executor, animal_id: int) -> AnimalRead:
     """The animal `animal_id`; NotFound without one."""
     return await records.get(db, ANIMAL, animal_id)
 
 
-async def create(db: Connections, data: AnimalCreate) -> AnimalRead:
+async def create(db: Database, data: AnimalCreate) -> AnimalRead:
     """A new animal; InvalidReference where its exhibit does not exist."""
     return await occupants.create(db, ANIMAL, data)
 
 
-async def update(db: Connections, animal_id: int, changes: AnimalUpdate) -> AnimalRead:
+async def update(db: Database, animal_id: int, changes: AnimalUpdate) -> AnimalRead:
     """Change an animal: NotFound without one, InvalidReference where its new exhibit does not exist."""
     return await occupants.update(db, ANIMAL, animal_id, changes)
 
 
-async def delete(db: Database, animal_id: int) -> AnimalRead:
+async def delete(db: Executor, animal_id: int) -> AnimalRead:
     """Delete an animal; NotFound without one."""
     return await records.delete(db, ANIMAL, animal_id)

@@ -4,9 +4,9 @@ from sqlalchemy import bindparam
 
 from api.crud import records
 from api.crud.records import Resource
-from api.database.driver import Connections
+from api.database.driver import Database
 from api.database.json_rows import JsonPage
-from api.database.statements import Database, Statement
+from api.database.statements import Executor, Statement
 from api.errors import Conflict, InvalidReference
 from api.models import Animal, Exhibit, Staff
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
@@ -19,29 +19,29 @@ _LIVE = records.live(Exhibit).where(Exhibit.id == bindparam("id"))
 _SHARE = Statement(_LIVE.with_for_update(read=True).with_only_columns(Exhibit.id), int)
 
 
-async def list_page(db: Database, query: ExhibitQuery) -> JsonPage:
+async def list_page(db: Executor, query: ExhibitQuery) -> JsonPage:
     """A page of the exhibits."""
     return await records.list_page(db, EXHIBIT, query, location=query.location)
 
 
-async def get(db: Database, exhibit_id: int) -> ExhibitRead:
+async def get(db: Executor, exhibit_id: int) -> ExhibitRead:
     """The exhibit `exhibit_id`; NotFound without one."""
     return await records.get(db, EXHIBIT, exhibit_id)
 
 
-async def create(db: Database, data: ExhibitCreate) -> ExhibitRead:
+async def create(db: Executor, data: ExhibitCreate) -> ExhibitRead:
     """A new exhibit."""
     return await records.create(db, EXHIBIT, data)
 
 
-async def update(db: Connections, exhibit_id: int, changes: ExhibitUpdate) -> ExhibitRead:
+async def update(db: Database, exhibit_id: int, changes: ExhibitUpdate) -> ExhibitRead:
     """Change an exhibit; NotFound without one."""
     async with db.begin() as transaction:
         exhibit = await records.lock(transaction, EXHIBIT, exhibit_id)
         return await records.change(transaction, EXHIBIT, exhibit, changes)
 
 
-async def delete(db: Connections, exhibit_id: int) -> ExhibitRead:
+async def delete(db: Database, exhibit_id: int) -> ExhibitRead:
     """Delete an exhibit: NotFound without one, Conflict while animals or staff belong to it.
 
     The lock keeps others from moving in at the same moment: see `require`.
@@ -54,7 +54,7 @@ async def delete(db: Connections, exhibit_id: int) -> ExhibitRead:
         return await records.delete(transaction, EXHIBIT, exhibit_id)
 
 
-async def require(transaction: Database, exhibit_id: int) -> None:
+async def require(transaction: Executor, exhibit_id: int) -> None:
     """Make sure that a live exhibit can be referred to until this transaction ends; InvalidReference without one.
 
     A share lock, for a key-share lock (the foreign key's own) does not keep out the update that deletes softly.

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from api.crud import exhibits, records
 from api.crud.records import Resource
-from api.database.driver import Connections
+from api.database.driver import Database
 from api.models import Animal, Staff
 from api.schemas.animals import AnimalCreate, AnimalRead, AnimalUpdate
 from api.schemas.staff import StaffCreate, StaffRead, StaffUpdate
@@ -13,7 +13,7 @@ M = TypeVar("M", Animal, Staff)
 R = TypeVar("R", AnimalRead, StaffRead)
 
 
-async def create(db: Connections, resource: Resource[M, R], data: AnimalCreate | StaffCreate) -> R:
+async def create(db: Database, resource: Resource[M, R], data: AnimalCreate | StaffCreate) -> R:
     """A new record; InvalidReference where its exhibit does not exist."""
     if data.exhibit_id is None:
         return await records.create(db, resource, data)
@@ -22,7 +22,7 @@ async def create(db: Connections, resource: Resource[M, R], data: AnimalCreate |
         return await records.create(transaction, resource, data)
 
 
-async def update(db: Connections, resource: Resource[M, R], record_id: int, changes: AnimalUpdate | StaffUpdate) -> R:
+async def update(db: Database, resource: Resource[M, R], record_id: int, changes: AnimalUpdate | StaffUpdate) -> R:
     """Change a record: NotFound without one, InvalidReference where its new exhibit does not exist."""
     async with db.begin() as transaction:
         record = await records.lock(transaction, resource, record_id)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
 from api.database.json_rows import JsonPage, json_page
-from api.database.statements import Database, Statement
+from api.database.statements import Executor, Statement
 from api.errors import NotFound
 from api.models import Animal, Exhibit, Staff
 from api.schemas.animals import AnimalRead
@@ -39,7 +39,7 @@ def live(model: type[M]) -> Select[M]:
     return select(model).where(model.deleted_at.is_(None))
 
 
-async def get(db: Database, resource: Resource[M, R], record_id: int) -> R:
+async def get(db: Executor, resource: Resource[M, R], record_id: int) -> R:
     """The live record `record_id`; NotFound without one."""
     record: R | None = await _get(resource).first(db, id=record_id)
     return _found(resource, record_id, record)
@@ -55,7 +55,7 @@ def _one(resource: Resource[M, R]) -> Select[Any]:
     return found.with_only_columns(*resource.columns.values())
 
 
-async def lock(db: Database, resource: Resource[M, R], record_id: int) -> R:
+async def lock(db: Executor, resource: Resource[M, R], record_id: int) -> R:
     """The live record `record_id`, to be changed; NotFound without one.
 
     Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
@@ -69,7 +69,7 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
     return Statement(_one(resource).with_for_update(key_share=True), resource.read)
 
 
-async def list_page(db: Database, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
+async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
     """The page of the live records that `query` asks for; a filter that is None does not count."""
     values = {name: value for name, value in filters.items() if value is not None}
     if query.after is not None:
@@ -95,7 +95,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
     return Statement(json_page(found, PAGE_SIZE), JsonPage)
 
 
-async def any_in_exhibit(db: Database, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
+async def any_in_exhibit(db: Executor, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
     """Whether a live record of `model` belongs to the exhibit."""
     return bool(await _any_in_exhibit(model).first(db, exhibit_id=exhibit_id))
 
@@ -106,7 +106,7 @@ def _any_in_exhibit(model: type[Animal] | type[Staff]) -> Statement[bool]:
     return Statement(select(belonging.exists()), bool)
 
 
-async def create(db: Database, resource: Resource[M, R], data: Body) -> R:
+async def create(db: Executor, resource: Resource[M, R], data: Body) -> R:
     """Insert a record; its id and timestamps come back with it."""
     values = data.model_dump()
     created: R | None = await _create(resource, tuple(values)).first(db, **values)
@@ -120,7 +120,7 @@ def _create(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
     return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
-async def change(db: Database, resource: Resource[M, R], record: R, changes: Body) -> R:
+async def change(db: Executor, resource: Resource[M, R], record: R, changes: Body) -> R:
     """Change what `changes` sets. Where nothing differs, nothing is written and `updated_at` stays."""
     sent = changes.model_dump(exclude_unset=True)
     values = {field: value for field, value in sent.items() if value != getattr(record, field)}
@@ -138,7 +138,7 @@ def _change(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
     return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
-async def delete(db: Database, resource: Resource[M, R], record_id: int) -> R:
+async def delete(db: Executor, resource: Resource[M, R], record_id: int) -> R:
     """Mark the live record `record_id` as deleted; NotFound without one. Nobody finds it any more; its row stays."""
     record: R | None = await _delete(resource).first(db, id=record_id)
     return _found(resource, record_id, record)

@@ -2,9 +2,9 @@
 
 from api.crud import exhibits, occupants, records
 from api.crud.records import Resource
-from api.database.driver import Connections
+from api.database.driver import Database
 from api.database.json_rows import JsonPage
-from api.database.statements import Database
+from api.database.statements import Executor
 from api.models import Staff
 from api.schemas.fields import PageQuery
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -12,32 +12,32 @@ from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 STAFF = Resource(Staff, StaffRead, "member of staff")
 
 
-async def list_page(db: Database, query: StaffQuery) -> JsonPage:
+async def list_page(db: Executor, query: StaffQuery) -> JsonPage:
     """A page of the staff."""
     return await records.list_page(db, STAFF, query, exhibit_id=query.exhibit_id)
 
 
-async def list_page_of_exhibit(db: Database, exhibit_id: int, query: PageQuery) -> JsonPage:
+async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: PageQuery) -> JsonPage:
     """A page of the staff of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))
 
 
-async def get(db: Database, staff_id: int) -> StaffRead:
+async def get(db: Executor, staff_id: int) -> StaffRead:
     """The member of staff `staff_id`; NotFound without one."""
     return await records.get(db, STAFF, staff_id)
 
 
-async def create(db: Connections, data: StaffCreate) -> StaffRead:
+async def create(db: Database, data: StaffCreate) -> StaffRead:
     """A new member of staff; InvalidReference where its exhibit does not exist."""
     return await occupants.create(db, STAFF, data)
 
 
-async def update(db: Connections, staff_id: int, changes: StaffUpdate) -> StaffRead:
+async def update(db: Database, staff_id: int, changes: StaffUpdate) -> StaffRead:
     """Change a member of staff: NotFound without one, InvalidReference where its new exhibit does not exist."""
     return await occupants.update(db, STAFF, staff_id, changes)
 
 
-async def delete(db: Database, staff_id: int) -> StaffRead:
+async def delete(db: Executor, staff_id: int) -> StaffRead:
     """Delete a member of staff; NotFound without one."""
     return await records.delete(db, STAFF, staff_id)

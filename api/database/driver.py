@@ -1,4 +1,4 @@
-"""Connections of the driver's own, out of the engine's pool: for statements that need no session."""
+"""Database of the driver's own, out of the engine's pool: for statements that need no session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,19 +6,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database.errors import is_stale
 from api.database.pool import FairQueuePool
-from api.database.statements import Database
+from api.database.statements import Executor
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 """Takes one out of the pool: `async with connect() as connection`."""
 
 
-class Connections:
-    """A Database that runs each statement on whichever connection is free, in a transaction of its own.
+class Database:
+    """The database: each statement runs on whichever connection is free, in a transaction of its own.
 
     Two that belong together need `begin()`. Between two statements, no connection is held.
     """
@@ -32,7 +31,7 @@ class Connections:
             return await connection.fetchrow(sql, *values)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Database]:
+    async def begin(self) -> AsyncIterator[Executor]:
         """A transaction: committed at its end, rolled back on any exception."""
         async with self.connect() as connection, connection.transaction():
             yield connection
@@ -55,9 +54,3 @@ class PooledConnection:
         if isinstance(error, TimeoutError | asyncio.CancelledError) or (error is not None and is_stale(error)):
             self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
         self.checked_out.close()
-
-
-async def get_connections(request: Request) -> Connections:
-    """The driver's connections."""
-    connections: Connections = request.app.state.connections
-    return connections

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from typing import Any
 
 import asyncpg
-from fastapi import Request
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
@@ -115,19 +114,6 @@ def _end_stale(context: ExceptionContext) -> None:
 def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     """Sessions whose objects can still be read after the commit: the response is made from them."""
     return async_sessionmaker(engine, expire_on_commit=False)
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
-    async with request.app.state.sessionmaker() as session:
-        yield session
-        await session.commit()
-
-
-async def get_transactions(request: Request) -> Transactions:
-    """Transactions of their own, for a request that waits for something slow between two of them."""
-    transactions: Transactions = request.app.state.sessionmaker.begin
-    return transactions
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 
-class Database(Protocol):
+class Executor(Protocol):
     """What runs SQL, as asyncpg's connections do: all of it in one transaction, or each statement in its own."""
 
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
@@ -39,7 +39,7 @@ class Statement(Generic[T]):
         self._names = compiled.positiontup or ()
         self._row = row
 
-    async def first(self, db: Database, **values: Any) -> T | None:
+    async def first(self, db: Executor, **values: Any) -> T | None:
         """What the first row becomes; None without one."""
         record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
         return None if record is None else self._row(*record)

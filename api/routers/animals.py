@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, ConnectionsDep, LinksDep, RecordId
+from api.dependencies import KEEPER, DatabaseDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
@@ -14,32 +14,32 @@ router = resource_router("animals")
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
-async def list_animals(query: Annotated[AnimalQuery, Query()], db: ConnectionsDep, links: LinksDep) -> Response:
+async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
     """List animals, in id order and without the deleted."""
     return links.page(await animals.list_page(db, query))
 
 
 @router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER])
-async def create_animal(data: AnimalCreate, db: ConnectionsDep, links: LinksDep) -> AnimalRead:
+async def create_animal(data: AnimalCreate, db: DatabaseDep, links: LinksDep) -> AnimalRead:
     """Create an animal."""
     return links.created(await animals.create(db, data))
 
 
 @router.get("/{animal_id}", responses=errors(NotFound))
-async def read_animal(animal_id: RecordId, db: ConnectionsDep) -> AnimalRead:
+async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
     """Read an animal."""
     return await animals.get(db, animal_id)
 
 
 @router.patch("/{animal_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[KEEPER])
 async def update_animal(
-    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: ConnectionsDep
+    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: DatabaseDep
 ) -> AnimalRead:
     """Change an animal: only the fields sent; null clears an optional one."""
     return await animals.update(db, animal_id, changes)
 
 
 @router.delete("/{animal_id}", responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
-async def delete_animal(animal_id: RecordId, db: ConnectionsDep) -> AnimalRead:
+async def delete_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(db, animal_id)

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Form, Request, Response
+from fastapi import Form, Request, Response
 
 from api.crud.accounts import access_tokens, sign_ins
 from api.dependencies import (
     CALLER,
+    SAME_ORIGIN,
     AfterAnswerDep,
     ClientAddress,
     LimitRegistrations,
@@ -17,7 +18,7 @@ from api.dependencies import (
     UserManagerDep,
 )
 from api.errors import BadRequest, Forbidden, TooManyRequests
-from api.http.authentication import SameOriginCookieTransport, require_same_origin
+from api.http.authentication import SameOriginCookieTransport
 from api.http.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
 from api.models import User
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
@@ -57,7 +58,7 @@ async def sign_in(
     status_code=204,
     response_class=Response,
     responses=SIGN_IN | errors(Forbidden),
-    dependencies=[Depends(require_same_origin)],
+    dependencies=[SAME_ORIGIN],
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress

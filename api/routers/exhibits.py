@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
-from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, DatabaseDep, LinksDep, RecordId
 from api.errors import Conflict, NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
@@ -17,40 +17,40 @@ router = resource_router("exhibits")
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
-async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: ConnectionsDep, links: LinksDep) -> Response:
+async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
     """List exhibits, in id order and without the deleted."""
     return links.page(await exhibits.list_page(db, query))
 
 
 @router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[ADMIN])
-async def create_exhibit(data: ExhibitCreate, db: ConnectionsDep, links: LinksDep) -> ExhibitRead:
+async def create_exhibit(data: ExhibitCreate, db: DatabaseDep, links: LinksDep) -> ExhibitRead:
     """Create an exhibit."""
     return links.created(await exhibits.create(db, data))
 
 
 @router.get("/{exhibit_id}", responses=errors(NotFound))
-async def read_exhibit(exhibit_id: RecordId, db: ConnectionsDep) -> ExhibitRead:
+async def read_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
     """Read an exhibit."""
     return await exhibits.get(db, exhibit_id)
 
 
 @router.patch("/{exhibit_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[ADMIN])
 async def update_exhibit(
-    exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], db: ConnectionsDep
+    exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], db: DatabaseDep
 ) -> ExhibitRead:
     """Change an exhibit: only the fields sent; null clears an optional one."""
     return await exhibits.update(db, exhibit_id, changes)
 
 
 @router.delete("/{exhibit_id}", responses=RESTRICTED | errors(NotFound, Conflict), dependencies=[ADMIN])
-async def delete_exhibit(exhibit_id: RecordId, db: ConnectionsDep) -> ExhibitRead:
+async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
     """Delete an exhibit without animals and staff. The answer is the record as it was, with `deleted_at` set."""
     return await exhibits.delete(db, exhibit_id)
 
 
 @router.get("/{exhibit_id}/animals", response_model=list[AnimalRead], responses=PAGE | errors(NotFound))
 async def list_animals_of_exhibit(
-    exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: ConnectionsDep, links: LinksDep
+    exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
     """List the animals of an exhibit, in id order and without the deleted."""
     return links.page(await animals.list_page_of_exhibit(db, exhibit_id, query))
@@ -63,7 +63,7 @@ async def list_animals_of_exhibit(
     dependencies=[KEEPER],
 )
 async def list_staff_of_exhibit(
-    exhibit_id: RecordId, query: Annotated[PageQuery, Query()], db: ConnectionsDep, links: LinksDep
+    exhibit_id: RecordId, query: Annotated[PageQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
     """List the staff of an exhibit, in id order and without the deleted."""
     return links.page(await staff.list_page_of_exhibit(db, exhibit_id, query))

@@ -11,6 +11,7 @@ from api.crud import health
 from api.errors import Unavailable
 from api.http.openapi import resource_router
 from api.schemas.health import Health
+from api.state import State, state_of
 
 router = resource_router("health")
 
@@ -20,7 +21,7 @@ ANSWER_SECONDS = 1.0
 abandoned: set[asyncio.Task[None]] = set()
 
 
-async def _ask(request: Request, question: Callable[[AsyncSession], Awaitable[None]]) -> Health:
+async def _ask(state: State, question: Callable[[AsyncSession], Awaitable[None]]) -> Health:
     """Put `question` to the database; Unavailable when the answer takes too long.
 
     In a task of its own: to give up a connection that hangs takes a while as well, and the answer must not wait for
@@ -28,7 +29,7 @@ async def _ask(request: Request, question: Callable[[AsyncSession], Awaitable[No
     """
 
     async def ask() -> None:
-        async with request.app.state.probing() as session:
+        async with state.probing() as session:
             await question(session)
 
     task = asyncio.create_task(ask())
@@ -55,10 +56,10 @@ async def read_health() -> Health:
 @router.get("/db")
 async def read_database_health(request: Request) -> Health:
     """Tell whether the database answers."""
-    return await _ask(request, health.answers)
+    return await _ask(state_of(request), health.answers)
 
 
 @router.get("/ready")
 async def read_readiness(request: Request) -> Health:
     """Tell whether requests can be served: the database answers, and has the schema that this release needs."""
-    return await _ask(request, health.has_schema)
+    return await _ask(state_of(request), health.has_schema)

@@ -11,7 +11,7 @@ from api.crud.orders import cancellations, reads, requests, rules
 from api.dependencies import (
     KEEPER,
     CallerDep,
-    ConnectionsDep,
+    DatabaseDep,
     IdempotencyKeyDep,
     LinksDep,
     ServicesDep,
@@ -32,7 +32,7 @@ SETTLED = RESTRICTED | errors(NotFound, InProgress, BadGateway)
 
 @router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
 async def list_orders(
-    query: Annotated[OrderQuery, Query()], caller: CallerDep, db: ConnectionsDep, links: LinksDep
+    query: Annotated[OrderQuery, Query()], caller: CallerDep, db: DatabaseDep, links: LinksDep
 ) -> Response:
     """List orders, the newest first: one's own, and for keepers and admins everybody's."""
     return links.page(await reads.list_page(db, caller, query), "orders")

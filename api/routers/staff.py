@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import staff
-from api.dependencies import ADMIN, KEEPER, ConnectionsDep, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, DatabaseDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -14,32 +14,32 @@ router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED)
 
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
-async def list_staff(query: Annotated[StaffQuery, Query()], db: ConnectionsDep, links: LinksDep) -> Response:
+async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
     """List staff, in id order and without the deleted."""
     return links.page(await staff.list_page(db, query))
 
 
 @router.post("", status_code=201, responses=CREATED, dependencies=[ADMIN])
-async def create_staff_member(data: StaffCreate, db: ConnectionsDep, links: LinksDep) -> StaffRead:
+async def create_staff_member(data: StaffCreate, db: DatabaseDep, links: LinksDep) -> StaffRead:
     """Create a member of staff."""
     return links.created(await staff.create(db, data))
 
 
 @router.get("/{staff_id}", responses=errors(NotFound))
-async def read_staff_member(staff_id: RecordId, db: ConnectionsDep) -> StaffRead:
+async def read_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
     """Read a member of staff."""
     return await staff.get(db, staff_id)
 
 
 @router.patch("/{staff_id}", responses=BODY | errors(NotFound), dependencies=[ADMIN])
 async def update_staff_member(
-    staff_id: RecordId, changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)], db: ConnectionsDep
+    staff_id: RecordId, changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)], db: DatabaseDep
 ) -> StaffRead:
     """Change a member of staff: only the fields sent; null clears an optional one."""
     return await staff.update(db, staff_id, changes)
 
 
 @router.delete("/{staff_id}", responses=errors(NotFound), dependencies=[ADMIN])
-async def delete_staff_member(staff_id: RecordId, db: ConnectionsDep) -> StaffRead:
+async def delete_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
     return await staff.delete(db, staff_id)

@@ -19,7 +19,7 @@ from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.mailbox import Mailbox, serving
-from tests.conftest import PASSWORD, WAITING, Log, email_of, find_free_port, signed_in, started
+from tests.conftest import PASSWORD, WAITING, Log, email_of, find_free_port, serve_app, signed_in, started, state_of
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}
@@ -328,16 +328,13 @@ class TestMail:
         settings = Settings(
             database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from="zoo@zoo.example"
         )
-        app = create_app(settings)
-        self.background = app.state.background
-        async with started(app) as client:
-            client.headers.pop("Authorization")
+        async with serve_app(create_app(settings)) as app, app.client() as client:
             yield client
 
     async def ask(self, client: httpx.AsyncClient, path: str, email: str) -> None:
         answer = await client.post(path, json={"email": email})
         assert (answer.status_code, answer.json()) == (202, None)
-        await self.background.finish()
+        await state_of(client).background.finish()
 
     async def reset(self, client: httpx.AsyncClient, token: str, password: str = ANOTHER_PASSWORD) -> httpx.Response:
         return await client.post("/auth/reset-password", json={"token": token, "password": password})
@@ -488,9 +485,7 @@ class TestMail:
     ) -> None:
         url = mailbox.url.replace("smtp://", "smtp://zoo@")
         settings = Settings(database_url=server.url("zoo_api", database), smtp_url=url, smtp_password="secret")
-        app = create_app(settings)
-        self.background = app.state.background
-        async with started(app) as client:
+        async with started(create_app(settings)) as client:
             await self.ask(client, "/auth/forgot-password", email_of("visitor"))
         assert mailbox.messages == []
         assert "mail not sent" in {line["event"] for line in log()}

@@ -18,7 +18,7 @@ from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import PASSWORD, Log, started
+from tests.conftest import PASSWORD, Log, started, state_of
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ async def test_a_trigger_that_knows_an_older_type_of_a_column_fails_no_request_f
 async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_comes_next(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
-    app, client = live
-    connections = app.state.connections
+    _, client = live
+    connections = state_of(client).database
 
     async def stop_in_the_middle(reached: asyncio.Event) -> None:
         async with connections.begin() as transaction:
@@ -142,7 +142,7 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
 async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_who_comes_next(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
-    connections = live[0].state.connections
+    connections = state_of(live[1]).database
 
     async def begin() -> None:
         async with connections.begin():
@@ -163,7 +163,7 @@ async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_l
 ) -> None:
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=3))
     async with started(app) as client:
-        connect = app.state.connections.connect
+        connect = state_of(client).database.connect
         for _ in range(5):
             async with connect() as one, connect() as two, connect() as three:
                 pids = [connection.get_server_pid() for connection in (one, two, three)]
@@ -184,13 +184,14 @@ async def test_a_page_is_not_planned_anew_for_each_request(
         "INSERT INTO orders (id, user_id) SELECT uuidv7(), users.id FROM users, generate_series(1, 5000)"
     )
     await admin.execute("ANALYZE animals, orders")
-    app, client = live
+    _, client = live
     tries = 5  # after which Postgres takes one plan for all values, unless that looks dearer
     for limit in range(100, 100 - 2 * tries, -1):
         assert (await client.get(path, params={"limit": limit})).is_success
-    plans = await app.state.connections.fetchrow(
+    plans = await state_of(client).database.fetchrow(
         "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT concat%'"
     )
+    assert plans is not None
     assert tuple(plans) == (tries, tries)
 
 

@@ -6,16 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from api.__main__ import app as commands
-from tests.conftest import signed_in
+from tests.conftest import Served
 
 
-async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: FastAPI) -> None:
-    transport = httpx.ASGITransport(app, root_path="/zoo")
-    client = httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=signed_in("admin"))
+async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: Served) -> None:
+    client = app.client("admin", root_path="/zoo")
     page = (await client.get("/docs")).text
     assert "'/zoo/openapi.json'" in page
     assert 'src="/zoo/docs/assets/swagger-ui-bundle.js' in page

@@ -27,7 +27,7 @@ from api.routers import health
 from api.schemas.animals import AnimalRead
 from api.server import repeats
 from api.settings import Settings
-from tests.conftest import Log, find_free_port, signed_in
+from tests.conftest import Log, find_free_port, serve_app
 
 ReadLog = Callable[[], list[Log]]
 
@@ -69,11 +69,7 @@ def broken_app() -> FastAPI:
 
 @pytest.fixture
 async def broken(broken_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(broken_app)
-    async with (
-        broken_app.router.lifespan_context(broken_app),
-        httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=signed_in("admin")) as client,
-    ):
+    async with serve_app(broken_app) as app, app.client("admin") as client:
         yield client
 
 
@@ -220,7 +216,7 @@ class TestLineOfARequest:
 async def served(app: FastAPI) -> AsyncIterator[int]:
     """The port on which uvicorn serves `app`."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
         task = asyncio.create_task(server.serve([listening]))
         yield listening.getsockname()[1]
         server.should_exit = True

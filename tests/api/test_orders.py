@@ -375,7 +375,7 @@ class TestCost:
 
 
 class Recorder:
-    """A Database that keeps what it is asked."""
+    """An executor that keeps what it is asked."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection

@@ -17,7 +17,7 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, events_of, order, status_of
 from tests.api.outside import Outside, serving
-from tests.conftest import started
+from tests.conftest import started, state_of
 
 # Each of them of a payment that may have been made.
 FAILURES = [
@@ -342,8 +342,8 @@ class TestCrash:
         claimed = "UPDATE orders SET updated_at = now() - interval '1 hour', claimed_until = now() + interval '9 s'"
         await admin.execute(f"{claimed} WHERE id = $1::uuid", paths[0].rpartition("/")[2])
         asked = len(payments.calls)
-        app = shop._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
-        await settle_all(app.state.sessionmaker.begin, app.state.services)
+        state = state_of(shop)
+        await settle_all(state.sessionmaker.begin, state.services)
         assert len(payments.calls) == asked
 
 

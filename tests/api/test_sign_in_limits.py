@@ -12,7 +12,6 @@ from datetime import timedelta
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from api.crud.accounts import passwords, sign_ins
 from api.crud.accounts.passwords import verify_password
@@ -22,7 +21,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_auth import register, sign_in
-from tests.conftest import PASSWORD, ROOT, Log, email_of, started
+from tests.conftest import PASSWORD, ROOT, Log, Served, email_of, serve_app
 from tests.rounds import rounds
 
 TOO_LONG = "x" * 200  # wrong, and refused without the work of a hash
@@ -51,28 +50,27 @@ def limits_in_use(monkeypatch: pytest.MonkeyPatch, low_limits: None) -> None:  #
 
 
 @pytest.fixture
-async def live(server: Server, database: str) -> AsyncIterator[FastAPI]:
+async def live(server: Server, database: str) -> AsyncIterator[Served]:
     url = server.url("zoo_api", database)
     # On a busy machine a crowd takes its time.
     app = create_app(Settings(database_url=url, database_pool_size=20, database_pool_timeout=60))
-    async with started(app):
-        yield app
+    async with serve_app(app) as live:
+        yield live
 
 
 @asynccontextmanager
-async def at(app: FastAPI, address: str) -> AsyncIterator[httpx.AsyncClient]:
+async def at(app: Served, address: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client at this address."""
-    transport = httpx.ASGITransport(app, client=(address, 1))
-    async with httpx.AsyncClient(transport=transport, base_url="http://zoo.test") as client:
+    async with app.client(client=(address, 1)) as client:
         yield client
 
 
-async def fail(app: FastAPI, address: str, email: str, times: int) -> list[int]:
+async def fail(app: Served, address: str, email: str, times: int) -> list[int]:
     async with at(app, address) as client:
         return [(await sign_in(client, email, TOO_LONG)).status_code for _ in range(times)]
 
 
-async def right(app: FastAPI, address: str, email: str = VISITOR) -> int:
+async def right(app: Served, address: str, email: str = VISITOR) -> int:
     async with at(app, address) as client:
         return (await sign_in(client, email)).status_code
 
@@ -82,7 +80,7 @@ async def let_time_pass(admin: asyncpg.Connection, passed: timedelta) -> None:
 
 
 async def test_after_too_many_failures_even_the_right_password_has_to_wait(
-    live: FastAPI, admin: asyncpg.Connection
+    live: Served, admin: asyncpg.Connection
 ) -> None:
     assert await fail(live, "192.0.2.1", VISITOR, PER_PAIR) == [400] * PER_PAIR
     async with at(live, "192.0.2.1") as client:
@@ -108,7 +106,7 @@ def test_the_limits_in_use_are_those_in_the_readme() -> None:
     ]
 
 
-async def test_of_many_tries_at_once_no_more_get_through(live: FastAPI) -> None:
+async def test_of_many_tries_at_once_no_more_get_through(live: Served) -> None:
     for number in range(rounds(quick=3, full=30)):
         async with at(live, f"192.0.2.{number}") as client:
             answers = await asyncio.gather(*(sign_in(client, f"{number}@zoo.example", TOO_LONG) for _ in range(20)))
@@ -116,21 +114,19 @@ async def test_of_many_tries_at_once_no_more_get_through(live: FastAPI) -> None:
         assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 20 - PER_PAIR)
 
 
-async def test_it_holds_across_workers(live: FastAPI, server: Server, database: str) -> None:
+async def test_it_holds_across_workers(live: Served, server: Server, database: str) -> None:
     await fail(live, "192.0.2.1", VISITOR, PER_PAIR)
-    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
-        another.headers.pop("Authorization")
-        app: FastAPI = another._transport.app  # type: ignore[attr-defined]  # noqa: SLF001
-        assert await right(app, "192.0.2.1") == 429
+    async with serve_app(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
+        assert await right(another, "192.0.2.1") == 429
 
 
-async def test_a_success_is_no_failure(live: FastAPI) -> None:
+async def test_a_success_is_no_failure(live: Served) -> None:
     for _ in range(3):
         await fail(live, "192.0.2.1", VISITOR, PER_PAIR - 1)
         assert await right(live, "192.0.2.1") == 200
 
 
-async def test_an_account_is_protected_from_many_addresses(live: FastAPI, admin: asyncpg.Connection) -> None:
+async def test_an_account_is_protected_from_many_addresses(live: Served, admin: asyncpg.Connection) -> None:
     addresses = [f"192.0.2.{number}" for number in range(PER_ACCOUNT // PER_PAIR + 1)]
     statuses = [status for address in addresses for status in await fail(live, address, VISITOR, PER_PAIR)]
     assert statuses == [400] * PER_ACCOUNT + [429] * PER_PAIR
@@ -139,14 +135,14 @@ async def test_an_account_is_protected_from_many_addresses(live: FastAPI, admin:
     assert await right(live, "198.51.100.1") == 200
 
 
-async def test_an_address_is_kept_from_many_accounts(live: FastAPI) -> None:
+async def test_an_address_is_kept_from_many_accounts(live: Served) -> None:
     statuses = [await fail(live, "192.0.2.1", f"{number}@zoo.example", 1) for number in range(PER_ADDRESS + 1)]
     assert statuses == [[400]] * PER_ADDRESS + [[429]]
     assert await right(live, "192.0.2.1") == 429
     assert await right(live, "192.0.2.2") == 200
 
 
-async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: FastAPI) -> None:
+async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: Served) -> None:
     assert await right(live, "192.0.2.1") == 200
     for number in range(PER_ACCOUNT // PER_PAIR + 1):  # from everywhere, on the account
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
@@ -156,7 +152,7 @@ async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: 
     assert await right(live, "192.0.2.1") == 200
 
 
-async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, log: Callable[[], list[Log]]) -> None:
+async def test_a_password_reset_leads_in_whatever_others_try(live: Served, log: Callable[[], list[Log]]) -> None:
     for number in range(PER_ACCOUNT // PER_PAIR + 1):
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
     async with at(live, "192.0.2.1") as client:
@@ -173,7 +169,7 @@ async def test_a_password_reset_leads_in_whatever_others_try(live: FastAPI, log:
         assert (await sign_in(client, VISITOR)).status_code == 200
 
 
-async def test_a_known_address_is_forgotten_after_a_while(live: FastAPI, admin: asyncpg.Connection) -> None:
+async def test_a_known_address_is_forgotten_after_a_while(live: Served, admin: asyncpg.Connection) -> None:
     assert await right(live, "192.0.2.1") == 200
     for number in range(PER_ACCOUNT // PER_PAIR + 1):
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
@@ -184,7 +180,7 @@ async def test_a_known_address_is_forgotten_after_a_while(live: FastAPI, admin: 
 
 
 @pytest.mark.usefixtures("limits_in_use")
-async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: FastAPI, admin: asyncpg.Connection) -> None:
+async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: Served, admin: asyncpg.Connection) -> None:
     for number in range(rounds(quick=4, full=20)):
         async with at(live, f"192.0.2.{number}") as client:
             answers = await asyncio.gather(*(sign_in(client, VISITOR) for _ in range(8)))
@@ -194,7 +190,7 @@ async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: FastAPI, 
 
 
 async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
-    live: FastAPI, admin: asyncpg.Connection
+    live: Served, admin: asyncpg.Connection
 ) -> None:
     for _ in range(rounds(quick=2, full=10)):
         await admin.execute(
@@ -209,7 +205,7 @@ async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
 
 
 @pytest.mark.usefixtures("real_hashes")
-async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: FastAPI) -> None:
+async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: Served) -> None:
     async with at(live, "192.0.2.1") as flooder, at(live, "192.0.2.2") as user:
         flood = [
             asyncio.create_task(register(flooder, email=f"u{number}@zoo.example"))
@@ -222,7 +218,7 @@ async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_sig
         assert statuses.count(429) == 10
 
 
-async def test_a_try_that_the_server_is_too_busy_for_is_none(live: FastAPI, admin: asyncpg.Connection) -> None:
+async def test_a_try_that_the_server_is_too_busy_for_is_none(live: Served, admin: asyncpg.Connection) -> None:
     free = threading.Event()
     passwords._thread.submit(free.wait)  # noqa: SLF001 - what is waited for
     waiting = [asyncio.create_task(verify_password(PASSWORD, None)) for _ in range(passwords.MAX_WAITING)]
@@ -236,7 +232,7 @@ async def test_a_try_that_the_server_is_too_busy_for_is_none(live: FastAPI, admi
         assert (await sign_in(client, VISITOR)).status_code == 200
 
 
-async def test_nobodys_mailbox_is_flooded(live: FastAPI) -> None:
+async def test_nobodys_mailbox_is_flooded(live: Served) -> None:
     most = sign_ins.MAX_MAILS_TO_AN_ADDRESS
     for email in (VISITOR, "nobody@zoo.example"):  # the same for both
         statuses = []
@@ -248,7 +244,7 @@ async def test_nobodys_mailbox_is_flooded(live: FastAPI) -> None:
         assert (await client.post("/auth/request-verify-token", json={"email": VISITOR})).status_code == 202
 
 
-async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connection) -> None:
+async def test_what_is_over_is_forgotten(live: Served, admin: asyncpg.Connection) -> None:
     for number in range(20):
         await fail(live, f"192.0.2.{number}", f"{number}@zoo.example", 1)
     assert await admin.fetchval("SELECT count(*) FROM throttles") == 60
@@ -258,7 +254,7 @@ async def test_what_is_over_is_forgotten(live: FastAPI, admin: asyncpg.Connectio
 
 
 @pytest.mark.usefixtures("limits_in_use", "real_hashes")
-async def test_an_account_that_is_not_there_takes_as_much_work(live: FastAPI) -> None:
+async def test_an_account_that_is_not_there_takes_as_much_work(live: Served) -> None:
     async with at(live, "192.0.2.1") as client:
         await register(client)
         work: dict[str, list[float]] = {"amara@visitors.example": [], "nobody@visitors.example": []}

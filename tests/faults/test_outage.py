@@ -15,7 +15,7 @@ from api.database import engine as api_database
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, WAITING, add_people, alembic, started, superuser
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, add_people, alembic, started, state_of, superuser
 
 
 async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
@@ -163,7 +163,9 @@ async def test_a_session_of_postgres_that_hangs_takes_nothing_from_the_pool(
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
     async with started(app) as c:
         for method, path in [("GET", "/animals"), ("PATCH", "/animals/1")]:
-            (hangs,) = await app.state.connections.fetchrow("SELECT pg_backend_pid()")
+            session = await state_of(c).database.fetchrow("SELECT pg_backend_pid()")
+            assert session is not None
+            (hangs,) = session
             os.kill(hangs, signal.SIGSTOP)
             try:
                 hung = await c.request(method, path, json={})

@@ -11,7 +11,7 @@ from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.throttles import FORGOTTEN_AT_ONCE
-from api.database.statements import Database, Statement
+from api.database.statements import Executor, Statement
 from api.enums import UserType
 from api.models import AccessToken, User
 
@@ -48,7 +48,7 @@ _CALLER = Statement(
 )
 
 
-async def find_caller(db: Database, token: str, lifetime: timedelta) -> Caller | None:
+async def find_caller(db: Executor, token: str, lifetime: timedelta) -> Caller | None:
     """The active user whose token this is, while it is not older than `lifetime`."""
     return await _CALLER.first(db, token_hash=hash_token(token), lifetime=lifetime)
 

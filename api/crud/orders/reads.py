@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.rules import not_found, visible
 from api.database.json_rows import JsonPage, json_array, json_page
-from api.database.statements import Database, Statement
+from api.database.statements import Executor, Statement
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
 from api.schemas.fields import PAGE_SIZE
@@ -30,7 +30,7 @@ _ORDER = select(
 )
 
 
-async def list_page(db: Database, caller: Caller, query: OrderQuery) -> JsonPage:
+async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage:
     """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
     values: dict[str, Any] = {"before": query.after or BEYOND, "limit": min(query.limit, PAGE_SIZE)}
     if not caller.sees_all:

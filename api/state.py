@@ -1,0 +1,36 @@
+"""What an app has while it runs: made by its lifespan, and found by each request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+
+from api.background import Background
+from api.database.driver import Database
+from api.external_services.mail import Mail
+from api.external_services.services import Services
+from api.settings import Settings
+
+NAME = "zoo"  # in the state that the server hands to each request
+
+
+@dataclass(frozen=True)
+class State:
+    """The app's settings, its ways to the database and out of the stack, and its work in the background.
+
+    `probing` makes sessions on connections of their own, which no request waits for.
+    """
+
+    settings: Settings
+    database: Database
+    sessionmaker: async_sessionmaker[AsyncSession]
+    probing: async_sessionmaker[AsyncSession]
+    services: Services
+    mail: Mail
+    background: Background
+
+
+def state_of(request: Request) -> State:
+    """The state of the app that serves this request."""
+    state: State = request.scope["state"][NAME]
+    return state

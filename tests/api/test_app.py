@@ -1,0 +1,23 @@
+"""The app, as FastAPI has taught people to use one."""
+
+from api.dependencies import require_keeper
+from api.errors import Forbidden
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import started
+
+
+async def test_dependencies_can_be_overridden_as_fastapi_documents_it(server: Server, database: str) -> None:
+    app = create_app(Settings(database_url=server.url("zoo_api", database)))
+
+    async def nobody_writes() -> None:
+        raise Forbidden("The zoo is closed")
+
+    app.dependency_overrides[require_keeper] = nobody_writes
+    async with started(app) as client:
+        assert (await client.post("/animals", json={"name": "A"})).status_code == 403
+        app.dependency_overrides.clear()
+        assert (await client.post("/animals", json={"name": "A"})).status_code == 201
+    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
+        assert (await another.post("/animals", json={"name": "B"})).status_code == 201
