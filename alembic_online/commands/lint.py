@@ -1,45 +1,100 @@
-"""`python -m alembic_online lint`: what is wrong with revisions, before they run."""
+"""`alembic-online lint`: what is wrong with revisions, before they run."""
 
 import json
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from alembic.script import Script
 from alembic.util import CommandError
 
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.errors import ConfigurationError
 from alembic_online.log import fail
-from alembic_online.project import load_project
+from alembic_online.project import Project, load_project
+
+if TYPE_CHECKING:  # what takes a while to import, and no other command needs
+    from alembic_online.lint import Finding
+
+
+class Format(StrEnum):
+    """For people, for programs, or as annotations of a pull request on GitHub."""
+
+    TEXT = "text"
+    JSON = "json"
+    GITHUB = "github"
 
 
 def lint(
     revisions: Annotated[
         list[str] | None, typer.Argument(help="By itself all, or all after lint_after.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False,
+    diff_base: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="Only those that are new or changed since then.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How findings are written.")] = Format.TEXT,
 ) -> None:
     """Tell what is wrong with revisions: the lock or the rewrite, and the safe way. Needs no database.
 
-    Example: python -m alembic_online lint head
+    Example: alembic-online lint --diff-base origin/main --format github
     """
-    # What takes a while to import, and no other command needs.
     from alembic_online.lint import lint_revisions  # noqa: PLC0415
 
     try:
         project = load_project()
-        scripts = project.scripts
-        named = [script for name in revisions or () for script in scripts.get_revisions(name)]
-        every = [script for script in scripts.walk_revisions() if project.is_linted(script.revision)]
-        chosen = named or list(reversed(every))
+        chosen = _choose(project, revisions or [], diff_base)
         found = lint_revisions(project, [script.revision for script in chosen])
     except (CommandError, ConfigurationError) as error:
         fail(str(error), ConfigurationError.exit_code)
-    if as_json:
-        typer.echo(json.dumps([finding.as_dict() for finding in found], indent=2))
-    else:
-        for finding in found:
-            typer.echo(str(finding))
-        if not found:
-            typer.echo(f"{len(chosen)} revision{'s' * (len(chosen) != 1)}, nothing found")
+    typer.echo(WRITERS[format_](found, len(chosen)), nl=format_ is not Format.GITHUB or bool(found))
     if found:
         raise typer.Exit(1)
+
+
+def _choose(project: Project, names: Sequence[str], diff_base: str | None) -> list[Script]:
+    """Those that are named, or all that are linted, the oldest first; of these, what changed since `diff_base`."""
+    scripts = project.scripts
+    named = [script for name in names for script in scripts.get_revisions(name)]
+    every = [script for script in scripts.walk_revisions() if project.is_linted(script.revision)]
+    chosen = named or list(reversed(every))
+    if diff_base is None:
+        return chosen
+    from alembic_online.lint.changed import changed_since  # noqa: PLC0415
+
+    changed = changed_since(diff_base, project.root)
+    return [script for script in chosen if Path(script.path).resolve() in changed]
+
+
+def _as_text(found: "Sequence[Finding]", linted: int) -> str:
+    if not found:
+        return f"{linted} revision{'s' * (linted != 1)}, nothing found"
+    return "\n".join(map(str, found))
+
+
+def _as_json(found: "Sequence[Finding]", _: int) -> str:
+    return json.dumps([finding.as_dict() for finding in found], indent=2)
+
+
+def _as_github(found: "Sequence[Finding]", _: int) -> str:
+    """A workflow command each (docs.github.com, "Workflow commands": error), in which `%` and line ends are escaped."""
+
+    def escaped(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    def property_(text: str) -> str:
+        return escaped(text).replace(":", "%3A").replace(",", "%2C")
+
+    return "\n".join(
+        f"::error file={property_(one.path)},line={one.line},title={property_(one.rule)}::"
+        + escaped(f"{one.what}. {one.safe_way}.")
+        for one in found
+    )
+
+
+WRITERS: "dict[Format, Callable[[Sequence[Finding], int], str]]" = {
+    Format.TEXT: _as_text,
+    Format.JSON: _as_json,
+    Format.GITHUB: _as_github,
+}

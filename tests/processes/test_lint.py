@@ -56,18 +56,64 @@ class TestCommand:
         assert lint("column", cwd=unsafe).returncode == 0
 
     def test_is_json_when_asked(self, unsafe: Path) -> None:
-        found = json.loads(lint("--json", "filled", cwd=unsafe).stdout)
+        found = json.loads(lint("--format", "json", "filled", cwd=unsafe).stdout)
         assert [(each["revision"], each["line"], each["rule"]) for each in found] == [
             ("filled", 7, "unbatched-change"),
             ("filled", 8, "blocking-scan"),
         ]
         assert set(found[0]) == {"revision", "path", "line", "rule", "what", "safe_way"}
-        assert lint("--json").stdout == "[]\n"
+        assert lint("--format", "json").stdout == "[]\n"
 
     def test_names_a_revision_that_there_is_not(self) -> None:
         done = lint("nonsense")
         assert done.returncode == 3
         assert "nonsense" in done.stderr
+
+    def test_is_annotations_of_a_pull_request_when_asked(self, unsafe: Path) -> None:
+        done = lint("--format", "github", cwd=unsafe)
+        assert done.returncode == 1
+        first, second = done.stdout.splitlines()
+        file = "migrator/versions/2099_01_01_0001-filled.py"
+        assert first.startswith(f"::error file={file},line=7,title=unbatched-change::changes every row of animals")
+        assert second.startswith(f"::error file={file},line=8,title=blocking-scan::takes ACCESS EXCLUSIVE on animals")
+        assert lint("--format", "github").stdout == ""
+
+
+class TestWhatABranchChanges:
+    def git(self, folder: Path, *arguments: str) -> None:
+        who = ["-c", "user.name=test", "-c", "user.email=test@zoo.example"]
+        subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+    @pytest.fixture
+    def branch(self, unsafe: Path) -> Path:
+        """A branch that was made of `other` where the revisions are that are not safe."""
+        self.git(unsafe, "add", "--all")
+        self.git(unsafe, "commit", "--message", "unsafe")
+        self.git(unsafe, "branch", "other")
+        return unsafe
+
+    def test_is_nothing_where_it_is_as_the_other(self, branch: Path) -> None:
+        done = lint("--diff-base", "other", cwd=branch)
+        assert (done.returncode, done.stdout) == (0, "0 revisions, nothing found\n"), done.stderr
+
+    @pytest.mark.parametrize("committed", [True, False], ids=["committed", "not committed"])
+    def test_is_what_is_new_and_what_is_edited(self, branch: Path, committed: bool) -> None:
+        versions = branch / "migrator" / "versions"
+        column, filled = sorted(versions.glob("2099_*.py"))
+        column.write_text(column.read_text() + "# edited\n")
+        text = filled.read_text().replace('"filled"', '"more"').replace('"column"', '"filled"')
+        (versions / "2099_01_02_0000-more.py").write_text(text)
+        if committed:
+            self.git(branch, "add", "--all")
+            self.git(branch, "commit", "--quiet", "--message", "more")
+        found = json.loads(lint("--format", "json", "--diff-base", "other", cwd=branch).stdout)
+        assert {each["revision"] for each in found} == {"more"}
+        assert lint("--diff-base", "other", "column", cwd=branch).stdout == "1 revision, nothing found\n"
+
+    def test_can_not_be_told_where_the_other_is_not_there(self, branch: Path) -> None:
+        done = lint("--diff-base", "origin/main", cwd=branch)
+        assert done.returncode == 3
+        assert "git can't tell what has changed" in done.stderr
 
 
 class TestBeforeARun:
