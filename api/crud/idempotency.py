@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.crud.old_rows import forget
 from api.database.engine import Transactions
 from api.database.errors import DATABASE_ERRORS
 from api.errors import Conflict, InProgress, NotFound, Unavailable, Unprocessable
@@ -24,7 +25,6 @@ from api.models import IdempotencyKey
 KEPT_FOR = timedelta(hours=24)
 # Longer than a request takes, so that nobody else begins while it is at work.
 LEASE = timedelta(seconds=60)
-FORGOTTEN_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ async def _keep_nothing(session: AsyncSession, answer: Answer) -> None:
 async def _claim(transactions: Transactions, request: Request) -> Answer | datetime:
     """The moment until which `request` is this worker's, or the answer that it has."""
     async with transactions() as session:
-        await _forget_old(session)
         now = func.statement_timestamp()
         is_old = IdempotencyKey.created_at <= now - KEPT_FOR
+        await forget(session, IdempotencyKey, is_old)
         has_died = and_(
             IdempotencyKey.status.is_(None),
             IdempotencyKey.claimed_until <= now,
@@ -140,14 +140,4 @@ def _claimed(request: Request, until: datetime) -> tuple[ColumnElement[bool], ..
         IdempotencyKey.key == request.key,
         IdempotencyKey.claimed_until == until,
         IdempotencyKey.status.is_(None),
-    )
-
-
-async def _forget_old(session: AsyncSession) -> None:
-    old = select(IdempotencyKey.user_id, IdempotencyKey.key).where(
-        IdempotencyKey.created_at <= func.statement_timestamp() - KEPT_FOR
-    )
-    some = old.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True).subquery()
-    await session.execute(
-        delete(IdempotencyKey).where(IdempotencyKey.user_id == some.c.user_id, IdempotencyKey.key == some.c.key)
     )

@@ -7,15 +7,15 @@ import hashlib
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.crud.old_rows import forget
 from api.errors import TooManyRequests
 from api.models import Throttle
 
 WINDOW = timedelta(minutes=15)
-FORGOTTEN_AT_ONCE = 100
 
 
 def key(kind: str, *subjects: str) -> str:
@@ -45,7 +45,7 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
         .returning(Throttle.key, Throttle.count, func.ceil(func.extract("epoch", Throttle.since + WINDOW - now)))
     )
     counted = (await session.execute(statement)).all()
-    await _forget_old(session)
+    await forget(session, Throttle, is_over)
     seconds_left = [int(seconds) for name, number, seconds in counted if number > limits[name]]
     if seconds_left:
         raise TooManyRequests(f"Too many tries: come again in {max(seconds_left)} s", max(seconds_left))
@@ -59,9 +59,3 @@ async def settle(session: AsyncSession, *, clear: Collection[str] = (), take_bac
     is_counted = Throttle.key.in_([*clear, *take_back]), Throttle.count > 0
     left = case((Throttle.key.in_(clear), 0), else_=Throttle.count - 1)
     await session.execute(update(Throttle).where(*is_counted).values(count=left))
-
-
-async def _forget_old(session: AsyncSession) -> None:
-    over = select(Throttle.key).where(Throttle.since <= func.statement_timestamp() - WINDOW)
-    some = over.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
-    await session.execute(delete(Throttle).where(Throttle.key.in_(some.scalar_subquery())))

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.throttles import FORGOTTEN_AT_ONCE
+from api.crud.old_rows import forget
 from api.database.statements import Executor, Statement
 from api.enums import UserType
 from api.models import AccessToken, User
@@ -64,9 +64,7 @@ async def create(session: AsyncSession, user_id: UUID, lifetime: timedelta) -> s
     token = secrets.token_urlsafe()
     session.add(AccessToken(token=hash_token(token), user_id=user_id))
     await session.flush()  # before the others are looked at
-    expired = select(AccessToken.token).where(AccessToken.created_at <= func.statement_timestamp() - lifetime)
-    some = expired.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
-    await session.execute(delete(AccessToken).where(AccessToken.token.in_(some.scalar_subquery())))
+    await forget(session, AccessToken, AccessToken.created_at <= func.statement_timestamp() - lifetime)
     return token
 
 

@@ -11,7 +11,7 @@ held up, and so that there is one.)
 import ipaddress
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +19,7 @@ from api.crud import throttles
 from api.crud.accounts import access_tokens
 from api.crud.accounts.passwords import verify_password
 from api.crud.accounts.users import UserStore
-from api.crud.throttles import FORGOTTEN_AT_ONCE
+from api.crud.old_rows import forget
 from api.database.engine import Transactions
 from api.errors import BadRequest, Unavailable
 from api.models import KnownAddress, User
@@ -132,6 +132,4 @@ async def _know(session: AsyncSession, user: User, address: str) -> None:
         .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
     )
     # Personal data: of whoever does not come back, too.
-    old = select(KnownAddress.user_id, KnownAddress.address).where(KnownAddress.last_used_at <= now - KNOWN_FOR)
-    some = old.limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
-    await session.execute(delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some)))
+    await forget(session, KnownAddress, KnownAddress.last_used_at <= now - KNOWN_FOR)
