@@ -9,8 +9,8 @@ from alembic_online.autogenerate.sql import quote, table_sql
 from alembic_online.autogenerate.step import Execute, Place, Step
 from alembic_online.operations.constraints import AddForeignKeyOnlineOp, AddUniqueOnlineOp, DropConstraintOnlineOp
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
+from alembic_online.postgres import fit
 
-NAME_LENGTH = 63  # bytes, of any name in Postgres
 SUFFIX = "_old"
 
 Added = ops.CreateIndexOp | ops.AddConstraintOp
@@ -36,7 +36,7 @@ def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
     """
     old = name = name_of(operation)
     if is_replaced:
-        name = name.encode()[: NAME_LENGTH - len(SUFFIX)].decode(errors="ignore") + SUFFIX
+        name = fit(name, SUFFIX)
         renames = (_rename(operation, *names) for names in ((old, name), (name, old)))
         yield Step(Place.TOGETHER, f"rename {old}", Execute(*renames))
     if isinstance(operation, ops.DropIndexOp):

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from alembic_online.backfill.load import pause
 from alembic_online.backfill.state import State
+from alembic_online.postgres import sqlstate
 
 # Long enough that a commit and two queries beside it are little, and short enough that who waits for a row does not
 # notice: a row is locked until its batch is committed.
@@ -64,10 +65,7 @@ class Patience:
     def bear(self, error: DBAPIError, state: State, table: str) -> None:
         """Pause, and halve the batch; where this is no error to bear, or there was time enough, raise it."""
         waits = self.pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't do so again
-        if (
-            getattr(error.orig, "sqlstate", None) not in TRY_AGAIN
-            or time.monotonic() + waits > self.since + self.seconds
-        ):
+        if sqlstate(error) not in TRY_AGAIN or time.monotonic() + waits > self.since + self.seconds:
             raise error
         log.warning("a batch did not get its locks", table=table, rows=state.batch_size, reason=str(error.orig))
         state.batch_size = max(1, state.batch_size // 2)

@@ -12,12 +12,12 @@ from sqlalchemy import Column, Connection, Constraint, ForeignKeyConstraint, Ind
 from sqlalchemy.exc import IntegrityError
 
 from alembic_online.operations import existing
+from alembic_online.postgres import NAME_BYTES, fit
 
 current_operation: ContextVar[str | None] = ContextVar("current_operation", default=None)
 """The operation whose statements are being carried out or written."""
 
 POSTGRES_18 = (18,)
-NAME_LENGTH = 63  # bytes, of any name in Postgres
 ACTIONS = {"NO ACTION": "a", "RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d"}
 KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "primary key", "n": "not null"}
 
@@ -146,10 +146,7 @@ class Steps:
 def short_name(name: str) -> str:
     """A name that is made of others: Postgres would cut off where a long one differs from the next."""
     encoded = name.encode()
-    if len(encoded) <= NAME_LENGTH:
-        return name
-    mark = f"_{hashlib.sha256(encoded).hexdigest()[:8]}"
-    return encoded[: NAME_LENGTH - len(mark)].decode(errors="ignore") + mark
+    return name if len(encoded) <= NAME_BYTES else fit(name, f"_{hashlib.sha256(encoded).hexdigest()[:8]}")
 
 
 def schema_table(name: str, schema_name: str | None) -> Table:

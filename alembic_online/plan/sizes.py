@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from alembic_online.log import is_debugging
+from alembic_online.postgres import sqlstate
 from alembic_online.runs.blockers import SESSION
 from alembic_online.sql import Lock
 
@@ -69,7 +70,7 @@ def _read(connection: Connection, name: str) -> Table | None:
         with connection.begin_nested():
             row = connection.execute(_SIZE, {"table": name}).one_or_none()
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+        if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         row = connection.execute(_ESTIMATE, {"table": name}).one_or_none()
     return None if row is None else Table(name, *row)

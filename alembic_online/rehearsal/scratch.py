@@ -16,13 +16,14 @@ import structlog
 from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError, LocksNotObtained
+from alembic_online.postgres import fit
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.lock import lock_key
 
 # Held while a database is made and nobody is in it yet, and while the leftovers are looked for.
 LOCK_KEY = lock_key("alembic_online rehearsal")
 LOCK_SECONDS, POLL_SECONDS = 60, 0.1
-NAME_LENGTH, RANDOM_LENGTH = 63, 12  # of any name in Postgres, in bytes; of its random end
+RANDOM_LENGTH = 12  # of the end of its name
 
 log = structlog.get_logger(__name__)
 
@@ -58,13 +59,12 @@ async def scratch_database(url: URL) -> AsyncIterator[URL]:
     ConfigurationError where the role may not make one.
     """
     assert url.database is not None
-    prefix = f"{url.database.encode()[: NAME_LENGTH - RANDOM_LENGTH - 11].decode(errors='ignore')}_rehearsal_"
-    name = prefix + secrets.token_hex(RANDOM_LENGTH // 2)
+    name = fit(url.database, f"_rehearsal_{secrets.token_hex(RANDOM_LENGTH // 2)}")
     async with AsyncExitStack() as stack:
         async with session(url) as real:
             await _require_right(real)
             await _lock(real)
-            await _drop_leftovers(real, prefix)
+            await _drop_leftovers(real, name[:-RANDOM_LENGTH])
             stack.push_async_callback(_drop, url, name)
             await real.execute(await real.fetchval(_CREATE, name))
             scratch = url.set(database=name)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.errors import LocksNotObtained
+from alembic_online.postgres import sqlstate
 from alembic_online.runs.blockers import Blockers, watch
 from alembic_online.runs.lock import MigrationLock
 from alembic_online.runs.online import give_time, is_online
@@ -100,7 +101,7 @@ async def _try(
             try:
                 await connection.run_sync(run)
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in TRY_AGAIN:
+                if sqlstate(error) not in TRY_AGAIN:
                     raise
                 return blockers
     return None

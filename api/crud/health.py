@@ -5,6 +5,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database.engine import SCHEMA_REVISION
+from api.database.errors import sqlstate
 from api.errors import Unavailable
 
 _LAST_MOVE = text("SELECT direction FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1")
@@ -24,7 +25,7 @@ async def has_schema(session: AsyncSession) -> None:
     try:
         direction = await session.scalar(_LAST_MOVE, {"revision": SCHEMA_REVISION})
     except ProgrammingError as error:
-        if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
+        if sqlstate(error) != _UNDEFINED_TABLE:
             raise
         direction = None
     if direction != "upgrade":

@@ -45,13 +45,22 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
 }
 
 
-def explain_database_error(error: Exception) -> ZooError | None:
-    """The client's view of a failure of the database, caused by it; None where it is a fault of this code.
+def sqlstate(error: BaseException) -> str:
+    """Postgres's code of an error; "" where it is not Postgres's.
 
-    Source of the classes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
+    Source of the codes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
     """
-    cause = getattr(error, "orig", None) or error  # the driver's, as it is or as SQLAlchemy passes it on
-    state = getattr(cause, "sqlstate", None) or ""
+    return getattr(_cause(error), "sqlstate", None) or ""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The driver's error, as it is or as SQLAlchemy passes it on."""
+    return getattr(error, "orig", None) or error
+
+
+def explain_database_error(error: Exception) -> ZooError | None:
+    """The client's view of a failure of the database, caused by it; None where it is a fault of this code."""
+    cause, state = _cause(error), sqlstate(error)
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
         found = Unavailable, "The server is busy: all of its database connections are in use"
@@ -70,8 +79,7 @@ def explain_database_error(error: Exception) -> ZooError | None:
 
 def is_stale(error: BaseException) -> bool:
     """Whether it comes from a trigger's plan that is older than a column's type: the session keeps it to its end."""
-    cause = getattr(error, "orig", None) or error
-    return getattr(cause, "sqlstate", None) == DATATYPE_MISMATCH and "when preparing the plan" in str(cause)
+    return sqlstate(error) == DATATYPE_MISMATCH and "when preparing the plan" in str(_cause(error))
 
 
 def _is_closed(cause: BaseException) -> bool:
@@ -81,5 +89,5 @@ def _is_closed(cause: BaseException) -> bool:
 
 def reason_of(error: BaseException) -> str:
     """What the error says, in one line and without the data that it may quote in others."""
-    cause = getattr(error, "orig", None) or error
+    cause = _cause(error)
     return f"{type(cause).__name__}: {cause}".splitlines()[0].rstrip(": ")
