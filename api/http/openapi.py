@@ -1,9 +1,11 @@
 """The API's description of itself: what routes declare about their answers."""
 
-import copy
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIRouter
 
@@ -96,38 +98,17 @@ SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)
 
 
-def part(document: dict[str, Any], tag: str, title: str, root: str) -> dict[str, Any]:
-    """What a document says of the operations with this tag, and no more, as a document of its own.
+@lru_cache(maxsize=1)  # it takes tens of milliseconds, and nobody else is served meanwhile
+def part(app: FastAPI, tag: str, title: str, root: str) -> dict[str, Any]:
+    """What the app's document says of the operations with this tag, and no more, as a document of its own.
 
     Where the token is had is said from the `root` of the API on: Swagger UI takes it from its own page on, and this
     document's page is one deeper than that of the whole.
     """
-    paths = {
-        path: chosen
-        for path, operations in document["paths"].items()
-        if (chosen := {method: found for method, found in operations.items() if tag in found.get("tags", [])})
-    }
-    components = document["components"]
-    names = _referred(paths)
-    while further := _referred([components["schemas"][name] for name in names]) - names:
-        names |= further
-    schemas = {name: schema for name, schema in components["schemas"].items() if name in names}
-    schemes = copy.deepcopy(components["securitySchemes"])
-    for scheme in schemes.values():
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and tag in route.tags]
+    servers: list[dict[str, Any]] | None = [{"url": root}] if root else None
+    document = get_openapi(title=title, version=app.version, routes=routes, servers=servers)
+    for scheme in document["components"]["securitySchemes"].values():
         for flow in scheme.get("flows", {}).values():
             flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"
-    return {
-        **document,
-        "info": {"title": title, "version": document["info"]["version"]},
-        "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": schemes},
-        **({"servers": [{"url": root}]} if root else {}),
-    }
-
-
-def _referred(node: Any) -> set[str]:
-    """The names of the schemas that are referred to in `node`."""
-    if isinstance(node, dict):
-        own = {node["$ref"].rpartition("/")[2]} if isinstance(node.get("$ref"), str) else set()
-        return own.union(*(_referred(value) for value in node.values()))
-    return set().union(*(_referred(value) for value in node)) if isinstance(node, list) else set()
+    return document
