@@ -31,12 +31,12 @@ async def get(db: Executor, animal_id: int) -> AnimalRead:
 
 async def create(db: Database, data: AnimalCreate) -> AnimalRead:
     """A new animal; InvalidReference where its exhibit does not exist."""
-    return await occupants.create(db, ANIMAL, data)
+    return await occupants.create(db, ANIMAL, data, data.exhibit_id)
 
 
 async def update(db: Database, animal_id: int, changes: AnimalUpdate) -> AnimalRead:
     """Change an animal: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    return await occupants.update(db, ANIMAL, animal_id, changes)
+    return await occupants.update(db, ANIMAL, animal_id, changes, changes.exhibit_id)
 
 
 async def delete(db: Executor, animal_id: int) -> AnimalRead:

@@ -1,6 +1,6 @@
 """Exhibits: their SQL and their rules."""
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, select
 
 from api.crud import records
 from api.crud.records import Resource
@@ -11,12 +11,18 @@ from api.errors import Conflict, InvalidReference
 from api.models import Animal, Exhibit, Staff
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 
-OCCUPANTS: dict[type[Animal] | type[Staff], str] = {Animal: "animals", Staff: "staff"}
-
 EXHIBIT = Resource(Exhibit, ExhibitRead, "exhibit")
 
 _LIVE = records.live(Exhibit).where(Exhibit.id == bindparam("id"))
 _SHARE = Statement(_LIVE.with_for_update(read=True).with_only_columns(Exhibit.id), int)
+
+
+def _has(occupant: type[Animal] | type[Staff]) -> Statement[bool]:
+    belonging = records.live(occupant).where(occupant.exhibit_id == bindparam("id"))
+    return Statement(select(belonging.with_only_columns(occupant.id).exists()), bool)
+
+
+_OCCUPANTS = {"animals": _has(Animal), "staff": _has(Staff)}
 
 
 async def list_page(db: Executor, query: ExhibitQuery) -> JsonPage:
@@ -48,9 +54,9 @@ async def delete(db: Database, exhibit_id: int) -> ExhibitRead:
     """
     async with db.begin() as transaction:
         await records.lock(transaction, EXHIBIT, exhibit_id)
-        for model, inhabitants in OCCUPANTS.items():
-            if await records.any_in_exhibit(transaction, model, exhibit_id):
-                raise Conflict(f"Exhibit {exhibit_id} still has {inhabitants}: move or delete them first")
+        for occupants, are_there in _OCCUPANTS.items():
+            if await are_there.first(transaction, id=exhibit_id):
+                raise Conflict(f"Exhibit {exhibit_id} still has {occupants}: move or delete them first")
         return await records.delete(transaction, EXHIBIT, exhibit_id)
 
 

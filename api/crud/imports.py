@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.records import live
 from api.models import Animal, Exhibit, Staff
+from api.models.base import Record
 from api.schemas.animals import AnimalCreate
 from api.schemas.exhibits import ExhibitCreate
 from api.schemas.fields import Body
@@ -35,7 +36,7 @@ class ImportRefused(Exception):
 class Target:
     """What the rows of a file become, and what makes one valid."""
 
-    model: type[Exhibit] | type[Animal] | type[Staff]
+    model: type[Record]
     schema: type[Body]
 
     @property

@@ -1,4 +1,4 @@
-"""What exhibits, animals and staff share: reading live records, pages of them, changing and deleting one."""
+"""What all resources share: reading live records, pages of them, changing and deleting one."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,14 +10,11 @@ from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, upda
 from api.database.json_rows import JsonPage, json_page
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
-from api.models import Animal, Exhibit, Staff
-from api.schemas.animals import AnimalRead
-from api.schemas.exhibits import ExhibitRead
-from api.schemas.fields import PAGE_SIZE, Body, PageQuery
-from api.schemas.staff import StaffRead
+from api.models.base import Record
+from api.schemas.fields import PAGE_SIZE, Body, PageQuery, RecordRead
 
-M = TypeVar("M", Exhibit, Animal, Staff)
-R = TypeVar("R", ExhibitRead, AnimalRead, StaffRead)
+M = TypeVar("M", bound=Record)
+R = TypeVar("R", bound=RecordRead)
 
 
 @dataclass(frozen=True)
@@ -93,17 +90,6 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
     for name in sorted(values - {"after", "offset"}):
         found = found.where(getattr(model, name) == bindparam(name))
     return Statement(json_page(found, PAGE_SIZE), JsonPage)
-
-
-async def any_in_exhibit(db: Executor, model: type[Animal] | type[Staff], exhibit_id: int) -> bool:
-    """Whether a live record of `model` belongs to the exhibit."""
-    return bool(await _any_in_exhibit(model).first(db, exhibit_id=exhibit_id))
-
-
-@cache
-def _any_in_exhibit(model: type[Animal] | type[Staff]) -> Statement[bool]:
-    belonging = select(model.id).where(model.exhibit_id == bindparam("exhibit_id"), model.deleted_at.is_(None))
-    return Statement(select(belonging.exists()), bool)
 
 
 async def create(db: Executor, resource: Resource[M, R], data: Body) -> R:

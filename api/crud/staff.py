@@ -30,12 +30,12 @@ async def get(db: Executor, staff_id: int) -> StaffRead:
 
 async def create(db: Database, data: StaffCreate) -> StaffRead:
     """A new member of staff; InvalidReference where its exhibit does not exist."""
-    return await occupants.create(db, STAFF, data)
+    return await occupants.create(db, STAFF, data, data.exhibit_id)
 
 
 async def update(db: Database, staff_id: int, changes: StaffUpdate) -> StaffRead:
     """Change a member of staff: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    return await occupants.update(db, STAFF, staff_id, changes)
+    return await occupants.update(db, STAFF, staff_id, changes, changes.exhibit_id)
 
 
 async def delete(db: Executor, staff_id: int) -> StaffRead:
