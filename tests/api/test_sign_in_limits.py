@@ -94,9 +94,9 @@ async def test_after_too_many_failures_even_the_right_password_has_to_wait(
 
 
 @pytest.mark.usefixtures("limits_in_use")
-def test_the_limits_in_use_are_those_in_the_readme() -> None:
+def test_the_limits_in_use_are_those_in_the_documents() -> None:
     said = re.search(r"after (\d+) failures within (\d+) minutes on\s+an account from one address, (\d+) on an account,"
-                     r" or (\d+) from an address", (ROOT / "README.md").read_text())  # fmt: skip
+                     r"\s+or (\d+) from an address", (ROOT / "docs" / "api.md").read_text())  # fmt: skip
     assert said
     assert [int(number) for number in said.groups()] == [
         sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS,

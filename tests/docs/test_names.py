@@ -1,0 +1,46 @@
+"""README.md and the documents name what there is: files, headings, targets of the Makefile."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOMS = "alembic_online|api|benchmarks|deploy|docs|local|migrator|seed|tests"
+PATH = re.compile(rf"(?<![\w/.-])(?:{ROOMS})/[\w./-]*\w")
+every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def prose(document: Path) -> str:
+    """The text without its blocks of code, in which there may be what the reader makes."""
+    return re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(document: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@every_document
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", prose(document)):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@every_document
+def test_every_file_that_is_named_is_there(document: Path) -> None:
+    text = re.sub(r"\]\([^)]*\)", "]", prose(document))
+    assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
+
+
+@every_document
+def test_every_make_target_is_there(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:^|\$ |`)make ([a-z-]+)", document.read_text(), re.MULTILINE)
+    assert set(named) <= targets
