@@ -18,9 +18,16 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option("--debug", help="Show where a failure came from.")] = False) -> None:
+def options(
+    config: Annotated[
+        str | None, typer.Option("-c", "--config", help="Alembic's; by itself alembic.ini, or pyproject.toml.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where a failure came from.")] = False,
+) -> None:
     """What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
     configure_log(os.environ.get("LOG_FORMAT", ""))
+    if config:
+        os.environ["ALEMBIC_CONFIG"] = config  # as `alembic` has it
     if debug:
         os.environ["MIGRATOR_DEBUG"] = "1"
 

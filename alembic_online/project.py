@@ -38,6 +38,11 @@ class Project:
     reader_role: str | None = None
 
     @property
+    def schemas(self) -> set[str]:
+        """Those that the models name; a table that names none is in the connection's own, `public` as a rule."""
+        return {table.schema for table in self.metadata.tables.values() if table.schema is not None}
+
+    @property
     def root(self) -> Path:
         """The folder that Alembic's configuration is in."""
         named = [self.config.toml_file_name, self.config.config_file_name]

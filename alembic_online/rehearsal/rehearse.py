@@ -20,7 +20,7 @@ from alembic_online.rehearsal.schemas import difference
 from alembic_online.rehearsal.scratch import scratch_database
 from alembic_online.rehearsal.trace import Leg, Ran, Trace
 from alembic_online.runs.connection import LOOK, create_engine
-from alembic_online.runs.drift import COMPARE, find_drift
+from alembic_online.runs.drift import compare_options, find_drift
 from alembic_online.runs.history import require_unchanged
 from alembic_online.runs.retries import LOCK_TIMEOUT
 
@@ -124,7 +124,7 @@ def _is_down(legs: list[LegReport]) -> bool:
 
 
 def _drift(connection: Connection, project: Project) -> list[str]:
-    return find_drift(MigrationContext.configure(connection, opts=COMPARE), project.metadata)
+    return find_drift(MigrationContext.configure(connection, opts=compare_options(project)), project.metadata)
 
 
 def _not_taken_back(revisions: list[str], ran: list[Ran]) -> list[str]:

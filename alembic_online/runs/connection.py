@@ -29,6 +29,8 @@ POOLER = (
 
 log = structlog.get_logger(__name__)
 
+_RIGHTS = text("SELECT current_user, coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
+
 
 def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine:
     """Connections with these limits (`lock_timeout`, `statement_timeout`), whose statements end when this process does.
@@ -107,9 +109,7 @@ async def _require_own_session(connection: AsyncConnection) -> None:
 
 
 async def _require_rights(connection: AsyncConnection) -> None:
-    role, may_create = (
-        await connection.execute(text("SELECT current_user, has_schema_privilege('public', 'CREATE')"))
-    ).one()
+    role, may_create = (await connection.execute(_RIGHTS)).one()
     if not may_create:
         raise ConfigurationError(
             f"the role {role} may not change the schema: MIGRATION_DATABASE_URL has to name one that may "

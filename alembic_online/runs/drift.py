@@ -13,12 +13,27 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData
 
 from alembic_online.errors import SchemaDrift
-from alembic_online.runs.history import include_name
+from alembic_online.project import Project
+from alembic_online.runs.history import BACKFILLS, TABLE_NAME
 
-# How the schema is compared with the models, wherever it is.
-COMPARE: dict[str, Any] = {"include_name": include_name, "compare_server_default": True}
+OWN_TABLES = {TABLE_NAME, BACKFILLS}
 
 log = structlog.get_logger(__name__)
+
+
+def compare_options(project: Project) -> dict[str, Any]:
+    """How the schema is compared with the models, wherever it is: what neither they nor the tool made is left out."""
+
+    def include_name(name: str | None, kind: str, _: object) -> bool:
+        if kind == "schema":
+            return name is None or name in project.schemas
+        return not (kind == "table" and name in OWN_TABLES)
+
+    return {
+        "include_name": include_name,
+        "include_schemas": bool(project.schemas),
+        "compare_server_default": True,
+    }
 
 
 def find_drift(context: MigrationContext, models: MetaData) -> list[str]:

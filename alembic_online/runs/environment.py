@@ -32,7 +32,7 @@ from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
 from alembic_online.runs.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
-from alembic_online.runs.drift import COMPARE, report_drift
+from alembic_online.runs.drift import compare_options, report_drift
 from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
@@ -106,7 +106,7 @@ def options(project: Project) -> dict[str, Any]:
         "process_revision_directives": write_online,
         "on_version_apply": history.record,
         "project": project,
-        **COMPARE,
+        **compare_options(project),
     }
 
 

@@ -72,11 +72,6 @@ def read_only(context: MigrationContext, *tables: str) -> TextClause:
     )
 
 
-def include_name(name: str | None, kind: str, _: object) -> bool:
-    """Whether what Alembic has found in the database concerns the models: the migrator's own tables don't."""
-    return not (kind == "table" and name in {TABLE_NAME, BACKFILLS})
-
-
 def record(
     ctx: MigrationContext,
     step: MigrationInfo,

@@ -8,18 +8,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from alembic_online.project import Project
-from alembic_online.runs.drift import COMPARE, find_drift
+from alembic_online.runs.drift import compare_options, find_drift
 from alembic_online.runs.history import last_moves
 from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.releases import count_releases, find_sessions
 
+_OURS = "nspname = ANY(CAST(:schemas AS text[]) || current_schema()::text)"
 _INVALID_INDEXES = text(
-    "SELECT index.oid::regclass::text FROM pg_index JOIN pg_class index ON index.oid = indexrelid"
-    " WHERE NOT indisvalid AND relnamespace = 'public'::regnamespace ORDER BY 1"
+    "SELECT index.oid::regclass::text FROM pg_index JOIN pg_class index ON index.oid = indexrelid"  # noqa: S608
+    f" JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE NOT indisvalid AND {_OURS} ORDER BY 1"
 )
 _NOT_VALIDATED = text(
-    "SELECT format('%s on %s', conname, conrelid::regclass) FROM pg_constraint"
-    " WHERE NOT convalidated AND connamespace = 'public'::regnamespace ORDER BY 1"
+    "SELECT format('%s on %s', conname, conrelid::regclass) FROM pg_constraint"  # noqa: S608
+    f" JOIN pg_namespace ON pg_namespace.oid = connamespace WHERE NOT convalidated AND {_OURS} ORDER BY 1"
 )
 
 
@@ -64,7 +65,8 @@ class Status:
 def read_status(connection: Connection, project: Project, lock_holder: str | None) -> Status:
     """The status of the database behind `connection`, seen from this release."""
     script, history = project.scripts, last_moves(connection)
-    context = MigrationContext.configure(connection, opts=COMPARE)
+    schemas = {"schemas": sorted(project.schemas)}
+    context = MigrationContext.configure(connection, opts=compare_options(project))
     current = list(context.get_current_heads())
     pending = find_pending(connection, script)
     is_ahead = set(current) != set(script.get_heads())
@@ -76,8 +78,8 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         releases=count_releases(find_sessions(connection, project.application)),
         history=[_move(row) for row in history.values()],
         lock_holder=lock_holder,
-        invalid_indexes=list(connection.scalars(_INVALID_INDEXES)),
-        constraints_not_validated=list(connection.scalars(_NOT_VALIDATED)),
+        invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),
+        constraints_not_validated=list(connection.scalars(_NOT_VALIDATED, schemas)),
         # While revisions are pending, or this release does not know them all, the models are of another time.
         drift=[] if pending or is_ahead else find_drift(context, project.metadata),
     )

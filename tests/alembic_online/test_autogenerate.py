@@ -20,7 +20,7 @@ from alembic_online.autogenerate import write_online
 from alembic_online.autogenerate.render import render_item
 from alembic_online.autogenerate.step import flat
 from alembic_online.operations.rows import BackfillOp
-from alembic_online.runs.drift import COMPARE
+from alembic_online.runs.drift import compare_options
 from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
@@ -46,7 +46,7 @@ def write(server: Server, database: str) -> Write:
         change(models)
 
         def compare(connection: Connection) -> list[ops.MigrationScript]:
-            options = {"target_metadata": models, "project": ZOO, **COMPARE}
+            options = {"target_metadata": models, "project": ZOO, **compare_options(ZOO)}
             context = MigrationContext.configure(connection, opts=options)
             script = produce_migrations(context, models)
             script.message = message

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local.postgres import Server, binaries
-from tests.conftest import ROOT
+from tests.conftest import ROOT, superuser
 
 SHOP = ROOT / "tests" / "alembic_online" / "shop"
 ENV = """\
@@ -129,6 +129,41 @@ def test_a_database_that_alembic_has_migrated_is_taken_up_as_it_is(shop: Project
     shop.run("alembic upgrade head")
     assert "No new upgrade operations detected" in shop.run("alembic check")
     assert "nothing to repair" in shop.run("python -m alembic_online repair")
+
+
+ORDERS = """
+
+class Order(Base):
+    __tablename__ = "orders"
+    __table_args__ = {"schema": "sales"}
+    id = Column(BigInteger, Identity(always=True), primary_key=True)
+    total = Column(Integer)
+"""
+MISTAKES = (
+    "ALTER TABLE sales.orders ADD CONSTRAINT positive CHECK (total > 0) NOT VALID",
+    "CREATE TABLE elsewhere.notes ()",
+)
+
+
+async def test_tables_in_another_schema_are_looked_after_and_those_in_a_third_are_nobodys_business(
+    shop: Project, server: Server, empty_database: str
+) -> None:
+    admin = await superuser(server, empty_database)
+    for schema in ("sales", "elsewhere"):
+        await admin.execute(f"CREATE SCHEMA {schema} AUTHORIZATION zoo_migrator")
+    models = shop.folder / "shop" / "models.py"
+    models.write_text(models.read_text().replace("import Column", "import BigInteger, Identity, Column") + ORDERS)
+    shop.take_up()
+    shop.configure("lint_after = 0003")
+    shop.run("alembic upgrade 0003")
+    shop.run("alembic revision --autogenerate -m orders")
+    shop.run("alembic upgrade head")
+    for statement in MISTAKES:
+        await admin.execute(statement)
+    await admin.close()
+    status = [line.split() for line in shop.run("alembic-online -c alembic.ini status").splitlines()]
+    assert ["constraints", "not", "validated", "positive", "on", "sales.orders"] in status
+    assert ["drift", "none"] in status
 
 
 def test_on_an_empty_database_of_eight_at_once_one_applies_all_of_it(shop: Project) -> None:
