@@ -103,6 +103,10 @@ def shop(server: Server, empty_database: str, tmp_path: Path, programs: Path) ->
     return Project(folder, programs)
 
 
+def test_the_tools_readme_shows_this_environment() -> None:
+    assert ENV in (ROOT / "alembic_online" / "README.md").read_text()
+
+
 def rules(printed: str) -> set[tuple[str, str]]:
     """The revision and the rule of each finding that the lint has printed."""
     lines = [line for line in printed.splitlines() if line.startswith("migrations/versions/")]
