@@ -43,7 +43,6 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["local", "production"] = "local"
-    release: str | None = None  # in place of the one that env.py names
     migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
     migration_database_password: SecretStr | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
