@@ -12,7 +12,8 @@ transactions  what is committed with what
 source        the file as Python
 squawk        a second opinion; which of its rules, in squawk_rules
 rules         the names of our own rules, and what each is about
-safe_ways     what to write instead
+safe_ways     what to write instead, as code with the finding's own names; columns_apart, of columns
+calls         that code; online_calls, that of the online operations
 revision      all rules, on one revision
 waived        less what is waived
 finding       what is said

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
+from alembic_online.lint.calls import alter_table, execute, relation_of
+from alembic_online.lint.columns_apart import required_way
 from alembic_online.lint.finding import Problem
+from alembic_online.lint.online_calls import add_constraint, sync_columns
 from alembic_online.lint.reading import ParsedStatement
-from alembic_online.lint.safe_ways import safe_way
+from alembic_online.lint.safe_ways import detach, safe_way
 from alembic_online.sql import Effect, Lock, Work
 from alembic_online.sql.names import table_name
 from alembic_online.sql.subcommands import TRIGGERS
@@ -81,7 +84,7 @@ def _takes_index(parsed: ParsedStatement) -> bool:
     return bool(added) and all(each.contype == pg.CONSTR_PRIMARY and each.indexname for each in added)
 
 
-def _required(parsed: ParsedStatement) -> Iterator[tuple[str, str]]:
+def _required(parsed: ParsedStatement) -> Iterator[tuple[pg.RangeVar, pg.ColumnDef]]:
     """The table and the column, of columns that are added NOT NULL and have no value."""
     for node, command in parsed.commands():
         if command.subtype == pg.AT_AddColumn:
@@ -89,7 +92,7 @@ def _required(parsed: ParsedStatement) -> Iterator[tuple[str, str]]:
             kinds = {constraint.contype for constraint in map(unwrap_node, column.constraints)}
             valued = kinds & {pg.CONSTR_DEFAULT, pg.CONSTR_IDENTITY, pg.CONSTR_GENERATED}
             if pg.CONSTR_NOTNULL in kinds and not valued and "serial" not in str(column.type_name):
-                yield table_name(node.relation), column.colname
+                yield node.relation, column
 
 
 def _required_column(parsed: ParsedStatement) -> Iterator[Problem]:
@@ -97,14 +100,15 @@ def _required_column(parsed: ParsedStatement) -> Iterator[Problem]:
         yield Problem(
             "required-column",
             parsed.line,
-            f"fails if {table} has rows; and the release at work, which knows no {column}, can INSERT nothing more",
-            "Add it with a constant server_default; or nullable, and then op.backfill(...) and "
-            "op.set_not_null_online(...), each in a revision of its own, once the app writes it",
+            f"fails if {table_name(table)} has rows; and the release at work, which knows no {column.colname}, can "
+            "INSERT nothing more",
+            required_way(table, column),
         )
 
 
 def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
-    if not any(isinstance(node, pg.CreateStmt) for node in parsed.nodes):
+    made = next((node for node in parsed.nodes if isinstance(node, pg.CreateStmt)), None)
+    if made is None:
         return
     referred = [effect for effect in parsed.effects if effect.lock is Lock.SHARE_ROW_EXCLUSIVE]
     if referred:
@@ -112,7 +116,7 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
             "foreign-key-in-create-table",
             parsed.line,
             held(referred),
-            "Make the table without the foreign key, and add it with op.add_foreign_key_online(...) in the next "
+            f"Make the table without the foreign key, and add it with {_foreign_keys(made, referred)} in the next "
             "revision, which takes the lock for an instant",
         )
     whole = [effect for effect in parsed.effects if effect.lock is Lock.ACCESS_EXCLUSIVE]
@@ -121,9 +125,32 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
             "partition-of",
             parsed.line,
             held(whole),
-            "Make the table by itself, CREATE TABLE ... (LIKE ... INCLUDING ALL), and ATTACH PARTITION it, which reads "
-            "and writes go past",
+            f"Make the table by itself, and attach it in the same revision, which reads and writes go past: "
+            f"{_attached(made)}",
         )
+
+
+def _foreign_keys(made: pg.CreateStmt, referred: list[Effect]) -> str:
+    """The foreign keys to tables that were there before, as the next revision adds them."""
+    found = [("", node) for node in map(unwrap_node, made.table_elts)]
+    for _, column in list(found):
+        if isinstance(column, pg.ColumnDef):
+            found += [(column.colname, each) for each in map(unwrap_node, column.constraints)]
+    old = {effect.table for effect in referred}
+    return " and ".join(
+        add_constraint(made.relation, each, column)
+        for column, each in found
+        if isinstance(each, pg.Constraint) and each.contype == pg.CONSTR_FOREIGN and table_name(each.pktable) in old
+    )
+
+
+def _attached(made: pg.CreateStmt) -> str:
+    """The new partition, made like the table that it then becomes a part of."""
+    (parent,) = (node for node in map(unwrap_node, made.inh_relations) if isinstance(node, pg.RangeVar))
+    partition = pg.PartitionCmd(name=made.relation, bound=made.partbound)
+    attach = alter_table(parent, pg.AT_AttachPartition, **{"def": pg.Node(partition_cmd=partition)})
+    like = f"CREATE TABLE {table_name(made.relation)} (LIKE {table_name(parent)} INCLUDING ALL)"
+    return f"{execute(like)}; {execute(attach)}"
 
 
 def _partitions(parsed: ParsedStatement) -> Iterator[Problem]:
@@ -134,7 +161,7 @@ def _partitions(parsed: ParsedStatement) -> Iterator[Problem]:
                 parsed.line,
                 f"takes {Lock.ACCESS_EXCLUSIVE} on {table_name(node.relation)}, and reads and writes wait until the "
                 "revision is committed",
-                "Use DETACH PARTITION ... CONCURRENTLY in op.get_context().autocommit_block(), alone in its revision",
+                detach(node.relation, getattr(command, "def").partition_cmd),
             )
 
 
@@ -147,6 +174,6 @@ def _triggers(parsed: ParsedStatement) -> Iterator[Problem]:
             "trigger",
             parsed.line,
             f"{held(effects)}; from then on the release at work runs into it, too",
-            "To keep two columns equal, use op.sync_columns_online(...); else write it alone in its revision, with a "
-            "waiver that says why the release at work can live with it",
+            f"To keep two columns equal, use {sync_columns(relation_of(effects[0].table), ..., ...)}; else write it "
+            "alone in its revision, with a waiver that says why the release at work can live with it",
         )

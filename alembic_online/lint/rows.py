@@ -6,13 +6,13 @@ from postgast import pg_query_pb2 as pg
 
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.locks import tables
+from alembic_online.lint.online_calls import backfill, drop_constraint, fill_table
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.names import table_name
 
 # They have a rule of their own, or change what nobody else writes.
 NOT_ROWS = pg.TruncateStmt | pg.RefreshMatViewStmt
-BATCHES = "op.backfill(...) changes rows in small batches, each committed by itself, alone in its revision"
 DELETE = (
     "Delete in small batches, each committed by itself, outside of the migration; rows that are few, and found by "
     "their key, deserve a waiver that says so"
@@ -31,15 +31,22 @@ def find_rows(parsed: ParsedStatement) -> Iterator[Problem]:
             "unbatched-change",
             parsed.line,
             f"{changed[0].why} of {tables(changed)} in one go, each locked until the revision is committed",
-            DELETE if deletes else BATCHES,
+            DELETE if deletes else _batches(parsed, changed[0].table),
         )
     elif copied := _copied(parsed):
         yield Problem(
             "unbatched-change",
             parsed.line,
             f"copies what is in {copied[1]} into {copied[0]} in one go, and what is written meanwhile is missing",
-            "Copy in batches by the key, each committed by itself; columns of one table with op.backfill(...)",
+            f"Copy in batches by the key, each committed by itself; columns of one table with {fill_table(copied[0])}",
         )
+
+
+def _batches(parsed: ParsedStatement, table: str) -> str:
+    """The same change, in batches."""
+    updates = [node for node in parsed.nodes if isinstance(node, pg.UpdateStmt) and table_name(node.relation) == table]
+    call = backfill(updates[0]) if updates else fill_table(table)
+    return f"{call} changes rows in small batches, each committed by itself, alone in its revision"
 
 
 def _is_upsert_of_values(parsed: ParsedStatement) -> bool:
@@ -64,13 +71,15 @@ def _copied(parsed: ParsedStatement) -> tuple[str, str] | None:
 def _opaque(parsed: ParsedStatement) -> Iterator[Problem]:
     if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # which makes things of its own
         return
-    for _, command in parsed.commands():
+    for node, command in parsed.commands():
         if command.behavior == pg.DROP_CASCADE:
+            is_constraint = command.subtype == pg.AT_DropConstraint
             yield Problem(
                 "opaque",
                 parsed.line,
                 f"CASCADE drops what the statement does not name: whatever depends on {command.name}",
-                "Drop that first, by its name",
+                "Drop that first, by its name"
+                + (f"; then {drop_constraint(node.relation, command.name)}" if is_constraint else ""),
             )
     for effect in parsed.effects:
         if effect.work is Work.UNKNOWN:

@@ -1,96 +1,140 @@
-"""What to write instead, by what a statement is."""
+"""What to write instead, by what a statement is: as code that can be pasted, with its names in it."""
 
 from collections.abc import Iterator
 
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
-from postgast.walk import unwrap_node
 
+from alembic_online.lint.calls import alter_table, call, execute, execute_outside, final, name_of
+from alembic_online.lint.columns_apart import way_of_column, way_of_type
+from alembic_online.lint.online_calls import (
+    add_constraint,
+    add_primary_key,
+    create_index,
+    drop_constraint,
+    drop_indexes,
+    set_not_null,
+)
 from alembic_online.lint.reading import ParsedStatement
-from alembic_online.sql.constraints import BUILDS
+from alembic_online.sql.names import quote, strings, table_name
 
 ALONE = "alone in its revision"
-SUCCESSOR = (
-    "Add a second column, and keep both equal with op.sync_columns_online(...); fill it with op.backfill(...), switch "
-    "the app over, and drop the old one in a contract revision"
-)
-BY_CONSTRAINT = {
-    pg.CONSTR_FOREIGN: f"Use op.add_foreign_key_online(...), {ALONE}",
-    pg.CONSTR_CHECK: f"Use op.add_check_online(...), {ALONE}",
-    pg.CONSTR_NOTNULL: f"Use op.set_not_null_online(...), {ALONE}",
-    pg.CONSTR_UNIQUE: f"Use op.add_unique_online(...), {ALONE}",
-    pg.CONSTR_PRIMARY: (
-        "Build a unique index with op.create_index_online(...), set its columns NOT NULL with "
-        "op.set_not_null_online(...), then ADD PRIMARY KEY USING INDEX, each in a revision of its own"
-    ),
-    pg.CONSTR_EXCLUSION: (
-        "Postgres has no online way for EXCLUDE: make a new table that has it, fill that, and switch the app over"
-    ),
-}
-BY_SUBCOMMAND = {
-    pg.AT_SetNotNull: BY_CONSTRAINT[pg.CONSTR_NOTNULL],
-    pg.AT_AlterColumnType: (
-        f"{SUCCESSOR}. If the rows stay as they are, say which type there was: op.alter_column(..., existing_type=...)"
-    ),
-    pg.AT_SetExpression: "Add a second column with the new expression, and switch the app over",
-    pg.AT_AttachPartition: (
-        "Prove the bounds before, with op.add_check_online(...) on the partition: then no row is looked at; say so in "
-        "a waiver"
-    ),
-    pg.AT_AlterConstraint: "Drop it, and add one that is enforced with op.add_foreign_key_online(...)",
-    **dict.fromkeys(
-        (pg.AT_SetLogged, pg.AT_SetUnLogged, pg.AT_SetAccessMethod, pg.AT_SetTableSpace),
-        "Make a new table, fill it, and switch the app over; or take a maintenance window, and say so in a waiver",
-    ),
-}
-REINDEX = f"Use REINDEX ... CONCURRENTLY in op.get_context().autocommit_block(), {ALONE}"
-BY_STATEMENT: dict[type[Message], str] = {
-    pg.IndexStmt: f"Use op.create_index_online(...), {ALONE}",
-    pg.ReindexStmt: REINDEX,
-    pg.ClusterStmt: "Rows need no order; if they do, pg_repack gives them one while the table is in use",
-    pg.VacuumStmt: "A plain VACUUM makes the space usable again; pg_repack gives it back while the table is in use",
-    pg.RefreshMatViewStmt: "Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which the view needs a unique index",
-    pg.AlterDomainStmt: "Add the constraint NOT VALID, and VALIDATE it in the next revision",
-}
+NEW_TABLE = "Make a new table, fill it, and switch the app over; or take a maintenance window, and say so in a waiver"
+NO_WAY = "Postgres has no online way for it: make a new table that has it, fill that, and switch the app over"
+WHOLE_TABLE = {pg.AT_SetLogged, pg.AT_SetUnLogged, pg.AT_SetAccessMethod, pg.AT_SetTableSpace}
 ELSE = "Do it in small steps, in transactions of their own"
 
 
 def safe_way(parsed: ParsedStatement) -> str:
     """What to write instead of a statement that works under a lock."""
-    return next(_ways(parsed), ELSE)
+    return known_way(parsed) or ELSE
+
+
+def known_way(parsed: ParsedStatement) -> str | None:
+    """The same, where there is one for this kind of statement."""
+    return next(_ways(parsed), None)
 
 
 def _ways(parsed: ParsedStatement) -> Iterator[str]:
-    for _, command in parsed.commands():
-        if command.subtype == pg.AT_AddConstraint:
-            constraint = getattr(command, "def").constraint
-            if constraint.contype in BY_CONSTRAINT:
-                yield BY_CONSTRAINT[constraint.contype]
-        elif command.subtype == pg.AT_AddColumn:
-            yield _add_column(getattr(command, "def").column_def)
-        elif command.subtype in BY_SUBCOMMAND:
-            yield BY_SUBCOMMAND[command.subtype]
+    for node, command in parsed.commands():
+        if way := _of_command(parsed, node.relation, command):
+            yield way
     for node in parsed.nodes:
-        if type(node) in BY_STATEMENT:
-            yield BY_STATEMENT[type(node)]
+        if way := way_of_statement(node):
+            yield way
 
 
-def _add_column(column: pg.ColumnDef) -> str:
-    kinds = {constraint.contype: constraint for constraint in map(unwrap_node, column.constraints)}
-    for kind in (pg.CONSTR_FOREIGN, pg.CONSTR_CHECK, *BUILDS):
-        if kind in kinds:
-            return f"Add the column without it. {BY_CONSTRAINT[kind]}"
-    if pg.CONSTR_GENERATED in kinds:
-        return (
-            "Postgres 18 computes a VIRTUAL one when it is read, sa.Computed(..., persisted=False), and adds it in an "
-            "instant; or add a plain column, let the app write it, and fill it with op.backfill(...)"
-        )
-    if pg.CONSTR_DEFAULT in kinds:
-        return (
-            "Add the column without the default, then set the default, for rows to come: op.alter_column(..., "
-            "server_default=...); and fill the others with op.backfill(...), in a revision of its own"
-        )
-    return (
-        "Add a plain bigint, give it a sequence of its own as the default in a second statement, and fill it with "
-        "op.backfill(...) in the next revision"
-    )
+def _of_command(parsed: ParsedStatement, table: pg.RangeVar, command: pg.AlterTableCmd) -> str | None:
+    definition, column = getattr(command, "def"), command.name
+    way = None
+    match command.subtype:
+        case pg.AT_AddConstraint:
+            way = _constraint(table, definition.constraint)
+        case pg.AT_AddColumn:
+            way = way_of_column(table, definition.column_def)
+        case pg.AT_AlterColumnType:
+            way = way_of_type(table, column, definition.column_def, parsed.statement.existing_type)
+        case pg.AT_SetNotNull:
+            way = f"Use {set_not_null(table, column)}, {ALONE}"
+        case pg.AT_SetExpression:
+            way = f"Add a second column beside {quote(column)} with the new expression, and switch the app over"
+        case pg.AT_AttachPartition:
+            way = attach(definition.partition_cmd.name)
+        case pg.AT_DetachPartition:
+            way = detach(table, definition.partition_cmd)
+        case pg.AT_AlterConstraint:
+            name = definition.atalter_constraint.conname
+            again = call(
+                "add_foreign_key_online", name, table.relname, ..., [...], [...], source_schema=table.schemaname
+            )
+            way = f"Drop it, {drop_constraint(table, name)}, and add one that is enforced, {again}, each {ALONE}"
+        case subtype if subtype in WHOLE_TABLE:
+            way = NEW_TABLE
+    return way
+
+
+def _constraint(table: pg.RangeVar, constraint: pg.Constraint) -> str | None:
+    if constraint.contype == pg.CONSTR_EXCLUSION or constraint.without_overlaps:
+        return NO_WAY
+    if constraint.contype == pg.CONSTR_NOTNULL:
+        return f"Use {set_not_null(table, strings(constraint.keys)[0])}, {ALONE}"
+    if constraint.contype == pg.CONSTR_PRIMARY:
+        if constraint.indexname:
+            return None
+        return f"Use {', then '.join(add_primary_key(table, constraint))}, each {ALONE}"
+    if constraint.contype in {pg.CONSTR_FOREIGN, pg.CONSTR_CHECK, pg.CONSTR_UNIQUE} and not constraint.indexname:
+        return f"Use {add_constraint(table, constraint)}, {ALONE}"
+    return None
+
+
+def attach(partition: pg.RangeVar) -> str:
+    """ATTACH PARTITION: what the bounds are of, only the partitioned table says."""
+    name = name_of("ck", partition.relname, "bounds")
+    check = call("add_check_online", final(name), partition.relname, ..., schema=partition.schemaname)
+    return f"Prove the bounds before, with {check}: then no row is looked at; say so in a waiver"
+
+
+def detach(table: pg.RangeVar, partition: pg.PartitionCmd) -> str:
+    """DETACH PARTITION."""
+    made = pg.PartitionCmd(name=partition.name, concurrent=True)
+    command = alter_table(table, pg.AT_DetachPartition, **{"def": pg.Node(partition_cmd=made)})
+    return f"Write {execute_outside(command)}, {ALONE}"
+
+
+def way_of_statement(node: Message) -> str | None:
+    """What to write instead of a statement of this kind that is no ALTER TABLE."""
+    way = None
+    match node:
+        case pg.IndexStmt():
+            way = f"Use {create_index(node)}, {ALONE}"
+        case pg.DropStmt() if node.remove_type == pg.OBJECT_INDEX:
+            way = f"Use {drop_indexes(node)}, {ALONE}"
+        case pg.ReindexStmt():
+            way = f"Write {execute_outside(_reindex(node))}, {ALONE}"
+        case pg.ClusterStmt():
+            way = "Rows need no order; if they do, pg_repack gives them one while the table is in use"
+        case pg.VacuumStmt():
+            way = "A plain VACUUM makes the space usable again; pg_repack gives it back while the table is in use"
+        case pg.RefreshMatViewStmt():
+            made = pg.RefreshMatViewStmt(concurrent=True, relation=node.relation)
+            way = f"Use {execute(made)}, for which the view needs a unique index"
+        case pg.AlterDomainStmt() if getattr(node, "def").HasField("constraint"):
+            way = _domain(node)
+    return way
+
+
+def _reindex(node: pg.ReindexStmt) -> str:
+    kind = pg.ReindexObjectType.Name(node.kind).removeprefix("REINDEX_OBJECT_")
+    name = table_name(node.relation) if node.HasField("relation") else quote(node.name)
+    return f"REINDEX {kind} CONCURRENTLY {name}"
+
+
+def _domain(node: pg.AlterDomainStmt) -> str:
+    added = pg.AlterDomainStmt()
+    added.CopyFrom(node)
+    constraint = getattr(added, "def").constraint
+    constraint.skip_validation = True
+    constraint.conname = constraint.conname or name_of("ck", strings(node.type_name)[-1])
+    domain = ".".join(map(quote, strings(node.type_name)))
+    validate = execute(f"ALTER DOMAIN {domain} VALIDATE CONSTRAINT {quote(constraint.conname)}")
+    return f"Use {execute(added)}, and {validate} in the next revision"

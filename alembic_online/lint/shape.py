@@ -7,9 +7,11 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
+from alembic_online.lint.calls import execute
 from alembic_online.lint.finding import Problem
+from alembic_online.lint.online_calls import fill, sync_columns
 from alembic_online.lint.reading import ParsedStatement, names_of
-from alembic_online.sql.names import qualified, strings, table_name
+from alembic_online.sql.names import qualified, quote, strings, table_name
 
 Column = tuple[str, str]
 """A table and a column."""
@@ -96,8 +98,26 @@ def _renames(parsed: ParsedStatement) -> Iterator[Problem]:
                 parsed.line,
                 f"{name}{column} is not found any more from now on by the release at work; before, the next one does "
                 "not find the new name",
-                "Keep both for a while: a second column with op.sync_columns_online(...), or a view of the old name",
+                _both(node),
             )
+
+
+def _both(node: Message) -> str:
+    """How both names are there for a while."""
+    if isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_COLUMN:
+        return (
+            f"Keep both for a while: a second column, {quote(node.newname)}, kept equal with "
+            f"{sync_columns(node.relation, node.subname, node.newname)}, and filled with "
+            f"{fill(node.relation, {node.newname: quote(node.subname)})}"
+        )
+    if isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_TABLE:
+        new = qualified(node.relation.schemaname, node.newname)
+        view = execute(f"CREATE VIEW {new} AS TABLE {table_name(node.relation)}")
+        return f"Keep both for a while: the table, and a view of the new name, {view}"
+    if isinstance(node, pg.AlterEnumStmt):
+        added = pg.AlterEnumStmt(type_name=node.type_name, new_val=node.new_val, new_val_is_after=True)
+        return f"Keep both for a while: add the new value, {execute(added)}, and leave the old one"
+    return "Keep both for a while: make a second one of the new name"
 
 
 def _renamed(node: Message) -> str | None:
@@ -180,5 +200,5 @@ def _small_keys(parsed: ParsedStatement) -> Iterator[Problem]:
                     parsed.line,
                     f"{name} runs out of numbers, at 2,147,483,647 or before, and a wider type then rewrites the table "
                     "while nobody can use it",
-                    "Use sa.BigInteger()",
+                    f'Use sa.Column("{name}", sa.BigInteger(), sa.Identity(always=True), primary_key=True)',
                 )

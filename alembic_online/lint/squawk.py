@@ -74,7 +74,9 @@ def _problems(entry: dict[str, Any], parsed: ParsedStatement) -> Iterator[Proble
     is_harmless = HARMLESS.get(rule, lambda _: False)
     if parsed.is_online or is_of_new or is_harmless(parsed):
         return
-    yield Problem(rule, parsed.line, message.strip().removesuffix(".").replace("`", ""), kept.safe_way)
+    yield Problem(
+        rule, parsed.line, message.strip().removesuffix(".").replace("`", ""), kept.way(parsed) or kept.safe_way
+    )
 
 
 def _lets_be_written(parsed: ParsedStatement) -> bool:

@@ -1,6 +1,10 @@
 """Squawk's rules: those that are kept, with our safe way, and those that are not, with the reason."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from alembic_online.lint.reading import ParsedStatement
+from alembic_online.lint.safe_ways import known_way
 
 LOCKS = {"blocking-build", "blocking-rewrite", "blocking-scan", "required-column"}
 
@@ -15,10 +19,12 @@ class Kept:
     """Whether it is about tables that are made in the revision, too."""
     is_for_contract: bool = False
     """Whether it is what a contract revision is for."""
+    way: Callable[[ParsedStatement], str | None] = lambda _: None
+    """Our safe way with the names of the statement, where there is one."""
 
 
 def _lock(safe_way: str) -> Kept:
-    return Kept(safe_way, frozenset(LOCKS))
+    return Kept(safe_way, frozenset(LOCKS), way=known_way)
 
 
 def _drop() -> Kept:
@@ -31,9 +37,11 @@ def _of_server() -> Kept:
 
 KEPT = {
     "require-concurrent-index-creation": _lock("Use op.create_index_online(...), alone in its revision"),
-    "require-concurrent-index-deletion": Kept("Use op.drop_index_online(...), alone in its revision"),
+    "require-concurrent-index-deletion": Kept("Use op.drop_index_online(...), alone in its revision", way=known_way),
     "require-concurrent-reindex": _lock("Use REINDEX ... CONCURRENTLY in op.get_context().autocommit_block()"),
-    "require-concurrent-partition-detach": Kept("Use DETACH PARTITION ... CONCURRENTLY", frozenset({"detach"})),
+    "require-concurrent-partition-detach": Kept(
+        "Use DETACH PARTITION ... CONCURRENTLY", frozenset({"detach"}), way=known_way
+    ),
     "adding-foreign-key-constraint": _lock(
         "Add the column, then use op.add_foreign_key_online(...) in a revision after it"
     ),
@@ -42,7 +50,7 @@ KEPT = {
     "adding-serial-primary-key-field": _lock("Build the index before, then ADD PRIMARY KEY USING INDEX"),
     "disallowed-unique-constraint": _lock("Use op.add_unique_online(...), alone in its revision"),
     "ban-concurrent-index-creation-in-transaction": Kept(
-        "Use op.create_index_online(...), alone in its revision", frozenset({"needs-autocommit"})
+        "Use op.create_index_online(...), alone in its revision", frozenset({"needs-autocommit"}), way=known_way
     ),
     "ban-create-domain-with-constraint": Kept(
         "Use a plain type, and op.add_check_online(...): a domain's constraint can be changed only under a lock on all "
@@ -51,7 +59,8 @@ KEPT = {
     ),
     "ban-truncate-cascade": Kept("Drop the foreign keys first", frozenset({"truncate"})),
     "prefer-robust-stmts": Kept(
-        "Use the online operation; or write IF EXISTS, or IF NOT EXISTS, so that a run that was killed can be repeated"
+        "Use the online operation; or write IF EXISTS, or IF NOT EXISTS, so that a run that was killed can be repeated",
+        way=known_way,
     ),
     "prefer-identity": Kept("Use sa.Identity(always=True)", of_new_tables=True),
     "prefer-timestamp-tz": Kept(

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from itertools import groupby
 
+import postgast
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
+from alembic_online.lint.calls import execute, execute_outside
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.reading import ParsedStatement
+from alembic_online.lint.safe_ways import way_of_statement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.indexes import has_option
 from alembic_online.sql.names import qualified, strings
@@ -18,7 +21,6 @@ TIMEOUTS = {"lock_timeout", "statement_timeout", "transaction_timeout", "idle_in
 REFUSED_IN_TRANSACTION = (
     pg.CreatedbStmt | pg.DropdbStmt | pg.CreateTableSpaceStmt | pg.DropTableSpaceStmt | pg.AlterSystemStmt
 )
-ALONE = "Put it into op.get_context().autocommit_block(), alone in its revision"
 
 
 def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
@@ -28,7 +30,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
             "several-statements",
             parsed.line,
             f"{parsed.count} statements in one string: asyncpg refuses them",
-            "Call op.execute(...) once for each",
+            f"Write {', '.join(map(execute, postgast.split(parsed.statement.sql)))}",
         )
     for node in parsed.nodes:
         if isinstance(node, pg.TransactionStmt):
@@ -41,7 +43,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
             )
         elif parsed.statement.in_transaction and _is_refused(node):
             yield Problem(
-                "needs-autocommit", parsed.line, "fails: Postgres refuses it in a transaction", _outside(node)
+                "needs-autocommit", parsed.line, "fails: Postgres refuses it in a transaction", _outside(parsed, node)
             )
         elif setting := _setting(node):
             yield Problem(
@@ -75,12 +77,10 @@ def _is_refused(node: Message) -> bool:
     return isinstance(node, REFUSED_IN_TRANSACTION) or (isinstance(node, pg.VacuumStmt) and node.is_vacuumcmd)
 
 
-def _outside(node: Message) -> str:
-    if isinstance(node, pg.IndexStmt):
-        return "Use op.create_index_online(...), alone in its revision"
-    if isinstance(node, pg.DropStmt):
-        return "Use op.drop_index_online(...), alone in its revision"
-    return ALONE
+def _outside(parsed: ParsedStatement, node: Message) -> str:
+    if isinstance(node, pg.IndexStmt | pg.DropStmt) and (way := way_of_statement(node)):
+        return way
+    return f"Write {execute_outside(parsed.statement.sql)}, alone in its revision"
 
 
 def _setting(node: Message) -> str | None:

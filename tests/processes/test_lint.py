@@ -44,13 +44,13 @@ class TestCommand:
         assert done.stdout.splitlines() == [
             (
                 "migrator/versions/2099_01_01_0001-filled.py:7: unbatched-change: changes every row of animals in one "
-                "go, each locked until the revision is committed. op.backfill(...) changes rows in small batches, each "
-                "committed by itself, alone in its revision."
+                'go, each locked until the revision is committed. op.backfill("animals", {"wild": "false"}) changes '
+                "rows in small batches, each committed by itself, alone in its revision."
             ),
             (
                 "migrator/versions/2099_01_01_0001-filled.py:8: blocking-scan: takes ACCESS EXCLUSIVE on animals, and "
                 "reads and writes wait while every row is looked at: SET NOT NULL looks for NULLs in wild. Use "
-                "op.set_not_null_online(...), alone in its revision."
+                'op.set_not_null_online("animals", "wild"), alone in its revision.'
             ),
         ]
         assert lint("column", cwd=unsafe).returncode == 0

@@ -1,0 +1,101 @@
+"""Code of a revision, as text that can be pasted: calls of `op`, and SQL from parse trees.
+
+`...` stands where the statement does not say what belongs there.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import postgast
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as pg
+from postgast.walk import unwrap_node
+
+from alembic_online.operations.steps import short_name
+
+# What sa.text(), and with it op.execute and checks, would take for a parameter.
+PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+
+
+@dataclass(frozen=True)
+class Code:
+    """Python, to be written as it is."""
+
+    text: str
+
+
+def call(operation: str, *arguments: Any, **options: Any) -> str:
+    """`op.<operation>(...)`, without the options that are None, False or empty."""
+    given = [_python(argument) for argument in arguments]
+    given += [f"{name}={_python(value)}" for name, value in options.items() if value is ... or value]
+    return f"op.{operation}({', '.join(given)})"
+
+
+def execute(statement: Message | str) -> str:
+    """`op.execute("...")`."""
+    return call("execute", without_parameters(statement if isinstance(statement, str) else sql_of(statement)))
+
+
+def execute_outside(statement: Message | str) -> str:
+    """The same for what Postgres refuses in a transaction."""
+    return f"with op.get_context().autocommit_block(): {execute(statement)}"
+
+
+def text(sql: str) -> Code:
+    """`sa.text("...")`."""
+    return Code(f"sa.text({_python(without_parameters(sql))})")
+
+
+def final(name: str) -> Code:
+    """`op.f("...")`: a name that a naming convention has made already, and is not to make longer again."""
+    return Code(f"op.f({_python(name)})")
+
+
+def without_parameters(sql: str) -> str:
+    """The SQL, as text() takes it: with no colon that would begin a parameter."""
+    return PARAMETER.sub(r"\:", sql)
+
+
+def sql_of(statement: Message) -> str:
+    """A statement's SQL."""
+    (field,) = (each.name for each in pg.Node.DESCRIPTOR.fields if each.message_type is statement.DESCRIPTOR)
+    node = pg.Node(**{field: statement})
+    return str(postgast.deparse(pg.ParseResult(stmts=[pg.RawStmt(stmt=node)])))
+
+
+def expression(node: pg.Node) -> str:
+    """An expression's SQL."""
+    return sql_of(pg.SelectStmt(target_list=[pg.Node(res_target=pg.ResTarget(val=node))])).removeprefix("SELECT ")
+
+
+def alter_table(relation: pg.RangeVar, subtype: "pg.AlterTableType", **command: Any) -> pg.AlterTableStmt:
+    """ALTER TABLE with one subcommand."""
+    made = pg.AlterTableCmd(subtype=subtype, behavior=pg.DROP_RESTRICT, **command)
+    return pg.AlterTableStmt(relation=relation, cmds=[pg.Node(alter_table_cmd=made)], objtype=pg.OBJECT_TABLE)
+
+
+def relation_of(name: str) -> pg.RangeVar:
+    """The relation of this name, which is as in `Effect.table`."""
+    select = unwrap_node(postgast.parse(f"TABLE {name}").stmts[0].stmt)
+    assert isinstance(select, pg.SelectStmt)
+    return select.from_clause[0].range_var
+
+
+def name_of(*parts: str) -> str:
+    """A readable name for what has none: of its kind, its table and its columns."""
+    return short_name("_".join(parts))
+
+
+def _python(value: Any) -> str:
+    if isinstance(value, Code):
+        return value.text
+    if isinstance(value, str):
+        # Single quotes are for SQL, and only where there are none is a double quote easier to read between them.
+        return repr(value) if '"' in value and "'" not in value else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_python, value))}]"
+    if isinstance(value, dict):
+        return "{{{}}}".format(", ".join(f"{_python(key)}: {_python(each)}" for key, each in value.items()))
+    return "..." if value is ... else repr(value)
