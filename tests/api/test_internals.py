@@ -174,7 +174,7 @@ class TestUvicorn:
             *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
             *("on_message_begin", "on_message_complete", "on_response_complete", "timeout_keep_alive_handler"),
         }
-        config, loop = Config(no_app), asyncio.get_running_loop()
+        config, loop = Config(no_app, log_config=None), asyncio.get_running_loop()
         protocol = HttpToolsProtocol(config, ServerState(), {}, loop)
         assert protocol.loop is loop
         assert protocol.timeout_keep_alive == config.timeout_keep_alive
