@@ -15,6 +15,7 @@ rules         the names of our own rules, and what each is about
 safe_ways     what to write instead, as code with the finding's own names; columns_apart, of columns
 calls         that code; online_calls, that of the online operations
 revision      all rules, on one revision
+explanations  the rules at length
 waived        less what is waived
 finding       what is said
 """

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alembic_online.lint.reading import ParsedStatement
-from alembic_online.lint.safe_ways import known_way
+from alembic_online.lint.safe_ways import known_way, operation_way
 
 LOCKS = {"blocking-build", "blocking-rewrite", "blocking-scan", "required-column"}
 
@@ -60,7 +60,7 @@ KEPT = {
     "ban-truncate-cascade": Kept("Drop the foreign keys first", frozenset({"truncate"})),
     "prefer-robust-stmts": Kept(
         "Use the online operation; or write IF EXISTS, or IF NOT EXISTS, so that a run that was killed can be repeated",
-        way=known_way,
+        way=operation_way,
     ),
     "prefer-identity": Kept("Use sa.Identity(always=True)", of_new_tables=True),
     "prefer-timestamp-tz": Kept(

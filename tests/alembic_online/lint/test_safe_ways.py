@@ -11,29 +11,17 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from alembic_online.lint import Finding, lint_revision
 from alembic_online.lint.calls import without_parameters
 from api.models import Base
 from local.postgres import Server
-from tests.alembic_online.lint.examples import HERE, examples, findings, name_of, project
+from tests.alembic_online.lint.bodies import lint_body
+from tests.alembic_online.lint.examples import HERE, examples, findings, name_of
 from tests.alembic_online.lint.running import copy, template
 from tests.alembic_online.operating import operate
 from tests.conftest import superuser
 
 __all__ = ["template"]  # a fixture
 
-REVISION = '''"""A revision."""
-
-import sqlalchemy as sa
-from alembic import op
-
-revision = "one"
-down_revision = None
-{header}
-
-def upgrade() -> None:
-    {body}
-'''
 CONTRACT = 'phase = "contract"\nsafe_from_release = "0.4.0"\n'
 CALL = re.compile(r"(?:with op\.get_context\(\)\.autocommit_block\(\): )?\bop\.(?!get_context)\w+\(")
 MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TYPE|DOMAIN|TABLE|MATERIALIZED VIEW|INDEX) (\w+)")
@@ -51,17 +39,9 @@ def calls(text: str) -> Iterator[str]:
         yield text[found.start() : end]
 
 
-def lint(folder: Path, body: str, header: str = "") -> list[Finding]:
-    """What is found in a revision of this body."""
-    own = folder / str(len(list(folder.iterdir())))  # for modules are read once
-    own.mkdir()
-    (own / "one.py").write_text(REVISION.format(header=header, body=body))
-    return lint_revision(project(own), "one")
-
-
 def safe_way(folder: Path, sql: str) -> str:
     """Of the finding whose safe way has code."""
-    found = lint(folder, f"op.execute({without_parameters(sql)!r})")
+    found = lint_body(folder, f"op.execute({without_parameters(sql)!r})")
     return next(each.safe_way for each in found if "op." in each.safe_way)
 
 
@@ -247,9 +227,9 @@ async def test_what_is_to_be_pasted_runs_and_is_safe(
     said = safe_way(tmp_path, sql).split(" in contract revisions")[0].split(" in a contract revision")[0]
     pasted = [call for call in calls(said) if "..." not in call]
     assert pasted
-    for body in ["\n    ".join(pasted)] if "in the same revision" in said else pasted:
+    for body in ["\n".join(pasted)] if "in the same revision" in said else pasted:
         is_contract = "op.drop_column(" in body or "op.unsync_columns_online(" in body
-        found = lint(tmp_path, body, CONTRACT if is_contract else "")
+        found = lint_body(tmp_path, body, CONTRACT if is_contract else "")
         assert [str(each) for each in found] == []
     kept = [call for call in pasted if "op.drop_column(" not in call]
     await operate(server, scratch, *(partial(_paste, call) for call in kept))

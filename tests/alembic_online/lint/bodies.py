@@ -1,0 +1,28 @@
+"""Revisions that tests make up, linted."""
+
+import textwrap
+from pathlib import Path
+
+from alembic_online.lint import Finding, lint_revision
+from tests.alembic_online.lint.examples import project
+
+REVISION = '''"""A revision."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "one"
+down_revision = None
+{header}
+
+def upgrade() -> None:
+{body}
+'''
+
+
+def lint_body(folder: Path, body: str, header: str = "") -> list[Finding]:
+    """What is found in a revision of this body, with a phase, say, in its header."""
+    own = folder / str(len(list(folder.iterdir())))  # for modules are read once
+    own.mkdir()
+    (own / "one.py").write_text(REVISION.format(header=header, body=textwrap.indent(textwrap.dedent(body), "    ")))
+    return lint_revision(project(own), "one")
