@@ -45,7 +45,7 @@ def _ways(parsed: ParsedStatement) -> Iterator[str]:
         if way := _of_command(parsed, node.relation, command):
             yield way
     for node in parsed.nodes:
-        if way := way_of_statement(node):
+        if way := _of_statement(node):
             yield way
 
 
@@ -64,7 +64,7 @@ def _of_command(parsed: ParsedStatement, table: pg.RangeVar, command: pg.AlterTa
         case pg.AT_SetExpression:
             way = f"Add a second column beside {quote(column)} with the new expression, and switch the app over"
         case pg.AT_AttachPartition:
-            way = attach(definition.partition_cmd.name)
+            way = _attach(definition.partition_cmd.name)
         case pg.AT_DetachPartition:
             way = detach(table, definition.partition_cmd)
         case pg.AT_AlterConstraint:
@@ -92,7 +92,7 @@ def _constraint(table: pg.RangeVar, constraint: pg.Constraint) -> str | None:
     return None
 
 
-def attach(partition: pg.RangeVar) -> str:
+def _attach(partition: pg.RangeVar) -> str:
     """ATTACH PARTITION: what the bounds are of, only the partitioned table says."""
     name = name_of("ck", partition.relname, "bounds")
     check = call("add_check_online", final(name), partition.relname, ..., schema=partition.schemaname)
@@ -110,7 +110,7 @@ def detach(table: pg.RangeVar, partition: pg.PartitionCmd) -> str:
     )
 
 
-def way_of_statement(node: Message) -> str | None:
+def _of_statement(node: Message) -> str | None:
     """What to write instead of a statement of this kind that is no ALTER TABLE."""
     way = None
     match node:
@@ -118,7 +118,7 @@ def way_of_statement(node: Message) -> str | None:
             way = f"Use {create_index(node)}, {ALONE}"
         case pg.DropStmt() if node.remove_type == pg.OBJECT_INDEX:
             way = f"Use {drop_indexes(node)}, {ALONE}"
-        case pg.ReindexStmt():
+        case pg.ReindexStmt() if node.kind != pg.REINDEX_OBJECT_SYSTEM:  # catalogs have no CONCURRENTLY
             way = f"Write {execute_outside(_reindex(node))}, {ALONE}"
         case pg.ClusterStmt():
             way = "Rows need no order; if they do, pg_repack gives them one while the table is in use"
@@ -127,7 +127,7 @@ def way_of_statement(node: Message) -> str | None:
         case pg.RefreshMatViewStmt():
             made = pg.RefreshMatViewStmt(concurrent=True, relation=node.relation)
             way = f"Use {execute(made)}, for which the view needs a unique index"
-        case pg.AlterDomainStmt() if getattr(node, "def").HasField("constraint"):
+        case pg.AlterDomainStmt() if getattr(node, "def").constraint.contype == pg.CONSTR_CHECK:
             way = _domain(node)
     return way
 

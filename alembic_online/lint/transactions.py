@@ -11,7 +11,7 @@ from postgast.walk import unwrap_node, walk
 from alembic_online.lint.calls import execute, execute_outside
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.reading import ParsedStatement
-from alembic_online.lint.safe_ways import way_of_statement
+from alembic_online.lint.safe_ways import known_way
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.indexes import has_option
 from alembic_online.sql.names import qualified, strings
@@ -30,7 +30,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
             "several-statements",
             parsed.line,
             f"{parsed.count} statements in one string: asyncpg refuses them",
-            f"Write {', '.join(map(execute, postgast.split(parsed.statement.sql)))}",
+            f"Write {', '.join(execute(each.strip()) for each in postgast.split(parsed.statement.sql))}",
         )
     for node in parsed.nodes:
         if isinstance(node, pg.TransactionStmt):
@@ -78,7 +78,8 @@ def _is_refused(node: Message) -> bool:
 
 
 def _outside(parsed: ParsedStatement, node: Message) -> str:
-    if isinstance(node, pg.IndexStmt | pg.DropStmt) and (way := way_of_statement(node)):
+    has_way = isinstance(node, pg.IndexStmt | pg.DropStmt | pg.ReindexStmt | pg.AlterTableStmt)
+    if has_way and (way := known_way(parsed)):
         return way
     return f"Write {execute_outside(parsed.statement.sql)}, alone in its revision"
 

@@ -130,11 +130,32 @@ def test_a_call_in_a_safe_way_is_python_and_names_the_table(file: Path) -> None:
             "REINDEX INDEX billing.ix",
             'with op.get_context().autocommit_block(): op.execute("REINDEX INDEX CONCURRENTLY billing.ix")',
         ),
+        (
+            "ALTER TABLE billing.invoices DETACH PARTITION invoices_2025 CONCURRENTLY",
+            (
+                "with op.get_context().autocommit_block(): "
+                'op.execute("ALTER TABLE billing.invoices DETACH PARTITION invoices_2025 CONCURRENTLY")'
+            ),
+        ),
         ("DROP INDEX billing.ix_invoices", 'op.drop_index_online("ix_invoices", ..., schema="billing")'),
     ],
 )
 def test_the_call_has_all_that_the_statement_has(tmp_path: Path, sql: str, call: str) -> None:
     assert list(calls(safe_way(tmp_path, sql))) == [call]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE invoices ADD UNIQUE (number, during WITHOUT OVERLAPS)",
+        "ALTER DOMAIN cents ADD NOT NULL",
+        "ALTER DOMAIN cents SET NOT NULL",
+        "REINDEX SYSTEM",
+    ],
+)
+def test_what_postgres_has_no_online_way_for_gets_no_call(tmp_path: Path, sql: str) -> None:
+    blocking = [each for each in lint_body(tmp_path, f"op.execute({sql!r})") if each.rule.startswith("blocking-")]
+    assert ["op." in each.safe_way for each in blocking] == [False]
 
 
 @pytest.fixture
