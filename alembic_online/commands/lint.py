@@ -35,18 +35,23 @@ def lint(
         str | None, typer.Option(metavar="COMMIT", help="Only those that are new or changed since then.")
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How findings are written.")] = Format.TEXT,
+    rule: Annotated[str | None, typer.Option("--explain", metavar="RULE", help="Say what a rule is about.")] = None,
 ) -> None:
     """Tell what is wrong with revisions: the lock or the rewrite, and the safe way. Needs no database.
 
     Example: alembic-online lint --diff-base origin/main --format github
     """
     from alembic_online.lint import lint_revisions  # noqa: PLC0415
+    from alembic_online.lint.explanations import explain  # noqa: PLC0415
 
     try:
+        if rule is not None:
+            typer.echo(explain(rule))
+            return
         project = load_project()
         chosen = _choose(project, revisions or [], diff_base)
         found = lint_revisions(project, [script.revision for script in chosen])
-    except (CommandError, ConfigurationError) as error:
+    except (CommandError, ConfigurationError, ValueError) as error:
         fail(str(error), ConfigurationError.exit_code)
     typer.echo(WRITERS[format_](found, len(chosen)), nl=format_ is not Format.GITHUB or bool(found))
     if found:

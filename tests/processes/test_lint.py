@@ -78,6 +78,14 @@ class TestCommand:
         assert second.startswith(f"::error file={file},line=8,title=blocking-scan::takes ACCESS EXCLUSIVE on animals")
         assert lint("--format", "github").stdout == ""
 
+    def test_explains_a_rule(self) -> None:
+        done = lint("--explain", "blocking-scan")
+        assert done.returncode == 0, done.stderr
+        assert "op.set_not_null_online(" in done.stdout
+        unknown = lint("--explain", "blocking-scam")
+        assert unknown.returncode == 3
+        assert "blocking-scan" in unknown.stderr
+
 
 class TestWhatABranchChanges:
     def git(self, folder: Path, *arguments: str) -> None:
