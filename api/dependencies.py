@@ -122,7 +122,7 @@ async def get_after_answer(request: Request, tasks: BackgroundTasks) -> AfterAns
 AfterAnswerDep = Annotated[AfterAnswer, Depends(get_after_answer)]
 
 
-BearerToken = Annotated[str | None, Depends(BEARER.scheme)]
+HeaderToken = Annotated[str | None, Depends(BEARER.scheme)]
 AnyCookie = Annotated[str | None, Depends(COOKIE_SCHEME)]
 
 
@@ -144,7 +144,7 @@ async def get_cookie(request: Request, cookie: AnyCookie) -> str | None:
 CookieToken = Annotated[str | None, Depends(get_cookie)]
 
 
-async def get_token(bearer: BearerToken, cookie: CookieToken) -> str:
+async def get_token(bearer: HeaderToken, cookie: CookieToken) -> str:
     """The token that comes with the request; Unauthenticated without one."""
     token = cookie if bearer is None else bearer
     if token is None:
@@ -155,7 +155,7 @@ async def get_token(bearer: BearerToken, cookie: CookieToken) -> str:
 TokenDep = Annotated[str, Depends(get_token)]
 
 
-async def get_caller(request: Request, bearer: BearerToken, cookie: CookieToken) -> Caller:
+async def get_caller(request: Request, bearer: HeaderToken, cookie: CookieToken) -> Caller:
     """Who is signed in; Unauthenticated where that is nobody."""
     token, state = await get_token(bearer, cookie), state_of(request)
     caller = await find_caller(state.database, token, timedelta(seconds=state.settings.access_token_seconds))

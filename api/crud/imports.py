@@ -15,7 +15,7 @@ from api.models import Animal, Exhibit, Staff
 from api.models.base import Record
 from api.schemas.animals import AnimalCreate
 from api.schemas.exhibits import ExhibitCreate
-from api.schemas.fields import Body
+from api.schemas.fields import RequestBody
 from api.schemas.staff import StaffCreate
 
 BATCH_ROWS = 5_000
@@ -37,7 +37,7 @@ class Target:
     """What the rows of a file become, and what makes one valid."""
 
     model: type[Record]
-    schema: type[Body]
+    schema: type[RequestBody]
 
     @property
     def has_exhibit(self) -> bool:

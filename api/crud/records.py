@@ -11,7 +11,7 @@ from api.database.json_rows import JsonPage, json_page
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
 from api.models.base import Record
-from api.schemas.fields import PAGE_SIZE, Body, PageQuery, RecordRead
+from api.schemas.fields import PAGE_SIZE, PageQuery, RecordRead, RequestBody
 
 M = TypeVar("M", bound=Record)
 R = TypeVar("R", bound=RecordRead)
@@ -92,7 +92,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
     return Statement(json_page(found, PAGE_SIZE), JsonPage)
 
 
-async def create(db: Executor, resource: Resource[M, R], data: Body) -> R:
+async def create(db: Executor, resource: Resource[M, R], data: RequestBody) -> R:
     """Insert a record; its id and timestamps come back with it."""
     values = data.model_dump()
     created: R | None = await _create(resource, tuple(values)).first(db, **values)
@@ -106,7 +106,7 @@ def _create(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
     return Statement(statement.returning(*resource.columns.values()), resource.read)
 
 
-async def change(db: Executor, resource: Resource[M, R], record: R, changes: Body) -> R:
+async def change(db: Executor, resource: Resource[M, R], record: R, changes: RequestBody) -> R:
     """Change what `changes` sets. Where nothing differs, nothing is written and `updated_at` stays."""
     sent = changes.model_dump(exclude_unset=True)
     values = {field: value for field, value in sent.items() if value != getattr(record, field)}

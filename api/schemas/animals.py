@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
-from api.schemas.fields import Body, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
+from api.schemas.fields import Id, Line, Name, PageQuery, Prose, RecordRead, RequestBody, record_example
 
 EXAMPLE: dict[str, Any] = {
     "name": "Amara",
@@ -15,7 +15,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class AnimalFields(Body):
+class AnimalFields(RequestBody):
     """The fields of an animal that may be left out or null."""
 
     description: Prose | None = None

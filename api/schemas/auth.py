@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas.fields import Body
+from api.schemas.fields import RequestBody
 from api.schemas.users import EXAMPLE as USER
 from api.schemas.users import AccountEmail, Password
 
@@ -38,7 +38,7 @@ class BearerToken(BaseModel):
     token_type: Literal["bearer"] = "bearer"
 
 
-class MailRequest(Body):
+class MailRequest(RequestBody):
     """Whose account a token is for."""
 
     model_config = _example(email=USER["email"])
@@ -46,7 +46,7 @@ class MailRequest(Body):
     email: AccountEmail
 
 
-class PasswordReset(Body):
+class PasswordReset(RequestBody):
     """A new password, and the token that allows to set it."""
 
     model_config = _example(token="eyJhbGciOi...", password=USER["password"])
@@ -55,7 +55,7 @@ class PasswordReset(Body):
     password: Password
 
 
-class Verification(Body):
+class Verification(RequestBody):
     """The token that shows that the address is the user's."""
 
     model_config = _example(token="eyJhbGciOi...")

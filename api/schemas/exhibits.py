@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
-from api.schemas.fields import Body, Line, Name, PageQuery, Prose, RecordRead, record_example
+from api.schemas.fields import Line, Name, PageQuery, Prose, RecordRead, RequestBody, record_example
 
 EXAMPLE: dict[str, Any] = {
     "name": "Savanna",
@@ -14,7 +14,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class ExhibitFields(Body):
+class ExhibitFields(RequestBody):
     """The fields of an exhibit that may be left out or null."""
 
     description: Prose | None = None

@@ -69,7 +69,7 @@ Email = Annotated[
 """An address as in RFC 5321, its domain in lower case."""
 
 
-class Body(BaseModel):
+class RequestBody(BaseModel):
     """Base of what clients send: unknown fields are refused, and nothing is converted (`"5"` is not a number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from api.enums import OrderStatus, Size
-from api.schemas.fields import MAX_ID, PAGE_SIZE, Body, without_nul
+from api.schemas.fields import MAX_ID, PAGE_SIZE, RequestBody, without_nul
 
 MAX_ITEMS = 1_000
 MAX_QUANTITY = 1_000_000
@@ -28,7 +28,7 @@ Product = Annotated[
 """1 to 200 characters, kept as they are."""
 
 
-class ItemCreate(Body):
+class ItemCreate(RequestBody):
     """A line of an order."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ITEM]})
@@ -38,7 +38,7 @@ class ItemCreate(Body):
     quantity: int = Field(default=1, ge=1, le=MAX_QUANTITY)
 
 
-class OrderCreate(Body):
+class OrderCreate(RequestBody):
     """A new order."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM]}]})

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
-from api.schemas.fields import Body, Email, Id, Line, Name, PageQuery, Prose, RecordRead, record_example
+from api.schemas.fields import Email, Id, Line, Name, PageQuery, Prose, RecordRead, RequestBody, record_example
 
 EXAMPLE: dict[str, Any] = {
     "name": "Ngozi Okafor",
@@ -17,7 +17,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class StaffFields(Body):
+class StaffFields(RequestBody):
     """The fields of a member of staff that may be left out or null."""
 
     job_title: Line | None = None

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from api.enums import UserType
-from api.schemas.fields import Body, Email, LimitQuery, without_nul
+from api.schemas.fields import Email, LimitQuery, RequestBody, without_nul
 
 MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 128
@@ -58,7 +58,7 @@ Password = Annotated[
 """12 to 128 characters, whichever they are; not the address."""
 
 
-class UserCreate(Body):
+class UserCreate(RequestBody):
     """A registration. Whoever registers is a visitor: what fastapi-users's clients may send besides has no effect."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
@@ -71,7 +71,7 @@ class UserCreate(Body):
     is_verified: bool | None = Field(default=None, description="Has no effect.")
 
 
-class UserUpdate(Body):
+class UserUpdate(RequestBody):
     """Changes to one's own account. A new address is not verified; a new password ends every sign-in."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "amara@zoo.example"}]})
