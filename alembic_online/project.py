@@ -7,6 +7,7 @@ pyproject.toml, or the section `[alembic_online]` of alembic.ini.
 import os
 import tomllib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from alembic.config import Config
@@ -60,14 +61,19 @@ class Project:
 
     def is_linted(self, revision: str) -> bool:
         """Whether the lint looks at the revision: it comes after `lint_after`, where there is one."""
+        return revision not in self._as_they_are
+
+    @cached_property
+    def _as_they_are(self) -> frozenset[str]:
+        """`lint_after`, and what it builds on; ConfigurationError where it is no revision."""
         baseline = self.option("lint_after")
         if baseline is None:
-            return True
+            return frozenset()
         try:
             self.scripts.get_revision(baseline)
         except CommandError as error:
             raise ConfigurationError(f"lint_after names a revision that is not there: {error}") from error
-        return revision not in {found.revision for found in self.scripts.iterate_revisions(baseline, "base")}
+        return frozenset(found.revision for found in self.scripts.iterate_revisions(baseline, "base"))
 
 
 def load_project() -> Project:
@@ -76,7 +82,8 @@ def load_project() -> Project:
     found: list[Project] = []
     config.attributes[FOUND] = found
     scripts = ScriptDirectory.from_config(config)
-    with EnvironmentContext(config, scripts, fn=lambda *_: []):  # with another env.py nothing is run either
+    # An env.py that is not the tool's goes to the database by itself: it finds nothing to run there, and makes nothing.
+    with EnvironmentContext(config, scripts, fn=lambda *_: [], dont_mutate=True):
         scripts.run_env()
     if not found:
         raise ConfigurationError(

@@ -42,20 +42,29 @@ def lint(
     Example: alembic-online lint --diff-base origin/main --format github
     """
     from alembic_online.lint import lint_revisions  # noqa: PLC0415
-    from alembic_online.lint.explanations import explain  # noqa: PLC0415
 
+    if rule is not None:
+        _explain(rule)
+        return
     try:
-        if rule is not None:
-            typer.echo(explain(rule))
-            return
         project = load_project()
         chosen = _choose(project, revisions or [], diff_base)
         found = lint_revisions(project, [script.revision for script in chosen])
-    except (CommandError, ConfigurationError, ValueError) as error:
+    except (CommandError, ConfigurationError) as error:
         fail(str(error), ConfigurationError.exit_code)
-    typer.echo(WRITERS[format_](found, len(chosen)), nl=format_ is not Format.GITHUB or bool(found))
+    if text := WRITERS[format_](found, len(chosen)):
+        typer.echo(text)
     if found:
         raise typer.Exit(1)
+
+
+def _explain(rule: str) -> None:
+    from alembic_online.lint.explanations import explain  # noqa: PLC0415
+
+    try:
+        typer.echo(explain(rule))
+    except ValueError as error:  # there is no such rule
+        fail(str(error), ConfigurationError.exit_code)
 
 
 def _choose(project: Project, names: Sequence[str], diff_base: str | None) -> list[Script]:

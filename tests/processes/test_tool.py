@@ -187,11 +187,15 @@ def test_without_a_baseline_an_unsafe_history_is_not_begun_and_the_way_on_is_sai
     assert "lint_after names a revision that is not there" in shop.run("alembic upgrade head", code=3)
 
 
-def test_an_environment_that_is_not_the_tools_is_said_to_be_so(shop: Project) -> None:
-    shop.run("alembic upgrade head")
+async def test_an_environment_that_is_not_the_tools_is_said_to_be_so_and_nothing_is_made(
+    shop: Project, server: Server, empty_database: str
+) -> None:
     said = shop.run("alembic-online status", code=3)
     assert "migrations/env.py" in said
     assert "alembic_online.run()" in said
+    admin = await superuser(server, empty_database)
+    assert await admin.fetchval("SELECT to_regclass('alembic_version')") is None
+    await admin.close()
 
 
 def test_where_there_is_no_configuration_that_is_said_in_a_line(shop: Project) -> None:
