@@ -1,80 +1,281 @@
-"""HTTP as uvicorn speaks it, with an end to its patience.
+"""HTTP/1.1 as uvicorn and llhttp speak it, one request of a connection at a time, with bounds and an end to patience.
 
-uvicorn cuts off who sends no next request within the keep-alive time. For a first request, for the rest of one that has
-begun, and for somebody to take an answer it waits without end. A client who leaves it at that, or sends a byte a
-second, would keep a connection, and what belongs to it, for as long as it likes.
+uvicorn parses all that has come, however much, before it answers the first request; it drops the body of a request
+that asks for another protocol; takes trailers for headers; and waits for a slow client without end. Here the parser is
+given a head when all of it is there and its size is known, then the body, and the next request after the answer. The
+parser stays the judge of what HTTP is: all that is told here is where a request ends.
 """
 
-from asyncio import TimerHandle, Transport
+from asyncio import Event, TimerHandle, Transport
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+from uvicorn._types import ASGIReceiveEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from api.http.error_handlers import ErrorResponse
+from api.http.request_log import RequestLog
+from api.server.lingering import LingeringTransport
+from api.server.request_head import (
+    END,
+    HEAD_TOO_LARGE,
+    MAX_HEAD_BYTES,
+    Refused,
+    check,
+    describe,
+    explain,
+    find_end,
+    without_upgrade,
+)
+
+CLIENT_TIMEOUT = 60.0
+
+
+class Cycle(RequestResponseCycle):
+    """uvicorn's, whose body may turn out to be none."""
+
+    refused: Refused | None = None
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """A part of the body; HTTPException where it can't be read."""
+        message = await super().receive()
+        if self.refused is not None:
+            raise HTTPException(self.refused.status, self.refused.detail)
+        return message
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's; who keeps it waiting in any of these ways for longer than the keep-alive time is cut off."""
+    """A connection of a client, who has `client_timeout` seconds to send a request, and to take an answer."""
 
-    is_in_request = False
-    for_request: TimerHandle | None = None
-    for_reader: TimerHandle | None = None
+    def __init__(self, *args: Any, client_timeout: float = CLIENT_TIMEOUT, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.client_timeout = client_timeout
+        self.for_request: TimerHandle | None = None
+        self.for_reader: TimerHandle | None = None
+        self.answers: LingeringTransport = None  # type: ignore[assignment]  # as uvicorn has its own
+        self.received = b""  # of which what comes after `parsed` is still to be parsed
+        self.parsed = self.head_at = 0
+        self.is_in_head = self.is_in_body = False  # what the parser is at
+        self.body_left: int | None = 0  # bytes; None where it is chunked
+        self.framing = 0  # bytes of a chunked body that are no content, since the last that were
+        self.keeps_alive = True
+        self.is_ended = False  # nothing more is parsed
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin to wait for a first request."""
+        """Wait for a request."""
         super().connection_made(transport)
-        self._wait_for_request()
-
-    def data_received(self, data: bytes) -> None:
-        """Take a part of a request, and begin to wait for the rest of it."""
-        super().data_received(data)
-        if self.is_in_request and self.for_request is None:
-            self._wait_for_request()
-
-    def on_message_begin(self) -> None:
-        """Note that a request is under way."""
-        super().on_message_begin()
-        self.is_in_request = True
-
-    def on_message_complete(self) -> None:
-        """Note that all of a request is there."""
-        super().on_message_complete()
-        self.is_in_request = False
-        if self.for_request is not None:
-            self.for_request.cancel()
-            self.for_request = None
-
-    def _wait_for_request(self) -> None:
-        self.for_request = self.loop.call_later(self.timeout_keep_alive, self._give_up_request)
-
-    def _give_up_request(self) -> None:
-        if self.flow.read_paused:  # it is we who do not read: requests that came before it are not answered yet
-            self._wait_for_request()
-        else:
-            self.transport.abort()
-
-    def pause_writing(self) -> None:
-        """Begin to wait for the client to take what was sent."""
-        super().pause_writing()
-        self.for_reader = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        """Go on: the client has taken most of it. Of the last answer, it has to take the rest, too."""
-        super().resume_writing()
-        if self.for_reader is not None and not self.transport.is_closing():
-            self.for_reader.cancel()
-            self.for_reader = None
-
-    def on_response_complete(self) -> None:
-        """Where that was the last answer, wait for the client to take what is left of it, however little."""
-        super().on_response_complete()
-        if self.transport.is_closing() and self.for_reader is None:
-            self.for_reader = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Cut off who sends no next request; what was sent and is not taken until now is dropped, too."""
-        self.transport.abort()
+        self.answers = LingeringTransport(transport, self._is_all_read)
+        self._wait_for_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing more."""
         super().connection_lost(exc)
-        for timer in (self.for_request, self.for_reader):
+        self.answers.connection_lost()
+        for timer in (self.for_request, self.for_reader, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request, or of several."""
+        self._unset_keepalive_if_required()
+        if self.is_ended:
+            self.answers.discard(data)
+            return
+        self.received = data if self._is_all_parsed() else self.received[self.parsed :] + data
+        self.parsed = 0
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has come, to the end of the first request that is not answered yet."""
+        try:
+            while not self.is_ended and not self._is_all_parsed():
+                if not self.is_in_body and self._is_answering():
+                    self.flow.pause_reading()  # the rest stays in the socket
+                    return
+                if not (self._parse_body() if self.is_in_body else self._parse_head()):
+                    break
+        except Refused as refused:
+            self._refuse(refused)
+        except httptools.HttpParserError as error:
+            self._refuse(explain(error, self.headers))
+        if self.for_request is None and (self.is_in_body or not self._is_answering()):
+            self.for_request = self.loop.call_later(self.client_timeout, self._give_up_request)
+
+    def _parse_head(self) -> bool:
+        """Parse a head, and start to answer the request; False while it is not all there."""
+        while self.received.startswith(b"\r\n", self.parsed):  # RFC 9112, section 2.2: some clients send too many
+            self.parsed += 2
+        self.head_at = self.parsed
+        self.scope = None  # type: ignore[assignment]  # until the parser begins the next
+        end = find_end(self.received, self.parsed)
+        if end is None:
+            return False
+        head = self.received[self.parsed : end]
+        self.parsed = end
+        self.is_in_head = self.is_in_body = True
+        try:
+            self.parser.feed_data(head)
+        except httptools.HttpParserUpgrade:  # and the parser takes it that no body follows
+            if self.parser.get_method() == b"CONNECT":
+                raise Refused(HTTPStatus.NOT_IMPLEMENTED, "This is no proxy: CONNECT leads nowhere") from None
+            self.is_in_body = True
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(without_upgrade(head))
+        self.is_in_head = False
+        self._start_request()
+        return True
+
+    def _parse_body(self) -> bool:
+        """Parse what has come of the body; False where that is nothing."""
+        start, end = self.parsed, len(self.received)
+        if self.body_left is not None:
+            end = min(end, start + self.body_left)
+            self.body_left -= end - start
+        elif (found := self.received.find(END, start)) >= 0:  # the only place where it may end
+            end = found + len(END)
+        else:
+            while self.received.endswith((b"\r\n\r", b"\r\n", b"\r"), start, end):  # perhaps a part of that place
+                end -= 1
+        if start == end:
+            return False
+        self.parsed = end
+        self.framing += end - start
+        self.parser.feed_data(memoryview(self.received)[start:end])
+        if self.body_left is None and self.framing > MAX_HEAD_BYTES:
+            raise HEAD_TOO_LARGE
+        return True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note a field of the head. Trailers are none: what was decided by the head can't be changed later."""
+        if self.is_in_head:
+            super().on_header(name, value)
+        else:
+            self.framing += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        """Note what the parser knows at this moment only. The request starts when it has returned."""
+        self.keeps_alive = self.parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand on a part of the body."""
+        self.framing = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note that all of a request is there."""
+        self.is_in_body = False
+        if self.for_request is not None:
+            self.for_request.cancel()
+            self.for_request = None
+        if not self.is_in_head:
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = self.keeps_alive
+            super().on_message_complete()
+
+    def _is_all_parsed(self) -> bool:
+        return self.parsed == len(self.received)
+
+    def _is_all_read(self) -> bool:
+        return self._is_all_parsed() and not self.is_in_body
+
+    # Answering
+
+    def _start_request(self) -> None:
+        version = self.parser.get_http_version()
+        self.body_left = check(self.headers, version)
+        self.framing = 0
+        self.keeps_alive = self.keeps_alive and version != "1.0"
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        if url.path is None or not url.path.isascii():
+            raise Refused(HTTPStatus.BAD_REQUEST, "The URL has bytes that are no ASCII: write them as %XX")
+        path = url.path.decode("ascii")
+        self.scope["raw_path"] = url.path
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["query_string"] = url.query or b""
+        # What is answered before all of a request is there is the connection's last answer: its client may or may not
+        # send the rest.
+        self._start(self.app, keep_alive=self.keeps_alive and not self.is_in_body)
+        if not self.is_in_body:
+            super().on_message_complete()
+
+    def _start(self, app: ASGIApp, *, keep_alive: bool) -> None:
+        self.cycle: Cycle = Cycle(
+            scope=self.scope,
+            transport=self.answers,  # type: ignore[arg-type]  # what a cycle uses of one
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        self._start_asgi_task(self.cycle, app)  # type: ignore[arg-type]  # Starlette's types, and uvicorn's
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer in the place of the app, as it does, and then no more."""
+        self.is_ended = True
+        if self._is_answering():  # it is the body that can't be read
+            self.cycle.refused = refused
+            self.cycle.message_event.set()
+            return
+        if self.scope is None:  # the parser was not given the head
+            self.on_message_begin()
+        self.scope["method"], self.scope["path"] = describe(self.received[self.head_at :])
+        self._start(RequestLog(ErrorResponse({"detail": refused.detail}, refused.status)), keep_alive=False)
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request; after the last one, wait for the client to take what is left of the answer."""
+        self.server_state.total_requests += 1
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.answers.is_closing():
+            self.is_ended = True
+            if self.for_reader is None:
+                self.for_reader = self.loop.call_later(self.client_timeout, self.transport.abort)
+        elif self._is_all_parsed():
+            self._wait_for_next()
+        else:
+            self._parse()
+
+    # Patience
+
+    def _wait_for_next(self) -> None:
+        wait = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self.timeout_keep_alive_task = wait
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Cut off a client that sends no next request; what was sent and is not taken until now is dropped, too."""
+        self.transport.abort()
+
+    def _give_up_request(self) -> None:
+        self.for_request = None
+        if not self.flow.read_paused:
+            self.transport.abort()
+        else:  # it is the api that does not read yet
+            self.for_request = self.loop.call_later(self.client_timeout, self._give_up_request)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what was sent."""
+        super().pause_writing()
+        self.for_reader = self.loop.call_later(self.client_timeout, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has taken most of it. Of the last answer, it has to take the rest, too."""
+        super().resume_writing()
+        if self.for_reader is not None and not self.answers.is_closing():
+            self.for_reader.cancel()
+            self.for_reader = None

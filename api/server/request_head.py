@@ -1,0 +1,99 @@
+"""The head of a request: where it ends, how large it may be, and what in it no server may guess at."""
+
+import re
+from http import HTTPStatus
+
+from httptools import HttpParserError
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_REQUEST_LINE_BYTES = 8 * 1024  # what RFC 9112, section 3, asks a server to support
+MAX_FIELDS = 100
+
+END = b"\r\n\r\n"
+
+Fields = list[tuple[bytes, bytes]]
+
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
+_HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\]*")
+
+
+class Refused(Exception):
+    """The server itself answers a request: it can't be read, or must not be."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
+
+
+URI_TOO_LONG = Refused(
+    HTTPStatus.REQUEST_URI_TOO_LONG, f"The URL is longer than {MAX_REQUEST_LINE_BYTES} bytes: send less in it"
+)
+HEAD_TOO_LARGE = Refused(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    f"The headers are over {MAX_HEAD_BYTES} bytes, or more than {MAX_FIELDS}: send fewer of them",
+)
+
+UNKNOWN_CODING = Refused(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding known here is chunked")
+
+
+def find_end(data: bytes, start: int) -> int | None:
+    """Where the head that begins at `start` ends; None while it is not all there. Refused where it is too large."""
+    found = data.find(END, start)
+    end = len(data) if found < 0 else found + len(END)
+    if end - start > MAX_REQUEST_LINE_BYTES:
+        if data.find(b"\r\n", start, start + MAX_REQUEST_LINE_BYTES) < 0:
+            raise URI_TOO_LONG
+        if end - start > MAX_HEAD_BYTES:
+            raise HEAD_TOO_LARGE
+    return None if found < 0 else end
+
+
+def check(fields: Fields, http_version: str) -> int | None:
+    """How many bytes the body has; None where it is chunked. Refused where two who read the head may differ about it.
+
+    What RFC 9112 has a server refuse, and the parser does not.
+    """
+    if len(fields) > MAX_FIELDS:
+        raise HEAD_TOO_LARGE
+    if http_version not in {"1.1", "1.0"}:
+        raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Send the request as HTTP/1.1")
+    hosts: list[bytes] = []
+    codings: list[bytes] = []
+    length = 0
+    for name, value in fields:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"content-length":
+            length = int(value)  # the parser takes digits only, and one such field
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
+    if len(hosts) != 1 and (hosts or http_version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
+        raise Refused(HTTPStatus.BAD_REQUEST, "Send one Host header: the name of this server")
+    if not codings:
+        return length
+    if codings != [b"chunked"]:
+        raise UNKNOWN_CODING
+    if http_version == "1.0":
+        raise Refused(HTTPStatus.BAD_REQUEST, "Send Content-Length: HTTP/1.0 has no Transfer-Encoding")
+    return None
+
+
+def explain(error: HttpParserError, fields: Fields) -> Refused:
+    """What to answer where the parser has failed, after these fields of the head."""
+    if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in fields or ()):
+        return UNKNOWN_CODING
+    return Refused(HTTPStatus.BAD_REQUEST, f"This is not HTTP/1.1: {error}")
+
+
+def without_upgrade(head: bytes) -> bytes:
+    """`head` as if it did not ask for another protocol: nobody has to answer in one (RFC 9110, section 7.8)."""
+    return _UPGRADE.sub(b"", head)
+
+
+def describe(head: bytes) -> tuple[str, str]:
+    """Method and path, as far as they can be told, of a head that can't be read: for the log."""
+    line = head[:MAX_REQUEST_LINE_BYTES].partition(b"\r\n")[0].decode("ascii", "backslashreplace")
+    method, _, target = line.partition(" ")
+    is_method = method.isalpha() and method.isupper()
+    return method if is_method else "-", target.partition(" ")[0].partition("?")[0] if is_method else "-"
