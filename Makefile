@@ -120,7 +120,7 @@ format: .venv/dev  ## let ruff format the code and mend what it can
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator uv; do \
+	@for group in dev local api migrator uv linters; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
 	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \
@@ -128,6 +128,9 @@ lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
 
 bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
 	@$(PY) -m benchmarks
+
+bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
+	@$(PY) -m benchmarks.linters
 
 ##@ Test it (ROUNDS=full repeats what fails only now and then as often as docs/tests.md says)
 
@@ -150,5 +153,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench test test-processes test-faults test-live \
-        test-stack test-full
+        revision lint plan rehearse sql install check format lock bench bench-linters test test-processes test-faults \
+        test-live test-stack test-full

@@ -7,7 +7,13 @@ import pytest
 
 from tests.conftest import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "alembic_online" / "README.md",
+    ROOT / "benchmarks" / "LINTERS.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 ROOMS = "alembic_online|api|benchmarks|deploy|docs|local|migrator|seed|tests"
 PATH = re.compile(rf"(?<![\w/.-])(?:{ROOMS})/[\w./-]*\w")
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

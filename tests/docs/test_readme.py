@@ -1,4 +1,6 @@
-"""README.md is short, and leads on; tests/stack runs its commands."""
+"""README.md is short, as is the tool's, and leads on; tests/stack runs its commands."""
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -6,8 +8,9 @@ README = (ROOT / "README.md").read_text()
 LONGEST = 200
 
 
-def test_it_is_read_in_a_few_minutes() -> None:
-    assert len(README.splitlines()) <= LONGEST
+@pytest.mark.parametrize("folder", [".", "alembic_online"])
+def test_it_is_read_in_a_few_minutes(folder: str) -> None:
+    assert len((ROOT / folder / "README.md").read_text().splitlines()) <= LONGEST
 
 
 def test_it_leads_to_every_document() -> None:

@@ -1,10 +1,11 @@
-"""`make bench`, of each thing very little: that it measures, not what."""
+"""`make bench`, of each thing very little, and `make bench-linters`: that they measure, not what."""
 
 import re
+import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks import comparison, imports, migrator_noop, statements
+from benchmarks import comparison, imports, linters, migrator_noop, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.stack import APPS, Scale
@@ -31,3 +32,20 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
 
     for chart in re.findall(r"!\[.*]\((.+)\)", results):
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
+
+
+def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
+    # The others of them are not in this environment: they would have to be got first.
+    asked = rounds(quick=[linters.ALEMBIC_ONLINE, linters.SQUAWK], full=linters.LINTERS)
+    here = Path(sysconfig.get_path("scripts"))
+    programs = linters.install(tmp_path / "environment") if asked is linters.LINTERS else here
+    some = rounds(quick=("safe_01", "unsafe_09"), full=("safe", "unsafe"))
+    examples = [example for example in linters.find_examples() if example.name.startswith(some)]
+    found = {linter.name: linters.measure(linter, programs, examples, rounds=1) for linter in asked}
+    assert found["alembic-online"].reported == {example.name for example in examples if example.unsafe}
+    assert found["squawk"].unread == {"unsafe_091"}  # which asks the database
+    assert all(each.reported | each.unread <= {example.name for example in examples} for each in found.values())
+
+    linters.write(tmp_path / "LINTERS.md", found, examples)
+    listed = re.findall(r"^\| \[(?:un)?safe .*$", (tmp_path / "LINTERS.md").read_text(), re.MULTILINE)
+    assert len(listed) == len(examples)
