@@ -55,7 +55,7 @@ COPY api api
 RUN python3 -m compileall -q api  # each start would do it, and could not keep it
 USER 10001:10001
 EXPOSE 8000
-CMD ["gunicorn", "--config", "deploy/gunicorn.conf.py"]
+CMD ["python3", "-m", "api.server"]
 
 # The migrator changes the schema, and can't serve: it has the models of the api, and no web server.
 FROM base AS migrator

@@ -67,6 +67,12 @@ class Settings(BaseSettings):
 
     environment: Literal["local", "production"] = "local"
     release: str = __version__
+    port: int = Field(default=8000, ge=1, le=65_535)
+    web_concurrency: int = Field(default=2, ge=1)
+    # Longer than a proxy keeps an idle connection (60 s is usual): it has to be the proxy that closes it. Otherwise a
+    # request that it sends at that moment is lost.
+    keep_alive_timeout: int = Field(default=75, ge=1)
+    client_timeout: int = Field(default=60, ge=1)
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
     database_pool_size: int = Field(default=8, ge=1)  # a few a core: more only take turns

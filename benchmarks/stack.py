@@ -32,9 +32,9 @@ START_SECONDS = 30
 # How gunicorn serves each. The api as in production, access log included; the others without one.
 PLAIN = ["--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]  # noqa: S108 - as the api's
 APPS = {
-    "ours": ["--config", "deploy/gunicorn.conf.py"],
-    "usual": [*PLAIN, "benchmarks.usual:app"],
-    "floor": [*PLAIN, "benchmarks.floor:app"],
+    "ours": ["api.server"],
+    "usual": ["gunicorn", *PLAIN, "benchmarks.usual:app"],
+    "floor": ["gunicorn", *PLAIN, "benchmarks.floor:app"],
 }
 
 
@@ -108,7 +108,7 @@ class Zoo:
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", *APPS[name], "--bind", f"{HOST}:{port}"],
+                [sys.executable, "-m", *APPS[name], "--bind", f"{HOST}:{port}"],
                 cwd=ROOT,
                 env=self.environment() | {"WEB_CONCURRENCY": str(workers)},
                 stdout=output,

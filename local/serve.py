@@ -31,6 +31,7 @@ if __name__ == "__main__":
         port=int(sys.argv[2]),
         reload=True,
         reload_dirs=["api"],
+        http="api.server.http_protocol:HttpProtocol",  # by name: imported where it is needed
         log_config=None,
         access_log=False,  # api/http/request_log.py has one
     )

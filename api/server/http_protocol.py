@@ -23,6 +23,7 @@ from api.server.lingering import LingeringTransport
 from api.server.request_head import (
     END,
     HEAD_TOO_LARGE,
+    MAX_FIELDS,
     MAX_HEAD_BYTES,
     Refused,
     check,
@@ -33,6 +34,7 @@ from api.server.request_head import (
 )
 
 CLIENT_TIMEOUT = 60.0
+MAPPED = "::ffff:"  # what a socket for both IPv6 and IPv4 has before an address of the latter
 
 
 class Cycle(RequestResponseCycle):
@@ -68,6 +70,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Wait for a request."""
         super().connection_made(transport)
+        if self.client is not None and self.client[0].startswith(MAPPED):
+            self.client = self.client[0].removeprefix(MAPPED), self.client[1]
         self.answers = LingeringTransport(transport, self._is_all_read)
         self._wait_for_next()
 
@@ -87,18 +91,23 @@ class HttpProtocol(HttpToolsProtocol):
         if self.is_ended:
             self.answers.discard(data)
             return
-        self.received = data if self._is_all_parsed() else self.received[self.parsed :] + data
-        self.parsed = 0
+        if self.parsed < len(self.received):
+            data = self.received[self.parsed :] + data
+        self.received, self.parsed = data, 0
         self._parse()
 
     def _parse(self) -> None:
         """Parse what has come, to the end of the first request that is not answered yet."""
         try:
-            while not self.is_ended and not self._is_all_parsed():
-                if not self.is_in_body and self._is_answering():
+            while self.parsed < len(self.received) and not self.is_ended:
+                if self.is_in_body:
+                    is_done = self._parse_body()
+                elif self._is_answering():
                     self.flow.pause_reading()  # the rest stays in the socket
                     return
-                if not (self._parse_body() if self.is_in_body else self._parse_head()):
+                else:
+                    is_done = self._parse_head()
+                if not is_done:
                     break
         except Refused as refused:
             self._refuse(refused)
@@ -147,16 +156,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.parsed = end
         self.framing += end - start
         self.parser.feed_data(memoryview(self.received)[start:end])
-        if self.body_left is None and self.framing > MAX_HEAD_BYTES:
+        if self.body_left is None and (self.framing > MAX_HEAD_BYTES or len(self.headers) > MAX_FIELDS):
             raise HEAD_TOO_LARGE
         return True
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Note a field of the head. Trailers are none: what was decided by the head can't be changed later."""
-        if self.is_in_head:
-            super().on_header(name, value)
-        else:
-            self.framing += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         """Note what the parser knows at this moment only. The request starts when it has returned."""
@@ -178,17 +180,15 @@ class HttpProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = self.keeps_alive
             super().on_message_complete()
 
-    def _is_all_parsed(self) -> bool:
-        return self.parsed == len(self.received)
-
     def _is_all_read(self) -> bool:
-        return self._is_all_parsed() and not self.is_in_body
+        return self.parsed == len(self.received) and not self.is_in_body
 
     # Answering
 
     def _start_request(self) -> None:
         version = self.parser.get_http_version()
         self.body_left = check(self.headers, version)
+        self.headers = []  # what comes now are trailers: nothing that was decided by the head changes any more
         self.framing = 0
         self.keeps_alive = self.keeps_alive and version != "1.0"
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -246,10 +246,10 @@ class HttpProtocol(HttpToolsProtocol):
             self.is_ended = True
             if self.for_reader is None:
                 self.for_reader = self.loop.call_later(self.client_timeout, self.transport.abort)
-        elif self._is_all_parsed():
-            self._wait_for_next()
-        else:
+        elif self.parsed < len(self.received):
             self._parse()
+        else:
+            self._wait_for_next()
 
     # Patience
 

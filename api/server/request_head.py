@@ -14,7 +14,7 @@ END = b"\r\n\r\n"
 Fields = list[tuple[bytes, bytes]]
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[^\r\n]*", re.IGNORECASE)
-_HOST = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\]*")
+_is_host = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\]*").fullmatch
 
 
 class Refused(Exception):
@@ -58,25 +58,26 @@ def check(fields: Fields, http_version: str) -> int | None:
         raise HEAD_TOO_LARGE
     if http_version not in {"1.1", "1.0"}:
         raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "Send the request as HTTP/1.1")
-    hosts: list[bytes] = []
-    codings: list[bytes] = []
-    length = 0
+    hosts = 0
+    length: int | None = 0
     for name, value in fields:
         if name == b"host":
-            hosts.append(value)
+            hosts += 1 if _is_host(value) else 2
         elif name == b"content-length":
-            length = int(value)  # the parser takes digits only, and one such field
+            length = int(value)  # the parser takes digits only, and one such field, and no coding beside it
         elif name == b"transfer-encoding":
-            codings.append(value.strip().lower())
-    if len(hosts) != 1 and (hosts or http_version == "1.1") or not all(map(_HOST.fullmatch, hosts)):
+            _check_coding(value, http_version)
+            length = None
+    if hosts != 1 and (hosts or http_version == "1.1"):
         raise Refused(HTTPStatus.BAD_REQUEST, "Send one Host header: the name of this server")
-    if not codings:
-        return length
-    if codings != [b"chunked"]:
+    return length
+
+
+def _check_coding(coding: bytes, http_version: str) -> None:
+    if coding.strip().lower() != b"chunked":
         raise UNKNOWN_CODING
     if http_version == "1.0":
         raise Refused(HTTPStatus.BAD_REQUEST, "Send Content-Length: HTTP/1.0 has no Transfer-Encoding")
-    return None
 
 
 def explain(error: HttpParserError, fields: Fields) -> Refused:

@@ -7,6 +7,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+from functools import partial
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
@@ -24,6 +25,7 @@ from fastapi_users.manager import BaseUserManager
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+from httptools import HttpParserUpgrade, HttpRequestParser
 from sqlalchemy import bindparam, literal, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dialect
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
@@ -44,6 +46,7 @@ from api.crud.accounts.manager import UserManager
 from api.crud.accounts.users import UserStore
 from api.errors import Unavailable
 from api.server.http_protocol import HttpProtocol
+from api.server.request_head import without_upgrade
 from local.postgres import Server as Postgres
 from local.postgres import binaries
 
@@ -172,14 +175,49 @@ class TestUvicorn:
     async def test_uvicorn_http_tools_protocol(self) -> None:
         assert overridden(HttpProtocol, HttpToolsProtocol) >= {
             *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
-            *("on_message_begin", "on_message_complete", "on_response_complete", "timeout_keep_alive_handler"),
+            *("on_headers_complete", "on_body", "on_message_complete"),
+            *("on_response_complete", "timeout_keep_alive_handler"),
         }
         config, loop = Config(no_app, log_config=None), asyncio.get_running_loop()
         protocol = HttpToolsProtocol(config, ServerState(), {}, loop)
         assert protocol.loop is loop
         assert protocol.timeout_keep_alive == config.timeout_keep_alive
-        assert hasattr(protocol, "transport")
+        assert vars(protocol).keys() >= {
+            *("app", "parser", "transport", "client", "scope", "headers", "cycle", "server_state"),
+            *("logger", "access_logger", "access_log", "expect_100_continue", "timeout_keep_alive_task"),
+        }
+        assert callable(protocol._start_asgi_task)  # noqa: SLF001
+        assert callable(protocol._unset_keepalive_if_required)  # noqa: SLF001
+        protocol.on_message_begin()
+        assert protocol.scope["headers"] is protocol.headers
         assert not FlowControl(protocol.transport).read_paused
+
+    def test_uvicorn_request_response_cycle(self) -> None:
+        assert list(signature(RequestResponseCycle).parameters) == [
+            *("scope", "transport", "flow", "logger", "access_logger", "access_log", "default_headers"),
+            *("message_event", "expect_100_continue", "keep_alive", "on_response"),
+        ]
+        used = {*RequestResponseCycle.send.__code__.co_names, *RequestResponseCycle.receive.__code__.co_names}
+        assert used >= {"write", "close", "is_closing", "keep_alive", "response_started", "response_complete"}
+        assert list(signature(RequestResponseCycle.receive).parameters) == ["self"]
+
+    def test_httptools_parser_upgrade(self) -> None:
+        """Where a client asks for another protocol, the parser takes it that no body follows."""
+        found: list[str] = []
+
+        class Told:
+            def on_headers_complete(self) -> None:
+                found.append("head")
+
+            def on_message_complete(self) -> None:
+                found.append("end")
+
+        head = b"POST / HTTP/1.1\r\nHost: zoo\r\nContent-Length: 1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+        with pytest.raises(HttpParserUpgrade):
+            HttpRequestParser(Told()).feed_data(head)
+        assert found == ["head", "end"]
+        HttpRequestParser(Told()).feed_data(without_upgrade(head))
+        assert found == ["head", "end", "head"]
 
     async def test_uvicorn_send_knows_that_the_client_is_gone(self) -> None:
         found = []
@@ -203,8 +241,11 @@ class TestUvicorn:
 
     def test_uvicorn_worker_serve(self) -> None:
         assert "_serve" in UvicornWorker.run.__code__.co_names
-        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler", "CONFIG_KWARGS"}
-        assert "CONFIG_KWARGS" in UvicornWorker.__init__.__code__.co_names
+        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler"}
+        protocol: Any = partial(HttpProtocol, client_timeout=1)
+        config = Config(no_app, http=protocol, log_config=None)
+        config.load()
+        assert config.http_protocol_class is protocol
 
 
 class TestGunicorn:

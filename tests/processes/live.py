@@ -32,7 +32,7 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
 def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT) -> Iterator[Python]:
     """gunicorn's master, which serves the api of a checkout as its image does, until the block ends."""
     address = f"127.0.0.1:{port}"
-    command = ["gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", address, *options]
+    command = ["api.server", "--bind", address, *options]
     settings = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "2", **environment}
     with log.open("wb") as output, Python(*command, cwd=cwd, env=settings, stdout=output, stderr=output) as process:
         try:

@@ -2,25 +2,72 @@
 
 import json
 import re
+import socket
+from pathlib import Path
 
+import asyncpg
+import httpx
 import pytest
 
-from tests.python import run
+from api.crud import throttles
+from local.postgres import Server
+from tests.processes.live import wait_until_ready
+from tests.python import Python, run
 
-CONFIGURATION = "deploy/gunicorn.conf.py"
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
 @pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
 def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], workers: int) -> None:
-    command = ["gunicorn", "--config", CONFIGURATION, "--print-config"]
-    shown = run(*command, env={"PATH": "/usr/bin:/bin", **setting})
+    shown = run("api.server", "--print-config", env=ENVIRONMENT | setting)
     assert re.search(rf"^workers\s+= {workers}$", shown.stdout, re.MULTILINE), shown.stderr
 
 
-def test_gunicorn_refuses_bad_settings_in_a_line_each() -> None:
-    command = ["gunicorn", "--config", CONFIGURATION]
-    done = run(*command, env={"PATH": "/usr/bin:/bin", "ENVIRONMENT": "production"})
-    assert done.returncode == 1
-    *_, last = map(json.loads, done.stderr.splitlines())
-    assert (last["event"], last["level"]) == ("settings can't be used", "error")
-    assert last["reason"].startswith("DATABASE_PASSWORD is a default")
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"ENVIRONMENT": "production"}, "DATABASE_PASSWORD is a default"),
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY: Input should be greater than or equal to 1"),
+        ({"WEB_CONCURRENCY": "two"}, "WEB_CONCURRENCY: Input should be a valid integer"),
+        ({"WEB_CONCURRENCY": ""}, "WEB_CONCURRENCY: is empty"),
+        ({"PORT": "http"}, "PORT: Input should be a valid integer"),
+        ({"PORT": "65536"}, "PORT: Input should be less than or equal to 65535"),
+        ({"KEEP_ALIVE_TIMEOUT": "0"}, "KEEP_ALIVE_TIMEOUT: Input should be greater than or equal to 1"),
+        ({"CLIENT_TIMEOUT": "-1"}, "CLIENT_TIMEOUT: Input should be greater than or equal to 1"),
+    ],
+    ids=lambda given: "=".join(*given.items()) if isinstance(given, dict) else "",
+)
+def test_gunicorn_refuses_settings_that_can_not_be_used_in_a_line_each(settings: dict[str, str], reason: str) -> None:
+    done = run("api.server", env=ENVIRONMENT | settings)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["event"], line["level"]) == ("settings can't be used", "error")
+    assert line["reason"].startswith(reason)
+
+
+def test_the_api_listens_on_the_port_that_it_is_told_on_ipv6_and_ipv4(
+    server: Server, worker_database: str, free_port: int, tmp_path: Path
+) -> None:
+    settings = ENVIRONMENT | server.environment(worker_database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "1"}
+    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
+        wait_until_ready(f"http://127.0.0.1:{free_port}")
+        with socket.create_connection(("::1", free_port)) as connection:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"
+        process.terminate()
+
+
+async def test_an_address_of_ipv4_is_the_same_on_a_socket_for_both(
+    server: Server, database: str, admin: asyncpg.Connection, free_port: int, tmp_path: Path
+) -> None:
+    """The proxies that FORWARDED_ALLOW_IPS names would not be known otherwise."""
+    settings = ENVIRONMENT | server.environment(database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "1"}
+    form = {"username": "nobody@zoo.example", "password": "wrong"}
+    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
+        address = f"http://127.0.0.1:{free_port}"
+        wait_until_ready(address)
+        httpx.post(f"{address}/auth/jwt/login", data=form, headers={"X-Forwarded-For": "203.0.113.7"}, verify=False)
+        process.terminate()
+    assert throttles.key("address", "203.0.113.7") in [
+        row["key"] for row in await admin.fetch("SELECT * FROM throttles")
+    ]

@@ -27,7 +27,7 @@ READY = "/health/ready"
 @contextmanager
 def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[subprocess.Popen[bytes]]:
     """The api as its image serves it, until the block ends; what it prints goes to `output`."""
-    command = [sys.executable, "-m", "gunicorn", "--config", "deploy/gunicorn.conf.py", "--bind", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output) as process:
         try:
             wait_until_ready(f"http://127.0.0.1:{port}")

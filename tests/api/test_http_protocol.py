@@ -1,0 +1,85 @@
+"""Requests in whatever segments they come: what is read does not depend on them."""
+
+import asyncio
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from api.server.http_protocol import HttpProtocol
+from tests.rounds import rounds
+
+ROUNDS = rounds(quick=60, full=2_000)
+SMUGGLED = b"\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: zoo\r\n\r\n"
+CONTENT = [b"", b"x", b"0\r\n\r\n", b"\r\n\r\n", SMUGGLED, b"ab\r" * 30]
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer what was read."""
+    request = Request(scope, receive)
+    body = hashlib.sha256(await request.body()).hexdigest()
+    read = [request.method, request.url.path, body, request.headers.get("x-trailer")]
+    await JSONResponse(read)(scope, receive, send)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    config = uvicorn.Config(echo, http=HttpProtocol, port=0, lifespan="off", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    await serving
+
+
+def some_request(random: random.Random, number: int) -> tuple[bytes, list[Any]]:
+    """A request, and what is read of it."""
+    content = random.choice(CONTENT) * random.choice([1, 1, 40])
+    method, path = random.choice(["PUT", "POST"]), f"/{number}"
+    head = f"{method} {path} HTTP/1.1\r\nHost: zoo\r\n"
+    if random.random() < 0.3:
+        head += "Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    if random.random() < 0.5:
+        framed = f"Content-Length: {len(content)}\r\n\r\n".encode() + content
+    else:
+        framed, rest = b"Transfer-Encoding: chunked\r\n\r\n", content
+        while rest:
+            size = random.randint(1, len(rest))
+            framed += f"{size:x}".encode() + random.choice([b"", b";a=b"]) + b"\r\n" + rest[:size] + b"\r\n"
+            rest = rest[size:]
+        framed += b"0\r\n" + random.choice([b"", b"X-Trailer: x\r\n"]) + b"\r\n"
+    blank_lines = b"\r\n" * random.choice([0, 0, 1, 3])
+    return blank_lines + head.encode() + framed, [method, path, hashlib.sha256(content).hexdigest(), None]
+
+
+async def answers(reader: asyncio.StreamReader, number: int) -> list[Any]:
+    found = []
+    for _ in range(number):
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK"), head
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        found.append(json.loads(await reader.readexactly(length)))
+    return found
+
+
+async def test_requests_are_read_the_same_in_whatever_segments_they_come(port: int) -> None:
+    for seed in range(ROUNDS):
+        by_seed = random.Random(seed)
+        requests, expected = zip(*(some_request(by_seed, number) for number in range(6)), strict=True)
+        sent = b"".join(requests)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        cuts = sorted(by_seed.randrange(len(sent)) for _ in range(by_seed.choice([0, 3, 20, 60])))
+        for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
+            writer.write(sent[start:end])
+            await asyncio.sleep(0 if by_seed.random() < 0.7 else 0.001)
+        assert await asyncio.wait_for(answers(reader, len(requests)), 20) == list(expected), seed
+        writer.close()

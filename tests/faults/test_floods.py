@@ -1,0 +1,68 @@
+"""Clients that send as much as they can of what a server has to keep: heads, header fields, requests before answers."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from local.postgres import Server
+from tests.conftest import find_free_port
+from tests.processes.live import gunicorn
+from tests.rounds import rounds
+
+HEAD = b"GET /health HTTP/1.1\r\nHost: zoo\r\n"
+HEAD_MEGABYTES = rounds(quick=20, full=80)
+CONNECTIONS, SEGMENT = 40, 240_000
+GROWTH = 64 * 2**20  # bytes, of both workers together; 9.6 MB are what the connections may keep
+FLOODS = {
+    "a header": (4, HEAD + b"X-Y: " + b"y" * (HEAD_MEGABYTES * 2**20)),
+    "a URL": (4, b"GET /" + b"x" * (HEAD_MEGABYTES * 2**20)),
+    "header fields": (4, HEAD + b"a:\r\n" * (HEAD_MEGABYTES * 2**18)),
+    "trailers": (
+        4,
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"a:\r\n" * (HEAD_MEGABYTES * 2**18),
+    ),
+    "requests": (CONNECTIONS, (HEAD + b"\r\n") * (SEGMENT // len(HEAD))),
+}
+
+
+async def flood(port: int, sent: bytes) -> None:
+    """Send all of it, as far as it is taken, and read nothing for a second."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+    with suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(5):
+            writer.write(sent)
+            await writer.drain()
+            await asyncio.sleep(1)
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("name", FLOODS)
+async def test_a_flood_costs_little_memory_and_ends_no_worker(
+    server: Server, worker_database: str, tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    connections, sent = FLOODS[name]
+    port = find_free_port()
+    with gunicorn(server.environment(worker_database), port, tmp_path / "api.log") as master:
+        workers = psutil.Process(master.pid).children()
+
+        def memory() -> int:
+            return sum(worker.memory_info().rss for worker in workers)
+
+        before = most = memory()
+        floods = asyncio.gather(*(flood(port, sent) for _ in range(connections)))
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20, verify=False) as client:
+            statuses = set()
+            while not floods.done():
+                statuses.add((await client.get("/health")).status_code)
+                most = max(most, memory())
+                await asyncio.sleep(0.02)
+        assert psutil.Process(master.pid).children() == workers
+    sizes = f"{connections} x {len(sent) / 2**20:.1f} MiB"
+    record_property("measured", f"{sizes}: {(most - before) / 2**20:.1f} MiB more in both workers")
+    assert statuses == {200}
+    assert most - before < GROWTH
