@@ -154,7 +154,7 @@ class TestPhase:
 
     def test_sql_is_written_for_the_phase_and_says_when_it_may_run(self, two_releases: Path) -> None:
         to_the_end = alembic({}, "upgrade", f"{UP[-1][0]}:head", "--sql", cwd=two_releases)
-        assert to_the_end.stdout.count("-- Not while an app is at work that is older than 0.") == 2
+        assert to_the_end.stdout.count("-- Not while a release before 0.") == 2
         expanding = alembic(EXPAND, "upgrade", f"{UP[-1][0]}:drop", "--sql", cwd=two_releases)
         assert "CREATE TABLE remarks" in expanding.stdout
         assert "DROP COLUMN" not in expanding.stdout
@@ -188,7 +188,7 @@ class TestOlderRelease:
         assert "api@0.4.0 (" not in line
         assert "Roll out release 0.4.0 everywhere" in line
         assert "MIGRATOR_PHASE=expand" in line
-        assert "no version number" in line
+        assert "is not a version number" in line
         await upgrade({})
         assert await applied(server, database) == ["add", "drop"]
 
@@ -275,7 +275,7 @@ class TestCommands:
         assert code == 5
         assert "not applied after 0 s: add;" in line
         await upgrade(EXPAND)
-        assert await wait(EXPAND) == (0, "the schema is at the newest revision but for drop")
+        assert await wait(EXPAND) == (0, "the schema is at the newest revision, except for drop")
         code, line = await wait({})
         assert code == 5
         assert "not applied after 0 s: drop;" in line

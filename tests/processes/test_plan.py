@@ -77,8 +77,8 @@ async def test_each_statement_has_a_verdict_and_a_revision_the_gravest(
     size = next(table["size"] for table in found["tables"] if table["name"] == "animals")
     told = reasons(found)
     assert told[0] == "reads and writes of animals wait for an instant"
-    assert told[1] == "in nobody's way"
-    assert told[3] == f"reads and writes of animals wait while this writes all of animals ({size}) anew"
+    assert told[1] == "blocks nobody"
+    assert told[3] == f"reads and writes of animals wait while this rewrites all of animals ({size})"
     assert told[5] == f"writes of animals wait while this builds an index on animals ({size})"
     assert told[9] == f"reads and writes of staff wait while this changes rows of animals ({size})"
     assert told[-1] == "reads and writes of animals wait for an instant"
@@ -188,7 +188,7 @@ async def test_what_is_done_to_tables_of_the_plan_itself_is_nothing(
     assert [one["verdict"] for one in used] == ["safe"] * 5
     # Another name, and the same rows.
     assert [one["verdict"] for one in renamed] == ["safe", "unsafe"]
-    assert renamed[1]["reason"].startswith("reads and writes of beasts wait while this writes all of beasts")
+    assert renamed[1]["reason"].startswith("reads and writes of beasts wait while this rewrites all of beasts")
 
 
 async def test_nothing_is_changed(server: Server, database: str, tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_what_can_not_be_told_is_said(server: Server, database: str, tmp_path: P
     assert (wrong["verdict"], wrong["problem"]) == ("unknown", None)
     assert wrong["statements"][0]["reason"].startswith("not understood: syntax error")
     assert missing["verdict"] == "unknown"
-    assert missing["statements"][0]["reason"] == "places: not there now, and nothing in the plan is seen to make it"
+    assert missing["statements"][0]["reason"] == "places: does not exist now, and nothing in the plan creates it"
     text = shown(server, database, checkout)
-    assert "asks asks: unknown what it does can't be told without running it: AttributeError" in text
-    assert "a contract revision, not begun while an app before 9.0.0 is connected" in text
+    assert "asks asks: unknown what it does is not known before it runs: AttributeError" in text
+    assert "a contract revision, not begun while a release before 9.0.0 is connected" in text
 
 
 def test_the_shape_of_its_json(server: Server, database: str, tmp_path: Path) -> None:

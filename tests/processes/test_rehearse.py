@@ -241,7 +241,7 @@ class TestMeasured:
         await admin.execute("INSERT INTO animals (name) VALUES ('twice'), ('twice')")
         checkout = checkout_with(tmp_path, unique="op.create_index_online('ix_once', 'animals', ['name'], unique=True)")
         found = rehearse(server.environment(database), checkout, "--sample", "2")
-        assert "rows of animals are against ix_once" in found["legs"][0]["error"]
+        assert "rows of animals violate ix_once" in found["legs"][0]["error"]
 
 
 class TestScratchDatabase:

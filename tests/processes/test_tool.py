@@ -184,7 +184,7 @@ def test_without_a_baseline_an_unsafe_history_is_not_begun_and_the_way_on_is_sai
     assert "Nothing was begun" in refused
     assert "lint_after" in refused
     shop.configure("lint_after = 0099")
-    assert "lint_after names a revision that is not there" in shop.run("alembic upgrade head", code=3)
+    assert "lint_after names a revision that does not exist" in shop.run("alembic upgrade head", code=3)
 
 
 async def test_an_environment_that_is_not_the_tools_is_said_to_be_so_and_nothing_is_made(
