@@ -49,7 +49,7 @@ class TestCommand:
             ),
             (
                 "migrator/versions/2099_01_01_0001-filled.py:8: blocking-scan: takes ACCESS EXCLUSIVE on animals, and "
-                "reads and writes wait while every row is looked at: SET NOT NULL looks for NULLs in wild. Use "
+                "reads and writes wait while every row is checked: SET NOT NULL looks for NULLs in wild. Use "
                 'op.set_not_null_online("animals", "wild"), alone in its revision.'
             ),
         ]
