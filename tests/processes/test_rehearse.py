@@ -145,7 +145,7 @@ class TestTheWay:
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
         shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
-        assert "can't be taken back, as it says of itself" in shown
+        assert "can't be taken back, as the revision itself says" in shown
 
     def test_a_failure_names_its_line_and_leaves_nothing(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(tmp_path, check=CHECK, bad="op.execute('SELECT 1')\nop.execute('SELECT 1 / 0')")
@@ -367,5 +367,5 @@ class TestRefused:
         code, said = refused(environment, checkout)
         assert code == 3
         assert (
-            f"a rehearsal copies the schema with pg_dump 18 or newer, and {old} is pg_dump (PostgreSQL) 14.19" in said
+            f"a rehearsal copies the schema with pg_dump 18 or newer, but {old} is pg_dump (PostgreSQL) 14.19" in said
         )
