@@ -161,7 +161,7 @@ def _table(table: str, effect: Effect | None, seen: Seen | None, *, is_known: bo
 def _surprise(effect: Effect | None, seen: Seen) -> str | None:
     found = []
     if seen.lock and seen.lock > Lock.ROW_EXCLUSIVE and (effect is None or seen.lock > effect.lock):
-        found.append(f"is locked {seen.lock}, planned was {effect.lock if effect else 'no lock'}")
+        found.append(f"is locked {seen.lock}, but the plan has {effect.lock if effect else 'no lock'}")
     if seen.is_rewritten and (effect is None or effect.work not in WRITES_ANEW):
         found.append("is rewritten, which was not planned")
     return " and ".join(found) or None

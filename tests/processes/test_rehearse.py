@@ -231,7 +231,7 @@ class TestMeasured:
         await migrator.execute("CREATE TRIGGER greedy AFTER UPDATE ON animals EXECUTE FUNCTION greedy()")
         checkout = checkout_with(tmp_path, rows="op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")")
         found = rehearse(server.environment(database), checkout)
-        assert found["surprises"] == ["rows line 7: staff is locked SHARE, planned was no lock"]
+        assert found["surprises"] == ["rows line 7: staff is locked SHARE, but the plan has no lock"]
         shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
         assert "staff    SHARE (planned: none)" in uncoloured(shown)
 
