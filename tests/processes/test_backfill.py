@@ -25,7 +25,7 @@ COLUMN = "op.add_column('animals', sa.Column('common_name', sa.Text))"
 NAMES = "op.backfill('animals', {'common_name': 'name'})"
 RIGHT = "SELECT count(*) FROM animals WHERE common_name = name"
 WORKING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'migrator'"
-# The backfill begins with a request to pause, so that it is found where it is.
+# The backfill begins with a request to pause, so that a test finds it before its first batch.
 PAUSED = """
 CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.paused := true; RETURN NEW; END $$;
 CREATE FUNCTION pause_all() RETURNS event_trigger LANGUAGE plpgsql AS $$

@@ -1,4 +1,4 @@
-"""`python -m alembic_online plan`: what it says of pending revisions, on databases as they are."""
+"""`python -m alembic_online plan`: what it says about pending revisions, on databases in use."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ async def test_each_statement_has_a_verdict_and_a_revision_the_gravest(
         tmp_path,
         column=ADD_COLUMN,
         index=concurrently("ix_kind", column="kind"),
-        widened="op.alter_column('animals', 'kind', type_=sa.Text())",  # knows the column that is not there yet
+        widened="op.alter_column('animals', 'kind', type_=sa.Text())",  # the plan knows the new column
         volatile="op.execute('ALTER TABLE animals ADD COLUMN born timestamptz DEFAULT clock_timestamp()')",
         scanned="op.execute('ALTER TABLE animals ADD CONSTRAINT x CHECK (name <> $$x$$)')",
         built="op.create_index('ix_born', 'animals', ['born'])",
@@ -186,7 +186,7 @@ async def test_what_is_done_to_tables_of_the_plan_itself_is_nothing(
     used, renamed = (each["statements"] for each in found["revisions"][1:])
     assert [[effect["table"] for effect in one["effects"]] for one in used] == [[], [], [], [], ["animals"]]
     assert [one["verdict"] for one in used] == ["safe"] * 5
-    # Another name, and the same rows.
+    # The name differs, but the rows are the same.
     assert [one["verdict"] for one in renamed] == ["safe", "unsafe"]
     assert renamed[1]["reason"].startswith("reads and writes of beasts wait while this rewrites all of beasts")
 
