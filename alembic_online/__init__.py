@@ -1,6 +1,6 @@
 """Alembic for a Postgres that is in use: schema changes that nobody notices.
 
-An app's env.py calls `run`, and says there what is to be known of the app. README.md says the rest.
+An app's env.py calls `run`, and tells it what the tool has to know of the app. README.md has the rest.
 """
 
 from alembic_online.runs.environment import run

@@ -1,4 +1,4 @@
-"""What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
+"""What Alembic lacks: where the schema is, whether pending revisions are safe, and what they will do."""
 
 import os
 from typing import Annotated
@@ -20,14 +20,14 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 @app.callback()
 def options(
     config: Annotated[
-        str | None, typer.Option("-c", "--config", help="Alembic's; by itself alembic.ini, or pyproject.toml.")
+        str | None, typer.Option("-c", "--config", help="Alembic's; by default alembic.ini, or pyproject.toml.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where a failure came from.")] = False,
 ) -> None:
-    """What Alembic has not: where the schema is, and of what is pending whether it is safe, and what it will do."""
+    """What Alembic lacks: where the schema is, whether pending revisions are safe, and what they will do."""
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if config:
-        os.environ["ALEMBIC_CONFIG"] = config  # as `alembic` has it
+        os.environ["ALEMBIC_CONFIG"] = config  # as `alembic` does
     if debug:
         os.environ["MIGRATOR_DEBUG"] = "1"
 

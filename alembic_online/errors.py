@@ -1,14 +1,14 @@
-"""How a run can end badly, each way with the exit code that tells a platform what to do about it.
+"""How a run can fail; each error has the exit code that tells a platform what to do about it.
 
 MigratorError
-├── ConfigurationError      3  nothing was tried; mend the settings or the revisions
+├── ConfigurationError      3  nothing was tried; correct the settings or the revisions
 ├── DatabaseUnreachable     4  nothing was tried; run again when the database is there
 ├── LocksNotObtained        5  rolled back; run again, perhaps at a quieter time
 ├── LockLost                5  rolled back; run again
 ├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
 ├── UnknownRevision         6  nothing was tried; the database was changed by somebody else
-├── SchemaDrift             6  all is applied; and the schema is not what the models say
-├── ReleaseInTheWay         7  a contract revision was not begun; an app is at work that needs what it takes away
+├── SchemaDrift             6  all is applied, but the schema differs from the models
+├── ReleaseInTheWay         7  a contract revision was not begun; a release at work needs what it takes away
 └── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
 
 Anything else that a revision raises ends with 1, rolled back.
@@ -32,7 +32,7 @@ class ConfigurationError(MigratorError):
 
 
 class DatabaseUnreachable(MigratorError):
-    """The database does not answer, or does not let the migrator in."""
+    """The database does not answer, or refuses the login."""
 
     exit_code = 4
 
@@ -44,13 +44,13 @@ class LocksNotObtained(MigratorError):
 
 
 class LockLost(MigratorError):
-    """The connection that held the migration lock was ended: another migrator may be at work."""
+    """The connection that held the migration lock is gone: another migrator may be at work."""
 
     exit_code = 5
 
 
 class ChangedRevision(MigratorError):
-    """The file of an applied revision is not the one that was applied."""
+    """The file of an applied revision has changed since."""
 
     exit_code = 6
 
@@ -62,7 +62,7 @@ class UnknownRevision(MigratorError):
 
 
 class SchemaDrift(MigratorError):
-    """The schema is not what the models say, though all revisions are applied."""
+    """The schema differs from the models, though all revisions are applied."""
 
     exit_code = 6
 
@@ -74,6 +74,6 @@ class ReleaseInTheWay(MigratorError):
 
 
 class ContractInTheWay(MigratorError):
-    """A revision that expands follows a contract revision, which a run in this phase does not apply."""
+    """An expand revision follows a contract revision, which a run in this phase does not apply."""
 
     exit_code = 7

@@ -1,6 +1,6 @@
-"""The tool's log, on standard error: static event names whose data are fields; and how a run ends that fails.
+"""The tool's log, on standard error: static event names, with data in fields; and how a failed run ends.
 
-Readable lines on a terminal, a JSON object a line elsewhere; LOG_FORMAT (text, json) decides otherwise.
+Readable lines on a terminal, one JSON object a line elsewhere; LOG_FORMAT (text, json) overrides this.
 """
 
 import logging
@@ -13,8 +13,8 @@ import structlog
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
-# What Alembic says on the way is said here, with fields; autogenerate's findings are for whoever writes a revision.
-# A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
+# Alembic's progress is logged by the tool, with fields; autogenerate's findings are for people who write a revision.
+# A connection that fails to close was lost before: the code that uses it reports that, without a traceback.
 QUIET = {
     "alembic.runtime.plugins": logging.WARNING,
     "alembic.runtime.migration": logging.WARNING,
@@ -24,7 +24,7 @@ QUIET = {
 
 
 def configure_log(log_format: str) -> None:
-    """Log in this format; where it is neither text nor json, by what standard error is."""
+    """Log in this format; if it is neither text nor json, standard error decides: text on a terminal, else JSON."""
     on_terminal = sys.stderr.isatty()
     as_text = log_format == "text" or (log_format != "json" and on_terminal)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if as_text else "iso", utc=not as_text)
@@ -58,12 +58,12 @@ def configure_log(log_format: str) -> None:
 
 
 def is_debugging() -> bool:
-    """Whether MIGRATOR_DEBUG=1 asks for more than one line a failure."""
+    """Whether MIGRATOR_DEBUG=1 asks for more than one line per failure."""
     return os.environ.get("MIGRATOR_DEBUG") == "1"
 
 
 def fail(reason: str, exit_code: int) -> NoReturn:
-    """End this process with one line; with MIGRATOR_DEBUG=1, where it came from is shown, too."""
+    """End this process with one line; with MIGRATOR_DEBUG=1, also with the traceback."""
     debug = is_debugging()
     structlog.get_logger("migrator").error("the migrator failed", reason=reason, exit_code=exit_code, exc_info=debug)
     sys.exit(exit_code)

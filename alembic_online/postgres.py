@@ -1,10 +1,10 @@
-"""What Postgres says of errors, and how long it lets names be."""
+"""Postgres's error codes, and its limit on the length of names."""
 
 NAME_BYTES = 63
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Postgres's code of an error, SQLAlchemy's or the driver's; None where it is not Postgres's.
+    """Postgres's code of an error, SQLAlchemy's or the driver's; None if the error is not Postgres's.
 
     Source of the codes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
     """
@@ -13,5 +13,5 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def fit(name: str, end: str = "") -> str:
-    """A name that ends in `end`, and before it has as much of `name` as there is room for."""
+    """`name` followed by `end`, with `name` truncated to fit Postgres's limit."""
     return name.encode()[: NAME_BYTES - len(end.encode())].decode(errors="ignore") + end

@@ -1,7 +1,7 @@
-"""An app's migrations, and all that is known here of the app: its env.py says it, and nothing else does.
+"""An app's migrations, and all that the tool knows of the app, which only its env.py says.
 
-What can be set once for all of its databases stands beside Alembic's own configuration: `[tool.alembic_online]` in
-pyproject.toml, or the section `[alembic_online]` of alembic.ini.
+Settings for all of its databases are beside Alembic's own configuration: `[tool.alembic_online]` in pyproject.toml, or
+the section `[alembic_online]` of alembic.ini.
 """
 
 import os
@@ -18,17 +18,17 @@ from sqlalchemy import MetaData
 
 from alembic_online.errors import ConfigurationError
 
-FOUND = "alembic_online.found"  # of a Config's attributes: where env.py puts what it says, and then runs nothing
+FOUND = "alembic_online.found"  # in Config.attributes: if it is set, env.py adds its project to it, and runs nothing
 
 
 @dataclass(frozen=True)
 class Project:
-    """What the app's env.py has given to `alembic_online.run`, with Alembic's configuration and its revisions.
+    """What the app's env.py passes to `alembic_online.run`, with Alembic's configuration and its revisions.
 
     Sessions of the app are named `<application>@<release>`. `reader_role` is the role that only reads the tool's own
-    tables; None where there is no other role than the one that migrates.
+    tables; None if the migrating role is the only one.
 
-    `lint_after`, in the tool's own table, is the newest revision that is not linted, as none before it is.
+    `lint_after`, in the tool's section of the configuration, is the baseline: it, and those before it, are not linted.
     """
 
     config: Config
@@ -40,61 +40,61 @@ class Project:
 
     @property
     def schemas(self) -> set[str]:
-        """Those that the models name; a table that names none is in the connection's own, `public` as a rule."""
+        """The schemas that the models name; a table without one is in the connection's schema, usually `public`."""
         return {table.schema for table in self.metadata.tables.values() if table.schema is not None}
 
     @property
     def root(self) -> Path:
-        """The folder that Alembic's configuration is in."""
+        """The folder of Alembic's configuration."""
         named = [self.config.toml_file_name, self.config.config_file_name]
         files = [Path(name).absolute() for name in named if name is not None]
         return next((file.parent for file in files if file.exists()), Path.cwd())
 
     def option(self, name: str) -> str | None:
-        """What the tool's own table says; ConfigurationError where that is no text."""
+        """A value of the tool's section of the configuration; ConfigurationError if it is not a string."""
         value = self.config.get_section("alembic_online", {}).get(name)
         if value is None and (file := Path(self.config.toml_file_name or "")).is_file():
             value = tomllib.loads(file.read_text()).get("tool", {}).get("alembic_online", {}).get(name)
         if not isinstance(value, str | None):
-            raise ConfigurationError(f"{name} in [tool.alembic_online] is {value!r}: write a text")
+            raise ConfigurationError(f"{name} in [tool.alembic_online] is {value!r}: write a string")
         return value
 
     def is_linted(self, revision: str) -> bool:
-        """Whether the lint looks at the revision: it comes after `lint_after`, where there is one."""
+        """Whether the revision is linted: all are, or those after `lint_after`."""
         return revision not in self._as_they_are
 
     @cached_property
     def _as_they_are(self) -> frozenset[str]:
-        """`lint_after`, and what it builds on; ConfigurationError where it is no revision."""
+        """`lint_after`, and all before it; ConfigurationError if it is not a revision."""
         baseline = self.option("lint_after")
         if baseline is None:
             return frozenset()
         try:
             self.scripts.get_revision(baseline)
         except CommandError as error:
-            raise ConfigurationError(f"lint_after names a revision that is not there: {error}") from error
+            raise ConfigurationError(f"lint_after names a revision that does not exist: {error}") from error
         return frozenset(found.revision for found in self.scripts.iterate_revisions(baseline, "base"))
 
 
 def load_project() -> Project:
-    """The project whose configuration `alembic` would find here. ConfigurationError where there is none."""
+    """The project whose configuration `alembic` would find here. ConfigurationError if there is none."""
     config = find_config()
     found: list[Project] = []
     config.attributes[FOUND] = found
     scripts = ScriptDirectory.from_config(config)
-    # An env.py that is not the tool's goes to the database by itself: it finds nothing to run there, and makes nothing.
+    # An env.py that does not use the tool connects to the database: it finds nothing to run, and creates nothing there.
     with EnvironmentContext(config, scripts, fn=lambda *_: [], dont_mutate=True):
         scripts.run_env()
     if not found:
         raise ConfigurationError(
-            f"{scripts.env_py_location} does not say what there is to migrate: have it call alembic_online.run()"
+            f"{scripts.env_py_location} does not call alembic_online.run(), so the tool does not know the models"
         )
     del config.attributes[FOUND]
     return found[0]
 
 
 def find_config() -> Config:
-    """Alembic's configuration, from where `alembic` takes it: ALEMBIC_CONFIG, alembic.ini, pyproject.toml."""
+    """Alembic's configuration, where `alembic` finds it: ALEMBIC_CONFIG, alembic.ini, pyproject.toml."""
     given = os.environ.get("ALEMBIC_CONFIG", "")
     is_toml = Path(given).name == "pyproject.toml"
     return Config(

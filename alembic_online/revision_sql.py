@@ -20,10 +20,10 @@ from alembic_online.project import Project
 class RevisionStatement:
     """A statement of a revision, without its semicolon.
 
-    `operation` is the online operation that it is a part of (`create_index_online`), `in_transaction` whether the
-    revision's own transaction is around it. `block` numbers the revision's transactions and what stands between them:
-    statements of one block are committed together, or, outside of a transaction, one by one. `existing_type` is what
-    `op.alter_column` was told that the column's type is, as it stands in SQL.
+    `operation` is the online operation that it belongs to (`create_index_online`), `in_transaction` whether it is
+    inside the revision's own transaction. `block` numbers the revision's transactions and the parts between them:
+    statements of one block are committed together or, outside of a transaction, one by one. `existing_type` is that
+    argument of `op.alter_column`, as SQL.
     """
 
     sql: str
@@ -35,13 +35,13 @@ class RevisionStatement:
 
 
 class NotSql(Exception):
-    """What a revision does can't be told without running it: it asks the database, or is no upgrade at all."""
+    """A revision's SQL is not known before it runs: it queries the database, or its upgrade() fails."""
 
 
 def read_statements(
     project: Project, revision: str, server_version: tuple[int, ...] | None = None
 ) -> list[RevisionStatement]:
-    """What the upgrade to `revision` does, on a server of this version if known; NotSql if it can't be told."""
+    """The statements of the upgrade to `revision`, on a server of this version, if given; NotSql if not known."""
     script = project.scripts.get_revision(revision)
     assert script is not None
     found: list[RevisionStatement] = []
@@ -68,7 +68,7 @@ def read_statements(
 
     context.impl.static_output = record  # type: ignore[method-assign]
     context.impl.alter_column = alter_column  # type: ignore[method-assign]
-    # Alembic's own; a revision that commits by SQL of its own has that among its statements.
+    # Alembic's own BEGIN and COMMIT; a revision's own COMMIT is one of its statements.
     context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
     context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]
     with _operations(context):
@@ -81,7 +81,7 @@ def read_statements(
 
 @contextmanager
 def _operations(context: MigrationContext) -> Iterator[None]:
-    """`op` writes to this context in the block, and goes back to what it was: there may be a run around this."""
+    """In the block, `op` writes to this context; then the former one is restored: this may be inside a run."""
     outer = getattr(op, "_proxy", None)
     try:
         with Operations.context(context):
@@ -92,7 +92,7 @@ def _operations(context: MigrationContext) -> Iterator[None]:
 
 
 def _line_in(path: str) -> int:
-    """The line of the file `path` that is being carried out."""
+    """The line of the file `path` that is being executed."""
     frame = sys._getframe()  # noqa: SLF001 - the documented way; inspect's would read the files of all frames
     while frame.f_back is not None and frame.f_code.co_filename != path:
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""What can be set for a run, and from where."""
+"""The settings of a run, and where they come from."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,11 +18,11 @@ URL_PARAMETERS = {"host", "port", "ssl"}
 def _asyncpg_url(value: str) -> str:
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
         raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
     if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
         raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
-    # libpq's word and asyncpg's for the same thing, with the same values.
+    # libpq calls it sslmode, asyncpg ssl; the values are the same.
     query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
     if unknown := query.keys() - URL_PARAMETERS:
         raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
@@ -39,11 +39,11 @@ class Settings(BaseSettings):
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
         env_ignore_empty=True,
         extra="ignore",
-        hide_input_in_errors=True,  # a URL may have a password in it
+        hide_input_in_errors=True,  # a URL may contain a password
     )
 
     environment: Literal["local", "production"] = "local"
-    migration_database_url: PostgresUrl | None = None  # nobody's schema is changed by default
+    migration_database_url: PostgresUrl | None = None  # no default: no schema is changed by accident
     migration_database_password: SecretStr | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
@@ -54,9 +54,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = None
 
     def database(self, configured: str | None = None) -> URL:
-        """Where to migrate, password included; `configured`, Alembic's own sqlalchemy.url, where nothing is set.
+        """The database to migrate, with its password; `configured`, Alembic's sqlalchemy.url, is the fallback.
 
-        ConfigurationError where neither can be used, or production would run on a weak secret.
+        ConfigurationError if neither can be used, or if production has a weak password.
         """
         url = self.migration_database_url
         if url is None and configured:
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of the environment. ConfigurationError, with a line for each that can't be used."""
+    """The settings of the environment. ConfigurationError, with one line per invalid setting."""
     try:
         return Settings()
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Waivers of the lint: comments in a revision, `# lint: allow <rule>: <reason>`.
 
-Guarantee: a waiver may be written into a revision that was applied. It does nothing, so the checksum leaves it out.
+Guarantee: a waiver may be added to a revision that was applied: the checksum leaves waivers out, because they do
+nothing.
 """
 
 import io
@@ -15,7 +16,7 @@ _WAIVER = re.compile(r"# lint: allow (?P<rule>[a-z0-9-]+): *(?P<reason>\S.*)")
 
 @dataclass(frozen=True)
 class Waiver:
-    """A waiver; `rule` and `reason` are empty where it has not the form. `is_line` is whether the line has no more."""
+    """A waiver; `rule` and `reason` are empty if it is malformed. `is_line` is whether it has a line of its own."""
 
     line: int
     rule: str
@@ -37,7 +38,7 @@ def find_waivers(source: bytes) -> list[Waiver]:
 
 
 def without_waivers(source: bytes) -> bytes:
-    """The file as it would be if there were none."""
+    """The file without its waivers."""
     lines = source.splitlines(keepends=True)
     for token in reversed(_comments(source)):
         row, column = token.start

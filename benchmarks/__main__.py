@@ -1,4 +1,4 @@
-"""`python -m benchmarks`, or `make bench`: measures everything, and writes RESULTS.md and its charts anew."""
+"""`python -m benchmarks`, or `make bench`: measures everything, and rewrites RESULTS.md and its charts."""
 
 import os
 import sys
@@ -22,12 +22,12 @@ from benchmarks import (
 from benchmarks.load import LoadError
 from benchmarks.stack import Scale, zoo
 
-# Those that add rows by the hundred thousand come last.
+# Subjects that add hundreds of thousands of rows come last.
 SUBJECTS = [comparison, statements, signed_in, workers, memory, cold_start, migrator_noop, pages, imports]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:
-    """Measure, subject by subject, and write what was found into `folder`."""
+    """Measure, subject by subject, and write the results into `folder`."""
     sections = []
     load_before = os.getloadavg()[0]
     with zoo(scale) as running:

@@ -1,4 +1,4 @@
-"""Charts in SVG, by hand: bars that are compared, and lines on two logarithmic axes."""
+"""Charts in SVG, without a library: bars to compare, and lines on two logarithmic axes."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,18 +10,18 @@ COLOURS = ["#0f766e", "#94a3b8", "#cfd8e3", "#d97706"]
 INK, QUIET, GRID = "#1f2933", "#616e7c", "#e4e7eb"
 
 Bars = Mapping[str, Mapping[str, tuple[float, str]]]
-"""Of each group, of each series, a value and what is written beside its bar."""
+"""By group and series: a value, and the label of its bar."""
 Points = Sequence[tuple[float, float]]
 
 
 def bars(panels: Mapping[str, Bars]) -> str:
-    """Panels side by side, each with its groups of bars one below the other, and all with the same groups."""
+    """Panels side by side, each with groups of bars, one below the other; all panels have the same groups."""
     bar, group_gap, labels, top = 16, 18, 76, 74
     groups = next(iter(panels.values()))
     series = list(next(iter(groups.values())))
     most = max(value for groups in panels.values() for found in groups.values() for value, _ in found.values())
     panel_width = (WIDTH - 2 * MARGIN - labels) / len(panels)
-    length = panel_width - 110  # room for what is written beside
+    length = panel_width - 110  # room for the labels
     group_height = len(series) * (bar + 3)
     drawn = [_legend(series)]
     for number, (title, of_groups) in enumerate(panels.items()):
@@ -45,7 +45,7 @@ def bars(panels: Mapping[str, Bars]) -> str:
 
 
 def lines(series: Mapping[str, Points], x_title: str, y_title: str) -> str:
-    """A line for each series, on logarithmic axes from one power of ten to another."""
+    """A line for each series, on logarithmic axes that begin and end at powers of ten."""
     left, right, top, bottom = MARGIN + 62, WIDTH - MARGIN - 16, 62, 330
     x_from, x_to = _decades(x for points in series.values() for x, _ in points)
     y_from, y_to = _decades(y for points in series.values() for _, y in points)
@@ -72,7 +72,7 @@ def lines(series: Mapping[str, Points], x_title: str, y_title: str) -> str:
 
 
 def _decades(values: Iterable[float]) -> tuple[int, int]:
-    """The powers of ten that the values lie between."""
+    """The powers of ten between which the values are."""
     logs = [math.log10(value) for value in values]
     low = math.floor(min(logs))
     return low, max(low + 1, math.ceil(max(logs)))
@@ -94,7 +94,7 @@ def _text(x: float, y: float, text: str, **attributes: object) -> str:
 
 
 def _svg(drawn: Sequence[str], height: float) -> str:
-    """The drawing, on a ground of its own: a page may be dark."""
+    """The drawing, with a background of its own, because the page may be dark."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}"'
         f' height="{height:.0f}" font-family="system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif">\n'

@@ -1,4 +1,4 @@
-"""From nothing to the first answer, and where that time goes."""
+"""From the start to the first answer, and where that time is spent."""
 
 import json
 import re
@@ -37,14 +37,14 @@ def measure(zoo: Zoo) -> Section:
         f"gunicorn answers its first request, `GET /animals/1`, **{whole:.2f} s** after it was started. In one process,"
         " step by step:\n\n"
         f"{table(['step', 'time'], ([step, f'{seconds * 1e3:,.0f} ms'] for step, seconds in shares))}\n\n"
-        "Of the imports (`python -X importtime`), by the package whose modules they are:\n\n"
+        "Of the imports (`python -X importtime`), by package:\n\n"
         f"{table(['package', 'share'], _shares(packages, total))}"
     )
     return Section("Cold start", text)
 
 
 def _imports(zoo: Zoo) -> Counter[str]:
-    """Microseconds that each package's own modules take to be imported; the standard library counts as one."""
+    """Microseconds to import each package's own modules; the standard library counts as one package."""
     lines = _python(zoo, "-X", "importtime", "-c", "import api.main").stderr
     packages: Counter[str] = Counter()
     for taken, module in re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", lines):

@@ -1,4 +1,4 @@
-"""The api beside what is usual and what is possible; a quick look: `python -m benchmarks.comparison --help`."""
+"""The api beside what is usual and what is possible. Alone: `python -m benchmarks.comparison --help`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,19 +31,19 @@ def measure(zoo: Zoo) -> Section:
     """All of the requests."""
     found = compare(zoo, list(REQUESTS))
     text = (
-        "`GET one` reads an animal by its id, `GET 100`, `10` and `1` a list of so many, `POST` makes an animal, for a"
-        " keeper whose token is looked up. *ours* is the api as in production, with its access log; *usual* is"
+        "`GET one` reads an animal by its id, `GET 100`, `10` and `1` a list of so many, `POST` creates an animal, for"
+        " a keeper whose token is looked up. *ours* is the api as in production, with its access log; *usual* is"
         " [usual.py](usual.py), FastAPI with SQLAlchemy's ORM as tutorials and public templates write it; *floor* is"
         " [floor.py](floor.py), a bare ASGI app with the driver and orjson, which validates nothing. The answers are"
-        " the same. More is better, of requests a second and of requests a second of the server's CPU time; the latter"
-        " is the steadier figure where the load and Postgres share the cores.\n\n"
+        " the same. Higher is better, for requests a second and for requests a second of the server's CPU time; the"
+        " latter is steadier, because the load and Postgres share the cores.\n\n"
         f"![Beside the usual and the floor](comparison.svg)\n\n{as_table(found)}"
     )
     return Section("Beside the usual and the floor", text, {"comparison.svg": draw(found)})
 
 
 def compare(zoo: Zoo, names: Sequence[str]) -> Measured:
-    """The requests `names`, in rounds in which each app has its turn."""
+    """Measure the requests `names`, in rounds in which each app has its turn."""
     with ExitStack() as running:
         apps = {name: running.enter_context(zoo.serve(name)) for name in APPS}
         check(apps)
@@ -59,7 +59,7 @@ def compare(zoo: Zoo, names: Sequence[str]) -> Measured:
 
 
 def check(apps: Mapping[str, App]) -> None:
-    """AssertionError unless all apps answer alike."""
+    """AssertionError unless all apps give the same answers."""
     for path in ("/animals/1", "/animals?limit=100"):
         answers = {name: httpx.get(app.url + path).raise_for_status().json() for name, app in apps.items()}
         assert all(answer == answers["ours"] for answer in answers.values()), answers
@@ -77,7 +77,7 @@ def _post(app: App, **headers: str) -> httpx.Response:
 
 
 def as_table(found: Measured) -> str:
-    """Ratios, medians and spread."""
+    """A table of ratios, medians and spread."""
     rows = []
     for request, apps in found.items():
         medians = {app: load.median(rounds) for app, rounds in apps.items()}
@@ -125,8 +125,8 @@ def draw(found: Measured) -> str:
 
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each app and request.")] = 5,
-    seconds: Annotated[int, typer.Option(min=1, help="Seconds a round.")] = 3,
-    only: Annotated[list[str] | None, typer.Option(help=f"Of {', '.join(REQUESTS)}; by default all.")] = None,
+    seconds: Annotated[int, typer.Option(min=1, help="Seconds per round.")] = 3,
+    only: Annotated[list[str] | None, typer.Option(help=f"Some of {', '.join(REQUESTS)}; by default all.")] = None,
 ) -> None:
     """Measure ours, the usual and the floor in turn, and print a table."""
     if unknown := set(only or []) - REQUESTS.keys():

@@ -1,6 +1,6 @@
-"""The api from nothing to its first answer, in one process; prints the seconds of each step as JSON.
+"""The api from the start to its first answer, in one process; prints the seconds of each step as JSON.
 
-A script of its own, that imports nothing before it measures: see cold_start.py.
+A script of its own, which imports nothing before it measures: see cold_start.py.
 """
 
 # ruff: noqa: PLC0415 - imports are what is measured

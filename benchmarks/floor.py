@@ -1,6 +1,6 @@
-"""The floor: the animals' routes on a bare ASGI app, with a pool of the driver's and orjson, and no validation.
+"""The floor: the animals' routes on a bare ASGI app, with the driver's own pool and orjson, without validation.
 
-On the same tables as the api, with the same answers. What Python on this server can do at best, not how one would
+On the same tables as the api, with the same answers. It shows the best that Python can do on this server, not how to
 write an api.
 """
 
@@ -55,7 +55,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 
 async def leave(_: asyncpg.Connection) -> None:
-    """Give a connection back as it is, without asyncpg's round trip: these statements set nothing."""
+    """Return a connection without asyncpg's reset, which costs a round trip: these statements set nothing."""
 
 
 async def create_animal(scope: Message, receive: Receive, send: Send) -> None:

@@ -12,7 +12,7 @@ from benchmarks.stack import ROOT, Zoo
 
 
 def measure(zoo: Zoo) -> Section:
-    """How long the command takes, and what it needs."""
+    """Measure how long the command takes, and how much memory."""
     path = zoo.folder / "animals.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -27,14 +27,14 @@ def measure(zoo: Zoo) -> Section:
     header = ["rows", "rate", "clock", "CPU, without Postgres's", "most memory (RSS)"]
     row = [f"{zoo.scale.import_rows:,}", rate, f"{seconds:.1f} s", f"{cpu:.1f} s", f"{peak / 2**20:.0f} MiB"]
     text = (
-        "A file that is checked row by row, and loaded in one transaction: the median run, from the command's start to"
+        "A file, checked row by row and loaded in one transaction: the median run, from the command's start to"
         f" its end.\n\n{table(header, [row])}"
     )
     return Section("Import", text)
 
 
 def _run(zoo: Zoo, path: Path) -> tuple[float, float, int]:
-    """Seconds of the clock and of CPU, and the most memory in bytes, of one run."""
+    """Wall-clock seconds, CPU seconds, and the peak memory in bytes, of one run."""
     command = [sys.executable, "-m", "api", "import", "animals", str(path)]
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, env=zoo.environment(), stdout=subprocess.DEVNULL)

@@ -1,7 +1,7 @@
 -- For wrk: wrk ... -s load.lua URL -- (METHOD PATH COUNT TOKEN BODY)...
--- The requests are sent in turn, each COUNT times, with 1 to COUNT for `{id}` in its path; then they begin anew. An
--- empty TOKEN or BODY is not sent.
--- What was found is written to standard error as a line of JSON; latencies in seconds.
+-- The requests are sent in turn, each COUNT times, with 1 to COUNT for `{id}` in its path; then from the first again.
+-- An empty TOKEN or BODY is not sent.
+-- The result is written to standard error as a line of JSON; latencies are in seconds.
 
 local requests, at = {}, 0
 

@@ -1,4 +1,4 @@
-"""Requests by the thousand, from wrk."""
+"""Requests in large numbers, sent by wrk."""
 
 import json
 import shutil
@@ -16,12 +16,12 @@ TRIES = 5
 
 
 class LoadError(Exception):
-    """Nothing was measured: wrk is missing, or not every answer was a good one. The message says which."""
+    """Nothing was measured: wrk is missing, or a request failed. The message says which."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked again and again: `count` times, with 1 to `count` for `{id}` in its path, and anew."""
+    """A request that is repeated: `count` times, with 1 to `count` for `{id}` in its path, and then from 1 again."""
 
     path: str
     method: str = "GET"
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Load:
-    """Answers, how many a second, the server's CPU seconds for each, and the seconds in which half and 99 % came."""
+    """Answers, answers per second, the server's CPU seconds per answer, median and 99th percentile in seconds."""
 
     answers: float
     rate: float
@@ -45,9 +45,9 @@ class Load:
 
 
 def send(app: App, *requests: Request, seconds: int, connections: int = CONNECTIONS) -> Load:
-    """Send the requests in turn, for `seconds`; LoadError unless each is answered well.
+    """Send the requests in turn, for `seconds`; LoadError unless all succeed.
 
-    It is tried again where there was no answer at all within that time, as on a machine that has other work.
+    It tries again if there was no answer at all within that time, which happens on a busy machine.
     """
     for _ in range(TRIES):
         before = app.cpu_seconds()
@@ -59,7 +59,7 @@ def send(app: App, *requests: Request, seconds: int, connections: int = CONNECTI
 
 
 def _wrk(app: App, requests: Sequence[Request], seconds: int, connections: int) -> dict[str, float]:
-    """What load.lua reports; LoadError where an answer has a status of 400 or more, or a connection breaks."""
+    """What load.lua reports; LoadError if an answer has a status of 400 or more, or a connection breaks."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise LoadError("wrk is missing: apt-get install wrk")
@@ -79,7 +79,7 @@ def _wrk(app: App, requests: Sequence[Request], seconds: int, connections: int) 
     if found["refused"] or found["broken"]:
         raise LoadError(
             f"{app.name}, {requests[0]}: of {found['requests']} answers {found['refused']} have a status"
-            f" of 400 or more, and {found['broken']} requests got none"
+            f" of 400 or more, and {found['broken']} requests got no answer"
         )
     return found
 

@@ -8,7 +8,7 @@ from benchmarks.load import Request
 from benchmarks.report import Section, table
 from benchmarks.stack import KEEPER, Zoo
 
-# Of a hundred requests.
+# Of each hundred requests.
 MIX = [
     Request("/animals/{id}", count=70),
     Request("/animals?limit=10&after={id}", count=10),
@@ -20,7 +20,7 @@ MIX = [
 
 
 def measure(zoo: Zoo) -> Section:
-    """What one worker holds."""
+    """Measure the memory of one worker."""
     with zoo.serve("ours") as app:
         (worker,) = app.workers()
         rows = [_row("the first answer", worker)]
@@ -31,8 +31,8 @@ def measure(zoo: Zoo) -> Section:
             rows.append(_row(f"{answered:,.0f} requests", worker))
     text = (
         "A mix of 100: 70 animals, 10 lists of 10, 2 lists of 10 orders, 3 members of staff, 10 new animals, 5 of"
-        " `/health`. *USS* is what the worker has to itself, *PSS* that and its share of what it has in common with"
-        f" other processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
+        " `/health`. *USS* is the worker's private memory, *PSS* that and its share of the memory it shares with other"
+        f" processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
     )
     return Section("A worker's memory", text)
 

@@ -1,4 +1,4 @@
-"""What a migrator's run that finds nothing to do costs, and what that is made of."""
+"""The cost of a migrator's run that finds nothing to do, and its parts."""
 
 import resource
 import statistics
@@ -22,7 +22,7 @@ STEPS = {
 
 
 def measure(zoo: Zoo) -> Section:
-    """Seconds of CPU (user and system, the process's own) and of the clock."""
+    """Measure the process's own CPU seconds (user and system), and wall-clock seconds."""
     cost(zoo, STEPS["the whole run"])
     rounds = [{name: cost(zoo, arguments) for name, arguments in STEPS.items()} for _ in range(zoo.scale.rounds)]
     rows = []
@@ -33,7 +33,7 @@ def measure(zoo: Zoo) -> Section:
 
 
 def cost(zoo: Zoo, arguments: list[str]) -> tuple[float, float]:
-    """Seconds of CPU and of the clock that `python ARGUMENTS` takes."""
+    """CPU seconds and wall-clock seconds that `python ARGUMENTS` takes."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, env=zoo.environment(), check=True, capture_output=True)
     after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

@@ -11,7 +11,7 @@ PAGE = 100
 
 
 def measure(zoo: Zoo) -> Section:
-    """The latency of a page of 100 for a client that has the server to itself."""
+    """Measure the latency of a page of 100, with one client."""
     zoo.add_animals(max(0, zoo.scale.deep_rows + 10 * PAGE - ANIMALS))
     depths = [10**power for power in range(1, 7) if 10**power <= zoo.scale.deep_rows]
     ways = ("after", "offset")
@@ -39,7 +39,7 @@ def measure(zoo: Zoo) -> Section:
         "milliseconds a page of 100",
     )
     text = (
-        f"Of {zoo.scale.deep_rows:,} animals, pages of {PAGE}, one client; p50. `Link` goes on by `after`.\n\n"
+        f"Of {zoo.scale.deep_rows:,} animals, pages of {PAGE}, one client; p50. The pages in `Link` use `after`.\n\n"
         "![Pages deep in a list](pages.svg)\n\n"
         f"{table(['records before', 'after, of the first', 'offset, of the first', 'after', 'offset'], rows)}"
     )

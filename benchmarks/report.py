@@ -1,4 +1,4 @@
-"""benchmarks/RESULTS.md: what was measured, on what, and how."""
+"""Writes benchmarks/RESULTS.md: what was measured, on which machine, and how."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ SHOWN = ["fastapi", "pydantic", "sqlalchemy", "asyncpg", "gunicorn", "uvicorn", 
 
 @dataclass(frozen=True)
 class Section:
-    """What was found about one subject: Markdown, and the files of its charts by name."""
+    """The results of one subject: Markdown, and its charts by file name."""
 
     title: str
     text: str
@@ -25,7 +25,7 @@ class Section:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; figures are to the right."""
+    """A table in Markdown; numbers are right-aligned."""
     rows = list(rows)
     columns = [[row[at] for row in rows] for at in range(len(header))]
     rule = ["---:" if any(cell.strip("*~")[:1].isdigit() for cell in column) else "---" for column in columns]
@@ -33,9 +33,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def write(folder: Path, sections: Sequence[Section], scale: Scale, load_before: float) -> None:
-    """Write RESULTS.md and the charts, all of it anew, into `folder`.
+    """Write RESULTS.md and the charts into `folder`.
 
-    `load_before` is the load average of the machine when the measuring began.
+    `load_before` is the load average of the machine when the measurements began.
     """
     for section in sections:
         for name, svg in section.charts.items():
@@ -48,19 +48,19 @@ def _head(scale: Scale, load_before: float) -> str:
     postgres = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True)
     versions = ", ".join(f"{name} {version(name)}" for name in SHOWN)
     return (
-        "# What is measured, and what was found\n\n"
+        "# What is measured, and the results\n\n"
         "`make bench` writes this file. It needs wrk: `apt-get install wrk`.\n\n"
         f"- **Machine**: {_processor()}, {os.cpu_count()} cores, which also carry Postgres and wrk; its load"
         f" average was {load_before:.1f} before.\n"
         f"- **Software**: Python {platform.python_version()}, PostgreSQL {postgres.stdout.split()[-1]} with its default"
         f" settings, fsync included, over a Unix socket; {versions}.\n"
-        f"- **Load**: wrk, {CONNECTIONS} connections, {ANIMALS:,} animals; gunicorn with one worker where nothing else"
-        f" is said. {scale.rounds} rounds of {scale.seconds} s, in which those that are compared take turns; figures"
-        " are medians of the rounds. A round in which any answer is not a good one ends the run.\n"
+        f"- **Load**: wrk, {CONNECTIONS} connections, {ANIMALS:,} animals; gunicorn with one worker unless stated"
+        f" otherwise. {scale.rounds} rounds of {scale.seconds} s, in which the compared apps or requests take turns;"
+        " figures are medians of the rounds. If any request of a round fails, the run ends.\n"
         "- **CPU/request**: user and system time of the server's processes, gunicorn's master included; neither"
         " Postgres's nor wrk's.\n"
-        "- **Latencies** are those under full load: they say how long the queue is, rather than what a request takes"
-        " that comes alone."
+        "- **Latencies** are those under full load: they show how long the queue is, rather than how long a single"
+        " request takes."
     )
 
 

@@ -1,4 +1,4 @@
-"""What it costs to be signed in, and what a list of orders with their items costs."""
+"""The cost of a request that is signed in, and of a list of orders with their items."""
 
 from benchmarks import load
 from benchmarks.load import Load, Request
@@ -13,7 +13,7 @@ REQUESTS = {
 
 
 def measure(zoo: Zoo) -> Section:
-    """A record that anybody may read, one that only keepers may, and orders."""
+    """Measure a record that anybody may read, one that only keepers may read, and orders."""
     found: dict[str, list[Load]] = {name: [] for name in REQUESTS}
     with zoo.serve("ours") as app:
         for request in REQUESTS.values():

@@ -1,4 +1,4 @@
-"""What is measured: a Postgres with a zoo in it, and servers on it, each with processes of its own."""
+"""What is measured: a Postgres with a zoo in it, and servers that use it, each with processes of its own."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ ITEMS = 3  # of each order
 KEEPER = "a keeper's token"
 START_SECONDS = 30
 
-# How gunicorn serves each. The api as in production, access log included; the others without one.
+# gunicorn's arguments for each: the api as in production, with its access log; the others without one.
 PLAIN = ["--worker-class", "uvicorn_worker.UvicornWorker", "--no-control-socket", "--worker-tmp-dir", "/dev/shm"]  # noqa: S108 - as the api's
 APPS = {
     "ours": ["api.server"],
@@ -40,7 +40,7 @@ APPS = {
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured: rounds of so many seconds, requests until the memory is looked at, rows."""
+    """How much is measured: rounds, seconds per round, requests before memory is measured, rows."""
 
     rounds: int = 5
     seconds: int = 3
@@ -51,7 +51,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class App:
-    """One of APPS, which answers at `url`."""
+    """One of APPS, running at `url`."""
 
     name: str
     url: str
@@ -69,14 +69,14 @@ class App:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A Postgres with its default settings, fsync included, and in it animals, orders and a keeper."""
+    """A Postgres with its default settings, fsync included, that has animals, orders and a keeper."""
 
     server: Server
     folder: Path
     scale: Scale
 
     def environment(self) -> dict[str, str]:
-        """What processes on it need."""
+        """The environment of processes that use it."""
         return os.environ | self.server.environment()
 
     def execute(self, *statements: str) -> None:
@@ -91,7 +91,7 @@ class Zoo:
         asyncio.run(run())
 
     def add_animals(self, count: int) -> None:
-        """Insert `count` animals, and have Postgres's statistics know them."""
+        """Insert `count` animals, and update Postgres's statistics."""
         self.execute(
             "INSERT INTO animals (name, description, species)"
             " SELECT 'Animal ' || n, 'Born at the zoo in ' || 1990 + n % 30 || '.', 'Giraffa camelopardalis'"
@@ -113,7 +113,7 @@ class Zoo:
                 env=self.environment() | {"WEB_CONCURRENCY": str(workers)},
                 stdout=output,
                 stderr=output,
-                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - said to the kernel before it starts
+                preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - the kernel has to know before it starts
             )
         try:
             app = App(name, f"http://{HOST}:{port}", psutil.Process(process.pid))

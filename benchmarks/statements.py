@@ -1,4 +1,4 @@
-"""What each request sends to Postgres, as the server's own log has it."""
+"""What each request sends to Postgres, from the server's own log."""
 
 import re
 import time
@@ -11,15 +11,15 @@ from benchmarks.report import Section, table
 from benchmarks.stack import APPS, KEEPER, Zoo
 
 TIMES = 5
-WARM_UP = 40  # for each connection of a pool to know the types
-AFTERWARDS_SECONDS = 0.1  # for what is sent when the answer has left
+WARM_UP = 40  # so that each connection of a pool knows the types
+AFTERWARDS_SECONDS = 0.1  # for statements that are sent after the answer
 HEADERS = {"Authorization": f"Bearer {KEEPER}", "Content-Type": "application/json"}
 REQUESTS = [("GET", "/animals/1"), ("GET", "/animals?limit=100"), ("POST", "/animals")]
 SIGNED_IN = [("GET", "/staff/1"), ("GET", "/orders")]
 
 
 def measure(zoo: Zoo) -> Section:
-    """The statements of each request, a round trip each."""
+    """Count the statements of each request, each of which is a round trip."""
     zoo.execute("ALTER ROLE zoo_api SET log_statement = 'all'")
     rows = []
     try:
@@ -33,8 +33,8 @@ def measure(zoo: Zoo) -> Section:
     order = [f"{method} {path}" for method, path in REQUESTS + SIGNED_IN]
     rows.sort(key=lambda row: order.index(row[0]))
     text = (
-        "Each statement is a round trip. `POST /animals`, `GET /staff/1` and `GET /orders` are for those who are signed"
-        " in: the statement that reads `access_tokens` looks up who that is.\n\n"
+        "Each statement is a round trip. `POST /animals`, `GET /staff/1` and `GET /orders` need a signed-in user: the"
+        " statement that reads `access_tokens` looks the user up.\n\n"
         f"{table(['request', 'app', 'round trips', 'statements'], rows)}"
     )
     return Section("What a request sends to Postgres", text)
@@ -45,7 +45,7 @@ def statements(zoo: Zoo, client: httpx.Client, method: str, path: str) -> tuple[
     for _ in range(WARM_UP):
         _ask(client, method, path)
     seen = Counter(_sent(zoo, client, method, path) for _ in range(TIMES))
-    return seen.most_common(1)[0][0]  # once in a while there is more, which the server sends by itself
+    return seen.most_common(1)[0][0]  # now and then the server sends more by itself
 
 
 def _sent(zoo: Zoo, client: httpx.Client, method: str, path: str) -> tuple[str, ...]:

@@ -1,8 +1,7 @@
 """The yardstick: the animals' routes on FastAPI and SQLAlchemy's ORM, as tutorials and public templates write them.
 
-On the same tables as the api, with the same answers. Nothing in it is slower than people have it, and nothing faster:
-the engine with its defaults, a session a request, entities, `commit` and `refresh`, a query for the token and one for
-its user.
+On the same tables as the api, with the same answers. It is neither slower nor faster than usual: the engine with its
+defaults, a session per request, entities, `commit` and `refresh`, a query for the token and one for its user.
 """
 
 import hashlib

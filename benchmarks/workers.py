@@ -1,4 +1,4 @@
-"""One worker beside two: what a request costs may not grow with their number."""
+"""One worker beside two: the cost of a request must not grow with their number."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from benchmarks.stack import App, Zoo
 
 
 def measure(zoo: Zoo) -> Section:
-    """CPU time of the whole process tree for each request; the floor's beside it, for what the machine makes of it."""
+    """Measure the CPU time per request of all processes; the floor shows what of it is due to the machine."""
     rows = []
     for app_name in ("ours", "floor"):
         with ExitStack() as running:
@@ -19,9 +19,9 @@ def measure(zoo: Zoo) -> Section:
     rows.sort(key=lambda row: list(REQUESTS).index(row[0]))
     header = "request|app|CPU/request, of one's|one worker|two workers|requests/s, one|requests/s, two"
     text = (
-        "On cores that Postgres and wrk share, two workers can't show how they scale, but what a request costs with"
-        " them. Four busy processes on two cores take each other's caches: what the floor costs more is the machine's,"
-        f" and what ours costs beyond that is its own.\n\n{table(header.split('|'), rows)}"
+        "On cores that Postgres and wrk share, two workers can't show how they scale, but they show what a request"
+        " costs. Four busy processes on two cores evict each other's caches: the floor's increase is the machine's,"
+        f" and what ours increases beyond that is its own.\n\n{table(header.split('|'), rows)}"
     )
     return Section("One worker and two", text)
 

@@ -1,1 +1,1 @@
-"""The stack without Docker: an embedded Postgres, and the commands that run on it."""
+"""The stack without Docker: an embedded Postgres, and commands that use it."""

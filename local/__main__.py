@@ -25,7 +25,7 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
     """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it."""
     address = f"http://{HOST}:{port}"
     if reason := _why_not(port):
-        with held(DATA, "another command"):  # or what is at work here has the port, and says so
+        with held(DATA, "another command"):  # if another command of this checkout is at work, this says so instead
             pass
         raise typer.Exit(_fail(f"port {port}: {reason}; choose another: make run PORT={port + 1}"))
     with serve(DATA, database=DATABASE, purpose=f"`make run` for {address}") as server:
@@ -50,7 +50,7 @@ def postgres() -> None:
 def execute(module: str, context: typer.Context) -> None:
     """Run a Python module, such as `alembic current`, on the database in MIGRATION_DATABASE_URL and DATABASE_URL.
 
-    With neither set: on the embedded Postgres, which is started for it unless `make run` is at work.
+    If neither is set: on the embedded Postgres, which is started for it unless it is running already.
     """
     command = [module, *context.args]
     if os.environ.get("DATABASE_URL") or os.environ.get("MIGRATION_DATABASE_URL"):
@@ -63,14 +63,14 @@ def execute(module: str, context: typer.Context) -> None:
 
 
 def _call(command: list[str], env: Mapping[str, str]) -> int:
-    """Run `python -m COMMAND` to its end. It ends with this process, however that ends."""
+    """Run `python -m COMMAND` to its end; its exit code. However this process ends, the command ends, too."""
     die = partial(die_with_parent, signal.SIGTERM)
     with subprocess.Popen([sys.executable, "-m", *command], env=env, preexec_fn=die) as process:
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                continue  # Ctrl-C reaches the command by itself
+                continue  # the command gets Ctrl-C, too
             except SystemExit:
                 process.terminate()
                 process.wait()
@@ -78,7 +78,7 @@ def _call(command: list[str], env: Mapping[str, str]) -> int:
 
 
 def _why_not(port: int) -> str | None:
-    """Why nobody could serve on `port`; None where one could."""
+    """Why `port` can't be served on; None if it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# local/install.sh GROUP: what requirements/GROUP.txt locks, into .venv.
+# local/install.sh GROUP: installs what requirements/GROUP.txt locks into .venv.
 #
-# uv does it in seconds, and comes from its own locked wheel; where there is none to be had, pip does it alone.
+# uv does it in seconds, and comes from its own locked wheel; if that can't be installed, pip does it alone.
 set -eu
 cd "$(dirname "$0")/.."
 requirements=requirements/$1.txt
@@ -9,17 +9,17 @@ python=.venv/bin/python
 
 fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
-# The first Python that fits, by the names under which there may be several.
+# The first Python that is new enough, of all names that one may have.
 find_python() {
     for name in python3 python3.14 python3.13 python3.12 python3.11 python; do
         if fits "$name"; then echo "$name" && return; fi
     done
     found=$(python3 --version 2>&1) || found=none
-    echo "error: this needs Python 3.11 or newer, and finds $found: install one, from python.org or as python3.13" >&2
+    echo "error: this needs Python 3.11 or newer, but finds $found: install one, from python.org or as python3.13" >&2
     return 1
 }
 
-# pip, in .venv: this machine's own, which takes a second less than a new one, or else a new one.
+# pip, for .venv: this machine's own, which saves a second, or else a new one.
 pip() {
     if ! $python -m pip --version >/dev/null 2>&1; then
         base=$(find_python)
@@ -41,11 +41,11 @@ fits $python || {
 if [ ! -x .venv/bin/uv ]; then
     echo "installing requirements/uv.txt into .venv" >&2
     pip install --quiet --require-hashes --only-binary :all: -r requirements/uv.txt ||
-        echo "there is no uv to be had: pip does it, and takes longer" >&2
+        echo "uv can't be installed: pip does it, and takes longer" >&2
 fi
 echo "installing $requirements into .venv" >&2
 if [ -x .venv/bin/uv ]; then
     .venv/bin/uv pip install --python $python --require-hashes --compile-bytecode -r "$requirements" && exit
-    echo "uv does not get there: pip does it, and takes longer" >&2
+    echo "uv failed: pip does it, and takes longer" >&2
 fi
 pip install --require-hashes -r "$requirements"

@@ -1,10 +1,10 @@
 """A real Postgres from a wheel, as a child process: for `make run` and `make test`, never for production.
 
-It listens on a Unix socket in a folder that only the caller's processes may enter, and on no network address; whoever
-can open the socket is trusted, so that there is no password to keep. It ends when the caller does.
+It listens on a Unix socket in a folder that only the caller's user may enter, and on no network address. Every process
+that can open the socket is trusted, so that no password is needed. It ends when the caller does.
 
-The wheel's own launcher is not used. As root it opens every folder above the data to all users of the machine, and
-it makes an operating-system user; here neither happens (see `as_caller`).
+The wheel's own launcher is not used: as root it opens every folder above the data to all users of the machine, and
+creates an operating-system user. This does neither (see `as_caller`).
 """
 
 import ctypes
@@ -27,12 +27,12 @@ ROLES_SCRIPT = Path(__file__).parent.parent / "deploy" / "postgres" / "10-roles.
 START_SECONDS = 60
 SOCKET_DIR_PREFIX = "zoo-pg-"
 SOCKET_DIR_LENGTH = 80
-# Postgres refuses to run as root; `nobody` is there on every machine.
+# Postgres refuses to run as root; `nobody` exists on every machine.
 UNPRIVILEGED_ID = 65534
 
 
 class PostgresError(Exception):
-    """The server, or a command of it, failed. The message says what to do."""
+    """The server, or one of its programs, failed. The message says what to do."""
 
 
 class PostgresBusy(PostgresError):
@@ -50,7 +50,7 @@ class Server:
         return f"postgresql://{role}@/{database}?host={self.socket_dir}"
 
     def environment(self, database: str = DATABASE) -> dict[str, str]:
-        """What the api and the migrator need to work on `database`: where it is, and the server's own pg_dump."""
+        """What the api and the migrator need to use `database`: its URLs, and the server's own pg_dump in PATH."""
         return {
             "PATH": f"{binaries()}{os.pathsep}{os.environ['PATH']}",
             "DATABASE_URL": self.url("zoo_api", database),
@@ -58,7 +58,7 @@ class Server:
         }
 
     def create_database(self, database: str) -> None:
-        """Create `database` where it is missing, with the roles and their rights on it."""
+        """Create `database` if it is missing, and the roles with their rights on it."""
         connect = [f"--host={self.socket_dir}", f"--username={SUPERUSER}"]
         listed = _run([binaries() / "psql", *connect, "-X", "-A", "-t", "-c", "SELECT datname FROM pg_database"])
         if database not in listed.splitlines():
@@ -66,7 +66,7 @@ class Server:
         self.grant_roles(database)
 
     def grant_roles(self, database: str) -> None:
-        """Run the script that makes the roles, as Compose's db service does on its first start."""
+        """Run the script that creates the roles, as Compose's db service does on its first start."""
         env = {
             "PATH": f"{binaries()}:{os.environ['PATH']}",
             "PGHOST": str(self.socket_dir),
@@ -93,21 +93,21 @@ def serve(
     database: str | None = None,
     purpose: str = "another command",
 ) -> Iterator[Server]:
-    """Run a server on the folder `data` (made when missing) until the block ends, with `database` in it.
+    """Run a server on the folder `data` (created if missing) until the block ends, with `database` in it.
 
-    `options` are settings of Postgres by name. PostgresBusy when another process runs one there, which names the
-    `purpose` of that one; PostgresError when it does not start.
+    `options` are settings of Postgres by name. PostgresBusy if another process runs a server there; it names that
+    process's `purpose`. PostgresError if the server does not start.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
     owner = UNPRIVILEGED_ID if os.geteuid() == 0 else os.geteuid()
     if data.exists() and data.stat().st_uid != owner:
-        raise PostgresError(f"{data} belongs to another user: run this as that user, or remove it to start anew")
+        raise PostgresError(f"{data} belongs to another user: run this as that user, or remove it to start afresh")
     with held(data, purpose):
         if not data.exists():
             _initialise(data)
         _remove_stale_socket(data)
-        too_long = len(tempfile.gettempdir()) > SOCKET_DIR_LENGTH  # the path of a socket has room for 107 bytes
-        parent = "/tmp" if too_long else None  # noqa: S108 - what is made in it is the caller's alone
+        too_long = len(tempfile.gettempdir()) > SOCKET_DIR_LENGTH  # a socket's path has at most 107 bytes
+        parent = "/tmp" if too_long else None  # noqa: S108 - the folder that is created there belongs to the caller alone
         with tempfile.TemporaryDirectory(prefix=SOCKET_DIR_PREFIX, dir=parent) as folder:
             server = Server(Path(folder))
             process = _start(data, server.socket_dir, options or {})
@@ -122,7 +122,7 @@ def serve(
 
 @contextmanager
 def held(data: Path, purpose: str) -> Iterator[None]:
-    """Keep others from running a server on `data` until the block ends; PostgresBusy where one of them does."""
+    """Keep others from running a server on `data` until the block ends; PostgresBusy if one does already."""
     data.parent.mkdir(parents=True, exist_ok=True)
     with data.with_name(f"{data.name}.lock").open("a+") as lock:
         try:
@@ -147,7 +147,7 @@ def attach(data: Path) -> Server:
 
 
 def _initialise(data: Path) -> None:
-    """Make `data`, all of it or nothing: an initdb that was killed leaves a folder that looks finished."""
+    """Create `data`, completely or not at all: a killed initdb leaves a folder that looks complete."""
     unfinished = data.with_name(f"{data.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
@@ -159,7 +159,7 @@ def _initialise(data: Path) -> None:
 
 
 def _remove_stale_socket(data: Path) -> None:
-    """Remove the socket's folder that a killed caller has left."""
+    """Remove the socket's folder that a killed caller left."""
     if (data / "postmaster.pid").exists() and (folder := _socket_dir(data)).name.startswith(SOCKET_DIR_PREFIX):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -180,7 +180,7 @@ def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subproc
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # Ctrl-C is for the caller, who stops its own work first
+            start_new_session=True,  # Ctrl-C goes to the caller only, which stops its own work first
             preexec_fn=lambda: die_with_parent(signal.SIGINT),
         )
     deadline = time.monotonic() + START_SECONDS
@@ -194,7 +194,7 @@ def _start(data: Path, socket_dir: Path, options: Mapping[str, str]) -> "subproc
 
 
 def _ready(data: Path) -> int | None:
-    """The pid of a server that says of itself, in postmaster.pid, that it accepts connections."""
+    """The pid of the server, if postmaster.pid says that it accepts connections; else None."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
@@ -203,7 +203,7 @@ def _ready(data: Path) -> int | None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether there is a process `pid`: a killed server leaves its postmaster.pid behind."""
+    """Whether the process `pid` exists: a killed server leaves its postmaster.pid behind."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -212,11 +212,11 @@ def _alive(pid: int) -> bool:
 
 
 def as_caller() -> list[str]:
-    """How a command is run with the caller's reach over files, but never as root.
+    """The prefix of a command that runs it with the caller's access to files, but never as root.
 
-    Root's checkout may lie below a folder that only root may enter. Rather than opening that folder to everybody,
-    the one capability that lets root enter it is handed on; the secure bit has access(2), by which Postgres looks for
-    its own files, count it too.
+    Root's checkout may be below a folder that only root may enter. That folder is not opened to everybody: the command
+    gets the one capability that lets root enter it. The secure bit makes access(2), with which Postgres looks for its
+    own files, respect that capability, too.
     """
     if os.geteuid() != 0:
         return []
@@ -227,7 +227,7 @@ def as_caller() -> list[str]:
 
 
 def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> str:
-    """Run a command to its end, and return what it prints; nothing in the caller's PG* variables is meant for it."""
+    """Run a command to its end, and return what it prints; the caller's PG* variables are not passed on."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     done = subprocess.run(
         [*as_caller(), *command], env={**clean, **(env or {})}, capture_output=True, text=True, check=False
@@ -238,7 +238,7 @@ def _run(command: list[str | Path], env: Mapping[str, str] | None = None) -> str
 
 
 def die_with_parent(signum: signal.Signals) -> None:
-    """Have the kernel send `signum` when the parent dies, however it dies (Linux; elsewhere nothing happens)."""
+    """Have the kernel send `signum` when the parent dies, however it dies (Linux only; elsewhere this does nothing)."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(1, signum)

@@ -11,9 +11,9 @@ from api.server.repeats import RepeatFilter
 
 
 def create_app() -> FastAPI:
-    """The api, in the process that is started anew when its code changes."""
+    """The api, in the process that is restarted when its code changes."""
     _configure_log()
-    from api import main  # noqa: PLC0415 - the process that watches the files, which runs this module too, needs it not
+    from api import main  # noqa: PLC0415 - the process that watches the files runs this module, too, without the api
 
     return main.create_app()
 

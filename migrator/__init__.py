@@ -1,1 +1,1 @@
-"""The Alembic environment, and what makes its runs safe on a live database."""
+"""The Alembic environment of this stack: env.py, the template of revisions, and the revisions in versions/."""

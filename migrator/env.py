@@ -1,4 +1,4 @@
-"""The Alembic environment: what the tool has to know of this app is said here."""
+"""The Alembic environment: it tells alembic_online what it has to know of this app."""
 
 from alembic_online import run
 from api import __version__

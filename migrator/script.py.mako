@@ -7,9 +7,9 @@ Revision: ${up_revision}
 Follows: ${down_revision | comma,n}
 Created: ${create_date}
 
-The api of the previous release is at work while this runs, and stays so until the next one has been rolled out. Take
-only what it can live with: add, never rename or drop what it still uses. Never import from `api` here; this file must
-do the same in a year.
+The previous release of the api is at work while this runs, and until the next one has been rolled out. Do only what it
+can work with: add, but never rename or drop what it still uses. Never import from `api` here: this file must do the
+same in a year.
 """
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
-# "contract" takes away what older releases use, and waits until the api is at `safe_from_release` ("0.4.0") everywhere.
+# "contract" takes away what older releases use, and waits until every api has `safe_from_release` ("0.4.0") or later.
 phase = ${repr("contract" if part and part.safe_from_release else "expand")}
 safe_from_release = ${repr(part.safe_from_release if part else None)}
 

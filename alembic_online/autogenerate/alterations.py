@@ -1,4 +1,4 @@
-"""Columns that stay, and change."""
+"""Columns that change."""
 
 import copy
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ from alembic_online.autogenerate.values import value_for
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 STILL_NULL = """\
-The app of the previous release writes NULL here, so this waits until it has gone. Until then the new release meets
-NULLs when it reads."""
+The previous release of the app writes NULL here, so this waits until it has gone. Until then the new release reads
+NULLs."""
 
 
 def alter(operation: ops.AlterColumnOp, change: ChangeContext) -> Iterator[Step]:
-    """A column whose type, default, comment or NOT NULL is another in the models."""
+    """A column whose type, default, comment or NOT NULL differs in the models."""
     table, name = operation.table_name, operation.column_name
     column = change.model(table, operation.schema, name)
     if is_refused(operation):
@@ -54,7 +54,7 @@ def _set_not_null(column: sa.Column[Any], change: ChangeContext) -> Iterator[Ste
     """NOT NULL for a column that the previous release of the app knows, and in which it may write NULL at any time."""
     table, value = column.table, value_for(column)
     if value is None or not change.key(table.name, table.schema):
-        why = NO_KEY if value else "nobody but you knows what should be where there is NULL"
+        why = NO_KEY if value else "only you know which value should replace NULL"
         note = Note(recipes.fill_not_null(table.name, column.name, why, change.release))
         yield Step(Place.TOGETHER, f"not yet {table.name}.{column.name} NOT NULL", note)
         return

@@ -1,4 +1,4 @@
-"""Columns that come and go."""
+"""Columns that are added or dropped."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,12 +16,12 @@ from alembic_online.autogenerate.values import Value, value_for
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 FOR_THE_PREVIOUS = """\
-The default is for the app of the previous release, which does not know the column, and goes on inserting rows. The last
-revision of this change takes it away."""
+The default is for the previous release of the app, which does not know the column, and goes on inserting rows. The last
+revision of this change drops the default."""
 
 
 def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
-    """A new column; `dropped` are those that its table is to lose: it may be one of them, by another name."""
+    """A new column; `dropped` are the columns that its table loses: it may be one of them, renamed."""
     column = operation.column
     title = f"{operation.table_name}.{column.name}"
     if column.computed is not None and column.computed.persisted is not False:
@@ -39,7 +39,7 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
         yield Step(Place.TOGETHER, f"add {title}", operation)
     elif dropped:
         lost = " or ".join(other.name for other in dropped)
-        why = f"it may be another name for {lost}, and where it is none, the rows there are need a value"
+        why = f"it may be another name for {lost}; if it is not, the existing rows need a value"
         recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
     else:
@@ -49,15 +49,15 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
 def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator[Step]:
     """A NOT NULL column that only the new release of the app writes.
 
-    The previous one goes on inserting rows. Were those NULL, the new release would meet what its models say can't be,
-    and a backfill would never be at its end. So there is a default until the previous release has gone: all of the rest
-    can be done at once, and only taking the default away is left for the contract phase.
+    The previous release goes on inserting rows. If they had NULL there, the new release would read what its models
+    exclude, and a backfill would never end. So the column has a default until the previous release has gone: everything
+    else can be done at once, and only dropping the default is left for the contract phase.
     """
     column = operation.column
     title = f"{operation.table_name}.{column.name}"
     value = value_for(column)
     if value is None or not change.key(operation.table_name, operation.schema):
-        why = NO_KEY if value else "nobody but you knows what the rows there are should have"
+        why = NO_KEY if value else "only you know which value the existing rows should have"
         recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
         return
@@ -77,14 +77,14 @@ def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator
 
 
 def drop(operation: ops.DropColumnOp, change: ChangeContext, added: Sequence[sa.Column[Any]]) -> Iterator[Step]:
-    """A column that is no longer in the models, and stays; `added` are those that its table gets.
+    """A column that is no longer in the models, but stays for now; `added` are the new columns of its table.
 
-    The new release does not write it, so it must not insist on a value.
+    The new release does not write it, so it has to accept NULL or have a default.
     """
     column = operation.to_column()
     table = operation.table_name
     recipe = recipes.drop_column(table, column, change.release)
-    # Of those of the same type the first, or else of all.
+    # The first of the same type, or else the first.
     if alike := sorted(added, key=lambda other: type_sql(other.type) != type_sql(column.type)):
         recipe += f"\n\n{recipes.rename_column(table, column.name, alike[0], change.release)}"
     if column.nullable or column.server_default is not None or column.primary_key:

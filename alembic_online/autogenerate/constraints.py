@@ -1,4 +1,4 @@
-"""Indexes and constraints that come, go, or become others under the same name."""
+"""Indexes and constraints that are added, dropped, or changed under the same name."""
 
 from collections.abc import Iterator
 
@@ -31,8 +31,8 @@ def add(operation: Added) -> Iterator[Step]:
 
 
 def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
-    """An index or constraint that goes; one that is replaced makes way for its successor by another name, and stays
-    until that is there.
+    """An index or constraint that is dropped. One that is replaced is renamed first, so that its successor can have the
+    name, and is dropped once the successor exists.
     """
     old = name = name_of(operation)
     if is_replaced:

@@ -1,4 +1,4 @@
-"""What there is to know about a change as a whole."""
+"""What is known about a change as a whole."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from alembic_online.autogenerate.step import Execute, Place, Step
 
 @dataclass
 class ChangeContext:
-    """A change of the models. `release` is the first one that has it, `new` are the tables that it makes."""
+    """A change of the models. `release` is the first one that has it, `new` are the tables that it creates."""
 
     database: PGInspector
     models: sa.MetaData
     release: str
     new: set[tuple[str | None, str]]
     made: set[str] = field(default_factory=set)
-    """Enum types that it makes."""
+    """Enum types that it creates."""
 
     def model(self, table: str, schema: str | None, column: str) -> sa.Column[Any]:
         """The column, as the models have it."""
@@ -34,7 +34,7 @@ class ChangeContext:
         return tuple(self.database.get_pk_constraint(table, schema=schema)["constrained_columns"])
 
     def types_of(self, *columns: sa.Column[Any]) -> Iterator[Step]:
-        """The enum types of these columns that are not there yet. Neither a table nor a column makes its own."""
+        """Create the enum types of these columns that don't exist yet: `render_item` has no table or column do it."""
         there = {found["name"] for found in self.database.get_enums()}
         for type_ in (found for column in columns if (found := enum_of(column.type))):
             if type_.name and type_.name not in there | self.made:

@@ -1,4 +1,4 @@
-"""Rows get what they are to have, and then the column is NOT NULL."""
+"""Rows get their values, and then the column becomes NOT NULL."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +13,12 @@ from alembic_online.backfill import Backfill
 from alembic_online.operations.not_null import SetNotNullOnlineOp
 from alembic_online.operations.rows import BackfillOp
 
-NO_KEY = "the table has no primary key, by which a backfill could go through it"
-GUESS = "No default says what the rows there are should have: change the value where another is meant."
+NO_KEY = "the table has no primary key, which a backfill needs"
+GUESS = "No default says which value the existing rows should have: change this one if another is meant."
 
 
 def fill(column: sa.Column[Any], value: Value, change: ChangeContext, place: Place) -> Iterator[Step]:
-    """The backfill of a column of the models, whose table has a primary key; and NOT NULL, where it is to be that."""
+    """Backfill a column of the models, and make it NOT NULL if the models say so; its table has a primary key."""
     table = column.table
     definition = Backfill(
         table.name,

@@ -7,10 +7,10 @@ from alembic_online.runs.history import TABLE_NAME, migration_history
 
 
 def next_release(connection: Connection, version: str) -> str:
-    """The app's `version`; or the minor one after it, where that has migrated this database before.
+    """The app's `version`; or the next minor version, if `version` has migrated this database before.
 
-    For then it has been at work with other models. To name too late a release holds a contract revision up; too early
-    a one would let it through while an app is connected that can't live with it.
+    In that case it has been at work with other models. If the release is too late, a contract revision is delayed; if
+    it is too early, the revision would be applied while an app is connected that can't work with it.
     """
     has_migrated = inspect(connection).has_table(TABLE_NAME) and connection.scalar(
         select(migration_history.c.id).where(migration_history.c.release == version).limit(1)

@@ -1,4 +1,4 @@
-"""Operations in online form, as they stand in a revision."""
+"""Operations in online form, as Python in a revision."""
 
 import textwrap
 from typing import Any, Literal
@@ -26,7 +26,7 @@ NATIVE = "from sqlalchemy.dialects import postgresql"
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
-    """An enum type is made, and dropped, by a statement of its own: a table or a column that has it makes none.
+    """Enum types with create_type=False: each is created and dropped by a statement of its own, not by its table.
 
     False leaves the item to Alembic.
     """
@@ -117,7 +117,7 @@ def _backfill(context: AutogenContext, operation: BackfillOp) -> str:
 
 
 def _online(context: AutogenContext, plain: ops.MigrateOperation, name: str | None = None) -> str:
-    """A call of the operation `name`, by itself that with `_online` at its end, with the arguments of Alembic's own."""
+    """A call of the operation `name`, by default Alembic's name with `_online` appended; arguments are Alembic's."""
     prefix = context.opts["alembic_module_prefix"]
     called, arguments = render_op_text(context, plain).removeprefix(prefix).split("(", 1)
     return f"{prefix}{name or f'{called}_online'}({arguments}"

@@ -1,4 +1,4 @@
-"""One change in as many revisions as it needs: what stands alone has one of its own."""
+"""One change becomes as many revisions as it needs: what has to stand alone gets one of its own."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from alembic.util import rev_id
 from alembic_online.autogenerate.step import Note, Nothing, Place, Step, flat, inverse
 
 WHICH_RELEASE = """\
-safe_from_release has to be the first release of the app with these models. Where they are released under another number
-than this, write that."""
+safe_from_release has to be the first release of the app with these models. If they are released under another version
+than this, write that one."""
 SUBJECT_LENGTH = 110
 """A subject is the first line of its file."""
 
@@ -35,9 +35,9 @@ class Part:
 
 
 def into_revisions(context: MigrationContext, _: Any, directives: list[ops.MigrationScript]) -> None:
-    """Put each part of the change, which is in steps, into a script of its own, one upon the other.
+    """Put each part of the change into a script of its own, each based on the one before.
 
-    What a revision's file is to say of itself is in the template's `parts`, by revision.
+    For the template of revisions, `parts` has each revision's part, by revision id.
     """
     (script,) = directives
     (upgrade,), (downgrade,) = script.upgrade_ops_list, script.downgrade_ops_list
@@ -90,6 +90,6 @@ def _upon(script: ops.MigrationScript) -> ops.MigrationScript:
 
 
 def _subject(number: str, subject: str | None, title: str) -> str:
-    """The number comes first: file names are cut off, and sorted."""
+    """The number comes first, because file names are truncated and sorted."""
     whole = f"{number}: {subject} ({title})" if subject else f"{number}: {title}"
     return whole if len(whole) <= SUBJECT_LENGTH else f"{whole[: SUBJECT_LENGTH - 3]}..."

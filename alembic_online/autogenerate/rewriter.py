@@ -46,7 +46,7 @@ def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]
 
 
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
-    """The changes of a table that there is."""
+    """The changes of an existing table."""
     succeeded = {
         alterations.successor(each.column_name)
         for each in table.ops
@@ -65,7 +65,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         elif isinstance(operation, constraints.Added):
             yield from constraints.add(operation)
         elif isinstance(operation, constraints.Removed):
-            # With their columns, which stay for now.
+            # Those of columns that stay for now stay with them.
             if not constraints.columns_of(operation) & staying:
                 yield from constraints.remove(operation, is_replaced=constraints.name_of(operation) in arriving)
         elif not isinstance(operation, ops.DropColumnOp):

@@ -1,4 +1,4 @@
-"""SQL of expressions, types and columns, and what Postgres would make of it."""
+"""Expressions, types and columns as SQL, and what Postgres would do with it."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ quote = DIALECT.identifier_preparer.quote
 
 
 def table_sql(name: str, schema: str | None) -> str:
-    """The table, as it stands in SQL."""
+    """The table, as SQL."""
     return qualified(schema or "", name)
 
 
@@ -26,30 +26,30 @@ def sql_of(element: ClauseElement) -> str:
 
 
 def literal_sql(value: Any, type_: TypeEngine[Any]) -> str:
-    """The value as it stands in SQL; NotImplementedError or CompileError where its type has no way to write it."""
+    """The value as SQL; NotImplementedError or CompileError if its type can't be written as a literal."""
     return sql_of(sa.literal(value, type_))
 
 
 def default_sql(default: sa.FetchedValue | None) -> str | None:
-    """The expression of a server default; None where there is none, or none that can be told."""
+    """The expression of a server default; None if there is none, or it is not known."""
     if not isinstance(default, DefaultClause):
         return None
     return literal_sql(default.arg, sa.Text()) if isinstance(default.arg, str) else sql_of(default.arg)
 
 
 def type_sql(type_: TypeEngine[Any]) -> str:
-    """The type, as it stands in SQL."""
+    """The type, as SQL."""
     return str(type_.compile(dialect=DIALECT))
 
 
 def is_rewritten_by_column(column: sa.Column[Any]) -> bool:
-    """Whether a table that has rows is written anew to get this column of the models."""
+    """Whether adding this column of the models rewrites a table that has rows."""
     table = table_sql(column.table.name, column.table.schema)
     return _touches_rows(f"ALTER TABLE {table} ADD COLUMN {CreateColumn(column).compile(dialect=DIALECT)}")
 
 
 def is_rewritten_by_type(column: str, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
-    """Whether a table that has rows is written anew, or looked through, when a column's type changes so."""
+    """Whether this change of a column's type rewrites or scans a table that has rows."""
     present = Schema(columns={"t": {column: type_sql(old)}})
     return _touches_rows(f"ALTER TABLE t ALTER COLUMN {quote(column)} TYPE {type_sql(new)}", present)
 

@@ -1,4 +1,4 @@
-"""What autogenerate's findings are made into: steps, each with its place in the order of a change."""
+"""Autogenerate's findings become steps, each with its place in the order of a change."""
 
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
@@ -9,7 +9,7 @@ from alembic_online.operations.rows import BackfillOp
 
 
 class Place(IntEnum):
-    """Where in a change a step stands. Those that are TOGETHER share a revision, the others have one each.
+    """Where a step stands in a change. Steps that are TOGETHER share a revision, the others have one each.
 
     What the app's new release needs comes before what only makes it faster or safer, and what takes something away
     comes last. The contract phase waits until the previous release has gone.
@@ -24,11 +24,11 @@ class Place(IntEnum):
     REFER = 3
     """Foreign keys, which may need a unique constraint."""
     LOOSEN = 4
-    """Constraints go, foreign keys before what they refer to."""
+    """Constraints are dropped, foreign keys before what they refer to."""
     DROP = 5
-    """Indexes go."""
+    """Indexes are dropped."""
     CONTRACT = 6
-    """What the previous release could not live with."""
+    """What would break the previous release."""
     CONTRACT_TOGETHER = 7
     """Likewise, in one transaction."""
 
@@ -52,7 +52,7 @@ class Step(ops.OpContainer):
 
 
 class Note(MigrateOperation):
-    """A comment in the revision: `text` is in paragraphs, and the lines of one that is indented stay as they are."""
+    """A comment in the revision: `text` has paragraphs; an indented paragraph keeps its lines."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -63,7 +63,7 @@ class Nothing(MigrateOperation):
 
 
 class Execute(ops.ExecuteSQLOp):
-    """`op.execute`, with the statement that takes it back."""
+    """`op.execute`, with the statement that reverts it."""
 
     def __init__(self, sqltext: str, inverse: str) -> None:
         super().__init__(sqltext)
@@ -74,7 +74,7 @@ class Execute(ops.ExecuteSQLOp):
 
 
 def flat(operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
-    """The operations, those in containers one by one."""
+    """The operations, with containers replaced by what they contain."""
     for operation in operations:
         if isinstance(operation, ops.OpContainer):
             yield from flat(operation.ops)
@@ -83,7 +83,7 @@ def flat(operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:
 
 
 def inverse(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
-    """What takes them back, the last first. A column that is dropped needs no further change before."""
+    """The operations that revert these, the last first. A column that is dropped needs no other change before that."""
     found = list(flat(operations))
     added = {(each.table_name, each.column.name) for each in found if isinstance(each, ops.AddColumnOp)}
     return [

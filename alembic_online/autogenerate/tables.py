@@ -1,4 +1,4 @@
-"""Tables that come and go."""
+"""Tables that are added or dropped."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from alembic_online.operations.constraints import AddForeignKeyOnlineOp
 
 
 def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step]:
-    """A new table. CREATE TABLE would keep writers from tables that it refers to until its commit: they come after."""
+    """A new table. Its foreign keys come later: in CREATE TABLE they would block writes of the tables they refer to."""
     foreign_keys = [
         item
         for item in operation.columns
@@ -32,6 +32,6 @@ def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: ChangeConte
 
 
 def drop(operation: ops.DropTableOp, change: ChangeContext) -> Iterator[Step]:
-    """A table that is no longer in the models, and stays."""
+    """A table that is no longer in the models, but stays for now."""
     note = Note(recipes.drop_table(operation.table_name, change.release))
     yield Step(Place.TOGETHER, f"keep {operation.table_name}", note)

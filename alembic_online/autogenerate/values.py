@@ -1,4 +1,4 @@
-"""What a column holds in the rows that are there already, when it is to be NOT NULL and they have nothing."""
+"""The value that existing rows get in a column that becomes NOT NULL."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy.exc import CompileError
 from alembic_online.autogenerate.sql import default_sql, literal_sql, sql_of
 
 RANDOM_UUID = "gen_random_uuid()"
-# The first type that a column's is one of has its empty value.
+# The empty value of each type; the first entry that a column's type is an instance of counts.
 _EMPTY: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
     (sa.Boolean, "false"),
     (sa.Integer, "0"),
@@ -29,16 +29,16 @@ _EMPTY: tuple[tuple[type[sa.types.TypeEngine[Any]], str], ...] = (
 
 @dataclass(frozen=True)
 class Value:
-    """An SQL expression; `is_guess` where no default says so, and another may be meant."""
+    """An SQL expression; `is_guess` if it comes from no default, so that another may be meant."""
 
     sql: str
     is_guess: bool
 
 
 def value_for(column: sa.Column[Any]) -> Value | None:
-    """What the model says, or else the empty value of the column's type; None where neither can be right."""
+    """The model's default, or else the empty value of the column's type; None if neither can be right."""
     value = _declared(column) or _empty(column)
-    # One that is the same in all rows can't be, where no two may have the same.
+    # A unique column can't have the same value in all rows.
     return None if value is None or (_is_unique(column) and value.sql != RANDOM_UUID) else value
 
 

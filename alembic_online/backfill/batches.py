@@ -1,7 +1,7 @@
 """The SQL of a backfill's batches.
 
-A batch is a range of keys, not a list of them: a row that another session is changing is waited for, and its values are
-computed from what it has become. Keys go in and come out as arrays of text, whatever their types.
+A batch is a range of keys, not a list of them: if another session is changing a row, the batch waits for it, and
+computes from the row's new values. Keys are passed and returned as arrays of text, whatever their types.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ _COLUMNS = (
     " FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid"
     " WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped"
 )
-# An index in whose order the rows can be walked, and whose columns are never NULL: a NOT NULL that is not validated
-# promises nothing about the rows there are.
+# An index whose order the batches can follow, and whose columns are never NULL: a NOT NULL that is not validated says
+# nothing about existing rows.
 _HAS_INDEX = """\
 SELECT EXISTS (
     SELECT FROM pg_index
@@ -47,7 +47,7 @@ class Batches:
     types: Mapping[str, str]
     """Of all columns of the table."""
     moments: frozenset[str]
-    """Those columns whose text depends on the session's DateStyle; as JSON it doesn't."""
+    """The columns whose text depends on the session's DateStyle; their JSON doesn't."""
 
     @property
     def last_key(self) -> str:
@@ -55,7 +55,7 @@ class Batches:
         return f"SELECT {self._as_text} FROM {self.backfill.target} ORDER BY {self.backfill.backwards} LIMIT 1"  # noqa: S608
 
     def find(self, *, is_first: bool) -> str:
-        """The last key of the next `$2` rows through the key `$1`, after the key `$3`, and how many rows they are."""
+        """Of the next `$2` rows after the key `$3`, up to the key `$1`: their last key, and how many they are."""
         keys = self.backfill.forwards
         return (
             f"WITH batch AS (SELECT {keys} FROM {self.backfill.target}"  # noqa: S608 - names are quoted
@@ -65,9 +65,9 @@ class Batches:
         )
 
     def write(self, then: str, *, is_first: bool) -> str:
-        """Put the rows through the key `$1`, after the key `$2`, right; `then` is part of the same statement.
+        """Update the rows after the key `$2`, up to the key `$1`; `then` is part of the same statement.
 
-        For each row that was wrong, `then` finds one in `changed`.
+        For each updated row, `then` finds one in `changed`.
         """
         update = self.backfill.update(self._rows(None if is_first else "$2", "$1"), self.types)
         return f"WITH changed AS ({update} RETURNING 1) {then}"
@@ -91,7 +91,7 @@ class Batches:
 
 
 def find_batches(connection: Connection, backfill: Backfill) -> Batches:
-    """The batches of a backfill; ConfigurationError where the table, a column, or the key's index is not there."""
+    """The batches of a backfill; ConfigurationError if the table, a column, or the key's index does not exist."""
     columns = connection.exec_driver_sql(_COLUMNS, (backfill.target,)).all()
     types = {name: type_ for name, type_, _ in columns}
     if not types:

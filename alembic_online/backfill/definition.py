@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.dialects import postgresql
 
 _preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
-# Reserved words of Postgres that SQLAlchemy does not know to be such.
+# Reserved words of Postgres that SQLAlchemy's list lacks.
 _preparer.reserved_words = _preparer.reserved_words | {
     "collation",
     "concurrently",
@@ -21,10 +21,10 @@ COMPARED_AS_TEXT = {"json", "xml"}
 
 @dataclass(frozen=True)
 class Backfill:
-    """What `op.backfill` was asked for: `values` are SQL expressions by column, `where` is a condition in SQL.
+    """The arguments of `op.backfill`: `values` are SQL expressions by column, `where` is a condition in SQL.
 
-    An expression that gives something else each time, as random() does, needs a `where` that is false once it has been
-    done: there is no other way to see that a row is right.
+    An expression with another result each time, such as random(), needs a `where` that is false for rows that are done:
+    nothing else tells that a row is right.
     """
 
     table: str
@@ -35,12 +35,12 @@ class Backfill:
 
     @property
     def target(self) -> str:
-        """The table, as it stands in SQL."""
+        """The table, as SQL."""
         return f"{quote(self.schema)}.{quote(self.table)}" if self.schema else quote(self.table)
 
     @property
     def keys(self) -> list[str]:
-        """The columns of the key, as they stand in SQL."""
+        """The columns of the key, as SQL."""
         return [quote(column) for column in self.key]
 
     @property
@@ -50,11 +50,11 @@ class Backfill:
 
     @property
     def backwards(self) -> str:
-        """The same from the end."""
+        """The reverse order of the key."""
         return ", ".join(f"{key} DESC" for key in self.keys)
 
     def update(self, rows: str, types: Mapping[str, str] | None = None) -> str:
-        """The UPDATE of what is wrong among these rows; `types` are those of the columns, where they are known."""
+        """The UPDATE of those of these rows that are wrong; `types` are the columns' types, if known."""
         values = ", ".join(f"{quote(column)} = {value}" for column, value in self.values.items())
         wrong = " OR ".join(_differs(column, value, types) for column, value in self.values.items())
         where = f" AND ({self.where})" if self.where else ""
@@ -64,18 +64,18 @@ class Backfill:
 def _differs(column: str, value: str, types: Mapping[str, str] | None) -> str:
     if types is None:
         return f"{quote(column)} IS DISTINCT FROM ({value})"
-    # As the column would hold it: rounded, say, or it would differ for ever.
+    # Compared as the column will hold it, for example rounded; otherwise it would differ for ever.
     will_be = f"CAST(({value}) AS {types[column]})"
     as_text = "::text" if types[column] in COMPARED_AS_TEXT else ""
     return f"{quote(column)}{as_text} IS DISTINCT FROM {will_be}{as_text}"
 
 
 def between(keys: Sequence[str], after: Sequence[str] | None, through: Sequence[str]) -> str:
-    """The rows after one key, or from the first on, through another."""
+    """The condition for rows after the key `after`, or from the first row, up to and including the key `through`."""
     upper = f"{row(keys)} <= {row(through)}"
     return upper if after is None else f"{row(keys)} > {row(after)} AND {upper}"
 
 
 def row(columns: Sequence[str]) -> str:
-    """What a key of these columns is compared as."""
+    """The columns as one value that can be compared."""
     return columns[0] if len(columns) == 1 else f"({', '.join(columns)})"

@@ -1,4 +1,4 @@
-"""A backfill, from where it is to its end."""
+"""A backfill, from where it was interrupted, or the start, to its end."""
 
 import time
 
@@ -20,16 +20,16 @@ log = structlog.get_logger(__name__)
 
 
 def run_backfill(context: MigrationContext, backfill: Backfill) -> State:
-    """Do what is left of it, inside an `autocommit_block`; the database's error where a batch fails for good.
+    """Do what is left of it, inside an `autocommit_block`; the database's error if a batch fails for good.
 
-    It is not noted as finished: that is for the revision's own transaction, or a run that is killed just before that is
-    committed would have it begin anew.
-    ConfigurationError where the table, a column, or the key's index is not there.
+    It is not marked as finished: the revision's own transaction does that. Otherwise, after a kill just before that
+    commit, the next run would begin the backfill anew.
+    ConfigurationError if the table, a column, or the key's index does not exist.
     """
     connection, progress = context.connection, context.opts.get("progress") or Progress(release="")
     assert connection is not None
     batches = find_batches(connection, backfill)
-    # The planner guesses how long a range of keys is, and may take a short one for half of the table.
+    # The planner guesses how many rows a range of keys has, and may take a few for half of the table.
     reads_tables = connection.exec_driver_sql("SHOW enable_seqscan").scalar_one()
     connection.exec_driver_sql("SET enable_seqscan = off")
     state = begin(context, progress.revision, batches)
@@ -55,7 +55,7 @@ def run_backfill(context: MigrationContext, backfill: Backfill) -> State:
         state.batch_size = fit(state.batch_size, took)
         patience.progress()
         progress.keep()
-        # Half of the time is for others: for replicas, for vacuum, and for who waited for the rows of this batch.
+        # Half of the time is for others: replicas, vacuum, and sessions that waited for the rows of this batch.
         pause(took)
         state.rows_per_second = rate.note(state.rows_seen)
         if time.monotonic() > last_said + LOG_SECONDS:
@@ -68,7 +68,7 @@ def run_backfill(context: MigrationContext, backfill: Backfill) -> State:
 
 
 def figures(state: State) -> dict[str, object]:
-    """What is said of a backfill that is under way."""
+    """What the log says about a backfill that is under way."""
     left = seconds_left(state.rows_seen, state.rows_estimated, state.rows_per_second)
     return {
         "rows": state.rows_seen,

@@ -1,4 +1,4 @@
-"""When a backfill has to pause: asked to, for sessions that wait for locks, for replicas that don't keep up."""
+"""When a backfill has to pause: on request, while sessions wait for locks, while replicas lag."""
 
 import asyncio
 import time
@@ -14,20 +14,20 @@ from alembic_online.runs.history import BACKFILLS
 from alembic_online.runs.lock import MigrationLock
 
 POLL_SECONDS = 0.5
-# So many don't wait for each other by accident; and each that stands in line is a connection that an app misses.
+# So many don't wait by chance; and each session that waits is a connection that the app lacks.
 WAITING_SESSIONS = 5
-# What a replica may be behind: longer, and who reads there what they have just written misses it; more, and its way
-# back takes long.
+# How far a replica may lag: by more time, and clients that read there miss what they have just written; by more bytes,
+# and it takes long to catch up.
 REPLICA_SECONDS, REPLICA_BYTES = 10, 64 * 1024 * 1024
 
 ASKED = "a request (python -m alembic_online backfill resume ends it)"
 
 log = structlog.get_logger(__name__)
 
-# Advisory locks are the application's own, and some wait long for them on purpose.
-# Of replicas: a replay_lag stays what it was when it was last measured, so it counts only where there is something to
-# replay; and where replay has stopped none is measured, so where the WAL was 10 s ago ($2) counts, too. pg_basebackup
-# and pg_receivewal have no replay_lsn, and what follows a logical slot is no replica.
+# Advisory locks are left out: they are the application's own, and it may wait long for them on purpose.
+# Replicas: replay_lag keeps its last measured value, so it counts only while there is something to replay. While replay
+# is stopped it is not measured, so the replica is also compared with the WAL position of 10 s ago ($2). pg_basebackup
+# and pg_receivewal have no replay_lsn; a logical slot's consumer is not a replica.
 _LOAD = f"""\
 SELECT (SELECT paused FROM {BACKFILLS} WHERE id = $1::bigint),
     (
@@ -49,13 +49,13 @@ SELECT (SELECT paused FROM {BACKFILLS} WHERE id = $1::bigint),
 
 @dataclass
 class Load:
-    """What is known of a database under load."""
+    """What is known about the load of the database."""
 
     positions: deque[tuple[float, str]] = field(default_factory=deque)
-    """Where the WAL was, and when: from 10 s ago until now."""
+    """When the WAL was at which position: from 10 s ago until now."""
 
     def look(self, connection: Connection, backfill: int) -> tuple[str, str] | None:
-        """Why the backfill has to pause: for what, and more of that; None where it may go on."""
+        """Why the backfill has to pause: the kind of reason, and its text; None if it may go on."""
         now = time.monotonic()
         while len(self.positions) > 1 and self.positions[1][0] <= now - REPLICA_SECONDS:
             self.positions.popleft()
@@ -73,12 +73,12 @@ class Load:
 
 
 def pause(seconds: float) -> None:
-    """Let the event loop have `seconds`, and a SIGTERM end them."""
+    """Wait `seconds` in the event loop, so that SIGTERM can end the wait."""
     await_(asyncio.sleep(seconds))
 
 
 def wait_until_calm(connection: Connection, state: State, load: Load, lock: MigrationLock | None, table: str) -> float:
-    """Return when nothing speaks against the next batch, the migration lock held; seconds waited."""
+    """Return when nothing speaks against the next batch and the migration lock is held; the seconds waited."""
     began, kind = time.monotonic(), None
     while True:
         if lock is not None:

@@ -1,8 +1,8 @@
 """A backfill as one script, for `--sql`: the same batches, each committed by itself.
 
-Guarantee: who ends it loses the batch under way, and who runs it again writes only what is still wrong. It has no table
-to note how far it is, and nobody to ask for a pause: it walks from the start, 1,000 rows at a time, rests as long as it
-works, and tries again where it does not get its locks. A transaction around it is an error, which Postgres reports.
+Guarantee: if it is stopped, only the batch under way is lost, and the next run writes only what is still wrong. It does
+not store its progress, and can't be paused: it begins with the first row, does 1,000 rows at a time, rests as long as
+it works, and tries again if it does not get its locks. Inside a transaction it fails, with an error of Postgres.
 """
 
 from alembic_online.backfill.definition import Backfill, between, row
@@ -13,7 +13,7 @@ TRIES = 300
 
 def offline_sql(backfill: Backfill) -> str:
     """All of the backfill as one statement, without its semicolon."""
-    # Postgres takes a name in a statement for the table's column where there is such; these there are hardly.
+    # In a statement, Postgres takes a name for the table's column if there is one of that name: unlikely for these.
     first, last, end = (
         [f"backfill_{name}_{number}" for number, _ in enumerate(backfill.key, 1)] for name in ("first", "last", "end")
     )

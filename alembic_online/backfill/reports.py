@@ -1,4 +1,4 @@
-"""Backfills, as others see them: whoever asks how far they are, or wants them to pause."""
+"""Backfills, as others see them: how far they are, and requests to pause."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from alembic_online.runs.history import BACKFILLS
 
 _c = migration_backfills.c
 
-# Of sessions with the same number one after the other, the one that is meant was there when the work was taken up.
+# A pid may have been reused: the backfill's own session began before the work was resumed.
 _IS_WORKING = literal_column(
     f"EXISTS (SELECT FROM pg_stat_activity WHERE pid = {BACKFILLS}.pid AND backend_start <= resumed_at"
     " AND datname = current_database())",
@@ -20,13 +20,13 @@ _IS_WORKING = literal_column(
 
 @dataclass(frozen=True)
 class Report:
-    """A backfill. Times are ISO 8601; `state` is running, paused (by request), waiting, interrupted or finished."""
+    """A backfill. Times are ISO 8601; `state` is running, paused (on request), waiting, interrupted or finished."""
 
     revision: str
     table: str
     state: str
     paused: bool
-    """Whether a request to pause is in force: for one that was interrupted, too."""
+    """Whether a request to pause is in force, also for a backfill that was interrupted."""
     waiting_for: str | None
     rows: int
     rows_estimated: int
@@ -41,7 +41,7 @@ class Report:
 
 
 def read_reports(connection: Connection) -> list[Report]:
-    """All backfills that were begun, in that order."""
+    """All backfills, in the order in which they began."""
     if not inspect(connection).has_table(BACKFILLS):
         return []
     rows = connection.execute(select(migration_backfills, _IS_WORKING).order_by(_c.id))
@@ -84,7 +84,7 @@ def _state(row: Row[Any]) -> str:
 
 
 def set_paused(connection: Connection, paused: bool) -> list[str]:
-    """Hold up what is not finished, or let what is held up go on; the tables of those that this concerns."""
+    """Pause the backfills that are not finished, or resume those that are paused; the tables that this concerns."""
     if not inspect(connection).has_table(BACKFILLS):
         return []
     concerned = update(migration_backfills).where(_c.finished_at.is_(None)).values(paused=paused)

@@ -1,8 +1,8 @@
 """How far backfills are: the table `migration_backfills`.
 
-Guarantee: a batch and the key that it came to are committed by one statement, so what the table says is what the rows
-are. A backfill is known by its revision and a hash of its definition: one whose definition has changed begins anew, and
-so does one that was finished, for its rows may have changed since.
+Guarantee: a batch and the key that it reached are committed by one statement, so the table agrees with the rows. A
+backfill is identified by its revision and a hash of its definition: if its definition has changed, it begins anew, and
+also if it was finished, because its rows may have changed since.
 """
 
 import hashlib
@@ -53,9 +53,9 @@ migration_backfills = Table(
     Column("rows_estimated", BigInteger, nullable=False),
     Column("rows_per_second", Double),
     Column("batch_size", Integer, nullable=False),
-    Column("paused", Boolean, nullable=False, server_default="false"),  # by request
-    Column("waiting_for", Text),  # why no batch is under way, for a person
-    Column("pid", Integer),  # of the session that works on it, or did
+    Column("paused", Boolean, nullable=False, server_default="false"),  # on request
+    Column("waiting_for", Text),  # why no batch is under way, for people
+    Column("pid", Integer),  # of the session that works on it, or last did
     Column("resumed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
@@ -64,7 +64,7 @@ migration_backfills = Table(
 )
 _c = migration_backfills.c
 
-# Behind a batch, whose last key is $1; $2 is the one before its first. Who finds another there is not alone at work.
+# After a batch: $1 is its last key, $2 the key before its first. If the cursor is another, another run is at work, too.
 _NOTE = (
     f"UPDATE {BACKFILLS} SET cursor = $1::text[], rows_seen = rows_seen + $3::bigint,"  # noqa: S608 - a constant
     " rows_changed = rows_changed + (SELECT count(*) FROM changed),"
@@ -94,7 +94,7 @@ _STATE = (
 
 
 def begin(context: MigrationContext, revision: str, batches: Batches) -> State:
-    """Where the backfill goes on, if it was interrupted; otherwise its start."""
+    """The state of the backfill that was interrupted, or else a new one."""
     connection = context.connection
     assert connection is not None
     definition = _hash(batches.backfill)
@@ -132,13 +132,13 @@ def _hash(backfill: Backfill) -> str:
 
 
 def _estimate(connection: Connection, backfill: Backfill) -> int:
-    """Rows of the table, by the planner, who measures the file where nobody has counted rows yet."""
+    """The planner's estimate of the table's rows, which goes by the file's size if they were never counted."""
     plans = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) SELECT FROM {backfill.target}").scalar_one()
     return int(plans[0]["Plan"]["Plan Rows"])
 
 
 def find_batch(connection: Connection, batches: Batches, state: State) -> tuple[list[str], int] | None:
-    """The last key of the next batch, and how many rows it has; None where nothing is left."""
+    """The last key of the next batch, and how many rows it has; None if nothing is left."""
     if state.upper_bound is None:
         return None
     sql = batches.find(is_first=state.cursor is None)
@@ -148,7 +148,7 @@ def find_batch(connection: Connection, batches: Batches, state: State) -> tuple[
 
 
 def write_batch(connection: Connection, batches: Batches, state: State, end: list[str], rows: int) -> None:
-    """Put the rows through the key `end` right, and note that; LockLost where somebody else has done so."""
+    """Update the rows up to the key `end`, and note that; LockLost if another run has done so."""
     sql = batches.write(_NOTE, is_first=state.cursor is None)
     parameters = (end, state.cursor, rows, state.batch_size, state.rows_per_second, state.id)
     changed = connection.exec_driver_sql(sql, parameters).scalar()
@@ -158,22 +158,22 @@ def write_batch(connection: Connection, batches: Batches, state: State, end: lis
 
 
 def note_waiting(connection: Connection, state: State, reason: str | None) -> None:
-    """Say, for who asks, why no batch is under way; None when one is again."""
+    """Note why no batch is under way, for `backfill status`; None once one is again."""
     connection.execute(update(migration_backfills).where(_c.id == state.id).values(waiting_for=reason))
 
 
 def finish(connection: Connection, state: State) -> None:
-    """Note that all is done."""
+    """Note that the backfill is finished."""
     now = func.clock_timestamp()
     done = {"finished_at": now, "updated_at": now, "pid": None, "paused": False, "waiting_for": None}
     connection.execute(update(migration_backfills).where(_c.id == state.id).values(done))
 
 
 def percent(seen: int, estimated: int) -> float:
-    """How much of a backfill that is under way is done; never all of it, for the rows are estimated."""
+    """How much of a backfill under way is done, in percent; never 100, because the number of rows is an estimate."""
     return min(99.9, round(100 * seen / max(seen, estimated, 1), 1))
 
 
 def seconds_left(seen: int, estimated: int, rows_per_second: float | None) -> float | None:
-    """How long it takes at this rate; None where that is not known."""
+    """How long it takes at this rate; None if the rate is not known."""
     return max(0, estimated - seen) / rows_per_second if rows_per_second else None

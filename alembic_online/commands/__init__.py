@@ -1,4 +1,4 @@
-"""The commands of `alembic-online`, a file each, and what they have in common."""
+"""The commands of `alembic-online`, one file each, and what they share."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,12 +34,12 @@ class Setup:
         return create_engine(self.url, name, lock_timeout=LOCK_TIMEOUT)
 
     async def wait(self) -> None:
-        """Wait until the database is there."""
+        """Wait until the database answers."""
         await wait_for_database(self.connect(LOOK), self.settings.migrator_wait_seconds)
 
     @asynccontextmanager
     async def looking(self) -> AsyncIterator[AsyncConnection]:
-        """A connection to look at the database with, when that is there. It changes nothing."""
+        """A read-only connection, once the database answers."""
         await self.wait()
         async with self.connect(LOOK).connect() as connection:
             await connection.execution_options(postgresql_readonly=True)
@@ -47,7 +47,7 @@ class Setup:
 
 
 def run(work: Callable[[Setup], Awaitable[T]]) -> T:
-    """Run `work`; where it fails, end this process with one line and the exit code that belongs to it."""
+    """Run `work`; if it fails, end this process with one line and the error's exit code."""
 
     async def start(setup: Setup) -> T:
         return await work(setup)
@@ -58,7 +58,7 @@ def run(work: Callable[[Setup], Awaitable[T]]) -> T:
         return asyncio.run(start(Setup(project, settings, url)))
     except MigratorError as error:
         fail(str(error), error.exit_code)
-    except CommandError as error:  # Alembic's own: it finds no configuration, say
+    except CommandError as error:  # Alembic's own, for example where it finds no configuration
         fail(str(error), ConfigurationError.exit_code)
     except SQLAlchemyError as error:
         fail(str(getattr(error, "orig", None) or error), MIGRATION_FAILED)

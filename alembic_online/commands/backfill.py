@@ -1,4 +1,4 @@
-"""`python -m alembic_online backfill`: how far backfills are, and holding them up for a while."""
+"""`python -m alembic_online backfill`: show how far backfills are, pause and resume them."""
 
 import json
 from dataclasses import asdict
@@ -13,12 +13,12 @@ from alembic_online.commands import Setup, run
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs.connection import LOOK
 
-app = typer.Typer(help="Show how far backfills are, and hold them up for a while.", no_args_is_help=True)
+app = typer.Typer(help="Show how far backfills are, pause and resume them.", no_args_is_help=True)
 
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON array.")] = False) -> None:
-    """Show each backfill: rows, rows/s, time left, and whether it runs, pauses, was interrupted or is finished.
+    """Show each backfill: rows, rows/s, time left, and whether it is running, paused, interrupted or finished.
 
     Example: python -m alembic_online backfill status --json
     """
@@ -28,27 +28,27 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON array
     elif found:
         _show(found)
     else:
-        typer.echo("there was no backfill yet")
+        typer.echo("no backfill has begun yet")
 
 
 @app.command()
 def pause() -> None:
-    """Hold up what is under way after its batch; it waits, and holds the migration lock, until it is resumed.
+    """Pause the backfill under way after its batch; until it is resumed, it waits and holds the migration lock.
 
     Example: python -m alembic_online backfill pause
     """
     for table in run(lambda setup: _set_paused(setup, paused=True)):
-        typer.echo(f"{table}: paused after the batch under way; python -m alembic_online backfill resume lets it go on")
+        typer.echo(f"{table}: pauses after the batch under way; python -m alembic_online backfill resume resumes it")
 
 
 @app.command()
 def resume() -> None:
-    """Let what was held up go on.
+    """Resume what was paused.
 
     Example: python -m alembic_online backfill resume
     """
     for table in run(lambda setup: _set_paused(setup, paused=False)):
-        typer.echo(f"{table}: goes on")
+        typer.echo(f"{table}: resumed")
 
 
 async def _look(setup: Setup) -> list[Report]:

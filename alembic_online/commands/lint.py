@@ -15,7 +15,7 @@ from alembic_online.errors import ConfigurationError
 from alembic_online.log import fail
 from alembic_online.project import Project, load_project
 
-if TYPE_CHECKING:  # what takes a while to import, and no other command needs
+if TYPE_CHECKING:  # slow to import, and no other command needs it
     from alembic_online.lint import Finding
 
 
@@ -29,15 +29,15 @@ class Format(StrEnum):
 
 def lint(
     revisions: Annotated[
-        list[str] | None, typer.Argument(help="By itself all, or all after lint_after.", show_default=False)
+        list[str] | None, typer.Argument(help="By default all, or all after lint_after.", show_default=False)
     ] = None,
     diff_base: Annotated[
-        str | None, typer.Option(metavar="COMMIT", help="Only those that are new or changed since then.")
+        str | None, typer.Option(metavar="COMMIT", help="Only revisions that are new or changed since it.")
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How findings are written.")] = Format.TEXT,
     rule: Annotated[str | None, typer.Option("--explain", metavar="RULE", help="Say what a rule is about.")] = None,
 ) -> None:
-    """Tell what is wrong with revisions: the lock or the rewrite, and the safe way. Needs no database.
+    """Say what is wrong with revisions: the lock or the rewrite, and the safe way. Needs no database.
 
     Example: alembic-online lint --diff-base origin/main --format github
     """
@@ -68,7 +68,7 @@ def _explain(rule: str) -> None:
 
 
 def _choose(project: Project, names: Sequence[str], diff_base: str | None) -> list[Script]:
-    """Those that are named, or all that are linted, the oldest first; of these, what changed since `diff_base`."""
+    """The named revisions, or all that are linted, the oldest first; with `diff_base`, only those changed since it."""
     scripts = project.scripts
     named = [script for name in names for script in scripts.get_revisions(name)]
     every = [script for script in scripts.walk_revisions() if project.is_linted(script.revision)]
@@ -92,7 +92,7 @@ def _as_json(found: "Sequence[Finding]", _: int) -> str:
 
 
 def _as_github(found: "Sequence[Finding]", _: int) -> str:
-    """A workflow command each (docs.github.com, "Workflow commands": error), in which `%` and line ends are escaped."""
+    """One workflow command each (docs.github.com, "Workflow commands": error), with `%` and line ends escaped."""
 
     def escaped(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

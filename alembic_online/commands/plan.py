@@ -16,19 +16,19 @@ from alembic_online.plan.verdict import BACKFILL
 from alembic_online.sql import Work
 
 COLOURS = {Verdict.SAFE: "green", Verdict.CAREFUL: "yellow", Verdict.UNKNOWN: "magenta", Verdict.UNSAFE: "bold red"}
-LINES = 12  # of a statement, on a terminal
+LINES = 12  # shown of a statement
 
 
 def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
     """Show what the pending revisions would do to the database as it is now. Changes nothing.
 
-    Each statement has the locks that it takes on tables that are there, what it does to their rows, who is in its way,
-    and a verdict.
+    For each statement: the locks that it takes on existing tables, what it does to their rows, who is in its way, and a
+    verdict.
 
     safe: nobody waits longer than an instant.
-    careful: somebody may wait, for a lock that it conflicts with is held now, or rows stay locked; or it takes long.
+    careful: somebody may wait, because a conflicting lock is held now or rows stay locked; or it takes long.
     unknown: its SQL does not show what it does.
-    unsafe: reads or writes of a table with rows wait while it is scanned, written anew, or changed as a whole.
+    unsafe: reads or writes of a table with rows wait while it is scanned, rewritten, or changed as a whole.
 
     Example: python -m alembic_online plan --json
     """
@@ -64,9 +64,10 @@ def _show(found: Plan) -> None:
 def _title(revision: PlannedRevision) -> Text:
     title = Text.assemble((revision.revision, "bold"), f" {revision.subject}: ", _coloured(revision.verdict))
     if revision.safe_from_release:
-        title.append(f"\na contract revision, not begun while an app before {revision.safe_from_release} is connected")
+        release = revision.safe_from_release
+        title.append(f"\na contract revision, not begun while a release before {release} is connected")
     if revision.problem:
-        title.append(f"\nwhat it does can't be told without running it: {revision.problem}")
+        title.append(f"\nwhat it does is not known before it runs: {revision.problem}")
     return title
 
 
@@ -83,9 +84,9 @@ def _statements(revision: PlannedRevision, tables: dict[str, Table]) -> Grid:
 
 def _sql(statement: PlannedStatement) -> str:
     lines = textwrap.dedent(statement.sql).expandtabs(4).splitlines()
-    if statement.operation == BACKFILL:  # the rest is how it goes from batch to batch
+    if statement.operation == BACKFILL:  # the rest only goes from batch to batch
         lines = [line.strip() for line in lines if line.strip().startswith("UPDATE ")]
-    left_out = [f"... and {len(lines) - LINES} lines more"] if len(lines) > LINES else []
+    left_out = [f"... and {len(lines) - LINES} more lines"] if len(lines) > LINES else []
     return "\n".join([*lines[:LINES], *left_out])
 
 

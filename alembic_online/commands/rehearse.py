@@ -1,4 +1,4 @@
-"""`python -m alembic_online rehearse`: what is pending, up, down, and up again on a scratch database."""
+"""`python -m alembic_online rehearse`: the pending revisions, up, down, and up again on a scratch database."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from alembic_online.rehearsal.show import show
 
 
 def rehearse(
-    sample: Annotated[int, typer.Option(min=0, help="So many rows of each table, and what they refer to.")] = 0,
+    sample: Annotated[int, typer.Option(min=0, help="Rows to copy of each table, with those they refer to.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
 ) -> None:
-    """Run what is pending up, down, and up again on a scratch database beside the real one, which is only read.
+    """Run the pending revisions up, down, and up again on a scratch database; the real one is only read.
 
-    Reports what each statement locks and rewrites, against the plan, and whether the schema is what it should be each
-    time. The exit code is 1 where something is not as it should be.
+    Reports what each statement locks and rewrites, compared with the plan, and whether the schema is right after each
+    leg. The exit code is 1 if anything is wrong.
 
     Example: python -m alembic_online rehearse --sample 1000
     """
@@ -50,7 +50,7 @@ async def _rehearse(setup: Setup, sample: int, stopped_by: list[signal.Signals])
 
 
 def _stop_once(stopped_by: list[signal.Signals]) -> None:
-    """End this task on SIGTERM or Ctrl-C; further ones are nothing new, and leave it the time to clean up."""
+    """End this task on SIGTERM or Ctrl-C; further signals are ignored, so that it has the time to clean up."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
 
@@ -60,5 +60,5 @@ def _stop_once(stopped_by: list[signal.Signals]) -> None:
             task.cancel()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell has it for what runs in the background
+        if signal.getsignal(number) is not signal.SIG_IGN:  # a shell ignores SIGINT for background jobs
             loop.add_signal_handler(number, stop, number)

@@ -1,4 +1,4 @@
-"""`python -m alembic_online repair`: mends what was interrupted."""
+"""`python -m alembic_online repair`: repairs what an interrupted run left behind."""
 
 from typing import Annotated
 
@@ -11,12 +11,12 @@ from alembic_online.runs.connection import LOCK, RUN
 from alembic_online.runs.lock import migration_lock
 from alembic_online.runs.online import give_time
 
-# What an interrupted REINDEX CONCURRENTLY leaves: copies of an index that is still there.
+# An interrupted REINDEX CONCURRENTLY leaves copies of an index, with these suffixes; the index itself still exists.
 COPIES = ("_ccnew", "_ccold")
 
 
 def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Build invalid indexes anew, and drop what an interrupted REINDEX has left. Reads and writes go on meanwhile.
+    """Rebuild invalid indexes, and drop what an interrupted REINDEX left behind. Reads and writes go on meanwhile.
 
     Example: python -m alembic_online repair --yes
     """

@@ -27,7 +27,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON objec
 
 
 async def look(setup: Setup) -> Status:
-    """The status of the database, when it is there."""
+    """The status of the database, once it answers."""
     async with setup.looking() as connection:
         holder = await find_holder(connection)
         return await connection.run_sync(read_status, setup.project, holder)

@@ -1,4 +1,4 @@
-"""`python -m alembic_online wait`: until the schema is there."""
+"""`python -m alembic_online wait`: wait until the schema is at the newest revision."""
 
 import asyncio
 from typing import Annotated
@@ -15,18 +15,18 @@ POLL_SECONDS = 1.0
 
 
 def wait(timeout: Annotated[float, typer.Option(min=0, help="Seconds; after that the exit code is 5.")] = 600) -> None:
-    """Wait until the schema is at this release's newest revision: for platforms that start things in no order.
+    """Wait until the schema is at this release's newest revision: for platforms that start things in any order.
 
-    With MIGRATOR_PHASE=expand, contract revisions are not waited for; with contract, only those that may go first.
+    With MIGRATOR_PHASE=expand it does not wait for contract revisions; with contract, only for those that can go first.
 
     Example: python -m alembic_online wait --timeout 120
     """
     left = run(lambda setup: _wait(setup, timeout))
-    typer.echo("the schema is at the newest revision" + (f" but for {', '.join(left)}" if left else ""))
+    typer.echo("the schema is at the newest revision" + (f", except for {', '.join(left)}" if left else ""))
 
 
 async def _wait(setup: Setup, timeout: float) -> list[str]:
-    """Those that are not waited for, and still pending."""
+    """The revisions that are still pending, because it does not wait for them."""
     now, scripts = asyncio.get_running_loop().time, setup.project.scripts
     deadline = now() + timeout
     while True:

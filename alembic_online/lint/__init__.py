@@ -1,23 +1,23 @@
-"""What is wrong with a revision, said before it runs: the lock or the rewrite, and the safe way.
+"""What is wrong with a revision, reported before it runs: the lock or the rewrite, and the safe way.
 
-Guarantee: `alembic upgrade` begins nothing while one of the pending revisions has a finding. What is meant nevertheless
-is waived where it stands, with a reason (waivers.py). Tables that the revision makes itself are exempt, for nobody else
-uses them yet; so are the online operations, from what is said of locks.
+Guarantee: `alembic upgrade` begins nothing while one of the pending revisions has a finding. What is intended all the
+same is waived in its place, with a reason (waivers.py). Tables that the revision itself creates are exempt, because
+nobody else uses them yet; online operations are exempt from the rules about locks.
 
-reading       the statements, parsed, and what each does to tables that were there before
-locks         locks, while something takes long
+reading       the statements, parsed, and what each does to tables that existed before
+locks         locks that are held while something takes long
 rows          rows that are changed all at once
 shape         what the release at work would miss
-transactions  what is committed with what
+transactions  what is committed together
 source        the file as Python
-squawk        a second opinion; which of its rules, in squawk_rules
-rules         the names of our own rules, and what each is about
-safe_ways     what to write instead, as code with the finding's own names; columns_apart, of columns
-calls         that code; online_calls, that of the online operations
+squawk        a second opinion; squawk_rules has which of its rules are used
+rules         the names of our own rules, and what each finds
+safe_ways     what to write instead, as code with the finding's own names; columns_apart: for columns
+calls         that code; online_calls: calls of the online operations
 revision      all rules, on one revision
 explanations  the rules at length
-waived        less what is waived
-finding       what is said
+waived        findings without those that are waived
+finding       the form of a finding
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def lint_revision(project: Project, revision: str) -> list[Finding]:
 
 
 def lint_revisions(project: Project, revisions: Sequence[str]) -> list[Finding]:
-    """What is wrong with these revisions, one after the other."""
+    """What is wrong with these revisions, in their order."""
     files = [read(project, revision) for revision in revisions]
     opinions = ask_squawk([file.statements for file in files])
     return [
@@ -55,11 +55,11 @@ def lint_revisions(project: Project, revisions: Sequence[str]) -> list[Finding]:
 
 
 def require_safe(project: Project, revisions: Sequence[str]) -> None:
-    """ConfigurationError, and all findings in the log, where there is one in these revisions."""
+    """ConfigurationError, with all findings in the log, if there is one in these revisions."""
     if found := lint_revisions(project, revisions):
         log.error("revisions that are not safe", findings=[str(each) for each in found])
         more = f" ({len(found) - 1} more in the log.)" if len(found) > 1 else ""
         raise ConfigurationError(
-            f"{found[0]}{more} Nothing was begun: mend it, or waive it there, {FORM}; or "
-            "name, as lint_after in [tool.alembic_online], the newest revision that is to stay as it is"
+            f"{found[0]}{more} Nothing was begun: correct it, or waive it there, {FORM}; or "
+            "set lint_after in [tool.alembic_online] to the newest revision that is not to be linted"
         )

@@ -1,6 +1,6 @@
 """Code of a revision, as text that can be pasted: calls of `op`, and SQL from parse trees.
 
-`...` stands where the statement does not say what belongs there.
+`...` is where the statement does not say what belongs there.
 """
 
 import json
@@ -15,13 +15,13 @@ from postgast.walk import unwrap_node
 
 from alembic_online.operations.steps import short_name
 
-# What sa.text(), and with it op.execute and checks, would take for a parameter.
+# What sa.text(), which op.execute and checks use, would take for a parameter.
 PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
 
 
 @dataclass(frozen=True)
 class Code:
-    """Python, to be written as it is."""
+    """Python code, to be written without quotes."""
 
     text: str
 
@@ -39,7 +39,7 @@ def execute(statement: Message | str) -> str:
 
 
 def execute_outside(statement: Message | str) -> str:
-    """The same for what Postgres refuses in a transaction."""
+    """`op.execute("...")` for a statement that Postgres refuses in a transaction."""
     return f"with op.get_context().autocommit_block(): {execute(statement)}"
 
 
@@ -49,12 +49,12 @@ def text(sql: str) -> Code:
 
 
 def final(name: str) -> Code:
-    """`op.f("...")`: a name that a naming convention has made already, and is not to make longer again."""
+    """`op.f("...")`: a final name, to which no naming convention is applied."""
     return Code(f"op.f({_python(name)})")
 
 
 def without_parameters(sql: str) -> str:
-    """The SQL, as text() takes it: with no colon that would begin a parameter."""
+    """The SQL for text(), with colons escaped that would begin a parameter."""
     return PARAMETER.sub(r"\:", sql)
 
 
@@ -77,14 +77,14 @@ def alter_table(relation: pg.RangeVar, subtype: "pg.AlterTableType", **command: 
 
 
 def relation_of(name: str) -> pg.RangeVar:
-    """The relation of this name, which is as in `Effect.table`."""
+    """The relation of this name, which has the form of `Effect.table`."""
     select = unwrap_node(postgast.parse(f"TABLE {name}").stmts[0].stmt)
     assert isinstance(select, pg.SelectStmt)
     return select.from_clause[0].range_var
 
 
 def name_of(*parts: str) -> str:
-    """A readable name for what has none: of its kind, its table and its columns."""
+    """A readable name for something without one, composed of its kind, table and columns."""
     return short_name("_".join(parts))
 
 
@@ -92,7 +92,7 @@ def _python(value: Any) -> str:
     if isinstance(value, Code):
         return value.text
     if isinstance(value, str):
-        # Single quotes are for SQL, and only where there are none is a double quote easier to read between them.
+        # Single quotes are frequent in SQL; only without them is a string with double quotes easier to read in them.
         return repr(value) if '"' in value and "'" not in value else json.dumps(value, ensure_ascii=False)
     if isinstance(value, list):
         return f"[{', '.join(map(_python, value))}]"

@@ -1,4 +1,4 @@
-"""Which files a branch has changed, as git tells."""
+"""Which files a branch has changed, according to git."""
 
 import subprocess
 from pathlib import Path
@@ -7,9 +7,9 @@ from alembic_online.errors import ConfigurationError
 
 
 def changed_since(base: str, folder: Path) -> set[Path]:
-    """What differs from where the work in `folder` left `base`: committed or not, and what git does not know yet.
+    """The files in `folder` that changed since the branch left `base`: committed, not committed, or untracked.
 
-    ConfigurationError where git can't tell.
+    ConfigurationError if git can't tell.
     """
     (fork,) = _git(folder, "merge-base", base, "HEAD")
     names = [
@@ -24,10 +24,10 @@ def _git(folder: Path, *arguments: str) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell is in it
     except FileNotFoundError as error:
-        raise ConfigurationError("git is missing, which tells what a branch has changed") from error
+        raise ConfigurationError("git is missing: it tells what a branch has changed") from error
     if done.returncode != 0:
         raise ConfigurationError(
             f"git can't tell what has changed ({done.stderr.strip() or 'there is no common commit'}): name a branch or "
-            "commit that is there, and fetch its history"
+            "commit that exists here, and fetch its history"
         )
     return [name for name in done.stdout.replace("\n", "\0").split("\0") if name]

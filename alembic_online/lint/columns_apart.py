@@ -1,4 +1,4 @@
-"""The safe way for a column that can't be added, or given another type, as it is: in steps, each a short lock."""
+"""The safe way to add a column, or change its type, that can't be done at once: in steps, each with a short lock."""
 
 import postgast
 from postgast import pg_query_pb2 as pg
@@ -25,13 +25,13 @@ BIGINT = unwrap_node(postgast.parse("ALTER TABLE t ADD c bigint").stmts[0].stmt)
 
 
 def constraints_of(column: pg.ColumnDef) -> dict[int, pg.Constraint]:
-    """What is said of a column, by its kind."""
+    """The constraints of a column, by kind."""
     found = map(unwrap_node, column.constraints)
     return {each.contype: each for each in found if isinstance(each, pg.Constraint)}
 
 
 def plain(column: pg.ColumnDef, *kept: int) -> pg.ColumnDef:
-    """The column, with no more said of it than these kinds."""
+    """The column, with its constraints of these kinds only."""
     made = pg.ColumnDef()
     made.CopyFrom(column)
     del made.constraints[:]
@@ -40,7 +40,7 @@ def plain(column: pg.ColumnDef, *kept: int) -> pg.ColumnDef:
 
 
 def way_of_column(table: pg.RangeVar, column: pg.ColumnDef) -> str | None:
-    """The way to add a column; None where nothing is known that is wrong with it."""
+    """The way to add a column; None if nothing about it is slow, or no way is known."""
     said = constraints_of(column)
     if pg.CONSTR_EXCLUSION in said:
         return None
@@ -71,7 +71,7 @@ def way_of_column(table: pg.RangeVar, column: pg.ColumnDef) -> str | None:
 
 
 def required_way(table: pg.RangeVar, column: pg.ColumnDef) -> str:
-    """The way to add a column that is NOT NULL, and whose value nobody has said."""
+    """The way to add a NOT NULL column without a default."""
     added, name = add_column(table, plain(column)), column.colname
     filled = fill(table, {name: ...}, f"{quote(name)} IS NULL")
     return (
@@ -81,7 +81,7 @@ def required_way(table: pg.RangeVar, column: pg.ColumnDef) -> str:
 
 
 def way_of_type(table: pg.RangeVar, column: str, definition: pg.ColumnDef, existing_type: str | None) -> str:
-    """The way to another type: a second column."""
+    """The way to change a type: a second column."""
     new = name_of(column, "new")
     successor = pg.ColumnDef(colname=new, type_name=definition.type_name, is_local=True)
     using = definition.raw_default
@@ -91,7 +91,7 @@ def way_of_type(table: pg.RangeVar, column: str, definition: pg.ColumnDef, exist
     dropped = call("drop_column", table.relname, column, schema=table.schemaname)
     if is_cast:
         kept = f"keep both equal with {sync_columns(table, column, new)}; fill it with {filled}"
-        gone = f"let them go with {unsync_columns(table, column, new)} and {dropped} in contract revisions"
+        gone = f"end that with {unsync_columns(table, column, new)} and {dropped} in contract revisions"
     else:
         kept = f"let the app write both; fill it with {filled}"
         gone = f"drop the old one with {dropped} in a contract revision"
@@ -99,7 +99,7 @@ def way_of_type(table: pg.RangeVar, column: str, definition: pg.ColumnDef, exist
     if existing_type:
         return way
     said = call("alter_column", table.relname, column, type_=..., existing_type=..., schema=table.schemaname)
-    return f"{way}. If the rows stay as they are, say which type there was: {said}"
+    return f"{way}. If no row has to change, name the present type: {said}"
 
 
 def _is_cast_of(using: pg.Node, column: str) -> bool:
@@ -117,7 +117,7 @@ def _generated(table: pg.RangeVar, column: pg.ColumnDef, generated: pg.Constrain
 
 
 def _numbers(table: pg.RangeVar, column: pg.ColumnDef) -> tuple[list[str], list[str]]:
-    """A plain bigint with a sequence of its own, as the rows to come have it, and as the others get it."""
+    """A plain bigint with a sequence of its own: the steps for new rows, and those for existing rows."""
     sequence = qualified(table.schemaname, name_of(table.relname, column.colname, "seq"))
     made, name = plain(column), column.colname
     command = unwrap_node(BIGINT.cmds[0])

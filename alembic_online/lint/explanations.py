@@ -1,4 +1,4 @@
-"""Why a rule is a rule, at length: what the one line of a finding has no room for."""
+"""The rules at length: what the one line of a finding has no room for."""
 
 import textwrap
 import tomllib
@@ -12,9 +12,9 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a rule's findings are findings, what happens in Postgres, and the safe way, as code that can be pasted.
+    """Why a rule exists, what happens in Postgres, and the safe way, as code that can be pasted.
 
-    Where the code is more than one revision, a comment that ends in "revision:" is between them.
+    If the code is more than one revision, a comment that ends in "revision:" is between them.
     """
 
     why: str
@@ -24,7 +24,7 @@ class Explanation:
 
 @cache
 def explanations() -> dict[str, Explanation]:
-    """Those of all rules, ours and squawk's, from explanations.toml."""
+    """The explanations of all rules, ours and squawk's, from explanations.toml."""
     found = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
     return {rule: Explanation(**{name: text.strip() for name, text in parts.items()}) for rule, parts in found.items()}
 
@@ -32,7 +32,7 @@ def explanations() -> dict[str, Explanation]:
 def explain(rule: str) -> str:
     """The explanation of a rule, for a terminal.
 
-    ValueError, with the names that are nearest to it, where there is no such rule.
+    ValueError, with the most similar names, if there is no such rule.
     """
     known = explanations()
     if rule not in known:

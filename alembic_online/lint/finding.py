@@ -1,4 +1,4 @@
-"""What the lint says."""
+"""The form of the lint's findings."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from alembic.script import Script
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong at a line: what it does there, and the safe way; two sentences without their full stops."""
+    """What is wrong in a line: what it does, and the safe way; two sentences without their full stops."""
 
     rule: str
     line: int
@@ -19,7 +19,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem in a revision. `path` is that of its file, from the current folder where it is in there."""
+    """A problem in a revision. `path` is the path of its file, relative to the current folder if it is inside."""
 
     revision: str
     path: str
@@ -30,7 +30,7 @@ class Finding:
 
     @classmethod
     def of(cls, script: Script, problem: Problem) -> "Finding":
-        """The problem, as one of this revision."""
+        """The problem, as a finding in this revision."""
         file, here = Path(script.path), Path.cwd()
         path = str(file.relative_to(here) if file.is_relative_to(here) else file)
         return cls(script.revision, path, problem.line, problem.rule, problem.what, problem.safe_way)

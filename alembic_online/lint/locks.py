@@ -1,4 +1,4 @@
-"""Locks on tables that are there, held while something takes long; and those that are held for no good reason."""
+"""Locks on existing tables that are held while something takes long, or for no good reason."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ from alembic_online.sql.names import table_name
 from alembic_online.sql.subcommands import TRIGGERS
 
 RULES = {
-    Work.REWRITE: ("blocking-rewrite", "it is written anew"),
+    Work.REWRITE: ("blocking-rewrite", "it is rewritten"),
     Work.BUILD: ("blocking-build", "an index is built"),
-    Work.SCAN: ("blocking-scan", "every row is looked at"),
+    Work.SCAN: ("blocking-scan", "every row is checked"),
 }
 TRIGGERS_AND_RULES = TRIGGERS | {
     pg.AT_EnableRule,
@@ -44,14 +44,14 @@ def find_locks(parsed: ParsedStatement) -> Iterator[Problem]:
             yield Problem(
                 "truncate",
                 parsed.line,
-                f"{held(parsed.effects)}, and every row is gone, for transactions that began before, too",
-                "Delete in batches outside of the migration, or let a new table take its place and drop this one in a "
+                f"{held(parsed.effects)}, and all rows are gone, also for transactions that began before",
+                "Delete in batches outside of the migration, or replace it by a new table and drop this one in a "
                 "contract revision",
             )
 
 
 def who_waits(lock: Lock) -> str:
-    """Whose statements wait for this lock."""
+    """Which statements wait for this lock."""
     return "reads and writes" if lock.blocks_reads else "writes"
 
 
@@ -79,13 +79,13 @@ def _long(parsed: ParsedStatement) -> Iterator[Problem]:
 
 
 def _takes_index(parsed: ParsedStatement) -> bool:
-    """Whether it is a primary key of an index that is there, whose columns are NOT NULL, as it may be hoped."""
+    """Whether it is a primary key that uses an existing index; its columns are assumed to be NOT NULL."""
     added = [getattr(command, "def").constraint for _, command in parsed.commands()]
     return bool(added) and all(each.contype == pg.CONSTR_PRIMARY and each.indexname for each in added)
 
 
 def _required(parsed: ParsedStatement) -> Iterator[tuple[pg.RangeVar, pg.ColumnDef]]:
-    """The table and the column, of columns that are added NOT NULL and have no value."""
+    """The table and the column of columns that are added NOT NULL without a value."""
     for node, command in parsed.commands():
         if command.subtype == pg.AT_AddColumn:
             column = getattr(command, "def").column_def
@@ -100,8 +100,8 @@ def _required_column(parsed: ParsedStatement) -> Iterator[Problem]:
         yield Problem(
             "required-column",
             parsed.line,
-            f"fails if {table_name(table)} has rows; and the release at work, which knows no {column.colname}, can "
-            "INSERT nothing more",
+            f"fails if {table_name(table)} has rows; and the release at work, which does not know {column.colname}, "
+            "can no longer INSERT",
             required_way(table, column),
         )
 
@@ -116,7 +116,7 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
             "foreign-key-in-create-table",
             parsed.line,
             held(referred),
-            f"Make the table without the foreign key, and add it with {_foreign_keys(made, referred)} in the next "
+            f"Create the table without the foreign key, and add it with {_foreign_keys(made, referred)} in the next "
             "revision, which takes the lock for an instant",
         )
     whole = [effect for effect in parsed.effects if effect.lock is Lock.ACCESS_EXCLUSIVE]
@@ -125,13 +125,13 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
             "partition-of",
             parsed.line,
             held(whole),
-            f"Make the table by itself, and attach it in the same revision, which reads and writes go past: "
+            "Create the table by itself, and attach it in the same revision, which blocks neither reads nor writes: "
             f"{_attached(made)}",
         )
 
 
 def _foreign_keys(made: pg.CreateStmt, referred: list[Effect]) -> str:
-    """The foreign keys to tables that were there before, as the next revision adds them."""
+    """The foreign keys to tables that existed before, as the next revision adds them."""
     found = [("", node) for node in map(unwrap_node, made.table_elts)]
     for _, column in list(found):
         if isinstance(column, pg.ColumnDef):
@@ -145,7 +145,7 @@ def _foreign_keys(made: pg.CreateStmt, referred: list[Effect]) -> str:
 
 
 def _attached(made: pg.CreateStmt) -> str:
-    """The new partition, made like the table that it then becomes a part of."""
+    """Create the partition like its parent table, then attach it."""
     (parent,) = (node for node in map(unwrap_node, made.inh_relations) if isinstance(node, pg.RangeVar))
     partition = pg.PartitionCmd(name=made.relation, bound=made.partbound)
     attach = alter_table(parent, pg.AT_AttachPartition, **{"def": pg.Node(partition_cmd=partition)})
@@ -173,7 +173,7 @@ def _triggers(parsed: ParsedStatement) -> Iterator[Problem]:
         yield Problem(
             "trigger",
             parsed.line,
-            f"{held(effects)}; from then on the release at work runs into it, too",
-            f"To keep two columns equal, use {sync_columns(relation_of(effects[0].table), ..., ...)}; else write it "
-            "alone in its revision, with a waiver that says why the release at work can live with it",
+            f"{held(effects)}; from then on it affects the release at work, too",
+            f"To keep two columns equal, use {sync_columns(relation_of(effects[0].table), ..., ...)}; otherwise write "
+            "it alone in its revision, with a waiver that says why the release at work can work with it",
         )

@@ -1,4 +1,4 @@
-"""The call of an online operation that does what a statement, or a part of one, does."""
+"""Calls of online operations that do the same as a statement, or a part of one."""
 
 from collections.abc import Iterable
 from types import EllipsisType
@@ -48,13 +48,13 @@ def create_index(node: pg.IndexStmt) -> str:
 
 
 def drop_indexes(node: pg.DropStmt) -> str:
-    """`op.drop_index_online`, for each index of DROP INDEX, which does not name their table."""
+    """`op.drop_index_online`, for each index of DROP INDEX, which does not name the table."""
     named = [strings(unwrap_node(dropped).items) for dropped in node.objects]
     return " and ".join(call("drop_index_online", parts[-1], ..., schema="".join(parts[-2:-1])) for parts in named)
 
 
 def add_constraint(table: pg.RangeVar, constraint: pg.Constraint, column: str = "") -> str:
-    """`op.add_foreign_key_online` and so on; `column` is the one whose definition the constraint is a part of."""
+    """`op.add_foreign_key_online` and so on; `column` is the constraint's, if it is a column constraint."""
     return {
         pg.CONSTR_FOREIGN: _add_foreign_key,
         pg.CONSTR_CHECK: _add_check,
@@ -102,12 +102,12 @@ def unsync_columns(table: pg.RangeVar, old: str, new: str) -> str:
 
 
 def set_default(table: pg.RangeVar, column: str, default: str) -> str:
-    """`op.alter_column(..., server_default=...)`, for rows to come."""
+    """`op.alter_column(..., server_default=...)`, which applies to new rows only."""
     return call("alter_column", table.relname, column, server_default=text(default), schema=table.schemaname)
 
 
 def add_column(table: pg.RangeVar, column: pg.ColumnDef) -> str:
-    """ALTER TABLE ... ADD COLUMN, in SQL, for there each type has its name."""
+    """ALTER TABLE ... ADD COLUMN, in SQL, because every type has a name there."""
     return execute(alter_table(table, pg.AT_AddColumn, **{"def": pg.Node(column_def=column)}))
 
 
@@ -117,12 +117,12 @@ def fill(table: pg.RangeVar, values: Any, where: Any = None) -> str:
 
 
 def fill_table(name: str) -> str:
-    """`op.backfill` of a table, of whose change no more is known."""
+    """`op.backfill` of a table, when no more of the change is known."""
     return fill(relation_of(name), ...)
 
 
 def backfill(update: pg.UpdateStmt) -> str:
-    """`op.backfill`, for an UPDATE. What it reads in other tables becomes subqueries."""
+    """`op.backfill`, for an UPDATE. Reads of other tables become subqueries."""
     node = pg.UpdateStmt()
     node.CopyFrom(update)
     is_clear = _use_own_name(node)
@@ -135,9 +135,9 @@ def backfill(update: pg.UpdateStmt) -> str:
 
 
 def _use_own_name(node: pg.UpdateStmt) -> bool:
-    """Call the table by its name where the statement has another for it, which a backfill has not.
+    """Replace the table's alias by its name, because a backfill has no alias.
 
-    False where that name already means something else: the same table, once more.
+    False if that name already means something else: the same table a second time.
     """
     own, alias = node.relation.relname, node.relation.alias.aliasname
     for _, found in walk(node):
@@ -158,7 +158,7 @@ def _value(node: pg.UpdateStmt, target: pg.ResTarget) -> str | EllipsisType:
 
 
 def _condition(node: pg.UpdateStmt, sets: list[pg.ResTarget]) -> Any:
-    """Which rows; `...` where none is named, and the same again would be another change: `n + 1`, `random()`."""
+    """Which rows; `...` if there is no condition, and repeating it changes more: `n + 1`, `random()`."""
     if node.from_clause:
         return f"EXISTS ({sql_of(_select(node, []))})"
     if node.HasField("where_clause"):
@@ -192,7 +192,7 @@ def _add_foreign_key(table: pg.RangeVar, constraint: pg.Constraint, column: str)
         table.relname,
         referred.relname,
         columns,
-        strings(constraint.pk_attrs) or [...],  # its primary key, which is not named
+        strings(constraint.pk_attrs) or [...],  # the referred table's primary key, whose columns are not given
         source_schema=table.schemaname,
         referent_schema=referred.schemaname,
         onupdate=ACTION.get(constraint.fk_upd_action),
@@ -239,13 +239,13 @@ def _index_columns(parts: Iterable[pg.Node]) -> list[str]:
 
 
 def _storage(options: Iterable[pg.Node]) -> dict[str, Any]:
-    """What WITH (...) says: numbers and words."""
+    """The options in WITH (...); `...` for those that are not numbers."""
     said = {each.defname: unwrap_node(each.arg) for each in map(unwrap_node, options) if isinstance(each, pg.DefElem)}
     return {name: value.ival if isinstance(value, pg.Integer) else ... for name, value in said.items()}
 
 
 def _index_part(part: pg.Node) -> Any:
-    """A column's name; SQL where there is more to it."""
+    """A column's name; SQL, if the part is more than that."""
     alone = pg.IndexStmt(relation=pg.RangeVar(relname="t", inh=True), access_method="btree", index_params=[part])
     sql = sql_of(alone)
     written = sql[sql.index("(") + 1 : -1]

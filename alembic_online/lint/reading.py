@@ -1,4 +1,4 @@
-"""A revision's statements, parsed: what each does to tables that were there before the revision."""
+"""A revision's statements, parsed: what each does to tables that existed before the revision."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,7 +22,7 @@ TYPES = (pg.CreateEnumStmt, pg.CompositeTypeStmt, pg.CreateDomainStmt, pg.Create
 
 @dataclass
 class Made:
-    """What the revision has made by itself so far: nobody else uses that yet."""
+    """What the revision itself has created so far: nobody else uses that yet."""
 
     names: set[str] = field(default_factory=set)
     """Tables, views, sequences, types."""
@@ -32,24 +32,24 @@ class Made:
 
 @dataclass(frozen=True)
 class ParsedStatement:
-    """A statement. `nodes` is its parse tree, and those of the statements in it: in a DO block, say."""
+    """A statement. `nodes` has its parse tree, and those of statements inside it, for example in a DO block."""
 
     statement: RevisionStatement
     nodes: list[Message]
     count: int
-    """How many statements it is, really."""
+    """How many statements its text has."""
     effects: list[Effect]
-    """On what is not made in the revision."""
+    """The effects on what the revision did not create."""
     is_on_new_only: bool
-    """Whether all that it touches was made in the revision."""
+    """Whether the revision created all that it touches."""
     made: frozenset[str]
-    """What the revision has made until then."""
+    """What the revision has created by then."""
     error: str | None
     """Why it could not be read."""
 
     @property
     def line(self) -> int:
-        """Of the revision's file."""
+        """The line in the revision's file."""
         return self.statement.line
 
     @property
@@ -58,7 +58,7 @@ class ParsedStatement:
         return self.statement.operation is not None
 
     def commands(self) -> Iterator[tuple[pg.AlterTableStmt, pg.AlterTableCmd]]:
-        """The subcommands of ALTER TABLE, on tables that were there before."""
+        """The subcommands of ALTER TABLE, on tables that existed before."""
         for node in self.nodes:
             if isinstance(node, pg.AlterTableStmt) and table_name(node.relation) not in self.made:
                 for command in map(unwrap_node, node.cmds):
@@ -67,7 +67,7 @@ class ParsedStatement:
 
 
 def read_revision(project: Project, revision: str) -> list[ParsedStatement]:
-    """The statements of the upgrade to `revision`; NotSql if they can't be told."""
+    """The statements of the upgrade to `revision`; NotSql if they are not known before it runs."""
     made = Made()
     return [_parse(statement, made) for statement in read_statements(project, revision) if statement.sql]
 
@@ -101,7 +101,7 @@ def _schema(statement: RevisionStatement, nodes: list[Message], made: Made) -> S
 def _with_inner(node: Message) -> Iterator[Message]:
     yield node
     if isinstance(node, pg.DoStmt):
-        with suppress(Opaque, PgQueryError):  # which is an effect of its own
+        with suppress(Opaque, PgQueryError):  # an effect reports that
             for sql in statements_of(node):
                 for inner in postgast.parse(sql).stmts:
                     yield from _with_inner(unwrap_node(inner.stmt))
@@ -112,7 +112,7 @@ def _with_inner(node: Message) -> Iterator[Message]:
 
 
 def _note(sql: str, nodes: list[Message], made: Made) -> None:
-    """Note what the statement makes. With IF NOT EXISTS, or OR REPLACE, it may have been there before."""
+    """Note what the statement creates. With IF NOT EXISTS, or OR REPLACE, it may have existed before."""
     if not any(getattr(node, "if_not_exists", False) or getattr(node, "replace", False) for node in nodes):
         made.names |= set(created_tables(sql))
     made.names |= {new for old, new in renamed_tables(sql).items() if old in made.names}
@@ -134,5 +134,5 @@ def _type_name(node: Any) -> str:
 
 
 def names_of(node: pg.DropStmt) -> list[str]:
-    """What a DROP names."""
+    """The names in a DROP."""
     return [object_name(dropped) for dropped in node.objects]

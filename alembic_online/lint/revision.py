@@ -22,7 +22,7 @@ from alembic_online.project import Project
 from alembic_online.revision_sql import NotSql
 from alembic_online.runs.phases import is_contract
 
-# What says of a statement that it is long: that a lock is held meanwhile is said with it.
+# Findings that say that a statement takes long; they include that a lock is held meanwhile.
 SAY_LONG = {
     "blocking-build",
     "blocking-rewrite",
@@ -36,7 +36,7 @@ SAY_LONG = {
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """A revision of the project below `root`. `not_sql` is why its statements can't be told, where they can't."""
+    """A revision of the project below `root`. `not_sql` says why its statements are not known, if they are not."""
 
     root: Path
     script: Script
@@ -59,7 +59,7 @@ def read(project: Project, revision: str) -> RevisionFile:
 
 
 def find_problems(file: RevisionFile, opinion: Sequence[tuple[ParsedStatement, Problem]]) -> list[Problem]:
-    """What is wrong with the revision, from top to bottom: each rule once a line. `opinion` is squawk's."""
+    """What is wrong with the revision, from top to bottom: each rule once per line. `opinion` is squawk's."""
     by_line: dict[int, dict[str, Problem]] = defaultdict(dict)
     for problem in _ours(file):
         by_line[problem.line].setdefault(problem.rule, problem)
@@ -76,7 +76,7 @@ def find_problems(file: RevisionFile, opinion: Sequence[tuple[ParsedStatement, P
 def _is_contract(file: RevisionFile) -> bool:
     try:
         return is_contract(file.script)
-    except ConfigurationError:  # which is a problem of its own
+    except ConfigurationError:  # reported by another rule
         return False
 
 
@@ -94,8 +94,8 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
         yield Problem(
             "not-sql",
             line_of(file.tree, "upgrade"),
-            f"can't be told without running it ({file.not_sql}), and so not linted, planned or written by --sql",
-            "Write it as SQL that asks nothing first; what depends on rows belongs into op.backfill(...)",
+            f"is not known before it runs ({file.not_sql}), so it can't be linted, planned or written by --sql",
+            "Write SQL that does not query first; what depends on rows belongs into op.backfill(...)",
         )
     given = columns_given_a_default(file.statements)
     for parsed in file.statements:
@@ -105,12 +105,12 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
 
 def _statement(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:
     if parsed.is_online:
-        # Correct by construction, as far as locks go. What they take away from the release at work is another matter.
+        # Their locks are correct by construction; but they may take something away from the release at work.
         if not is_contracting and parsed.statement.operation == "unsync_columns_online":
             yield from find_drops(parsed, given)
         return
     if parsed.error is not None:
-        yield Problem("syntax-error", parsed.line, f"Postgres can't read it ({parsed.error})", "Mend it")
+        yield Problem("syntax-error", parsed.line, f"Postgres can't read it ({parsed.error})", "Correct it")
     yield from find_locks(parsed)
     yield from find_rows(parsed)
     yield from find_shape(parsed, given, is_contract=is_contracting)

@@ -1,4 +1,4 @@
-"""Rows that are changed, deleted or copied all at once; and what can't be seen into."""
+"""Rows that are changed, deleted or copied all at once; and statements that don't show what they do."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.names import table_name
 
-# They have a rule of their own, or change what nobody else writes.
+# These have a rule of their own, or change what nobody else writes.
 NOT_ROWS = pg.TruncateStmt | pg.RefreshMatViewStmt
 DELETE = (
-    "Delete in small batches, each committed by itself, outside of the migration; rows that are few, and found by "
-    "their key, deserve a waiver that says so"
+    "Delete in small batches, each committed by itself, outside of the migration; if the rows are few, and found by "
+    "their key, write a waiver that says so"
 )
 
 
@@ -37,7 +37,7 @@ def find_rows(parsed: ParsedStatement) -> Iterator[Problem]:
         yield Problem(
             "unbatched-change",
             parsed.line,
-            f"copies what is in {copied[1]} into {copied[0]} in one go, and what is written meanwhile is missing",
+            f"copies {copied[1]} into {copied[0]} in one go, and misses what is written meanwhile",
             f"Copy in batches by the key, each committed by itself; columns of one table with {fill_table(copied[0])}",
         )
 
@@ -50,18 +50,18 @@ def _batches(parsed: ParsedStatement, table: str) -> str:
 
 
 def _is_upsert_of_values(parsed: ParsedStatement) -> bool:
-    """Whether it is INSERT ... VALUES ... ON CONFLICT DO UPDATE, which changes no more rows than it names."""
+    """Whether it is INSERT ... VALUES ... ON CONFLICT DO UPDATE, which changes only the rows that it lists."""
     return all(
         isinstance(node, pg.InsertStmt) and len(node.select_stmt.select_stmt.values_lists) > 0 for node in parsed.nodes
     )
 
 
 def _copied(parsed: ParsedStatement) -> tuple[str, str] | None:
-    """To which table rows are copied, and from which, where both were there before."""
+    """The table that rows are copied to, and the one they come from, if both existed before."""
     for node in parsed.nodes:
         if not isinstance(node, pg.InsertStmt) or table_name(node.relation) in parsed.made:
             continue
-        if not node.select_stmt.select_stmt.values_lists:  # which are as many rows as they are
+        if not node.select_stmt.select_stmt.values_lists:  # VALUES are only the rows that are written down
             read = [e for e in parsed.effects if e.work is Work.SCAN and e.lock is Lock.ACCESS_SHARE]
             if read:
                 return table_name(node.relation), tables(read)
@@ -69,7 +69,7 @@ def _copied(parsed: ParsedStatement) -> tuple[str, str] | None:
 
 
 def _opaque(parsed: ParsedStatement) -> Iterator[Problem]:
-    if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # which makes things of its own
+    if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # it creates things of its own
         return
     for node, command in parsed.commands():
         if command.behavior == pg.DROP_CASCADE:
@@ -87,6 +87,6 @@ def _opaque(parsed: ParsedStatement) -> Iterator[Problem]:
                 "opaque",
                 parsed.line,
                 f"{effect.why}: {effect.table.strip('()')} may be locked, for as long as it takes",
-                "Write the statements themselves; or look at what it does, and say so in a waiver",
+                "Write the statements themselves; or check what it does, and say so in a waiver",
             )
             return

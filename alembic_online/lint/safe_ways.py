@@ -1,4 +1,4 @@
-"""What to write instead, by what a statement is: as code that can be pasted, with its names in it."""
+"""What to write instead, by the kind of a statement: as code that can be pasted, with the statement's names."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql.names import quote, strings, table_name
 
 ALONE = "alone in its revision"
-NEW_TABLE = "Make a new table, fill it, and switch the app over; or take a maintenance window, and say so in a waiver"
-NO_WAY = "Postgres has no online way for it: make a new table that has it, fill that, and switch the app over"
+NEW_TABLE = "Create a new table, fill it, and switch the app over; or take a maintenance window, and say so in a waiver"
+NO_WAY = "Postgres has no online way for it: create a new table that has it, fill that, and switch the app over"
 WHOLE_TABLE = {pg.AT_SetLogged, pg.AT_SetUnLogged, pg.AT_SetAccessMethod, pg.AT_SetTableSpace}
 ELSE = "Do it in small steps, in transactions of their own"
 
@@ -31,12 +31,12 @@ def safe_way(parsed: ParsedStatement) -> str:
 
 
 def known_way(parsed: ParsedStatement) -> str | None:
-    """The same, where there is one for this kind of statement."""
+    """What to write instead; None if no way is known for this kind of statement."""
     return next(_ways(parsed), None)
 
 
 def operation_way(parsed: ParsedStatement) -> str | None:
-    """The same, where it is an online operation: that can be repeated, where other SQL finds its own work."""
+    """What to write instead, if it is an online operation, which can be repeated after a kill, unlike other SQL."""
     return next((way for way in _ways(parsed) if "_online(" in way), None)
 
 
@@ -93,10 +93,10 @@ def _constraint(table: pg.RangeVar, constraint: pg.Constraint) -> str | None:
 
 
 def _attach(partition: pg.RangeVar) -> str:
-    """ATTACH PARTITION: what the bounds are of, only the partitioned table says."""
+    """ATTACH PARTITION; the columns of the bounds are not known from the statement."""
     name = name_of("ck", partition.relname, "bounds")
     check = call("add_check_online", final(name), partition.relname, ..., schema=partition.schemaname)
-    return f"Prove the bounds before, with {check}: then no row is looked at; say so in a waiver"
+    return f"Prove the bounds before, with {check}: then no row is checked; say so in a waiver"
 
 
 def detach(table: pg.RangeVar, partition: pg.PartitionCmd) -> str:
@@ -105,13 +105,13 @@ def detach(table: pg.RangeVar, partition: pg.PartitionCmd) -> str:
     command = alter_table(table, pg.AT_DetachPartition, **{"def": pg.Node(partition_cmd=made)})
     finalize = f"ALTER TABLE {table_name(table)} DETACH PARTITION {table_name(partition.name)} FINALIZE"
     return (
-        f"Write {execute_outside(command)}, {ALONE}, with a waiver of prefer-robust-stmts: after a kill it is ended by "
-        f"hand, {finalize}"
+        f"Write {execute_outside(command)}, {ALONE}, with a waiver of prefer-robust-stmts: after a kill, complete it "
+        f"by hand, {finalize}"
     )
 
 
 def _of_statement(node: Message) -> str | None:
-    """What to write instead of a statement of this kind that is no ALTER TABLE."""
+    """What to write instead of a statement other than ALTER TABLE."""
     way = None
     match node:
         case pg.IndexStmt():
@@ -123,7 +123,7 @@ def _of_statement(node: Message) -> str | None:
         case pg.ClusterStmt():
             way = "Rows need no order; if they do, pg_repack gives them one while the table is in use"
         case pg.VacuumStmt():
-            way = "A plain VACUUM makes the space usable again; pg_repack gives it back while the table is in use"
+            way = "A plain VACUUM lets the table reuse the space; pg_repack frees it while the table is in use"
         case pg.RefreshMatViewStmt():
             made = pg.RefreshMatViewStmt(concurrent=True, relation=node.relation)
             way = f"Use {execute(made)}, for which the view needs a unique index"

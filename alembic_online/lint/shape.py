@@ -1,4 +1,4 @@
-"""What the release of the app that is at work would miss, or be surprised by."""
+"""What the release at work would miss, or not expect."""
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
@@ -16,7 +16,7 @@ from alembic_online.sql.names import qualified, quote, strings, table_name
 Column = tuple[str, str]
 """A table and a column."""
 
-# What nobody but the database names, or what is no name that queries use.
+# Kinds whose names queries don't use.
 UNUSED_NAMES = {
     pg.OBJECT_INDEX,
     pg.OBJECT_TABCONSTRAINT,
@@ -29,11 +29,11 @@ UNUSED_NAMES = {
     pg.OBJECT_SUBSCRIPTION,
     pg.OBJECT_STATISTIC_EXT,
 }
-# An index is dropped without anybody missing it, a statistic, too; policies are rights.
+# Kinds that no query misses once they are dropped; policies have the rule `rights`.
 UNMISSED = {pg.OBJECT_INDEX, pg.OBJECT_STATISTIC_EXT, pg.OBJECT_POLICY, pg.OBJECT_PUBLICATION, pg.OBJECT_SUBSCRIPTION}
 CONTRACT = (
-    'Once no release that uses it is at work: in a revision with phase = "contract" and safe_from_release = the first '
-    "release that does without"
+    'Do it once no release that uses it is at work: in a revision with phase = "contract" and safe_from_release = the '
+    "first release that does without it"
 )
 WIDTHS = {"int2", "int4", "smallserial", "serial", "serial2", "serial4"}
 ROW_SECURITY = {pg.AT_EnableRowSecurity, pg.AT_ForceRowSecurity, pg.AT_ChangeOwner}
@@ -49,7 +49,7 @@ def find_shape(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contra
 
 
 def columns_given_a_default(revision: list[ParsedStatement]) -> set[Column]:
-    """Those that get a default, or an identity, in the revision: the default that they had may go."""
+    """The columns that get a default, or an identity, in the revision: their former default may be dropped."""
     return {
         (table_name(node.relation), command.name)
         for parsed in revision
@@ -59,10 +59,10 @@ def columns_given_a_default(revision: list[ParsedStatement]) -> set[Column]:
 
 
 def find_drops(parsed: ParsedStatement, given: AbstractSet[Column]) -> Iterator[Problem]:
-    """What one statement drops, and the release at work may use."""
+    """What one statement drops although the release at work may use it."""
     for dropped in _dropped(parsed, given):
         yield Problem(
-            "drop-in-expand", parsed.line, f"{dropped} goes, and the release at work may still use it", CONTRACT
+            "drop-in-expand", parsed.line, f"drops {dropped}, which the release at work may still use", CONTRACT
         )
         return
 
@@ -96,14 +96,14 @@ def _renames(parsed: ParsedStatement) -> Iterator[Problem]:
             yield Problem(
                 "rename",
                 parsed.line,
-                f"{name}{column} is not found any more from now on by the release at work; before, the next one does "
-                "not find the new name",
+                f"from then on the release at work no longer finds {name}{column}; before, the next release does not "
+                "find the new name",
                 _both(node),
             )
 
 
 def _both(node: Message) -> str:
-    """How both names are there for a while."""
+    """How to have both names for a while."""
     if isinstance(node, pg.RenameStmt) and node.rename_type == pg.OBJECT_COLUMN:
         return (
             f"Keep both for a while: a second column, {quote(node.newname)}, kept equal with "
@@ -117,11 +117,11 @@ def _both(node: Message) -> str:
     if isinstance(node, pg.AlterEnumStmt):
         added = pg.AlterEnumStmt(type_name=node.type_name, new_val=node.new_val, new_val_is_after=True)
         return f"Keep both for a while: add the new value, {execute(added)}, and leave the old one"
-    return "Keep both for a while: make a second one of the new name"
+    return "Keep both for a while: create a second one with the new name"
 
 
 def _renamed(node: Message) -> str | None:
-    """What gets another name, or goes into another schema."""
+    """The name of what is renamed, or moved to another schema."""
     if isinstance(node, pg.RenameStmt) and node.rename_type not in UNUSED_NAMES:
         if node.HasField("relation"):
             return table_name(node.relation)
@@ -148,7 +148,7 @@ def _rights(parsed: ParsedStatement) -> Iterator[Problem]:
         yield Problem(
             "rights",
             parsed.line,
-            f"{what}: the release at work may do less from then on, or see less",
+            f"{what}: from then on the release at work may do less, or see fewer rows",
             CONTRACT,
         )
 
@@ -156,15 +156,15 @@ def _rights(parsed: ParsedStatement) -> Iterator[Problem]:
 def _taken(parsed: ParsedStatement) -> Iterator[str]:
     for node in parsed.nodes:
         if isinstance(node, pg.GrantStmt) and not node.is_grant and not _is_all_new(node, parsed):
-            yield "rights are taken away"
+            yield "rights are revoked"
         elif isinstance(node, pg.GrantRoleStmt) and not node.is_grant:
-            yield "a role is taken away"
+            yield "a role is revoked"
         elif isinstance(node, pg.AlterOwnerStmt):
             yield "the owner changes"
         elif isinstance(node, pg.CreatePolicyStmt | pg.AlterPolicyStmt) and table_name(node.table) not in parsed.made:
             yield "a policy hides rows"
         elif isinstance(node, pg.DropStmt) and node.remove_type == pg.OBJECT_POLICY and parsed.effects:
-            yield "a policy that shows rows goes"
+            yield "a policy that shows rows is dropped"
     for node, command in parsed.commands():
         if command.subtype in ROW_SECURITY:
             what = "the owner changes" if command.subtype == pg.AT_ChangeOwner else "row security hides rows"
@@ -192,7 +192,7 @@ def _small_keys(parsed: ParsedStatement) -> Iterator[Problem]:
             for name, column in columns.items()
             if any(c.contype == pg.CONSTR_PRIMARY for c in map(unwrap_node, column.constraints))
         ]
-        # A key of several columns is most often made of others' keys, whose type it shares.
+        # A key of several columns usually consists of other tables' keys, whose types it shares.
         for name in (key[0] for key in keys if len(key) == 1):
             if name in columns and strings(columns[name].type_name.names)[-1] in WIDTHS:
                 yield Problem(

@@ -1,4 +1,4 @@
-"""What is wrong with a revision's file as Python: what it imports; and where its statements begin and end."""
+"""A revision's file as Python: what is wrong with its imports, and where its statements begin and end."""
 
 import ast
 from collections.abc import Iterator
@@ -7,16 +7,14 @@ from pathlib import Path
 
 from alembic_online.lint.finding import Problem
 
-SAFE_WAY = (
-    "Write down here what the revision needs of it, as sa.table(...) or as SQL: this file must do the same in a year"
-)
+SAFE_WAY = "Write what the revision needs of it into this file, as sa.table(...) or SQL: it must do the same in a year"
 OFFLINE = {"as_sql", "is_offline_mode"}
 IMPORTS = {"import_module", "__import__"}
 TOOL = "alembic_online"
 
 
 def find_imports(tree: ast.Module, root: Path) -> Iterator[Problem]:
-    """Imports of the app, whose code is below `root`, wherever they stand."""
+    """Imports of the app, whose code is below `root`, anywhere in the file."""
     for node in ast.walk(tree):
         for name in _imported(node):
             if _is_in(root, name.partition(".")[0]):
@@ -25,19 +23,19 @@ def find_imports(tree: ast.Module, root: Path) -> Iterator[Problem]:
 
 
 def find_offline(tree: ast.Module) -> Iterator[Problem]:
-    """What is done otherwise with `--sql`, as which the lint, too, sees the revision."""
+    """Code that behaves differently with `--sql`, which is also how the lint sees the revision."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in OFFLINE:
             yield Problem(
                 "not-sql",
                 node.lineno,
-                f"asks for {node.attr}, so it does something else when it runs than what lint, plan and --sql see",
-                "Do the same in both",
+                f"uses {node.attr}, so it may do something else when it runs than lint, plan and --sql show",
+                "Do the same in both cases",
             )
 
 
 def _is_in(root: Path, package: str) -> bool:
-    """Whether the code of a package is below `root`, and is no library that is installed there."""
+    """Whether the code of a package is below `root`, and not a library that is installed there."""
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):
@@ -63,7 +61,7 @@ def _called(function: ast.expr) -> str:
 
 
 def line_of(tree: ast.Module, *names: str) -> int:
-    """Where the first of these is defined that is; 1 if none is."""
+    """The line that defines the first of these names that is defined; 1 if none is."""
     for name in names:
         for node in tree.body:
             targets = [getattr(target, "id", "") for target in getattr(node, "targets", ())]

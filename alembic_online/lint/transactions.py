@@ -1,4 +1,4 @@
-"""What is committed with what: statements that no transaction bears, and those that hold one up."""
+"""What is committed together: statements that can't be in a transaction, and locks that a transaction holds long."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -55,7 +55,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
 
 
 def find_in_blocks(revision: list[ParsedStatement]) -> Iterator[Problem]:
-    """What is wrong between statements of a revision."""
+    """What is wrong with a revision's statements together."""
     yield from _not_alone(revision)
     for _, block in groupby((p for p in revision if p.statement.in_transaction), key=lambda p: p.statement.block):
         statements = list(block)
@@ -100,7 +100,7 @@ def _setting(node: Message) -> str | None:
 
 
 def _not_alone(revision: list[ParsedStatement]) -> Iterator[Problem]:
-    """What is committed by itself, where there is more. The statements of an online operation are one."""
+    """What commits by itself, but is not alone. The statements of an online operation count as one."""
     units = [
         list(found)
         for _, found in groupby(
@@ -115,8 +115,8 @@ def _not_alone(revision: list[ParsedStatement]) -> Iterator[Problem]:
         yield Problem(
             "not-alone",
             by_itself[0].line,
-            f"is committed by itself, and what goes before it, too; the revision has more (line {others}), and after a "
-            "failure in between the next run dies on what is there already",
+            f"commits by itself, with all that comes before it; the revision has more (line {others}), and after a "
+            "failure in between the next run fails on what exists already",
             "Write a revision of its own for each",
         )
 
@@ -142,7 +142,7 @@ def _held_locks(statements: list[ParsedStatement]) -> Iterator[Problem]:
 
 
 def _is_reported(parsed: ParsedStatement) -> bool:
-    """Whether the statement is a finding by what it does to rows, held lock or not."""
+    """Whether the statement has a finding for what it does to rows, with or without a held lock."""
     return any(effect.work in {Work.ROWS, Work.ALL_ROWS} for effect in parsed.effects)
 
 

@@ -1,4 +1,4 @@
-"""Waivers, applied: `# lint: allow <rule>: <reason>`, within a statement's lines or right above it."""
+"""Applies waivers: `# lint: allow <rule>: <reason>`, within a statement's lines or right above it."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from alembic_online.waivers import FORM, Waiver, find_waivers
 
 
 def without_waived(file: RevisionFile, problems: Sequence[Problem]) -> list[Problem]:
-    """What is left of the problems, and what is wrong with the waivers."""
+    """The problems that are not waived, and what is wrong with the waivers."""
     waivers = find_waivers(file.source)
     left, used = [], set()
     for problem in problems:
@@ -25,7 +25,7 @@ def without_waived(file: RevisionFile, problems: Sequence[Problem]) -> list[Prob
 
 
 def _lines(file: RevisionFile, line: int) -> set[int]:
-    """Where a waiver may stand for what is found in `line`."""
+    """The lines where a waiver of a finding in `line` may be."""
     span = span_of(file.tree, line)
     lines, text = set(span), file.source.splitlines()
     above = span.start - 1
@@ -37,12 +37,12 @@ def _lines(file: RevisionFile, line: int) -> set[int]:
 
 def _useless(waiver: Waiver) -> Problem:
     if not waiver.rule:
-        return Problem("waiver", waiver.line, "waives nothing, for it has no reason or another form", f"Write {FORM}")
+        return Problem("waiver", waiver.line, "waives nothing: it has no reason, or is malformed", f"Write {FORM}")
     if waiver.rule not in RULES.keys() | KEPT.keys():
         return Problem("waiver", waiver.line, f"there is no rule {waiver.rule}", "Name the rule of the finding")
     return Problem(
         "waiver",
         waiver.line,
-        f"waives nothing: no finding of {waiver.rule} is in the statement that it stands in or above",
+        f"waives nothing: the statement that it is in, or above, has no finding of {waiver.rule}",
         "Remove it, or put it where the finding is",
     )

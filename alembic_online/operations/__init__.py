@@ -1,10 +1,9 @@
 """Changes of a table in use, in online form: `op.create_index_online` and the rest, registered with Alembic.
 
-Guarantees: each takes only locks that are held for an instant, or that neither reads nor writes wait for. Each looks
-into the catalogs first, and does what is missing: begun by a run that was killed, it is ended by the next. What bears
-its name and is of another kind, or on other columns, is not touched, but ends the revision. Each is made of several
-transactions, so it stands alone in its revision. With `--sql` all of its steps are written: there is nothing to look
-into.
+Guarantees: each takes only locks that are held for an instant, or that block neither reads nor writes. Each looks into
+the catalogs first, and does what is missing: the next run completes what a killed run began. Something of the same name
+but of another kind, or on other columns, is not touched, and fails the revision. Each uses several transactions, so it
+stands alone in its revision. With `--sql` all of its steps are written, because there are no catalogs to look into.
 
 | operation | taken back by |
 |---|---|
@@ -12,7 +11,7 @@ into.
 | `add_foreign_key_online`, `add_check_online`, `add_unique_online` | `drop_constraint_online` |
 | `set_not_null_online` | `drop_not_null_online` |
 | `sync_columns_online` | `unsync_columns_online` |
-| `backfill` | nothing: the column that it filled goes, or stays |
+| `backfill` | nothing: the column that it filled is dropped, or stays |
 """
 
 from alembic_online.operations import column_sync, constraints, indexes, not_null, rows

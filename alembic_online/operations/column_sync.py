@@ -1,7 +1,7 @@
 """Two columns, an old and a new one, that are kept equal while two releases of the app are at work.
 
-Guarantees: whichever of the two a statement writes, the other follows, in the same row and by the same statement; where
-it writes both, both stay as written. Neither column may have a default, for that would look like something written.
+Guarantees: if a statement writes one of the two, the other gets the same value, in the same row and statement; if it
+writes both, both stay as written. Neither column may have a default, because it would look like a written value.
 """
 
 from alembic.operations import MigrateOperation, Operations
@@ -20,7 +20,7 @@ class SyncColumnsOnlineOp(MigrateOperation):
     def sync_columns_online(
         cls, operations: Operations, table_name: str, old: str, new: str, *, schema: str | None = None
     ) -> None:
-        """Keep two columns equal from now on, whichever of them is written; see column_sync.py."""
+        """Keep two columns equal from now on, whichever is written; see column_sync.py."""
         operations.invoke(cls(table_name, old, new, schema=schema))
 
     def reverse(self) -> "UnsyncColumnsOnlineOp":
@@ -35,7 +35,7 @@ class UnsyncColumnsOnlineOp(SyncColumnsOnlineOp):
     def unsync_columns_online(
         cls, operations: Operations, table_name: str, old: str, new: str, *, schema: str | None = None
     ) -> None:
-        """Let two columns that `sync_columns_online` has kept equal go their ways."""
+        """End what `sync_columns_online` began: the two columns are no longer kept equal."""
         operations.invoke(cls(table_name, old, new, schema=schema))
 
     def reverse(self) -> SyncColumnsOnlineOp:  # type: ignore[override]
@@ -63,7 +63,7 @@ def _unsync_columns_online(operations: Operations, operation: UnsyncColumnsOnlin
 
 
 def _name(steps: Steps, operation: SyncColumnsOnlineOp) -> str:
-    """Of the trigger, and of its function."""
+    """The name of the trigger, and of its function."""
     return steps.preparer.quote(short_name(f"sync_{operation.table_name}_{operation.old}_{operation.new}"))
 
 

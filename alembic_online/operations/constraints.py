@@ -24,7 +24,7 @@ class AddForeignKeyOnlineOp(ops.CreateForeignKeyOp):
         remote_cols: list[str],
         **kw: Any,
     ) -> None:
-        """Add a foreign key, for new rows at once, for those there are when they were looked through.
+        """Add a foreign key: it applies to new rows at once, and then existing rows are checked.
 
         The arguments are those of `op.create_foreign_key`.
         """
@@ -50,7 +50,7 @@ class AddCheckOnlineOp(ops.CreateCheckConstraintOp):
     def add_check_online(
         cls, operations: Operations, constraint_name: str, table_name: str, condition: Any, *, schema: str | None = None
     ) -> None:
-        """Add a check, for new rows at once, for those there are when they were looked through."""
+        """Add a check: it applies to new rows at once, and then existing rows are checked."""
         operations.invoke(cls(constraint_name, table_name, condition, schema=schema))
 
     def reverse(self) -> "DropConstraintOnlineOp":  # type: ignore[override]
@@ -79,7 +79,7 @@ class AddUniqueOnlineOp(ops.CreateUniqueConstraintOp):
         schema: str | None = None,
         **kw: Any,
     ) -> None:
-        """Add a unique constraint by an index that is built while the table is in use.
+        """Add a unique constraint on an index that is built while the table is in use.
 
         The arguments are those of `op.create_unique_constraint`.
         """
@@ -133,7 +133,7 @@ class DropConstraintOnlineOp(MigrateOperation):
 
     @classmethod
     def from_constraint(cls, constraint: Constraint) -> "DropConstraintOnlineOp":
-        """The operation that `reverse` can take back."""
+        """An operation that `reverse` can undo."""
         return cls(constraint.name, constraint.table.name, schema=constraint.table.schema, constraint=constraint)
 
     def reverse(self) -> ops.AddConstraintOp:
@@ -143,7 +143,7 @@ class DropConstraintOnlineOp(MigrateOperation):
             return AddUniqueOnlineOp.from_constraint(self.constraint)
         if isinstance(self.constraint, CheckConstraint):
             return AddCheckOnlineOp.from_constraint(self.constraint)
-        raise ValueError(f"what {self.constraint_name} of {self.table_name} was is not known")
+        raise ValueError(f"can't restore {self.constraint_name} of {self.table_name}: its definition is not known")
 
     @classmethod
     def drop_constraint_online(
@@ -159,7 +159,7 @@ def _drop_constraint_online(operations: Operations, operation: DropConstraintOnl
         name = steps.preparer.quote(operation.constraint_name)
         table = steps.table(operation.table_name, operation.schema)
         if steps.connection is not None and not steps.find_constraint(table, name):
-            # By the models' naming convention a check has more to its name than add_check_online was given.
+            # The models' naming convention makes a check's name longer than the one add_check_online was given.
             check = ops.CreateCheckConstraintOp(
                 operation.constraint_name, operation.table_name, "", schema=operation.schema
             )

@@ -1,6 +1,6 @@
-"""What is there already: the constraints, indexes and NOT NULLs of a table, as Postgres's catalogs have them.
+"""The existing constraints, indexes and NOT NULLs of a table, from Postgres's catalogs.
 
-Names of tables, columns and constraints come quoted where they need it, as they stand in SQL.
+Names of tables, columns and constraints are passed as SQL has them, quoted where needed.
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Constraint:
     is_validated: bool
     columns: list[str]
     refers: bool | None
-    """Whether it refers to the table that was asked about."""
+    """Whether it refers to the table `referred`; NULL if none was given."""
     referred_columns: list[str]
     on_update: str
     on_delete: str
@@ -61,7 +61,7 @@ class Index:
 
 @dataclass(frozen=True)
 class NotNull:
-    """Whether a column may be NULL. Before Postgres 18 there is no constraint, and none is ever unvalidated."""
+    """Whether a column may be NULL. Before Postgres 18, NOT NULL is no constraint, and always validated."""
 
     is_set: bool
     constraint: str | None
@@ -69,7 +69,7 @@ class NotNull:
 
 
 def find_constraint(connection: Connection, table: str, name: str, referred: str | None = None) -> Constraint | None:
-    """The constraint `name` of `table`; None where there is none."""
+    """The constraint `name` of `table`; None if there is none."""
     row = connection.execute(_CONSTRAINT, {"table": table, "name": name, "referred": referred}).one_or_none()
     if row is None:
         return None
@@ -79,12 +79,12 @@ def find_constraint(connection: Connection, table: str, name: str, referred: str
 
 
 def find_index(connection: Connection, table: str, name: str) -> Index | None:
-    """The index `name` in the schema of `table`; None where there is none."""
+    """The index `name` in the schema of `table`; None if there is none."""
     row = connection.execute(_INDEX, {"table": table, "name": name}).one_or_none()
     return None if row is None else Index(*row)
 
 
 def find_not_null(connection: Connection, table: str, column: str) -> NotNull | None:
-    """Whether `column` of `table` may be NULL; None where there is no such column."""
+    """Whether `column` of `table` may be NULL; None if there is no such column."""
     row = connection.execute(_NOT_NULL, {"table": table, "column": column}).one_or_none()
     return None if row is None else NotNull(*row)

@@ -51,7 +51,7 @@ class DropIndexOnlineOp(ops.DropIndexOp):
     def drop_index_online(
         cls, operations: Operations, index_name: str, table_name: str, *, schema: str | None = None
     ) -> None:
-        """Drop an index without a lock that reads or writes of its table wait for."""
+        """Drop an index without a lock that blocks reads or writes of its table."""
         operations.invoke(cls(index_name, table_name, schema=schema))
 
 

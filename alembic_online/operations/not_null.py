@@ -16,7 +16,7 @@ class SetNotNullOnlineOp(MigrateOperation):
     def set_not_null_online(
         cls, operations: Operations, table_name: str, column_name: str, *, schema: str | None = None
     ) -> None:
-        """Set a column NOT NULL, for new rows at once, for those there are when they were looked through."""
+        """Set a column NOT NULL: it applies to new rows at once, and then existing rows are checked."""
         operations.invoke(cls(table_name, column_name, schema=schema))
 
     def reverse(self) -> "DropNotNullOnlineOp":
@@ -28,7 +28,7 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
     with steps_of(operations, "set_not_null_online") as steps:
         table = steps.table(operation.table_name, operation.schema)
         column = steps.preparer.quote(operation.column_name)
-        name = f"{operation.table_name}_{operation.column_name}_not_null"  # as Postgres itself would
+        name = f"{operation.table_name}_{operation.column_name}_not_null"  # the name that Postgres itself would choose
         if steps.is_postgres_18:
             _set_not_null(steps, table, column, steps.preparer.quote(short_name(name)))
         else:
@@ -36,12 +36,12 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
 
 
 def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
-    """With a constraint that is validated by itself, which Postgres has from 18 on."""
+    """By a NOT NULL constraint that is validated separately, which Postgres has from 18 on."""
     found = steps.find_not_null(table, column)
     if found and found.is_set and found.is_validated:
         return
     if not (found and found.constraint):
-        # A column that was renamed has kept the name of its constraint. Then Postgres finds another for this one.
+        # A renamed column's constraint keeps its name. If that is this name, Postgres chooses another one.
         named = "" if steps.find_constraint(table, name) else f"CONSTRAINT {name} "
         steps.execute(f"ALTER TABLE {table} ADD {named}NOT NULL {column} NOT VALID")
         found = steps.find_not_null(table, column)
@@ -51,7 +51,7 @@ def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
 
 
 def _set_not_null_by_check(steps: Steps, table: str, column: str, name: str) -> None:
-    """By a check that is validated before: it proves that there is no NULL, so that nobody has to look under a lock."""
+    """By a check that is validated first: it proves that there is no NULL, so SET NOT NULL scans nothing."""
     found = steps.find_not_null(table, column)
     check = steps.find_constraint(table, name)
     if not (found and found.is_set):
@@ -62,7 +62,7 @@ def _set_not_null_by_check(steps: Steps, table: str, column: str, name: str) -> 
         steps.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
     elif check is None:
         return
-    # Not in the same statement: Postgres would drop the proof first, and look through the table.
+    # Not in the same statement: Postgres would drop the proof first, and scan the table.
     steps.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
 
 
@@ -77,7 +77,7 @@ class DropNotNullOnlineOp(MigrateOperation):
     def drop_not_null_online(
         cls, operations: Operations, table_name: str, column_name: str, *, schema: str | None = None
     ) -> None:
-        """Let a column be NULL: the table is locked for an instant."""
+        """Allow NULL in a column: the table is locked for an instant."""
         operations.invoke(cls(table_name, column_name, schema=schema))
 
     def reverse(self) -> SetNotNullOnlineOp:

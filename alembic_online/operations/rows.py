@@ -26,7 +26,7 @@ class BackfillOp(MigrateOperation):
         key: Sequence[str] = ("id",),
         schema: str | None = None,
     ) -> None:
-        """Set columns to SQL expressions in the rows there are, in batches in the order of `key`; see backfill.py.
+        """Set columns of existing rows to SQL expressions, in batches in the order of `key`; see backfill/.
 
         `values` maps columns to expressions, `where` is a condition in SQL.
         """

@@ -1,4 +1,4 @@
-"""What the operations have in common: statements in transactions of their own, and what is there already."""
+"""What the operations share: statements in transactions of their own, and the look at what exists already."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from alembic_online.operations import existing
 from alembic_online.postgres import NAME_BYTES, fit
 
 current_operation: ContextVar[str | None] = ContextVar("current_operation", default=None)
-"""The operation whose statements are being carried out or written."""
+"""The operation whose statements are being executed or written."""
 
 POSTGRES_18 = (18,)
 ACTIONS = {"NO ACTION": "a", "RESTRICT": "r", "CASCADE": "c", "SET NULL": "n", "SET DEFAULT": "d"}
@@ -23,25 +23,25 @@ KINDS = {"c": "check", "f": "foreign key", "u": "unique constraint", "p": "prima
 
 
 class ExistsDifferently(Exception):
-    """Something else bears the name of what a revision is to make."""
+    """Something else has the name of what a revision is to create."""
 
     def __init__(self, what: str, table: str) -> None:
-        super().__init__(f"{what} of {table} exists, and is another: give yours another name, or drop that one")
+        super().__init__(f"{what} of {table} exists, but differs: give yours another name, or drop the existing one")
 
 
 class RowsInTheWay(Exception):
-    """Rows are against a constraint, or too much alike for a unique index."""
+    """Rows violate a constraint or a unique index."""
 
     def __init__(self, name: str, table: str, error: IntegrityError) -> None:
         super().__init__(
-            f"rows of {table} are against {name}, which is dropped again: mend them, with a backfill in a revision "
-            f"before this one, say, then run this again ({error.orig})"
+            f"rows of {table} violate {name}, which is dropped again: correct them, for example by a backfill in a "
+            f"revision before this one, then run this again ({error.orig})"
         )
 
 
 @contextmanager
 def steps_of(operations: Operations, name: str) -> Iterator["Steps"]:
-    """Each statement of the block in a transaction of its own."""
+    """In the block, each statement is a transaction of its own."""
     context = operations.migration_context
     token = current_operation.set(name)
     try:
@@ -52,7 +52,7 @@ def steps_of(operations: Operations, name: str) -> Iterator["Steps"]:
 
 
 class Steps:
-    """The statements of one operation, carried out or, with `--sql`, written."""
+    """The statements of one operation, executed or, with `--sql`, written."""
 
     def __init__(self, context: MigrationContext) -> None:
         self.context = context
@@ -60,46 +60,46 @@ class Steps:
 
     @property
     def connection(self) -> Connection | None:
-        """Where to look into the catalogs; None with `--sql`."""
+        """The connection on which to read the catalogs; None with `--sql`."""
         return None if self.context.as_sql else self.context.connection
 
     @property
     def is_postgres_18(self) -> bool:
-        """Whether the server is known to be one."""
+        """Whether the server is known to be Postgres 18 or later."""
         version = getattr(self.context.impl.dialect, "server_version_info", None)
         return version is not None and version >= POSTGRES_18
 
     def name_of(self, constraint: Constraint) -> str:
-        """As it stands in SQL, by the models' naming convention."""
+        """The constraint's name as SQL, by the models' naming convention."""
         name = self.preparer.format_constraint(constraint)
         assert name is not None
         return name
 
     def table(self, name: str, schema: str | None) -> str:
-        """As it stands in SQL."""
+        """The table as SQL."""
         return self.preparer.format_table(schema_table(name, schema))
 
     def find_constraint(self, table: str, name: str, referred: str | None = None) -> existing.Constraint | None:
-        """The constraint `name`, where there is one, and somewhere to look."""
+        """The constraint `name`; None if there is none, or with `--sql`."""
         return None if self.connection is None else existing.find_constraint(self.connection, table, name, referred)
 
     def find_index(self, table: str, name: str) -> existing.Index | None:
-        """The index `name`, where there is one, and somewhere to look."""
+        """The index `name`; None if there is none, or with `--sql`."""
         return None if self.connection is None else existing.find_index(self.connection, table, name)
 
     def find_not_null(self, table: str, column: str) -> existing.NotNull | None:
-        """Whether `column` may be NULL, where there is somewhere to look."""
+        """Whether `column` may be NULL; None if there is no such column, or with `--sql`."""
         return None if self.connection is None else existing.find_not_null(self.connection, table, column)
 
     @property
     def impl(self) -> DefaultImpl:
-        """What carries Alembic's own statements out, or writes them; the migration lock is known to be held."""
+        """What executes Alembic's own statements, or writes them; it is checked that the migration lock is held."""
         if self.connection is not None and (lock := self.context.opts.get("lock")):
             lock.require(self.connection)
         return self.context.impl
 
     def execute(self, statement: str) -> None:
-        """Carry a statement out, or write it."""
+        """Execute a statement, or write it."""
         impl = self.impl
         if self.connection is None:
             impl.static_output(f"{statement};")
@@ -107,7 +107,7 @@ class Steps:
             self.connection.exec_driver_sql(statement)
 
     def add_constraint(self, constraint: Constraint, table: str, kind: str, referred: str | None = None) -> None:
-        """Add it NOT VALID, then validate it: a scan that neither reads nor writes wait for."""
+        """Add it NOT VALID, then validate it: a scan that blocks neither reads nor writes."""
         name = self.name_of(constraint)
         found = self.find_constraint(table, name, referred)
         if found is None:
@@ -119,7 +119,7 @@ class Steps:
             self.validate(table, name)
 
     def validate(self, table: str, name: str) -> None:
-        """Look through the rows there are; RowsInTheWay, and the constraint dropped, where one is against it."""
+        """Check the existing rows; if one violates the constraint, drop it and raise RowsInTheWay."""
         try:
             self.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
         except IntegrityError as error:
@@ -127,7 +127,7 @@ class Steps:
             raise RowsInTheWay(name, table, error) from error
 
     def build_index(self, index: Index, table: str) -> None:
-        """Build it while the table is in use. One that an interrupted build has left is dropped before (online.py)."""
+        """Build it while the table is in use. What an interrupted build left is dropped first, by runs/online.py."""
         name = self.preparer.format_index(index)
         found = self.find_index(table, name)
         if found and not _is_same(found, index):
@@ -138,19 +138,19 @@ class Steps:
         try:
             self.impl.create_index(index, if_not_exists=True)
         except IntegrityError as error:
-            # What was built so far would go on refusing some writes, and slow down all.
+            # The invalid index would go on refusing some writes, and slow all of them down.
             self.impl.drop_index(index, if_exists=True)
             raise RowsInTheWay(name, table, error) from error
 
 
 def short_name(name: str) -> str:
-    """A name that is made of others: Postgres would cut off where a long one differs from the next."""
+    """Shorten a composed name by a hash: Postgres would truncate it, perhaps to the same as another one."""
     encoded = name.encode()
     return name if len(encoded) <= NAME_BYTES else fit(name, f"_{hashlib.sha256(encoded).hexdigest()[:8]}")
 
 
 def schema_table(name: str, schema_name: str | None) -> Table:
-    """A table to be named, and nothing more."""
+    """A table without columns, only to format its name."""
     return Table(name, MetaData(), schema=schema_name)
 
 
@@ -165,7 +165,7 @@ def _refers_so(found: existing.Constraint, wanted: ForeignKeyConstraint) -> bool
 
 
 def _letter(action: str | None) -> str:
-    """Postgres's letter for what ON UPDATE or ON DELETE says; SET NULL may go on with columns."""
+    """Postgres's letter for an ON UPDATE or ON DELETE action; columns may follow SET NULL."""
     said = (action or "NO ACTION").upper()
     return next(letter for name, letter in ACTIONS.items() if said.startswith(name))
 
@@ -174,7 +174,7 @@ def _is_same(found: existing.Index, wanted: Index) -> bool:
     parts = list(wanted.expressions)
     if len(parts) != len(found.columns):
         return False
-    # Of a part that is SQL, as "name DESC", nobody knows here whether it is a column.
+    # Whether a part that is SQL, such as "name DESC", is a column is not known here: it counts as the same.
     columns = [
         part.name if isinstance(part, Column) else there for part, there in zip(parts, found.columns, strict=True)
     ]

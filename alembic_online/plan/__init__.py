@@ -1,8 +1,8 @@
 """What the pending revisions would do to the database as it is now: locks, work, sizes, who is in the way, a verdict.
 
-Guarantee: it reads catalogs, and changes nothing; it waits for no lock that somebody holds on a table.
+Guarantee: it reads catalogs, changes nothing, and waits for no lock that somebody holds on a table.
 
-tables    sizes, and who holds which lock
+sizes     sizes of tables, and who holds which lock
 verdict   safe, careful, unknown, unsafe
 """
 
@@ -34,8 +34,8 @@ ENDS_TRANSACTION = re.compile(r"\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECA
 class PlannedStatement(RevisionStatement):
     """A statement, and what it would do.
 
-    `effects` are those on tables that are there before any of the plan. `holders` are the sessions that it would have
-    to wait for, were it run now.
+    `effects` are those on tables that exist before the plan. `holders` are the sessions that it would have to wait for
+    if it ran now.
     """
 
     effects: Sequence[Effect] = ()
@@ -46,12 +46,12 @@ class PlannedStatement(RevisionStatement):
 
 @dataclass(frozen=True)
 class PlannedRevision:
-    """A pending revision. `problem` is why it has no statements: where what it does can't be told before it runs."""
+    """A pending revision. `problem` says why it has no statements, if its SQL is not known before it runs."""
 
     revision: str
     subject: str
     safe_from_release: str | None
-    """Of a contract revision: the first release of the app that does without what it takes away."""
+    """For a contract revision: the first release of the app that does without what it takes away."""
     statements: Sequence[PlannedStatement]
     problem: str | None
     verdict: Verdict
@@ -59,22 +59,22 @@ class PlannedRevision:
 
 @dataclass(frozen=True)
 class Plan:
-    """The pending revisions, the oldest first, and the tables that they do something to."""
+    """The pending revisions, the oldest first, and the tables that they affect."""
 
     current: Sequence[str]
     head: Sequence[str]
     is_ahead: bool
-    """Whether a newer release has brought the database to where it is, so that this one has nothing to do."""
+    """Whether a newer release has migrated the database, so that this one has nothing to do."""
     revisions: Sequence[PlannedRevision]
     tables: Sequence[Table]
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest there is."""
+        """The gravest verdict."""
         return gravest([revision.verdict for revision in self.revisions])
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; locks have the names that SQL has for them."""
+        """For JSON; locks by their names in SQL."""
         found = asdict(self) | {"verdict": self.verdict}
         for revision in found["revisions"]:
             for statement in revision["statements"]:
@@ -84,7 +84,7 @@ class Plan:
 
 
 def make_plan(connection: Connection, project: Project) -> Plan:
-    """What would be done to the database behind `connection`; UnknownRevision where nobody knows how it is."""
+    """The plan for the database behind `connection`; UnknownRevision if it is at a revision that nobody knows."""
     scripts = project.scripts
     ahead = is_ahead(connection, scripts)
     current = MigrationContext.configure(connection).get_current_heads()
@@ -95,24 +95,24 @@ def make_plan(connection: Connection, project: Project) -> Plan:
 
 
 class _State:
-    """The database as it would be after what is planned so far."""
+    """The database as it would be after the statements planned so far."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection, self.schema = connection, read_schema(connection)
         self.version = tuple(int(part) for part in connection.dialect.server_version_info or ())
         self.new: set[str] = set()
-        """The tables that the plan makes."""
+        """The tables that the plan creates."""
         self.names: dict[str, str] = {}
-        """Of those that it renames, the names that they have in the database."""
+        """The present names of tables that the plan renames, by their new names."""
         self.tables: dict[str, Table] = {}
-        """Those of the database that it does something to, by these names."""
+        """The existing tables that the plan affects, by their present names."""
 
     def effects(self, sql: str) -> list[Effect]:
-        """What the statement does to tables that are in the database."""
+        """What the statement does to existing tables."""
         return [effect for effect in find_effects(sql, self.schema) if effect.table not in self.new]
 
     def look_at(self, effects: Sequence[Effect]) -> tuple[dict[str, Table], list[Holder]]:
-        """The tables of these effects that are there, by the names that they have by then; and who has locked them."""
+        """The existing tables of these effects, by their names at that point of the plan; and who has locked them."""
         now = {effect.table: self.names.get(effect.table, effect.table) for effect in effects if effect.is_named}
         self.tables |= read_tables(self.connection, [name for name in now.values() if name not in self.tables])
         holders = read_holders(self.connection, sorted({name for name in now.values() if name in self.tables}))
@@ -123,7 +123,7 @@ class _State:
         )
 
     def carry_out(self, sql: str) -> None:
-        """The statement was run."""
+        """Apply the statement to this state."""
         there = {*self.schema.columns, *self.schema.reads}
         self.new |= {name for name in created_tables(sql) if name not in there}
         for old, new in renamed_tables(sql).items():
@@ -154,7 +154,7 @@ def _plan_revision(project: Project, revision: str, state: _State) -> PlannedRev
 
 
 def _plan_statement(statement: RevisionStatement, held: dict[str, Lock], state: _State) -> PlannedStatement:
-    """Plan it; `held` are the locks of its transaction, to which its own are added."""
+    """Plan it; `held` are the locks of its transaction, and its own are added to them."""
     try:
         effects = state.effects(statement.sql)
     except NotUnderstood as error:

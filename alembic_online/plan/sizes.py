@@ -1,4 +1,4 @@
-"""The tables that a plan is about: how large they are, and who holds which lock on them at this moment."""
+"""The tables of a plan: how large they are, and who holds which lock on them now."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from alembic_online.sql import Lock
 
 LOCK_NOT_AVAILABLE = "55P03"
 
-# Of a table that is a part of another, or has parts, only what is its own.
+# For a partition, or a partitioned table, only its own size.
 _SIZE = text(
     "SELECT pg_total_relation_size(oid), pg_size_pretty(pg_total_relation_size(oid)), nullif(reltuples, -1)::bigint,"
     " coalesce(pg_relation_size(oid), 0) > 0 FROM pg_class WHERE oid = to_regclass(:table)"
 )
-# The same without a lock, as far as the last VACUUM or ANALYZE knows.
+# The same without a lock, as of the last VACUUM or ANALYZE.
 _ESTIMATE = text(
     "SELECT bytes, pg_size_pretty(bytes), nullif(reltuples, -1)::bigint, true FROM"
     " (SELECT relpages::bigint * current_setting('block_size')::bigint AS bytes, reltuples FROM pg_class"
     " WHERE oid = to_regclass(:table)) AS estimated"
 )
-# A transaction that is prepared for a two-phase commit has no session.
+# A transaction prepared for two-phase commit has no session.
 _HOLDERS = text(
     f"SELECT mode, CASE WHEN pid IS NULL THEN 'a prepared transaction' ELSE {SESSION} END"  # noqa: S608 - a constant
     " FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)"
@@ -36,7 +36,7 @@ _HOLDERS = text(
 
 @dataclass(frozen=True)
 class Table:
-    """A table, or a view: its size with indexes and TOAST, and how many rows it has, None where nobody has counted."""
+    """A table, or a view: its size with indexes and TOAST, and its number of rows, None if they were never counted."""
 
     name: str
     bytes: int
@@ -60,7 +60,7 @@ class Holder:
 
 
 def read_tables(connection: Connection, names: Collection[str]) -> dict[str, Table]:
-    """Those of these that are there. Does not wait for who has locked one: its size is then an estimate."""
+    """Those of these that exist. It does not wait for a table that is locked: its size is then an estimate."""
     found = {name: _read(connection, name) for name in names}
     return {name: table for name, table in found.items() if table}
 
@@ -77,7 +77,7 @@ def _read(connection: Connection, name: str) -> Table | None:
 
 
 def read_holders(connection: Connection, names: Collection[str]) -> list[Holder]:
-    """Who holds a lock on one of these."""
+    """The sessions that hold a lock on one of these."""
     return [
         Holder(name, Lock.of_mode(mode), session)
         for name in names

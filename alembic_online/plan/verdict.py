@@ -9,21 +9,21 @@ from alembic_online.revision_sql import RevisionStatement
 from alembic_online.runs.online import is_online
 from alembic_online.sql import Effect, Lock, Work
 
-LARGE = 1 << 30  # bytes: what is read of so much takes longer than a minute on an ordinary disk
+LARGE = 1 << 30  # bytes: to read so much takes longer than a minute on an ordinary disk
 BACKFILL = "backfill"
 
 
 class Verdict(StrEnum):
-    """How a statement is for those who use the tables meanwhile, the gravest last."""
+    """What a statement means for those who use the tables meanwhile, the gravest last."""
 
     SAFE = "safe"
     """Nobody waits longer than an instant."""
     CAREFUL = "careful"
-    """Somebody may wait: who conflicts holds a lock now, or changed rows stay locked. Or it takes long."""
+    """Somebody may wait, because a conflicting lock is held now or changed rows stay locked. Or it takes long."""
     UNKNOWN = "unknown"
     """Its SQL does not show what it does."""
     UNSAFE = "unsafe"
-    """Reads or writes of a table with rows wait while it is scanned, built on, written anew, or changed as a whole."""
+    """Reads or writes of a table with rows wait while it is scanned, indexed, rewritten, or changed as a whole."""
 
     @property
     def weight(self) -> int:
@@ -34,7 +34,7 @@ class Verdict(StrEnum):
 DOING = {
     Work.SCAN: "reads all of {}",
     Work.BUILD: "builds an index on {}",
-    Work.REWRITE: "writes all of {} anew",
+    Work.REWRITE: "rewrites all of {}",
     Work.ROWS: "changes rows of {}",
     Work.ALL_ROWS: "changes all rows of {}",
 }
@@ -42,23 +42,23 @@ DOING = {
 
 @dataclass(frozen=True)
 class Situation:
-    """What there is when a statement runs."""
+    """The state in which a statement runs."""
 
     tables: Mapping[str, Table]
-    """Those that are there, by the names that they have by then."""
+    """The existing tables, by their names at that point of the plan."""
     held: Mapping[str, Lock]
-    """What its transaction holds by then on tables that are there, its own locks among it."""
+    """The locks on existing tables that its transaction holds then, including its own."""
     holders: Sequence[Holder]
-    """Who else holds locks on the tables of its effects."""
+    """The other sessions that hold locks on the tables of its effects."""
 
 
 def gravest(verdicts: Collection[Verdict]) -> Verdict:
-    """The gravest of them; SAFE where there is none."""
+    """The gravest of them; SAFE if there is none."""
     return max(verdicts, key=lambda verdict: verdict.weight, default=Verdict.SAFE)
 
 
 def judge(statement: RevisionStatement, effects: Sequence[Effect], situation: Situation) -> tuple[Verdict, str]:
-    """The verdict, and why; `effects` are those on tables that were there before the plan."""
+    """The verdict, and why; `effects` are those on tables that existed before the plan."""
     in_the_way = conflicting(statement, effects, situation.holders)
     waits = "waits for " + " and ".join(dict.fromkeys(f"{holder.session} on {holder.table}" for holder in in_the_way))
     if statement.operation == BACKFILL:
@@ -77,36 +77,36 @@ def judge(statement: RevisionStatement, effects: Sequence[Effect], situation: Si
 
 
 def _unsafe(effects: Sequence[Effect], situation: Situation) -> str | None:
-    """Why others wait for long, if they do."""
+    """Why others wait long, if they do."""
     long = _long(effects, situation)
     blocked = {table: lock for table, lock in situation.held.items() if lock.blocks_writes}
     if long and blocked:
         return f"{_who_waits(blocked)} wait while this {_doing(long, situation)}"
     if all_rows := [effect for effect in long if effect.work is Work.ALL_ROWS]:
-        return f"{_doing(all_rows, situation)} in one transaction, and each stays locked until its end"
+        return f"{_doing(all_rows, situation)} in one transaction, and each stays locked until it ends"
     return None
 
 
 def _opaque(effects: Sequence[Effect], situation: Situation) -> str | None:
-    """What can't be known of it, if there is something."""
+    """What is not known about it, if anything."""
     if opaque := [effect for effect in effects if effect.work is Work.UNKNOWN]:
         return opaque[0].why
     missing = [effect.table for effect in effects if effect.is_named and effect.table not in situation.tables]
-    return f"{' and '.join(missing)}: not there now, and nothing in the plan is seen to make it" if missing else None
+    return f"{' and '.join(missing)}: does not exist now, and nothing in the plan creates it" if missing else None
 
 
 def _takes_long(effects: Sequence[Effect], situation: Situation) -> str | None:
-    """Why it takes long, or rows stay locked, if so, though nobody waits for a lock on a table."""
+    """Why it takes long, or rows stay locked, if so, though it blocks nobody by a lock on a table."""
     long = _long(effects, situation)
     if rows := [effect for effect in long if effect.work is Work.ROWS]:
         return f"{_doing(rows, situation)}, which stay locked until the end of the transaction"
     if sum(situation.tables[effect.table].bytes for effect in long) >= LARGE:
-        return f"in nobody's way, but takes long: {_doing(long, situation)}"
+        return f"blocks nobody, but takes long: {_doing(long, situation)}"
     return None
 
 
 def _long(effects: Sequence[Effect], situation: Situation) -> list[Effect]:
-    """What is done to tables with rows, and takes the longer the more they have."""
+    """The effects on tables with rows that take longer the more rows there are."""
     there = situation.tables
     return [
         effect for effect in effects if effect.work in DOING and effect.table in there and there[effect.table].has_rows
@@ -119,13 +119,13 @@ def _doing(effects: Sequence[Effect], situation: Situation) -> str:
 
 
 def conflicting(statement: RevisionStatement, effects: Sequence[Effect], holders: Sequence[Holder]) -> list[Holder]:
-    """Those of the holders whom the statement has to wait for."""
+    """The holders that the statement has to wait for."""
     locks = {effect.table: _waits_for(statement, effect) for effect in effects}
     return [holder for holder in holders if holder.lock in locks.get(holder.table, ())]
 
 
 def _waits_for(statement: RevisionStatement, effect: Effect) -> frozenset[Lock]:
-    """CONCURRENTLY waits, with a weak lock, until nobody is left who knows nothing of the index, or uses it."""
+    """CONCURRENTLY, with its weak lock, also waits for sessions that don't know the new index, or use the old one."""
     conflicts = effect.lock.conflicts
     if effect.lock is Lock.SHARE_UPDATE_EXCLUSIVE and is_online(statement.sql):
         if effect.work is Work.BUILD:
@@ -142,4 +142,4 @@ def _who_waits(locks: Mapping[str, Lock]) -> str:
 
 def _instant(effects: Sequence[Effect]) -> str:
     blocked = {effect.table: effect.lock for effect in effects if effect.lock.blocks_writes}
-    return f"{_who_waits(blocked)} wait for an instant" if blocked else "in nobody's way"
+    return f"{_who_waits(blocked)} wait for an instant" if blocked else "blocks nobody"

@@ -1,8 +1,8 @@
 """What was planned, and what was measured.
 
-A lock that is stronger than the planned one is a surprise where anybody might wait for it: reads and writes, or others
-who change the schema. So is a table that was written anew and should not be. A weaker lock is none, nor is one that the
-revision held already: Postgres does not show it again.
+A lock that is stronger than planned is a surprise if it could make anybody wait: reads, writes, or other changes of the
+schema. So is an unplanned rewrite of a table. A weaker lock is not a surprise, nor is one that the revision held
+already: Postgres does not show it again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from alembic_online.rehearsal.trace import Leg, Ran
 from alembic_online.sql import Effect, Lock, Work
 
 BACKFILL = "backfill"
-# Of these a table gets a new file; TRUNCATE changes all rows so.
+# By this work a table gets a new file; TRUNCATE, which changes all rows, does, too.
 WRITES_ANEW = {Work.REWRITE, Work.ALL_ROWS, Work.UNKNOWN}
 
 
@@ -31,14 +31,14 @@ class Planned:
 
 @dataclass
 class _Pair:
-    """A planned statement, and what was carried out for it: one, or the batches of a backfill."""
+    """A planned statement, and the statements that were executed for it: one, or the batches of a backfill."""
 
     planned: Planned | None
     ran: list[Ran] = field(default_factory=list)
 
 
 def compare(planned: Sequence[Planned] | None, ran: Sequence[Ran]) -> list[StatementReport]:
-    """What became of a revision's statements on one leg of the way; `planned` is None where nothing is known."""
+    """What a revision's statements did on one leg; `planned` is None if the plan does not know them."""
     pairs: list[_Pair] = []
     left = list(planned or ())
     for statement in ran:
@@ -52,20 +52,20 @@ def compare(planned: Sequence[Planned] | None, ran: Sequence[Ran]) -> list[State
         pair.ran.append(statement)
     reports = [_report(pair, is_known=planned is not None) for pair in pairs]
     lines = {(pair.planned.line, _verb(pair.planned.sql)) for pair in pairs if pair.planned}
-    if ran:  # several planned ones may have become one: rows that are inserted together
+    if ran:  # several planned statements may run as one: rows that are inserted together
         leg, revision = ran[0].leg, ran[0].revision
         reports += [_not_run(leg, revision, one) for one in left if (one.line, _verb(one.sql)) not in lines]
     return [report for report in reports if report.is_planned or report.tables]
 
 
 def _continues(pair: _Pair, statement: Ran) -> bool:
-    """Whether it is one more of the statements that a backfill is made of."""
+    """Whether it is one more statement of the same backfill."""
     last = pair.ran[-1]
     return statement.operation == last.operation == BACKFILL and statement.line == last.line
 
 
 def _find(planned: Sequence[Planned], ran: Ran) -> Planned | None:
-    """The same statement; or else, for values are written out in a plan, the same kind in the same line."""
+    """The same statement; or else the same kind in the same line, because in a plan values are written out."""
     same = [one for one in planned if _plain(one.sql) == _plain(ran.sql)]
     alike = [
         one
@@ -98,7 +98,7 @@ def _report(pair: _Pair, *, is_known: bool) -> StatementReport:
         runs=len(pair.ran),
         seconds=sum(ran.seconds for ran in pair.ran),
         is_planned=pair.planned is not None,
-        not_measured=polled or ("it ended before it could be looked at" if nothing_seen and effects else None),
+        not_measured=polled or ("it ended before its locks could be read" if nothing_seen and effects else None),
         tables=_tables(effects, seen, is_known=is_known),
     )
 
@@ -113,13 +113,13 @@ def _not_run(leg: Leg, revision: str, planned: Planned) -> StatementReport:
         runs=0,
         seconds=0,
         is_planned=True,
-        not_measured="planned, and not carried out",
+        not_measured="planned, but not executed",
         tables=_tables(planned.effects, {}, is_known=True),
     )
 
 
 def _merge(seen: Iterable[Seen]) -> dict[str, Seen]:
-    """By table: the strongest of its locks, and whatever was done to it."""
+    """By table: the strongest lock, and all that was done to it."""
     merged: dict[str, Seen] = {}
     for one in seen:
         before = merged.get(one.table, one)
@@ -135,7 +135,7 @@ def _merge(seen: Iterable[Seen]) -> dict[str, Seen]:
 
 def _tables(effects: Sequence[Effect], seen: dict[str, Seen], *, is_known: bool) -> list[TableReport]:
     named = {effect.table: effect for effect in effects if effect.is_named}
-    # A table that the statement does not name: any may be meant.
+    # A planned table that the statement does not name: it may be any of those seen.
     nameless = next((effect for effect in effects if not effect.is_named), None)
     reports = [_table(table, effect, seen.get(table), is_known=True) for table, effect in named.items()]
     others = [one for table, one in seen.items() if table not in named and one.is_something]
@@ -161,7 +161,7 @@ def _table(table: str, effect: Effect | None, seen: Seen | None, *, is_known: bo
 def _surprise(effect: Effect | None, seen: Seen) -> str | None:
     found = []
     if seen.lock and seen.lock > Lock.ROW_EXCLUSIVE and (effect is None or seen.lock > effect.lock):
-        found.append(f"is locked {seen.lock}, planned was {effect.lock if effect else 'no lock'}")
+        found.append(f"is locked {seen.lock}, but the plan has {effect.lock if effect else 'no lock'}")
     if seen.is_rewritten and (effect is None or effect.work not in WRITES_ANEW):
         found.append("is rewritten, which was not planned")
     return " and ".join(found) or None

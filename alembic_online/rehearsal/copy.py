@@ -1,4 +1,4 @@
-"""The scratch database, filled: the schema of the real one, what Alembic has to know, and some rows."""
+"""Fills the scratch database: the schema of the real one, Alembic's tables, and some rows."""
 
 import asyncpg
 from sqlalchemy import URL
@@ -10,11 +10,11 @@ from alembic_online.rehearsal.scratch import session
 from alembic_online.runs.history import TABLE_NAME
 from alembic_online.runs.retries import LOCK_TIMEOUT
 
-# Not the table of backfills: one that was interrupted, or held up, is rehearsed from its start.
+# Not the table of backfills: one that was interrupted, or paused, is rehearsed from its start.
 BOOKKEEPING = {("public", "alembic_version"), ("public", TABLE_NAME)}
-# A user mapping is the way to another server, which a rehearsal must not reach.
+# A user mapping gives access to another server, which a rehearsal must not reach.
 OUT_OF_REACH = ("CREATE USER MAPPING",)
-# Of one that could not be made, or that has the same comment by itself.
+# The extension could not be created, or has the same comment by default.
 NOT_NEEDED = ("COMMENT ON EXTENSION",)
 POPULATED = """\
 SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -29,9 +29,9 @@ MISSING = (
 
 
 async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) -> tuple[dict[str, int], list[str]]:
-    """Copy what is at `url` into `scratch`: rows by table, and what was left out.
+    """Copy the database `url` into `scratch`; the number of rows by table, and what was left out.
 
-    All of it as of one moment. The real database is read in a transaction that can't write.
+    All of it is as of one moment. The real database is read in a transaction that can't write.
     """
     async with (
         session(url, default_transaction_read_only="on", lock_timeout=LOCK_TIMEOUT) as real,
@@ -55,12 +55,12 @@ async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) ->
 
 
 async def _run(copy: asyncpg.Connection, statements: list[str], left_out: list[str]) -> None:
-    """Run them one by one, by the simple protocol; what can't be run is added to `left_out`, with the reason."""
+    """Run them one by one, by the simple protocol; those that can't run are added to `left_out`, with the reason."""
     for statement in statements:
         first_line = statement.splitlines()[0]
         try:
             if statement.startswith(OUT_OF_REACH):
-                left_out.append(f"{first_line}: a rehearsal reaches no other server")
+                left_out.append(f"{first_line}: a rehearsal must not reach another server")
             elif not statement.startswith(NOT_NEEDED):
                 await copy.execute(statement)
         except asyncpg.InsufficientPrivilegeError as error:  # an extension, or default privileges of another role
@@ -68,7 +68,7 @@ async def _run(copy: asyncpg.Connection, statements: list[str], left_out: list[s
         except MISSING as error:
             if statement.startswith("SET "):  # of a pg_dump that is newer than the server
                 continue
-            if not left_out:  # otherwise, whatever is missing is among it
+            if not left_out:  # otherwise what is missing was probably left out before
                 raise _not_copied(first_line, error) from error
             left_out.append(f"{first_line}: {_reason(error)}")
         except asyncpg.PostgresError as error:

@@ -1,7 +1,7 @@
 """The schema of a database, as pg_dump writes it.
 
-Guarantee: what is compared, and what the scratch database is made of, is what Postgres's own tool says of a schema, and
-not a selection of ours. The password goes by environment, never as an argument.
+Guarantee: what is compared, and copied into the scratch database, is what Postgres's own tool writes, not our own
+selection. The password is passed in the environment, never as an argument.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ from sqlalchemy import URL
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs.history import BACKFILLS, TABLE_NAME
 
-# The migrator's, which are no part of what revisions make.
+# The migrator's own tables, which no revision creates.
 OWN_TABLES = ("alembic_version", TABLE_NAME, BACKFILLS)
 PRE_DATA, POST_DATA = "pre-data", "post-data"
 OPTIONS = (
-    "--no-owner",  # everything is the migrator's own, who can make nothing for others
+    "--no-owner",  # the migrator owns everything: it can't create objects for other roles
     "--no-tablespaces",
     "--no-publications",
     "--no-subscriptions",
-    "--lock-wait-timeout=5000",  # milliseconds; who waits has others wait behind
+    "--lock-wait-timeout=5000",  # milliseconds; sessions that wait block others behind them
 )
-# psql's own commands: what stands between them has a key that is another each time.
+# psql's own commands, with a key that differs each time.
 PSQL = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
 COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n|\s+)*")
 VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
@@ -47,11 +47,11 @@ class PgDump:
     path: str
 
     async def section(self, url: URL, section: str, snapshot: str) -> list[str]:
-        """The statements that make one section of the schema of `url`, as of an exported snapshot."""
+        """The statements that create one section of the schema of `url`, as of an exported snapshot."""
         return await self._statements(url, f"--section={section}", f"--snapshot={snapshot}")
 
     async def schema(self, url: URL) -> list[str]:
-        """The statements that make the schema of `url`, without the migrator's own tables."""
+        """The statements that create the schema of `url`, without the migrator's own tables."""
         return await self._statements(
             url, "--schema-only", *(f"--exclude-table=public.{table}" for table in OWN_TABLES)
         )
@@ -62,16 +62,16 @@ class PgDump:
 
 
 async def find_pg_dump(server_major: int) -> PgDump:
-    """The pg_dump in PATH; ConfigurationError where there is none, or one that is older than the server."""
+    """The pg_dump in PATH; ConfigurationError if there is none, or if it is older than the server."""
     path = shutil.which("pg_dump")
     needs = f"a rehearsal copies the schema with pg_dump {server_major} or newer"
     install = f"install PostgreSQL's client programs (postgresql-client-{server_major}), first in PATH"
     if path is None:
-        raise ConfigurationError(f"{needs}, and there is none in PATH: {install}")
+        raise ConfigurationError(f"{needs}, but there is none in PATH: {install}")
     printed = await _run([path, "--version"], os.environ)
     version = VERSION.search(printed)
     if version is None or int(version[1]) < server_major:
-        raise ConfigurationError(f"{needs}, and {path} is {printed.strip()}: {install}")
+        raise ConfigurationError(f"{needs}, but {path} is {printed.strip()}: {install}")
     return PgDump(path)
 
 

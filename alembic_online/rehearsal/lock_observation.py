@@ -1,4 +1,4 @@
-"""Kinds of statements: how the locks of each can be seen, and whether it changes the schema."""
+"""How the locks of a statement can be seen, by its kind, and whether it changes the schema."""
 
 import re
 from enum import Enum
@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-# What can't be in a transaction.
+# Statements that can't be in a transaction.
 _BY_ITSELF = (
     pg.VacuumStmt, pg.ClusterStmt, pg.ReindexStmt, pg.AlterSystemStmt, pg.CreatedbStmt, pg.DropdbStmt,
     pg.CreateTableSpaceStmt, pg.DropTableSpaceStmt, pg.CreateSubscriptionStmt, pg.AlterSubscriptionStmt,
@@ -19,16 +19,16 @@ _ROWS = (pg.SelectStmt, pg.InsertStmt, pg.UpdateStmt, pg.DeleteStmt, pg.MergeStm
 
 
 class LockObservation(Enum):
-    """How the locks of a statement are seen, which are gone when its transaction ends."""
+    """How the locks of a statement are seen, although they are released when its transaction ends."""
 
     IN_ITS_TRANSACTION = "in the revision's transaction"
     IN_ONE_OF_ITS_OWN = "in a transaction of its own"
     HELD_UP = "held up until its locks were seen"
-    POLLED = "looked at while it ran: short locks may be missing"
+    POLLED = "watched while it ran: short locks may be missing"
 
 
 def observation_of(sql: str) -> LockObservation:
-    """The way for a statement that no transaction is around: exact, but for code that may commit in between."""
+    """How to see the locks of a statement outside of a transaction: exactly, except of code that may commit itself."""
     nodes = _parse(sql)
     if nodes is None or any(
         isinstance(node, pg.CallStmt) or (isinstance(node, pg.DoStmt) and _ENDS_TRANSACTION.search(sql))

@@ -6,7 +6,7 @@ from alembic_online.sql.effect import unknown
 
 
 def read_plan(plan: Plan) -> tuple[dict[str, list[Planned] | None], dict[str, str]]:
-    """By revision its statements, and why they are not known where they are None."""
+    """The planned statements of each revision, None if not known; and for those, why not."""
     statements = {
         revision.revision: None if revision.problem else [_planned(one) for one in revision.statements]
         for revision in plan.revisions

@@ -26,13 +26,13 @@ from alembic_online.runs.retries import LOCK_TIMEOUT
 
 log = structlog.get_logger(__name__)
 
-# What is in no transaction of the real database's own.
+# For the connection to the real database.
 READ_ONLY = {"lock_timeout": LOCK_TIMEOUT, "default_transaction_read_only": "on"}
 
 
 @dataclass(frozen=True)
 class _Start:
-    """Where the real database is, and what is planned: None for a revision that the plan can't tell about."""
+    """The state of the real database, and the plan: None for a revision whose statements are not known."""
 
     server_major: int
     current: list[str]
@@ -43,21 +43,21 @@ class _Start:
 
 @dataclass
 class _Schemas:
-    """The schema at each turn."""
+    """The schema before and after each leg."""
 
     at: dict[str, list[str]] = field(default_factory=dict)
     differences: dict[str, str] = field(default_factory=dict)
 
     def compare(self, before: str, after: str, what: str) -> None:
-        """Note where these two differ."""
+        """Note the difference of these two, if any."""
         if found := difference(self.at[before], self.at[after], (before, after)):
             self.differences[what] = found
 
 
 async def rehearse(url: URL, project: Project, sample: int) -> Rehearsal:
-    """Rehearse what is pending at `url` on a copy of its schema, and of `sample` rows of each table.
+    """Rehearse the pending revisions of `url` on a copy of its schema, and of `sample` rows of each table.
 
-    ConfigurationError where that can't be done. The real database is only read.
+    ConfigurationError if that can't be done. The real database is only read.
     """
     assert url.database is not None
     scripts = project.scripts
@@ -97,7 +97,7 @@ def _look(connection: Connection, project: Project) -> _Start:
 async def _go_all(
     project: Project, trace: Trace, pg_dump: PgDump, start: _Start, schemas: _Schemas
 ) -> tuple[list[LegReport], list[str]]:
-    """Up, down, and up again, as far as that goes; and how the schema differs from the models at the top."""
+    """Up, down, and up again, until one fails; and how the schema differs from the models after the first."""
     scratch, config = trace.url, project.config
     schemas.at["before"] = await pg_dump.schema(scratch)
     legs = [await go(Leg.UP, config, trace, start.current)]
@@ -108,9 +108,9 @@ async def _go_all(
     schemas.at["after up"] = await pg_dump.schema(scratch)
     legs.append(await go(Leg.DOWN, config, trace, start.current))
     if not _is_down(legs) or _not_taken_back(start.pending, trace.ran):
-        return legs, drift  # what is there already can't be made again
+        return legs, drift  # what still exists can't be created again
     schemas.at["after down"] = await pg_dump.schema(scratch)
-    schemas.compare("before", "after down", "taken back, the schema is not what it was")
+    schemas.compare("before", "after down", "taken back, the schema is not what it was before")
     legs.append(await go(Leg.UP_AGAIN, config, trace, start.current))
     if not legs[-1].error:
         schemas.at["after up again"] = await pg_dump.schema(scratch)
@@ -119,7 +119,7 @@ async def _go_all(
 
 
 def _is_down(legs: list[LegReport]) -> bool:
-    """Whether the way down was gone to its end."""
+    """Whether the leg down succeeded."""
     return any(leg.leg is Leg.DOWN and not leg.error for leg in legs)
 
 
@@ -128,7 +128,7 @@ def _drift(connection: Connection, project: Project) -> list[str]:
 
 
 def _not_taken_back(revisions: list[str], ran: list[Ran]) -> list[str]:
-    """The revisions whose downgrade does nothing, though they have changed more than rows."""
+    """The revisions whose downgrade does nothing, although they changed more than rows."""
     changed = {
         one.revision for one in ran if one.leg is Leg.UP and one.operation != "backfill" and changes_schema(one.sql)
     }
@@ -137,7 +137,7 @@ def _not_taken_back(revisions: list[str], ran: list[Ran]) -> list[str]:
 
 
 def _compare(start: _Start, ran: list[Ran]) -> list[StatementReport]:
-    """Upgrades are planned, both times; of a downgrade is told what it did."""
+    """Compare both upgrades with the plan; downgrades are not planned, so only what they did is reported."""
     reports = []
     for leg in Leg:
         order = reversed(start.pending) if leg is Leg.DOWN else start.pending

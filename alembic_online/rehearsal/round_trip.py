@@ -1,4 +1,4 @@
-"""The way up, down to where the real database is, and up again, by Alembic itself."""
+"""The legs of a rehearsal: up, down to the revision of the real database, and up again, by Alembic itself."""
 
 import asyncio
 import time
@@ -15,10 +15,10 @@ from alembic_online.rehearsal.trace import Leg, Trace
 
 
 async def go(leg: Leg, config: Config, trace: Trace, current: list[str]) -> LegReport:
-    """Go this part of the way; `current` are the revisions that the real database is at.
+    """Go this leg; `current` are the revisions that the real database is at.
 
-    In a thread, for the environment has an event loop of its own. When this is cancelled, the thread ends with its
-    connections, which the end of the scratch database takes away.
+    It runs in a thread, because the environment has its own event loop. If this is cancelled, the thread ends with its
+    connections, which end when the scratch database is dropped.
     """
     config.attributes["trace"] = trace
     trace.leg = leg
@@ -38,7 +38,7 @@ async def go(leg: Leg, config: Config, trace: Trace, current: list[str]) -> LegR
 
 def _down(config: Config, current: list[str]) -> Callable[[], None]:
     def run() -> None:
-        for revision in current or ["base"]:  # several only where a merge is pending
+        for revision in current or ["base"]:  # several only if a merge is pending
             command.downgrade(config, revision)
 
     return run
@@ -51,7 +51,7 @@ def _reason(error: Exception) -> str:
 
 
 def _place(error: Exception, trace: Trace) -> str | None:
-    """The innermost line of a revision that the error came through."""
+    """The innermost line of a revision in the error's traceback."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in trace.files]
     if not frames:
         return None

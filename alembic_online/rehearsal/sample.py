@@ -1,11 +1,11 @@
-"""Some rows of each table, and whatever rows those refer to."""
+"""Some rows of each table, and all rows that they refer to."""
 
 import tempfile
 from dataclasses import dataclass
 
 import asyncpg
 
-# A chain of rows that refer to each other may be longer than a rehearsal needs.
+# At most so many steps along foreign keys: longer chains of rows are cut.
 ROUNDS = 100
 
 _TABLES = """\
@@ -46,25 +46,25 @@ WHERE contype = 'f' AND conparentid = 0 ORDER BY conname"""
 
 @dataclass(frozen=True)
 class SampledTable:
-    """A table. `quoted` and `key`, its primary key, are as they stand in SQL; `columns` are without generated ones."""
+    """A table. `quoted` and `key`, its primary key, are SQL; `columns` has no generated ones."""
 
     schema: str
     name: str
     quoted: str
     has_rows: bool
-    """Of its own: a partitioned table has only those of its partitions."""
+    """Whether it has rows of its own: a partitioned table has only those of its partitions."""
     columns: list[str]
     key: str
 
     @property
     def source(self) -> str:
-        """Where its own rows are read from."""
+        """The FROM that reads its own rows."""
         return f"ONLY {self.quoted}" if self.has_rows else self.quoted
 
 
 @dataclass(frozen=True)
 class SampledKey:
-    """A foreign key; columns are as they stand in SQL."""
+    """A foreign key; columns are SQL."""
 
     child: SampledTable
     parent: SampledTable
@@ -85,14 +85,14 @@ class SampledKey:
 
 
 async def find_tables(real: asyncpg.Connection) -> list[SampledTable]:
-    """The tables of all schemas, partitioned ones and their partitions among them."""
+    """The tables of all schemas, including partitioned ones and their partitions."""
     return [SampledTable(*row) for row in await real.fetch(_TABLES)]
 
 
 async def copy_rows(
     real: asyncpg.Connection, copy: asyncpg.Connection, table: SampledTable, rest: str = "", *arguments: object
 ) -> int:
-    """Copy the rows that `SELECT ... FROM table` with this `rest` finds; how many there are."""
+    """Copy the rows of `SELECT ... FROM table` followed by `rest`; their number."""
     if not table.columns:
         return 0
     columns = ", ".join('"{}"'.format(column.replace('"', '""')) for column in table.columns)
@@ -109,7 +109,7 @@ async def copy_sample(
 ) -> dict[str, int]:
     """Copy the first `sample` rows of each table by its primary key, and all that they refer to; rows by table.
 
-    Before there are constraints or triggers in the copy.
+    The copy must not have constraints or triggers yet.
     """
     for table in tables:
         if table.has_rows:
@@ -134,7 +134,7 @@ async def copy_sample(
 
 
 async def _copy_parents(real: asyncpg.Connection, copy: asyncpg.Connection, key: SampledKey) -> int:
-    """Copy the rows that the child's refer to and that are not there yet; how many those were."""
+    """Copy the rows that the child's rows refer to and that are still missing; their number."""
     wanted = ", ".join(f"child.{column}::text" for column in key.columns)
     missing = await copy.fetch(f"SELECT DISTINCT {wanted} FROM {key.orphans}")  # noqa: S608 - names are quoted
     if not missing:

@@ -1,4 +1,4 @@
-"""Two schemas, and where they differ."""
+"""The difference of two schemas."""
 
 import difflib
 import re
@@ -8,9 +8,9 @@ _BODY = re.compile(r"\A(CREATE (?:UNLOGGED )?TABLE [^\n]*\(\n)(.*?)(\n\).*)\Z", 
 
 
 def difference(before: list[str], after: list[str], names: tuple[str, str]) -> str:
-    """A unified diff of two schemas, as pg_dump writes them; empty where they are the same.
+    """A unified diff of two schemas, as pg_dump writes them; empty if they are the same.
 
-    In which order the columns of a table come is no difference: one that was dropped comes back as the last.
+    The order of a table's columns is ignored: a column that was dropped and added again is the last one.
     """
     first, second = (
         [line for statement in statements for line in (*_ordered(statement).splitlines(), "")]

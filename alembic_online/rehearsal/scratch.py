@@ -1,8 +1,8 @@
-"""The scratch database: beside the real one, on the same server, and gone afterwards.
+"""The scratch database: beside the real one, on the same server, and dropped afterwards.
 
-Guarantees: it is dropped however the block ends; one that was left by a rehearsal that was killed is dropped by the
-next one of the same database, and one that is in use never is: each has a session in it from its first moment to its
-last. Nobody but the migrator's role gets in, for there may be rows of the real database in it.
+Guarantees: it is dropped however the block ends. If a killed rehearsal leaves one, the next rehearsal of the same
+database drops it, but never one in use: each has a session in it from its first moment to its last. Only the migrator's
+role can connect to it, because it may have rows of the real database.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from alembic_online.postgres import fit
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.lock import lock_key
 
-# Held while a database is made and nobody is in it yet, and while the leftovers are looked for.
+# Held while a database is created and has no session yet, and during the search for leftovers.
 LOCK_KEY = lock_key("alembic_online rehearsal")
 LOCK_SECONDS, POLL_SECONDS = 60, 0.1
-RANDOM_LENGTH = 12  # of the end of its name
+RANDOM_LENGTH = 12  # of the suffix of its name
 
 log = structlog.get_logger(__name__)
 
-# From an empty template, but what can't be changed later is as in the real one.
+# From an empty template, with the real one's properties that can't be changed later.
 _CREATE = """\
 SELECT format('CREATE DATABASE %I TEMPLATE template0 ENCODING %L LC_COLLATE %L LC_CTYPE %L LOCALE_PROVIDER %s',
         $1::text, pg_encoding_to_char(encoding), datcollate, datctype, provider)
@@ -47,16 +47,16 @@ AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE datid = pg_database.oid AND b
 
 @asynccontextmanager
 async def session(url: URL, **settings: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session of the driver's own: for scripts, and for COPY."""
+    """A session of the driver itself: for scripts, and for COPY."""
     async with create_engine(url, LOOK, **settings).connect() as connection:
         yield (await connection.get_raw_connection()).driver_connection
 
 
 @asynccontextmanager
 async def scratch_database(url: URL) -> AsyncIterator[URL]:
-    """An empty database beside that of `url`, as long as the block runs.
+    """An empty database beside that of `url`, for as long as the block runs.
 
-    ConfigurationError where the role may not make one.
+    ConfigurationError if the role may not create one.
     """
     assert url.database is not None
     name = fit(url.database, f"_rehearsal_{secrets.token_hex(RANDOM_LENGTH // 2)}")
@@ -71,7 +71,7 @@ async def scratch_database(url: URL) -> AsyncIterator[URL]:
             keeper = await stack.enter_async_context(session(scratch))
             await keeper.execute(f"REVOKE ALL ON DATABASE {_quote(name)} FROM PUBLIC")
             for setting in [row[0] for row in await real.fetch(_SETTINGS)]:
-                with suppress(asyncpg.InsufficientPrivilegeError):  # a superuser's
+                with suppress(asyncpg.InsufficientPrivilegeError):  # only superusers may set it
                     await real.execute(f"ALTER DATABASE {_quote(name)} SET {setting} FROM CURRENT")
         yield scratch
 
@@ -82,17 +82,17 @@ async def _require_right(real: asyncpg.Connection) -> None:
     )
     if not may:
         raise ConfigurationError(
-            f"the role {role} may not make databases, and a rehearsal needs one: as a superuser run "
+            f"the role {role} may not create databases, but a rehearsal needs one: as a superuser run "
             f"ALTER ROLE {_quote(role)} CREATEDB"
         )
 
 
 async def _lock(real: asyncpg.Connection) -> None:
-    """Never by waiting in Postgres: CREATE INDEX CONCURRENTLY would wait for the snapshot of who does (see lock.py)."""
+    """Poll for the lock: CREATE INDEX CONCURRENTLY would wait for the snapshot of a waiting session (see lock.py)."""
     deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
     while not await real.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):
         if asyncio.get_running_loop().time() > deadline:
-            raise LocksNotObtained("another rehearsal is making its scratch database, for too long; run this again")
+            raise LocksNotObtained("another rehearsal takes too long to create its scratch database; run this again")
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -105,10 +105,10 @@ async def _drop_leftovers(real: asyncpg.Connection, prefix: str) -> None:
 
 
 async def _drop(url: URL, name: str) -> None:
-    """On a connection of its own, for that of the rehearsal may be what failed."""
+    """Drop it on a new connection, because the rehearsal's own may be what failed."""
     try:
         async with session(url) as real:
-            await _lock(real)  # whoever was making it, and was interrupted, has ended
+            await _lock(real)  # an interrupted session that was creating it has ended then
             await real.execute(f"DROP DATABASE IF EXISTS {_quote(name)} WITH (FORCE)")
     except Exception:
         log.warning("the scratch database is left: the next rehearsal drops it", database=name)

@@ -1,4 +1,4 @@
-"""A rehearsal's findings, for a terminal."""
+"""Prints a rehearsal's findings on a terminal."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,7 +31,7 @@ def show(found: Rehearsal) -> None:
             console.print("taken back by", style="dim")
             console.print(_statements(down, width))
         if not statements:
-            console.print("nothing was carried out", style="dim")
+            console.print("no statement ran", style="dim")
     console.print()
     for line in _verdicts(found):
         console.print(line, soft_wrap=True)
@@ -77,7 +77,7 @@ def _verdicts(found: Rehearsal) -> list[str]:
     lines = [_leg(leg) for leg in found.legs]
     by_leg = {leg.leg: leg for leg in found.legs}
     if found.not_taken_back:
-        lines.append(_bad(f"can't be taken back, the downgrade does nothing: {', '.join(found.not_taken_back)}"))
+        lines.append(_bad(f"can't be taken back: the downgrade does nothing: {', '.join(found.not_taken_back)}"))
     elif Leg.UP_AGAIN in by_leg and not found.differences:
         lines.append(_good("the schema was the same after down as before, and after up again as after up"))
     for what, diff in found.differences.items():
@@ -85,7 +85,7 @@ def _verdicts(found: Rehearsal) -> list[str]:
         diff_lines = diff.splitlines()
         lines += [escape(line) for line in diff_lines[:DIFF_LINES]]
         if len(diff_lines) > DIFF_LINES:
-            lines.append(f"... and {len(diff_lines) - DIFF_LINES} lines more (--json has them all)")
+            lines.append(f"... and {len(diff_lines) - DIFF_LINES} more lines (--json has them all)")
     if found.drift:
         lines.append(_bad(f"the schema is not what the models say: {'; '.join(found.drift)}"))
     elif by_leg and not by_leg[Leg.UP].error:
@@ -110,7 +110,7 @@ def _leg(leg: LegReport) -> str:
         return _good(took)
     place = f" ({leg.place})" if leg.place else ""
     if leg.is_on_purpose:
-        return f"[yellow]-[/] {took}, can't be taken back, as it says of itself{place}: {escape(leg.error)}"
+        return f"[yellow]-[/] {took}, can't be taken back, as the revision itself says{place}: {escape(leg.error)}"
     return _bad(f"{took}, failed{place}: {leg.error}")
 
 

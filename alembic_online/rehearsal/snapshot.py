@@ -1,4 +1,4 @@
-"""What is there, and which locks a session holds on it."""
+"""Which tables exist, and which locks a session holds on them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,8 +6,8 @@ from typing import Any
 
 from alembic_online.sql.lock import Lock
 
-# Names are as `regclass` prints them while `public` is in the search path (see effects/names.py). An index, and where
-# large values are stored apart, belong to their table.
+# Names are as `regclass` prints them while `public` is in the search path (see sql/names.py). An index, or a TOAST
+# table, belongs to its table.
 RELATIONS = """\
 SELECT pg_class.oid,
     CASE nspname WHEN 'public' THEN '' ELSE quote_ident(nspname) || '.' END || quote_ident(pg_class.relname),
@@ -28,20 +28,20 @@ LOCKS = (
 
 @dataclass(frozen=True)
 class Relation:
-    """A table, an index, or the like; `owner` is its table's oid, a table's own one."""
+    """A table, an index, or the like; `owner` is the oid of its table, for a table its own."""
 
     oid: int
     name: str
     owner: int
     kind: str
     file: int | None
-    """Another one after it was written anew."""
+    """The number of its file, which a rewrite changes."""
     scans: int
-    """That this transaction has made of all of it."""
+    """How often this transaction has scanned all of it."""
 
     @property
     def is_table(self) -> bool:
-        """Whether it is one, or a view."""
+        """Whether it is a table, or a view."""
         return self.kind in {"r", "p", "m", "f", "v"}
 
     @property
@@ -52,7 +52,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What is there at one moment, and which locks the session holds on it: by oid, and by oid and mode."""
+    """The relations at one moment, by oid, and the locks that the session holds on them, as oid and mode."""
 
     relations: Mapping[int, Relation] = field(default_factory=dict)
     locks: frozenset[tuple[int, str]] = frozenset()
@@ -65,30 +65,30 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a statement was seen to do to a table: `lock` is the strongest that it took, None for none that is new."""
+    """What a statement was seen to do to a table; `lock` is the strongest that it took, None if it took no new one."""
 
     table: str
     lock: Lock | None
     held: Lock | None
-    """The strongest that the revision had on it already."""
+    """The strongest lock that the revision held on it already."""
     is_rewritten: bool = False
     is_scanned: bool = False
 
     @property
     def is_something(self) -> bool:
-        """Whether the statement did anything that its revision had not done before."""
+        """Whether the statement did anything beyond what its revision had done before."""
         return self.lock is not None or self.is_rewritten or self.is_scanned
 
 
 def read_snapshot(relations: Iterable[Any], locks: Iterable[Any]) -> Snapshot:
-    """From the rows of RELATIONS and LOCKS."""
+    """A snapshot, from the rows of RELATIONS and LOCKS."""
     return Snapshot({row[0]: Relation(*row) for row in relations}, frozenset((row[0], row[1]) for row in locks))
 
 
 def seen_between(
     before: Snapshot, after: Snapshot, existing: frozenset[int], modes: Iterable[tuple[int, str]] = ()
 ) -> list[Seen]:
-    """What became of the tables among the `existing`, by oid; `modes` are locks that were seen in between."""
+    """What happened to the tables in `existing`, which has oids; `modes` are locks that were seen in between."""
     taken = (after.locks | frozenset(modes)) - before.locks
     found = []
     for table in before.tables:

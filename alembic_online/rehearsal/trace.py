@@ -1,8 +1,8 @@
 """What each statement of a revision does, seen while the revision runs: its locks, and what it rewrites.
 
-Guarantee: every statement that a revision has the run carry out is here, with the line that it comes from. Where its
-locks could be seen only in part, that is said (`Ran.way`). The run is the one that a real one is; only what is outside
-of transactions is put into one each, where it can be.
+Guarantee: every statement that a revision executes is here, with the line that it comes from. If its locks could be
+seen only in part, that is noted (`Ran.way`). The run is like a real one, except that statements outside of a
+transaction get one each, if they can be in one.
 """
 
 import sys
@@ -25,13 +25,13 @@ from alembic_online.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, 
 from alembic_online.rehearsal.watch import Watch
 from alembic_online.runs import lock, online
 
-# What the migrator itself asks and sets around a revision's statement, and between those of an operation.
+# The migrator's own queries and settings: around a revision's statement, and between the statements of an operation.
 AROUND = online.__file__
 BETWEEN = {lock.__file__, existing.__file__}
 
 
 class Leg(StrEnum):
-    """A part of the way."""
+    """A part of a rehearsal."""
 
     UP = "up"
     DOWN = "down"
@@ -40,7 +40,7 @@ class Leg(StrEnum):
 
 @dataclass(frozen=True)
 class Ran:
-    """A statement that was carried out."""
+    """A statement that was executed."""
 
     leg: Leg
     revision: str
@@ -54,7 +54,7 @@ class Ran:
 
 @dataclass
 class _Open:
-    """A statement that is being carried out."""
+    """A statement that is being executed."""
 
     revision: str
     line: int
@@ -66,7 +66,7 @@ class _Open:
 
 
 class Trace:
-    """The statements of the revisions whose files these are, on the database `url`."""
+    """The statements of the revisions in `files` (revisions by path), on the database `url`."""
 
     def __init__(self, files: Mapping[str, str], url: URL) -> None:
         self.files, self.url = files, url
@@ -75,17 +75,17 @@ class Trace:
         self._open: _Open | None = None
         self._revision: tuple[Leg, str] | None = None
         self._leg: Leg | None = None
-        self._existing: frozenset[int] = frozenset()  # what was there when this part of the way began
+        self._existing: frozenset[int] = frozenset()  # what existed when this leg began
 
     def attach(self, connection: Connection) -> None:
-        """Trace what is carried out on `connection`, a try of a run."""
+        """Trace what is executed on `connection`, which is one try of a run."""
         self._revision = None
         event.listen(connection, "before_cursor_execute", self._before)
         event.listen(connection, "after_cursor_execute", self._after)
         event.listen(connection.engine, "handle_error", self._failed)  # an engine is made for each try
 
     def origin(self) -> tuple[str, int] | None:
-        """The revision, and the line of its file, that is being carried out; None where that is not one's own."""
+        """The revision, and the line of its file, that is being executed; None if the statement is the migrator's."""
         frame = sys._getframe()  # noqa: SLF001 - as in statements.py
         while frame is not None:
             name = frame.f_code.co_filename
@@ -150,7 +150,7 @@ class Trace:
         )
 
     def _failed(self, failure: ExceptionContext) -> None:
-        """End what was around a statement that has failed: the revision may go on in spite of that."""
+        """End the watch or transaction of a statement that failed: the revision may catch the error and go on."""
         opened, self._open = self._open, None
         if opened is not None and opened.watch is not None:
             await_(opened.watch.end())
@@ -160,7 +160,7 @@ class Trace:
 
 
 def _is_around() -> bool:
-    """Whether this is what online.py puts around a statement, which is traced already or is about to be."""
+    """Whether online.py executes this around another statement, which is traced itself."""
     frame = sys._getframe()  # noqa: SLF001 - as in statements.py
     while frame.f_back is not None and frame.f_code.co_filename != AROUND:
         frame = frame.f_back
@@ -172,6 +172,6 @@ def _driver(connection: Connection) -> asyncpg.Connection:
 
 
 def _look(raw: asyncpg.Connection) -> Snapshot:
-    """Past SQLAlchemy, and what listens there."""
+    """Read a snapshot, past SQLAlchemy and its event listeners."""
     locks = LOCKS.format(pid=raw.get_server_pid())
     return read_snapshot(await_(raw.fetch(RELATIONS)), await_(raw.fetch(locks)))

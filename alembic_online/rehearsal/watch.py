@@ -1,8 +1,8 @@
 """The locks of a statement that can't be in a transaction, seen while it runs.
 
-It may be over in a millisecond, so it is held up: another session holds locks that it has to wait for, first on its way
-in and then, where it waits for all who write to a table, a second time. Which locks it has and which it asks for is
-looked at each time, and then it is let go.
+It may end within a millisecond, so it is held up: another session holds locks that it has to wait for, first when it
+begins and then, if it waits for all writers of a table, a second time. Each time, the locks that it holds and those
+that it requests are read, and then it is released.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from alembic_online.rehearsal.snapshot import LOCKS
 
 POLL_SECONDS = 0.001
 _IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted)"
-# Whoever locks a table in any mode that is not for rows waits for the second; whoever waits until nobody writes to it
-# any more, as CREATE INDEX CONCURRENTLY does, for the first.
+# A session that requests a lock stronger than those for reads and writes of rows waits for the second one; a session
+# that waits until nobody writes to the table, as CREATE INDEX CONCURRENTLY does, waits for the first.
 _HOLD_UP = (
     "LOCK TABLE {tables} IN ROW EXCLUSIVE MODE",
     "SAVEPOINT first",
@@ -27,7 +27,7 @@ _LET_GO = ("ROLLBACK TO SAVEPOINT first", "ROLLBACK")
 
 
 class Watch:
-    """A second session, that sees what the session `pid` locks."""
+    """A second session, which sees what the session `pid` locks."""
 
     def __init__(self, url: URL, pid: int) -> None:
         self.url, self.pid = url, pid
@@ -37,7 +37,7 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
 
     async def begin(self, tables: list[str]) -> None:
-        """From here on; who locks one of these tables is held up until that was seen."""
+        """Begin to watch; a statement that locks one of these tables is held up until its locks were seen."""
         eyes = await self._stack.enter_async_context(session(self.url))
         if tables:
             await eyes.execute("BEGIN")
@@ -46,7 +46,7 @@ class Watch:
         self._task = asyncio.create_task(self._look(eyes, list(_LET_GO) if tables else []))
 
     async def end(self) -> set[tuple[int, str]]:
-        """Until here: the oid and mode of each lock that was seen."""
+        """End the watch; the oid and mode of each lock that was seen."""
         self._over.set()
         if self._task is not None:
             await self._task

@@ -1,4 +1,4 @@
-"""Who is in the way: the sessions that a waiting session waits for, seen while it does."""
+"""Blockers: the sessions that a waiting session waits for, observed while it waits."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ POLLS_BEFORE_NAMED = 20
 
 log = structlog.get_logger(__name__)
 
-# A session, as a person reads it. The query's text only with MIGRATOR_DEBUG=1: it may hold personal data.
+# A session, as text. The query only with MIGRATOR_DEBUG=1: it may hold personal data.
 SESSION = (
     "format('pid %s (%s, %s, since %s)%s', pid, coalesce(nullif(application_name, ''), backend_type),"
     " coalesce(state, 'working'), to_char(coalesce(query_start, backend_start), 'HH24:MI:SS'),"
@@ -32,22 +32,22 @@ _BLOCKERS = text(
 
 @dataclass
 class Blockers:
-    """What was seen in the way, by pid, as a person reads it."""
+    """The sessions that were seen blocking, as text, by pid."""
 
     sessions: dict[int, str] = field(default_factory=dict)
     autovacuum: bool = False
 
     @property
     def names(self) -> list[str]:
-        """All of them, as a person reads them."""
-        return list(self.sessions.values()) or ["sessions that were gone before they could be named"]
+        """All of them, as text."""
+        return list(self.sessions.values()) or ["sessions that ended before they could be named"]
 
 
 @asynccontextmanager
 async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
-    """Note, on the connection `observer`, whom the session `pid` waits for as long as the block runs.
+    """While the block runs, note, on the connection `observer`, for which sessions the session `pid` waits.
 
-    Who is in the way for long, which only a statement that is in nobody's own way waits for, is named at once.
+    A session that blocks for long is logged at once; only statements that block nobody themselves wait so long.
     """
     seen = Blockers()
     over = asyncio.Event()
@@ -58,7 +58,7 @@ async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
             try:
                 found = (await observer.execute(_BLOCKERS, {"pid": pid, "with_query": is_debugging()})).all()
             except DBAPIError:
-                return  # its connection was ended, and the lock with it: the run will find out
+                return  # its connection is gone, and with it the migration lock: the run will find out
             for blocker, description, is_autovacuum in found:
                 seen.sessions[blocker] = description
                 seen.autovacuum |= bool(is_autovacuum)
@@ -72,5 +72,5 @@ async def watch(observer: AsyncConnection, pid: int) -> AsyncIterator[Blockers]:
     try:
         yield seen
     finally:
-        over.set()  # not by cancelling: that would end the connection in the middle of a query, and the lock with it
+        over.set()  # not cancelled: that would close the connection during a query, and with it lose the migration lock
         await task

@@ -1,7 +1,7 @@
-"""The migrator's way to Postgres.
+"""The migrator's connections to Postgres.
 
-Guarantees: it waits for a database that is not up yet, but not for one that refuses it; and it works on a session of
-its own, with rights to change the schema, or not at all.
+Guarantees: it waits for a database that is not up yet, but not for one that refuses it. It works only on a session of
+its own (not a pooler's), and only with the right to change the schema.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from alembic_online.errors import ConfigurationError, DatabaseUnreachable
 
-# Names of sessions, as others see them: the one that a run works on, the one that holds its lock, those that only look.
+# Names of sessions in Postgres: the one that a run works on, the one that holds its lock, those that only read.
 RUN, LOCK, LOOK = "migrator", "migrator lock", "migrator look"
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 2.0
 CONNECT_SECONDS = 5
@@ -33,21 +33,21 @@ _RIGHTS = text("SELECT current_user, coalesce(has_schema_privilege(current_schem
 
 
 def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine:
-    """Connections with these limits (`lock_timeout`, `statement_timeout`), whose statements end when this process does.
+    """Connections with these limits (`lock_timeout`, `statement_timeout`); their statements don't outlive this process.
 
-    When it dies, within half a second; when its machine does, or the network between, within half a minute.
+    If it dies, they end within half a second; if its machine or the network fails, within half a minute.
     """
     return create_async_engine(
         url,
         poolclass=pool.NullPool,
-        # Not by SET: that would open a transaction of its own around the run, and nothing would be saved.
+        # Not by SET: that would begin a transaction around the whole run, which would never be committed.
         connect_args={
             "timeout": CONNECT_SECONDS,
             "async_creator_fn": _connect,
             "server_settings": {
                 "application_name": application_name,
                 "client_connection_check_interval": "500ms",
-                "jit": "off",  # it would take a second or two over the driver's own look at the catalogs
+                "jit": "off",  # it would add a second or two to the driver's own queries of the catalogs
                 "tcp_keepalives_idle": "10",
                 "tcp_keepalives_interval": "5",
                 "tcp_keepalives_count": "3",
@@ -75,7 +75,7 @@ class DatabaseRefused(DatabaseUnreachable):
 
 
 async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
-    """Return when the database lets this session in; DatabaseUnreachable when it has not after `seconds`."""
+    """Return when the database accepts this session; DatabaseUnreachable if it has not after `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     pause = FIRST_PAUSE
     while True:
@@ -97,7 +97,7 @@ async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
 
 
 async def _require_own_session(connection: AsyncConnection) -> None:
-    """The process that the protocol named when the connection was made has to be the one that runs the statements."""
+    """The server process that the protocol named on connecting has to be the one that runs the statements."""
     raw = await connection.get_raw_connection()
     announced = raw.driver_connection.get_server_pid() if raw.driver_connection else None
     try:
@@ -112,6 +112,6 @@ async def _require_rights(connection: AsyncConnection) -> None:
     role, may_create = (await connection.execute(_RIGHTS)).one()
     if not may_create:
         raise ConfigurationError(
-            f"the role {role} may not change the schema: MIGRATION_DATABASE_URL has to name one that may "
+            f"the role {role} may not change the schema: use a role in MIGRATION_DATABASE_URL that may "
             f"(GRANT CREATE ON SCHEMA public TO ...)"
         )

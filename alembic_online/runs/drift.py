@@ -1,7 +1,7 @@
-"""Whether the schema is what the models say.
+"""Drift: differences between the schema and the models.
 
-Guarantee: after a run that ends at the newest revision, what was changed on the database by hand, and what a revision
-forgot, is in the log; with MIGRATOR_DRIFT=fail the run ends with 6.
+Guarantee: after a run that ends at the newest revision, changes that were made by hand, and changes that no revision
+makes, are in the log; with MIGRATOR_DRIFT=fail the run ends with 6.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 def compare_options(project: Project) -> dict[str, Any]:
-    """How the schema is compared with the models, wherever it is: what neither they nor the tool made is left out."""
+    """Alembic's options for every comparison with the models; other schemas and the tool's own tables are left out."""
 
     def include_name(name: str | None, kind: str, _: object) -> bool:
         if kind == "schema":
@@ -37,10 +37,10 @@ def compare_options(project: Project) -> dict[str, Any]:
 
 
 def find_drift(context: MigrationContext, models: MetaData) -> list[str]:
-    """What would have to be done to the schema for it to be what the models say, as `alembic check` finds it."""
-    logging.getLogger("alembic.autogenerate").setLevel(logging.WARNING)  # it would say each of them, too
+    """What would have to change in the schema to agree with the models, as `alembic check` finds it."""
+    logging.getLogger("alembic.autogenerate").setLevel(logging.WARNING)  # it would log each of them, too
     found = compare_metadata(context, models)
-    # Changes of one column come as a list of their own.
+    # Changes of one column are in a nested list.
     flat = [change for entry in found for change in (entry if isinstance(entry, list) else [entry])]
     return [_sentence(*change) for change in flat]
 
@@ -58,12 +58,12 @@ def _sentence(kind: str, *what: Any) -> str:
 
 
 def report_drift(context: MigrationContext, models: MetaData, *, fail: bool) -> None:
-    """Log the drift there is; with `fail`, SchemaDrift."""
+    """Log the drift, if any; with `fail`, also raise SchemaDrift."""
     drift = find_drift(context, models)
     if drift:
         log.warning("the schema is not what the models say", changes=drift)
         if fail:
             raise SchemaDrift(
-                "all revisions are applied, and the schema is not what the models say: undo what was done to it by "
-                f"hand, or write a revision ({'; '.join(drift)})"
+                "all revisions are applied, but the schema is not what the models say: undo what was changed by hand, "
+                f"or write a revision ({'; '.join(drift)})"
             )

@@ -1,15 +1,15 @@
-"""What an app's env.py does: whoever starts it, a run is safe. What that means stands in each of the modules it uses.
+"""What an app's env.py does: a run is safe, however it is started. Each module says what it guarantees.
 
-connection   waits for the database; a session of its own, with rights to change the schema
-lock         one migrator at a time, and nothing left at work of one that was killed
-retries      no statement waits long for a lock; revisions are tried again instead
-online       but what is in nobody's way gets the time it needs, and an interrupted index is built anew
-steps        one revision after the other, the lock held
-phases       what takes something away waits until no release of the app is connected that uses it
-lint_gate    what is not safe for a database in use is not begun
+connection   waits for the database; a session of its own, with the right to change the schema
+lock         one migrator at a time, and no statement of a killed one still at work
+retries      no statement waits long for a lock; its revision is tried again instead
+online       but statements that block nobody get the time they need, and an interrupted index build is begun anew
+steps        one revision after the other, with the lock held
+phases       a revision that takes something away waits until no release that uses it is connected
+lint_gate    revisions that are not safe for a database in use are not begun
 history      which revisions were applied; a database that is ahead of this release
-drift        whether the schema is what the models say
-autogenerate what revisions are made of that are written from the models
+drift        differences between the schema and the models
+autogenerate what `alembic revision --autogenerate` writes
 errors       exit codes
 """
 
@@ -50,11 +50,11 @@ def run(
     release: str,
     reader_role: str | None = None,
 ) -> None:
-    """Do what `alembic` was called for, on the app's models; what it is told here, the tool's commands know, too.
+    """Run the `alembic` command, on the app's models. The tool's own commands get these arguments, too.
 
-    The app's sessions have the name `<application>@<release>`: what takes something away waits for older ones. RELEASE
-    in the environment is taken in the place of `release`. `reader_role`, where there is such a role, may only read the
-    tables in which the tool notes what was done.
+    The app's sessions are named `<application>@<release>`: a contract revision waits until the older ones are gone.
+    RELEASE in the environment overrides `release`. `reader_role`, if it exists, may only read the tables in which the
+    tool records its work.
     """
     project = Project(
         config=context.config,
@@ -66,14 +66,14 @@ def run(
     )
     if (found := context.config.attributes.get(FOUND)) is not None:
         found.append(project)
-    elif context.config.cmd_opts is None:  # called by code, which sees to its log and its errors itself
+    elif context.config.cmd_opts is None:  # called by code, which handles log and errors itself
         asyncio.run(run_online(project))
     else:
         run_command(project)
 
 
 def run_command(project: Project) -> None:
-    """What was asked for on a command line; where that fails, one line and the exit code that belongs to it."""
+    """Run a command of the command line; if it fails, end with one line and the error's exit code."""
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if project.config.cmd_opts is not None and project.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
@@ -111,7 +111,7 @@ def options(project: Project) -> dict[str, Any]:
 
 
 def write_sql(project: Project) -> None:
-    """Print, for `--sql`, what would be done."""
+    """Print the SQL of the command, for `--sql`."""
     steps = in_phase(planned_steps(), load_settings().migrator_phase)
     context.configure(fn=steps, literal_binds=True, **options(project))
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
@@ -120,14 +120,14 @@ def write_sql(project: Project) -> None:
 
 
 def look(connection: Connection, project: Project) -> None:
-    """Carry out a command that changes nothing (current, check), or what code does that called Alembic."""
+    """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
     context.configure(connection=connection, **options(project))
     with context.begin_transaction():
         context.run_migrations()
 
 
 def planned_steps() -> Steps:
-    """The command's way from one revision to another."""
+    """The steps of the command, from one revision to another."""
     context.configure(dialect_name="postgresql")
     steps: Steps = context.get_context().opts["fn"]
     return steps
@@ -140,7 +140,7 @@ def migrate(
     lock: MigrationLock,
     progress: Progress,
 ) -> None:
-    """Go from where the schema is to where the command says, one revision after the other."""
+    """Move the schema to the revision that the command names, one revision after the other."""
     if trace := context.config.attributes.get("trace"):
         trace.attach(connection)
     if is_upgrade():
@@ -164,22 +164,22 @@ def migrate(
 
 
 def is_upgrade() -> bool:
-    """Whether Alembic was called as `alembic upgrade`. The other ways to move are for those who know what is there."""
+    """Whether Alembic was called as `alembic upgrade`. People who downgrade or stamp are expected to know the state."""
     return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
 
 
 def require_one_head() -> None:
-    """Two that were written side by side and merged green apply in no order, and `upgrade head` could take neither."""
+    """ConfigurationError if there are several: two branches may each add a revision, and be merged without conflict."""
     heads = context.script.get_heads()
     if len(heads) > 1 and is_upgrade() and getattr(context.config.cmd_opts, "revision", None) == "head":
         raise ConfigurationError(
-            f"there are {len(heads)} newest revisions, {' and '.join(sorted(heads))}: join them with "
-            f"`alembic merge -m 'join' {' '.join(sorted(heads))}`, or name one"
+            f"there are {len(heads)} newest revisions, {' and '.join(sorted(heads))}: merge them with "
+            f"`alembic merge -m 'merge' {' '.join(sorted(heads))}`, or name one"
         )
 
 
 def moves_schema() -> bool:
-    """Whether this command has a revision to go to (upgrade, downgrade, stamp), or only looks (current, check)."""
+    """Whether this command moves to a revision (upgrade, downgrade, stamp), or only reads (current, check)."""
     try:
         context.get_revision_argument()
     except KeyError:
@@ -188,7 +188,7 @@ def moves_schema() -> bool:
 
 
 async def run_online(project: Project) -> None:
-    """Wait for the database, then for the turn where its schema may change, and run."""
+    """Wait for the database, then for the migration lock, and run."""
     require_one_head()
     given = context.config.attributes.get("connection")  # pytest-alembic's
     trace = context.config.attributes.get("trace")  # a rehearsal's, on a database where no api is connected
@@ -220,7 +220,7 @@ async def run_online(project: Project) -> None:
 
 
 async def run_until_told_to_stop(project: Project) -> None:
-    """`run_online`, ended by SIGTERM as by Ctrl-C: the revision under way is rolled back."""
+    """`run_online`; SIGTERM ends it as Ctrl-C does: the revision under way is rolled back."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

@@ -1,8 +1,8 @@
 """Which revisions were applied, when, how and by whom: the table `migration_history`.
 
-Guarantee: a revision and its row are committed together or not at all, for Alembic calls `record` inside the
-revision's own transaction. `alembic_version` names the newest revision only, and an app that is older than the
-schema would not find its own there; here it does.
+Guarantee: a revision and its row are committed together or not at all, because Alembic calls `record` inside the
+revision's own transaction. `alembic_version` has only the newest revision, so an app that is older than the schema
+would not find its own revision there; here it does.
 """
 
 import hashlib
@@ -48,18 +48,18 @@ migration_history = Table(
     Column("revision", Text, nullable=False),
     Column("direction", Text, nullable=False),  # upgrade or downgrade
     Column("checksum", Text),  # of the revision's file: SHA-256, in hexadecimal
-    Column("started_at", DateTime(timezone=True)),  # the try that succeeded
+    Column("started_at", DateTime(timezone=True)),  # when the try that succeeded began
     Column("applied_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("duration", Interval),  # of that try
     Column("attempts", Integer),
-    Column("waited", Interval),  # for locks: the tries that failed, and the pauses between them
+    Column("waited", Interval),  # for locks: in failed tries, and in the pauses between them
     Column("applied_by", Text),  # role@host
     Column("release", Text),
 )
 
 
 def read_only(context: MigrationContext, *tables: str) -> TextClause:
-    """The app's role may write to whatever table the migrator makes (default privileges); these it shall only read."""
+    """Let the app's role only read these: by default privileges it may write to all tables that the migrator makes."""
     role = context.opts["project"].reader_role
     if role is None:
         return text("SELECT")
@@ -78,9 +78,9 @@ def record(
     heads: Collection[str],
     run_args: Mapping[str, Any],  # noqa: ARG001 - Alembic calls it by keyword
 ) -> None:
-    """Write a row for each revision that this step applied or took back; a stamp may move over many at once.
+    """Write a row for each revision that this step applied or took back; a stamp may pass many at once.
 
-    `heads` are those after the step. What a branch shares with another that stays is applied before and after.
+    `heads` are the heads after the step. A revision that a staying branch shares is applied before and after.
     """
     staying = set(heads) - set(step.destination_revision_ids)
     before = _with_ancestors(ctx, {*step.source_revision_ids, *staying})
@@ -97,7 +97,7 @@ def _details(ctx: MigrationContext, revision: str) -> dict[str, Any]:
     assert ctx.script is not None
     details = {"checksum": checksum(ctx.script, revision), "applied_by": _BY_WHOM}
     progress = ctx.opts.get("progress")
-    if not isinstance(progress, Progress):  # SQL for later: who runs it, and when, is not known
+    if not isinstance(progress, Progress):  # with --sql: who will run it, and when, is not known
         return details
     return {
         **details,
@@ -113,7 +113,7 @@ _BY_WHOM = func.concat(text("session_user"), f"@{socket.gethostname()}")
 
 
 def checksum(script: ScriptDirectory, revision: str) -> str:
-    """SHA-256 of the revision's file, whatever line ends a checkout has given it, and without its lint's waivers."""
+    """SHA-256 of the revision's file, with LF line ends, and without the waivers of the lint."""
     found = script.get_revision(revision)
     assert found is not None
     source = Path(found.path).read_bytes().replace(b"\r\n", b"\n")
@@ -121,7 +121,7 @@ def checksum(script: ScriptDirectory, revision: str) -> str:
 
 
 def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
-    """ChangedRevision where the file of an applied revision is not the one that was applied."""
+    """ChangedRevision if the file of an applied revision has changed since it was applied."""
     known = {revision.revision for revision in script.walk_revisions()}
     changed = None
     for revision, row in last_moves(connection).items():
@@ -130,13 +130,13 @@ def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
             changed = changed or revision
     if changed:
         raise ChangedRevision(
-            f"revision {changed} was applied, and its file has changed since: restore it and put the change into a new "
-            "revision, or take it back first (alembic downgrade)"
+            f"revision {changed} was applied, but its file has changed since: restore the file and put the change into "
+            "a new revision, or take the revision back first (alembic downgrade)"
         )
 
 
 def last_moves(connection: Connection) -> dict[str, Row[Any]]:
-    """The newest row of each revision, the newest of all first; none where nothing was ever recorded."""
+    """The newest row of each revision, the newest of all first; empty if nothing was ever recorded."""
     newest: dict[str, Row[Any]] = {}
     if inspect(connection).has_table(TABLE_NAME):
         for row in connection.execute(select(migration_history).order_by(migration_history.c.id.desc())):
@@ -148,8 +148,8 @@ def last_moves(connection: Connection) -> dict[str, Row[Any]]:
 def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
     """Whether a newer release has brought the database to revisions that this one does not know.
 
-    That is no error but the rollback of a release: its migrator has nothing to do. UnknownRevision where the history
-    does not know the revision either.
+    That is not an error: it happens when a release is rolled back, and its migrator has nothing to do. UnknownRevision
+    if the history does not know the revision either.
     """
     known = {revision.revision for revision in script.walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
@@ -164,7 +164,7 @@ def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
 
 
 def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:
-    """These revisions and all that they build on, oldest first."""
+    """These revisions and all their ancestors, the oldest first."""
     assert ctx.script is not None
     found: dict[str, None] = {}  # an ordered set: one revision may be an ancestor of another
     for revision in revisions:

@@ -1,4 +1,4 @@
-"""A run begins nothing while there is a finding in one of the revisions that it would apply; see lint."""
+"""A run begins nothing while the lint has a finding in one of the revisions that it would apply."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from alembic_online.runs.steps import Steps
 
 
 def gate(steps: Steps, project: Project) -> Steps:
-    """`steps`, Alembic's way from one revision to another, once those to be applied are safe; ConfigurationError."""
+    """`steps`, from one revision to another, if those to be applied are safe; otherwise ConfigurationError."""
     safe: set[str] = set()
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
@@ -19,7 +19,7 @@ def gate(steps: Steps, project: Project) -> Steps:
         new = [step.revision.revision for step in upgrades if step.revision.revision not in safe]
         pending = [revision for revision in new if project.is_linted(revision)]
         if pending:
-            # What takes a while to import, and most runs don't need.
+            # Slow to import, and most runs don't need it.
             from alembic_online.lint import require_safe  # noqa: PLC0415
 
             require_safe(project, pending)

@@ -1,15 +1,15 @@
 """One migrator at a time: a session advisory lock, polled for on a connection of its own.
 
 Guarantee: as long as this process and the lock's connection live, no other migrator is inside its block on the same
-database. When either dies, Postgres frees the lock at once; a statement that the process had under way ends within
+database. If either dies, Postgres frees the lock at once; a statement that the process had under way ends within
 half a second (`client_connection_check_interval`, see connection.py).
 
 A blocking `pg_advisory_lock` would hold a snapshot as long as it waits, and CREATE INDEX CONCURRENTLY in the run
 that holds the lock waits for exactly such snapshots: the two would wait for each other for ever. So the lock is
-asked for again and again, each time in a statement that ends at once.
+polled for, each time in a statement that ends at once.
 
-Who lives without the lock, for its connection alone was ended, finds that out before each revision, and before each
-commit (`MigrationLock.require`).
+If only the lock's connection ends, the run continues without the lock; it checks for that before each revision, and
+before each commit (`MigrationLock.require`).
 """
 
 import asyncio
@@ -31,15 +31,15 @@ def lock_key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
 
 
-LOCK_KEY = lock_key("alembic_online")  # one of all apps: a database has one schema, whoever migrates it
+LOCK_KEY = lock_key("alembic_online")  # the same for all apps: a database has one schema, whoever migrates it
 POLL_SECONDS = 0.25
-# A session of a process that was killed ends by itself within half a second.
+# The session of a killed process ends by itself within half a second.
 LEFTOVER_SECONDS = 3.0
 
 log = structlog.get_logger(__name__)
 
 _TRY = text("SELECT pg_try_advisory_lock(:key)")
-# Of the lock, as pg_locks shows it.
+# The lock's row in pg_locks.
 _LOCK = (
     " locktype = 'advisory' AND granted AND objsubid = 1"
     " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -50,7 +50,7 @@ _HOLDER = text(
     f" FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE {_LOCK}"
 )
 _IS_HELD = text(f"SELECT EXISTS (SELECT FROM pg_locks WHERE pid = :pid AND {_LOCK})")  # noqa: S608 - a constant
-# Whoever held the lock before is gone, and what it was doing should be.
+# The previous holder of the lock is gone, and its statements should be, too.
 _LEFTOVERS = text(
     "SELECT pid, format('pid %s (%s, since %s)', pid, state, query_start::timestamptz(0)) FROM pg_stat_activity"
     " WHERE datname = current_database() AND usename = current_user AND application_name = :name AND state <> 'idle'"
@@ -60,13 +60,13 @@ _END = text("SELECT pg_terminate_backend(:pid)")
 
 @dataclass(frozen=True)
 class MigrationLock:
-    """The lock that is held, and the connection that holds it: free for looking at what others do."""
+    """The lock, held, and the connection that holds it, which is also used to watch other sessions."""
 
     connection: AsyncConnection
     pid: int
 
     def require(self, connection: Connection) -> None:
-        """LockLost where it is held no more; asked on another connection, for its own may be the one that was ended."""
+        """LockLost if it is no longer held; asked on another connection, because the lock's own may be gone."""
         if not connection.scalar(_IS_HELD, {"key": LOCK_KEY, "pid": self.pid}):
             raise LockLost(
                 "the migration lock was lost with its connection: the revision under way is rolled back; run this again"
@@ -85,7 +85,7 @@ async def migration_lock(engine: AsyncEngine, timeout: float) -> AsyncIterator[M
 
 
 async def find_holder(connection: AsyncConnection) -> str | None:
-    """Who holds the lock; None where nobody does."""
+    """The session that holds the lock; None if there is none."""
     holder: str | None = await connection.scalar(_HOLDER, {"key": LOCK_KEY})
     return holder
 
@@ -100,14 +100,14 @@ async def _acquire(connection: AsyncConnection, timeout: float) -> None:
             holder = seen
         if asyncio.get_running_loop().time() > deadline:
             raise LocksNotObtained(
-                f"another migrator is at work, for longer than {timeout:g} s: {holder}. "
+                f"another migrator has been at work for longer than {timeout:g} s: {holder}. "
                 "Nothing was changed; run this again when it has ended"
             )
         await asyncio.sleep(POLL_SECONDS)
 
 
 async def _end_leftovers(connection: AsyncConnection) -> None:
-    """Wait for what a run that was killed has left at work, and end what goes on in spite of that."""
+    """Wait for the statements of a killed run to end, and terminate the sessions of those that don't."""
     deadline = asyncio.get_running_loop().time() + LEFTOVER_SECONDS
     said = False
     while left := (await connection.execute(_LEFTOVERS)).all():

@@ -1,8 +1,8 @@
-"""Statements that take long and are in nobody's way: CREATE INDEX CONCURRENTLY, VALIDATE CONSTRAINT and the like.
+"""Statements that take long but block nobody: CREATE INDEX CONCURRENTLY, VALIDATE CONSTRAINT and the like.
 
-Guarantees: they, and only they, may wait long for their locks, for reads and writes go past them while they wait, and
-may run as long as they need. And what a build that was interrupted has left, an invalid index, is dropped before the
-same index is built again: `IF NOT EXISTS` alone would take it for done.
+Guarantees: they, and only they, may wait long for their locks, because reads and writes go past them meanwhile, and may
+run as long as they need. The invalid index that an interrupted build leaves is dropped before the same index is built
+again: `IF NOT EXISTS` alone would take it for complete.
 """
 
 import re
@@ -19,7 +19,7 @@ CONCURRENTLY = re.compile(
     rf"|\s*ALTER\s+TABLE\s+{QUALIFIED}\s+DETACH\s+PARTITION\s+{QUALIFIED}\s+(?:CONCURRENTLY|FINALIZE)\s*;?\s*$",
     re.IGNORECASE,
 )
-# This alone: with another subcommand beside it the statement takes that one's lock.
+# As the only subcommand: with another one, the statement takes that one's lock.
 VALIDATE = re.compile(
     rf"\s*ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{QUALIFIED}\s+VALIDATE\s+CONSTRAINT\s+{NAME}\s*;?\s*$",
     re.IGNORECASE,
@@ -49,7 +49,7 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
     limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}", "statement_timeout": "0"}
 
     def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
-        restore_limits(connection)  # an online statement that failed has left its own
+        restore_limits(connection)  # those of an online statement that failed are still set
         if is_online(statement):
             if build := BUILDS_INDEX.match(statement):
                 _drop_invalid(connection, build["table"], build["name"])

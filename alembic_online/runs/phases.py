@@ -1,11 +1,11 @@
-"""Expand and contract: which of the pending revisions a run applies, and for which releases of the app one waits.
+"""Expand and contract: which pending revisions a run applies, and which releases of the app a revision waits for.
 
-A revision expands what the app of the release before can live with, or it is a contract revision: it says
-`phase = "contract"`, takes away what older releases use, and names the first that does without,
-`safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and one is
-begun only when no session of an older release is connected. That is looked at before a run applies anything, and again
-right before each contract revision. An app that connects later than that is not waited for. A database that has no
-revision yet gets all of them in any phase: nobody uses it.
+An expand revision only adds what the previous release of the app can work with. A contract revision says
+`phase = "contract"`, takes away what older releases use, and names the first release that does without it,
+`safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and a contract
+revision begins only when no session of an older release is connected. This is checked before a run applies anything,
+and again right before each contract revision. An app that connects later than that is not waited for. A database
+without any revision gets all of them in any phase: nobody uses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 def safe_from_release(revision: Script) -> str | None:
-    """The first release of the app that does without what this contract revision takes away; None where it expands.
+    """The first release of the app that does without what this contract revision takes away; None for `expand`.
 
-    ConfigurationError where its file says neither one nor the other.
+    ConfigurationError if its file declares neither phase correctly.
     """
     file = Path(revision.path).name
     phase = getattr(revision.module, "phase", "expand")
@@ -41,16 +41,16 @@ def safe_from_release(revision: Script) -> str | None:
         return None
     if not isinstance(release, str) or find_version(release) is None:
         raise ConfigurationError(
-            f"{file}: a contract revision names the first release of the app that does without what it takes away, and "
-            f'safe_from_release is {release!r}; write safe_from_release = "0.4.0", say'
+            f"{file}: a contract revision names the first release of the app that does without what it takes away, but "
+            f'safe_from_release is {release!r}; write, for example, safe_from_release = "0.4.0"'
         )
     return release
 
 
 def split_by_phase(revisions: Sequence[Script], phase: Phase) -> tuple[list[Script], list[Script]]:
-    """Of these pending revisions, the oldest first, those that a run in this phase applies, and those that then wait.
+    """Split these pending revisions, the oldest first: those that a run in this phase applies, and those that wait.
 
-    They are one line: nothing is applied before what it follows.
+    Order is kept: no revision is applied before the one it follows.
     """
     due = list(revisions)
     if phase != "all":
@@ -60,9 +60,10 @@ def split_by_phase(revisions: Sequence[Script], phase: Phase) -> tuple[list[Scri
 
 
 def waited_for(revisions: Sequence[Script], phase: Phase) -> list[Script]:
-    """Of these pending revisions, those that whoever starts after a run in this phase needs.
+    """Of these pending revisions, those that an app needs that starts after a run in this phase.
 
-    With `expand` all that expand: one behind a contract revision is not applied, and without it the app can't start.
+    With `expand` all expand revisions, also one behind a contract revision, which the run does not apply: without it
+    the app can't start.
     """
     if phase == "expand":
         return [revision for revision in revisions if not is_contract(revision)]
@@ -75,9 +76,10 @@ def is_contract(revision: Script) -> bool:
 
 
 def in_phase(steps: Steps, phase: Phase) -> Steps:
-    """`steps`, Alembic's way from one revision to another, as far as an upgrade in this phase goes.
+    """`steps`, from one revision to another, as far as an upgrade in this phase goes.
 
-    ContractInTheWay or ReleaseInTheWay where it may not. Ways down, and stamps, are for those who know what is there.
+    ContractInTheWay or ReleaseInTheWay if it may not begin. Downgrades and stamps are not checked: people who run them
+    are expected to know the state.
     """
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
@@ -88,7 +90,7 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
             yield from planned
             return
         if not heads:
-            phase = "all"  # nobody uses a database that has no revision yet; so for the tries after this one, too
+            phase = "all"  # nobody uses a database without any revision; this holds for further tries, too
         due, waiting = split_by_phase([step.revision for step in upgrades], phase)
         if phase == "expand":
             _require_nothing_behind(due, waiting)
@@ -96,9 +98,9 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
             _require_releases_gone(context, due)
         for step in upgrades[: len(due)]:
             if not context.as_sql:
-                _require_releases_gone(context, [step.revision])  # who came while the one before was applied
+                _require_releases_gone(context, [step.revision])  # connected since
             elif release := safe_from_release(step.revision):
-                context.impl.static_output(f"-- Not while an app is at work that is older than {release}")
+                context.impl.static_output(f"-- Not while a release before {release} is at work")
             yield step
         _say_what_waits(due, waiting, phase)
 
@@ -113,7 +115,7 @@ def _say_what_waits(due: list[Script], waiting: list[Script], phase: Phase) -> N
 
 
 def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
-    """ContractInTheWay where one that expands, for a release that is to be rolled out, is among those that wait."""
+    """ContractInTheWay if an expand revision, which the next release needs, is among those that wait."""
     behind = next((revision for revision in waiting if not is_contract(revision)), None)
     if behind is not None:
         before = (
@@ -122,14 +124,14 @@ def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
             else ""
         )
         raise ContractInTheWay(
-            f"revision {behind.revision} waits behind the contract revision {waiting[0].revision}, and nothing is "
-            f"applied: first run {before}MIGRATOR_PHASE=contract alembic upgrade {waiting[0].revision}; or, where no "
-            "api is at work, run this with MIGRATOR_PHASE=all"
+            f"revision {behind.revision} waits behind the contract revision {waiting[0].revision}, so nothing is "
+            f"applied: first run {before}MIGRATOR_PHASE=contract alembic upgrade {waiting[0].revision}; or, if no app "
+            "is at work, run this with MIGRATOR_PHASE=all"
         )
 
 
 def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -> None:
-    """ReleaseInTheWay where a release is connected that uses what one of these takes away."""
+    """ReleaseInTheWay if a release is connected that uses what one of these takes away."""
     contracts = [(revision, release) for revision in revisions if (release := safe_from_release(revision))]
     assert context.connection is not None
     sessions = find_sessions(context.connection, context.opts["project"].application) if contracts else []
@@ -140,6 +142,6 @@ def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -
                 f"the contract revision {revision.revision} takes away what releases of the app before {release} use, "
                 f"and is not begun while these are connected: {', '.join(map(str, older))}. Roll out release "
                 f"{release} everywhere, or stop these, then run this again"
-                + ("; a release that is no version number counts as older (RELEASE)" if nameless else "")
-                + ("; MIGRATOR_PHASE=expand applies what goes before it" if revisions[0] != revision else "")
+                + ("; a release that is not a version number counts as older (RELEASE)" if nameless else "")
+                + ("; MIGRATOR_PHASE=expand applies what comes before it" if revisions[0] != revision else "")
             )

@@ -1,8 +1,7 @@
 """Which releases of the app are connected, and whether one is older than another.
 
-The app's sessions have the name `<application>@<release>`, those of its commands `<application> command@<release>`.
-What can't be told counts as older: a session without a release, and one whose release is no version number (`dev`, a
-commit's hash).
+The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`. A
+session counts as older if it has no release, or one that is not a version number (`dev`, a commit's hash).
 """
 
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ _SESSIONS = text(
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions of the app that have one name; `pid` is the process of one of them."""
+    """The sessions of the app that have the same name; `pid` is the process of one of them."""
 
     name: str
     count: int
@@ -29,7 +28,7 @@ class Sessions:
 
     @property
     def release(self) -> str:
-        """The release that they say they are of."""
+        """The release in their name."""
         return self.name.partition("@")[2] or UNKNOWN
 
     def __str__(self) -> str:
@@ -37,7 +36,7 @@ class Sessions:
 
 
 def find_sessions(connection: Connection, application: str) -> list[Sessions]:
-    """The sessions of the app on this database, as they are when the transaction looks for the first time."""
+    """The sessions of the app on this database, as of the transaction's first look at the sessions."""
     return [Sessions(*row) for row in connection.execute(_SESSIONS, {"name": application})]
 
 
@@ -48,9 +47,9 @@ def count_releases(sessions: list[Sessions]) -> dict[str, int]:
 
 
 def find_version(release: str) -> Version | None:
-    """The version number that `release` is; None where it is none.
+    """`release` as a version number; None if it is not one.
 
-    One without a dot is none either: of the short hashes of commits every tenth would pass, `3b85009` say.
+    A number without a dot is not one: every tenth short hash of a commit would pass, for example `3b85009`.
     """
     try:
         version = Version(release)
@@ -60,6 +59,6 @@ def find_version(release: str) -> Version | None:
 
 
 def is_older(release: str, than: str) -> bool:
-    """Whether `release` is older than the release `than`, or can't be told not to be."""
+    """Whether `release` is older than the release `than`, or might be."""
     version, other = find_version(release), find_version(than)
     return version is None or other is None or version < other

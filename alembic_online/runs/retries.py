@@ -1,13 +1,13 @@
-"""A run: one at a time, each revision tried until it gets its locks, and never waiting long for them.
+"""A run: each revision is tried until it gets its locks, and never waits long for them.
 
-Guarantee: a statement that waits for a lock on a table has everybody else wait behind it, so it waits `LOCK_TIMEOUT`
-and no more. Then its revision is rolled back and tried again after a pause. Revisions that were applied stay applied.
-The time-out is never dropped, not for the last try either. Only statements that nobody else waits behind may wait
-longer, and not without end either: see online.py.
+Guarantee: a statement that waits for a lock on a table blocks everybody behind it, so it waits at most `LOCK_TIMEOUT`.
+Then its revision is rolled back and tried again after a pause. Revisions that were applied stay applied. The time-out
+always holds, also for the last try. Only statements that block nobody may wait longer, and not without end either: see
+online.py.
 
-Each revision may lose `retry_seconds` in this way, counted from the end of its first try that failed: by further tries
-that fail, and by the pauses. Of a try counts what it did in vain, the time since it began with the revision or, where
-that was later, since an online statement went well outside of a transaction: an index that took an hour stays built.
+Each revision may lose `retry_seconds` in this way, counted from the end of its first failed try: in further failed
+tries, and in the pauses. Of a try, only lost work counts: the time since it began the revision or, if later, since an
+online statement outside of a transaction succeeded: an index that took an hour stays built.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from alembic_online.runs.online import give_time, is_online
 from alembic_online.runs.steps import Progress
 
 LOCK_TIMEOUT = "500ms"
-# Autovacuum gives way to a waiter after deadlock_timeout, which is 1 s: who waits for less never gets past it.
+# Autovacuum gives way to a waiting session after deadlock_timeout, 1 s: a session that waits for less never gets past.
 LOCK_TIMEOUT_FOR_AUTOVACUUM = "1500ms"
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 # lock not available (lock_timeout), deadlock detected
@@ -44,7 +44,7 @@ async def run_with_retries(
     progress: Progress,
     retry_seconds: float,
 ) -> None:
-    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained where a revision has lost those."""
+    """Run `migrate` on a connection of `engine(lock_timeout)`; LocksNotObtained if a revision loses `retry_seconds`."""
     revision, lost, pause = None, 0.0, FIRST_PAUSE
     lock_timeout = LOCK_TIMEOUT
     while True:
@@ -55,7 +55,7 @@ async def run_with_retries(
             lost += progress.lost
         else:
             revision, lost, pause = progress.revision, 0.0, FIRST_PAUSE
-        wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't do so again
+        wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - so that two that collide don't collide again
         log.warning(
             "a try did not get its locks",
             revision=progress.revision,
@@ -82,7 +82,7 @@ async def _try(
     progress: Progress,
     retry_seconds: float,
 ) -> Blockers | None:
-    """Who was in the way of `migrate`; None where it did its work."""
+    """The sessions that were in the way of `migrate`; None if it succeeded."""
     progress.keep()
 
     def keep(connection: Connection, _: Any, statement: str, *__: Any) -> None:

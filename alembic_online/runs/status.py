@@ -1,4 +1,4 @@
-"""Where the schema is, and what is not in order about it. Only looks."""
+"""Where the schema is, and what is wrong with it. Changes nothing."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -43,7 +43,7 @@ class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
     `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
-    takes away; `releases` has those that are connected, each with the number of its sessions.
+    takes away; `releases` has the connected releases, each with the number of its sessions.
     """
 
     current: list[str]
@@ -80,13 +80,13 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),
         constraints_not_validated=list(connection.scalars(_NOT_VALIDATED, schemas)),
-        # While revisions are pending, or this release does not know them all, the models are of another time.
+        # While revisions are pending, or this release does not know them all, the models are of another state.
         drift=[] if pending or is_ahead else find_drift(context, project.metadata),
     )
 
 
 def find_pending(connection: Connection, script: ScriptDirectory) -> list[str]:
-    """The revisions of this release that are not applied, the oldest first; none where the database is ahead."""
+    """The revisions of this release that are not applied, the oldest first; empty if the database is ahead."""
     known = [revision.revision for revision in script.walk_revisions()]
     current = MigrationContext.configure(connection).get_current_heads()
     applied = {name for head in current if head in known for name in _lineage(script, head)}

@@ -1,7 +1,8 @@
 """One revision after the other.
 
-Guarantees: before each, and before each is committed, the migration lock is known to be held; and each has two lines in
-the log, when it begins and when it is applied. Which they are is decided once, however often one is tried.
+Guarantees: before each revision begins, and before it is committed, the migration lock is checked to be held. Each has
+two lines in the log, when it begins and when it is applied. Which revisions a run has is decided once, however often
+one is tried.
 """
 
 import time
@@ -32,10 +33,10 @@ class Progress:
     first_began: float = 0
     kept: float = 0
     taken: int = 0
-    """Steps that are behind the run, whatever becomes of the one under way."""
+    """The number of steps that are done, whatever becomes of the one under way."""
 
     def begin(self, revision: str) -> None:
-        """A try begins: the first of `revision`, or a further one."""
+        """Note that a try begins: the first of `revision`, or a further one."""
         self.began = self.kept = time.monotonic()
         self.started_at = datetime.now(UTC)
         if revision != self.revision:
@@ -43,12 +44,12 @@ class Progress:
         self.attempts += 1
 
     def keep(self) -> None:
-        """What was done up to here stays done, whatever becomes of this try."""
+        """Note that what was done so far stays done, whatever becomes of this try."""
         self.kept = time.monotonic()
 
     @property
     def lost(self) -> float:
-        """Seconds since the last that stays done: those of a try that fails now."""
+        """Seconds since what was last kept: what a try that fails now has lost."""
         return time.monotonic() - self.kept
 
     @property
@@ -58,12 +59,12 @@ class Progress:
 
     @property
     def waited(self) -> float:
-        """Seconds before this try: those that failed, and the pauses between them."""
+        """Seconds before this try: failed tries, and the pauses between them."""
         return self.began - self.first_began
 
 
 def decided_once(steps: Steps, progress: Progress) -> Steps:
-    """Those of `steps` that are left. To be asked again would be wrong: -1 means another, once one was taken."""
+    """The `steps` that are left. They are computed once: relative targets, such as -1, change with each step taken."""
     planned: list[RevisionStep | StampStep] = []
 
     def run(heads: Any, context: MigrationContext) -> list[RevisionStep | StampStep]:
@@ -75,7 +76,7 @@ def decided_once(steps: Steps, progress: Progress) -> Steps:
 
 
 def one_by_one(steps: Steps, lock: MigrationLock, progress: Progress) -> Steps:
-    """`steps`, Alembic's way from one revision to another, with what goes before and after each."""
+    """`steps`, from one revision to another, with the checks and log lines of each."""
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
         for step in steps(heads, context):
@@ -86,7 +87,7 @@ def one_by_one(steps: Steps, lock: MigrationLock, progress: Progress) -> Steps:
             }
             progress.begin(what["revision"])
             assert context.connection is not None
-            lock.require(context.connection)  # in the transaction that will be the revision's
+            lock.require(context.connection)  # in what will be the revision's transaction
             log.info("applying", **what, **({"subject": step.doc} if step.doc else {}))
             yield step
             progress.taken += 1

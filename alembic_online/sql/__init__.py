@@ -1,15 +1,15 @@
-"""What a SQL statement does to the tables that exist: which locks it takes, and whether it reads or rewrites them.
+"""What a SQL statement does to existing tables: which locks it takes, and whether it reads or rewrites them.
 
-Guarantee: never a silent "nothing". What can't be known is assumed to be the worst, and what can't be seen is said to
-be unknown. A `Schema`, read from the database, makes both rarer.
+Guarantee: never a silent "nothing". Where facts are missing, the worst is assumed; what the statement does not show is
+reported as unknown. A `Schema`, read from the database, makes both rarer.
 
-Not seen are triggers that people wrote, which a change of rows may fire.
+Not covered: user-defined triggers, which a change of rows may fire.
 
 effect         Effect, Work: what one statement does to one table
 lock           Postgres's table locks, and which of them conflict
-schema         what the database knows, and a statement does not show
-alter_table    ALTER TABLE, subcommand by subcommand; subcommands has those that always do the same
-constraints    added, validated and dropped
+schema         facts of the database that a statement does not show
+alter_table    ALTER TABLE, subcommand by subcommand; subcommands has those whose effect is always the same
+constraints    constraints, added, validated and dropped
 types          which changes of a column's type rewrite the table
 expressions    which defaults are volatile
 indexes        CREATE, DROP and REINDEX; VACUUM and CLUSTER
@@ -17,7 +17,7 @@ new_tables     the other statements on tables and views
 attached       triggers, rules, policies, comments and the like
 rows           INSERT, UPDATE, DELETE, MERGE, COPY, SELECT
 blocks         the statements in a DO block
-dispatch       which statement is told of where
+dispatch       which module handles which statement
 apply          what the schema is after a statement; mutable_schema has the details
 catalog        the schema, read from a database
 names          as `regclass` prints them
@@ -54,13 +54,13 @@ NOTHING_KNOWN = Schema()
 
 
 class NotUnderstood(Exception):
-    """Not SQL that Postgres 18 would parse."""
+    """Postgres 18 can't parse this SQL."""
 
 
 def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
-    """What the statement, or the statements, do to tables that exist: one effect a table; NotUnderstood.
+    """What the statement, or the statements, do to existing tables: one effect per table; NotUnderstood.
 
-    What is done to a table that one of the statements creates is none.
+    A table that one of the statements creates has none.
     """
     found: list[Effect] = []
     new: set[str] = set()
@@ -73,7 +73,7 @@ def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
 
 
 def created_tables(sql: str) -> list[str]:
-    """The tables and views that the statements create, in their order; also where they say IF NOT EXISTS."""
+    """The tables and views that the statements create, in their order; also with IF NOT EXISTS."""
     return [name for statement in _parse(sql) for name in _created(statement)]
 
 
@@ -88,7 +88,7 @@ def dropped_tables(sql: str) -> list[str]:
 
 
 def renamed_tables(sql: str) -> dict[str, str]:
-    """The tables that get another name, or another schema: the old name, and the new one."""
+    """The tables that get another name or schema: old names to new names."""
     renamed = {}
     for statement in _parse(sql):
         if isinstance(statement, pg.RenameStmt) and statement.rename_type == pg.OBJECT_TABLE:

@@ -1,4 +1,4 @@
-"""ALTER TABLE: the lock and the work of each subcommand; a statement takes the strongest of those that it needs.
+"""ALTER TABLE: the lock and the work of each subcommand; a statement takes the strongest lock that one needs.
 
 Source: AlterTableGetLockLevel of Postgres 18.
 """
@@ -32,7 +32,7 @@ def alter_table(statement: pg.AlterTableStmt, schema: Schema) -> Parts:
     """ALTER TABLE, and ALTER INDEX, VIEW, SEQUENCE and the like, which are the same to the parser."""
     name = table_name(statement.relation)
     if statement.objtype == pg.OBJECT_TYPE:
-        yield unknown(f"the tables of type {name}", "tables that were made of a type change with it")
+        yield unknown(f"the tables of type {name}", "tables of a composite type change with it")
         return
     is_index = statement.objtype == pg.OBJECT_INDEX or name in schema.indexes
     table = schema.indexes.get(name, f"(the table of index {name})") if is_index else name
@@ -55,7 +55,7 @@ def _subcommand(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     elif kind in REWRITES:
         yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.REWRITE, REWRITES[kind])
     elif kind in TRIGGERS:
-        yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "triggers are for writes to come")
+        yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "triggers affect later writes only")
     elif kind in STATISTICS:
         yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "statistics change the catalogs only")
     elif kind in SUBCOMMANDS:
@@ -68,7 +68,7 @@ def _subcommand(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
 def _add_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     column = getattr(command, "def").column_def
     if command.missing_ok and schema.column_type(table, column.colname):
-        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the column {quote(column.colname)} is there already")
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the column {quote(column.colname)} exists already")
         return
     constraints = [unwrap_node(node) for node in column.constraints]
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, *_values(column, constraints, schema))
@@ -77,7 +77,7 @@ def _add_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     for constraint in constraints:
         if constraint.contype == pg.CONSTR_NOTNULL:
             if not has_values:
-                yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL without a default looks for rows")
+                yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL without a default checks for rows")
         elif constraint.contype == pg.CONSTR_FOREIGN:
             yield from foreign_key(table, constraint, looks=has_values)
             yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a column is added")
@@ -86,7 +86,7 @@ def _add_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
 
 
 def _values(column: pg.ColumnDef, constraints: list[pg.Constraint], schema: Schema) -> tuple[Work, str]:
-    """What it costs to give the column that is added its values."""
+    """What it costs to give the added column its values."""
     name = quote(column.colname)
     if type_name(column.type_name) in SERIAL:
         return Work.REWRITE, f"{name} is a serial: every row gets a number of its own"
@@ -94,12 +94,12 @@ def _values(column: pg.ColumnDef, constraints: list[pg.Constraint], schema: Sche
         if constraint.contype == pg.CONSTR_IDENTITY:
             return Work.REWRITE, f"{name} is an identity: every row gets a number of its own"
         if constraint.contype == pg.CONSTR_GENERATED and constraint.generated_kind != "v":
-            return Work.REWRITE, f"{name} is computed and stored in every row"
+            return Work.REWRITE, f"{name} is computed for every row, and stored"
         if constraint.contype == pg.CONSTR_DEFAULT and is_volatile(constraint.raw_expr, schema):
             return Work.REWRITE, f"the default of {name} is volatile: every row gets a value of its own"
     kind = type_name(column.type_name)
     if schema.domains.get(kind):
-        return Work.REWRITE, f"{kind} is a domain with constraints, which every row is checked against"
+        return Work.REWRITE, f"{kind} is a domain with constraints: every row is checked against them"
     doubt = "" if is_no_domain(kind, schema) else f", unless {kind} is a domain with constraints"
     return Work.NONE, f"{name} is added without touching a row{doubt}"
 
@@ -108,11 +108,11 @@ def _drop_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a column is dropped without touching a row")
     for key in schema.refers_to(table):
         if command.name in key.columns:
-            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} goes, too")
+            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
     if command.behavior == pg.DROP_CASCADE:
         for key in schema.referred_by(table):
             if command.name in key.referred_columns:
-                yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} goes, too")
+                yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
 
 
 def _alter_type(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -138,7 +138,7 @@ def _add_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> Pa
 def _alter_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     change = getattr(command, "def").atalter_constraint
     work, why = (
-        (Work.SCAN, "a constraint that is enforced from now on is checked")
+        (Work.SCAN, "a constraint is checked when it becomes enforced")
         if change.alter_enforceability and change.is_enforced
         else (Work.NONE, "ALTER CONSTRAINT changes the catalogs only")
     )
@@ -171,7 +171,7 @@ def _inherit(table: str, command: pg.AlterTableCmd, _: Schema) -> Parts:
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "inheritance changes the catalogs only")
     leaves = command.subtype == pg.AT_DropInherit
     lock = Lock.ACCESS_SHARE if leaves else Lock.SHARE_UPDATE_EXCLUSIVE
-    yield Effect(parent, lock, Work.NONE, "is looked at, to compare its columns")
+    yield Effect(parent, lock, Work.NONE, "its columns are compared")
 
 
 def _attach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -190,9 +190,9 @@ def _detach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     online = detached.concurrent or command.subtype == pg.AT_DetachPartitionFinalize
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if online else Lock.ACCESS_EXCLUSIVE
     yield Effect(table, lock, Work.NONE, "loses a partition")
-    yield Effect(table_name(detached.name), Lock.ACCESS_EXCLUSIVE, Work.NONE, "is a partition no more")
+    yield Effect(table_name(detached.name), Lock.ACCESS_EXCLUSIVE, Work.NONE, "is no longer a partition")
     for key in schema.refers_to(table):
-        yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"{key.name} is made anew for the partition")
+        yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"{key.name} is recreated for the partition")
 
 
 SUBCOMMANDS: dict[int, Callable[[str, pg.AlterTableCmd, Schema], Parts]] = {

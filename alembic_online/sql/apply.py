@@ -1,4 +1,4 @@
-"""What the schema is after a statement, as far as the effects of those that come after it depend on that."""
+"""The schema after a statement, as far as the effects of later statements depend on it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +14,14 @@ from alembic_online.sql.schema import Schema
 
 
 def after(sql: str, schema: Schema) -> Schema:
-    """The schema, when these statements have been carried out on it."""
+    """The schema after these statements."""
     for found in postgast.parse(sql).stmts:
         schema = after_statement(unwrap_node(found.stmt), schema)
     return schema
 
 
 def after_statement(statement: Node, schema: Schema) -> Schema:
-    """The schema, when this statement has been carried out on it."""
+    """The schema after this statement."""
     if change := CHANGES.get(type(statement)):
         mutable = MutableSchema.of(schema)
         change(statement, mutable)

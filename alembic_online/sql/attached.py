@@ -1,4 +1,4 @@
-"""What hangs on a table: triggers, rules, policies, comments, statistics, rights, publications; and domains."""
+"""What is attached to a table: triggers, rules, policies, comments, statistics, rights, publications; and domains."""
 
 from collections.abc import Iterator
 
@@ -19,19 +19,19 @@ def trigger(statement: pg.CreateTrigStmt, schema: Schema) -> Parts:
     """CREATE TRIGGER."""
     table = table_name(statement.relation)
     for name in (table, *(schema.partitions(table) if statement.row else ())):
-        yield Effect(name, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "a trigger is for writes to come")
+        yield Effect(name, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "a trigger affects later writes only")
     if statement.HasField("constrrel"):
         yield Effect(table_name(statement.constrrel), Lock.ACCESS_SHARE, Work.NONE, "a trigger names it")
 
 
 def rule(statement: pg.RuleStmt, _: Schema) -> Parts:
     """CREATE RULE."""
-    yield Effect(table_name(statement.relation), Lock.ACCESS_EXCLUSIVE, Work.NONE, "a rule changes queries to come")
+    yield Effect(table_name(statement.relation), Lock.ACCESS_EXCLUSIVE, Work.NONE, "a rule changes later queries")
 
 
 def policy(statement: pg.CreatePolicyStmt | pg.AlterPolicyStmt, _: Schema) -> Parts:
     """CREATE and ALTER POLICY."""
-    yield Effect(table_name(statement.table), Lock.ACCESS_EXCLUSIVE, Work.NONE, "a policy changes queries to come")
+    yield Effect(table_name(statement.table), Lock.ACCESS_EXCLUSIVE, Work.NONE, "a policy changes later queries")
 
 
 def comment(statement: pg.CommentStmt | pg.SecLabelStmt, schema: Schema) -> Parts:
@@ -74,7 +74,7 @@ def publication(statement: pg.CreatePublicationStmt | pg.AlterPublicationStmt, _
 
 
 def domain(statement: pg.AlterDomainStmt, schema: Schema) -> Parts:
-    """ALTER DOMAIN, which looks at every column of that type."""
+    """ALTER DOMAIN, which checks every column of that type."""
     name = qualified(*(part.string.sval for part in statement.type_name))
     definition = getattr(statement, "def").constraint
     adds = statement.subtype == "C" and not definition.skip_validation

@@ -1,4 +1,4 @@
-"""DO blocks: the statements in them can be read, unless they are put together when they run."""
+"""DO blocks: the statements in them can be read, unless they are composed at run time."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,15 +9,15 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 WITHOUT_QUERY = {"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "PLpgSQL_stmt_call"}
-EXPRESSION = 2  # of the modes in which PL/pgSQL has its expressions parsed: those that lack their SELECT
+EXPRESSION = 2  # PL/pgSQL's parse mode of expressions without SELECT
 
 
 class Opaque(Exception):
-    """What the block does can't be told from its text."""
+    """The block's text does not show what it does."""
 
 
 def statements_of(block: pg.DoStmt) -> list[str]:
-    """The SQL in the block; Opaque if there is more to it."""
+    """The SQL in the block; Opaque if that is not all that it does."""
     arguments = {found.defname: found.arg for found in map(unwrap_node, block.args) if isinstance(found, pg.DefElem)}
     language = unwrap_node(arguments["language"]) if "language" in arguments else None
     if isinstance(language, pg.String) and language.sval.lower() != "plpgsql":
@@ -43,7 +43,7 @@ def _statements(node: Any) -> Iterator[str]:
             if name in WITHOUT_QUERY:
                 raise Opaque("a DO block with EXECUTE")
             if name == "PLpgSQL_expr":
-                # An expression is a SELECT without its first word; an assignment has its target before it.
+                # An expression is a SELECT without that word; an assignment has its target in front.
                 mode = child.get("parseMode", 0)
                 yield child["query"] if mode == 0 else f"SELECT {child['query'].split(':=', 1)[-1]}"
             else:

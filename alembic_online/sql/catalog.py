@@ -1,4 +1,4 @@
-"""The `Schema` of a database, read from its catalogs in a few queries that lock nothing else."""
+"""The `Schema` of a database, read from its catalogs in a few queries that lock nothing but the catalogs."""
 
 from collections import defaultdict
 from typing import Any
@@ -9,7 +9,7 @@ from alembic_online.sql.schema import ForeignKey, Schema
 
 
 def _name(relation: str, schema: str, column: str = "relname") -> str:
-    """The name of a row of `pg_class`, and its row of `pg_namespace`, as in `Effect`."""
+    """SQL for the name of a row of `pg_class`, with its row of `pg_namespace`, in the form of `Effect`."""
     return f"concat(nullif(quote_ident({schema}.nspname), 'public') || '.', quote_ident({relation}.{column}))"
 
 
@@ -20,7 +20,7 @@ def _ours(schema: str) -> str:
     return _OURS.format(schema, schema)
 
 
-# They are put together of constants of this file, and of nothing else.
+# Composed only of constants of this file.
 _COLUMNS = text(
     f"SELECT {_name('c', 'n')}, attname, format_type(atttypid, atttypmod), attnotnull AND NOT EXISTS"  # noqa: S608
     " (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum])"
@@ -41,13 +41,13 @@ _FOREIGN_KEYS = text(
     f"SELECT conname, {_name('c', 'n')}, {_name('r', 'nr')}, confdeltype IN ('c', 'n', 'd'),"  # noqa: S608
     " array(SELECT attname FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY(conkey)),"
     " array(SELECT attname FROM pg_attribute WHERE attrelid = confrelid AND attnum = ANY(confkey)),"
-    " coalesce((to_jsonb(pg_constraint) ->> 'conenforced')::bool, true)"  # the column is of Postgres 18
+    " coalesce((to_jsonb(pg_constraint) ->> 'conenforced')::bool, true)"  # new in Postgres 18
     " FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_class r ON r.oid = confrelid JOIN pg_namespace nr ON nr.oid = r.relnamespace"
     f" WHERE contype = 'f' AND {_ours('n')}"
 )
-# Whether a CHECK is `column IS NOT NULL` is read in the form that Postgres keeps it in: writing it as SQL waits for who
-# has locked the table.
+# Whether a CHECK is `column IS NOT NULL` is read from Postgres's internal form: to write it as SQL, Postgres would wait
+# for sessions that have locked the table.
 _CHECKS = text(
     f"SELECT {_name('c', 'n')}, conname, attname, contype::text, convalidated,"  # noqa: S608
     " contype = 'n' OR (cardinality(conkey) = 1 AND conbin::text LIKE '{NULLTEST \\:arg {VAR %} \\:nulltesttype 1 %')"
@@ -90,7 +90,7 @@ _FUNCTIONS = text(
 
 
 def read_schema(connection: Connection) -> Schema:
-    """What is in the database behind `connection`, all schemas but Postgres's own."""
+    """The schema of the database behind `connection`: all schemas but Postgres's own."""
     columns: dict[str, dict[str, str]] = {table: {} for (table,) in connection.execute(_EMPTY)}
     not_null = set()
     for table, column, kind, is_not_null in connection.execute(_COLUMNS):

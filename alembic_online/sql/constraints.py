@@ -1,4 +1,4 @@
-"""Constraints that are added, validated, dropped: on their table, and on the one that they refer to."""
+"""Constraints, added, validated and dropped: the effects on their table, and on the one that they refer to."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ BUILDS = {pg.CONSTR_PRIMARY: "PRIMARY KEY", pg.CONSTR_UNIQUE: "UNIQUE", pg.CONST
 
 
 def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Iterator[Effect]:
-    """A constraint, added to a table that is there."""
+    """A constraint, added to an existing table."""
     if constraint.contype == pg.CONSTR_FOREIGN:
         yield from foreign_key(table, constraint, looks=not constraint.skip_validation and constraint.is_enforced)
     elif constraint.contype in BUILDS:
@@ -22,26 +22,24 @@ def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Ite
     elif constraint.contype == pg.CONSTR_NOTNULL:
         columns = strings(constraint.keys)
         if constraint.skip_validation or all(schema.is_never_null(table, column) for column in columns):
-            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "NOT NULL without a look at the rows")
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "NOT NULL without a check of the rows")
         else:
-            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL looks at every row")
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL checks every row")
     elif constraint.contype == pg.CONSTR_CHECK:
         if constraint.skip_validation or not constraint.is_enforced:
-            yield Effect(
-                table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "CHECK for rows to come: the others are not looked at"
-            )
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "CHECK for new rows: existing ones are not checked")
         else:
-            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "CHECK looks at every row")
+            yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "CHECK checks every row")
     else:
         yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.UNKNOWN, "this kind of constraint is not known here")
 
 
 def foreign_key(table: str, constraint: pg.Constraint, *, looks: bool) -> Iterator[Effect]:
-    """A foreign key, added to a table that is there; `looks` is whether the rows there are looked at."""
+    """A foreign key, added to an existing table; `looks` is whether existing rows are checked."""
     work, why = (
-        (Work.SCAN, "FOREIGN KEY looks at every row")
+        (Work.SCAN, "FOREIGN KEY checks every row")
         if looks
-        else (Work.NONE, "FOREIGN KEY for rows to come: the others are not looked at")
+        else (Work.NONE, "FOREIGN KEY for new rows: existing ones are not checked")
     )
     yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, work, why)
     referred = table_name(constraint.pktable)
@@ -53,7 +51,7 @@ def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
     if not constraint.indexname:
         yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.BUILD, f"{kind} builds an index")
         return
-    yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"{kind} takes an index that is there")
+    yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"{kind} uses an existing index")
     if constraint.contype == pg.CONSTR_PRIMARY:
         yield Effect(
             table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "PRIMARY KEY looks for NULLs, unless its columns are NOT NULL"
@@ -61,7 +59,7 @@ def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
 
 
 def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> Iterator[Effect]:
-    """A constraint, dropped; if it is a foreign key, the other table is locked, too."""
+    """A constraint, dropped; for a foreign key, the other table is locked, too."""
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a constraint is dropped")
     if not schema.is_known:
         yield Effect(
@@ -74,30 +72,30 @@ def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> 
         if key.name == name:
             yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {name}")
     if is_cascade:
-        for key in schema.referred_by(table):  # which may be those that need this constraint
+        for key in schema.referred_by(table):  # they may need this constraint
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"CASCADE may drop the foreign key {key.name}")
 
 
 def validate(table: str, name: str, schema: Schema) -> Iterator[Effect]:
     """VALIDATE CONSTRAINT."""
-    yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "VALIDATE looks at every row, and is in nobody's way")
+    yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "VALIDATE checks every row, and blocks nobody")
     for key in schema.refers_to(table):
         if key.name == name:
             yield Effect(key.referred, Lock.ROW_SHARE, Work.NONE, f"{name} looks rows up there")
 
 
 def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect]:
-    """What a change of a column's type does to the constraints that the column is a part of: they are made anew."""
+    """What a change of a column's type does to the constraints on the column: they are recreated."""
     if (table, column) in schema.checked:
-        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"a CHECK of {quote(column)} looks at every row")
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"a CHECK of {quote(column)} checks every row")
     for key in schema.refers_to(table):
         if column in key.columns:
-            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is made anew")
+            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is recreated")
     for key in schema.referred_by(table):
         if column in key.referred_columns:
-            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"the foreign key {key.name} is made anew")
+            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"the foreign key {key.name} is recreated")
 
 
 def is_no_domain(kind: str, schema: Schema) -> bool:
-    """Whether the type is known to be no domain with constraints."""
+    """Whether it is known that the type is not a domain with constraints."""
     return kind in TYPES or schema.is_known or kind in schema.domains

@@ -1,4 +1,4 @@
-"""Which statement is told of where."""
+"""Which module handles which statement."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,7 +33,7 @@ def _block(statement: pg.DoStmt, schema: Schema) -> Iterator[Effect]:
             for found in postgast.parse(sql).stmts:
                 yield from effects_of(unwrap_node(found.stmt), schema)
     except (Opaque, PgQueryError) as error:
-        yield unknown("whatever the DO block touches", f"what it does can't be told from its text: {error}")
+        yield unknown("whatever the DO block touches", f"its text does not show what it does: {error}")
 
 
 def _nested(statement: Any, schema: Schema) -> Iterator[Effect]:
@@ -47,13 +47,13 @@ def _schema(statement: pg.CreateSchemaStmt, schema: Schema) -> Iterator[Effect]:
 
 def _sequence(statement: pg.CreateSeqStmt | pg.AlterSeqStmt, _: Schema) -> Iterator[Effect]:
     if isinstance(statement, pg.AlterSeqStmt):
-        why = "whoever takes numbers from the sequence waits"
+        why = "sessions that need numbers from the sequence wait"
         yield Effect(table_name(statement.sequence), Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, why)
 
 
 def _opaque(statement: Node, _: Schema) -> Iterator[Effect]:
     name = type(statement).__name__.removesuffix("Stmt")
-    yield unknown(f"whatever {name} touches", f"the statement {name} can't be seen into")
+    yield unknown(f"whatever {name} touches", f"the statement {name} does not show what it does")
 
 
 HANDLERS: dict[type[Node], Callable[[Any, Schema], Iterator[Effect]]] = {
@@ -109,7 +109,7 @@ HANDLERS: dict[type[Node], Callable[[Any, Schema], Iterator[Effect]]] = {
         _opaque,
     ),
 }
-# They take no lock on a table, or none that anybody waits for.
+# They take no lock on a table, or none that blocks anybody.
 IN_NOBODYS_WAY = {
     pg.AlterCollationStmt,
     pg.AlterDatabaseRefreshCollStmt,

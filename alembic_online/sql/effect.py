@@ -13,19 +13,19 @@ class Work(StrEnum):
     NONE = "none"
     """Only the catalogs are changed: an instant, however large the table is."""
     ADD_ROWS = "add rows"
-    """Rows are added, which nobody else sees yet."""
+    """Rows are added, which others don't see yet."""
     SCAN = "scan"
     """The whole table is read."""
     ROWS = "rows"
-    """Rows that are there are changed or deleted, and locked until the commit: those that a condition names."""
+    """Existing rows that match a condition are changed or deleted, and locked until the commit."""
     ALL_ROWS = "all rows"
-    """Likewise, and all of them."""
+    """All rows are changed or deleted, and locked until the commit."""
     BUILD = "build"
     """An index is built: the whole table is read and sorted."""
     REWRITE = "rewrite"
-    """The table is written anew, with all of its indexes."""
+    """The table is rewritten, with all of its indexes."""
     UNKNOWN = "unknown"
-    """Whatever it is, the statement does not show it."""
+    """The statement does not show it."""
 
     @property
     def weight(self) -> int:
@@ -39,8 +39,8 @@ class Effect:
 
     `table` is as `regclass` prints it while `public` is in the search path: quoted where it has to be, and without
     `public.`. A table that the statement does not name is described in parentheses: "(the table of index ix_name)".
-    `lock` is the strongest there is on the table or on one of its indexes: every query that is planned needs those,
-    too. `why` is one clause.
+    `lock` is the strongest lock on the table or on one of its indexes, which the planner needs for every query. `why`
+    is one clause.
     """
 
     table: str
@@ -50,17 +50,17 @@ class Effect:
 
     @property
     def is_named(self) -> bool:
-        """Whether `table` is a name, and not the description of a table that the statement does not name."""
+        """Whether `table` is a name, not a description in parentheses."""
         return not self.table.startswith("(")
 
 
 def unknown(what: str, why: str) -> Effect:
-    """The worst, for what can't be seen: `what` is the description of the tables."""
+    """The gravest effect, for work that the statement does not show: `what` describes the tables."""
     return Effect(f"({what})", Lock.ACCESS_EXCLUSIVE, Work.UNKNOWN, why)
 
 
 def strongest(effects: Iterable[Effect]) -> list[Effect]:
-    """One effect a table, in the order of their first: the strongest lock, the gravest work, and why."""
+    """One effect per table, in the order of first mention: the strongest lock, the gravest work, and why."""
     of_table: dict[str, list[Effect]] = {}
     for effect in effects:
         of_table.setdefault(effect.table, []).append(effect)

@@ -1,8 +1,7 @@
-"""What can be said of an expression without computing it: whether it is volatile, and which functions it calls.
+"""What is known of an expression without evaluating it: whether it is volatile, and which functions it calls.
 
-Postgres gives a column that is added the same value in all rows without touching them, unless the value's expression is
-volatile: then the table is written anew. Of functions that neither this file nor the database knows, the worst is
-assumed.
+Postgres gives an added column the same value in all rows without touching them, unless the value's expression is
+volatile: then the table is rewritten. Functions that neither this file nor the database knows count as volatile.
 """
 
 import tomllib
@@ -31,7 +30,7 @@ def functions(node: Node) -> Iterator[str]:
 
 
 def opaque_functions(node: Node, schema: Schema) -> list[str]:
-    """Those of the functions called that may do anything to any table."""
+    """The called functions that may do anything to any table."""
     called = dict.fromkeys(functions(node))
     return [name for name in called if name not in NOT_VOLATILE | VOLATILE and schema.functions.get(name, True)]
 
@@ -44,7 +43,7 @@ def is_volatile(node: Node, schema: Schema) -> bool:
 
 
 def is_null(node: Node) -> bool:
-    """Whether the expression is NULL, written so."""
+    """Whether the expression is a literal NULL, possibly cast."""
     inner = unwrap_node(node)
     while isinstance(inner, pg.TypeCast):
         inner = unwrap_node(inner.arg)
@@ -52,12 +51,12 @@ def is_null(node: Node) -> bool:
 
 
 def type_name(name: pg.TypeName) -> str:
-    """The name of a type without its length or precision, one of Postgres's own by its plain name."""
+    """The name of a type without its length or precision; Postgres's own by their plain names."""
     return _plain(strings(name.names), TYPES)
 
 
 def _plain(parts: list[str], own: AbstractSet[str]) -> str:
-    """The name, as in `Effect`; plain where it is one of `own`, which may be a word that would have to be quoted."""
+    """The name, as in `Effect`; plain if it is one of `own`, which may include words that would be quoted."""
     if parts[0] == "pg_catalog" or (len(parts) == 1 and parts[0] in own):
         return parts[-1]
     return qualified(*parts)

@@ -1,4 +1,4 @@
-"""Indexes: built, dropped, built anew. The statements that drop them don't name the table."""
+"""Indexes: built, dropped, rebuilt. Statements that drop them don't name the table."""
 
 from collections.abc import Iterator
 
@@ -39,9 +39,9 @@ def reindex(statement: pg.ReindexStmt, schema: Schema) -> Iterator[Effect]:
     online = has_option(statement.params, "concurrently")
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if online else Lock.ACCESS_EXCLUSIVE
     why = (
-        "indexes are built anew, while reads and writes go on"
+        "indexes are rebuilt, while reads and writes go on"
         if online
-        else "writes wait, and reads, too: every query that is planned needs the table's indexes"
+        else "writes wait, and reads, too: the planner needs the table's indexes for every query"
     )
     if statement.kind == pg.REINDEX_OBJECT_INDEX:
         yield Effect(table_of(table_name(statement.relation), schema), lock, Work.BUILD, why)
@@ -58,17 +58,17 @@ def cluster(statement: pg.ClusterStmt, _: Schema) -> Iterator[Effect]:
     """CLUSTER."""
     if statement.HasField("relation"):
         yield Effect(
-            table_name(statement.relation), Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "CLUSTER writes the table in order"
+            table_name(statement.relation), Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "CLUSTER rewrites the table in order"
         )
     else:
-        yield unknown("every table that was clustered before", "CLUSTER writes them all")
+        yield unknown("every table that was clustered before", "CLUSTER rewrites them all")
 
 
 def vacuum(statement: pg.VacuumStmt, schema: Schema) -> Iterator[Effect]:
     """VACUUM and ANALYZE."""
     is_full = statement.is_vacuumcmd and has_option(statement.options, "full")
     lock, work, why = (
-        (Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "VACUUM FULL writes the table anew")
+        (Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "VACUUM FULL rewrites the table")
         if is_full
         else (Lock.SHARE_UPDATE_EXCLUSIVE, Work.SCAN, "reads the table, while reads and writes go on")
     )
@@ -82,12 +82,12 @@ def vacuum(statement: pg.VacuumStmt, schema: Schema) -> Iterator[Effect]:
 
 
 def table_of(index: str, schema: Schema) -> str:
-    """The table of the index; described, where it is not known."""
+    """The table of the index; a description, if it is not known."""
     return schema.indexes.get(index, f"(the table of index {index})")
 
 
 def has_option(options: "object", name: str) -> bool:
-    """Whether an option such as CONCURRENTLY is there, and not switched off."""
+    """Whether an option such as CONCURRENTLY is given, and not switched off."""
     return any(
         option.defname == name and str(option.arg).find('"false"') < 0 and str(option.arg).find('"off"') < 0
         for option in map(unwrap_node, options)  # type: ignore[call-overload]

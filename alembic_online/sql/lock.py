@@ -1,10 +1,10 @@
-"""Postgres's table locks. Source: its documentation, "Explicit Locking", and there the table of conflicting modes."""
+"""Postgres's table locks. Source: the table of conflicting lock modes in its documentation, "Explicit Locking"."""
 
 from enum import IntEnum
 
 
 class Lock(IntEnum):
-    """The modes in which a table can be locked, the weakest first. `str` gives the name that SQL has for it."""
+    """The modes in which a table can be locked, the weakest first. `str` gives a mode's name in SQL."""
 
     ACCESS_SHARE = 1
     ROW_SHARE = 2
@@ -20,12 +20,12 @@ class Lock(IntEnum):
 
     @classmethod
     def of_mode(cls, mode: str) -> "Lock":
-        """The lock that `pg_locks` calls this: AccessExclusiveLock, say."""
+        """The lock that `pg_locks` calls this, for example AccessExclusiveLock."""
         return next(lock for lock in cls if lock.mode == mode)
 
     @property
     def mode(self) -> str:
-        """What `pg_locks` calls it."""
+        """Its name in `pg_locks`."""
         return f"{self.name.title().replace('_', '')}Lock"
 
     @property

@@ -1,4 +1,4 @@
-"""A `Schema` under change: what happens to its parts."""
+"""A `Schema` that can be changed, part by part."""
 
 from dataclasses import dataclass, replace
 
@@ -12,12 +12,12 @@ from alembic_online.sql.schema import ForeignKey, Schema
 CHANGES_ROWS = set("cnd")  # CASCADE, SET NULL, SET DEFAULT
 
 TableAnd = tuple[str, str]
-"""A table and a column, or a constraint, of it."""
+"""A table, and one of its columns or constraints."""
 
 
 @dataclass
 class MutableSchema:
-    """Those of the parts of a schema that change."""
+    """The parts of a schema that statements change."""
 
     columns: dict[str, dict[str, str]]
     indexes: dict[str, str]
@@ -43,13 +43,13 @@ class MutableSchema:
         )
 
     def add_column(self, table: str, column: pg.ColumnDef) -> None:
-        """The column, with the constraints that stand behind it."""
+        """Add the column, with its column constraints."""
         self.columns.setdefault(table, {})[column.colname] = type_in_sql(column.type_name)
         for constraint in map(unwrap_node, column.constraints):
             self.add_constraint(table, constraint, column.colname)
 
     def add_constraint(self, table: str, constraint: pg.Constraint, column: str = "") -> None:
-        """The constraint; `column` is the one that it stands behind, where it does."""
+        """Add the constraint; `column` is the one that it belongs to, if it is a column constraint."""
         columns = tuple(strings(constraint.fk_attrs) or strings(constraint.keys)) or (column,)
         if constraint.contype == pg.CONSTR_FOREIGN:
             referred, others = table_name(constraint.pktable), tuple(strings(constraint.pk_attrs))
@@ -73,23 +73,23 @@ class MutableSchema:
         proofs[table, constraint.conname] = column
 
     def validate(self, table: str, constraint: str) -> None:
-        """The constraint holds for all rows."""
+        """Note that the constraint holds for all rows."""
         if column := self.unproven.pop((table, constraint), None):
             self.proofs[table, constraint] = column
 
     def drop_constraint(self, table: str, constraint: str) -> None:
-        """The constraint is no more."""
+        """Drop the constraint."""
         self.unproven.pop((table, constraint), None)
         self.proofs.pop((table, constraint), None)
         self.foreign_keys = [key for key in self.foreign_keys if (key.table, key.name) != (table, constraint)]
 
     def drop_not_null(self, table: str, column: str) -> None:
-        """Rows may be NULL. A CHECK may still forbid it; which of the proofs are CHECKs is not known here."""
+        """Allow NULL. A CHECK may still forbid it, but which of the proofs are CHECKs is not known here."""
         self.not_null.discard((table, column))
         self.proofs = {key: proven for key, proven in self.proofs.items() if (key[0], proven) != (table, column)}
 
     def drop_column(self, table: str, column: str) -> None:
-        """The column is no more, and a new one of this name is another."""
+        """Drop the column; nothing of it holds for a new column of this name."""
         self.columns.get(table, {}).pop(column, None)
         self.drop_not_null(table, column)
         self.checked.discard((table, column))
@@ -101,14 +101,14 @@ class MutableSchema:
         ]
 
     def drop_table(self, table: str) -> None:
-        """The table is no more."""
+        """Drop the table."""
         for column in list(self.columns.pop(table, {})):
             self.drop_column(table, column)
         self.indexes = {index: other for index, other in self.indexes.items() if other != table}
         self.foreign_keys = [key for key in self.foreign_keys if key.referred != table]
 
     def rename_column(self, table: str, old: str, new: str) -> None:
-        """The column has another name."""
+        """Rename the column."""
         columns = self.columns.get(table, {})
         if old not in columns:
             return
@@ -131,7 +131,7 @@ class MutableSchema:
         ]
 
     def rename_table(self, old: str, new: str) -> None:
-        """The table has another name, or is in another schema."""
+        """Give the table another name, or another schema."""
         if old not in self.columns:
             return
         self.columns[new] = self.columns.pop(old)
@@ -153,7 +153,7 @@ class MutableSchema:
 
 
 def type_in_sql(name: pg.TypeName) -> str:
-    """The type, as it stands in SQL."""
+    """The type, as SQL."""
     statement = postgast.parse("SELECT NULL::int")
     statement.stmts[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.type_name.CopyFrom(name)
     return str(postgast.deparse(statement)).split("::", 1)[1]
@@ -164,7 +164,7 @@ def _columns_in(condition: Node) -> set[str]:
 
 
 def _never_null(condition: Node) -> str | None:
-    """The column that this condition says is never NULL, where it is `column IS NOT NULL`."""
+    """The column, if the condition is `column IS NOT NULL`."""
     test = unwrap_node(condition)
     if not isinstance(test, pg.NullTest) or test.nulltesttype != pg.IS_NOT_NULL:
         return None

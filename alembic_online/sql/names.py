@@ -10,7 +10,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 Node = Any
-"""A node of a parse tree: protobuf has no types for what they have in common."""
+"""A node of a parse tree: protobuf has no common type for them."""
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -36,7 +36,7 @@ def table_name(relation: pg.RangeVar) -> str:
 
 
 def relations(nodes: Iterable[Node]) -> list[str]:
-    """The names of those of the nodes that are relations."""
+    """The names of the nodes that are relations."""
     return [table_name(node) for node in map(unwrap_node, nodes) if isinstance(node, pg.RangeVar)]
 
 

@@ -1,4 +1,4 @@
-"""Statements on whole tables, and on what hangs on them: triggers, rules, policies, comments, statistics, views."""
+"""Statements on whole tables and views: CREATE, DROP, RENAME, TRUNCATE, LOCK and the like."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ Parts = Iterator[Effect]
 
 
 def create_table(statement: pg.CreateStmt, schema: Schema) -> Parts:
-    """CREATE TABLE: what it does to others."""
+    """CREATE TABLE: what it does to other tables."""
     elements = [unwrap_node(node) for node in statement.table_elts]
     columns = [element for element in elements if isinstance(element, pg.ColumnDef)]
     constraints = [element for element in elements if isinstance(element, pg.Constraint)]
@@ -52,7 +52,7 @@ def create_view(statement: pg.ViewStmt, schema: Schema) -> Parts:
     """CREATE VIEW."""
     for effect in rows.query(statement.query, Schema()):
         if effect.work is not Work.UNKNOWN:  # nothing is called yet
-            yield Effect(effect.table, Lock.ACCESS_SHARE, Work.NONE, "a view is made of it")
+            yield Effect(effect.table, Lock.ACCESS_SHARE, Work.NONE, "a view reads it")
     view = table_name(statement.view)
     if statement.replace and (view in schema.reads or not schema.is_known):
         yield Effect(view, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a view is replaced")
@@ -69,7 +69,7 @@ def refresh(statement: pg.RefreshMatViewStmt, schema: Schema) -> Parts:
     if statement.concurrent:
         yield Effect(view, Lock.EXCLUSIVE, Work.ROWS, "rows that differ are changed, while reads go on")
     else:
-        yield Effect(view, Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "the view is written anew")
+        yield Effect(view, Lock.ACCESS_EXCLUSIVE, Work.REWRITE, "the view is rewritten")
     for source in schema.reads.get(view, ()):
         yield Effect(source, Lock.ACCESS_SHARE, Work.SCAN, f"is read for {view}")
 
@@ -123,7 +123,7 @@ def _drop_table(name: str, is_cascade: bool, schema: Schema) -> Parts:
 
 
 def rename(statement: pg.RenameStmt, schema: Schema) -> Parts:
-    """ALTER ... RENAME, of a table or of what is in it."""
+    """ALTER ... RENAME, of a table or a part of it."""
     kind = pg.ObjectType.Name(statement.rename_type).removeprefix("OBJECT_").lower().removeprefix("tab")
     name = table_name(statement.relation)
     if statement.rename_type == pg.OBJECT_INDEX:
@@ -156,7 +156,7 @@ def truncate(statement: pg.TruncateStmt, schema: Schema) -> Parts:
         yield unknown("the tables that refer to them", "TRUNCATE CASCADE removes every row of what refers to it, too")
     reached = list(tables)
     for table in reached:  # which grows
-        for key in schema.foreign_keys:  # those that are not enforced, too
+        for key in schema.foreign_keys:  # including those that are not enforced
             if key.referred == table and key.table not in reached:
                 reached.append(key.table)
                 yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.ALL_ROWS, f"TRUNCATE CASCADE follows {key.name}")

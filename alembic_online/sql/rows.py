@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, DELETE, MERGE, COPY, SELECT: which tables they read, and the rows of which they change."""
+"""INSERT, UPDATE, DELETE, MERGE, COPY, SELECT: which tables they read, and in which they change rows."""
 
 from collections.abc import Iterable, Iterator
 
@@ -33,11 +33,11 @@ def query(statement: Node, schema: Schema) -> Iterator[Effect]:
 
 def _opaque(statement: Node, schema: Schema) -> Iterator[Effect]:
     for name in opaque_functions(statement, schema):
-        yield unknown(f"whatever {name}() uses", f"the function {name} can't be seen into")
+        yield unknown(f"whatever {name}() uses", f"what the function {name} does is not known")
 
 
 def copy(statement: pg.CopyStmt, schema: Schema) -> Iterator[Effect]:
-    """COPY, either way."""
+    """COPY, in either direction."""
     if statement.is_from:
         yield Effect(table_name(statement.relation), Lock.ROW_EXCLUSIVE, Work.ADD_ROWS, "COPY FROM adds rows")
     elif statement.HasField("query"):
@@ -71,19 +71,19 @@ def _change(statement: Node, schema: Schema) -> Iterator[Effect]:
     table = table_name(statement.relation)
     if isinstance(statement, pg.InsertStmt):
         updates = statement.on_conflict_clause.action == pg.ONCONFLICT_UPDATE
-        work, why = (Work.ROWS, "changes rows that are there") if updates else (Work.ADD_ROWS, "adds rows")
+        work, why = (Work.ROWS, "changes existing rows") if updates else (Work.ADD_ROWS, "adds rows")
         columns = None
     elif isinstance(statement, pg.MergeStmt):
-        work, why, columns = Work.ROWS, "changes the rows that match", None
+        work, why, columns = Work.ROWS, "changes the matching rows", None
     else:
         is_update = isinstance(statement, pg.UpdateStmt)
         verb = "changes" if is_update else "deletes"
         some = statement.HasField("where_clause")
-        work, why = (Work.ROWS, f"{verb} the rows that match") if some else (Work.ALL_ROWS, f"{verb} every row")
+        work, why = (Work.ROWS, f"{verb} the matching rows") if some else (Work.ALL_ROWS, f"{verb} every row")
         columns = {unwrap_node(target).name for target in statement.target_list} if is_update else set()
     yield Effect(table, Lock.ROW_EXCLUSIVE, work, why)
     for parent in () if isinstance(statement, pg.DeleteStmt) else schema.parents(table):
-        yield Effect(parent, Lock.ACCESS_SHARE, Work.NONE, f"knows which rows belong into {table}")
+        yield Effect(parent, Lock.ACCESS_SHARE, Work.NONE, f"its partition bounds for {table} are read")
     if not isinstance(statement, pg.InsertStmt) and statement.relation.inh:
         for child in schema.descendants(table):
             yield Effect(child, Lock.ROW_EXCLUSIVE, work, f"{why}, as a part of {table}")
@@ -91,7 +91,7 @@ def _change(statement: Node, schema: Schema) -> Iterator[Effect]:
 
 
 def _foreign_keys(table: str, columns: set[str] | None, schema: Schema) -> Iterator[Effect]:
-    """What Postgres's own triggers look up; `columns` are those that change, None for all."""
+    """What Postgres's own triggers look up; `columns` are the changed ones, None for all."""
     for key in schema.refers_to(table):
         if columns is None or columns & set(key.columns):
             yield Effect(key.referred, Lock.ROW_SHARE, Work.NONE, f"the foreign key {key.name} looks rows up there")

@@ -1,4 +1,4 @@
-"""What a statement does not show, and the database knows."""
+"""Facts of the database that a statement does not show."""
 
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """A foreign key. `changes_on_delete` is whether a DELETE of a row that is referred to changes those that refer."""
+    """A foreign key. `changes_on_delete` is whether a DELETE of a referenced row changes the rows that refer to it."""
 
     name: str
     table: str
@@ -20,31 +20,31 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Schema:
-    """What is there. Tables, views and types are named as in `Effect`; columns and constraints by their plain names."""
+    """A schema. Tables, views and types are named as in `Effect`; columns and constraints by their plain names."""
 
     is_known: bool = False
-    """Whether this was read from a database, so that what is not here is not there."""
+    """Whether this was read from a database, so that what is not listed does not exist."""
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Of each table, the type of each column, as `format_type` prints it."""
+    """For each table, the type of each column, as `format_type` prints it."""
     indexes: Mapping[str, str] = field(default_factory=dict)
     """The table of each index, by the index's name."""
     foreign_keys: tuple[ForeignKey, ...] = ()
     checked: AbstractSet[tuple[str, str]] = frozenset()
-    """Table and column: those that a validated CHECK is about."""
+    """Table and column: the columns in a validated CHECK."""
     not_null: AbstractSet[tuple[str, str]] = frozenset()
-    """Table and column: those that are NOT NULL, but for those where a constraint of `proofs` is what makes them so."""
+    """Table and column: the NOT NULL columns, except those that are NOT NULL by a constraint in `proofs`."""
     proofs: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """Table and constraint: the column that it says is never NULL. It is validated."""
+    """Table and constraint: the column that the constraint, which is validated, proves to be never NULL."""
     unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """The same of constraints that are not validated yet."""
+    """The same for constraints that are not validated yet."""
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The partitions of a table, and those that inherit from it: the next generation."""
+    """The partitions of a table, and the tables that inherit from it: the next generation only."""
     partitioned: AbstractSet[str] = frozenset()
-    """Those of the tables that have partitions, and no rows of their own."""
+    """The partitioned tables, which have no rows of their own."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """The tables and views that a view, or a materialized one, is made of."""
+    """The tables and views that a view, or a materialized view, reads."""
     materialized: AbstractSet[str] = frozenset()
-    """Those of the views that keep what they have read."""
+    """The materialized views."""
     statistics: Mapping[str, str] = field(default_factory=dict)
     """The table of each object of extended statistics, by its name."""
     domains: Mapping[str, bool] = field(default_factory=dict)
@@ -53,17 +53,17 @@ class Schema:
     """Whether a function that is not Postgres's own is volatile, by its name."""
 
     def column_type(self, table: str, column: str) -> str | None:
-        """The type of a column, as `format_type` prints it; None where there is none."""
+        """The type of a column, as `format_type` prints it; None if it is not known."""
         return self.columns.get(table, {}).get(column)
 
     def is_never_null(self, table: str, column: str) -> bool:
-        """Whether that is known, and no row has to be looked at for it."""
+        """Whether the column is known to have no NULL, so that no row has to be checked."""
         return (table, column) in self.not_null or any(
             (table, column) == (proven, proofs) for (proven, _), proofs in self.proofs.items()
         )
 
     def descendants(self, table: str) -> Iterator[str]:
-        """The partitions of the table, and those that inherit from it, of all generations."""
+        """The partitions of the table, and the tables that inherit from it, of all generations."""
         for child in self.children.get(table, ()):
             yield child
             yield from self.descendants(child)

@@ -1,8 +1,8 @@
-"""The subcommands of ALTER TABLE that always do the same. Source: AlterTableGetLockLevel of Postgres 18."""
+"""The subcommands of ALTER TABLE whose effect is always the same. Source: AlterTableGetLockLevel of Postgres 18."""
 
 from postgast import pg_query_pb2 as pg
 
-# Of a table, a view or an index: those that are a matter of its upkeep.
+# Storage options of a table or an index that concern only its maintenance.
 UPKEEP = {
     "fillfactor",
     "toast_tuple_target",
@@ -14,15 +14,15 @@ UPKEEP = {
 }
 EXCLUSIVE = {
     pg.AT_AddColumnToView: "changes the columns of a view",
-    pg.AT_ColumnDefault: "a default is for rows to come",
-    pg.AT_CookedColumnDefault: "a default is for rows to come",
+    pg.AT_ColumnDefault: "a default applies to new rows only",
+    pg.AT_CookedColumnDefault: "a default applies to new rows only",
     pg.AT_DropNotNull: "DROP NOT NULL changes the catalogs only",
-    pg.AT_DropExpression: "the values that were computed stay",
-    pg.AT_AddIdentity: "an identity is for rows to come",
-    pg.AT_SetIdentity: "an identity is for rows to come",
-    pg.AT_DropIdentity: "an identity is for rows to come",
-    pg.AT_SetStorage: "SET STORAGE is for rows to come",
-    pg.AT_SetCompression: "SET COMPRESSION is for rows to come",
+    pg.AT_DropExpression: "the computed values stay",
+    pg.AT_AddIdentity: "an identity applies to new rows only",
+    pg.AT_SetIdentity: "an identity applies to new rows only",
+    pg.AT_DropIdentity: "an identity applies to new rows only",
+    pg.AT_SetStorage: "SET STORAGE applies to new rows only",
+    pg.AT_SetCompression: "SET COMPRESSION applies to new rows only",
     pg.AT_ChangeOwner: "a new owner changes the catalogs only",
     pg.AT_ReplicaIdentity: "REPLICA IDENTITY changes the catalogs only",
     pg.AT_EnableRowSecurity: "row security changes the catalogs only",
@@ -52,13 +52,13 @@ TRIGGERS = {
 }
 STATISTICS = {pg.AT_SetStatistics, pg.AT_SetOptions, pg.AT_ResetOptions, pg.AT_ClusterOn, pg.AT_DropCluster}
 REWRITES = {
-    pg.AT_SetLogged: "SET LOGGED writes the table, and all of it to the WAL",
-    pg.AT_SetUnLogged: "SET UNLOGGED writes the table anew",
-    pg.AT_SetAccessMethod: "another access method stores every row anew",
+    pg.AT_SetLogged: "SET LOGGED rewrites the table, and writes all of it to the WAL",
+    pg.AT_SetUnLogged: "SET UNLOGGED rewrites the table",
+    pg.AT_SetAccessMethod: "another access method rewrites every row",
     pg.AT_SetTableSpace: "SET TABLESPACE copies the table",
     pg.AT_SetExpression: "a new expression is computed for every row",
 }
-# Not handed down to partitions and to tables that inherit.
+# Subcommands that partitions, and tables that inherit, don't get.
 NOT_HANDED_DOWN = {
     *TRIGGERS,
     *REWRITES.keys() - {pg.AT_SetExpression},

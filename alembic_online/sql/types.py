@@ -13,17 +13,17 @@ from alembic_online.sql.effect import Work
 from alembic_online.sql.expressions import type_name
 from alembic_online.sql.names import Node
 
-# Fractions of a second.
+# Digits of a second's fraction, at most.
 PRECISION = 6
 WITH_LENGTH = {"varchar", "varbit"}
 WITH_PRECISION = {"timestamp", "timestamptz", "time", "timetz"}
-# Stored alike, and with the same operators in indexes.
+# Pairs that are stored alike, and have the same operators in indexes.
 ALIKE = {("varchar", "text"), ("text", "varchar"), ("cidr", "inet")}
 
 
 @dataclass(frozen=True)
 class Type:
-    """A type: varchar with the limits (20,), say. `limits` is None where they are not numbers."""
+    """A type, for example varchar with the limits (20,). `limits` is None if they are not numbers."""
 
     name: str
     limits: tuple[int, ...] | None
@@ -31,7 +31,7 @@ class Type:
 
 
 def read_type(name: pg.TypeName) -> Type:
-    """The type that is named."""
+    """The type of this name."""
     limits = [unwrap_node(limit) for limit in name.typmods]
     numbers = tuple(limit.ival.ival for limit in limits if isinstance(limit, pg.A_Const) and limit.HasField("ival"))
     if type_name(name) == "numeric" and len(numbers) == 1:
@@ -40,7 +40,7 @@ def read_type(name: pg.TypeName) -> Type:
 
 
 def parse_type(text: str) -> Type:
-    """The type that `format_type` prints so."""
+    """The type, from what `format_type` prints."""
     (statement,) = postgast.parse(f"SELECT NULL::{text}").stmts
     cast = unwrap_node(statement.stmt.select_stmt.target_list[0].res_target.val)
     assert isinstance(cast, pg.TypeCast)
@@ -48,20 +48,20 @@ def parse_type(text: str) -> Type:
 
 
 def cost_of_change(column: str, old: str | None, new: pg.TypeName, using: Node | None) -> tuple[Work, str]:
-    """What the change costs, and why. `old` is as `format_type` prints it, None where it is not known."""
+    """What the change costs, and why. `old` is as `format_type` prints it, None if it is not known."""
     wanted = read_type(new)
     if using is not None and not _is_cast_of(using, column, wanted):
-        return Work.REWRITE, f"USING computes {column} anew in every row"
+        return Work.REWRITE, f"USING computes {column} again for every row"
     if old is None:
         return Work.REWRITE, f"a new type of {column} rewrites the table, unless its values are stored alike"
     present = parse_type(old)
     if present == wanted:
         return Work.NONE, f"{column} has this type already"
     if _is_wider(present, wanted):
-        return Work.NONE, f"{old} becomes wider: the rows of {column} stay as they are"
+        return Work.NONE, f"{old} becomes wider: no row is touched"
     if (present.name, wanted.name) in ALIKE and not wanted.limits and not (present.is_array or wanted.is_array):
-        return Work.NONE, f"{old} and {wanted.name} are stored alike: the rows of {column} stay as they are"
-    return Work.REWRITE, f"the type of {column} changes from {old}, and with it every row"
+        return Work.NONE, f"{old} and {wanted.name} are stored alike: no row is touched"
+    return Work.REWRITE, f"the type of {column} changes from {old}, which rewrites every row"
 
 
 def _is_wider(old: Type, new: Type) -> bool:
@@ -77,7 +77,7 @@ def _is_wider(old: Type, new: Type) -> bool:
 
 
 def _is_cast_of(node: Node, column: str, wanted: Type) -> bool:
-    """Whether the expression is the column, at most cast to the type that it gets anyway."""
+    """Whether the expression is just the column, or the column cast to the new type."""
     inner = unwrap_node(node)
     if isinstance(inner, pg.TypeCast):
         return read_type(inner.type_name) == wanted and _is_cast_of(inner.arg, column, wanted)

@@ -1,4 +1,4 @@
-"""Backfills, carried out on a database as in a revision."""
+"""Backfills, executed on a database as in a revision."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ STATE = "SELECT * FROM migration_backfills"
 
 
 async def backfill(server: Server, database: str, *definitions: Backfill, revision: str = "names") -> None:
-    """Run these as a revision does, under the migration lock."""
+    """Run these backfills as a revision does, under the migration lock."""
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
 
     def upgrade(connection: Connection) -> None:
@@ -43,7 +43,7 @@ async def backfill(server: Server, database: str, *definitions: Backfill, revisi
 
 @asynccontextmanager
 async def under_way(server: Server, database: str, definition: Backfill) -> AsyncIterator["asyncio.Task[None]"]:
-    """A backfill that goes on beside the block; what is left of it then is cancelled, as by SIGTERM."""
+    """A backfill that runs beside the block; at its end, the rest is cancelled, as by SIGTERM."""
     task = asyncio.create_task(backfill(server, database, definition))
     try:
         yield task
@@ -53,10 +53,10 @@ async def under_way(server: Server, database: str, definition: Backfill) -> Asyn
 
 
 async def found(admin: asyncpg.Connection, query: str) -> Any:
-    """What the query finds, as soon as it finds something."""
+    """The query's result, as soon as it has one."""
     async with asyncio.timeout(60):
         while True:
-            with suppress(asyncpg.UndefinedTableError):  # the backfill makes its table
+            with suppress(asyncpg.UndefinedTableError):  # the backfill creates its table
                 if value := await admin.fetchval(query):
                     return value
             await asyncio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Online operations, carried out on a database as in a revision."""
+"""Online operations, executed on a database as in a revision."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -18,11 +18,11 @@ from local.postgres import Server
 from tests.alembic_online.zoo import ZOO
 
 Work = Callable[[Any], object]
-"""What a revision does with `op`: Any, for Alembic's types do not know the online operations."""
+"""What a revision does with `op`: Any, because Alembic's types do not know the online operations."""
 
 
 async def operate(server: Server, database: str, *works: Work, version: tuple[int, ...] | None = None) -> None:
-    """Do each of `works` as a revision of its own; as if the server were of that version."""
+    """Do each of `works` as a revision of its own; with `version`, as if the server had that version."""
 
     def revisions(connection: Connection) -> None:
         give_time(connection, 5)

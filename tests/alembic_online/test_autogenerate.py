@@ -1,4 +1,4 @@
-"""What is made of a difference between models and database: which operations, in which revisions."""
+"""What autogenerate makes of a difference between models and database: which operations, in which revisions."""
 
 import enum
 import re
@@ -37,7 +37,7 @@ class Diet(enum.Enum):
 
 @pytest.fixture
 def write(server: Server, database: str) -> Write:
-    """Writes revisions of what a change of the models has made different."""
+    """Writes the revisions for a change of the models."""
 
     async def write(change: Change, message: str | None = "a change") -> list[ops.MigrationScript]:
         models = sa.MetaData(naming_convention=Base.metadata.naming_convention)

@@ -1,6 +1,6 @@
-"""What the tool uses or overrides of the libraries' internals: docs/internals.md says why.
+"""Internals of libraries that the tool uses or overrides: docs/internals.md says why.
 
-After an upgrade one of these fails by its name, before anything fails by its effect.
+If an upgrade changes one, the test with its name fails, before anything else does.
 """
 
 import sys

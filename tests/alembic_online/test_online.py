@@ -1,4 +1,4 @@
-"""The limits of statements that are in nobody's way, and those of all others."""
+"""The time limits of statements that block nobody, and of all others."""
 
 import pytest
 from sqlalchemy import Connection, text

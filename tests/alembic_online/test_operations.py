@@ -1,4 +1,4 @@
-"""Online operations: what they make, what they take up again, and what they leave alone."""
+"""Online operations: what they create, what they complete after a kill, and what they leave alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ OPERATIONS = [add_index, add_foreign_key, add_check, add_unique, set_not_null, s
 
 @dataclass(frozen=True)
 class Animals:
-    """A table `animals` with rows, and two columns more than it usually has, in a database of its own."""
+    """A table `animals` with rows and two additional columns, in a database of its own."""
 
     server: Server
     database: str
@@ -238,7 +238,7 @@ class TestConstraint:
         assert await animals.constraint(name) == before
 
     async def test_that_is_a_check_is_dropped_by_the_name_it_was_given(self, animals: Animals) -> None:
-        """The models' naming convention has made another of it."""
+        """The models' naming convention changed the name."""
 
         def drop(op: Any) -> None:
             op.drop_constraint_online("species", "animals")
@@ -300,7 +300,7 @@ class TestNotNull:
 
     @pytest.mark.parametrize("version", [(15,), (18,)])
     async def test_of_two_columns_with_long_names(self, animals: Animals, version: tuple[int, ...]) -> None:
-        """Where Postgres would cut off both after the same letters; one was begun by a run that was killed."""
+        """Postgres would truncate both to the same name; one was begun by a run that was killed."""
         one, other = f"{'long_' * 11}a", f"{'long_' * 11}b"
         await animals.admin.execute(f"ALTER TABLE animals ADD COLUMN {one} text, ADD COLUMN {other} text")
         await animals.admin.execute(f"UPDATE animals SET {one} = '', {other} = ''")
@@ -365,7 +365,7 @@ class TestColumnSync:
         assert await animals.admin.fetchval("SELECT DISTINCT b::text FROM animals") == after
 
     async def test_of_two_pairs_with_long_names(self, animals: Animals) -> None:
-        """Where Postgres would cut off both after the same letters."""
+        """Postgres would truncate both to the same name."""
         columns = [f"{'long_' * 11}{letter}" for letter in "abcd"]
         await animals.admin.execute(f"ALTER TABLE animals {', '.join(f'ADD COLUMN {name} text' for name in columns)}")
         await animals.change(
@@ -392,7 +392,7 @@ async def test_what_is_written_for_later_does_the_same(animals: Animals, work: A
     """Statement by statement, as psql would."""
     other = await asyncpg.connect(animals.server.url("zoo_migrator", animals.database))
     for statement in filter(None, sql_of(work).split(";\n\n")):
-        if statement not in {"BEGIN", "COMMIT"}:  # nothing stands between them
+        if statement not in {"BEGIN", "COMMIT"}:  # such transactions are empty
             await other.execute(statement)
     await other.close()
     state = (

@@ -1,4 +1,4 @@
-"""Phases of revisions, and releases of the api: which go before which."""
+"""Phases of revisions, and releases of the api, and their order."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ def revision(name: str = "drop", **attributes: Any) -> Script:
 
 
 def line(phases: str) -> list[Script]:
-    """Revisions, one a letter: e expands, c is a contract revision."""
+    """Revisions, one per letter: e is an expand revision, c a contract revision."""
     contract = {"phase": "contract", "safe_from_release": "0.4.0"}
     return [revision(f"{letter}{at}", **(contract if letter == "c" else {})) for at, letter in enumerate(phases)]
 
@@ -128,7 +128,7 @@ async def test_releases_are_told_by_the_names_of_the_sessions_on_this_database(
 
 
 async def look(server: Server, database: str, work: Callable[[Connection], Any]) -> Any:
-    """What `work` finds, as the migrator's role."""
+    """The result of `work`, as the migrator's role."""
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
     async with create_engine(url, LOOK).connect() as connection:
         return await connection.run_sync(work)

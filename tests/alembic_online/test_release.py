@@ -1,4 +1,4 @@
-"""Which release of the api a written contract revision names."""
+"""Which release of the api autogenerate writes into a contract revision."""
 
 import asyncpg
 import pytest

@@ -1,4 +1,4 @@
-"""What is told of statements, and what Postgres really does: its locks, its files, and what it says of its work."""
+"""The predicted effects of statements, and what Postgres really does: its locks, its files, its messages."""
 
 import asyncio
 import re
@@ -32,11 +32,11 @@ from local.postgres import SUPERUSER, Server
 from tests.conftest import EMPTY, clone, drop, superuser
 
 FOLDER = Path(__file__).parent / "sql"
-# Statements that Postgres is asked about, a line each.
+# Statements that are compared with what Postgres does, one per line.
 ALTER_TABLE, OTHERS, ROWS = (
     (FOLDER / f"{name}.sql").read_text().splitlines() for name in ("alter_table", "others", "rows")
 )
-# Each with the lock that somebody else has on the table, so that it waits.
+# Each with the lock that another session holds on the table, so that it waits.
 WAITING = {
     "CREATE INDEX CONCURRENTLY x ON beasts (code)": "ROW EXCLUSIVE",
     "DROP INDEX CONCURRENTLY beasts_name": "ROW EXCLUSIVE",
@@ -48,26 +48,26 @@ LOCKS = """\
 SELECT relation, mode FROM pg_locks WHERE locktype = 'relation' AND pid = $1
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# All that can be locked, and the table that it is, or is an index of.
+# All that can be locked, and its table; for an index, the table that it belongs to.
 THERE = """\
 SELECT c.oid, coalesce(indrelid, c.oid)::regclass::text AS name, relname, relkind IN ('r', 'm') AS has_rows,
     pg_relation_filenode(c.oid) AS file
 FROM pg_class c JOIN pg_namespace ON pg_namespace.oid = relnamespace LEFT JOIN pg_index ON indexrelid = c.oid
 WHERE nspname IN ('public', 'elsewhere') AND relkind IN ('r', 'p', 'v', 'm', 'S', 'i')
 """
-# How Postgres tells of its work: the table's name is in it, or the constraint's.
+# Postgres's messages about its work, which contain the name of the table or the constraint.
 WORKS = {
     Work.SCAN: r'verifying table "(.*?)"|validating foreign key constraint',
     Work.BUILD: r'building index ".*?" on table "(.*?)"',
 }
-# Types that extensions bring, none of them a domain.
+# Types of extensions; none is a domain.
 EXTENSIONS = {"citext", "hstore"}
 IS_WAITING = "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1"
 
 
 @dataclass(frozen=True)
 class Zoo:
-    """A database with tables of every sort, and what is known of it."""
+    """A database with tables of every kind, and its schema."""
 
     server: Server
     name: str
@@ -103,7 +103,7 @@ async def connection(zoo: Zoo) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def locks_of(pid: int, by: asyncpg.Connection, there: list[asyncpg.Record]) -> dict[str, Lock]:
-    """What a session holds or waits for: the strongest on each table that was there, and on its indexes."""
+    """The locks that a session holds or waits for: the strongest on each existing table, or on its indexes."""
     names = {row["oid"]: row["name"] for row in there}
     found: dict[str, Lock] = {}
     for relation, mode in await by.fetch(LOCKS, pid):
@@ -113,7 +113,7 @@ async def locks_of(pid: int, by: asyncpg.Connection, there: list[asyncpg.Record]
 
 
 async def measured(connection: asyncpg.Connection, sql: str) -> tuple[dict[str, Lock], Work, set[str]]:
-    """Its locks, its gravest work, and the tables that it rewrites."""
+    """The statement's locks, its gravest work, and the tables that it rewrites."""
     there = await connection.fetch(THERE)
     said: list[str] = []
 
@@ -148,7 +148,7 @@ async def test_postgres_does_what_is_told_of(zoo: Zoo, connection: asyncpg.Conne
     assert {effect.table: effect.lock for effect in effects} == locks
     writes_anew = {Work.REWRITE, Work.ALL_ROWS} if sql.startswith("TRUNCATE") else {Work.REWRITE}
     assert {effect.table for effect in effects if effect.work in writes_anew} - zoo.schema.partitioned == rewritten
-    # Of what it reads, Postgres tells where it is looking for rows that are against a constraint.
+    # Of its scans, Postgres reports only those that check rows against a constraint.
     told = {Work.SCAN, Work.BUILD} if sql.startswith("ALTER TABLE") else {Work.BUILD}
     if not rewritten and sql not in ROWS:
         assert gravest(effect.work for effect in effects if effect.work in told) == work
@@ -166,7 +166,7 @@ async def test_a_session_that_does_not_know_the_bounds_of_a_partition_looks_at_i
 async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
     server: Server, maintenance: asyncpg.Connection, sql: str, held: str
 ) -> None:
-    async with made(server, maintenance) as zoo:  # what is cancelled leaves invalid indexes
+    async with made(server, maintenance) as zoo:  # a cancelled statement leaves invalid indexes
         connection, waiting = await superuser(server, zoo.name), await superuser(server, zoo.name)
         there = await connection.fetch(THERE)
         pid = waiting.get_server_pid()
@@ -231,7 +231,7 @@ async def test_no_domain_is_taken_for_a_type_of_postgres(connection: asyncpg.Con
 
 
 class TestWithoutADatabase:
-    """The worst is assumed, and what can't be known is said."""
+    """The worst is assumed, and what is not known is reported."""
 
     @pytest.mark.parametrize(
         "sql",

@@ -1,4 +1,4 @@
-"""The project that migrator/env.py tells of."""
+"""The project that migrator/env.py describes."""
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory

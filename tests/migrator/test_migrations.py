@@ -1,4 +1,4 @@
-"""The migrations themselves: one line of them, each up and down again, the models in step."""
+"""The migrations themselves: a single line, each goes up and down, and they agree with the models."""
 
 import ast
 import re

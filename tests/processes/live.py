@@ -1,4 +1,4 @@
-"""The api as a process of its own on a port of its own, as people run it."""
+"""The api in a process of its own, on a port of its own, as people run it."""
 
 import os
 import signal
@@ -25,12 +25,12 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
         yield address
     finally:
         process.terminate()
-        assert process.wait(timeout=30) == -signal.SIGTERM  # uvicorn ends in order, then by the signal it got
+        assert process.wait(timeout=30) == -signal.SIGTERM  # uvicorn shuts down, then ends itself by the signal it got
 
 
 @contextmanager
 def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT) -> Iterator[Python]:
-    """gunicorn's master, which serves the api of a checkout as its image does, until the block ends."""
+    """gunicorn's master, serving the api of a checkout as in its image, until the block ends."""
     address = f"127.0.0.1:{port}"
     command = ["api.server", "--bind", address, *options]
     settings = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "2", **environment}
@@ -47,7 +47,7 @@ def wait_until_ready(address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            # To load the certificates for TLS, which there is not, would take longer than the request.
+            # Loading certificates for TLS, which is not used, would take longer than the request.
             httpx.get(f"{address}/health/ready", timeout=5, verify=False).raise_for_status()
         except httpx.HTTPError:
             if time.monotonic() > deadline:

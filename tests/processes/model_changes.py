@@ -1,15 +1,15 @@
-"""Ordinary changes of the models, as edits of their files, and the revisions that come of them."""
+"""Ordinary changes of the models, as edits of their files, and the revisions that result."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 Edit = tuple[str, str, str]
-"""A file of api/models, a text in it, and what takes that text's place."""
+"""A file of api/models, a text in it, and its replacement."""
 
 EXHIBIT_ID = '    exhibit_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))\n'
 TABLES = '''\
 class Keeper(Record, Base):
-    """Who looks after animals."""
+    """Somebody who looks after animals."""
 
     __tablename__ = "keepers"
     __table_args__ = (Index(None, "staff_id", "id", postgresql_where=text("deleted_at IS NULL")),)
@@ -41,9 +41,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 @dataclass(frozen=True)
 class Change:
-    """A change: the edits that make it, the operations of each revision, and what the database has that it starts from.
+    """A change: its edits, the operations of each revision, and SQL that prepares the database.
 
-    Of one that is refused, `recipe` is in the comments.
+    If it is refused, the comments contain `recipe`.
     """
 
     edits: tuple[Edit, ...]

@@ -1,4 +1,4 @@
-"""After an ordinary change of the models `alembic revision --autogenerate` gives revisions that run as they stand."""
+"""After an ordinary change of the models, `alembic revision --autogenerate` writes revisions that run unchanged."""
 
 import os
 import re
@@ -26,12 +26,12 @@ INSERT INTO order_items SELECT id, n, 'tea', 'small', 1 FROM orders, generate_se
 """
 WRITE, LINT = "alembic revision --autogenerate -m 'what changed'", "alembic_online lint"
 UP, DOWN, CHECK = "alembic upgrade head", f"alembic downgrade {REVISIONS[-1]}", "alembic check"
-# What the release before the change goes on doing.
+# What the previous release goes on doing.
 OLD_INSERT = "INSERT INTO animals (name) VALUES ('A0')"
 
 
 async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Path:
-    """A checkout with the change, and rows in the database that it starts from."""
+    """A checkout with the change, and a database with rows."""
     await admin.execute(ROWS)
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")

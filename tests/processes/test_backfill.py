@@ -25,7 +25,7 @@ COLUMN = "op.add_column('animals', sa.Column('common_name', sa.Text))"
 NAMES = "op.backfill('animals', {'common_name': 'name'})"
 RIGHT = "SELECT count(*) FROM animals WHERE common_name = name"
 WORKING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'migrator'"
-# The backfill begins with a request to pause, so that it is found where it is.
+# The backfill begins with a request to pause, so that a test finds it before its first batch.
 PAUSED = """
 CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.paused := true; RETURN NEW; END $$;
 CREATE FUNCTION pause_all() RETURNS event_trigger LANGUAGE plpgsql AS $$
@@ -82,7 +82,7 @@ async def test_a_backfill_is_held_up_until_it_is_resumed(
     again = await asyncio.to_thread(backfill, server, database, "pause")
     assert (again.returncode, again.stdout.split(":")[0]) == (0, "animals")
     resumed = await asyncio.to_thread(backfill, server, database, "resume")
-    assert (resumed.returncode, resumed.stdout) == (0, "animals: goes on\n")
+    assert (resumed.returncode, resumed.stdout) == (0, "animals: resumed\n")
     _, log = await asyncio.to_thread(held_up.communicate)
     assert held_up.returncode == 0, log
     for event in (
@@ -127,7 +127,7 @@ def test_where_nothing_is_under_way(server: Server, database: str, command: str)
     done = backfill(server, database, command)
     assert done.returncode == 3
     assert "no backfill is" in done.stderr
-    assert backfill(server, database, "status").stdout == "there was no backfill yet\n"
+    assert backfill(server, database, "status").stdout == "no backfill has begun yet\n"
     assert reports(server, database) == []
 
 

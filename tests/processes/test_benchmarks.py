@@ -1,4 +1,4 @@
-"""`make bench`, of each thing very little, and `make bench-linters`: that they measure, not what."""
+"""`make bench`, at the smallest scale, and `make bench-linters`: that they measure, not what."""
 
 import re
 import sysconfig
@@ -12,7 +12,7 @@ from benchmarks.stack import APPS, Scale
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
-MEASURED = rounds(quick=[statements, migrator_noop, imports], full=SUBJECTS)  # wrk's take ten times as long
+MEASURED = rounds(quick=[statements, migrator_noop, imports], full=SUBJECTS)  # those with wrk take ten times as long
 
 
 def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:

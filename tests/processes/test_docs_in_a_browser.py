@@ -15,7 +15,7 @@ from tests.processes.live import live_api
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-# The page, an operation of it, and one that is not there; what to see after its example was sent.
+# The page, one of its operations, and one that it must not have; what it shows after the example was sent.
 PAGES = [
     ("/docs", "Zoo", "animals-animals-create_animal", None, "/animals"),
     ("/docs/orders", "Zoo: orders", "orders-orders-create_order", "animals-animals-create_animal", "/orders"),
@@ -48,12 +48,12 @@ def test_swagger_ui_works_without_internet(address: str, case: tuple[str, str, s
         page.route("**/*", only_the_api)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address if path == "/docs" else address + path)  # the bare address leads to /docs
+        page.goto(address if path == "/docs" else address + path)  # / redirects to /docs
         page.wait_for_selector(f"#operations-{shown}")
         assert page.url == address + path
         assert page.title() == f"{title} - Swagger UI"
         assert hidden is None or page.locator(f"#operations-{hidden}").count() == 0
-        # Use it as a reader would: sign in, open an operation, try it with the example as it stands.
+        # Use it as a reader would: sign in, open an operation, send the example unchanged.
         page.locator(".auth-wrapper .authorize").first.click()
         dialog = page.locator(".auth-container", has_text="OAuth2PasswordBearer")
         dialog.locator("#oauth_username").fill(email_of("keeper"))

@@ -1,4 +1,4 @@
-"""gunicorn, on its configuration of the api."""
+"""gunicorn, with the api's configuration."""
 
 import json
 import re

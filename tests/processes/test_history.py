@@ -1,4 +1,4 @@
-"""What `migration_history` tells of the revisions that were applied."""
+"""What `migration_history` records about the applied revisions."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from local.postgres import Server
 from tests.conftest import ROOT, alembic
 from tests.docs.documents import copy_checkout
 
-# The revisions there are, the oldest first, and their files.
+# All revisions, the oldest first, and their files.
 FILES = sorted((ROOT / "migrator" / "versions").glob("*.py"))
 REVISIONS = [name for file in FILES for name in re.findall(r'^revision = "(.*)"', file.read_text(), re.MULTILINE)]
 UP = [(revision, "upgrade") for revision in REVISIONS]
@@ -68,13 +68,13 @@ async def test_an_applied_revision_that_was_edited_stops_the_next_run(
     (file,) = (checkout / "migrator" / "versions").glob("2026_11_21_*.py")
     original = file.read_bytes()
     waived = original.replace(b"def upgrade", b"# lint: allow rename: a waiver changes nothing\ndef upgrade")
-    file.write_bytes(waived.replace(b"\n", b"\r\n"))  # as a checkout on Windows has it
+    file.write_bytes(waived.replace(b"\n", b"\r\n"))  # as in a checkout on Windows
     assert alembic(server.environment(database), "upgrade", "head", cwd=checkout).returncode == 0
     file.write_bytes(original + b"# edited\n")
     refused = alembic(server.environment(database), "upgrade", "head", cwd=checkout)
     assert refused.returncode == 6
-    assert f"revision {REVISIONS[0]} was applied, and its file has changed" in refused.stderr.splitlines()[-1]
-    # The way out: it can be taken back, and applied as it is now.
+    assert f"revision {REVISIONS[0]} was applied, but its file has changed" in refused.stderr.splitlines()[-1]
+    # It can be taken back, and then applied with its new content.
     assert alembic(server.environment(database), "downgrade", "base", cwd=checkout).returncode == 0
 
 

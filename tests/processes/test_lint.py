@@ -21,7 +21,7 @@ UNSAFE = {
 
 
 def lint(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """As in CI: nothing is known of a database."""
+    """Run the lint as in CI: no database is configured."""
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}}
     return run("alembic_online", "lint", *arguments, env=environment, cwd=cwd)
 
@@ -49,7 +49,7 @@ class TestCommand:
             ),
             (
                 "migrator/versions/2099_01_01_0001-filled.py:8: blocking-scan: takes ACCESS EXCLUSIVE on animals, and "
-                "reads and writes wait while every row is looked at: SET NOT NULL looks for NULLs in wild. Use "
+                "reads and writes wait while every row is checked: SET NOT NULL looks for NULLs in wild. Use "
                 'op.set_not_null_online("animals", "wild"), alone in its revision.'
             ),
         ]
@@ -94,7 +94,7 @@ class TestWhatABranchChanges:
 
     @pytest.fixture
     def branch(self, unsafe: Path) -> Path:
-        """A branch that was made of `other` where the revisions are that are not safe."""
+        """A branch made from `other`, which already has the unsafe revisions."""
         self.git(unsafe, "add", "--all")
         self.git(unsafe, "commit", "--message", "unsafe")
         self.git(unsafe, "branch", "other")
@@ -136,7 +136,7 @@ class TestBeforeARun:
         assert [each.split(": ")[1] for each in all_of_them] == ["unbatched-change", "blocking-scan"]
         assert lines[-1]["reason"].startswith(all_of_them[0])
         assert await history(server, database) == UP
-        # What goes before it can be applied.
+        # What comes before it can be applied.
         assert alembic(environment, "upgrade", "column", cwd=unsafe).returncode == 0
 
     async def test_what_is_waived_is_run(self, server: Server, database: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the api prints where it serves: gunicorn, its workers, and `make run`."""
+"""What the api prints while it serves: gunicorn, its workers, and `make run`."""
 
 import json
 import os
@@ -26,7 +26,7 @@ READY = "/health/ready"
 
 @contextmanager
 def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The api as its image serves it, until the block ends; what it prints goes to `output`."""
+    """The api, served as in its image, until the block ends; its output goes to `output`."""
     command = [sys.executable, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output) as process:
         try:
@@ -38,7 +38,7 @@ def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[su
 
 
 def of_requests(lines: list[Log]) -> list[Log]:
-    """Those of requests; not of a probe that found a busy machine still starting, or gave up, and has a line then."""
+    """The lines of requests, without those of probes, which are logged if they fail or give up on a busy machine."""
     requests = [line for line in lines if line["event"] == "request"]
     return [line for line in requests if line["status"] < 400 or line["path"] != READY]
 
@@ -79,7 +79,7 @@ def test_on_a_terminal_lines_are_for_people(server: Server, worker_database: str
     os.close(theirs)
     shown = uncoloured(read_all(mine)).splitlines()
     assert any(line.endswith("[info] Starting gunicorn " + line.rpartition(" ")[2]) for line in shown)
-    # A probe has a line only where it finds something wrong, as on a machine that is busy while this starts.
+    # A probe is logged only if it fails, which happens on a busy machine during the start.
     requests = [line for line in shown if "[info] request" in line]
     (request,) = (line for line in requests if f"path={READY} " not in line or "status=200" in line)
     assert request.partition("[info] request ")[2].split()[:3] == ["method=GET", "path=/unicorns", "status=404"]
@@ -92,7 +92,7 @@ def read_all(terminal: int) -> str:
     while True:
         try:
             read += os.read(terminal, 65536)
-        except OSError:  # Linux's end of a terminal whose other side is closed
+        except OSError:  # Linux reports a terminal's closed other side like this
             os.close(terminal)
             return read.decode()
 

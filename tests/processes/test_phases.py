@@ -1,4 +1,4 @@
-"""Expand and contract, as a rollout goes: which revisions a run applies, and while which releases are connected."""
+"""Expand and contract in a rollout: which revisions a run applies, depending on the connected releases."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ ATTRIBUTES = {
     "drop": {"phase": "contract", "safe_from_release": "0.4.0"},
     "gone": {"phase": "contract", "safe_from_release": "0.5.0"},
 }
-# Until an old release is connected.
+# True once an old release is connected.
 WAITS = (
     "op.execute('''DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'api@0.2.0'"
     " AND datname = current_database()) LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END $$''')"
@@ -44,20 +44,20 @@ IS_SEEN = f"SELECT min(pid) {API}"
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with a revision that expands, and one that contracts."""
+    """A checkout with an expand revision and a contract revision."""
     both = {name: REVISIONS[name] for name in ("add", "drop")}
     return checkout_with(tmp_path_factory.mktemp("release"), attributes=ATTRIBUTES, **both)
 
 
 @pytest.fixture(scope="module")
 def two_releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with two of each, one pair after the other."""
+    """A checkout with two of each: one pair after the other."""
     return checkout_with(tmp_path_factory.mktemp("releases"), attributes=ATTRIBUTES, **REVISIONS)
 
 
 @asynccontextmanager
 async def connected(server: Server, database: str, *names: str) -> AsyncIterator[None]:
-    """Sessions with these names, until the block ends and Postgres knows it."""
+    """Sessions with these names, until the block ends; then waits until they are gone."""
     async with AsyncExitStack() as stack:
         watcher = await asyncpg.connect(server.url("zoo_migrator", database))
         stack.push_async_callback(watcher.close)
@@ -75,7 +75,7 @@ async def connected(server: Server, database: str, *names: str) -> AsyncIterator
 
 
 async def until(admin: asyncpg.Connection, query: str) -> Any:
-    """What the query finds, as soon as it finds something."""
+    """The query's result, as soon as it has one."""
     async with asyncio.timeout(30):
         while not (found := await admin.fetchval(query)):
             await asyncio.sleep(0.01)
@@ -83,7 +83,7 @@ async def until(admin: asyncpg.Connection, query: str) -> Any:
 
 
 async def applied(server: Server, database: str) -> list[str]:
-    """The names of those of REVISIONS that are."""
+    """The names of those of REVISIONS that are applied."""
     moves = await history(server, database)
     assert moves[: len(UP)] == UP
     return [name for name, _ in moves[len(UP) :]]
@@ -154,7 +154,7 @@ class TestPhase:
 
     def test_sql_is_written_for_the_phase_and_says_when_it_may_run(self, two_releases: Path) -> None:
         to_the_end = alembic({}, "upgrade", f"{UP[-1][0]}:head", "--sql", cwd=two_releases)
-        assert to_the_end.stdout.count("-- Not while an app is at work that is older than 0.") == 2
+        assert to_the_end.stdout.count("-- Not while a release before 0.") == 2
         expanding = alembic(EXPAND, "upgrade", f"{UP[-1][0]}:drop", "--sql", cwd=two_releases)
         assert "CREATE TABLE remarks" in expanding.stdout
         assert "DROP COLUMN" not in expanding.stdout
@@ -188,7 +188,7 @@ class TestOlderRelease:
         assert "api@0.4.0 (" not in line
         assert "Roll out release 0.4.0 everywhere" in line
         assert "MIGRATOR_PHASE=expand" in line
-        assert "no version number" in line
+        assert "is not a version number" in line
         await upgrade({})
         assert await applied(server, database) == ["add", "drop"]
 
@@ -275,11 +275,11 @@ class TestCommands:
         assert code == 5
         assert "not applied after 0 s: add;" in line
         await upgrade(EXPAND)
-        assert await wait(EXPAND) == (0, "the schema is at the newest revision but for drop")
+        assert await wait(EXPAND) == (0, "the schema is at the newest revision, except for drop")
         code, line = await wait({})
         assert code == 5
         assert "not applied after 0 s: drop;" in line
-        # One that expands is needed, though it waits behind one that does not.
+        # An expand revision is needed, although it waits behind a contract revision.
         code, line = await wait(EXPAND, two_releases)
         assert code == 5
         assert "not applied after 0 s: more;" in line
@@ -311,7 +311,7 @@ async def test_both_releases_are_ready_through_all_of_it(
             assert await is_ready(new)
             await upgrade(CONTRACT)
             assert await is_ready(new)
-            async with started(create_app(old_release)) as old:  # rolled back: what it needs was applied
+            async with started(create_app(old_release)) as old:  # rolled back: what it needs is applied
                 assert await is_ready(old)
 
 

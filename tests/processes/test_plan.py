@@ -1,4 +1,4 @@
-"""`python -m alembic_online plan`: what it says of pending revisions, on databases as they are."""
+"""`python -m alembic_online plan`: what it says about pending revisions, on databases in use."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ async def test_each_statement_has_a_verdict_and_a_revision_the_gravest(
         tmp_path,
         column=ADD_COLUMN,
         index=concurrently("ix_kind", column="kind"),
-        widened="op.alter_column('animals', 'kind', type_=sa.Text())",  # knows the column that is not there yet
+        widened="op.alter_column('animals', 'kind', type_=sa.Text())",  # the plan knows the new column
         volatile="op.execute('ALTER TABLE animals ADD COLUMN born timestamptz DEFAULT clock_timestamp()')",
         scanned="op.execute('ALTER TABLE animals ADD CONSTRAINT x CHECK (name <> $$x$$)')",
         built="op.create_index('ix_born', 'animals', ['born'])",
@@ -77,8 +77,8 @@ async def test_each_statement_has_a_verdict_and_a_revision_the_gravest(
     size = next(table["size"] for table in found["tables"] if table["name"] == "animals")
     told = reasons(found)
     assert told[0] == "reads and writes of animals wait for an instant"
-    assert told[1] == "in nobody's way"
-    assert told[3] == f"reads and writes of animals wait while this writes all of animals ({size}) anew"
+    assert told[1] == "blocks nobody"
+    assert told[3] == f"reads and writes of animals wait while this rewrites all of animals ({size})"
     assert told[5] == f"writes of animals wait while this builds an index on animals ({size})"
     assert told[9] == f"reads and writes of staff wait while this changes rows of animals ({size})"
     assert told[-1] == "reads and writes of animals wait for an instant"
@@ -186,9 +186,9 @@ async def test_what_is_done_to_tables_of_the_plan_itself_is_nothing(
     used, renamed = (each["statements"] for each in found["revisions"][1:])
     assert [[effect["table"] for effect in one["effects"]] for one in used] == [[], [], [], [], ["animals"]]
     assert [one["verdict"] for one in used] == ["safe"] * 5
-    # Another name, and the same rows.
+    # The name differs, but the rows are the same.
     assert [one["verdict"] for one in renamed] == ["safe", "unsafe"]
-    assert renamed[1]["reason"].startswith("reads and writes of beasts wait while this writes all of beasts")
+    assert renamed[1]["reason"].startswith("reads and writes of beasts wait while this rewrites all of beasts")
 
 
 async def test_nothing_is_changed(server: Server, database: str, tmp_path: Path) -> None:
@@ -240,10 +240,10 @@ def test_what_can_not_be_told_is_said(server: Server, database: str, tmp_path: P
     assert (wrong["verdict"], wrong["problem"]) == ("unknown", None)
     assert wrong["statements"][0]["reason"].startswith("not understood: syntax error")
     assert missing["verdict"] == "unknown"
-    assert missing["statements"][0]["reason"] == "places: not there now, and nothing in the plan is seen to make it"
+    assert missing["statements"][0]["reason"] == "places: does not exist now, and nothing in the plan creates it"
     text = shown(server, database, checkout)
-    assert "asks asks: unknown what it does can't be told without running it: AttributeError" in text
-    assert "a contract revision, not begun while an app before 9.0.0 is connected" in text
+    assert "asks asks: unknown what it does is not known before it runs: AttributeError" in text
+    assert "a contract revision, not begun while a release before 9.0.0 is connected" in text
 
 
 def test_the_shape_of_its_json(server: Server, database: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded Postgres: what it makes of interruptions, and of another one at work."""
+"""The embedded Postgres: interruptions, and a second one on the same data."""
 
 import os
 from pathlib import Path

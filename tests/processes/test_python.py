@@ -1,4 +1,4 @@
-"""What is forked from a process with the libraries is a process as any other (tests/python.py)."""
+"""A process that is forked from one with the libraries loaded is like any other (tests/python.py)."""
 
 import inspect
 import os

@@ -1,4 +1,4 @@
-"""`python -m alembic_online rehearse`: on a scratch database, gone afterwards; the real one stays as it is."""
+"""`python -m alembic_online rehearse`: on a scratch database, dropped afterwards; the real one is unchanged."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.faults.checkout import checkout_with
 from tests.processes.test_schema import schema
 from tests.python import Python
 
-# What the models don't know, and drift does not see either.
+# Something that is not in the models, and that drift does not see either.
 CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
 NO_CHECK = "op.drop_constraint_online('ck_animals_short', 'animals')"
 SLEEP = "op.execute('LOCK TABLE animals')\nop.execute('SELECT pg_sleep(60)')"
@@ -40,7 +40,7 @@ def command(environment: dict[str, str], checkout: Path, *options: str) -> Pytho
 
 
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
-    """What is reported as JSON; the exit code is the one that belongs to it."""
+    """The report, from JSON; its exit code is checked."""
     run = command(environment, checkout, "--json", *options)
     printed, said = run.communicate(timeout=60)
     assert printed, said
@@ -56,7 +56,7 @@ def refused(environment: dict[str, str], checkout: Path) -> tuple[int, str]:
 
 
 def seen(found: dict[str, Any], revision: str, leg: str = "up") -> dict[str, dict[str, Any]]:
-    """What was seen under the statements of a revision, by table; of several statements the last."""
+    """What a revision's statements were seen to do, by table; the last one, if several did."""
     return {
         table["table"]: table
         for statement in found["statements"]
@@ -73,7 +73,7 @@ async def wait_until_sleeping(admin: asyncpg.Connection, database: str) -> None:
 
 @pytest.fixture
 async def only_read(server: Server, database: str, admin: asyncpg.Connection) -> AsyncIterator[None]:
-    """The real database is afterwards what it was before, and nothing is left beside it."""
+    """Check that the real database is unchanged afterwards, and that no other one is left."""
     before = schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")
     yield
     assert (schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")) == before
@@ -145,7 +145,7 @@ class TestTheWay:
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
         shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
-        assert "can't be taken back, as it says of itself" in shown
+        assert "can't be taken back, as the revision itself says" in shown
 
     def test_a_failure_names_its_line_and_leaves_nothing(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(tmp_path, check=CHECK, bad="op.execute('SELECT 1')\nop.execute('SELECT 1 / 0')")
@@ -231,7 +231,7 @@ class TestMeasured:
         await migrator.execute("CREATE TRIGGER greedy AFTER UPDATE ON animals EXECUTE FUNCTION greedy()")
         checkout = checkout_with(tmp_path, rows="op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")")
         found = rehearse(server.environment(database), checkout)
-        assert found["surprises"] == ["rows line 7: staff is locked SHARE, planned was no lock"]
+        assert found["surprises"] == ["rows line 7: staff is locked SHARE, but the plan has no lock"]
         shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
         assert "staff    SHARE (planned: none)" in uncoloured(shown)
 
@@ -241,7 +241,7 @@ class TestMeasured:
         await admin.execute("INSERT INTO animals (name) VALUES ('twice'), ('twice')")
         checkout = checkout_with(tmp_path, unique="op.create_index_online('ix_once', 'animals', ['name'], unique=True)")
         found = rehearse(server.environment(database), checkout, "--sample", "2")
-        assert "rows of animals are against ix_once" in found["legs"][0]["error"]
+        assert "rows of animals violate ix_once" in found["legs"][0]["error"]
 
 
 class TestScratchDatabase:
@@ -306,7 +306,7 @@ class TestScratchDatabase:
         async with scratch_database(url) as scratch:
             rows, left_out = await copy_database(pg_dump, url, scratch, 3)
             assert scratch.database is not None
-            # Everything refers to something else here, so that all the places are needed, and with them all visits.
+            # Rows refer to each other here, so that all places are needed, and with them all visits.
             assert (rows["places"], rows["visits"], rows["log_2026"], left_out) == (50, 39, 3, [])
             assert await pg_dump.schema(scratch) == await pg_dump.schema(url)
             copy = await superuser(server, scratch.database)
@@ -367,5 +367,5 @@ class TestRefused:
         code, said = refused(environment, checkout)
         assert code == 3
         assert (
-            f"a rehearsal copies the schema with pg_dump 18 or newer, and {old} is pg_dump (PostgreSQL) 14.19" in said
+            f"a rehearsal copies the schema with pg_dump 18 or newer, but {old} is pg_dump (PostgreSQL) 14.19" in said
         )

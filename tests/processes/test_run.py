@@ -1,4 +1,4 @@
-"""`make run` and the like, in a checkout of their own below a folder that only its owner may enter."""
+"""`make run` and similar commands, in a checkout of their own below a folder that only its owner may enter."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @contextmanager
 def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT) -> Iterator[list[str]]:
-    """`make run` until the block ends, then Ctrl-C, as a terminal sends it. At the end the list has what it printed."""
+    """`make run` until the block ends, then Ctrl-C, as from a terminal. Afterwards the list has what it printed."""
     printed: list[str] = []
     with (checkout / "output").open("w+") as output:
         process = subprocess.Popen(
@@ -58,7 +58,7 @@ def is_ready(port: int) -> bool:
 
 
 def processes_in(checkout: Path) -> list[str]:
-    """The command lines of the processes that have to do with `checkout`."""
+    """The command lines of the processes that concern `checkout`."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         line = " ".join(process.info["cmdline"] or [])
@@ -76,7 +76,7 @@ def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: P
     address = f"http://127.0.0.1:{free_port}"
     with make_run(checkout, free_port) as printed:
         assert len(httpx.get(f"{address}/exhibits").json()) == 8
-        # Other commands go on the database that is being served.
+        # Other commands use the database that is being served.
         create_user = ["-m", "local", "exec", "api", "create-user", "ngozi@zoo.example", "--type", "admin"]
         command = [str(checkout / ".venv" / "bin" / "python"), *create_user]
         subprocess.run(command, cwd=checkout, input=PASSWORD, text=True, check=True)
@@ -93,7 +93,7 @@ def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: P
         assert httpx.get(f"{address}{made}").json()["name"] == "Newcomer"
     assert "The zoo is not empty: nothing loaded" in printed
     assert processes_in(checkout) == []
-    assert checkout.stat().st_mode & 0o777 == 0o700  # opened to nobody
+    assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
 
 
 def test_a_second_one_in_the_same_checkout_says_that_the_first_is_running_and_where(
@@ -116,7 +116,7 @@ def test_leaves_no_postgres_behind_when_it_is_killed(checkout: Path, free_port: 
     while processes_in(checkout):
         assert time.monotonic() < deadline, processes_in(checkout)
         time.sleep(0.1)
-    assert "(head)" in make(checkout, "current")  # and what was left of it is no obstacle
+    assert "(head)" in make(checkout, "current")  # and what it left behind does no harm
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int) -> None:

@@ -1,4 +1,4 @@
-"""The schema that `alembic upgrade` makes is the models', and the one that its SQL for later makes."""
+"""`alembic upgrade` creates the schema of the models, and its SQL (`--sql`) creates the same."""
 
 import subprocess
 

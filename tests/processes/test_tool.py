@@ -1,7 +1,7 @@
-"""alembic-online as anybody has it: installed from its wheel, in a project of the usual kind that it never heard of.
+"""alembic-online as others use it: installed from its wheel, in an ordinary project that it does not know.
 
 The project, in tests/alembic_online/shop, has an alembic.ini, a synchronous env.py, SERIAL keys, no naming convention,
-and three revisions with what is common and unsafe.
+and three revisions that do what is common but unsafe.
 """
 
 import fcntl
@@ -35,8 +35,8 @@ UNSAFE = {
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    """The programs of an environment that has the wheel, and the driver that the project had before."""
-    folder = Path(os.environ["TMPDIR"]) / "tool"  # of all workers: the first makes it
+    """The programs of an environment that has the wheel, and the project's former driver."""
+    folder = Path(os.environ["TMPDIR"]) / "tool"  # shared by all workers: the first one creates it
     environment = folder / "venv"
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -74,19 +74,19 @@ class Project:
         )
 
     def run(self, command: str, code: int = 0) -> str:
-        """What a command prints."""
+        """Run a command, and return what it prints."""
         process = self.start(*command.split())
         out, errors = process.communicate(timeout=120)
         assert process.returncode == code, out + errors
         return out + errors
 
     def configure(self, table: str) -> None:
-        """Say something in the tool's own table."""
+        """Set something in the tool's section of the configuration."""
         with (self.folder / "alembic.ini").open("a") as file:
             file.write(f"\n[alembic_online]\n{table}\n")
 
     def take_up(self) -> None:
-        """Have the environment be the tool's."""
+        """Replace env.py by one that uses the tool."""
         (self.folder / "migrations" / "env.py").write_text(ENV)
 
     def change_models(self) -> None:
@@ -109,7 +109,7 @@ def test_the_tools_readme_shows_this_environment() -> None:
 
 
 def rules(printed: str) -> set[tuple[str, str]]:
-    """The revision and the rule of each finding that the lint has printed."""
+    """The revision and the rule of each finding that the lint printed."""
     lines = [line for line in printed.splitlines() if line.startswith("migrations/versions/")]
     return {(Path(line.split(":")[0]).name[:4], line.split(": ")[1]) for line in lines}
 
@@ -184,7 +184,7 @@ def test_without_a_baseline_an_unsafe_history_is_not_begun_and_the_way_on_is_sai
     assert "Nothing was begun" in refused
     assert "lint_after" in refused
     shop.configure("lint_after = 0099")
-    assert "lint_after names a revision that is not there" in shop.run("alembic upgrade head", code=3)
+    assert "lint_after names a revision that does not exist" in shop.run("alembic upgrade head", code=3)
 
 
 async def test_an_environment_that_is_not_the_tools_is_said_to_be_so_and_nothing_is_made(

@@ -1,4 +1,4 @@
-"""Revisions that tests make up, linted."""
+"""Lints revisions that tests compose."""
 
 import textwrap
 from pathlib import Path
@@ -21,8 +21,8 @@ def upgrade() -> None:
 
 
 def lint_body(folder: Path, body: str, header: str = "") -> list[Finding]:
-    """What is found in a revision of this body, with a phase, say, in its header."""
-    own = folder / str(len(list(folder.iterdir())))  # for modules are read once
+    """The findings in a revision with this body; `header` may, for example, set a phase."""
+    own = folder / str(len(list(folder.iterdir())))  # a module is read only once
     own.mkdir()
     (own / "one.py").write_text(REVISION.format(header=header, body=textwrap.indent(textwrap.dedent(body), "    ")))
     return lint_revision(project(own), "one")

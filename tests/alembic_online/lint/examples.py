@@ -1,7 +1,7 @@
-"""The examples: revisions that a reader learns from, each in a file that says what is to be found in it, and where.
+"""The examples: revisions to learn from, each in a file that says which findings it has, and where.
 
-`# expect: <rule>` stands in the line of a finding, or above it. `# fails: <text>` is what Postgres, or its driver, says
-to a revision that it refuses; all others run. `# needs: <SQL>` is what has to be there before.
+`# expect: <rule>` is in the line of a finding, or above it. `# fails: <text>` is the error of Postgres, or its driver,
+if it refuses the revision; all others run. `# needs: <SQL>` has to run first.
 """
 
 import re
@@ -26,7 +26,7 @@ NOTE = re.compile(r"^# (?P<name>fails|needs): (?P<text>.*)$", re.MULTILINE)
 
 @cache
 def project(folder: Path) -> Project:
-    """The revisions in a folder, of this stack's models."""
+    """The revisions in a folder, with this stack's models."""
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrator"))
     config.set_main_option("path_separator", "newline")
@@ -40,7 +40,7 @@ def examples(kind: str) -> list[Path]:
 
 
 def name_of(file: Path) -> str:
-    """For people."""
+    """The name of an example in test ids."""
     return f"{file.parent.name}-{file.stem}"
 
 
@@ -57,7 +57,7 @@ def commits(file: Path) -> bool:
 
 @cache
 def findings(kind: str) -> dict[Path, list[Finding]]:
-    """What is found in each file of a kind: asked for all at once, for that takes one run of squawk."""
+    """The findings in each file of a kind: for all files at once, because that takes one run of squawk."""
     revisions = {found.revision: Path(found.path) for found in project(HERE / kind).scripts.walk_revisions()}
     found: dict[Path, list[Finding]] = {path: [] for path in revisions.values()}
     for finding in lint_revisions(project(HERE / kind), list(revisions)):
@@ -66,7 +66,7 @@ def findings(kind: str) -> dict[Path, list[Finding]]:
 
 
 def expected(file: Path) -> set[tuple[int, str]]:
-    """The lines and rules that the file itself says are to be found."""
+    """The lines and rules of the findings that the file expects."""
     return set(_expected(file))
 
 
@@ -79,5 +79,5 @@ def _expected(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def notes(file: Path) -> dict[str, str]:
-    """What the file says of how it runs."""
+    """What the file says about how it runs."""
     return {found["name"]: found["text"] for found in NOTE.finditer(file.read_text())}

@@ -1,4 +1,4 @@
-"""Examples, carried out as revisions are."""
+"""Runs examples as revisions are run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -23,7 +23,7 @@ from tests.conftest import clone, drop, superuser
 
 @pytest.fixture(scope="module")
 async def template(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """A database with what the examples are about."""
+    """A database with the tables that the examples use."""
     database = await clone(maintenance, f"zoo_lint_{worker_id}")
     connection = await superuser(server, database)
     await connection.execute("SET ROLE zoo_migrator")
@@ -42,7 +42,7 @@ async def copy(maintenance: asyncpg.Connection, name: str, template: str) -> Asy
 
 
 class Undone(Exception):
-    """What was done is to be rolled back."""
+    """Raised to roll back what was done."""
 
 
 async def run(server: Server, database: str, file: Path, *, commit: bool) -> None:

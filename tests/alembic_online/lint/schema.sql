@@ -1,4 +1,4 @@
--- What the examples are about, beside the zoo's own tables. There are rows in all of them.
+-- The tables that the examples use, beside the zoo's own. All of them have rows.
 CREATE TYPE diet AS ENUM ('plants', 'meat');
 CREATE DOMAIN kilograms AS numeric(8, 2);
 CREATE SEQUENCE tickets;

@@ -1,6 +1,6 @@
-"""Each example is found unsafe just where it says so, or safe; and does on Postgres what it says.
+"""Each example has exactly the findings that it expects, or none, and does on Postgres what it says.
 
-Those that are more than one transaction are run in tests/faults.
+Examples with more than one transaction are run in tests/faults.
 """
 
 from collections.abc import AsyncIterator

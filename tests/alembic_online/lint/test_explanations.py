@@ -1,4 +1,4 @@
-"""Each rule can be explained, and what its explanation says to write is safe."""
+"""Each rule has an explanation, and the code in it is safe."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The rules, ours and squawk's: each is decided about once, and squawk knows those that it is asked for."""
+"""The rules, ours and squawk's: each is either used or not, and squawk knows those that are used."""
 
 import subprocess
 import sysconfig

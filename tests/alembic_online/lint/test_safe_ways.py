@@ -1,4 +1,4 @@
-"""What is to be written instead can be pasted: it is Python, it names what the statement named, and it runs."""
+"""The code in safe ways can be pasted: it is Python, it has the names of the statement, and it runs."""
 
 import ast
 import re
@@ -29,10 +29,10 @@ NAMED = {*MADE.findall((HERE / "schema.sql").read_text()), *Base.metadata.tables
 
 
 def calls(text: str) -> Iterator[str]:
-    """The calls of `op` in what is said, each up to its closing parenthesis."""
+    """The calls of `op` in a text, each up to its closing parenthesis."""
     end = 0
     for found in CALL.finditer(text):
-        if found.start() < end:  # in another
+        if found.start() < end:  # inside another call
             continue
         ends = [each.end() for each in re.finditer(r"\)", text) if each.end() > found.end()]
         end = next(each for each in ends if _is_python(text[found.start() : each]))
@@ -40,7 +40,7 @@ def calls(text: str) -> Iterator[str]:
 
 
 def safe_way(folder: Path, sql: str) -> str:
-    """Of the finding whose safe way has code."""
+    """The safe way of the first finding whose safe way has code."""
     found = lint_body(folder, f"op.execute({without_parameters(sql)!r})")
     return next(each.safe_way for each in found if "op." in each.safe_way)
 

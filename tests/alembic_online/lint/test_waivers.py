@@ -1,4 +1,4 @@
-"""Waivers: where they hold, what is wrong with them, and that an applied revision's checksum knows nothing of them."""
+"""Waivers: where they are valid, what can be wrong with them, and that an applied revision's checksum ignores them."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def upgrade() -> None:
 
 
 def lint(folder: Path, *body: str) -> list[tuple[int, str]]:
-    """Line of the body, and rule, of each finding."""
+    """The line in the body, and the rule, of each finding."""
     (folder / "one.py").write_text(REVISION.format(body="\n".join(f"    {line}" for line in body)))
     before = REVISION[: REVISION.index("{body}")].count("\n")
     return [(finding.line - before, finding.rule) for finding in lint_revision(project(folder), "one")]

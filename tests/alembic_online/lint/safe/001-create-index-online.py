@@ -1,5 +1,5 @@
-"""The index is built while reads and writes go on. If the run is killed, the next one drops what is half-built, and
-builds it."""
+"""The index is built while reads and writes go on. If the run is killed, the next one drops the half-built index, and
+builds it again."""
 
 from alembic import op
 

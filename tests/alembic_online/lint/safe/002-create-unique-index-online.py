@@ -1,4 +1,4 @@
-"""If two rows are alike, what was built is dropped again, and the run says which rows."""
+"""If two rows are equal, the index is dropped again, and the error says which rows."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The index goes without anybody waiting for it."""
+"""The index is dropped without blocking anybody."""
 
 from alembic import op
 

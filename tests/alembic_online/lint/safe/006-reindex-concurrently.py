@@ -1,4 +1,4 @@
-"""The index is built anew beside the old one, which serves until then."""
+"""The index is rebuilt beside the old one, which is used until then."""
 
 from alembic import op
 

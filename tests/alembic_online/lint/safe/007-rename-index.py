@@ -1,4 +1,4 @@
-"""No query names an index. ALTER INDEX locks it so that reads and writes go past."""
+"""No query names an index. ALTER INDEX RENAME takes a lock that blocks neither reads nor writes."""
 
 from alembic import op
 

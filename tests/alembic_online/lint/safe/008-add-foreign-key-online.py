@@ -1,4 +1,4 @@
-"""It holds for new rows at once: both tables are locked for an instant. Then those there are are looked up, while
+"""It applies to new rows at once: both tables are locked for an instant. Then existing rows are checked, while
 everybody works."""
 
 from alembic import op

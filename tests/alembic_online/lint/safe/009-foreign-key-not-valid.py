@@ -1,4 +1,4 @@
-"""The first half of op.add_foreign_key_online, by hand. The second, VALIDATE, belongs into the next revision."""
+"""The first half of op.add_foreign_key_online, by hand. The second half, VALIDATE, belongs in the next revision."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""It holds for new rows at once; those there are are looked at while everybody works."""
+"""It applies to new rows at once; existing rows are checked while everybody works."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""NOT VALID looks at no row: the table is locked for an instant."""
+"""NOT VALID checks no row: the table is locked for an instant."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""VALIDATE looks at every row under SHARE UPDATE EXCLUSIVE, which neither reads nor writes wait for. It stands
-alone, so no other lock is held meanwhile."""
+"""VALIDATE checks every row under SHARE UPDATE EXCLUSIVE, which blocks neither reads nor writes. It is alone in its
+revision, so no other lock is held meanwhile."""
 
 from alembic import op
 

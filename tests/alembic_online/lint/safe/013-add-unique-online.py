@@ -1,4 +1,4 @@
-"""The index is built first, while everybody works; the constraint then takes it, in an instant."""
+"""The index is built first, while everybody works; the constraint then uses it, in an instant."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The second half of op.add_unique_online, by hand: of an index that is there a constraint is made in an instant."""
+"""The second half of op.add_unique_online, by hand: the constraint uses an existing index, in an instant."""
 
 from alembic import op
 

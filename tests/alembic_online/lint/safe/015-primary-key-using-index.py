@@ -1,4 +1,4 @@
-"""The index is there and its columns are NOT NULL, so nothing is built, and no row is looked at."""
+"""The index exists and its columns are NOT NULL, so nothing is built, and no row is checked."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Less is demanded from then on: the release at work can live with it, and the tables are locked for an instant."""
+"""It only allows more, so it does not disturb the release at work, and the tables are locked for an instant."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""As op.drop_constraint, and repeatable."""
+"""Like op.drop_constraint, but repeatable."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""New rows must have a value at once; those there are are looked at while everybody works."""
+"""New rows must have a value at once; existing rows are checked while everybody works."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The catalogs change, and nothing else. The next release, which writes NULL, comes after it."""
+"""Only the catalogs change. The next release, which writes NULL, is rolled out afterwards."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A column that may be NULL is added without touching a row; the release at work does not know of it."""
+"""A nullable column is added without touching a row; the release at work does not know it."""
 
 import sqlalchemy as sa
 from alembic import op

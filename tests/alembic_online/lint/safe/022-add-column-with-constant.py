@@ -1,4 +1,4 @@
-"""The value stands once in the catalog, for all rows there are: NOT NULL, and no row is touched."""
+"""The value is stored once in the catalog, for all existing rows: NOT NULL, and no row is touched."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""now() is the same for the whole statement, so it is stored once, as a constant is."""
+"""now() is the same for the whole statement, so it is stored once, like a constant."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Several columns of a table are one lock, and one revision."""
+"""Several columns of a table need one lock, and one revision."""
 
 import sqlalchemy as sa
 from alembic import op

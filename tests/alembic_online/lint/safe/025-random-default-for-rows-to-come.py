@@ -1,4 +1,4 @@
-"""A default that is set after the column was added is for rows to come only. The others are filled by op.backfill,
+"""A default that is set after the column was added applies to new rows only. Existing rows are filled by op.backfill,
 in the next revision."""
 
 import sqlalchemy as sa

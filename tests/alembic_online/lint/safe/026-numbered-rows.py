@@ -1,5 +1,5 @@
-"""What an identity column would do under a lock: a sequence, a column, a default for rows to come. op.backfill
-numbers the others."""
+"""What an identity column would do under a lock: a sequence, a column, a default for new rows. op.backfill numbers the
+existing ones."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""The rows have their numbers, and no NULL is left: the default makes way for an identity in the same transaction,
-which takes an instant."""
+"""All rows have numbers, so no NULL is left: an identity replaces the default in the same transaction, which takes an
+instant."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A default is for rows to come, where the release at work gives no value."""
+"""A default applies to new rows only, where the release at work gives no value."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""From varchar(50) to varchar(100) every row stays as it is, and existing_type says that it was so."""
+"""From varchar(50) to varchar(100) no row is touched; existing_type says which type it was."""
 
 import sqlalchemy as sa
 from alembic import op

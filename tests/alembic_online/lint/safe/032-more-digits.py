@@ -1,4 +1,4 @@
-"""More digits at the same scale: the values stay as they are."""
+"""More digits at the same scale: no value changes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,5 @@
-"""In batches in the order of the key, each committed with how far it came; a run that is killed goes on from there."""
+"""In batches in the order of the key, each committed with the key that it reached; after a kill, the next run goes on
+from there."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Only rows that the condition finds are written, and of those only what is not right yet."""
+"""Only rows that match the condition are written, and of those only the ones that are not right yet."""
 
 from alembic import op
 

@@ -1,5 +1,4 @@
-"""The new column follows the old one, and the old one the new, whichever a release writes: half of a rename that
-nobody notices."""
+"""Whichever column a release writes, the other one gets the same value: half of a rename that nobody notices."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""In a contract revision: no release writes the old column any more, so nothing has to follow."""
+"""In a contract revision: no release writes the old column any more, so nothing has to be kept equal."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""In a contract revision, which is begun once no release before 0.4.0 is connected. No row is touched."""
+"""In a contract revision, which begins only when no release before 0.4.0 is connected. No row is touched."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A new table is in nobody's way, with all that belongs to it: whatever is done to it in the same revision is free."""
+"""A new table blocks nobody, with all that belongs to it: whatever is done to it in the same revision is free."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Foreign keys between tables that are both new lock nobody out."""
+"""Foreign keys between two new tables block nobody."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Rows of a new table are nobody else's yet: it can be filled, and changed, in one go."""
+"""Nobody else uses the rows of a new table yet: it can be filled, and changed, in one go."""
 
 import sqlalchemy as sa
 from alembic import op

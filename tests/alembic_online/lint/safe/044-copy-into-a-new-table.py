@@ -1,4 +1,4 @@
-"""The old table is read, which nobody waits for, and no other lock is held. For a very large one, mind
+"""Reading the old table blocks nobody, and no other lock is held. For a very large one, mind
 MIGRATOR_STATEMENT_TIMEOUT."""
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""An enum that is made in the revision may get values, and use them, in it."""
+"""An enum that is created in the revision may get values there, and use them."""
 
 from alembic import op
 

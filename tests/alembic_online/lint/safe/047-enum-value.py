@@ -1,4 +1,4 @@
-"""The release at work meets it only once the next one writes it, which is after this."""
+"""The release at work meets the value only once the next one writes it, which is later."""
 
 from alembic import op
 

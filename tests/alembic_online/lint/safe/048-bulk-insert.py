@@ -1,4 +1,4 @@
-"""A few rows more are in nobody's way."""
+"""A few new rows block nobody."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""As many rows as there are in VALUES, wherever their values come from."""
+"""Only as many rows as VALUES lists, wherever their values come from."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""It changes no more rows than it names."""
+"""It changes only the rows that it lists."""
 
 from alembic import op
 

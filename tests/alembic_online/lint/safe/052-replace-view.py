@@ -1,4 +1,4 @@
-"""Postgres keeps the columns that there are, in their order, so the release at work finds what it knows."""
+"""Postgres keeps the existing columns, in their order, so the release at work finds what it knows."""
 
 from alembic import op
 

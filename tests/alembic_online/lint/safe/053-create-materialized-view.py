@@ -1,4 +1,4 @@
-"""Reads what it is made of, and nobody waits for a read."""
+"""It reads its source tables, which blocks nobody."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Reads of the view go on; the rows that differ are exchanged. The view needs a unique index."""
+"""Reads of the view go on; only rows that differ are changed. The view needs a unique index."""
 
 from alembic import op
 

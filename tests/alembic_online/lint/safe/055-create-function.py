@@ -1,4 +1,4 @@
-"""It is there, and nobody calls it yet."""
+"""It is new, so nobody calls it yet."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""The table is new, so there is nothing to look at; and ATTACH locks the partitioned one so that reads and writes go
-past."""
+"""The table is new, so no row has to be checked; and ATTACH locks the partitioned table without blocking reads or
+writes."""
 
 from alembic import op
 

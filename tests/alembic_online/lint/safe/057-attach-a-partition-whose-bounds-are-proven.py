@@ -1,4 +1,4 @@
-"""A validated check proves the bounds, so no row is looked at. The lint can't know that, so a waiver says it."""
+"""A validated check proves the bounds, so no row is checked. The lint can't know that, so a waiver says it."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""Reads and writes go on. It needs to be outside of a transaction, and a run that was killed is ended with FINALIZE,
-so it can't simply be repeated: a waiver says that somebody knows."""
+"""Reads and writes go on. It has to be outside of a transaction, and after a kill FINALIZE completes it, so it can't
+simply be repeated: a waiver says that somebody knows."""
 
 from alembic import op
 

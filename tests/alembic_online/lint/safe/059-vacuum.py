@@ -1,4 +1,4 @@
-"""Gives back what it can without a lock that anybody waits for; outside of a transaction, alone in its revision."""
+"""It frees what it can without a lock that blocks anybody; outside of a transaction, alone in its revision."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""How often autovacuum comes is a matter of upkeep, which nobody waits for."""
+"""How often autovacuum runs concerns only maintenance, and blocks nobody."""
 
 from alembic import op
 

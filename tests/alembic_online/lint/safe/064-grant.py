@@ -1,4 +1,4 @@
-"""More rights are no harm to the release at work."""
+"""More rights do not harm the release at work."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What is in a DO block is looked at like any other SQL, as long as it is not put together when it runs."""
+"""SQL in a DO block is checked like any other SQL, unless it is composed at run time."""
 
 from alembic import op
 

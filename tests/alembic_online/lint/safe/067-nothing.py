@@ -1,4 +1,4 @@
-"""A revision that joins two lines of revisions does nothing."""
+"""A revision that merges two branches does nothing."""
 
 revision = "safe_067"
 down_revision = None

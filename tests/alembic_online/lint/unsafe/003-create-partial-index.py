@@ -1,4 +1,4 @@
-"""That few rows end up in the index does not help: all of them are looked at, while writes wait. Use
+"""It does not help that few rows end up in the index: all of them are read, while writes wait. Use
 op.create_index_online."""
 
 import sqlalchemy as sa

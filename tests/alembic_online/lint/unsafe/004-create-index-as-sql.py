@@ -1,4 +1,4 @@
-"""Written as SQL it takes the same lock. Use op.create_index_online, which takes expressions, too."""
+"""As SQL it takes the same lock. Use op.create_index_online, which accepts expressions, too."""
 
 from alembic import op
 

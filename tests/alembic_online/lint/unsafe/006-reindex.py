@@ -1,5 +1,5 @@
-"""REINDEX TABLE locks writes out, and reads that are planned. Use REINDEX TABLE CONCURRENTLY, or, for an index that
-is invalid, `python -m alembic_online repair`."""
+"""REINDEX TABLE blocks writes, and reads that are planned. Use REINDEX TABLE CONCURRENTLY, or, for an invalid index,
+`python -m alembic_online repair`."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Killed after the index was built and before the revision was noted as applied, the next run dies on "already
+"""If the run is killed after the index was built but before the revision was recorded, the next run fails on "already
 exists". Use op.create_index_online, or if_not_exists=True."""
 
 from alembic import op

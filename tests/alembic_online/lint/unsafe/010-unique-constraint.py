@@ -1,5 +1,5 @@
-"""The constraint builds its index under ACCESS EXCLUSIVE: not even reads go on. Use op.add_unique_online, which
-takes an index that was built before."""
+"""The constraint builds its index under ACCESS EXCLUSIVE: even reads wait. Use op.add_unique_online, which builds the
+index first, and then uses it."""
 
 from alembic import op
 

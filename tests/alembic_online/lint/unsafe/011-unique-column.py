@@ -1,5 +1,5 @@
-"""unique=True of a column that is added builds an index, too. Add the column, then use op.add_unique_online in the
-next revision."""
+"""unique=True on a new column builds an index, too. Add the column, then use op.add_unique_online in the next
+revision."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""A primary key builds its index under ACCESS EXCLUSIVE. Build a unique index with op.create_index_online, then take
-it: ADD PRIMARY KEY USING INDEX."""
+"""A primary key builds its index under ACCESS EXCLUSIVE. Build a unique index with op.create_index_online, then use it:
+ADD PRIMARY KEY USING INDEX."""
 
 from alembic import op
 

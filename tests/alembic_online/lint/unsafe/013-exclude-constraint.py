@@ -1,4 +1,4 @@
-"""EXCLUDE builds its index under ACCESS EXCLUSIVE, and Postgres has no other way. Make a new table that has it, and
+"""EXCLUDE builds its index under ACCESS EXCLUSIVE, and Postgres has no other way. Create a new table that has it, and
 fill that."""
 
 from alembic import op

@@ -1,5 +1,5 @@
-"""Writes to both tables wait while every row is looked up. Use op.add_foreign_key_online, which adds it NOT VALID,
-and looks afterwards."""
+"""Writes to both tables wait while every row is checked. Use op.add_foreign_key_online, which adds it NOT VALID, and
+validates it afterwards."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""sa.ForeignKey in op.add_column adds the constraint in a second statement, which takes its locks and looks at every
-row. Add the column without it, then use op.add_foreign_key_online in a revision of its own."""
+"""sa.ForeignKey in op.add_column adds the constraint in a second statement, which takes its locks and checks every row.
+Add the column without it, then use op.add_foreign_key_online in a revision of its own."""
 
 import sqlalchemy as sa
 from alembic import op

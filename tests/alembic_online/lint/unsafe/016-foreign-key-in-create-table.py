@@ -1,5 +1,5 @@
-"""A new table's foreign key locks the table that it refers to: until the revision is committed, nobody writes to
-users. Make the table without it, and add it with op.add_foreign_key_online in the next revision."""
+"""A new table's foreign key locks the table that it refers to: nobody writes to users until the revision is committed.
+Create the table without it, and add it with op.add_foreign_key_online in the next revision."""
 
 import sqlalchemy as sa
 from alembic import op

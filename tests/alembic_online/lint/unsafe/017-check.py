@@ -1,4 +1,4 @@
-"""Reads and writes wait while the check looks at every row. Use op.add_check_online."""
+"""Reads and writes wait while every row is checked. Use op.add_check_online."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""A check that comes with a new column looks at every row as well, though all of them are NULL. Add the column, then
-use op.add_check_online in a revision of its own."""
+"""A check on a new column checks every row as well, although all of them are NULL. Add the column, then use
+op.add_check_online in a revision of its own."""
 
 from alembic import op
 

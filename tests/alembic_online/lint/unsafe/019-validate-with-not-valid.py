@@ -1,5 +1,5 @@
-"""NOT VALID took ACCESS EXCLUSIVE, which is held until the commit: VALIDATE in the same transaction looks at every
-row under it. Use op.add_check_online, which has a transaction for each."""
+"""NOT VALID took ACCESS EXCLUSIVE, which is held until the commit: in the same transaction, VALIDATE checks every row
+under it. Use op.add_check_online, which has a transaction for each."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""A domain's new constraint is checked in every row of every table that has a column of it, and writes to them wait.
-Add it NOT VALID, and VALIDATE it in the next revision."""
+"""A domain's new constraint is checked in every row of every table with a column of it, and writes to them wait. Add it
+NOT VALID, and VALIDATE it in the next revision."""
 
 from alembic import op
 

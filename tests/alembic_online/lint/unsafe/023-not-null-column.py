@@ -1,5 +1,5 @@
-"""Where there are rows this fails; and where there are none, the release at work, which does not know the column,
-can't insert any more. Add it nullable, fill it, and then set it NOT NULL."""
+"""If there are rows, this fails; if there are none, the release at work, which does not know the column, can't insert
+any more. Add it nullable, fill it, and then set it NOT NULL."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""The classic: add, fill, NOT NULL, all in one transaction. From the first statement on nobody gets at the table,
-until the last row is written and looked at. Each is a revision of its own: op.add_column, op.backfill,
+"""The classic: add, fill, NOT NULL, all in one transaction. From the first statement on nobody can use the table, until
+the last row is written and checked. Each is a revision of its own: op.add_column, op.backfill,
 op.set_not_null_online."""
 
 import sqlalchemy as sa

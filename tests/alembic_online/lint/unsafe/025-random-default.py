@@ -1,5 +1,5 @@
-"""A default that is another for each row, gen_random_uuid(), has the whole table written anew. Add the column
-without it, set the default in a second statement, for rows to come, and fill the others with op.backfill."""
+"""A default that differs for each row, gen_random_uuid(), rewrites the whole table. Add the column without it, set the
+default in a second statement, for new rows, and fill the existing ones with op.backfill."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""Of a function that is not Postgres's own, nobody here knows whether it is volatile. Add the column without the
-default, and set that in a second statement."""
+"""It is not known whether a function that is not Postgres's own is volatile. Add the column without the default, and
+set that in a second statement."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,5 +1,5 @@
-"""Each row there is gets a number of its own, so the table is written anew. Add a plain bigint with a sequence, and
-fill it with op.backfill."""
+"""Each existing row gets a number of its own, so the table is rewritten. Add a plain bigint with a sequence, and fill
+it with op.backfill."""
 
 import sqlalchemy as sa
 from alembic import op

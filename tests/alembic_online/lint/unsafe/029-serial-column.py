@@ -1,5 +1,5 @@
-"""A serial is a sequence and a volatile default: the table is written anew. Add a plain bigint with a sequence, and
-fill it with op.backfill."""
+"""A serial is a sequence and a volatile default: the table is rewritten. Add a plain bigint with a sequence, and fill
+it with op.backfill."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""A stored generated column is computed for every row at once. From Postgres 18 on use persisted=False; before, a
-plain column that the api writes, and op.backfill."""
+"""A stored generated column is computed for every row at once. From Postgres 18 on use persisted=False; in earlier
+versions, a plain column that the api writes, and op.backfill."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""int and bigint are stored in other ways: every row is written anew. Add a second column, op.sync_columns_online,
+"""int and bigint are stored differently: every row is rewritten. Add a second column, op.sync_columns_online,
 op.backfill, switch the api over, and drop the old one in a contract revision."""
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""A shorter varchar has every row looked at and written. Use op.add_check_online for the length."""
+"""For a shorter varchar every row is checked and rewritten. Use op.add_check_online for the length."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Another scale is another value in every row. More digits before the point, at the same scale, take an instant."""
+"""Another scale changes the value in every row. More digits before the point, at the same scale, take an instant."""
 
 import sqlalchemy as sa
 from alembic import op

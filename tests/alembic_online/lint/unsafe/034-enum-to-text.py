@@ -1,5 +1,5 @@
-"""An enum's values are stored as numbers: to make text of them, every row is written anew. Add a second column
-beside it."""
+"""An enum's values are stored as numbers: to change them to text, every row is rewritten. Add a second column beside
+it."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Unless the session's time zone is UTC, the table is written anew; and with USING in any case."""
+"""Unless the session's time zone is UTC, the table is rewritten; and with USING in any case."""
 
 import sqlalchemy as sa
 from alembic import op

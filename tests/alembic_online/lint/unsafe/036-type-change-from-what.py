@@ -1,5 +1,5 @@
-"""Which type there was nobody has said, so the worst is assumed. Say existing_type: from varchar(50) to varchar(100)
-no row is touched."""
+"""The old type is not given, so the worst is assumed. Give existing_type: from varchar(50) to varchar(100) no row is
+touched."""
 
 import sqlalchemy as sa
 from alembic import op

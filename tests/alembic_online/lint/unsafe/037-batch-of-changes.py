@@ -1,5 +1,5 @@
-"""On Postgres a batch is nothing but its statements, one after the other, with their locks. What is found is found
-where the batch ends, which is its first line."""
+"""On Postgres a batch is only its statements, one after the other, with their locks. Findings have the line where the
+batch ends, which is its first line."""
 
 import sqlalchemy as sa
 from alembic import op

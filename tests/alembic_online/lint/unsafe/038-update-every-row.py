@@ -1,4 +1,4 @@
-"""Every row is locked until all are written, twice the space is used, and vacuum can't clean up behind it. Use
+"""Every row is locked until all are written, the table takes twice the space, and vacuum can't clean up. Use
 op.backfill."""
 
 from alembic import op

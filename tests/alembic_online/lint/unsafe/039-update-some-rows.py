@@ -1,5 +1,5 @@
-"""Nobody knows how many the condition finds: those that it does are locked until the last of them is written. Use
-op.backfill(..., where=...)."""
+"""How many rows match is not known: they are locked until the last of them is written. Use op.backfill(...,
+where=...)."""
 
 from alembic import op
 

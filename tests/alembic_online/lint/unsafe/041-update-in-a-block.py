@@ -1,4 +1,4 @@
-"""A DO block is one statement, and one transaction: the rows stay locked to its end. Use op.backfill."""
+"""A DO block is one statement, and one transaction: the rows stay locked until its end. Use op.backfill."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""All rows that go are locked until the last one is gone. Delete in small batches, outside of the migration."""
+"""All deleted rows are locked until the last one is gone. Delete in small batches, outside of the migration."""
 
 from alembic import op
 

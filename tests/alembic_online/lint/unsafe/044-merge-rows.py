@@ -1,4 +1,4 @@
-"""MERGE locks what it matches until the commit. Use op.backfill for what changes, and INSERT for what is new."""
+"""MERGE locks the matching rows until the commit. Use op.backfill for changes, and INSERT for new rows."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""Of a large table this takes hours, in one transaction, and what is written meanwhile is missing. Copy in batches
-by the key."""
+"""For a large table this takes hours, in one transaction, and misses what is written meanwhile. Copy in batches by the
+key."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""To copy into a new table locks nobody out; but the ALTER before it does, and is held until the copy is done. Copy
-in a revision of its own."""
+"""Copying into a new table blocks nobody; but the ALTER before it does, and its lock is held until the copy is done.
+Copy in a revision of its own."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""TRUNCATE waits for everybody, everybody waits for it, and transactions that began before find the table empty.
-Delete in batches, or let a new table take its place."""
+"""TRUNCATE waits for everybody, everybody waits for it, and transactions that began before find the table empty. Delete
+in batches, or replace the table by a new one."""
 
 from alembic import op
 

@@ -1,5 +1,4 @@
-"""LOCK TABLE holds everybody up until the commit, for whatever comes after it. Each statement takes the lock that it
-needs."""
+"""LOCK TABLE blocks others until the commit, whatever comes after it. Each statement takes the lock that it needs."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""VACUUM FULL writes the table anew, and nobody reads or writes it meanwhile. A plain VACUUM is in nobody's way;
-pg_repack gives the space back online."""
+"""VACUUM FULL rewrites the table, and nobody reads or writes it meanwhile. A plain VACUUM blocks nobody; pg_repack
+frees the space online."""
 
 from alembic import op
 

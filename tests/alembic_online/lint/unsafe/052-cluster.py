@@ -1,4 +1,4 @@
-"""CLUSTER writes the table anew, in the order of an index that the next writes do not keep. Leave it out, or use
+"""CLUSTER rewrites the table in the order of an index, which later writes do not keep. Leave it out, or use
 pg_repack."""
 
 from alembic import op

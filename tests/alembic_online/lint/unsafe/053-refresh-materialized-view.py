@@ -1,5 +1,5 @@
-"""Reads of the view wait until it is written anew. Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a
-unique index."""
+"""Reads of the view wait until it is rewritten. Use REFRESH MATERIALIZED VIEW CONCURRENTLY, for which it needs a unique
+index."""
 
 from alembic import op
 

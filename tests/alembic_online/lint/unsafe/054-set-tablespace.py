@@ -1,4 +1,4 @@
-"""The table is copied, file by file, and nobody reads or writes it meanwhile. Make a new table, fill it, and switch
+"""The table is copied, file by file, and nobody reads or writes it meanwhile. Create a new table, fill it, and switch
 the api over."""
 
 from alembic import op

@@ -1,4 +1,4 @@
-"""The table is written anew, and to the WAL when it is LOGGED again; after a crash an unlogged one is empty."""
+"""The table is rewritten, and written to the WAL when it is LOGGED again; after a crash an unlogged table is empty."""
 
 from alembic import op
 

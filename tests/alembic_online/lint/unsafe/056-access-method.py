@@ -1,4 +1,4 @@
-"""Each row is stored anew. Make a new table with that access method, fill it, and switch the api over."""
+"""Every row is rewritten. Create a new table with that access method, fill it, and switch the api over."""
 
 from alembic import op
 

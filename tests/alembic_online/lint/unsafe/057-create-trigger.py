@@ -1,5 +1,5 @@
-"""Writes wait for it, and from then on all of them do something else, those of the release at work, too. To keep two
-columns equal there is op.sync_columns_online; else write it alone, and say in a waiver why it is harmless."""
+"""Writes wait for it, and from then on they do something else, also those of the release at work. To keep two columns
+equal, use op.sync_columns_online; otherwise write it alone, and say in a waiver why it is harmless."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Writes wait for it; and what the trigger was for is not done, for nobody, until it is enabled again."""
+"""Writes wait for it; and what the trigger did is not done, for anybody, until it is enabled again."""
 
 from alembic import op
 

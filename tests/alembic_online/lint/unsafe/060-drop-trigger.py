@@ -1,4 +1,4 @@
-"""What the trigger did for the release at work is not done any more. Drop it in a contract revision."""
+"""What the trigger did for the release at work is no longer done. Drop it in a contract revision."""
 
 from alembic import op
 

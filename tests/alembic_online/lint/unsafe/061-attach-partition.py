@@ -1,5 +1,5 @@
-"""ATTACH looks at every row of the table that is attached, under ACCESS EXCLUSIVE on it. With a check of the bounds,
-from op.add_check_online, it believes that instead; then waive this."""
+"""ATTACH checks every row of the attached table, under ACCESS EXCLUSIVE on it, unless a check of the bounds, from
+op.add_check_online, proves them; then waive this."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""CREATE TABLE ... PARTITION OF takes ACCESS EXCLUSIVE on the partitioned table. Make the table by itself, and
-attach it."""
+"""CREATE TABLE ... PARTITION OF takes ACCESS EXCLUSIVE on the partitioned table. Create the table by itself, and attach
+it."""
 
 from alembic import op
 

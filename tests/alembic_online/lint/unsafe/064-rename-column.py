@@ -1,5 +1,5 @@
-"""From one moment to the next the release at work asks for a column that is not there; the next one did so before.
-Add the new column, op.sync_columns_online, op.backfill, switch over, drop the old one."""
+"""After the rename, the release at work asks for a column that no longer exists; before it, the next release does. Add
+the new column, op.sync_columns_online, op.backfill, switch over, drop the old one."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""As with a column: no order of deploying the api and the migration is without errors. Keep a view of the old name,
-or both tables."""
+"""As with a column: the app and the migration can't be deployed in any order without errors. Keep a view of the old
+name, or both tables."""
 
 from alembic import op
 

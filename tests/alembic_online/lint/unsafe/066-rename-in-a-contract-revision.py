@@ -1,4 +1,4 @@
-"""A contract revision takes away what nobody uses any more. What gets another name is used: by the old one before,
+"""A contract revision takes away what nobody uses any more. What is renamed is still used: by the old release before,
 by the new one after."""
 
 from alembic import op

@@ -1,5 +1,5 @@
-"""The release at work sends the old value, and gets an error. Add a value, move the rows over with op.backfill, and
-leave the old one."""
+"""The release at work writes the old value, and gets an error. Add a value, change the rows with op.backfill, and leave
+the old value."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Casts to the old name fail from that moment on. A type's name is of no concern to users: leave it."""
+"""Casts to the old name fail from then on. A type's name does not concern users: leave it."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The release at work still uses the table, or nobody knows whether it does. Drop it in a contract revision."""
+"""The release at work still uses the table, or may. Drop it in a contract revision."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The release at work may call it, in a query or by a default. Drop it in a contract revision."""
+"""The release at work may call it, in a query or through a default. Drop it in a contract revision."""
 
 from alembic import op
 

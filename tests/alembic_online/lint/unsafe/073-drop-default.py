@@ -1,4 +1,4 @@
-"""The release at work leaves the column out where it has a default: from then on it gets NULL, or an error. Drop the
+"""The release at work omits the column because it has a default: from then on it gets NULL, or an error. Drop the
 default in a contract revision."""
 
 from alembic import op

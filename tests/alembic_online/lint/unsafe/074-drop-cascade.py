@@ -1,5 +1,4 @@
-"""CASCADE drops what depends on it, which the statement does not name: views, foreign keys, whatever there is. Name
-each."""
+"""CASCADE drops dependent objects that the statement does not name: views, foreign keys and others. Name each."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""CASCADE drops the foreign keys of other tables that need this one, and locks those. Drop them first, each by its
-name."""
+"""CASCADE drops the foreign keys of other tables that need this constraint, and locks those tables. Drop them first,
+each by its name."""
 
 from alembic import op
 

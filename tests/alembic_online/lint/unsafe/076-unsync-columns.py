@@ -1,4 +1,4 @@
-"""What the release at work writes to the old column does not reach the new one any more. Let them go their ways in a
+"""What the release at work writes to the old column no longer reaches the new one. End the synchronization in a
 contract revision."""
 
 from alembic import op

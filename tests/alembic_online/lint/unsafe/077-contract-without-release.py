@@ -1,5 +1,5 @@
-"""A contract revision waits until the releases have gone that use what it drops. Which is the first that does not,
-it has to say: safe_from_release."""
+"""A contract revision waits until the releases that use what it drops are gone. It has to name the first release that
+does not: safe_from_release."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""What goes before an online operation is committed with it. If the build fails, the next run dies on "column
-already exists". One revision each."""
+"""What comes before an online operation is committed with it. If the build fails, the next run fails on "column already
+exists". One revision each."""
 
 import sqlalchemy as sa
 from alembic import op

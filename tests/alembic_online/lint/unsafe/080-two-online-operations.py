@@ -1,5 +1,5 @@
-"""Each is committed by itself; where the second fails, the first is there, and the revision is not applied. One
-revision each."""
+"""Each is committed by itself: if the second fails, the first exists, but the revision is not applied. One revision
+each."""
 
 from alembic import op
 

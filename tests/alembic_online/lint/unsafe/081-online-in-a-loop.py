@@ -1,4 +1,4 @@
-"""A loop makes several of them, too. One revision each."""
+"""In a loop there are several of them, too. One revision each."""
 
 from alembic import op
 

@@ -1,5 +1,4 @@
-"""autocommit_block commits what goes before it: where the index fails, the column stays, and the next run dies on
-it."""
+"""autocommit_block commits what comes before it: if the index fails, the column stays, and the next run fails on it."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""COMMIT ends the transaction in which the revision is noted as applied: what follows is not rolled back with it.
+"""COMMIT ends the transaction in which the revision is recorded as applied: what follows is not rolled back with it.
 Each revision is a transaction already."""
 
 from alembic import op

@@ -1,5 +1,5 @@
-"""With lock_timeout off, an ALTER that waits has everybody wait behind it, without end. The migrator sets it, and
-tries again."""
+"""Without lock_timeout, an ALTER that waits blocks everybody behind it, without end. The migrator sets it, and tries
+again."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""SET without LOCAL stays for the revisions after this one, which then look for their tables elsewhere."""
+"""SET without LOCAL stays for later revisions, which then look for their tables elsewhere."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""The model will be another next year, and this revision would then do something else. Write down here what it
-needs, with sa.table(...)."""
+"""The model will have changed in a year, and this revision would then do something else. Repeat here what it needs,
+with sa.table(...)."""
 
 import sqlalchemy as sa
 from alembic import op

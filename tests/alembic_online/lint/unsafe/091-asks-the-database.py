@@ -1,5 +1,5 @@
 """What the revision does depends on what is in the database: no plan shows it, and --sql can't write it. Use
-op.backfill, or one statement that holds for all."""
+op.backfill, or one statement that is right for all."""
 
 import sqlalchemy as sa
 from alembic import op

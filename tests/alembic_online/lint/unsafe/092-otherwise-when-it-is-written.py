@@ -1,4 +1,4 @@
-"""What is done only online, or only with --sql, is seen by nobody before it is done."""
+"""What is done only online, or only with --sql, can't be seen before it runs."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What is put together when it runs can't be looked at before. Write the statements themselves."""
+"""SQL that is composed at run time can't be checked before. Write the statements themselves."""
 
 from alembic import op
 

@@ -1,5 +1,5 @@
-"""The function may change any table, and lock it. Write the statements themselves; or look at it, and say in a
-waiver what it does."""
+"""The function may change any table, and lock it. Write the statements themselves; or check it, and say in a waiver
+what it does."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Postgres can't read it. That is found here, and not at three in the morning."""
+"""Postgres can't read it. The lint finds that, so that it is not found at three in the morning."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A key of 32 bits runs out at 2,147,483,647, and the way from int to bigint is long (widen-to-bigint). Use
+"""A key of 32 bits runs out at 2,147,483,647, and changing it from int to bigint takes long (widen-to-bigint). Use
 sa.BigInteger()."""
 
 import sqlalchemy as sa

@@ -1,5 +1,5 @@
-"""That is what SQLAlchemy makes of an integer key: a serial, whose sequence has rights of its own, and numbers that
-run out. Use sa.BigInteger() with sa.Identity(always=True)."""
+"""SQLAlchemy's default for an integer key is a serial, whose sequence has rights of its own, and whose numbers run out.
+Use sa.BigInteger() with sa.Identity(always=True)."""
 
 import sqlalchemy as sa
 from alembic import op

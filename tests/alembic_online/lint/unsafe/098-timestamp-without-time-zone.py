@@ -1,4 +1,5 @@
-"""Which moment it means depends on who reads it; and to change it later rewrites the table. Use timezone=True."""
+"""Which moment it means depends on the session that reads it; and changing it later rewrites the table. Use
+timezone=True."""
 
 import sqlalchemy as sa
 from alembic import op

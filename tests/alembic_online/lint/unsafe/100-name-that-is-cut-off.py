@@ -1,4 +1,4 @@
-"""Postgres cuts a name after 63 bytes; two that differ only later are the same."""
+"""Postgres truncates a name after 63 bytes; two that differ only after that are the same."""
 
 from alembic import op
 

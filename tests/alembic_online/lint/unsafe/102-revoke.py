@@ -1,4 +1,4 @@
-"""The release at work still needs its rights. Take them away in a contract revision."""
+"""The release at work still needs its rights. Revoke them in a contract revision."""
 
 from alembic import op
 

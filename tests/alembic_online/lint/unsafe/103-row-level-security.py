@@ -1,5 +1,5 @@
-"""From one moment to the next the release at work sees no row any more, or not all. Switch it on in a contract
-revision, once the api says who asks."""
+"""From then on the release at work sees no rows, or not all. Switch it on in a contract revision, once the api sets who
+asks."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""The migrator can't change what it does not own, and the new owner's rights are not the old one's."""
+"""The migrator can't change what it does not own, and the new owner's rights differ from the old one's."""
 
 from alembic import op
 

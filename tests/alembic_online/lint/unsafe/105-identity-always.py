@@ -1,4 +1,4 @@
-"""The release at work gives ids of its own, and is refused. Set it in a contract revision."""
+"""The release at work writes ids itself, and is refused. Set it in a contract revision."""
 
 from alembic import op
 

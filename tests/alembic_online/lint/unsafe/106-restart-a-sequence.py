@@ -1,4 +1,4 @@
-"""Numbers that come a second time are refused as duplicates."""
+"""Repeated numbers are refused as duplicates."""
 
 from alembic import op
 

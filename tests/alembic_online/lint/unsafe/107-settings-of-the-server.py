@@ -1,4 +1,4 @@
-"""A revision is about a schema. What is set for the whole server outlives it, and is on nobody's record."""
+"""A revision is about a schema. A setting of the whole server outlives it, and nobody has a record of it."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""A waiver says why: whoever reads it in a year knows no more than that."""
+"""A waiver says why: a reader in a year knows nothing else."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""What it waives is not there any more. Remove it, or the next thing of that kind is waived unseen."""
+"""What it waived no longer exists. Remove it, or the next finding of that rule is waived unseen."""
 
 import sqlalchemy as sa
 from alembic import op
