@@ -18,7 +18,6 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
-from api.http.body_limit import BodyLimit
 from api.http.error_handlers import add_handlers
 from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
@@ -79,7 +78,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.add_middleware(BodyLimit)
     add_handlers(app)
     # In the order in which they are tried. Not by include_router(), with which FastAPI looks for each route twice.
     for resource in (animals, exhibits, staff, orders, users, auth, health, docs):

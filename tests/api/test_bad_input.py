@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from api.http.body_limit import MAX_BODY_BYTES
+from api.schemas.fields import RECORD_BODY
 from tests.api.records import RESOURCES, Resource, make
 
 JSON = {"Content-Type": "application/json"}
@@ -135,7 +135,7 @@ async def test_an_address_that_is_none(client: httpx.AsyncClient, email: str) ->
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "streamed"])
 async def test_a_body_over_1_mib_is_413(client: httpx.AsyncClient, announced: bool) -> None:
-    body = b'{"name": "' + b"a" * MAX_BODY_BYTES + b'"}'
+    body = b'{"name": "' + b"a" * RECORD_BODY + b'"}'
 
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 65536):
@@ -147,8 +147,8 @@ async def test_a_body_over_1_mib_is_413(client: httpx.AsyncClient, announced: bo
 
 
 async def test_a_body_of_1_mib_is_read(client: httpx.AsyncClient) -> None:
-    body = b'{"name": "' + b"a" * (MAX_BODY_BYTES - 12) + b'"}'
-    assert len(body) == MAX_BODY_BYTES
+    body = b'{"name": "' + b"a" * (RECORD_BODY - 12) + b'"}'
+    assert len(body) == RECORD_BODY
     assert where(await client.post("/animals", content=body, headers=JSON)) == ["body", "name"]
 
 

@@ -1,0 +1,29 @@
+"""Findings about a request: what is wrong and where, in the form that every 422 has."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from api.errors import Unprocessable
+
+MAX_FINDINGS = 20  # that a client is told of
+MAX_NAME = 100  # characters of a name in a finding: it may be as long as a request can be
+
+UNKNOWN = "Unknown field: leave it out, or correct its name"
+TWICE = "Is there more than once: which one counts is not said, so none does"
+
+
+def finding(kind: str, loc: Sequence[str | int], message: str) -> dict[str, Any]:
+    """A finding; `loc` leads to where it is, from body, query, header, cookie or path on."""
+    return {"type": kind, "loc": [part[:MAX_NAME] if isinstance(part, str) else part for part in loc], "msg": message}
+
+
+def refuse_repeated(where: str, names: Sequence[str]) -> None:
+    """Unprocessable where any of the names in this part of a request is there more than once."""
+    if twice := repeated(names):
+        raise Unprocessable([finding("repeated", (where, name), TWICE) for name in twice[:MAX_FINDINGS]])
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Those that are there more than once, each once."""
+    seen: set[str] = set()
+    return list(dict.fromkeys(name for name in names if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
