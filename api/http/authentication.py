@@ -1,10 +1,13 @@
 """Who is asking: a bearer token, or a cookie that only this site's own pages may use."""
 
+import re
+
 from fastapi import Request
 from fastapi.security import APIKeyCookie
 from fastapi_users.authentication import BearerTransport, CookieTransport
 
 from api.errors import Forbidden
+from api.http.findings import refuse_repeated
 from api.settings import Settings
 
 COOKIE = "zoo-auth"
@@ -28,12 +31,22 @@ def require_same_origin(request: Request, *, is_local: bool) -> None:
         raise Forbidden("This request comes from a page of another site: use a bearer token there")
 
 
+def only_cookie(request: Request, name: str) -> str | None:
+    """The value of the cookie `name`; Unprocessable where there are several, set for different paths, say.
+
+    Starlette takes all cookies apart, of which there may be thousands, and of several of a name the last.
+    """
+    values = re.findall(rf"(?:^|;)\s*{re.escape(name)}\s*=([^;]*)", ";".join(request.headers.getlist("cookie")))
+    refuse_repeated("cookie", [name for _ in values])
+    return values[0].strip() if values else None
+
+
 class CookieScheme(APIKeyCookie):
     """The cookie's security scheme. It is not looked at where the request has an Authorization header."""
 
     async def __call__(self, request: Request) -> str | None:  # type: ignore[override]  # no WebSockets here
         """The token in the cookie."""
-        return None if "authorization" in request.headers else await super().__call__(request)
+        return None if "authorization" in request.headers else only_cookie(request, self.model.name)
 
 
 COOKIE_SCHEME = CookieScheme(name=COOKIE, auto_error=False)

@@ -14,19 +14,15 @@ from fastapi_users.exceptions import (
     UserAlreadyExists,
     UserAlreadyVerified,
 )
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
 from api.errors import BadGateway, BadRequest, Unavailable, UnsupportedMediaType, ZooError
-
-MAX_REPORTED_ERRORS = 20
-MAX_REPORTED_NAME = 100
+from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
 
 NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
-NOT_A_FORM = UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
 
 log = structlog.get_logger(__name__)
 
@@ -78,33 +74,17 @@ def _is_allowed(request: Request, method: str) -> bool:
 async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:
     """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be.
 
-    A body of another type than the route takes is refused as that: of it FastAPI makes bytes, or a form without fields.
+    A body of another type than JSON is refused as that: of it FastAPI makes bytes.
     """
     if isinstance(error.body, bytes):
         return await handle_zoo_error(request, NOT_JSON)
-    if isinstance(error.body, FormData) and not _is_form(request):
-        return await handle_zoo_error(request, NOT_A_FORM)
-    detail = [
-        {
-            "type": found["type"],
-            "loc": [part[:MAX_REPORTED_NAME] if isinstance(part, str) else part for part in found["loc"]],
-            "msg": _sentence(found),
-        }
-        for found in error.errors()[:MAX_REPORTED_ERRORS]
-    ]
+    detail = [finding(found["type"], found["loc"], _sentence(found)) for found in error.errors()[:MAX_FINDINGS]]
     return ErrorResponse({"detail": detail}, 422)
 
 
-def _is_form(request: Request) -> bool:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return content_type == "application/x-www-form-urlencoded"
-
-
 def _sentence(found: dict[str, Any]) -> str:
-    if found["type"] == "json_invalid":
-        return f"{found['msg']}: {found['ctx']['error']}"
     if found["type"] == "extra_forbidden":
-        return "Unknown field: leave it out, or correct its name"
+        return UNKNOWN
     return str(found["msg"]).removeprefix("Value error, ")
 
 
@@ -118,7 +98,7 @@ async def handle_database_error(request: Request, error: Exception) -> ErrorResp
 
 async def handle_response_validation_error(request: Request, error: ResponseValidationError) -> ErrorResponse:
     """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
-    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_REPORTED_ERRORS]]
+    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_FINDINGS]]
     log.error("answer without the documented form", wrong=wrong)
     return await handle_unexpected_error(request, error)
 

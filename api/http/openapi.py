@@ -19,6 +19,7 @@ from api.errors import (
     UnsupportedMediaType,
     ZooError,
 )
+from api.http.route import Route
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -68,16 +69,22 @@ COMMON: Responses = {
 }
 # What any route that takes a JSON body may answer besides.
 BODY: Responses = {
-    400: {"model": ErrorDetail, "description": "The body can't be read, for example because it nests too deep."},
-    413: {"model": ErrorDetail, "description": "The body is over 1 MiB."},
+    413: {"model": ErrorDetail},  # api/http/route.py says how large it may be
     **errors(UnsupportedMediaType),
 }
 CREATED = BODY | {201: {"description": "The new record.", "headers": _header("Location", "Where the record is found.")}}
 
 
-def resource_router(name: str, dependencies: Sequence[Depends] = (), responses: Responses | None = None) -> APIRouter:
-    """The router of the routes below `/name`."""
+def resource_router(
+    name: str,
+    dependencies: Sequence[Depends] = (),
+    responses: Responses | None = None,
+    max_body_size: int | None = None,
+) -> APIRouter:
+    """The router of the routes below `/name`, whose bodies have `max_body_size` bytes at most: see Route."""
     return APIRouter(
+        route_class=Route,
+        max_body_size=max_body_size,
         prefix=f"/{name}",
         tags=[name],
         dependencies=dependencies,

@@ -9,8 +9,9 @@ from api.dependencies import KEEPER, DatabaseDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
+from api.schemas.fields import RECORD_BODY
 
-router = resource_router("animals")
+router = resource_router("animals", max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)

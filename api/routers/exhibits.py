@@ -10,10 +10,10 @@ from api.errors import Conflict, NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
-from api.schemas.fields import PageQuery
+from api.schemas.fields import RECORD_BODY, PageQuery
 from api.schemas.staff import StaffRead
 
-router = resource_router("exhibits")
+router = resource_router("exhibits", max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)

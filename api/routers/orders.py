@@ -21,9 +21,9 @@ from api.dependencies import (
 from api.errors import BadGateway, Conflict, InProgress, NotFound
 from api.http.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page, resource_router
 from api.models import Order, OrderEvent
-from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
+from api.schemas.orders import ORDER_BODY, EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
-router = resource_router("orders")
+router = resource_router("orders", max_body_size=ORDER_BODY)
 
 ORDER = "/{order_id}"
 CHANGED = RESTRICTED | errors(NotFound, Conflict)

@@ -8,9 +8,10 @@ from api.crud import staff
 from api.dependencies import ADMIN, KEEPER, DatabaseDep, LinksDep, RecordId
 from api.errors import NotFound
 from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
-router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED)
+router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
