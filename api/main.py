@@ -15,7 +15,7 @@ from api import __version__
 from api.background import Background
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
-from api.database.engine import create_engine, create_sessionmaker, stay_visible
+from api.database.engine import STATEMENT_TIMEOUT, create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.error_handlers import add_handlers
@@ -42,7 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
-        engine = create_engine(settings)
+        engine = create_engine(settings, statement_timeout=STATEMENT_TIMEOUT)
         # With a connection of their own: where requests wait for one, this replica is as good as any other.
         probes = create_engine(settings, pool_size=1)
         async with open_services(settings) as services:

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
-from api.database.json_rows import JsonPage, json_page
+from api.database.json_rows import JsonPage, JsonPages
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
 from api.models.base import Record
@@ -73,14 +73,12 @@ async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **
         values["after"] = query.after
     if query.offset:
         values["offset"] = query.offset
-    page = await _list(resource, frozenset(values)).first(db, **values, limit=query.limit)
-    assert page is not None
-    return page
+    return await _list(resource, frozenset(values)).page(db, query.limit, **values)
 
 
 @cache
-def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPage]:
-    """The statement for this choice of filters, `after` and `offset`."""
+def _list(resource: Resource[M, R], values: frozenset[str]) -> JsonPages:
+    """The pages for this choice of filters, `after` and `offset`."""
     model = resource.model
     found = live(model).with_only_columns(*resource.columns.values()).order_by(model.id)
     if "after" in values:
@@ -89,7 +87,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
         found = found.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
         found = found.where(getattr(model, name) == bindparam(name))
-    return Statement(json_page(found, PAGE_SIZE), JsonPage)
+    return JsonPages(found, PAGE_SIZE)
 
 
 async def create(db: Executor, resource: Resource[M, R], data: RequestBody) -> R:

@@ -21,8 +21,11 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    null,
     select,
 )
+
+from api.database.statements import Executor, Statement
 
 L = TypeVar("L")
 
@@ -33,6 +36,11 @@ NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
 NOTHING: ColumnElement[str] = literal_column("''")
 COMMA: ColumnElement[str] = literal_column("','")
 ONE: ColumnElement[int] = literal_column("1")
+LIMIT: ColumnElement[int] = bindparam("limit", type_=BigInteger)
+SO_FAR = (None, 0)  # of a window: the rows up to this one
+
+MAX_PAGE_BYTES = 1_000_000
+MAX_PAGE_BYTES_LITERAL: ColumnElement[int] = literal_column(str(MAX_PAGE_BYTES))
 
 
 @dataclass(frozen=True)
@@ -47,22 +55,77 @@ JsonPage = Page[str]
 """A page whose records are a JSON array."""
 
 
-def json_array(rows: Subquery) -> Select[Any]:
-    """The text of an array of objects, one a row, that have its columns by their names; in the order of the rows."""
-    return select(_bracketed(func.string_agg(_object(rows), COMMA)))
+def json_array(rows: Subquery, at_most: int | None = None) -> Select[Any]:
+    """The text of an array of objects, one a row, that have its columns by their names; in the order of the rows.
+
+    Null where there are more than `at_most`.
+    """
+    array = _bracketed(func.string_agg(_object(rows), COMMA))
+    return select(array if at_most is None else case((func.count() <= literal_column(str(at_most)), array)))
 
 
-def json_page(rows: Select[Any], page_size: int) -> Select[Any]:
-    """The first `limit` of the rows, `page_size` at most, as a JSON array; the id of its last, null if it has all."""
-    limit = bindparam("limit", type_=BigInteger)
-    # Postgres takes a limit that is a parameter for a tenth of the table, and would plan anew for each page.
-    found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
-    # They are written when they are found: of what an offset passes over, Postgres would write all as well. The one
-    # beyond the limit tells whether there is more.
-    row = select(*map(_writable, found.c)).limit(limit + ONE).subquery("row")
+class JsonPages:
+    """The pages of a list: the first `limit` of its rows, `page_size` at most, and MAX_PAGE_BYTES.
+
+    A page that would have more bytes ends before that, with one row at least. To look at each row's size costs half as
+    much again as to write it: it is done where all of them together have turned out to be too much, by a second
+    statement, which writes no more than it gives.
+    """
+
+    def __init__(
+        self, rows: Select[Any], page_size: int, rows_in_full: Select[Any] | None = None, may_lack: str | None = None
+    ) -> None:
+        """`rows` are in order, and have an `id`. Where one of them may be of any size, its column `may_lack` is null
+        if it is too large; then the page is made of `rows_in_full`.
+        """
+        self._all_together = Statement(_all_together(rows, page_size, may_lack), _page)
+        self._one_by_one = Statement(_one_by_one(rows if rows_in_full is None else rows_in_full, page_size), _page)
+
+    async def page(self, db: Executor, limit: int, **values: Any) -> JsonPage:
+        """The page of at most `limit` rows; `values` are those of the rows' parameters."""
+        for statement in (self._all_together, self._one_by_one):
+            if page := await statement.first(db, **values, limit=limit):
+                return page
+        raise AssertionError("there is a page of any list")
+
+
+def _page(records: str | None, next_after: int | UUID | None) -> JsonPage | None:
+    return None if records is None else JsonPage(records, next_after)
+
+
+def _all_together(rows: Select[Any], page_size: int, may_lack: str | None) -> Select[Any]:
+    """The records as a JSON array, null where it is too large; the id of the last, null if there are no more."""
+    row = _rows_of_page(rows, page_size)
     objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
+    is_too_large = func.pg_column_size(objects) > MAX_PAGE_BYTES_LITERAL
+    if may_lack is not None:
+        is_too_large |= func.count(row.c[may_lack]) < func.count()
+    array = _bracketed(func.array_to_string(objects[ONE:LIMIT], COMMA))
+    return select(case((is_too_large, null()), else_=array), case((func.count() > LIMIT, ids[LIMIT])))
+
+
+def _one_by_one(rows: Select[Any], page_size: int) -> Select[Any]:
+    """The same, of as many records as fit."""
+    row = _rows_of_page(rows, page_size)
+    # From here on, Postgres writes a row when it is first read, and keeps it for whoever reads it again.
+    written = select(row.c.id, _object(row).label("object")).cte("written")
+    size = func.sum(func.octet_length(written.c.object)).over(rows=SO_FAR).label("size")
+    sizes = select(func.row_number().over(rows=SO_FAR).label("number"), size).select_from(written).subquery("sizes")
+    first_too_many = select(sizes.c.number).where(sizes.c.size > MAX_PAGE_BYTES_LITERAL).limit(ONE).scalar_subquery()
+    fitting = select(func.greatest(ONE, func.least(LIMIT, first_too_many - ONE)).label("fitting")).cte("fits")
+    limit = select(fitting.c.fitting).scalar_subquery()
+    kept = select(written.c.id, written.c.object).limit(limit + ONE).subquery("kept")
+    objects, ids = func.array_agg(kept.c.object, type_=ARRAY(Text)), func.array_agg(kept.c.id)
     array = _bracketed(func.array_to_string(objects[ONE:limit], COMMA))
     return select(array, case((func.count() > limit, ids[limit])))
+
+
+def _rows_of_page(rows: Select[Any], page_size: int) -> Subquery:
+    """As many as a page may have, and one beyond, which tells whether there is more."""
+    # Postgres takes a limit that is a parameter for a tenth of the table, and would plan anew for each page.
+    found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
+    # They are written when they are found: of what an offset passes over, Postgres would write all as well.
+    return select(*map(_writable, found.c)).limit(LIMIT + ONE).subquery("row")
 
 
 def _object(rows: Subquery) -> ColumnElement[str]:

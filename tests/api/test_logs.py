@@ -19,12 +19,12 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from uuid_utils import UUID
 
-from api.schemas.fields import RECORD_BODY
 from api.http.request_log import MAX_PATH, PROBES
 from api.log import REQUEST_ID, Formatter, RequestRecord, configure_log
 from api.main import create_app
 from api.routers import health
 from api.schemas.animals import AnimalRead
+from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
 from tests.conftest import Log, find_free_port, serve_app
