@@ -62,7 +62,8 @@ class TestBody:
             assert isinstance(route, Route)
             assert route.max_body_size is not None
             assert route.max_body_size <= 1024 * KIB
-            (method,) = route.methods or ()
+            assert route.methods
+            (method,) = route.methods
             responses = document["paths"][route.path_format][method.lower()]["responses"]
             assert responses["413"]["description"] == f"The body is over {route.max_body_size // KIB} KiB."
             assert {"413", "415", "422"} <= responses.keys()
