@@ -1,5 +1,6 @@
 """Findings about a request: what is wrong and where, in the form that every 422 has."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ MAX_FINDINGS = 20  # that a client is told of
 MAX_NAME = 100  # characters of a name in a finding: it may be as long as a request can be
 
 UNKNOWN = "Unknown field: leave it out, or correct its name"
-TWICE = "Is there more than once: which one counts is not said, so none does"
+TWICE = "Is there more than once: send it once, for none of them counts more than the other"
 
 
 def finding(kind: str, loc: Sequence[str | int], message: str) -> dict[str, Any]:
@@ -19,11 +20,11 @@ def finding(kind: str, loc: Sequence[str | int], message: str) -> dict[str, Any]
 
 def refuse_repeated(where: str, names: Sequence[str]) -> None:
     """Unprocessable where any of the names in this part of a request is there more than once."""
-    if twice := repeated(names):
+    if len(set(names)) < len(names):
+        twice = repeated(names)
         raise Unprocessable([finding("repeated", (where, name), TWICE) for name in twice[:MAX_FINDINGS]])
 
 
 def repeated(names: Iterable[str]) -> list[str]:
     """Those that are there more than once, each once."""
-    seen: set[str] = set()
-    return list(dict.fromkeys(name for name in names if name in seen or seen.add(name)))  # type: ignore[func-returns-value]
+    return [name for name, times in Counter(names).items() if times > 1]

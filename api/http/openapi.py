@@ -19,7 +19,7 @@ from api.errors import (
     UnsupportedMediaType,
     ZooError,
 )
-from api.http.route import DEFAULT_BODY, Route
+from api.http.route import Route
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -79,9 +79,9 @@ def resource_router(
     name: str,
     dependencies: Sequence[Depends] = (),
     responses: Responses | None = None,
-    max_body_size: int = DEFAULT_BODY,
+    max_body_size: int | None = None,
 ) -> APIRouter:
-    """The router of the routes below `/name`, whose bodies have `max_body_size` bytes at most."""
+    """The router of the routes below `/name`, whose bodies have `max_body_size` bytes at most: see Route."""
     return APIRouter(
         route_class=Route,
         max_body_size=max_body_size,

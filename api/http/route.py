@@ -5,6 +5,7 @@ FastAPI does after the dependencies: who may not ask is told so at no greater co
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from api.errors import Unprocessable, UnsupportedMediaType
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
 from api.http.json_body import parse
 
+TOO_LARGE = 413
 KIB = 2**10
 DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
 MAX_PARAMETERS = 50  # of a query string, or a form
@@ -44,34 +46,29 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Route(APIRoute):
     """FastAPI's, for requests that are bounded, and mean one thing.
 
-    `max_body_size` is said where the route is declared, or its router; the document's 413 says it, too. FastAPI's own
-    bound of this name, which is not in use here, answers in plain text.
+    `max_body_size`, in bytes, is said where the route is declared, or its router; the document's 413 says it, too.
+    (FastAPI has a middleware of its own for it, which answers in plain text: api/main.py leaves it out.)
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        if self.max_body_size is None:
-            self.max_body_size = DEFAULT_BODY
-        if self.body_field is not None:
-            too_large = {
-                **self.responses.get(413, {}),
-                "description": f"The body is over {_in_words(self.max_body_size)}.",
-            }
-            self.responses = {**self.responses, 413: too_large}
+    def __init__(self, *arguments: Any, max_body_size: int | None = None, **options: Any) -> None:
+        super().__init__(*arguments, max_body_size=max_body_size or DEFAULT_BODY, **options)
+        if self.body_field is not None and TOO_LARGE in self.responses:
+            about = {"description": f"The body is over {_in_words(max_body_size or DEFAULT_BODY)}."}
+            self.responses = self.responses | {TOO_LARGE: self.responses[TOO_LARGE] | about}
 
     def get_route_handler(self) -> Handler:
         """FastAPI's handler, after a look at the request."""
         handle = super().get_route_handler()
-        takes_query, takes_body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
+        takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
-        if takes_body is None:
+        if body is None:
 
             async def handle_checked(request: Request) -> Response:
                 _check_head(request, takes_query, max_body_size)
                 return await handle(request)
 
         else:
-            is_form = isinstance(takes_body.field_info, Form)
+            is_form = isinstance(body.field_info, Form)
 
             async def handle_checked(request: Request) -> Response:
                 _check_head(request, takes_query, max_body_size)
@@ -93,11 +90,12 @@ class BoundedRequest(Request):
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """The body, bit by bit; 413 where it is too large."""
         received = 0
-        async for chunk in super().stream():
-            received += len(chunk)
-            if received > self.max_body_size:
-                raise _too_large(self.max_body_size)
-            yield chunk
+        async with aclosing(super().stream()) as stream:
+            async for chunk in stream:
+                received += len(chunk)
+                if received > self.max_body_size:
+                    raise _too_large(self.max_body_size)
+                yield chunk
 
     async def json(self) -> Callable[[], Any]:
         """What parses the body: RequestBody calls it."""
@@ -119,9 +117,8 @@ def _takes_query(dependant: Dependant) -> bool:
 def _check_head(request: Request, takes_query: bool, max_body_size: int) -> None:
     if request.scope["query_string"]:
         _check_query(request, takes_query)
-    single = [header for header in request.scope["headers"] if header[0] in SINGLE]
-    if single:
-        _check_headers(dict(single), [name.decode() for name, _ in single], max_body_size)
+    if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
+        _check_headers(single, max_body_size)
 
 
 def _check_query(request: Request, takes_query: bool) -> None:
@@ -129,15 +126,14 @@ def _check_query(request: Request, takes_query: bool) -> None:
         raise Unprocessable([finding("too_many", ["query"], TOO_MANY)])
     names = [name for name, _ in request.query_params.multi_items()]
     refuse_repeated("query", names)
-    if not takes_query:
-        unknown = [finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]]
-        if unknown:
-            raise Unprocessable(unknown)
+    if names and not takes_query:
+        raise Unprocessable([finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]])
 
 
-def _check_headers(values: dict[bytes, bytes], names: list[str], max_body_size: int) -> None:
-    if len(values) < len(names):
-        refuse_repeated("header", names)
+def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int) -> None:
+    values = dict(single)
+    if len(values) < len(single):
+        refuse_repeated("header", [name.decode() for name, _ in single])
     if values.get(b"content-encoding", b"identity").strip().lower() not in {b"identity", b""}:
         raise ContentEncoded
     announced = values.get(b"content-length", b"")
@@ -146,7 +142,7 @@ def _check_headers(values: dict[bytes, bytes], names: list[str], max_body_size: 
 
 
 def _too_large(max_body_size: int) -> HTTPException:
-    return HTTPException(413, f"The body is over {_in_words(max_body_size)}: send less at a time")
+    return HTTPException(TOO_LARGE, f"The body is over {_in_words(max_body_size)}: send less at a time")
 
 
 def _in_words(size: int) -> str:

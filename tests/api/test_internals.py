@@ -7,14 +7,18 @@ import asyncio
 import json
 import logging
 import sqlite3
+from collections.abc import AsyncGenerator
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
+import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Form, Query, Request
+from fastapi.params import Body as Body_
+from fastapi.params import Form as Form_
 from fastapi.routing import APIRoute, request_response
 from fastapi.security import APIKeyCookie
 from fastapi_users.authentication import CookieTransport
@@ -24,6 +28,7 @@ from fastapi_users.manager import BaseUserManager
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+from pydantic import BeforeValidator
 from sqlalchemy import bindparam, literal, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dialect
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
@@ -55,6 +60,10 @@ def connect_to_sqlite() -> Any:
 def overridden(ours: type, theirs: type) -> set[str]:
     """The methods of our class that its base has, too: what the base calls."""
     return {name for name, value in vars(ours).items() if isfunction(value) and hasattr(theirs, name)}
+
+
+async def no_parameters() -> None:
+    pass
 
 
 async def no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -154,6 +163,61 @@ class TestFastapi:
 
     def test_fastapi_api_key_cookie_call(self) -> None:
         assert list(signature(APIKeyCookie.__call__).parameters) == ["self", "request"]
+
+    def test_fastapi_route_body_field_dependant_and_max_body_size(self) -> None:
+        async def take(body: Annotated[str, Body()], page: Annotated[int, Query()]) -> None:
+            pass
+
+        async def log_in(name: Annotated[str, Form()]) -> None:
+            pass
+
+        json, form, nothing = (
+            APIRoute("/", endpoint, max_body_size=size)
+            for endpoint, size in ((take, 5), (log_in, None), (no_parameters, None))
+        )
+        assert json.body_field is not None
+        assert form.body_field is not None
+        assert isinstance(json.body_field.field_info, Body_)
+        assert isinstance(form.body_field.field_info, Form_)
+        assert nothing.body_field is None
+        assert [field.name for field in json.dependant.query_params] == ["page"]
+        assert (nothing.dependant.query_params, nothing.dependant.dependencies) == ([], [])
+        assert (json.max_body_size, form.max_body_size) == (5, None)
+
+    async def test_fastapi_validates_what_json_gives_after_the_dependencies(self) -> None:
+        done = []
+
+        class Lazy(Request):
+            async def stream(self) -> AsyncGenerator[bytes, None]:
+                done.append("read")
+                async for chunk in super().stream():
+                    yield chunk
+
+            async def json(self) -> Any:
+                return lambda: done.append("parsed")
+
+        class LazyRoute(APIRoute):
+            def get_route_handler(self) -> Any:
+                handle = super().get_route_handler()
+
+                async def handle_lazily(request: Request) -> Any:
+                    return await handle(Lazy(request.scope, request.receive))
+
+                return handle_lazily
+
+        async def depend() -> None:
+            done.append("depended")
+
+        router, app = APIRouter(route_class=LazyRoute), FastAPI()
+
+        @router.post("/", dependencies=[Depends(depend)])
+        async def take(_: Annotated[Any, BeforeValidator(lambda parse: parse()), Body()]) -> None:
+            done.append("taken")
+
+        app.include_router(router)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test") as client:
+            assert (await client.post("/", json={})).status_code == 200
+        assert done == ["read", "depended", "parsed", "taken"]
 
     def test_fastapi_swagger_resources(self) -> None:
         names = {found.name for found in files("fastapi_swagger").joinpath("resources").iterdir()}
