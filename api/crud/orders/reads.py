@@ -35,7 +35,7 @@ UP_TO_MAX_ITEMS = _with(json_array(_ITEMS.limit(literal_column(str(MAX_ITEMS + 1
 
 
 async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage:
-    """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
+    """A page of the orders that the caller sees, the newest first: one statement, two where that is too large."""
     values: dict[str, Any] = {"before": query.after or BEYOND}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
