@@ -5,6 +5,7 @@ import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, request_response
@@ -18,8 +19,13 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
+from api.http.answers import Answers
+from api.http.authentication import cookie_name
 from api.http.body_limit import BodyLimit
+from api.http.cors import Cors
 from api.http.error_handlers import add_handlers
+from api.http.openapi import completed
+from api.http.path_prefix import PathPrefix
 from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
@@ -30,10 +36,22 @@ BACKGROUND_SECONDS = 10
 
 
 class Zoo(FastAPI):
-    """FastAPI, with one middleware outside of all, of its own that answers 500, too."""
+    """FastAPI, with middleware outside of all, of its own that answers 500, too."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self.settings = settings
+
+    def openapi(self) -> dict[str, Any]:
+        is_known = self.openapi_schema is not None
+        document = super().openapi()
+        return document if is_known else completed(document, cookie_name(self.settings))
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestLog(super().build_middleware_stack())
+        app: ASGIApp = Answers(super().build_middleware_stack(), gzip=self.settings.gzip)
+        if self.settings.cors_origins:
+            app = Cors(app, self.settings.cors_origins)
+        return PathPrefix(RequestLog(app), self.settings.root_path, self.settings.forwarded_allow_ips)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -69,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await probes.dispose()
 
     app = Zoo(
+        settings,
         title="Zoo",
         summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
         description="Every answer carries an `X-Request-ID`: that of the request, or one that was made for it.",
@@ -76,6 +95,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
         redoc_url=None,
+        # It would lead to the host that the request names, whoever that is, and take the request's body there.
+        redirect_slashes=False,
         # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )

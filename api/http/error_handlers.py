@@ -16,7 +16,7 @@ from fastapi_users.exceptions import (
 )
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
@@ -61,18 +61,26 @@ async def handle_users_exception(request: Request, error: FastAPIUsersException)
     return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
-async def handle_http_exception(request: Request, error: HTTPException) -> ErrorResponse:
-    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all."""
+async def handle_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all.
+
+    OPTIONS is no method of any route, but answered for each.
+    """
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
-        headers["Allow"] = allowed or headers["Allow"]
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        if request.method == HTTPMethod.OPTIONS:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     return ErrorResponse({"detail": error.detail}, error.status_code, headers)
 
 
-def _is_allowed(request: Request, method: str) -> bool:
-    scope = {**request.scope, "method": method}
-    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+def _methods(request: Request) -> set[str]:
+    """What may be done with the request's path. A HEAD is answered where a GET is; what has no methods is files."""
+    found = {"OPTIONS"}
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or {"GET"}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:

@@ -24,7 +24,7 @@ _is_well_formed = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 class RequestLog:
-    """Pure ASGI middleware, the outermost: whatever answers, the request has an id, and one line in the log.
+    """Pure ASGI middleware, outside of all that answers: whatever does, the request has an id, and one line in the log.
 
     The id is the client's own, where it sends one in X-Request-ID; the answer carries it, and every line that is logged
     meanwhile. An error that nobody has handled is logged here, and ends here: it was answered with 500 further in.
@@ -39,6 +39,7 @@ class RequestLog:
             return
         started = perf_counter()
         request_id = _request_id(scope)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
         REQUEST_ID.set(request_id)  # and not reset: the server gives each request a context of its own
         status, size = 500, 0  # the server's own answer, where there is no other
 
@@ -61,9 +62,9 @@ class RequestLog:
         finally:
             if _is_gone(send):
                 status = CLIENT_CLOSED_REQUEST
-            if (status >= 400 or scope["path"] not in PROBES) and requests.isEnabledFor(logging.INFO):  # noqa: PLR2004
+            if (status >= 400 or path not in PROBES) and requests.isEnabledFor(logging.INFO):  # noqa: PLR2004
                 seconds = perf_counter() - started
-                requests.handle(RequestRecord(scope["method"], _loggable(scope["path"]), status, seconds, size))
+                requests.handle(RequestRecord(scope["method"], _loggable(path), status, seconds, size))
 
 
 def _request_id(scope: Scope) -> str:
