@@ -68,7 +68,7 @@ def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
 def _origin(value: str) -> str:
     if value == "*":
         raise ValueError("name each origin: the pages of all (*) can't be let in with the cookie")
-    found = re.fullmatch(r"(https?)://([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?", value)
+    found = re.fullmatch(r"(https?)://([^\s@/?#:\[\]*]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?", value)
     if not found:
         raise ValueError("write origins such as https://app.zoo.example, no path, with commas between them")
     # As browsers write it.

@@ -77,8 +77,10 @@ async def handle_http_exception(request: Request, error: HTTPException) -> Respo
 def _methods(request: Request) -> set[str]:
     """What may be done with the request's path. A HEAD is answered where a GET is; what has no methods is files."""
     found = {"OPTIONS"}
+    # A mount has made its own path the root.
+    scope = {**request.scope, "root_path": request.scope.get("app_root_path", request.scope.get("root_path", ""))}
     for route in request.app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
+        if route.matches(scope)[0] is not Match.NONE:
             found |= getattr(route, "methods", None) or {"GET"}
     return found | {"HEAD"} if "GET" in found else found
 

@@ -32,11 +32,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
-from starlette.routing import Match
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Match, Mount
 from structlog.stdlib import ProcessorFormatter
 from uvicorn import Config, Server
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import get_remote_addr
 from uvicorn.server import ServerState
 from uvicorn_worker import UvicornWorker
 
@@ -166,6 +170,15 @@ class TestFastapi:
             Match.FULL
         ]
         assert {route.matches({**scope, "method": "PUT"})[0] for route in app.routes} == {Match.NONE, Match.PARTIAL}
+        assert all(getattr(route, "methods", None) for route in app.routes)
+        _, inner = Mount("/files", app=no_app).matches({"type": "http", "path": "/zoo/files/x", "root_path": "/zoo"})
+        assert (inner["app_root_path"], inner["root_path"]) == ("/zoo", "/zoo/files")
+
+    def test_starlette_cors_preflight_response(self) -> None:
+        asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
+        refused = CORSMiddleware(no_app).preflight_response(Headers(asked))
+        assert (refused.status_code, refused.body) == (400, b"Disallowed CORS origin")
+        assert "preflight_response" in CORSMiddleware.__call__.__code__.co_names
 
 
 class TestUvicorn:
@@ -196,6 +209,24 @@ class TestUvicorn:
         )
         await cycle.run_asgi(app)
         assert found == [False]
+
+    async def test_uvicorn_knows_which_proxy_has_the_connection(self) -> None:
+        assert "10.1.2.3" in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+        assert "192.0.2.1" not in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+        loop, found = asyncio.get_running_loop(), []
+
+        async def app(_: Any, __: Any, send: Any) -> None:
+            found.append(get_remote_addr(send.__self__.transport))
+
+        config = Config(app, log_config=None)
+        config.load()
+        server = await loop.create_server(lambda: HttpToolsProtocol(config, ServerState(), {}, loop), "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: zoo\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n")
+        await reader.read()
+        assert found == [writer.get_extra_info("sockname")]
+        writer.close()
+        server.close()
 
     def test_uvicorn_server_shutdown(self) -> None:
         assert list(signature(Server.shutdown).parameters) == ["self", "sockets"]
