@@ -228,7 +228,7 @@ IdempotencyKeyDep = Annotated[
 
 async def get_if_match(
     request: Request,
-    _: Annotated[
+    sent: Annotated[
         str | None,
         Header(
             alias="If-Match",
@@ -238,7 +238,7 @@ async def get_if_match(
     ] = None,
 ) -> IfMatch:
     """Which state the record has to be in, for the request to be done; whichever, without the header."""
-    return IfMatch(header(request.scope, b"if-match"))
+    return IfMatch(None if sent is None else header(request.scope, b"if-match"))
 
 
 IfMatchDep = Annotated[IfMatch, Depends(get_if_match)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, request_response
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -19,14 +20,11 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
-from api.http.answers import Answers
 from api.http.authentication import cookie_name
 from api.http.body_limit import BodyLimit
-from api.http.cors import Cors
 from api.http.error_handlers import add_handlers
+from api.http.exchange import Exchange
 from api.http.openapi import completed
-from api.http.path_prefix import PathPrefix
-from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
 from api.state import NAME, State
@@ -36,7 +34,7 @@ BACKGROUND_SECONDS = 10
 
 
 class Zoo(FastAPI):
-    """FastAPI, with middleware outside of all, of its own that answers 500, too."""
+    """FastAPI, with one middleware outside of all, in the stead of its own that answers 500."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -48,10 +46,9 @@ class Zoo(FastAPI):
         return document if is_known else completed(document, cookie_name(self.settings))
 
     def build_middleware_stack(self) -> ASGIApp:
-        app: ASGIApp = Answers(super().build_middleware_stack(), gzip=self.settings.gzip)
-        if self.settings.cors_origins:
-            app = Cors(app, self.settings.cors_origins)
-        return PathPrefix(RequestLog(app), self.settings.root_path, self.settings.forwarded_allow_ips)
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)  # in whose stead Exchange answers 500
+        return Exchange(outermost.app, self.settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -17,21 +17,19 @@ PARTIAL_CONTENT = 206
 _is_refused = re.compile(rb"\s*q\s*=\s*0(\.0*)?\s*").fullmatch
 
 
-def is_worth_it(headers: Mapping[bytes, bytes], status: int, size: int) -> bool:
-    """Whether an answer with these headers, whose body is of `size` bytes, or as long as they say, can be compressed.
+def can_be_compressed(headers: Mapping[bytes, bytes], status: int) -> bool:
+    """Whether an answer with these headers, whose body is long, can be.
 
     A part of something can't: the bytes that were asked for are those of the whole.
     """
-    if size < LEAST_BYTES and int(headers.get(b"content-length", b"0")) < LEAST_BYTES:
-        return False
     is_text = headers.get(b"content-type", b"").startswith(TEXT)
     return is_text and status != PARTIAL_CONTENT and b"content-encoding" not in headers
 
 
 @lru_cache(maxsize=64)
-def accepts_gzip(accept_encoding: bytes | None) -> bool:
+def accepts_gzip(accept_encoding: bytes) -> bool:
     """Whether a client that sends this takes it: by name, and not `gzip;q=0`."""
-    for coding in (accept_encoding or b"").split(b","):
+    for coding in accept_encoding.split(b","):
         name, _, quality = coding.partition(b";")
         if name.strip().lower() == b"gzip":
             return not _is_refused(quality)
@@ -39,16 +37,16 @@ def accepts_gzip(accept_encoding: bytes | None) -> bool:
 
 
 class Gzip:
-    """Makes gzip of one answer, part by part."""
+    """One answer's body, compressed part by part."""
 
     def __init__(self) -> None:
         self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_FORMAT)
 
-    async def compress(self, part: bytes, *, is_last: bool) -> bytes:
+    async def part(self, body: bytes, *, is_last: bool) -> bytes:
         """What there is to send by now."""
-        if len(part) > LARGE_BYTES:
-            return await asyncio.to_thread(self._compress, part, is_last=is_last)
-        return self._compress(part, is_last=is_last)
+        if len(body) > LARGE_BYTES:
+            return await asyncio.to_thread(self._compress, body, is_last=is_last)
+        return self._compress(body, is_last=is_last)
 
     def _compress(self, part: bytes, *, is_last: bool) -> bytes:
         compressed = self._compressor.compress(part)

@@ -126,15 +126,15 @@ async def handle_database_error(request: Request, error: Exception) -> ErrorResp
     return await handle_zoo_error(request, found)
 
 
-async def handle_response_validation_error(request: Request, error: ResponseValidationError) -> ErrorResponse:
+async def handle_response_validation_error(_: Request, error: ResponseValidationError) -> ErrorResponse:
     """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
     wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_REPORTED_ERRORS]]
     log.error("answer without the documented form", wrong=wrong)
-    return await handle_unexpected_error(request, error)
+    return internal_error()
 
 
-async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
-    """Answer in the form of every other error. api/http/request_log.py logs the traceback."""
+def internal_error() -> ErrorResponse:
+    """The answer to what nobody has handled, in the form of every other error. api/http/exchange.py logs it."""
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 
@@ -147,4 +147,3 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(ResponseValidationError)(handle_response_validation_error)
     for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)
-    app.exception_handler(Exception)(handle_unexpected_error)

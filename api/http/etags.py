@@ -23,8 +23,7 @@ _TAGS = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 def tag_of(body: bytes, link: bytes = b"") -> bytes:
     """The tag of an answer; with its Link header, where it has one, which tells a page that has become the last."""
-    digest = xxhash.xxh3_128_hexdigest(body + link if link else body)
-    return b'"%b"' % digest.encode()
+    return f'"{xxhash.xxh3_64_hexdigest(body + link if link else body)}"'.encode()
 
 
 def gzipped(tag: bytes) -> bytes:
@@ -32,16 +31,13 @@ def gzipped(tag: bytes) -> bytes:
     return tag[:-1] + GZIP
 
 
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """A request's header whose values are a list, all of its lines; None where there is none."""
-    values = [value for key, value in scope["headers"] if key == name]
-    return b",".join(values) if values else None
+def header(scope: Scope, name: bytes) -> bytes:
+    """A request's header whose values are a list: all of its lines."""
+    return b",".join(value for key, value in scope["headers"] if key == name)
 
 
-def has_seen(if_none_match: bytes | None, tag: bytes) -> bool:
+def has_seen(if_none_match: bytes, tag: bytes) -> bool:
     """Whether a client that sends this has what an answer with `tag` would bring (section 13.1.2)."""
-    if if_none_match is None:
-        return False
     tag = tag.removeprefix(b"W/")
     return if_none_match.strip() == b"*" or any(tag == found for _, found in _TAGS.findall(if_none_match))
 

@@ -1,7 +1,7 @@
 """The path below which clients find the api, where a proxy serves other things beside it."""
 
 from fastapi import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.utils import get_remote_addr
 
@@ -17,36 +17,30 @@ def root_path_of(request: Request) -> str:
 
 
 class PathPrefix:
-    """Pure ASGI middleware, outside of all: what is inside finds the prefix as `root_path`, and in front of the path.
+    """Whatever answers finds the prefix as the scope's `root_path`, and in front of its path.
 
     It is the one in X-Forwarded-Prefix, where a proxy sends that whose address is among `trusted`, and it is one; else
     `prefix`, of the settings. A proxy may pass the path on with the prefix or without. What comes past the proxy, such
     as an orchestrator's probes, is answered as well.
     """
 
-    def __init__(self, app: ASGIApp, prefix: str, trusted: str) -> None:
-        self.app = app
+    def __init__(self, prefix: str, trusted: str) -> None:
         self.prefix = prefix
-        self.trusted = ProxyHeadersMiddleware(app, trusted).trusted_hosts  # type: ignore[arg-type]  # as uvicorn has it
+        self.trusted = ProxyHeadersMiddleware(None, trusted).trusted_hosts  # type: ignore[arg-type]  # there is no app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            prefix = self.prefix or scope.get("root_path", "")
-            for name, value in scope["headers"]:
-                if name == HEADER and self._trusts(scope, send):
-                    sent = value.decode("latin-1")
-                    if PATH_PREFIX.fullmatch(sent):
-                        prefix = sent
-            if prefix:
-                path = scope["path"]
-                scope["root_path"] = prefix
-                if path == prefix:
-                    scope["path"] = f"{prefix}/"
-                elif not path.startswith(f"{prefix}/"):
-                    scope["path"] = prefix + path
-        await self.app(scope, receive, send)
+    def find(self, scope: Scope, sent: bytes | None, send: Send) -> str:
+        """Put the prefix into the scope; the path below it. `sent` is the request's X-Forwarded-Prefix, if any."""
+        path: str = scope["path"]
+        prefix = self.prefix
+        if sent is not None and self._is_trusted(scope, send) and PATH_PREFIX.fullmatch(sent.decode("latin-1")):
+            prefix = sent.decode()
+        if prefix:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                path = path.removeprefix(prefix) or "/"
+            scope["root_path"], scope["path"] = prefix, prefix + path
+        return path
 
-    def _trusts(self, scope: Scope, send: Send) -> bool:
+    def _is_trusted(self, scope: Scope, send: Send) -> bool:
         """Whether the connection is a trusted proxy's.
 
         uvicorn has put the client that such a one names into the scope. Its `send` belongs to an object that knows the

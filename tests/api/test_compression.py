@@ -5,8 +5,8 @@ import gzip
 import httpx
 import pytest
 
-from api.http.answers import Answers
 from api.http.compression import LEAST_BYTES
+from api.http.exchange import Exchange
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
@@ -136,5 +136,5 @@ async def test_what_comes_in_parts_is_whole(parts: list[bytes]) -> None:
         sent.append(message.get("body", b""))
 
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"accept-encoding", b"gzip")]}
-    await Answers(app, gzip=True)(scope, None, receive)  # type: ignore[arg-type]
+    await Exchange(app, Settings())(scope, None, receive)  # type: ignore[arg-type]
     assert gzip.decompress(b"".join(sent)) == b"".join(parts)
