@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, upda
 from api.database.json_rows import JsonPage, JsonPages
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
+from api.http.etags import IfMatch
 from api.models.base import Record
 from api.schemas.fields import PAGE_SIZE, PageQuery, RecordRead, RequestBody
 
@@ -52,13 +53,15 @@ def _one(resource: Resource[M, R]) -> Select[Any]:
     return found.with_only_columns(*resource.columns.values())
 
 
-async def lock(db: Executor, resource: Resource[M, R], record_id: int) -> R:
-    """The live record `record_id`, to be changed; NotFound without one.
+async def lock(db: Executor, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
+    """The live record `record_id`, to be changed; NotFound without one, PreconditionFailed where it is another.
 
     Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
     """
     record: R | None = await _lock(resource).first(db, id=record_id)
-    return _found(resource, record_id, record)
+    record = _found(resource, record_id, record)
+    if_match.require(record)
+    return record
 
 
 @cache

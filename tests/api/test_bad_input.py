@@ -151,5 +151,5 @@ async def test_unknown_routes_and_methods_answer_in_json(
     assert answer.status_code == status
     if status == 405:
         allowed = set(answer.headers["Allow"].split(", "))
-        assert allowed == ({"GET", "POST"} if path == "/animals" else {"GET", "PATCH", "DELETE"})
+        assert allowed == {"GET", "HEAD", "OPTIONS"} | ({"POST"} if path == "/animals" else {"PATCH", "DELETE"})
     assert isinstance(answer.json()["detail"], str)

@@ -8,7 +8,6 @@ import json
 import logging
 import sqlite3
 from collections.abc import AsyncGenerator
-from functools import partial
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
@@ -39,9 +38,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
-from starlette.routing import Match
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match, Mount
 from structlog.stdlib import ProcessorFormatter
 from uvicorn import Config, Server
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -163,6 +164,9 @@ class TestFastapi:
         app: Any = App()
         await app({"type": "http", "path": "/"}, None, None)
         assert calls == ["/"]
+        outermost = FastAPI().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)
+        assert callable(outermost.app)
 
     def test_fastapi_api_key_cookie_call(self) -> None:
         assert list(signature(APIKeyCookie.__call__).parameters) == ["self", "request"]
@@ -233,6 +237,9 @@ class TestFastapi:
             Match.FULL
         ]
         assert {route.matches({**scope, "method": "PUT"})[0] for route in app.routes} == {Match.NONE, Match.PARTIAL}
+        assert all(getattr(route, "methods", None) for route in app.routes)
+        _, inner = Mount("/files", app=no_app).matches({"type": "http", "path": "/zoo/files/x", "root_path": "/zoo"})
+        assert (inner["app_root_path"], inner["root_path"]) == ("/zoo", "/zoo/files")
 
 
 class TestUvicorn:
@@ -299,17 +306,18 @@ class TestUvicorn:
         await cycle.run_asgi(app)
         assert found == [False]
 
+    def test_uvicorn_knows_which_proxies_are_trusted(self) -> None:
+        assert "10.1.2.3" in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+        assert "192.0.2.1" not in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+
     def test_uvicorn_server_shutdown(self) -> None:
         assert list(signature(Server.shutdown).parameters) == ["self", "sockets"]
         assert "servers" in Server.shutdown.__code__.co_names
 
     def test_uvicorn_worker_serve(self) -> None:
         assert "_serve" in UvicornWorker.run.__code__.co_names
-        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler"}
-        protocol: Any = partial(HttpProtocol, client_timeout=1)
-        config = Config(no_app, http=protocol, log_config=None)
-        config.load()
-        assert config.http_protocol_class is protocol
+        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler", "CONFIG_KWARGS"}
+        assert "CONFIG_KWARGS" in UvicornWorker.__init__.__code__.co_names
 
 
 class TestGunicorn:

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.server.http_protocol import HttpProtocol
+from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
@@ -177,7 +178,7 @@ async def test_who_does_not_take_a_last_answer_is_cut_off_however_little_of_it_i
 
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # a network has little room, too
-    http: Any = partial(HttpProtocol, client_timeout=1)
+    http: Any = partial(HttpProtocol, settings=Settings(client_timeout=1))
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))
