@@ -7,7 +7,8 @@ second, would keep a connection, and what belongs to it, for as long as it likes
 
 from asyncio import TimerHandle, Transport
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -16,6 +17,7 @@ class HttpProtocol(HttpToolsProtocol):
     is_in_request = False
     for_request: TimerHandle | None = None
     for_reader: TimerHandle | None = None
+    under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a first request."""
@@ -72,9 +74,20 @@ class HttpProtocol(HttpToolsProtocol):
         """Cut off who sends no next request; what was sent and is not taken until now is dropped, too."""
         self.transport.abort()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self.under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Wait for nothing more, and let the request that is under way know that the client has gone.
+
+        uvicorn tells the last one that has arrived. Where that waits for those before it, the answer of the one that is
+        under way would be written to a connection that is closed, which is an error.
+        """
         super().connection_lost(exc)
+        if self.under_way is not None and not self.under_way.response_complete:
+            self.under_way.disconnected = True
+            self.under_way.message_event.set()
         for timer in (self.for_request, self.for_reader):
             if timer is not None:
                 timer.cancel()

@@ -181,6 +181,13 @@ class TestUvicorn:
         assert hasattr(protocol, "transport")
         assert not FlowControl(protocol.transport).read_paused
 
+    def test_uvicorn_start_asgi_task(self) -> None:
+        assert "_start_asgi_task" in overridden(HttpProtocol, HttpToolsProtocol)
+        for starts in (HttpToolsProtocol.on_headers_complete, HttpToolsProtocol.on_response_complete):
+            assert "_start_asgi_task" in starts.__code__.co_names
+        assert {"disconnected", "response_complete"} <= set(RequestResponseCycle.send.__code__.co_names)
+        assert "message_event" in RequestResponseCycle.receive.__code__.co_names
+
     async def test_uvicorn_send_knows_that_the_client_is_gone(self) -> None:
         found = []
 
