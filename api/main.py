@@ -16,9 +16,11 @@ from api.background import Background
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker, stay_visible
+from api.database.probes import Probes
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.body_limit import BodyLimit
+from api.http.clients import Clients
 from api.http.error_handlers import add_handlers
 from api.http.request_log import RequestLog
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
@@ -30,10 +32,10 @@ BACKGROUND_SECONDS = 10
 
 
 class Zoo(FastAPI):
-    """FastAPI, with one middleware outside of all, of its own that answers 500, too."""
+    """FastAPI, with two of its middleware outside of all, of its own that answers 500, too."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestLog(super().build_middleware_stack())
+        return RequestLog(Clients(super().build_middleware_stack()))
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -45,19 +47,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
         engine = create_engine(settings)
         # With a connection of their own: where requests wait for one, this replica is as good as any other.
-        probes = create_engine(settings, pool_size=1)
+        probing = create_engine(settings, pool_size=1)
         async with open_services(settings) as services:
             state = State(
                 settings=settings,
                 database=Database(partial(PooledConnection, engine)),
                 sessionmaker=create_sessionmaker(engine),
-                probing=create_sessionmaker(probes),
+                probes=Probes(create_sessionmaker(probing)),
                 services=services,
                 mail=Mail(settings),
                 background=Background(),
             )
             tasks = [
-                asyncio.create_task(stay_visible(probes)),
+                asyncio.create_task(stay_visible(probing)),
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
             ]
             yield {NAME: state}
@@ -66,7 +68,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await asyncio.wait(tasks)
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
-        await probes.dispose()
+        await probing.dispose()
 
     app = Zoo(
         title="Zoo",

@@ -24,11 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.background import Background
 from api.crud.accounts.passwords import hash_password, normalized
-from api.crud.accounts.sign_ins import let_in, subscriber
+from api.crud.accounts.sign_ins import let_in
 from api.crud.accounts.users import UserStore, keep_an_admin
 from api.enums import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
+from api.http.clients import address_of
 from api.models import User
 from api.schemas.users import UserCreate, UserUpdate
 
@@ -66,7 +67,10 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     ) -> User:
         """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, nothing but a visitor."""
         await self.validate_password(user_create.password, user_create)
-        values = {"email": user_create.email, "hashed_password": await hash_password(user_create.password)}
+        values = {
+            "email": user_create.email,
+            "hashed_password": await hash_password(user_create.password, user_create.email.lower()),
+        }
         if not safe and user_create.type is not None:
             values["type"] = user_create.type
         return await self.user_db.create(values)
@@ -85,7 +89,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         values = changes.model_dump(exclude_unset=True)
         password = values.pop("password", None)
         if password is not None:
-            values["hashed_password"] = await hash_password(password)
+            values["hashed_password"] = await hash_password(password, user_id)
         if values.get("type", UserType.ADMIN) is not UserType.ADMIN or values.get("is_active") is False:
             await keep_an_admin(self.session, user_id)
         user = await self.user_db.get_locked(user_id)
@@ -125,7 +129,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
         """Set a new password; InvalidResetPasswordToken where the token is no good, or was used, or is too old."""
         user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
-        hashed = await hash_password(password) if user_id else ""
+        hashed = await hash_password(password, user_id) if user_id else ""
         user = await self.user_db.get_locked(user_id) if user_id else None
         # The fingerprint is that of the old password, and of the address: after a change of either it fits no more.
         if (
@@ -136,8 +140,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
             raise InvalidResetPasswordToken
         await self.validate_password(password, user)
         user = await self.user_db.update(user, {"hashed_password": hashed})
-        if request is not None and request.client is not None:
-            await let_in(self.session, user, subscriber(request.client.host))
+        if request is not None:
+            await let_in(self.session, user, address_of(request.scope))
         return user
 
     async def verify(self, token: str, request: Request | None = None) -> User:  # noqa: ARG002

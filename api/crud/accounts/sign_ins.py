@@ -8,7 +8,6 @@ from behind the same proxy, does not lock anybody out. And a password reset by m
 held up, and so that there is one.)
 """
 
-import ipaddress
 from datetime import timedelta
 
 from sqlalchemy import func, select
@@ -32,18 +31,6 @@ MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
 MAX_MAILS_TO_AN_ADDRESS = 3
 MAX_MAILS_FOR_A_CLIENT = 20
 KNOWN_FOR = timedelta(days=90)
-IPV6_SUBSCRIBER_PREFIX = 64  # bits: what one subscriber is given has at least all addresses behind them
-
-
-def subscriber(host: str) -> str:
-    """What a client's address is counted as: an IPv6 address as the network whose owner may take any other in it."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket has none
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))
-    return str(address)
 
 
 async def sign_in(
@@ -64,7 +51,7 @@ async def sign_in(
     hashed = user.hashed_password if user else None
     # A longer one is nobody's: to look at it would only be work.
     try:
-        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
+        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed, email.lower())
     except Unavailable:  # which was no try
         async with transactions() as session:
             await throttles.settle(session, take_back=limits)

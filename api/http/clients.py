@@ -1,0 +1,53 @@
+"""Who is asking: by address, and by what it shows."""
+
+import ipaddress
+from functools import lru_cache, partial
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.client import CLIENT, Client
+from api.http.authentication import SAFE_METHODS
+
+IPV6_SUBSCRIBER_PREFIX = 64  # bits: what one subscriber is given has at least all addresses behind them
+
+
+class Clients:
+    """Pure ASGI middleware: what is done for a request is done on behalf of its client."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        CLIENT.set(partial(client_of, scope))  # and not reset: the server gives each request a context of its own
+        await self.app(scope, receive, send)
+
+
+def client_of(scope: Scope) -> Client:
+    """The client of a request, whose record is known when its route is."""
+    credentials = b""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            credentials = value
+            break
+        if name == b"cookie":
+            credentials = value
+    changes = scope["method"] not in SAFE_METHODS and scope.get("path_params")
+    return Client(address_of(scope), credentials, tuple(changes.items()) if changes else None)
+
+
+def address_of(scope: Scope) -> str:
+    """Where the client is, as its limits are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
+    client = scope["client"]
+    return subscriber(client[0] if client else "")
+
+
+@lru_cache(1024)
+def subscriber(host: str) -> str:
+    """What a client's address is counted as: an IPv6 address as the network whose owner may take any other in it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a Unix socket has none
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))
+    return str(address)
