@@ -69,7 +69,7 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         """Until a connection is free, or may be opened. TimeoutError after the pool's time-out, or if too many wait."""
         client = CLIENT.get()()
         # The api itself, which has no address, shares with nobody.
-        asking: Asking = (way(client.address, client.credentials),) if client.address else ()
+        asking: Asking = (way(client.address, client.name),) if client.address else ()
         if client.record is not None:
             asking = (*asking, way(client.record))
         try:

@@ -24,15 +24,15 @@ class Clients:
 
 def client_of(scope: Scope) -> Client:
     """The client of a request, whose record is known when its route is."""
-    credentials = b""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            credentials = value
+    name = None
+    for header, value in scope["headers"]:
+        if header == b"authorization":
+            name = value
             break
-        if name == b"cookie":
-            credentials = value
+        if header == b"cookie":
+            name = value
     changes = scope["method"] not in SAFE_METHODS and scope.get("path_params")
-    return Client(address_of(scope), credentials, tuple(changes.items()) if changes else None)
+    return Client(address_of(scope), name, tuple(changes.items()) if changes else None)
 
 
 def address_of(scope: Scope) -> str:

@@ -77,13 +77,13 @@ async def right(app: Served, address: str, email: str = VISITOR) -> int:
 
 
 async def verify(number: int) -> None:
-    CLIENT.set(lambda: Client(f"203.0.113.{number}"))
-    await verify_password(PASSWORD, None, number)
+    CLIENT.set(lambda: Client(f"203.0.113.{number}", number))
+    await verify_password(PASSWORD, None)
 
 
 async def store(number: int) -> None:
-    CLIENT.set(lambda: Client(f"203.0.113.{number}"))
-    await hash_password(PASSWORD, number)
+    CLIENT.set(lambda: Client(f"203.0.113.{number}", number))
+    await hash_password(PASSWORD)
 
 
 async def let_time_pass(admin: asyncpg.Connection, passed: timedelta) -> None:

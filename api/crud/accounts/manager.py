@@ -23,6 +23,7 @@ from fastapi_users.manager import BaseUserManager, UUIDIDMixin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.background import Background
+from api.client import name_client
 from api.crud.accounts.passwords import hash_password, normalized
 from api.crud.accounts.sign_ins import let_in
 from api.crud.accounts.users import UserStore, keep_an_admin
@@ -67,10 +68,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     ) -> User:
         """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, nothing but a visitor."""
         await self.validate_password(user_create.password, user_create)
-        values = {
-            "email": user_create.email,
-            "hashed_password": await hash_password(user_create.password, user_create.email.lower()),
-        }
+        name_client(user_create.email.lower())
+        values = {"email": user_create.email, "hashed_password": await hash_password(user_create.password)}
         if not safe and user_create.type is not None:
             values["type"] = user_create.type
         return await self.user_db.create(values)
@@ -89,7 +88,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         values = changes.model_dump(exclude_unset=True)
         password = values.pop("password", None)
         if password is not None:
-            values["hashed_password"] = await hash_password(password, user_id)
+            values["hashed_password"] = await hash_password(password)
         if values.get("type", UserType.ADMIN) is not UserType.ADMIN or values.get("is_active") is False:
             await keep_an_admin(self.session, user_id)
         user = await self.user_db.get_locked(user_id)
@@ -129,7 +128,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
         """Set a new password; InvalidResetPasswordToken where the token is no good, or was used, or is too old."""
         user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
-        hashed = await hash_password(password, user_id) if user_id else ""
+        name_client(user_id)
+        hashed = await hash_password(password) if user_id else ""
         user = await self.user_db.get_locked(user_id) if user_id else None
         # The fingerprint is that of the old password, and of the address: after a change of either it fits no more.
         if (

@@ -7,7 +7,7 @@ and those who store a password take turns, and among each of them addresses and 
 
 import asyncio
 import unicodedata
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,20 +29,20 @@ _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
 _turns = Turns(1, MAX_WAITING)
 
 
-async def hash_password(password: str, account: Hashable) -> str:
-    """The hash to store for `account`; Unavailable where too many wait for theirs."""
-    return await _in_turn("store", account, lambda: _hasher.hash(normalized(password)))
+async def hash_password(password: str) -> str:
+    """The hash to store; Unavailable where too many wait for theirs."""
+    return await _in_turn("store", lambda: _hasher.hash(normalized(password)))
 
 
-async def verify_password(password: str, hashed: str | None, account: Hashable) -> bool:
-    """Whether `hashed`, which is that of `account`, is the hash of `password`; Unavailable where too many wait.
+async def verify_password(password: str, hashed: str | None) -> bool:
+    """Whether `hashed` is the hash of `password`; Unavailable where too many wait for theirs.
 
     Without a hash, because there is no such account, it is False after as much work.
     """
     if hashed is None:
-        await _in_turn("verify", account, lambda: _hasher.hash(normalized(password)))
+        await _in_turn("verify", lambda: _hasher.hash(normalized(password)))
         return False
-    return await _in_turn("verify", account, lambda: _hasher.verify(normalized(password), hashed))
+    return await _in_turn("verify", lambda: _hasher.verify(normalized(password), hashed))
 
 
 def normalized(password: str) -> str:
@@ -50,9 +50,10 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-async def _in_turn(purpose: str, account: Hashable, work: Callable[[], T]) -> T:
+async def _in_turn(purpose: str, work: Callable[[], T]) -> T:
+    client = CLIENT.get()()
     # In either way: one address may have many accounts, and one account be tried from many addresses.
-    asking = way(purpose, CLIENT.get()().address, account), way(purpose, account)
+    asking = way(purpose, client.address, client.name), way(purpose, client.name)
     try:
         await _turns.take(asking)
     except TooManyWait:

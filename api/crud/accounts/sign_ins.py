@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.client import name_client
 from api.crud import throttles
 from api.crud.accounts import access_tokens
 from api.crud.accounts.passwords import verify_password
@@ -41,6 +42,7 @@ async def sign_in(
     BadRequest where there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
     same whether there is an account or not. No connection is held while the password is verified.
     """
+    name_client(email.lower())
     here, everywhere, anybody = _keys(email, address)
     async with transactions() as session:
         user = await UserStore(session).get_by_email(email)
@@ -51,7 +53,7 @@ async def sign_in(
     hashed = user.hashed_password if user else None
     # A longer one is nobody's: to look at it would only be work.
     try:
-        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed, email.lower())
+        is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
     except Unavailable:  # which was no try
         async with transactions() as session:
             await throttles.settle(session, take_back=limits)
