@@ -28,7 +28,7 @@ class TooManyWait(Exception):
 
 def way(*names: Hashable) -> tuple[Group, ...]:
     """The groups that these names lead to: the one of the first, within it the one of the second, and so on."""
-    return tuple(names[: length + 1] for length in range(len(names)))
+    return tuple([names[:length] for length in range(1, len(names) + 1)])
 
 
 class Turns:
@@ -39,6 +39,7 @@ class Turns:
         self._most_waiting = most_waiting
         self._taken: Counter[Group] = Counter()
         self._waiting: Counter[Group] = Counter()
+        self._number_waiting = 0
         self._queues: dict[Asking, deque[asyncio.Future[None]]] = {}
         # When a group of those who wait came, or had a turn: an ever larger number. The smallest is next.
         self._since: dict[Group, int] = {}
@@ -58,8 +59,8 @@ class Turns:
             try:
                 await turn
             except asyncio.CancelledError:
-                if turn in self._queues.get(asking, ()):
-                    self._leave(asking, turn)
+                if turn in (queue := self._queues.get(asking, ())):
+                    self._leave(asking, queue.index(turn))
                 elif not turn.cancelled() and turn.exception() is None:
                     self.give_back(asking)
                 raise
@@ -93,6 +94,9 @@ class Turns:
 
     def _next(self) -> Asking | None:
         """Of those who may, the ones whose groups have waited longest, from the largest to the smallest."""
+        if len(self._queues) == 1:
+            (only,) = self._queues
+            return only if self._may(only) else None
         turn = next(self._clock)
 
         def waits_since(asking: Asking) -> list[int]:
@@ -101,35 +105,41 @@ class Turns:
         return min(filter(self._may, self._queues), key=waits_since, default=None)
 
     def _begin(self, asking: Asking) -> None:
-        turn = self._queues[asking][0]
+        turn = self._leave(asking, 0)
         for group in chain(*asking):
-            self._since[group] = next(self._clock)
-        self._leave(asking, turn)
+            if group in self._since:
+                self._since[group] = next(self._clock)
         if not turn.done():  # else its task is cancelled, and does not know yet
             self._count(asking, 1)
             turn.set_result(None)
 
     def _enqueue(self, asking: Asking, turn: asyncio.Future[None]) -> None:
         self._queues.setdefault(asking, deque()).append(turn)
+        self._number_waiting += 1
         for group in chain(*asking):
+            if group not in self._since:
+                self._since[group] = next(self._clock)
             self._waiting[group] += 1
-            self._since.setdefault(group, next(self._clock))
-        if sum(map(len, self._queues.values())) > self._most_waiting:
+        if self._number_waiting > self._most_waiting:
 
             def how_many(one: Asking) -> tuple[list[int], bool]:
                 return [self._waiting[group] for group in chain(*one)], one == asking
 
             largest = max(self._queues, key=how_many)
-            last = self._queues[largest][-1]
-            self._leave(largest, last)
+            last = self._leave(largest, -1)
             if not last.done():
                 last.set_exception(TooManyWait)
 
-    def _leave(self, asking: Asking, turn: asyncio.Future[None]) -> None:
-        self._queues[asking].remove(turn)
-        if not self._queues[asking]:
+    def _leave(self, asking: Asking, place: int) -> asyncio.Future[None]:
+        """Who waits at that place of its queue, and waits no more."""
+        queue = self._queues[asking]
+        turn = queue[place]
+        del queue[place]
+        if not queue:
             del self._queues[asking]
+        self._number_waiting -= 1
         for group in chain(*asking):
             self._waiting[group] -= 1
             if not self._waiting[group]:
                 del self._waiting[group], self._since[group]
+        return turn

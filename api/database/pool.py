@@ -10,7 +10,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
-from api.client import CLIENT
+from api.client import CLIENT, NOBODY
 from api.turns import Asking, TooManyWait, Turns, way
 
 # At full speed they wait for a moment. Whoever comes after them is better off with a quick refusal: where the database
@@ -67,11 +67,11 @@ class FairQueuePool(AsyncAdaptedQueuePool):
 
     async def _wait(self) -> Asking:
         """Until a connection is free, or may be opened. TimeoutError after the pool's time-out, or if too many wait."""
-        client = CLIENT.get()()
-        # The api itself, which has no address, shares with nobody.
-        asking: Asking = (way(client.address, client.name),) if client.address else ()
-        if client.record is not None:
-            asking = (*asking, way(client.record))
+        client = CLIENT.get()
+        # The api itself shares with nobody.
+        asking: Asking = () if client is NOBODY else (way(client.address, client.name),)
+        if (record := client.record()) is not None:
+            asking = (*asking, way(record))
         try:
             await self._turns.take(asking, self.timeout())
         except TooManyWait as error:

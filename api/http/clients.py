@@ -1,7 +1,7 @@
 """Who is asking: by address, and by what it shows."""
 
 import ipaddress
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,12 +18,13 @@ class Clients:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        CLIENT.set(partial(client_of, scope))  # and not reset: the server gives each request a context of its own
+        if scope["type"] == "http":
+            CLIENT.set(client_of(scope))  # and not reset: the server gives each request a context of its own
         await self.app(scope, receive, send)
 
 
 def client_of(scope: Scope) -> Client:
-    """The client of a request, whose record is known when its route is."""
+    """The client of a request."""
     name = None
     for header, value in scope["headers"]:
         if header == b"authorization":
@@ -31,8 +32,7 @@ def client_of(scope: Scope) -> Client:
             break
         if header == b"cookie":
             name = value
-    changes = scope["method"] not in SAFE_METHODS and scope.get("path_params")
-    return Client(address_of(scope), name, tuple(changes.items()) if changes else None)
+    return Client(address_of(scope), name, None if scope["method"] in SAFE_METHODS else scope)
 
 
 def address_of(scope: Scope) -> str:

@@ -51,7 +51,7 @@ def normalized(password: str) -> str:
 
 
 async def _in_turn(purpose: str, work: Callable[[], T]) -> T:
-    client = CLIENT.get()()
+    client = CLIENT.get()
     # In either way: one address may have many accounts, and one account be tried from many addresses.
     asking = way(purpose, client.address, client.name), way(purpose, client.name)
     try:
