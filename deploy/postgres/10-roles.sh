@@ -31,9 +31,10 @@ ALTER ROLE zoo_migrator LOGIN PASSWORD :'migrator_password';
 ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- A runaway query, or a client that went away in the middle of a transaction, can't hold the api's pool.
 ALTER ROLE zoo_api SET statement_timeout = '10s';
+-- Nor can one that only waits for a record that somebody else is changing.
+ALTER ROLE zoo_api SET lock_timeout = '2s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
--- Not lock_timeout: statement_timeout counts a wait for a lock, too. Nor transaction_timeout (Postgres 17 and later): an
--- import is one transaction, however long it takes.
+-- Not transaction_timeout (Postgres 17 and later): an import is one transaction, however long it takes.
 -- An api that is gone without a word, as its kernel confirms no packet, does not keep what it has locked. (The same the
 -- other way round is in api/database/engine.py.)
 ALTER ROLE zoo_api SET tcp_keepalives_idle = '2s';
