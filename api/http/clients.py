@@ -25,7 +25,7 @@ def client_of(scope: Scope) -> Client:
 
 def address_of(scope: Scope) -> str:
     """Where the client is, as its limits are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
-    client = scope["client"]
+    client = scope.get("client")
     return subscriber(client[0] if client else "")
 
 

@@ -42,5 +42,5 @@ class PathPrefix:
 
     def _is_trusted(self, scope: Scope) -> bool:
         """Whether the connection is a trusted proxy's: the scope's `client` is whom such a proxy names."""
-        peer = scope.get(PEER, scope["client"])
+        peer = scope.get(PEER, scope.get("client"))
         return peer is not None and peer[0] in self.trusted
