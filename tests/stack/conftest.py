@@ -62,7 +62,7 @@ def bare_stack(shared_bare_stack: Stack) -> Stack:
     return shared_bare_stack
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_replicas(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
     with running(Stack(REPLICAS)) as stack:
         yield stack

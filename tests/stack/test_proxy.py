@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from api.crud import throttles
 from tests.stack.stack import Stack
 
 PROBES = (
@@ -46,3 +47,18 @@ def test_what_only_begins_like_a_probe_is_the_apis_to_answer(replicas: Stack) ->
 def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
     replicas.compose("exec", "--no-TTY", "proxy", "curl", "--silent", "--fail", "http://127.0.0.1:8404/all")
     assert replicas.get("/exhibits").status_code == 200
+
+
+def test_a_trailer_does_not_say_where_a_client_is(replicas: Stack) -> None:
+    """Whoever could say so would pass the limits on signing in."""
+    form = b"username=nobody%40zoo.example&password=wrong"
+    with socket.create_connection(("127.0.0.1", replicas.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\nTrailer: X-Forwarded-For\r\n\r\n"
+            b"%x\r\n%b\r\n0\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n" % (len(form), form)
+        )
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    counted = replicas.sql("postgres", "SELECT key FROM throttles").stdout.split()
+    assert counted
+    assert throttles.key("address", "203.0.113.7") not in counted
