@@ -10,6 +10,7 @@ from types import ModuleType
 from benchmarks import (
     cold_start,
     comparison,
+    compression,
     imports,
     memory,
     migrator_noop,
@@ -23,7 +24,7 @@ from benchmarks.load import LoadError
 from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
-SUBJECTS = [comparison, statements, signed_in, workers, memory, cold_start, migrator_noop, pages, imports]
+SUBJECTS = [comparison, statements, signed_in, compression, workers, memory, cold_start, migrator_noop, pages, imports]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:

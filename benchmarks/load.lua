@@ -1,17 +1,18 @@
--- For wrk: wrk ... -s load.lua URL -- (METHOD PATH COUNT TOKEN BODY)...
+-- For wrk: wrk ... -s load.lua URL -- (METHOD PATH COUNT TOKEN BODY HEADER)...
 -- The requests are sent in turn, each COUNT times, with 1 to COUNT for `{id}` in its path; then from the first again.
--- An empty TOKEN or BODY is not sent.
+-- An empty TOKEN, BODY or HEADER, a `name: value`, is not sent.
 -- The result is written to standard error as a line of JSON; latencies are in seconds.
 
 local requests, at = {}, 0
 
 function init(args)
-  for first = 1, #args, 5 do
-    local method, path, count, token, body = unpack(args, first, first + 4)
+  for first = 1, #args, 6 do
+    local method, path, count, token, body, header = unpack(args, first, first + 5)
     local headers = {}
     for name, value in pairs(wrk.headers) do headers[name] = value end
     if token ~= "" then headers["Authorization"] = "Bearer " .. token end
     if body ~= "" then headers["Content-Type"] = "application/json" end
+    for name, value in header:gmatch("(.-): (.*)") do headers[name] = value end
     for id = 1, tonumber(count) do
       requests[#requests + 1] = wrk.format(method, (path:gsub("{id}", id)), headers, body ~= "" and body or nil)
     end

@@ -28,6 +28,7 @@ class Request:
     count: int = 1
     token: str = ""
     body: str = ""
+    header: str = ""  # `name: value`
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -63,7 +64,7 @@ def _wrk(app: App, requests: Sequence[Request], seconds: int, connections: int) 
     wrk = shutil.which("wrk")
     if wrk is None:
         raise LoadError("wrk is missing: apt-get install wrk")
-    arguments = [part for r in requests for part in (r.method, r.path, str(r.count), r.token, r.body)]
+    arguments = [part for r in requests for part in (r.method, r.path, str(r.count), r.token, r.body, r.header)]
     done = subprocess.run(
         [
             wrk, "--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=10s",
