@@ -36,16 +36,16 @@ class Turns:
 
     def __init__(self, size: int, most_waiting: int) -> None:
         self._free = size
+        self._taken: dict[Group, int] = {}
         self._most_waiting = most_waiting
-        self._taken: Counter[Group] = Counter()
-        self._waiting: Counter[Group] = Counter()
-        self._number_waiting = 0
+        self._waiting = 0
         self._queues: dict[Asking, deque[asyncio.Future[None]]] = {}
-        # When a group of those who wait came, or had a turn: an ever larger number. The smallest is next.
+        # Of each group that waits: the number of its queues; and when it came or had a turn, as an ever larger number.
+        self._queues_of: Counter[Group] = Counter()
         self._since: dict[Group, int] = {}
         self._clock = count()
 
-    async def take(self, asking: Asking, seconds: float | None = None) -> None:
+    async def take(self, asking: Asking, seconds: float) -> None:
         """A turn, which has to be given back: at once or, within `seconds`, after those who are before it.
 
         TimeoutError where that takes longer, TooManyWait where there is no room to wait.
@@ -53,23 +53,30 @@ class Turns:
         if self._may(asking):  # which none of those who wait may, or they would not
             self._count(asking, 1)
             return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
         self._enqueue(asking, turn)
-        async with asyncio.timeout(seconds):
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn in (queue := self._queues.get(asking, ())):
-                    self._leave(asking, queue.index(turn))
-                elif not turn.cancelled() and turn.exception() is None:
-                    self.give_back(asking)
-                raise
+        end = loop.call_later(seconds, self._refuse, asking, turn, TimeoutError)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._leave(asking, turn)
+            elif turn.exception() is None:
+                self.give_back(asking)
+            raise
+        finally:
+            end.cancel()
 
     def give_back(self, asking: Asking) -> None:
         """End a turn; the next begins."""
         self._count(asking, -1)
-        while self._queues and (following := self._next()) is not None:
-            self._begin(following)
+        while self._waiting and (following := self._next()) is not None:
+            turn = self._queues[following][0]
+            self._leave(following, turn)
+            if not turn.done():  # else its task is cancelled, and does not know yet
+                self._count(following, 1)
+                turn.set_result(None)
 
     def _may(self, asking: Asking) -> bool:
         free, taken = self._free, self._taken
@@ -88,8 +95,10 @@ class Turns:
         taken = self._taken
         for groups in asking:
             for group in groups:
-                taken[group] = now = taken.get(group, 0) + number
-                if not now:
+                now = taken.get(group, 0) + number
+                if now:
+                    taken[group] = now
+                else:
                     del taken[group]
 
     def _next(self) -> Asking | None:
@@ -102,44 +111,45 @@ class Turns:
         def waits_since(asking: Asking) -> list[int]:
             return [self._since[group] for group in asking[turn % len(asking)]] if asking else []
 
-        return min(filter(self._may, self._queues), key=waits_since, default=None)
-
-    def _begin(self, asking: Asking) -> None:
-        turn = self._leave(asking, 0)
-        for group in chain(*asking):
-            if group in self._since:
-                self._since[group] = next(self._clock)
-        if not turn.done():  # else its task is cancelled, and does not know yet
-            self._count(asking, 1)
-            turn.set_result(None)
+        following = min(filter(self._may, self._queues), key=waits_since, default=None)
+        for group in chain(*following or ()):
+            self._since[group] = next(self._clock)
+        return following
 
     def _enqueue(self, asking: Asking, turn: asyncio.Future[None]) -> None:
-        self._queues.setdefault(asking, deque()).append(turn)
-        self._number_waiting += 1
-        for group in chain(*asking):
-            if group not in self._since:
-                self._since[group] = next(self._clock)
-            self._waiting[group] += 1
-        if self._number_waiting > self._most_waiting:
+        if asking not in self._queues:
+            self._queues[asking] = deque()
+            for group in chain(*asking):
+                self._queues_of[group] += 1
+                self._since.setdefault(group, next(self._clock))
+        self._queues[asking].append(turn)
+        self._waiting += 1
+        if self._waiting > self._most_waiting:
+            largest = self._largest(asking)
+            self._refuse(largest, self._queues[largest][-1], TooManyWait)
 
-            def how_many(one: Asking) -> tuple[list[int], bool]:
-                return [self._waiting[group] for group in chain(*one)], one == asking
+    def _largest(self, last: Asking) -> Asking:
+        """Of those who wait, the ones with the largest groups; `last` where others have no larger ones."""
+        number: Counter[Group] = Counter()
+        for asking, queue in self._queues.items():
+            for group in chain(*asking):
+                number[group] += len(queue)
+        return max(self._queues, key=lambda asking: ([number[group] for group in chain(*asking)], asking == last))
 
-            largest = max(self._queues, key=how_many)
-            last = self._leave(largest, -1)
-            if not last.done():
-                last.set_exception(TooManyWait)
+    def _refuse(self, asking: Asking, turn: asyncio.Future[None], error: type[Exception]) -> None:
+        if not turn.done():
+            self._leave(asking, turn)
+            turn.set_exception(error)
 
-    def _leave(self, asking: Asking, place: int) -> asyncio.Future[None]:
-        """Who waits at that place of its queue, and waits no more."""
-        queue = self._queues[asking]
-        turn = queue[place]
-        del queue[place]
+    def _leave(self, asking: Asking, turn: asyncio.Future[None]) -> None:
+        queue = self._queues.get(asking)
+        if queue is None or turn not in queue:
+            return
+        queue.remove(turn)
+        self._waiting -= 1
         if not queue:
             del self._queues[asking]
-        self._number_waiting -= 1
-        for group in chain(*asking):
-            self._waiting[group] -= 1
-            if not self._waiting[group]:
-                del self._waiting[group], self._since[group]
-        return turn
+            for group in chain(*asking):
+                self._queues_of[group] -= 1
+                if not self._queues_of[group]:
+                    del self._queues_of[group], self._since[group]

@@ -7,7 +7,7 @@ import pytest
 
 from api.turns import Asking, TooManyWait, Turns, way
 
-SIZE, MOST = 8, 40
+SIZE, MOST, PATIENCE = 8, 40, 60.0
 
 
 class Order:
@@ -15,7 +15,7 @@ class Order:
 
     def __init__(self, most_waiting: int = MOST) -> None:
         self.turns = Turns(1, most_waiting)
-        self.first = asyncio.create_task(self.turns.take(()))
+        self.first = asyncio.create_task(self.turns.take((), PATIENCE))
         self.had: list[str] = []
         self.refused: Counter[str] = Counter()
         self.tasks: list[asyncio.Task[None]] = []
@@ -25,7 +25,7 @@ class Order:
 
     async def _ask(self, name: str, asking: Asking) -> None:
         try:
-            await self.turns.take(asking)
+            await self.turns.take(asking, PATIENCE)
         except TooManyWait:
             self.refused[name] += 1
         else:
@@ -49,7 +49,7 @@ async def take_all(turns: Turns, asking: Asking) -> int:
     """As many turns at once as there are for it."""
     taken = 0
     while turns._may(asking):  # noqa: SLF001 - else it would wait
-        await turns.take(asking)
+        await turns.take(asking, PATIENCE)
         taken += 1
     return taken
 
@@ -74,10 +74,10 @@ async def test_many_at_one_address_leave_some_to_others_and_none_of_them_takes_i
 async def test_what_is_given_back_is_shared_anew() -> None:
     turns = Turns(SIZE, MOST)
     greedy, other = (way("a"),), (way("b"),)
-    tasks = [asyncio.create_task(turns.take(greedy)) for _ in range(SIZE)]
+    tasks = [asyncio.create_task(turns.take(greedy, PATIENCE)) for _ in range(SIZE)]
     await asyncio.sleep(0)
     assert sum(task.done() for task in tasks) == SIZE / 2
-    await turns.take(other)
+    await turns.take(other, PATIENCE)
     for _ in range(SIZE):
         turns.give_back(greedy)
         await asyncio.sleep(0)
@@ -136,14 +136,14 @@ async def test_where_each_waits_once_who_comes_last_is_refused() -> None:
 @pytest.mark.parametrize("moment", ["waiting", "as its turn begins", "as it is refused"])
 async def test_who_is_cancelled_leaves_nothing_behind(moment: str) -> None:
     turns, asking = Turns(1, 1), (way("a", 1),)
-    await turns.take(asking)
-    waiting = asyncio.create_task(turns.take(asking))
+    await turns.take(asking, PATIENCE)
+    waiting = asyncio.create_task(turns.take(asking, PATIENCE))
     await asyncio.sleep(0)
     if moment == "as its turn begins":
         turns.give_back(asking)
     elif moment == "as it is refused":
         turns._most_waiting = 0  # noqa: SLF001 - the next who comes is one too many
-        other = asyncio.create_task(turns.take((way("a", 2),)))
+        other = asyncio.create_task(turns.take((way("a", 2),), PATIENCE))
         await asyncio.sleep(0)
         other.cancel()
         turns._most_waiting = 1  # noqa: SLF001
@@ -158,7 +158,7 @@ async def test_who_is_cancelled_leaves_nothing_behind(moment: str) -> None:
 
 async def test_who_waits_too_long_is_told_and_leaves_nothing_behind() -> None:
     turns, asking = Turns(1, 1), (way("a"),)
-    await turns.take(asking)
+    await turns.take(asking, PATIENCE)
     with pytest.raises(TimeoutError):
         await turns.take(asking, 0.01)
     turns.give_back(asking)

@@ -19,6 +19,7 @@ from api.errors import Unavailable
 from api.turns import TooManyWait, Turns, way
 
 MAX_WAITING = 40
+PATIENCE_SECONDS = 20.0  # at the usual speed they all have had their turn in three
 
 T = TypeVar("T")
 
@@ -55,8 +56,8 @@ async def _in_turn(purpose: str, work: Callable[[], T]) -> T:
     # In either way: one address may have many accounts, and one account be tried from many addresses.
     asking = way(purpose, client.address, client.name), way(purpose, client.name)
     try:
-        await _turns.take(asking)
-    except TooManyWait:
+        await _turns.take(asking, PATIENCE_SECONDS)
+    except (TooManyWait, TimeoutError):
         raise Unavailable("Too many sign in, or register, at this moment") from None
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread, work)
