@@ -1,7 +1,6 @@
-"""Lists that Postgres itself writes as JSON, for nothing in them is looked at before a client gets it.
+"""Lists that Postgres itself writes as JSON, because the api sends them to clients without looking at them.
 
-To make a hundred rows into objects, and those into JSON, takes Python a good deal longer than it takes Postgres to
-write them.
+Python takes much longer to turn a hundred rows into objects, and those into JSON, than Postgres takes to write them.
 """
 
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from sqlalchemy import (
 
 L = TypeVar("L")
 
-# Of timestamps: RFC 3339, as pydantic writes it, which is without a fraction where that is nothing.
+# For timestamps: RFC 3339, as pydantic writes it: without a fraction of a second if that is zero.
 UTC: ColumnElement[str] = literal_column("'UTC'")
 RFC_3339: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
 NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
@@ -37,7 +36,7 @@ ONE: ColumnElement[int] = literal_column("1")
 
 @dataclass(frozen=True)
 class Page(Generic[L]):
-    """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
+    """A part of a list in id order. `next_after` is the `after` of the next page; None if this is the last."""
 
     records: L
     next_after: int | UUID | None
@@ -48,17 +47,17 @@ JsonPage = Page[str]
 
 
 def json_array(rows: Subquery) -> Select[Any]:
-    """The text of an array of objects, one a row, that have its columns by their names; in the order of the rows."""
+    """A JSON array, as text, with an object for each row, in their order; its keys are the names of the columns."""
     return select(_bracketed(func.string_agg(_object(rows), COMMA)))
 
 
 def json_page(rows: Select[Any], page_size: int) -> Select[Any]:
-    """The first `limit` of the rows, `page_size` at most, as a JSON array; the id of its last, null if it has all."""
+    """The first `limit` rows, `page_size` at most, as a JSON array; the id of the last, null if there are no more."""
     limit = bindparam("limit", type_=BigInteger)
-    # Postgres takes a limit that is a parameter for a tenth of the table, and would plan anew for each page.
+    # Postgres assumes that a limit by parameter is a tenth of the table, and would make a new plan for each page.
     found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
-    # They are written when they are found: of what an offset passes over, Postgres would write all as well. The one
-    # beyond the limit tells whether there is more.
+    # Only these rows are written as JSON: otherwise Postgres would also write those that an offset skips. The one
+    # beyond the limit shows whether there are more.
     row = select(*map(_writable, found.c)).limit(limit + ONE).subquery("row")
     objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
     array = _bracketed(func.array_to_string(objects[ONE:limit], COMMA))
@@ -66,7 +65,7 @@ def json_page(rows: Select[Any], page_size: int) -> Select[Any]:
 
 
 def _object(rows: Subquery) -> ColumnElement[str]:
-    # Its text, and put together as such: json_agg has line breaks between them.
+    # As text, and joined as text, because json_agg puts line breaks between the objects.
     return cast(func.row_to_json(rows.table_valued()), Text)
 
 
