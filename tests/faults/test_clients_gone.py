@@ -1,4 +1,4 @@
-"""Clients that go away in the middle of a request."""
+"""Clients that disconnect in the middle of a request."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ GONE, WARM_UP = rounds(quick=(2_000, 1_000), full=(10_000, 4_000))
 AT_ONCE = 16
 LONGEST_STAY = 0.05  # seconds; some stay for the beginning of the answer, however long that takes
 GROWTH = 32 * 2**20  # bytes, of the worker's memory; it levels off at some 25 MiB
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was sent is dropped, and the other side gets RST
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: unsent data is dropped, and the other side gets RST
 ITEMS = [TEA, CAKE, TEA]
 HELD = (
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
@@ -61,7 +61,7 @@ def some_request() -> bytes:
 
 
 async def go_away(port: int) -> None:
-    """Send a request, or a part of it, and go away: after a while, or with the beginning of the answer; or reset."""
+    """Send a request, or a part of it, and disconnect: after a while, or once the answer begins; by FIN or RST."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     request = some_request()
     if random.random() < 0.25:
@@ -85,7 +85,7 @@ async def many_go_away(port: int, number: int) -> None:
     await asyncio.gather(*(client() for _ in range(AT_ONCE)))
 
 
-async def test_thousands_of_clients_that_go_away_leave_nothing_behind(
+async def test_thousands_of_clients_that_disconnect_leave_nothing_behind(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
@@ -112,7 +112,7 @@ async def test_thousands_of_clients_that_go_away_leave_nothing_behind(
         "measured",
         f"{orders} orders written, none by halves; {grown / 2**20:.1f} MiB more; in the log {dict(statuses)}",
     )
-    assert sessions <= POOL_SIZE + 1  # and that of the probes
+    assert sessions <= POOL_SIZE + 1  # and the probes' session
     assert held == 0
     assert {answer.status_code for answer in answers} == {200}
     assert orders > GONE / 50
