@@ -170,7 +170,7 @@ def _read_header(cells: list[str], target: Target) -> list[str]:
 
 def _read_row(header: list[str], cells: list[str], target: Target, exhibits: Exhibits) -> dict[str, Any]:
     if len(cells) != len(header):
-        raise RowInvalid([f": {len(cells)} cells, where the header has {len(header)}"])
+        raise RowInvalid([f": {len(cells)} cells, but the header has {len(header)}"])
     row: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
     reference = EXHIBIT_NAME if EXHIBIT_NAME in row else "exhibit_id"
     try:
