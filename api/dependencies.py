@@ -18,7 +18,9 @@ from api.database.engine import Transactions
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
-from api.http.authentication import BEARER, COOKIE_SCHEME, require_same_origin
+from api.http.answers import mark_personal, mark_secret
+from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
+from api.http.etags import IfMatch, header
 from api.http.links import Links
 from api.schemas.fields import MAX_ID
 from api.settings import Settings
@@ -123,19 +125,28 @@ AfterAnswerDep = Annotated[AfterAnswer, Depends(get_after_answer)]
 
 
 HeaderToken = Annotated[str | None, Depends(BEARER.scheme)]
-AnyCookie = Annotated[str | None, Depends(COOKIE_SCHEME)]
+AnyCookie = Annotated[None, Depends(COOKIE_SCHEME)]
 
 
 async def refuse_other_sites(request: Request) -> None:
     """Forbidden for a request that another site's page has made a browser send, and that would change something."""
-    require_same_origin(request, is_local=state_of(request).settings.environment == "local")
+    require_same_origin(request, state_of(request).settings)
 
 
 SAME_ORIGIN = Depends(refuse_other_sites)
 
 
-async def get_cookie(request: Request, cookie: AnyCookie) -> str | None:
+async def keep_secret(request: Request) -> None:
+    """Keep the answer from whoever stores answers, or looks at their length."""
+    mark_secret(request)
+
+
+SECRET = Depends(keep_secret)
+
+
+async def get_cookie(request: Request, _: AnyCookie) -> str | None:
     """The token in the cookie; Forbidden where another site's page would use it to change something."""
+    cookie = find_cookie(request, state_of(request).settings)
     if cookie is not None:
         await refuse_other_sites(request)
     return cookie
@@ -144,8 +155,9 @@ async def get_cookie(request: Request, cookie: AnyCookie) -> str | None:
 CookieToken = Annotated[str | None, Depends(get_cookie)]
 
 
-async def get_token(bearer: HeaderToken, cookie: CookieToken) -> str:
+async def get_token(request: Request, bearer: HeaderToken, cookie: CookieToken) -> str:
     """The token that comes with the request; Unauthenticated without one."""
+    mark_personal(request)
     token = cookie if bearer is None else bearer
     if token is None:
         raise Unauthenticated("Sign in first: POST /auth/jwt/login gives a token for Authorization: Bearer ...")
@@ -157,7 +169,7 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 async def get_caller(request: Request, bearer: HeaderToken, cookie: CookieToken) -> Caller:
     """Who is signed in; Unauthenticated where that is nobody."""
-    token, state = await get_token(bearer, cookie), state_of(request)
+    token, state = await get_token(request, bearer, cookie), state_of(request)
     caller = await find_caller(state.database, token, timedelta(seconds=state.settings.access_token_seconds))
     if caller is None:
         raise Unauthenticated(SIGNED_OUT, token_is_invalid=bearer is not None)
@@ -212,6 +224,24 @@ IdempotencyKeyDep = Annotated[
         " but answered as before. Kept for 24 hours.",
     ),
 ]
+
+
+async def get_if_match(
+    request: Request,
+    sent: Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            description="The `ETag` of the record as it was read: if it has changed since, nothing is done, and the"
+            " answer is 412.",
+        ),
+    ] = None,
+) -> IfMatch:
+    """Which state the record has to be in, for the request to be done; whichever, without the header."""
+    return IfMatch(None if sent is None else header(request.scope, b"if-match"))
+
+
+IfMatchDep = Annotated[IfMatch, Depends(get_if_match)]
 
 
 async def require_keeper(caller: CallerDep) -> None:

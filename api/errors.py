@@ -8,6 +8,7 @@ Exception
 │   ├── NotFound                    404  no such record, or a deleted one
 │   ├── Conflict                    409  the state of the record does not allow it
 │   │   └── InProgress              409  the same is being done already; Retry-After says when to come again
+│   ├── PreconditionFailed          412  the record is not, or not any more, as If-Match has it
 │   ├── UnsupportedMediaType        415  a body that is not JSON
 │   ├── Unprocessable               422  a value that can't be taken
 │   │   └── InvalidReference        422  a field names a record that is not there
@@ -117,6 +118,12 @@ class InProgress(Conflict):
     """
 
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class PreconditionFailed(ZooError):
+    """The record is not, or not any more, as If-Match has it."""
+
+    status = 412
 
 
 class UnsupportedMediaType(ZooError):

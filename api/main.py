@@ -5,9 +5,11 @@ import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, request_response
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
@@ -15,12 +17,13 @@ from api import __version__
 from api.background import Background
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
-from api.database.engine import create_engine, create_sessionmaker, stay_visible
+from api.database.engine import STATEMENT_TIMEOUT, create_engine, create_sessionmaker, stay_visible
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
-from api.http.body_limit import BodyLimit
+from api.http.authentication import cookie_name
 from api.http.error_handlers import add_handlers
-from api.http.request_log import RequestLog
+from api.http.exchange import Exchange
+from api.http.openapi import completed
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
 from api.state import NAME, State
@@ -30,10 +33,21 @@ BACKGROUND_SECONDS = 10
 
 
 class Zoo(FastAPI):
-    """FastAPI, with one middleware outside of all, of its own that answers 500, too."""
+    """FastAPI, with one middleware outside of all, in the stead of its own that answers 500."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(**options)
+        self.settings = settings
+
+    def openapi(self) -> dict[str, Any]:
+        is_known = self.openapi_schema is not None
+        document = super().openapi()
+        return document if is_known else completed(document, cookie_name(self.settings))
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestLog(super().build_middleware_stack())
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)  # in whose stead Exchange answers 500
+        return Exchange(outermost.app, self.settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -43,7 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
-        engine = create_engine(settings)
+        engine = create_engine(settings, statement_timeout=STATEMENT_TIMEOUT)
         # With a connection of their own: where requests wait for one, this replica is as good as any other.
         probes = create_engine(settings, pool_size=1)
         async with open_services(settings) as services:
@@ -69,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await probes.dispose()
 
     app = Zoo(
+        settings,
         title="Zoo",
         summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
         description="Every answer carries an `X-Request-ID`: that of the request, or one that was made for it.",
@@ -76,10 +91,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
         redoc_url=None,
+        # It would lead to the host that the request names, whoever that is, and take the request's body there.
+        redirect_slashes=False,
         # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.add_middleware(BodyLimit)
     add_handlers(app)
     # In the order in which they are tried. Not by include_router(), with which FastAPI looks for each route twice.
     for resource in (animals, exhibits, staff, orders, users, auth, health, docs):

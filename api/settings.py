@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -20,6 +20,10 @@ LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa:
 LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres", LOCAL_TOKEN_SECRET}
 
 URL_PARAMETERS = {"host", "port", "ssl"}
+# Of what any path may have unquoted (RFC 3986, section 2.3), and no segment begins with a dot: nothing in it leads to
+# another host or out of the path, or ends a header, a quoted string or a URL.
+PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}")
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def _asyncpg_url(value: str) -> str:
@@ -50,9 +54,33 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _path_prefix(value: str) -> str:
+    if value and not PATH_PREFIX.fullmatch(value):
+        raise ValueError("write a path such as /zoo: of letters, digits, . _ ~ and -, no slash at its end")
+    return value
+
+
+def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    listed = value.replace(",", " ").split() if isinstance(value, str) else value
+    return tuple(_origin(origin) for origin in listed)
+
+
+def _origin(value: str) -> str:
+    if value == "*":
+        raise ValueError("name each origin: the pages of all (*) can't be let in with the cookie")
+    found = re.fullmatch(r"(https?)://([^\s@/?#:\[\]*]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?", value)
+    if not found:
+        raise ValueError("write origins such as https://app.zoo.example, no path, with commas between them")
+    # As browsers write it.
+    scheme, host, port = found[1], found[2].lower(), found[3] or ""
+    return f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else port}"
+
+
 PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Prefix = Annotated[str, AfterValidator(_path_prefix)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
 class Settings(BaseSettings):
@@ -85,6 +113,10 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
     payments_url: HttpUrl | None = None
     kitchen_url: HttpUrl | None = None
+    root_path: Prefix = ""
+    forwarded_allow_ips: str = "127.0.0.1"
+    cors_origins: Origins = ()
+    gzip: bool = True
     log_format: Literal["text", "json"] | None = None
 
     def database(self) -> URL:

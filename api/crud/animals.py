@@ -5,6 +5,7 @@ from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
 from api.database.statements import Executor
+from api.http.etags import IfMatch
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
 
@@ -34,11 +35,13 @@ async def create(db: Database, data: AnimalCreate) -> AnimalRead:
     return await occupants.create(db, ANIMAL, data, data.exhibit_id)
 
 
-async def update(db: Database, animal_id: int, changes: AnimalUpdate) -> AnimalRead:
-    """Change an animal: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    return await occupants.update(db, ANIMAL, animal_id, changes, changes.exhibit_id)
+async def update(db: Database, animal_id: int, changes: AnimalUpdate, if_match: IfMatch) -> AnimalRead:
+    """Change an animal: NotFound without one, PreconditionFailed where it is not as the client has seen it,
+    InvalidReference where its new exhibit does not exist.
+    """
+    return await occupants.update(db, ANIMAL, animal_id, changes, changes.exhibit_id, if_match=if_match)
 
 
-async def delete(db: Executor, animal_id: int) -> AnimalRead:
-    """Delete an animal; NotFound without one."""
-    return await records.delete(db, ANIMAL, animal_id)
+async def delete(db: Database, animal_id: int, if_match: IfMatch) -> AnimalRead:
+    """Delete an animal: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    return await occupants.delete(db, ANIMAL, animal_id, if_match)

@@ -8,6 +8,7 @@ from api.database.driver import Database
 from api.database.json_rows import JsonPage
 from api.database.statements import Executor, Statement
 from api.errors import Conflict, InvalidReference
+from api.http.etags import IfMatch
 from api.models import Animal, Exhibit, Staff
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 
@@ -40,20 +41,21 @@ async def create(db: Executor, data: ExhibitCreate) -> ExhibitRead:
     return await records.create(db, EXHIBIT, data)
 
 
-async def update(db: Database, exhibit_id: int, changes: ExhibitUpdate) -> ExhibitRead:
-    """Change an exhibit; NotFound without one."""
+async def update(db: Database, exhibit_id: int, changes: ExhibitUpdate, if_match: IfMatch) -> ExhibitRead:
+    """Change an exhibit: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
     async with db.begin() as transaction:
-        exhibit = await records.lock(transaction, EXHIBIT, exhibit_id)
+        exhibit = await records.lock(transaction, EXHIBIT, exhibit_id, if_match)
         return await records.change(transaction, EXHIBIT, exhibit, changes)
 
 
-async def delete(db: Database, exhibit_id: int) -> ExhibitRead:
-    """Delete an exhibit: NotFound without one, Conflict while animals or staff belong to it.
+async def delete(db: Database, exhibit_id: int, if_match: IfMatch) -> ExhibitRead:
+    """Delete an exhibit: NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict
+    while animals or staff belong to it.
 
     The lock keeps others from moving in at the same moment: see `require`.
     """
     async with db.begin() as transaction:
-        await records.lock(transaction, EXHIBIT, exhibit_id)
+        await records.lock(transaction, EXHIBIT, exhibit_id, if_match)
         for occupants, are_there in _OCCUPANTS.items():
             if await are_there.first(transaction, id=exhibit_id):
                 raise Conflict(f"Exhibit {exhibit_id} still has {occupants}: move or delete them first")

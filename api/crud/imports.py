@@ -176,7 +176,7 @@ def _read_row(header: list[str], cells: list[str], target: Target, exhibits: Exh
     try:
         if EXHIBIT_NAME in row:
             row["exhibit_id"] = str(exhibits.named(row.pop(EXHIBIT_NAME).strip()))
-        values = target.schema.model_validate_strings(row).model_dump()
+        values = target.schema.model_validate(row, strict=False).model_dump()
         exhibits.use(values.get("exhibit_id"))
     except ValidationError as error:
         found = [(found["loc"][0], found["msg"].removeprefix("Value error, ")) for found in error.errors()]

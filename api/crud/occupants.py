@@ -3,6 +3,7 @@
 from api.crud import exhibits, records
 from api.crud.records import M, R, Resource
 from api.database.driver import Database
+from api.http.etags import IfMatch
 from api.schemas.fields import RequestBody
 
 
@@ -15,12 +16,29 @@ async def create(db: Database, resource: Resource[M, R], data: RequestBody, exhi
         return await records.create(transaction, resource, data)
 
 
-async def update(
-    db: Database, resource: Resource[M, R], record_id: int, changes: RequestBody, exhibit_id: int | None
+async def update(  # noqa: PLR0913 - which record, what of it, and under which condition
+    db: Database,
+    resource: Resource[M, R],
+    record_id: int,
+    changes: RequestBody,
+    exhibit_id: int | None,
+    *,
+    if_match: IfMatch,
 ) -> R:
-    """Change a record: NotFound without one, InvalidReference where `exhibit_id`, its new exhibit, does not exist."""
+    """Change a record: NotFound without one, PreconditionFailed where it is not as the client has seen it,
+    InvalidReference where `exhibit_id`, its new exhibit, does not exist.
+    """
     async with db.begin() as transaction:
-        record = await records.lock(transaction, resource, record_id)
+        record = await records.lock(transaction, resource, record_id, if_match)
         if exhibit_id is not None:
             await exhibits.require(transaction, exhibit_id)
         return await records.change(transaction, resource, record, changes)
+
+
+async def delete(db: Database, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
+    """Delete a record: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    if not if_match:
+        return await records.delete(db, resource, record_id)
+    async with db.begin() as transaction:
+        await records.lock(transaction, resource, record_id, if_match)
+        return await records.delete(transaction, resource, record_id)

@@ -7,9 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
 
-from api.database.json_rows import JsonPage, json_page
+from api.database.json_rows import JsonPage, JsonPages
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
+from api.http.etags import IfMatch
 from api.models.base import Record
 from api.schemas.fields import PAGE_SIZE, PageQuery, RecordRead, RequestBody
 
@@ -52,13 +53,15 @@ def _one(resource: Resource[M, R]) -> Select[Any]:
     return found.with_only_columns(*resource.columns.values())
 
 
-async def lock(db: Executor, resource: Resource[M, R], record_id: int) -> R:
-    """The live record `record_id`, to be changed; NotFound without one.
+async def lock(db: Executor, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
+    """The live record `record_id`, to be changed; NotFound without one, PreconditionFailed where it is another.
 
     Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
     """
     record: R | None = await _lock(resource).first(db, id=record_id)
-    return _found(resource, record_id, record)
+    record = _found(resource, record_id, record)
+    if_match.require(record)
+    return record
 
 
 @cache
@@ -73,14 +76,12 @@ async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **
         values["after"] = query.after
     if query.offset:
         values["offset"] = query.offset
-    page = await _list(resource, frozenset(values)).first(db, **values, limit=query.limit)
-    assert page is not None
-    return page
+    return await _list(resource, frozenset(values)).page(db, query.limit, **values)
 
 
 @cache
-def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPage]:
-    """The statement for this choice of filters, `after` and `offset`."""
+def _list(resource: Resource[M, R], values: frozenset[str]) -> JsonPages:
+    """The pages for this choice of filters, `after` and `offset`."""
     model = resource.model
     found = live(model).with_only_columns(*resource.columns.values()).order_by(model.id)
     if "after" in values:
@@ -89,7 +90,7 @@ def _list(resource: Resource[M, R], values: frozenset[str]) -> Statement[JsonPag
         found = found.offset(bindparam("offset", type_=BigInteger))
     for name in sorted(values - {"after", "offset"}):
         found = found.where(getattr(model, name) == bindparam(name))
-    return Statement(json_page(found, PAGE_SIZE), JsonPage)
+    return JsonPages(found, PAGE_SIZE)
 
 
 async def create(db: Executor, resource: Resource[M, R], data: RequestBody) -> R:

@@ -5,6 +5,7 @@ from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
 from api.database.statements import Executor
+from api.http.etags import IfMatch
 from api.models import Staff
 from api.schemas.fields import PageQuery
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -33,11 +34,13 @@ async def create(db: Database, data: StaffCreate) -> StaffRead:
     return await occupants.create(db, STAFF, data, data.exhibit_id)
 
 
-async def update(db: Database, staff_id: int, changes: StaffUpdate) -> StaffRead:
-    """Change a member of staff: NotFound without one, InvalidReference where its new exhibit does not exist."""
-    return await occupants.update(db, STAFF, staff_id, changes, changes.exhibit_id)
+async def update(db: Database, staff_id: int, changes: StaffUpdate, if_match: IfMatch) -> StaffRead:
+    """Change a member of staff: NotFound without one, PreconditionFailed where it is not as the client has seen it,
+    InvalidReference where its new exhibit does not exist.
+    """
+    return await occupants.update(db, STAFF, staff_id, changes, changes.exhibit_id, if_match=if_match)
 
 
-async def delete(db: Executor, staff_id: int) -> StaffRead:
-    """Delete a member of staff; NotFound without one."""
-    return await records.delete(db, STAFF, staff_id)
+async def delete(db: Database, staff_id: int, if_match: IfMatch) -> StaffRead:
+    """Delete a member of staff: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    return await occupants.delete(db, STAFF, staff_id, if_match)

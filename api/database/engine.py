@@ -22,8 +22,11 @@ from api.settings import Settings
 # revision, is applied when this release is at work. /health/ready waits for it.
 SCHEMA_REVISION = "3b8a500f1cd2"
 
-# The server ends a statement of the api's role after 10 s (deploy/postgres). Where not even that answer arrives,
-# because the server hangs, the driver gives up by itself, in seconds.
+# What a request asks of the database takes milliseconds: the server ends what takes so long, and its connection is free
+# for others. Commands have what the api's role is given (deploy/postgres), 10 s.
+STATEMENT_TIMEOUT = "3s"
+
+# Where not even that answer arrives, because the server hangs, the driver gives up by itself, in seconds.
 COMMAND_TIMEOUT = 15
 
 # A server that is gone without a word, as its machine is off or the network drops packets, is told from one that is
@@ -40,7 +43,9 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
-def create_engine(settings: Settings, application_name: str = "api", pool_size: int | None = None) -> AsyncEngine:
+def create_engine(
+    settings: Settings, application_name: str = "api", pool_size: int | None = None, **server_settings: str
+) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
     Its sessions have the name `<application_name>@<release>`: the migrator takes nothing away that a release uses whose
@@ -48,6 +53,8 @@ def create_engine(settings: Settings, application_name: str = "api", pool_size: 
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
     waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once where too many wait.
+
+    `server_settings` are Postgres's, for its sessions.
     """
     name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
@@ -61,7 +68,7 @@ def create_engine(settings: Settings, application_name: str = "api", pool_size: 
             "async_creator_fn": _connect,
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
-            "server_settings": {"application_name": name},
+            "server_settings": {"application_name": name, **server_settings},
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)

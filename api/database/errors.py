@@ -40,6 +40,8 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     # client's own data: Retry-After says all that clients and proxies can do.
     "25006": (Unavailable, "The database is read-only: nothing can be written now"),
     "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
+    # query canceled
+    "57014": (Unavailable, "The database has taken too long: ask for less, or try again in a moment"),
     # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
     **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
 }

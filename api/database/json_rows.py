@@ -20,8 +20,11 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    null,
     select,
 )
+
+from api.database.statements import Executor, Statement
 
 L = TypeVar("L")
 
@@ -32,6 +35,11 @@ NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
 NOTHING: ColumnElement[str] = literal_column("''")
 COMMA: ColumnElement[str] = literal_column("','")
 ONE: ColumnElement[int] = literal_column("1")
+LIMIT: ColumnElement[int] = bindparam("limit", type_=BigInteger)
+SO_FAR = (None, 0)  # of a window: the rows up to this one
+
+MAX_PAGE_BYTES = 1_000_000
+MAX_PAGE_BYTES_LITERAL: ColumnElement[int] = literal_column(str(MAX_PAGE_BYTES))
 
 
 @dataclass(frozen=True)
@@ -46,22 +54,77 @@ JsonPage = Page[str]
 """A page whose records are a JSON array."""
 
 
-def json_array(rows: Subquery) -> Select[Any]:
-    """A JSON array, as text, with an object for each row, in their order; its keys are the names of the columns."""
-    return select(_bracketed(func.string_agg(_object(rows), COMMA)))
+def json_array(rows: Subquery, at_most: int | None = None) -> Select[Any]:
+    """A JSON array, as text, with an object for each row, in their order; its keys are the names of the columns.
+
+    Null if there are more than `at_most`.
+    """
+    array = _bracketed(func.string_agg(_object(rows), COMMA))
+    return select(array if at_most is None else case((func.count() <= literal_column(str(at_most)), array)))
 
 
-def json_page(rows: Select[Any], page_size: int) -> Select[Any]:
-    """The first `limit` rows, `page_size` at most, as a JSON array; the id of the last, null if there are no more."""
-    limit = bindparam("limit", type_=BigInteger)
-    # Postgres assumes that a limit by parameter is a tenth of the table, and would make a new plan for each page.
-    found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
-    # Only these rows are written as JSON: otherwise Postgres would also write those that an offset skips. The one
-    # beyond the limit shows whether there are more.
-    row = select(*map(_writable, found.c)).limit(limit + ONE).subquery("row")
+class JsonPages:
+    """The pages of a list: the first `limit` of its rows, `page_size` at most, and MAX_PAGE_BYTES.
+
+    A page that would have more bytes ends earlier, with at least one row. Checking the size of each row adds half of
+    the cost of writing it, so that is done only if all rows together turn out to be too large, by a second statement,
+    which writes no more rows than it returns.
+    """
+
+    def __init__(
+        self, rows: Select[Any], page_size: int, rows_in_full: Select[Any] | None = None, may_lack: str | None = None
+    ) -> None:
+        """`rows` are in order, and have an `id`. If a row may have any size, its column `may_lack` is null if it is too
+        large; then the page is made of `rows_in_full`.
+        """
+        self._all_together = Statement(_all_together(rows, page_size, may_lack), _page)
+        self._one_by_one = Statement(_one_by_one(rows if rows_in_full is None else rows_in_full, page_size), _page)
+
+    async def page(self, db: Executor, limit: int, **values: Any) -> JsonPage:
+        """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
+        for statement in (self._all_together, self._one_by_one):
+            if page := await statement.first(db, **values, limit=limit):
+                return page
+        raise AssertionError("there is a page of any list")
+
+
+def _page(records: str | None, next_after: int | UUID | None) -> JsonPage | None:
+    return None if records is None else JsonPage(records, next_after)
+
+
+def _all_together(rows: Select[Any], page_size: int, may_lack: str | None) -> Select[Any]:
+    """The records as a JSON array, null if it is too large; the id of the last, null if there are no more."""
+    row = _rows_of_page(rows, page_size)
     objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
+    is_too_large = func.pg_column_size(objects) > MAX_PAGE_BYTES_LITERAL
+    if may_lack is not None:
+        is_too_large |= func.count(row.c[may_lack]) < func.count()
+    array = _bracketed(func.array_to_string(objects[ONE:LIMIT], COMMA))
+    return select(case((is_too_large, null()), else_=array), case((func.count() > LIMIT, ids[LIMIT])))
+
+
+def _one_by_one(rows: Select[Any], page_size: int) -> Select[Any]:
+    """The same, with as many records as fit."""
+    row = _rows_of_page(rows, page_size)
+    # As a CTE, each row is written as JSON when it is first read, and kept for further reads.
+    written = select(row.c.id, _object(row).label("object")).cte("written")
+    size = func.sum(func.octet_length(written.c.object)).over(rows=SO_FAR).label("size")
+    sizes = select(func.row_number().over(rows=SO_FAR).label("number"), size).select_from(written).subquery("sizes")
+    first_too_many = select(sizes.c.number).where(sizes.c.size > MAX_PAGE_BYTES_LITERAL).limit(ONE).scalar_subquery()
+    fitting = select(func.greatest(ONE, func.least(LIMIT, first_too_many - ONE)).label("fitting")).cte("fits")
+    limit = select(fitting.c.fitting).scalar_subquery()
+    kept = select(written.c.id, written.c.object).limit(limit + ONE).subquery("kept")
+    objects, ids = func.array_agg(kept.c.object, type_=ARRAY(Text)), func.array_agg(kept.c.id)
     array = _bracketed(func.array_to_string(objects[ONE:limit], COMMA))
     return select(array, case((func.count() > limit, ids[limit])))
+
+
+def _rows_of_page(rows: Select[Any], page_size: int) -> Subquery:
+    """As many rows as a page may have, and one more, which shows whether there are more."""
+    # Postgres assumes that a limit by parameter is a tenth of the table, and would make a new plan for each page.
+    found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
+    # Only these rows are written as JSON: otherwise Postgres would also write those that an offset skips.
+    return select(*map(_writable, found.c)).limit(LIMIT + ONE).subquery("row")
 
 
 def _object(rows: Subquery) -> ColumnElement[str]:

@@ -1,52 +1,101 @@
 """Who is asking: a bearer token, or a cookie that only this site's own pages may use."""
 
+import re
+
 from fastapi import Request
 from fastapi.security import APIKeyCookie
 from fastapi_users.authentication import BearerTransport, CookieTransport
 
 from api.errors import Forbidden
+from api.http.findings import refuse_repeated
 from api.settings import Settings
 
 COOKIE = "zoo-auth"
+# Browsers take it over TLS only, for this very host, and for all of it: no other host below the same domain, and no
+# proxy that speaks plain HTTP, can put one of its own in its place.
+HOST_COOKIE = f"__Host-{COOKIE}"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1; they change nothing here
+OWN_PAGES = {"same-origin", "none"}  # of Sec-Fetch-Site; none is what somebody has typed, or bookmarked
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_host_and_port = re.compile(r"(\[[0-9a-f:.]+\]|[^\s@/?#:\[\]]+)(?::(\d{1,5}))?").fullmatch
 
 
-def require_same_origin(request: Request, *, is_local: bool) -> None:
+def is_local(settings: Settings) -> bool:
+    """Whether this is the developer's machine, where there is no TLS."""
+    return settings.environment == "local"
+
+
+def require_same_origin(request: Request, settings: Settings) -> None:
     """Forbidden for a request that another site's page has made a browser send, and that would change something.
 
     A browser adds the cookie by itself, whoever wrote the page. SameSite keeps it back for other sites, but not for
-    other hosts below the same domain, nor for other ports or schemes. The Origin header tells them apart: every
-    browser sends it with every unsafe method, and no page can change it. What sends none is no browser, and adds no
-    cookie by itself.
+    other hosts below the same domain, nor for other ports or schemes. Sec-Fetch-Site tells them apart; where it is
+    missing, as in an old browser, the Origin header does, which every browser sends with every unsafe method. No page
+    can change either. What sends neither is no browser, and adds no cookie by itself.
     """
-    origin = request.headers.get("origin")
-    if origin is None or request.method in SAFE_METHODS:
+    if request.method in SAFE_METHODS:
         return
-    scheme, _, host = origin.partition("://")
-    is_tls = scheme == "https" or is_local
-    if host != request.headers.get("host") or not is_tls:
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
+    if origin in settings.cors_origins or (origin is None and site is None):
+        return
+    if site not in OWN_PAGES if site is not None else not _is_of_this_host(origin or "", request, settings):
         raise Forbidden("This request comes from a page of another site: use a bearer token there")
 
 
-class CookieScheme(APIKeyCookie):
-    """The cookie's security scheme. It is not looked at where the request has an Authorization header."""
+def only_cookie(request: Request, name: str) -> str | None:
+    """The value of the cookie `name`; Unprocessable where there are several, set for different paths, say.
 
-    async def __call__(self, request: Request) -> str | None:  # type: ignore[override]  # no WebSockets here
-        """The token in the cookie."""
-        return None if "authorization" in request.headers else await super().__call__(request)
+    Starlette takes all cookies apart, of which there may be thousands, and of several of a name the last.
+    """
+    values = re.findall(rf"(?:^|;)\s*{re.escape(name)}\s*=([^;]*)", ";".join(request.headers.getlist("cookie")))
+    refuse_repeated("cookie", [name for _ in values])
+    return values[0].strip() if values else None
+
+
+def _is_of_this_host(origin: str, request: Request, settings: Settings) -> bool:
+    scheme, _, host = origin.lower().partition("://")
+    if scheme != "https" and not (scheme == "http" and is_local(settings)):
+        return False
+    theirs, ours = (_host_and_port(found) for found in (host, request.headers.get("host", "").lower()))
+    if theirs is None or ours is None or theirs[1] != ours[1]:
+        return False
+    return int(theirs[2] or DEFAULT_PORTS[scheme]) == int(ours[2] or DEFAULT_PORTS[scheme])
+
+
+def cookie_name(settings: Settings) -> str:
+    """What the cookie is called."""
+    return COOKIE if is_local(settings) else HOST_COOKIE
+
+
+def find_cookie(request: Request, settings: Settings) -> str | None:
+    """The token in the cookie. It is not looked at where the request has an Authorization header."""
+    return None if "authorization" in request.headers else only_cookie(request, cookie_name(settings))
+
+
+class CookieScheme(APIKeyCookie):
+    """The cookie's security scheme, for the OpenAPI document: which of its names it has, the settings say."""
+
+    async def __call__(self, request: Request) -> None:  # type: ignore[override]  # no WebSockets here
+        """See find_cookie."""
 
 
 COOKIE_SCHEME = CookieScheme(name=COOKIE, auto_error=False)
 
 
 class SameOriginCookieTransport(CookieTransport):
-    """fastapi-users's cookie, for this site's own pages; `Secure` everywhere but on the developer's machine."""
+    """fastapi-users's cookie, for this site's own pages.
 
-    def __init__(self, settings: Settings) -> None:
+    On the developer's machine it is for the path below which the api is found; elsewhere for the whole host, as
+    browsers ask of a cookie of that name.
+    """
+
+    def __init__(self, settings: Settings, root_path: str) -> None:
         super().__init__(
-            cookie_name=COOKIE,
+            cookie_name=cookie_name(settings),
             cookie_max_age=settings.access_token_seconds,
-            cookie_secure=settings.environment != "local",
+            cookie_path=root_path if root_path and is_local(settings) else "/",
+            cookie_secure=not is_local(settings),
             cookie_samesite="strict",
         )
         self.scheme = COOKIE_SCHEME

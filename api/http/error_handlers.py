@@ -14,19 +14,15 @@ from fastapi_users.exceptions import (
     UserAlreadyExists,
     UserAlreadyVerified,
 )
-from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
 from api.errors import BadGateway, BadRequest, Unavailable, UnsupportedMediaType, ZooError
-
-MAX_REPORTED_ERRORS = 20
-MAX_REPORTED_NAME = 100
+from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
 
 NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
-NOT_A_FORM = UnsupportedMediaType("Send a form, with the header Content-Type: application/x-www-form-urlencoded")
 
 log = structlog.get_logger(__name__)
 
@@ -61,50 +57,44 @@ async def handle_users_exception(request: Request, error: FastAPIUsersException)
     return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
-async def handle_http_exception(request: Request, error: HTTPException) -> ErrorResponse:
-    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all."""
+async def handle_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all.
+
+    OPTIONS is no method of any route, but answered for each.
+    """
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(method for method in HTTPMethod if _is_allowed(request, method))
-        headers["Allow"] = allowed or headers["Allow"]
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        if request.method == HTTPMethod.OPTIONS:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     return ErrorResponse({"detail": error.detail}, error.status_code, headers)
 
 
-def _is_allowed(request: Request, method: str) -> bool:
-    scope = {**request.scope, "method": method}
-    return any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)
+def _methods(request: Request) -> set[str]:
+    """What may be done with the request's path. A HEAD is answered where a GET is; what has no methods is files."""
+    found = {"OPTIONS"}
+    # A mount has made its own path the root.
+    scope = {**request.scope, "root_path": request.scope.get("app_root_path", request.scope.get("root_path", ""))}
+    for route in request.app.routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or {"GET"}
+    return found | {"HEAD"} if "GET" in found else found
 
 
 async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:
     """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be.
 
-    A body of another type than the route takes is refused as that: of it FastAPI makes bytes, or a form without fields.
+    A body of another type than JSON is refused as that: of it FastAPI makes bytes.
     """
     if isinstance(error.body, bytes):
         return await handle_zoo_error(request, NOT_JSON)
-    if isinstance(error.body, FormData) and not _is_form(request):
-        return await handle_zoo_error(request, NOT_A_FORM)
-    detail = [
-        {
-            "type": found["type"],
-            "loc": [part[:MAX_REPORTED_NAME] if isinstance(part, str) else part for part in found["loc"]],
-            "msg": _sentence(found),
-        }
-        for found in error.errors()[:MAX_REPORTED_ERRORS]
-    ]
+    detail = [finding(found["type"], found["loc"], _sentence(found)) for found in error.errors()[:MAX_FINDINGS]]
     return ErrorResponse({"detail": detail}, 422)
 
 
-def _is_form(request: Request) -> bool:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return content_type == "application/x-www-form-urlencoded"
-
-
 def _sentence(found: dict[str, Any]) -> str:
-    if found["type"] == "json_invalid":
-        return f"{found['msg']}: {found['ctx']['error']}"
     if found["type"] == "extra_forbidden":
-        return "Unknown field: leave it out, or correct its name"
+        return UNKNOWN
     return str(found["msg"]).removeprefix("Value error, ")
 
 
@@ -116,15 +106,15 @@ async def handle_database_error(request: Request, error: Exception) -> ErrorResp
     return await handle_zoo_error(request, found)
 
 
-async def handle_response_validation_error(request: Request, error: ResponseValidationError) -> ErrorResponse:
+async def handle_response_validation_error(_: Request, error: ResponseValidationError) -> ErrorResponse:
     """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
-    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_REPORTED_ERRORS]]
+    wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_FINDINGS]]
     log.error("answer without the documented form", wrong=wrong)
-    return await handle_unexpected_error(request, error)
+    return internal_error()
 
 
-async def handle_unexpected_error(_: Request, __: Exception) -> ErrorResponse:
-    """Answer in the form of every other error. api/http/request_log.py logs the traceback."""
+def internal_error() -> ErrorResponse:
+    """The answer to what nobody has handled, in the form of every other error. api/http/exchange.py logs it."""
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 
@@ -137,4 +127,3 @@ def add_handlers(app: FastAPI) -> None:
     app.exception_handler(ResponseValidationError)(handle_response_validation_error)
     for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)
-    app.exception_handler(Exception)(handle_unexpected_error)

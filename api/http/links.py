@@ -24,17 +24,15 @@ POSITION = {"offset", "after"}
 class Links:
     """The headers that lead to other records: Location, and Link (RFC 8288).
 
-    They are relative, for which scheme and host the client sees is not the api's to know; behind a proxy that serves
-    the api below a prefix they have that prefix.
+    They are relative, for which scheme and host the client sees is not the api's to know, and have the prefix below
+    which a proxy serves the api.
     """
 
     def __init__(self, request: Request, response: Response) -> None:
         self.request = request
         self.response = response
-        path = request.scope["path"].rstrip("/")
-        root = request.scope.get("root_path", "").rstrip("/")
         # Quoted: a number in it may have blanks around it, line breaks among them, which no header can have.
-        self.path = quote(path if path.startswith(f"{root}/") else root + path)
+        self.path = quote(request.scope["path"])
 
     def of(self, record_id: object) -> str:
         """Where the record is found."""

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, DatabaseDep, LinksDep, RecordId
+from api.dependencies import KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
 from api.errors import NotFound
-from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
+from api.schemas.fields import RECORD_BODY
 
-router = resource_router("animals")
+router = resource_router("animals", max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
@@ -25,21 +26,24 @@ async def create_animal(data: AnimalCreate, db: DatabaseDep, links: LinksDep) ->
     return links.created(await animals.create(db, data))
 
 
-@router.get("/{animal_id}", responses=errors(NotFound))
+@router.get("/{animal_id}", responses=RECORD | errors(NotFound))
 async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
     """Read an animal."""
     return await animals.get(db, animal_id)
 
 
-@router.patch("/{animal_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[KEEPER])
+@router.patch("/{animal_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound), dependencies=[KEEPER])
 async def update_animal(
-    animal_id: RecordId, changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)], db: DatabaseDep
+    animal_id: RecordId,
+    changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)],
+    db: DatabaseDep,
+    if_match: IfMatchDep,
 ) -> AnimalRead:
     """Change an animal: only the fields sent; null clears an optional one."""
-    return await animals.update(db, animal_id, changes)
+    return await animals.update(db, animal_id, changes, if_match)
 
 
-@router.delete("/{animal_id}", responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
-async def delete_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
+@router.delete("/{animal_id}", responses=RESTRICTED | DELETED | errors(NotFound), dependencies=[KEEPER])
+async def delete_animal(animal_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
-    return await animals.delete(db, animal_id)
+    return await animals.delete(db, animal_id, if_match)

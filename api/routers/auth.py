@@ -8,6 +8,7 @@ from api.crud.accounts import access_tokens, sign_ins
 from api.dependencies import (
     CALLER,
     SAME_ORIGIN,
+    SECRET,
     AfterAnswerDep,
     ClientAddress,
     LimitRegistrations,
@@ -20,11 +21,12 @@ from api.dependencies import (
 from api.errors import BadRequest, Forbidden, TooManyRequests
 from api.http.authentication import SameOriginCookieTransport
 from api.http.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
+from api.http.path_prefix import root_path_of
 from api.models import User
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
 from api.schemas.users import UserCreate, UserRead
 
-router = resource_router("auth")
+router = resource_router("auth", [SECRET])
 
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
@@ -45,12 +47,10 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
 
 @router.post("/jwt/login", responses=SIGN_IN)
 async def sign_in(
-    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, response: Response
+    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
 ) -> BearerToken:
     """Sign in with a form of `username`, the email address, and `password`; the answer is a bearer token."""
-    token = await _sign_in(form, transactions, settings, address)
-    response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
-    return BearerToken(access_token=token)
+    return BearerToken(access_token=await _sign_in(form, transactions, settings, address))
 
 
 @router.post(
@@ -61,11 +61,11 @@ async def sign_in(
     dependencies=[SAME_ORIGIN],
 )
 async def sign_in_with_cookie(
-    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
+    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request
 ) -> Response:
-    """Sign in with a form of `username`, the email address, and `password`; the token is in the cookie `zoo-auth`."""
+    """Sign in with a form of `username`, the email address, and `password`; the token is in a cookie."""
     token = await _sign_in(form, transactions, settings, address)
-    return await SameOriginCookieTransport(settings).get_login_response(token)
+    return await SameOriginCookieTransport(settings, root_path_of(request)).get_login_response(token)
 
 
 async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: SettingsDep, address: str) -> str:
@@ -93,10 +93,12 @@ async def sign_out(session: SessionDep, token: TokenDep) -> None:
     responses=SIGNED_IN | errors(Forbidden),
     dependencies=[CALLER],
 )
-async def sign_out_with_cookie(session: SessionDep, token: TokenDep, settings: SettingsDep) -> Response:
+async def sign_out_with_cookie(
+    session: SessionDep, token: TokenDep, settings: SettingsDep, request: Request
+) -> Response:
     """End the token in the cookie, and remove the cookie."""
     await access_tokens.end(session, token)
-    return await SameOriginCookieTransport(settings).get_logout_response()
+    return await SameOriginCookieTransport(settings, root_path_of(request)).get_logout_response()
 
 
 @router.post("/forgot-password", status_code=202, responses=BODY | MAIL)

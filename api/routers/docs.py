@@ -1,5 +1,8 @@
 """/docs, /docs/orders: Swagger UI, its files served from here, for it must work on a network without internet."""
 
+import re
+from base64 import b64encode
+from hashlib import sha256
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI, Request
@@ -7,10 +10,17 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from api.dependencies import SettingsDep
+from api.http.authentication import cookie_name
 from api.http.openapi import part
+from api.http.path_prefix import root_path_of
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
 
+CSP = (
+    "default-src 'none'; connect-src 'self'; img-src 'self' data:; style-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+)
 ASSETS = "/docs/assets"
 ASSETS_VERSION = version("fastapi-swagger")
 ORDERS_DOCUMENT = "/openapi/orders.json"
@@ -20,7 +30,7 @@ ORDERS_TITLE = "Zoo: orders"
 @router.get("/")
 async def read_root(request: Request) -> RedirectResponse:
     """Lead whoever opens the bare address to the docs."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs")
+    return RedirectResponse(f"{root_path_of(request)}/docs")
 
 
 @router.get("/docs")
@@ -37,19 +47,15 @@ async def read_orders_docs(request: Request) -> HTMLResponse:
 
 
 @router.get(ORDERS_DOCUMENT)
-async def read_orders_document(request: Request) -> JSONResponse:
+async def read_orders_document(request: Request, settings: SettingsDep) -> JSONResponse:
     """The OpenAPI document of the orders alone."""
-    return JSONResponse(part(request.app, "orders", ORDERS_TITLE, _root(request)))
-
-
-def _root(request: Request) -> str:
-    root: str = request.scope.get("root_path", "")
-    return root.rstrip("/")
+    cookie = cookie_name(settings)
+    return JSONResponse(part(request.app, "orders", ORDERS_TITLE, root=root_path_of(request), cookie=cookie))
 
 
 def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
-    root = _root(request)
-    return get_swagger_ui_html(
+    root = root_path_of(request)
+    page = get_swagger_ui_html(
         openapi_url=f"{root}{document}",
         title=f"{title} - Swagger UI",
         # The version makes a browser that has cached the files of an older release fetch them anew.
@@ -57,6 +63,14 @@ def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
         swagger_css_url=f"{root}{ASSETS}/swagger-ui.css?v={ASSETS_VERSION}",
         swagger_favicon_url=f"{root}{ASSETS}/favicon-32x32.png",
     )
+    page.headers["Content-Security-Policy"] = f"{CSP} script-src 'self' {_inline_scripts(bytes(page.body))}"
+    return page
+
+
+def _inline_scripts(page: bytes) -> str:
+    """The hashes of the scripts in the page itself, as a CSP has them: no other runs."""
+    scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
+    return " ".join(f"'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in scripts)
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -5,15 +5,15 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
-from api.dependencies import ADMIN, KEEPER, DatabaseDep, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
 from api.errors import Conflict, NotFound
-from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
-from api.schemas.fields import PageQuery
+from api.schemas.fields import RECORD_BODY, PageQuery
 from api.schemas.staff import StaffRead
 
-router = resource_router("exhibits")
+router = resource_router("exhibits", max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
@@ -28,24 +28,27 @@ async def create_exhibit(data: ExhibitCreate, db: DatabaseDep, links: LinksDep) 
     return links.created(await exhibits.create(db, data))
 
 
-@router.get("/{exhibit_id}", responses=errors(NotFound))
+@router.get("/{exhibit_id}", responses=RECORD | errors(NotFound))
 async def read_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
     """Read an exhibit."""
     return await exhibits.get(db, exhibit_id)
 
 
-@router.patch("/{exhibit_id}", responses=BODY | RESTRICTED | errors(NotFound), dependencies=[ADMIN])
+@router.patch("/{exhibit_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound), dependencies=[ADMIN])
 async def update_exhibit(
-    exhibit_id: RecordId, changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)], db: DatabaseDep
+    exhibit_id: RecordId,
+    changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)],
+    db: DatabaseDep,
+    if_match: IfMatchDep,
 ) -> ExhibitRead:
     """Change an exhibit: only the fields sent; null clears an optional one."""
-    return await exhibits.update(db, exhibit_id, changes)
+    return await exhibits.update(db, exhibit_id, changes, if_match)
 
 
-@router.delete("/{exhibit_id}", responses=RESTRICTED | errors(NotFound, Conflict), dependencies=[ADMIN])
-async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
+@router.delete("/{exhibit_id}", responses=RESTRICTED | DELETED | errors(NotFound, Conflict), dependencies=[ADMIN])
+async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> ExhibitRead:
     """Delete an exhibit without animals and staff. The answer is the record as it was, with `deleted_at` set."""
-    return await exhibits.delete(db, exhibit_id)
+    return await exhibits.delete(db, exhibit_id, if_match)
 
 
 @router.get("/{exhibit_id}/animals", response_model=list[AnimalRead], responses=PAGE | errors(NotFound))

@@ -13,21 +13,32 @@ from api.dependencies import (
     CallerDep,
     DatabaseDep,
     IdempotencyKeyDep,
+    IfMatchDep,
     LinksDep,
     ServicesDep,
     SessionDep,
     TransactionsDep,
 )
 from api.errors import BadGateway, Conflict, InProgress, NotFound
-from api.http.openapi import BODY, CREATED, RESTRICTED, SIGNED_IN, errors, page, resource_router
+from api.http.openapi import (
+    BODY,
+    CHANGED,
+    CREATED,
+    DELETED,
+    RECORD,
+    RESTRICTED,
+    SIGNED_IN,
+    errors,
+    page,
+    resource_router,
+)
 from api.models import Order, OrderEvent
-from api.schemas.orders import EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
+from api.schemas.orders import ORDER_BODY, EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
-router = resource_router("orders")
+router = resource_router("orders", max_body_size=ORDER_BODY)
 
 ORDER = "/{order_id}"
-CHANGED = RESTRICTED | errors(NotFound, Conflict)
-SETTLED = RESTRICTED | errors(NotFound, InProgress, BadGateway)
+SETTLED = RESTRICTED | CHANGED | errors(NotFound, InProgress, BadGateway)
 
 
 @router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
@@ -50,56 +61,63 @@ async def create_order(
     return _respond(await requests.create(transactions, caller, data, key, links.of))
 
 
-@router.get(ORDER, response_model=OrderRead, responses=SIGNED_IN | errors(NotFound))
+@router.get(ORDER, response_model=OrderRead, responses=RECORD | SIGNED_IN | errors(NotFound))
 async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
     """Read an order."""
     return await reads.get(session, caller, order_id)
 
 
-@router.put(ORDER, response_model=OrderRead, responses=BODY | CHANGED)
-async def replace_order(order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep) -> Order:
+@router.put(ORDER, response_model=OrderRead, responses=BODY | RESTRICTED | CHANGED | errors(NotFound, Conflict))
+async def replace_order(
+    order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep, if_match: IfMatchDep
+) -> Order:
     """Order something else instead, while nothing has been paid."""
-    return await rules.replace(session, caller, order_id, data)
+    return await rules.replace(session, caller, order_id, data, if_match)
 
 
-@router.delete(ORDER, status_code=204, response_class=Response, responses=CHANGED)
-async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> None:
+@router.delete(
+    ORDER, status_code=204, response_class=Response, responses=RESTRICTED | DELETED | errors(NotFound, Conflict)
+)
+async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep, if_match: IfMatchDep) -> None:
     """Delete an order that is not being made."""
-    await rules.remove(session, caller, order_id)
+    await rules.remove(session, caller, order_id, if_match)
 
 
 @router.post(ORDER + "/pay", response_model=OrderRead, responses=SETTLED)
-async def pay_order(
+async def pay_order(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     order_id: UUID,
     caller: CallerDep,
     transactions: TransactionsDep,
     services: ServicesDep,
+    if_match: IfMatchDep,
     key: IdempotencyKeyDep = None,
 ) -> Response:
     """Pay an order. One that has been paid stays as it is; one whose payment is pending, too: pay it again later."""
-    return _respond(await requests.pay(transactions, services, caller, order_id, key))
+    return _respond(await requests.pay(transactions, services, caller, order_id, key, if_match=if_match))
 
 
 @router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
 async def cancel_order(
-    order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep
+    order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep, if_match: IfMatchDep
 ) -> Order:
     """Cancel an order, up until it is on its way."""
-    return await cancellations.cancel(transactions, services, caller, order_id)
+    return await cancellations.cancel(transactions, services, caller, order_id, if_match)
 
 
 @router.post(
     ORDER + "/advance",
     response_model=OrderRead,
-    responses=RESTRICTED | errors(NotFound, InProgress),
+    responses=RESTRICTED | CHANGED | errors(NotFound, InProgress),
     dependencies=[KEEPER],
 )
-async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> Order:
+async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep, if_match: IfMatchDep) -> Order:
     """Carry a paid order one step on: to progress, dispatched, delivered."""
-    return await rules.advance(session, caller, order_id)
+    return await rules.advance(session, caller, order_id, if_match)
 
 
-@router.get(ORDER + "/events", response_model=EventList, responses=RESTRICTED | errors(NotFound), dependencies=[KEEPER])
+@router.get(
+    ORDER + "/events", response_model=EventList, responses=RECORD | RESTRICTED | errors(NotFound), dependencies=[KEEPER]
+)
 async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
     """List what has become of an order, and who did it."""
     return {"events": await reads.list_events(session, caller, order_id)}

@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import staff
-from api.dependencies import ADMIN, KEEPER, DatabaseDep, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
 from api.errors import NotFound
-from api.http.openapi import BODY, CREATED, PAGE, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
+from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
-router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED)
+router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, max_body_size=RECORD_BODY)
 
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
@@ -25,21 +26,24 @@ async def create_staff_member(data: StaffCreate, db: DatabaseDep, links: LinksDe
     return links.created(await staff.create(db, data))
 
 
-@router.get("/{staff_id}", responses=errors(NotFound))
+@router.get("/{staff_id}", responses=RECORD | errors(NotFound))
 async def read_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
     """Read a member of staff."""
     return await staff.get(db, staff_id)
 
 
-@router.patch("/{staff_id}", responses=BODY | errors(NotFound), dependencies=[ADMIN])
+@router.patch("/{staff_id}", responses=BODY | CHANGED | errors(NotFound), dependencies=[ADMIN])
 async def update_staff_member(
-    staff_id: RecordId, changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)], db: DatabaseDep
+    staff_id: RecordId,
+    changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)],
+    db: DatabaseDep,
+    if_match: IfMatchDep,
 ) -> StaffRead:
     """Change a member of staff: only the fields sent; null clears an optional one."""
-    return await staff.update(db, staff_id, changes)
+    return await staff.update(db, staff_id, changes, if_match)
 
 
-@router.delete("/{staff_id}", responses=errors(NotFound), dependencies=[ADMIN])
-async def delete_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
+@router.delete("/{staff_id}", responses=DELETED | errors(NotFound), dependencies=[ADMIN])
+async def delete_staff_member(staff_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
-    return await staff.delete(db, staff_id)
+    return await staff.delete(db, staff_id, if_match)

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import Body, Query, Response
 
 from api.crud.accounts import users
-from api.dependencies import ADMIN, CallerDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
+from api.dependencies import ADMIN, CallerDep, IfMatchDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
-from api.http.openapi import BODY, PAGE, RESTRICTED, SIGNED_IN, errors, resource_router
+from api.http.openapi import BODY, CHANGED, DELETED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.models import User
 from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
@@ -19,21 +19,24 @@ router = resource_router("users")
 USER = "/{user_id:uuid}"
 
 
-@router.get("/me", response_model=UserRead, responses=SIGNED_IN | errors(NotFound))
+@router.get("/me", response_model=UserRead, responses=RECORD | SIGNED_IN | errors(NotFound))
 async def read_me(caller: CallerDep, session: SessionDep) -> User:
     """Read one's own account."""
     return await users.get(session, caller.id)
 
 
-@router.patch("/me", response_model=UserRead, responses=BODY | SIGNED_IN | errors(BadRequest, Forbidden, NotFound))
+@router.patch(
+    "/me", response_model=UserRead, responses=BODY | SIGNED_IN | CHANGED | errors(BadRequest, Forbidden, NotFound)
+)
 async def update_me(
     caller: CallerDep,
     changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)],
     manager: UserManagerDep,
     signed_in: StillSignedInDep,
+    if_match: IfMatchDep,
 ) -> User:
     """Change one's own address or password: only the fields sent. A new password ends every sign-in."""
-    return await manager.change(caller.id, changes, signed_in.require)
+    return await manager.change(caller.id, changes, if_match, signed_in.require)
 
 
 @router.get("", response_model=list[UserRead], responses=PAGE | RESTRICTED, dependencies=[ADMIN])
@@ -42,7 +45,7 @@ async def list_users(query: Annotated[UserQuery, Query()], session: SessionDep, 
     return links.next(await users.list_page(session, query))
 
 
-@router.get(USER, response_model=UserRead, responses=RESTRICTED | errors(NotFound), dependencies=[ADMIN])
+@router.get(USER, response_model=UserRead, responses=RECORD | RESTRICTED | errors(NotFound), dependencies=[ADMIN])
 async def read_user(user_id: UUID, session: SessionDep) -> User:
     """Read an account."""
     return await users.get(session, user_id)
@@ -51,7 +54,7 @@ async def read_user(user_id: UUID, session: SessionDep) -> User:
 @router.patch(
     USER,
     response_model=UserRead,
-    responses=BODY | RESTRICTED | errors(BadRequest, NotFound, Conflict),
+    responses=BODY | RESTRICTED | CHANGED | errors(BadRequest, NotFound, Conflict),
     dependencies=[ADMIN],
 )
 async def update_user(
@@ -59,18 +62,19 @@ async def update_user(
     changes: Annotated[UserAdminUpdate, Body(default_factory=UserAdminUpdate)],
     manager: UserManagerDep,
     signed_in: StillSignedInDep,
+    if_match: IfMatchDep,
 ) -> User:
     """Change an account: only the fields sent. A new password, or a deactivation, ends every sign-in of the user."""
-    return await manager.change(user_id, changes, signed_in.require)
+    return await manager.change(user_id, changes, if_match, signed_in.require)
 
 
 @router.delete(
     USER,
     status_code=204,
     response_class=Response,
-    responses=RESTRICTED | errors(NotFound, Conflict),
+    responses=RESTRICTED | DELETED | errors(NotFound, Conflict),
     dependencies=[ADMIN],
 )
-async def delete_user(user_id: UUID, session: SessionDep) -> None:
+async def delete_user(user_id: UUID, session: SessionDep, if_match: IfMatchDep) -> None:
     """Delete an account, for good. The last active admin can't be."""
-    await users.delete_user(session, user_id)
+    await users.delete_user(session, user_id, if_match)

@@ -5,10 +5,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from email_validator import validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 MAX_ID = 2**63 - 1  # bigint
 PAGE_SIZE = 100  # of any list: no page has more
+MAX_OFFSET = 10_000
+# Bytes: Prose and a few lines, each character of them as two escapes of six.
+RECORD_BODY = 128 * 2**10
 
 
 def without_nul(value: str) -> str:
@@ -25,12 +29,20 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _shallow(value: int) -> int:
+    if value > MAX_OFFSET:
+        raise ValueError(f"must be {MAX_OFFSET:,} at most: further on, go by `after`, as the Link header does")
+    return value
+
+
 def _email(value: str) -> str:
     # Not pydantic's EmailStr: that takes "Ngozi <ngozi@zoo.example>", too, and drops the name.
     return validate_email(value, check_deliverability=False).normalized
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+Offset = Annotated[int, AfterValidator(_shallow), Field(json_schema_extra={"maximum": MAX_OFFSET})]
 
 Name = Annotated[
     str,
@@ -74,6 +86,19 @@ class RequestBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any) -> Any:
+        """Parse what has not been yet: see api/http/route.py. And one finding where most fields are unknown."""
+        if callable(data):
+            data = data()
+        if isinstance(data, dict) and len(data) > 2 * len(cls.model_fields):
+            known = ", ".join(cls.model_fields)
+            raise PydanticCustomError(
+                "too_many_fields", "Most of these fields are unknown: there are {known}", {"known": known}
+            )
+        return data
+
 
 @dataclass
 class RecordRead:
@@ -105,7 +130,7 @@ class LimitQuery(BaseModel):
 class PageQuery(LimitQuery):
     """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
 
-    offset: int = Field(default=0, ge=0, le=MAX_ID, description="How many records to pass over; slower with its size.")
+    offset: Offset = Field(default=0, ge=0, description="How many records to pass over; slower with its size.")
     after: int | None = Field(
         default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."
     )

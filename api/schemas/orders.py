@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from api.enums import OrderStatus, Size
 from api.schemas.fields import MAX_ID, PAGE_SIZE, RequestBody, without_nul
 
-MAX_ITEMS = 1_000
+MAX_ITEMS = 100
+ORDER_BODY = 64 * 2**10  # bytes
 MAX_QUANTITY = 1_000_000
 ITEM: dict[str, Any] = {"product": "Lemonade", "size": "big", "quantity": 2}
 ORDER: dict[str, Any] = {

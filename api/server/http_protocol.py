@@ -7,6 +7,7 @@ still decides what is valid HTTP; the code here only finds where a request ends.
 """
 
 from asyncio import Event, TimerHandle, Transport
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +19,8 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.http.error_handlers import ErrorResponse
-from api.http.request_log import RequestLog
+from api.http.exchange import Exchange
+from api.http.path_prefix import PEER
 from api.server.lingering import LingeringTransport
 from api.server.request_head import (
     END,
@@ -32,9 +34,12 @@ from api.server.request_head import (
     find_end,
     without_upgrade,
 )
+from api.settings import Settings, load_settings
 
-CLIENT_TIMEOUT = 60.0
 MAPPED = "::ffff:"  # the prefix of an IPv4 address on a socket for both IPv6 and IPv4
+
+
+_settings = cache(load_settings)
 
 
 class Cycle(RequestResponseCycle):
@@ -51,11 +56,12 @@ class Cycle(RequestResponseCycle):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A client's connection: the client has `client_timeout` seconds to send a request, and to read an answer."""
+    """A client's connection; `settings` are by default those of the environment."""
 
-    def __init__(self, *args: Any, client_timeout: float = CLIENT_TIMEOUT, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: Settings | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.client_timeout = client_timeout
+        self.settings = settings or _settings()
+        self.client_timeout = self.settings.client_timeout
         self.for_request: TimerHandle | None = None
         self.for_reader: TimerHandle | None = None
         self.answers: LingeringTransport = None  # type: ignore[assignment]  # like uvicorn's transport
@@ -193,6 +199,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.keeps_alive = self.keeps_alive and version != "1.0"
         self.scope["method"] = self.parser.get_method().decode("ascii")
         self.scope["http_version"] = version
+        self.scope[PEER] = self.client  # type: ignore[literal-required]  # uvicorn may put another client there
         url = httptools.parse_url(self.url)
         if url.path is None or not url.path.isascii():
             raise Refused(HTTPStatus.BAD_REQUEST, "The URL has bytes that are not ASCII: write them as %XX")
@@ -232,7 +239,8 @@ class HttpProtocol(HttpToolsProtocol):
         if self.scope is None:  # the parser was not given the head
             self.on_message_begin()
         self.scope["method"], self.scope["path"] = describe(self.received[self.head_at :])
-        self._start(RequestLog(ErrorResponse({"detail": refused.detail}, refused.status)), keep_alive=False)
+        answer = ErrorResponse({"detail": refused.detail}, refused.status)
+        self._start(Exchange(answer, self.settings), keep_alive=False)
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -13,7 +13,6 @@ import os
 import select
 import socket
 import sys
-from functools import partial
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
@@ -21,7 +20,6 @@ from uvicorn.server import Server
 from uvicorn_worker import UvicornWorker
 
 from api.server.http_protocol import HttpProtocol
-from api.settings import load_settings
 
 # At most for a queue that does not get empty; and for requests that are still on their way when it is.
 DRAIN_SECONDS = 2.0
@@ -73,9 +71,10 @@ def _target(link: Path) -> str:
 class Worker(UvicornWorker):
     """uvicorn-worker's worker, on a DrainingServer, with heartbeats as long as its event loop runs."""
 
+    CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol}
+
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        self.config.http = partial(HttpProtocol, client_timeout=load_settings().client_timeout)
         # In a reload, nothing else limits how long it waits for its last requests.
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = DrainingServer(config=self.config)

@@ -189,7 +189,7 @@ async def test_a_page_is_not_planned_anew_for_each_request(
     for limit in range(100, 100 - 2 * tries, -1):
         assert (await client.get(path, params={"limit": limit})).is_success
     plans = await state_of(client).database.fetchrow(
-        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT concat%'"
+        "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT CASE%'"
     )
     assert plans is not None
     assert tuple(plans) == (tries, tries)

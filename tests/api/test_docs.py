@@ -9,21 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from api.__main__ import app as commands
-from tests.conftest import Served
-
-
-async def test_behind_a_proxy_with_a_prefix_every_url_has_it(app: Served) -> None:
-    client = app.client("admin", root_path="/zoo")
-    page = (await client.get("/docs")).text
-    assert "'/zoo/openapi.json'" in page
-    assert 'src="/zoo/docs/assets/swagger-ui-bundle.js' in page
-    orders = (await client.get("/docs/orders")).text
-    assert "'/zoo/openapi/orders.json'" in orders
-    assert (await client.get("/openapi/orders.json")).json()["servers"] == [{"url": "/zoo"}]
-    created = await client.post("/animals", json={"name": "A"})
-    assert created.headers["Location"] == f"/zoo/animals/{created.json()['id']}"
-    await client.post("/animals", json={"name": "B"})
-    assert (await client.get("/animals?limit=1")).links["next"]["url"].startswith("/zoo/animals?")
 
 
 class TestDocument:
@@ -47,7 +32,7 @@ class TestDocument:
                 assert operation["description"]
                 assert {"422", "503"} <= operation["responses"].keys()
                 for status, response in operation["responses"].items():
-                    assert status == "204" or response["content"]["application/json"]["schema"], (
+                    assert status in {"204", "304"} or response["content"]["application/json"]["schema"], (
                         operation["operationId"],
                         status,
                     )

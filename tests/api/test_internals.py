@@ -7,15 +7,18 @@ import asyncio
 import json
 import logging
 import sqlite3
-from functools import partial
+from collections.abc import AsyncGenerator
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Annotated, Any
 
 import asyncpg
+import httpx
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Body, Depends, FastAPI, Form, Query, Request
+from fastapi.params import Body as Body_
+from fastapi.params import Form as Form_
 from fastapi.routing import APIRoute, request_response
 from fastapi.security import APIKeyCookie
 from fastapi_users.authentication import CookieTransport
@@ -26,6 +29,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from httptools import HttpParserUpgrade, HttpRequestParser
+from pydantic import BeforeValidator
 from sqlalchemy import bindparam, literal, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dialect
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
@@ -34,9 +38,11 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
-from starlette.routing import Match
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match, Mount
 from structlog.stdlib import ProcessorFormatter
 from uvicorn import Config, Server
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -58,6 +64,10 @@ def connect_to_sqlite() -> Any:
 def overridden(ours: type, theirs: type) -> set[str]:
     """The methods of our class that its base has, too: what the base calls."""
     return {name for name, value in vars(ours).items() if isfunction(value) and hasattr(theirs, name)}
+
+
+async def no_parameters() -> None:
+    pass
 
 
 async def no_app(scope: Any, receive: Any, send: Any) -> None:
@@ -154,9 +164,67 @@ class TestFastapi:
         app: Any = App()
         await app({"type": "http", "path": "/"}, None, None)
         assert calls == ["/"]
+        outermost = FastAPI().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)
+        assert callable(outermost.app)
 
     def test_fastapi_api_key_cookie_call(self) -> None:
         assert list(signature(APIKeyCookie.__call__).parameters) == ["self", "request"]
+
+    def test_fastapi_route_body_field_dependant_and_max_body_size(self) -> None:
+        async def take(body: Annotated[str, Body()], page: Annotated[int, Query()]) -> None:
+            pass
+
+        async def log_in(name: Annotated[str, Form()]) -> None:
+            pass
+
+        json, form, nothing = (
+            APIRoute("/", endpoint, max_body_size=size)
+            for endpoint, size in ((take, 5), (log_in, None), (no_parameters, None))
+        )
+        assert json.body_field is not None
+        assert form.body_field is not None
+        assert isinstance(json.body_field.field_info, Body_)
+        assert isinstance(form.body_field.field_info, Form_)
+        assert nothing.body_field is None
+        assert [field.name for field in json.dependant.query_params] == ["page"]
+        assert (nothing.dependant.query_params, nothing.dependant.dependencies) == ([], [])
+        assert (json.max_body_size, form.max_body_size) == (5, None)
+
+    async def test_fastapi_validates_what_json_gives_after_the_dependencies(self) -> None:
+        done = []
+
+        class Lazy(Request):
+            async def stream(self) -> AsyncGenerator[bytes, None]:
+                done.append("read")
+                async for chunk in super().stream():
+                    yield chunk
+
+            async def json(self) -> Any:
+                return lambda: done.append("parsed")
+
+        class LazyRoute(APIRoute):
+            def get_route_handler(self) -> Any:
+                handle = super().get_route_handler()
+
+                async def handle_lazily(request: Request) -> Any:
+                    return await handle(Lazy(request.scope, request.receive))
+
+                return handle_lazily
+
+        async def depend() -> None:
+            done.append("depended")
+
+        router, app = APIRouter(route_class=LazyRoute), FastAPI()
+
+        @router.post("/", dependencies=[Depends(depend)])
+        async def take(_: Annotated[Any, BeforeValidator(lambda parse: parse()), Body()]) -> None:
+            done.append("taken")
+
+        app.include_router(router)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo.test") as client:
+            assert (await client.post("/", json={})).status_code == 200
+        assert done == ["read", "depended", "parsed", "taken"]
 
     def test_fastapi_swagger_resources(self) -> None:
         names = {found.name for found in files("fastapi_swagger").joinpath("resources").iterdir()}
@@ -169,6 +237,9 @@ class TestFastapi:
             Match.FULL
         ]
         assert {route.matches({**scope, "method": "PUT"})[0] for route in app.routes} == {Match.NONE, Match.PARTIAL}
+        assert all(getattr(route, "methods", None) for route in app.routes)
+        _, inner = Mount("/files", app=no_app).matches({"type": "http", "path": "/zoo/files/x", "root_path": "/zoo"})
+        assert (inner["app_root_path"], inner["root_path"]) == ("/zoo", "/zoo/files")
 
 
 class TestUvicorn:
@@ -235,17 +306,18 @@ class TestUvicorn:
         await cycle.run_asgi(app)
         assert found == [False]
 
+    def test_uvicorn_knows_which_proxies_are_trusted(self) -> None:
+        assert "10.1.2.3" in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+        assert "192.0.2.1" not in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts
+
     def test_uvicorn_server_shutdown(self) -> None:
         assert list(signature(Server.shutdown).parameters) == ["self", "sockets"]
         assert "servers" in Server.shutdown.__code__.co_names
 
     def test_uvicorn_worker_serve(self) -> None:
         assert "_serve" in UvicornWorker.run.__code__.co_names
-        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler"}
-        protocol: Any = partial(HttpProtocol, client_timeout=1)
-        config = Config(no_app, http=protocol, log_config=None)
-        config.load()
-        assert config.http_protocol_class is protocol
+        assert vars(UvicornWorker).keys() >= {"_serve", "_install_sigquit_handler", "CONFIG_KWARGS"}
+        assert "CONFIG_KWARGS" in UvicornWorker.__init__.__code__.co_names
 
 
 class TestGunicorn:

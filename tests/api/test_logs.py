@@ -19,12 +19,12 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from uuid_utils import UUID
 
-from api.http.body_limit import MAX_BODY_BYTES
 from api.http.request_log import MAX_PATH, PROBES
 from api.log import REQUEST_ID, Formatter, RequestRecord, configure_log
 from api.main import create_app
 from api.routers import health
 from api.schemas.animals import AnimalRead
+from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
 from tests.conftest import Log, find_free_port, serve_app
@@ -128,7 +128,7 @@ class TestRequestId:
         assert {line["request_id"] for line in log()} <= {request_id}
 
     async def test_a_body_that_is_refused_has_one_too(self, client: httpx.AsyncClient) -> None:
-        large = await client.post("/animals", content=b" " * (MAX_BODY_BYTES + 1))
+        large = await client.post("/animals", content=b" " * (RECORD_BODY + 1))
         other = await client.post("/animals", content=b"<xml/>", headers={"Content-Type": "text/xml"})
         assert [(answer.status_code, "X-Request-ID" in answer.headers) for answer in (large, other)] == [
             (413, True),

@@ -45,7 +45,7 @@ class TestCreate:
             assert (await client.post("/orders", json={"order": [item]})).status_code == 422
 
     async def test_items_stay_in_their_order_and_as_they_were_written(self, client: httpx.AsyncClient) -> None:
-        items = [{"product": f" Tea  no. {n} 🫖", "size": "big", "quantity": 1_000_000} for n in range(1_000)]
+        items = [{"product": f" Tea  no. {n} 🫖", "size": "big", "quantity": 1_000_000} for n in range(100)]
         path = await order(client, *items)
         assert (await client.get(path)).json()["order"] == items
 
@@ -75,7 +75,7 @@ class TestCreate:
         "body",
         [
             {}, {"order": []}, {"order": None}, {"order": {}}, {"order": "tea"}, {"order": [None]}, {"order": [[]]},
-            {"order": [TEA] * 1_001}, {"order": [TEA], "status": "paid"}, {"order": [TEA], "id": str(uuid4())}, [],
+            {"order": [TEA] * 101}, {"order": [TEA], "status": "paid"}, {"order": [TEA], "id": str(uuid4())}, [],
             None,
         ],
         ids=lambda body: str(body)[:40],

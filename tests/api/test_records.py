@@ -163,11 +163,21 @@ class TestList:
         rest = await client.get(answer.links["next"]["url"])
         assert [record["id"] for record in rest.json()] == ids[4:]
 
-    async def test_a_huge_offset_or_after_is_an_empty_page(self, client: httpx.AsyncClient, resource: Resource) -> None:
+    async def test_the_largest_offset_or_after_is_an_empty_page(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
         await make(client, resource.path)
-        for query in (f"offset={2**63 - 1}", f"after={2**63 - 1}"):
+        for query in ("offset=10000", f"after={2**63 - 1}"):
             answer = await client.get(f"{resource.path}?{query}")
             assert (answer.status_code, answer.json()) == (200, [])
+
+    async def test_a_larger_offset_is_422_and_names_after(self, client: httpx.AsyncClient, resource: Resource) -> None:
+        for offset in (10_001, 2**63 - 1, 10**30):
+            answer = await client.get(f"{resource.path}?offset={offset}")
+            assert answer.status_code == 422
+            (found,) = answer.json()["detail"]
+            assert found["loc"] == ["query", "offset"]
+            assert "`after`" in found["msg"]
 
     @pytest.mark.parametrize(
         "query",

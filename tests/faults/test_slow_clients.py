@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api.server.http_protocol import HttpProtocol
+from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
@@ -179,7 +180,7 @@ async def test_a_client_that_does_not_read_a_last_answer_is_disconnected_however
 
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # small, like a network's buffers
-    http: Any = partial(HttpProtocol, client_timeout=1)
+    http: Any = partial(HttpProtocol, settings=Settings(client_timeout=1))
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve([listening]))

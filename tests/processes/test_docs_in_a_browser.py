@@ -1,8 +1,10 @@
-"""/docs in a real browser that can reach the api and nothing else."""
+"""/docs in a real browser that can reach the api and nothing else; and below a path of a proxy."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,26 +13,47 @@ from playwright.sync_api import Route, sync_playwright
 from local.postgres import Server
 from tests.conftest import PASSWORD, email_of, signed_in
 from tests.processes.live import live_api
+from tests.processes.nginx import ADDRESS, nginx
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-# The page, one of its operations, and one that it must not have; what it shows after the example was sent.
-PAGES = [
-    ("/docs", "Zoo", "animals-animals-create_animal", None, "/animals"),
-    ("/docs/orders", "Zoo: orders", "orders-orders-create_order", "animals-animals-create_animal", "/orders"),
+# The path below which the api is, the page, one of its operations, and one that it must not have; what it shows after
+# the example was sent.
+Case = tuple[str, str, str, str, str | None, str]
+PAGES: list[Case] = [
+    ("", "/docs", "Zoo", "animals-animals-create_animal", None, "/animals"),
+    ("", "/docs/orders", "Zoo: orders", "orders-orders-create_order", "animals-animals-create_animal", "/orders"),
+    ("/zoo", "/docs/orders", "Zoo: orders", "orders-orders-create_order", None, "/orders"),
 ]
 
 
+@contextmanager
+def proxied(address: str, prefix: str, folder: Path) -> Iterator[str]:
+    """The address of the api, through a proxy where there is a prefix."""
+    if not prefix:
+        yield address
+        return
+    with nginx(
+        folder, {f"{prefix}/": f"proxy_pass {address}/; proxy_set_header X-Forwarded-Prefix {prefix};"}
+    ) as proxy:
+        yield f"{proxy}{prefix}"
+
+
 @pytest.fixture
-def address(server: Server, database: str, free_port: int) -> Iterator[str]:
-    with live_api(server.environment(database), free_port) as address:
+def api(server: Server, database: str, free_port: int) -> Iterator[str]:
+    with live_api(server.environment(database) | {"FORWARDED_ALLOW_IPS": ADDRESS}, free_port) as address:
         yield address
 
 
-@pytest.mark.parametrize("case", PAGES, ids=lambda case: case[0])
-def test_swagger_ui_works_without_internet(address: str, case: tuple[str, str, str, str | None, str]) -> None:
-    path, title, shown, hidden, resource = case
+@pytest.mark.parametrize("case", PAGES, ids=lambda case: case[0] + case[1])
+def test_swagger_ui_works_without_internet_and_within_its_policy(api: str, case: Case, tmp_path: Path) -> None:
+    with proxied(api, case[0], tmp_path) as address:
+        use(address, case)
+
+
+def use(address: str, case: Case) -> None:
+    _, path, title, shown, hidden, resource = case
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on this machine")
     foreign, problems = [], []
@@ -48,7 +71,9 @@ def test_swagger_ui_works_without_internet(address: str, case: tuple[str, str, s
         page.route("**/*", only_the_api)
         page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(address if path == "/docs" else address + path)  # / redirects to /docs
+        opened = page.goto(f"{address}/" if path == "/docs" else address + path)  # / redirects to /docs
+        assert opened is not None
+        assert "unsafe" not in opened.headers["content-security-policy"]  # a violation is a problem below
         page.wait_for_selector(f"#operations-{shown}")
         assert page.url == address + path
         assert page.title() == f"{title} - Swagger UI"

@@ -271,7 +271,7 @@ class TestStop:
         with ThreadPoolExecutor(16) as threads:
             # A lock on their table delays them until well after the SIGTERM.
             lock = stack.command("exec", "--no-TTY", "db", "psql", "--username=postgres", "--dbname=zoo")
-            script = "BEGIN; LOCK TABLE animals; SELECT 'locked'; SELECT pg_sleep(4); COMMIT;"
+            script = "BEGIN; LOCK TABLE animals; SELECT 'locked'; SELECT pg_sleep(2.5); COMMIT;"
             holder = subprocess.Popen(
                 [*lock, "--quiet", "-c", "SET client_min_messages = error", "-c", script],
                 env=stack.environment,

@@ -25,10 +25,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.background import Background
 from api.crud.accounts.passwords import hash_password, normalized
 from api.crud.accounts.sign_ins import let_in, subscriber
-from api.crud.accounts.users import UserStore, keep_an_admin
+from api.crud.accounts.users import UserStore, keep_an_admin, require_match
 from api.enums import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
+from api.http.etags import IfMatch
 from api.models import User
 from api.schemas.users import UserCreate, UserUpdate
 
@@ -76,8 +77,9 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         if normalized(password).casefold() == normalized(user.email).casefold():
             raise Unprocessable([{"type": "value", "loc": ["body", "password"], "msg": "must not be the address"}])
 
-    async def change(self, user_id: UUID, changes: UserUpdate, require_still_allowed: Check) -> User:
-        """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, or Conflict for the last admin.
+    async def change(self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check) -> User:
+        """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
+        PreconditionFailed where the user is not as the client has seen them.
 
         To hash a password takes a while, in which no connection is held; after that `require_still_allowed` is asked
         whether who wants it may still have it.
@@ -92,6 +94,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         await require_still_allowed()
         if user is None:
             raise NotFound(f"No user {user_id}")
+        require_match(user, if_match)
         if values.get("email", user.email) != user.email:
             values["is_verified"] = values.get("is_verified", False)
         user = await self.user_db.update(user, values)

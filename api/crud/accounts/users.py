@@ -15,8 +15,9 @@ from uuid_utils.compat import uuid7
 from api.database.json_rows import Page
 from api.enums import UserType
 from api.errors import Conflict, NotFound
+from api.http.etags import IfMatch
 from api.models import AccessToken, User
-from api.schemas.users import UserQuery
+from api.schemas.users import UserQuery, UserRead
 
 UNIQUE_EMAIL = "uq_users_lower_email"
 
@@ -91,16 +92,30 @@ async def list_page(session: AsyncSession, query: UserQuery) -> Page[list[User]]
 
 async def get(session: AsyncSession, user_id: UUID) -> User:
     """The user `user_id`; NotFound without one."""
-    user = await UserStore(session).get(user_id)
+    return _found(await UserStore(session).get(user_id), user_id)
+
+
+def _found(user: User | None, user_id: UUID) -> User:
     if user is None:
         raise NotFound(f"No user {user_id}")
     return user
 
 
-async def delete_user(session: AsyncSession, user_id: UUID) -> None:
-    """Delete a user: NotFound without one, Conflict where it is the last admin."""
+async def delete_user(session: AsyncSession, user_id: UUID, if_match: IfMatch) -> None:
+    """Delete a user: NotFound without one, Conflict where it is the last admin, PreconditionFailed where it is not as
+    the client has seen it.
+    """
     await keep_an_admin(session, user_id)
-    await UserStore(session).delete(await get(session, user_id))
+    store = UserStore(session)
+    user = _found(await store.get_locked(user_id), user_id)
+    require_match(user, if_match)
+    await store.delete(user)
+
+
+def require_match(user: User, if_match: IfMatch) -> None:
+    """PreconditionFailed where the user is not as the client has seen it."""
+    if if_match:
+        if_match.require(UserRead.model_validate(user))
 
 
 async def keep_an_admin(session: AsyncSession, leaving: UUID) -> None:

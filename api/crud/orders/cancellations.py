@@ -12,14 +12,18 @@ from api.enums import OrderStatus
 from api.errors import BadGateway, Conflict
 from api.external_services.http import ServiceError
 from api.external_services.services import Services
+from api.http.etags import IfMatch
 from api.models import Order
 
 
-async def cancel(transactions: Transactions, services: Services, caller: Caller, order_id: UUID) -> Order:
+async def cancel(
+    transactions: Transactions, services: Services, caller: Caller, order_id: UUID, if_match: IfMatch
+) -> Order:
     """Cancel an order. One that is cancelled already is left as it is.
 
-    NotFound without one, Conflict where it is on its way or its payment is not settled, BadGateway where the kitchen
-    fails, InProgress where another one cancels for longer than is worth waiting for.
+    NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict where it is on its
+    way or its payment is not settled, BadGateway where the kitchen fails, InProgress where another one cancels for
+    longer than is worth waiting for.
     """
 
     async def begin() -> tuple[Order, datetime | None] | None:
@@ -27,6 +31,7 @@ async def cancel(transactions: Transactions, services: Services, caller: Caller,
             locked = await rules.lock(session, caller, order_id, Action.CANCEL)
             order = locked.order
             rules.refuse_unsettled(order, Action.CANCEL)
+            rules.require_match(order, if_match)
             if locked.is_claimed:
                 return None
             if order.schedule_id and services.kitchen and locked.target is not order.status:

@@ -26,6 +26,7 @@ from api.errors import BadGateway, Conflict, ZooError
 from api.external_services.http import ServiceError
 from api.external_services.payments import Payment, PaymentStatus
 from api.external_services.services import Services
+from api.http.etags import IfMatch
 from api.models import Order
 
 # What is left unsettled for so long is settled by the api itself, which looks so often.
@@ -52,17 +53,20 @@ class Attempt:
         return str(self.order_id) if self.refused_before == 0 else f"{self.order_id}.{self.refused_before}"
 
 
-async def pay(transactions: Transactions, services: Services, caller: Caller, order_id: UUID) -> Order:
+async def pay(
+    transactions: Transactions, services: Services, caller: Caller, order_id: UUID, if_match: IfMatch
+) -> Order:
     """Pay an order, and have it made. One that is paid already is left as it is.
 
-    NotFound without one, Conflict where it is cancelled or the payment is refused, BadGateway where a service fails,
-    InProgress where another one pays for longer than is worth waiting for. A payment that is pending leaves the order
-    as it is, to be paid again.
+    NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict where it is
+    cancelled or the payment is refused, BadGateway where a service fails, InProgress where another one pays for
+    longer than is worth waiting for. A payment that is pending leaves the order as it is, to be paid again.
     """
 
     async def begin() -> Order | Attempt | None:
         async with transactions() as session:
             locked = await rules.lock(session, caller, order_id, Action.PAY)
+            rules.require_match(locked.order, if_match)
             if locked.target is locked.order.status:
                 return locked.order
             return None if locked.is_claimed else await _begin(session, services, locked.order, caller.id)

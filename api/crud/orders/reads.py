@@ -5,52 +5,61 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Uuid, bindparam, cast, select, tuple_
+from sqlalchemy import JSON, Select, Uuid, bindparam, cast, literal_column, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.rules import not_found, visible
-from api.database.json_rows import JsonPage, json_array, json_page
-from api.database.statements import Executor, Statement
+from api.database.json_rows import JsonPage, JsonPages, json_array
+from api.database.statements import Executor
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
 from api.schemas.fields import PAGE_SIZE
-from api.schemas.orders import OrderQuery
+from api.schemas.orders import MAX_ITEMS, OrderQuery
 
 NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: nobody's id
 
 _ITEM = select(OrderItem.product, OrderItem.size, OrderItem.quantity)
-_ITEMS = _ITEM.where(OrderItem.order_id == Order.id).correlate(Order).order_by(OrderItem.position).subquery("item")
-_ORDER = select(
-    Order.id,
-    Order.created_at.label("created"),
-    Order.status,
-    cast(json_array(_ITEMS).scalar_subquery(), JSON).label("order"),
-)
+_ITEMS = _ITEM.where(OrderItem.order_id == Order.id).correlate(Order).order_by(OrderItem.position)
+_ORDER = select(Order.id, Order.created_at.label("created"), Order.status)
+
+
+def _with(items: Select[Any]) -> Select[Any]:
+    return _ORDER.add_columns(cast(items.scalar_subquery(), JSON).label("order"))
+
+
+IN_FULL = _with(json_array(_ITEMS.subquery("item")))
+# Orders of old may have ten times as many items as new ones.
+UP_TO_MAX_ITEMS = _with(json_array(_ITEMS.limit(literal_column(str(MAX_ITEMS + 1))).subquery("item"), MAX_ITEMS))
 
 
 async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage:
-    """A page of the orders that the caller sees, the newest first: one statement, however many there are."""
-    values: dict[str, Any] = {"before": query.after or BEYOND, "limit": min(query.limit, PAGE_SIZE)}
+    """A page of the orders that the caller sees, the newest first: one statement, two where that is too large."""
+    values: dict[str, Any] = {"before": query.after or BEYOND}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
-    page = await _list(caller.sees_all, query.cancelled).first(db, **values)
-    assert page is not None
-    return page
+    return await _list(caller.sees_all, query.cancelled).page(db, min(query.limit, PAGE_SIZE), **values)
 
 
 @cache
-def _list(everybodys: bool, cancelled: bool | None) -> Statement[JsonPage]:
-    orders = _ORDER.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled])
+def _list(everybodys: bool, cancelled: bool | None) -> JsonPages:
+    orders, in_full = (
+        _which(rows.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled]), everybodys)
+        for rows in (UP_TO_MAX_ITEMS, IN_FULL)
+    )
+    return JsonPages(orders, PAGE_SIZE, rows_in_full=in_full, may_lack="order")
+
+
+def _which(orders: Select[Any], everybodys: bool) -> Select[Any]:
     before = bindparam("before", type_=Uuid)
     if everybodys:
-        return Statement(json_page(orders.where(Order.id < before).order_by(Order.id.desc()), PAGE_SIZE), JsonPage)
+        return orders.where(Order.id < before).order_by(Order.id.desc())
     # As a range of both columns. A user's equality would let Postgres read everybody's orders in their place and drop
     # those of others, which is what it expects to be cheaper for whoever has many.
     mine, user_id = tuple_(Order.user_id, Order.id), bindparam("user_id", type_=Uuid)
     orders = orders.where(mine > tuple_(user_id, bindparam("nil", type_=Uuid)), mine < tuple_(user_id, before))
-    return Statement(json_page(orders.order_by(Order.user_id.desc(), Order.id.desc()), PAGE_SIZE), JsonPage)
+    return orders.order_by(Order.user_id.desc(), Order.id.desc())
 
 
 async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:

@@ -8,6 +8,7 @@ from api.crud.idempotency import Answer, Keep, Request, once
 from api.crud.orders import payments, rules
 from api.database.engine import Transactions
 from api.external_services.services import Services
+from api.http.etags import IfMatch
 from api.models import Order
 from api.schemas.orders import OrderCreate, OrderRead
 
@@ -27,13 +28,19 @@ async def create(
     return await once(transactions, _request(caller, key, "POST /orders", data.model_dump_json()), work)
 
 
-async def pay(
-    transactions: Transactions, services: Services, caller: Caller, order_id: UUID, key: str | None
+async def pay(  # noqa: PLR0913 - which order, with what, and under which conditions
+    transactions: Transactions,
+    services: Services,
+    caller: Caller,
+    order_id: UUID,
+    key: str | None,
+    *,
+    if_match: IfMatch,
 ) -> Answer:
     """Pay an order; see `payments.pay`."""
 
     async def work(keep: Keep) -> Answer:
-        answer = Answer(200, _json(await payments.pay(transactions, services, caller, order_id)))
+        answer = Answer(200, _json(await payments.pay(transactions, services, caller, order_id, if_match)))
         async with transactions() as session:
             await keep(session, answer)
         return answer

@@ -14,8 +14,9 @@ from uuid_utils.compat import uuid7
 from api.crud.accounts.access_tokens import Caller
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
+from api.http.etags import IfMatch
 from api.models import Order, OrderEvent, OrderItem
-from api.schemas.orders import ItemCreate, OrderCreate, OrderUpdate
+from api.schemas.orders import ItemCreate, OrderCreate, OrderRead, OrderUpdate
 
 S = OrderStatus
 
@@ -49,27 +50,36 @@ async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Or
     return order
 
 
-async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: OrderUpdate) -> Order:
-    """Give an order other items: NotFound without one, Conflict unless it is new."""
+async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: OrderUpdate, if_match: IfMatch) -> Order:
+    """Give an order other items: NotFound without one, Conflict unless it is new, PreconditionFailed where it is not as
+    the client has seen it.
+    """
     order = (await lock(session, caller, order_id, Action.REPLACE)).order
     refuse_unsettled(order, Action.REPLACE)
+    require_match(order, if_match)
     order.items = _items(data.order)
     order.updated_at = func.statement_timestamp()
     return order
 
 
-async def remove(session: AsyncSession, caller: Caller, order_id: UUID) -> None:
-    """Mark an order as deleted: NotFound without one, Conflict while it is being paid or made."""
+async def remove(session: AsyncSession, caller: Caller, order_id: UUID, if_match: IfMatch) -> None:
+    """Mark an order as deleted: NotFound without one, Conflict while it is being paid or made, PreconditionFailed where
+    it is not as the client has seen it.
+    """
     order = (await lock(session, caller, order_id, Action.DELETE)).order
     refuse_unsettled(order, Action.DELETE)
+    require_match(order, if_match)
     order.deleted_at = func.statement_timestamp()
 
 
-async def advance(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
-    """Carry an order one step on: NotFound without one, Conflict where there is no such step."""
+async def advance(session: AsyncSession, caller: Caller, order_id: UUID, if_match: IfMatch) -> Order:
+    """Carry an order one step on: NotFound without one, Conflict where there is no such step, PreconditionFailed where
+    it is not as the client has seen it.
+    """
     locked = await lock(session, caller, order_id, Action.ADVANCE)
     if locked.is_claimed:
         raise InProgress(f"Order {order_id} is being cancelled: ask again in a moment")
+    require_match(locked.order, if_match)
     move(session, locked.order, locked.target, caller.id)
     return locked.order
 
@@ -136,6 +146,12 @@ def refuse_unsettled(order: Order, action: Action) -> None:
             f"Order {order.id} can't be {action.value} while its payment is not settled: pay again, which settles "
             "it, and pays nothing twice"
         )
+
+
+def require_match(order: Order, if_match: IfMatch) -> None:
+    """PreconditionFailed where the order is not as the client has seen it."""
+    if if_match:
+        if_match.require(OrderRead.model_validate(order))
 
 
 def items_as_json(order: Order) -> list[dict[str, Any]]:

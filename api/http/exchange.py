@@ -1,0 +1,69 @@
+"""A request and its answer, from the outside: an id, a line in the log, and all that each answer has."""
+
+import logging
+from time import perf_counter
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.http.answers import Answer
+from api.http.cors import PREFLIGHT, Cors
+from api.http.error_handlers import internal_error
+from api.http.path_prefix import HEADER as PREFIX
+from api.http.path_prefix import PathPrefix
+from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, id_of, is_gone, write_line
+from api.log import REQUEST_ID
+from api.settings import Settings
+
+log = structlog.get_logger(__name__)
+requests = logging.getLogger("api.requests")
+
+
+class Exchange:
+    """Pure ASGI middleware, the outermost: whatever answers, the request has an id and one line in the log, and the
+    answer is completed. A HEAD is a GET whose body is not sent.
+
+    The id is the client's own, where it sends one in X-Request-ID; the answer carries it, and every line that is logged
+    meanwhile. An error that nobody has handled is logged and answered here, and ends here.
+
+    It is one middleware, where each of these could be one: all would look through the headers of the request and of the
+    answer, and hold that back.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self.prefix = PathPrefix(settings.root_path, settings.forwarded_allow_ips)
+        self.cors = Cors(settings.cors_origins)
+        self.gzip = settings.gzip
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = perf_counter()
+        asked = dict(scope["headers"])
+        path = self.prefix.find(scope, asked.get(PREFIX))
+        request_id = id_of(asked.get(HEADER))
+        REQUEST_ID.set(request_id)  # and not reset: the server gives each request a context of its own
+        inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
+        always = ((HEADER, request_id.encode()), *self.cors.headers(asked))
+        answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
+        try:
+            if self.cors.is_preflight(scope["method"], asked):
+                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer.send)
+            else:
+                await self.app(inner, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = CLIENT_CLOSED_REQUEST
+        except Exception as error:
+            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the traceback is known by the error
+            answer.status = 500
+            if not answer.is_begun:
+                await internal_error()(scope, receive, answer.send)
+        finally:
+            if is_gone(send):
+                answer.status = CLIENT_CLOSED_REQUEST
+            if requests.isEnabledFor(logging.INFO):
+                write_line(scope["method"], path, answer.status, perf_counter() - started, answer.size)

@@ -1,0 +1,54 @@
+"""JSON as RFC 8259 has it, and nothing that two parsers would read in two ways.
+
+Python's own takes the last of two values under one key, UTF-16, and `NaN`; what checks a request before it gets here
+may have read another value, or none.
+"""
+
+import json
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from api.http.findings import TWICE, repeated
+
+
+def parse(body: bytes) -> Any:
+    """What the JSON stands for. ValidationError, with one finding, where it is none, or has a key twice."""
+    try:
+        return _decode(body.decode())
+    except json.JSONDecodeError as error:
+        raise _refused("json_invalid", "JSON decode error: {error}", error.pos, error=error.msg) from error
+    except RecursionError as error:
+        raise _refused("json_invalid", "JSON decode error: it nests too deep") from error
+    except UnicodeDecodeError as error:
+        raise _refused("json_invalid", "JSON decode error: it is not UTF-8", error.start) from error
+    except _RepeatedKey as error:
+        raise _refused("repeated", TWICE, error.key) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise _refused("json_invalid", "JSON decode error: {error}", error=str(error)) from error
+
+
+class _RepeatedKey(Exception):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedKey(repeated(key for key, _ in pairs)[0])
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).decode
+
+
+def _refused(kind: Any, message: Any, *loc: str | int, **context: Any) -> ValidationError:
+    error = PydanticCustomError(kind, message, context)
+    return ValidationError.from_exception_data("body", [InitErrorDetails(type=error, loc=loc, input=None)])

@@ -1,0 +1,149 @@
+"""What every route asks of a request before anything is done for it: its size, its encoding, and one meaning.
+
+All of it is looked at in the head, and the body's size while it arrives. The body is parsed when it is validated, which
+FastAPI does after the dependencies: who may not ask is told so at no greater cost.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from api.errors import Unprocessable, UnsupportedMediaType
+from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
+from api.http.json_body import parse
+
+TOO_LARGE = 413
+KIB = 2**10
+DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
+MAX_PARAMETERS = 50  # of a query string, or a form
+
+# Headers that have one value, and that something here goes by.
+SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", b"idempotency-key", b"origin"}
+
+FORM = "application/x-www-form-urlencoded"
+TOO_MANY = f"More than {MAX_PARAMETERS} parameters"
+
+
+class ContentEncoded(UnsupportedMediaType):
+    """The body is compressed: what it would become is not bounded by what was sent."""
+
+    headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 15.5.16
+
+    def __init__(self) -> None:
+        super().__init__("Send the body as it is, without Content-Encoding")
+
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Route(APIRoute):
+    """FastAPI's, for requests that are bounded, and mean one thing.
+
+    `max_body_size`, in bytes, is said where the route is declared, or its router; the document's 413 says it, too.
+    (FastAPI has a middleware of its own for it, which answers in plain text: api/main.py leaves it out.)
+    """
+
+    def __init__(self, *arguments: Any, max_body_size: int | None = None, **options: Any) -> None:
+        super().__init__(*arguments, max_body_size=max_body_size or DEFAULT_BODY, **options)
+        if self.body_field is not None and TOO_LARGE in self.responses:
+            about = {"description": f"The body is over {_in_words(max_body_size or DEFAULT_BODY)}."}
+            self.responses = self.responses | {TOO_LARGE: self.responses[TOO_LARGE] | about}
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler, after a look at the request."""
+        handle = super().get_route_handler()
+        takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
+        assert max_body_size is not None  # see __init__
+        if body is None:
+
+            async def handle_checked(request: Request) -> Response:
+                _check_head(request, takes_query, max_body_size)
+                return await handle(request)
+
+        else:
+            is_form = isinstance(body.field_info, Form)
+
+            async def handle_checked(request: Request) -> Response:
+                _check_head(request, takes_query, max_body_size)
+                bounded = BoundedRequest(request, max_body_size)
+                if is_form:
+                    await _read_form(bounded)
+                return await handle(bounded)
+
+        return handle_checked
+
+
+class BoundedRequest(Request):
+    """A request of which no more than `max_body_size` bytes are read, and whose JSON is parsed when it is validated."""
+
+    def __init__(self, request: Request, max_body_size: int) -> None:
+        super().__init__(request.scope, request.receive)
+        self.max_body_size = max_body_size
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body, bit by bit; 413 where it is too large."""
+        received = 0
+        async with aclosing(super().stream()) as stream:
+            async for chunk in stream:
+                received += len(chunk)
+                if received > self.max_body_size:
+                    raise _too_large(self.max_body_size)
+                yield chunk
+
+    async def json(self) -> Callable[[], Any]:
+        """What parses the body: RequestBody calls it."""
+        return partial(parse, await self.body())
+
+
+async def _read_form(request: Request) -> None:
+    # No multipart: Starlette would decode it with whatever codec the client names; some take minutes for a megabyte.
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}")
+    form = await request.form(max_fields=MAX_PARAMETERS)
+    refuse_repeated("body", [name for name, _ in form.multi_items()])
+
+
+def _takes_query(dependant: Dependant) -> bool:
+    return bool(dependant.query_params) or any(map(_takes_query, dependant.dependencies))
+
+
+def _check_head(request: Request, takes_query: bool, max_body_size: int) -> None:
+    if request.scope["query_string"]:
+        _check_query(request, takes_query)
+    if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
+        _check_headers(single, max_body_size)
+
+
+def _check_query(request: Request, takes_query: bool) -> None:
+    if request.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
+        raise Unprocessable([finding("too_many", ["query"], TOO_MANY)])
+    names = [name for name, _ in request.query_params.multi_items()]
+    refuse_repeated("query", names)
+    if names and not takes_query:
+        raise Unprocessable([finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]])
+
+
+def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int) -> None:
+    values = dict(single)
+    if len(values) < len(single):
+        refuse_repeated("header", [name.decode() for name, _ in single])
+    if values.get(b"content-encoding", b"identity").strip().lower() not in {b"identity", b""}:
+        raise ContentEncoded
+    announced = values.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > max_body_size:
+        raise _too_large(max_body_size)
+
+
+def _too_large(max_body_size: int) -> HTTPException:
+    return HTTPException(TOO_LARGE, f"The body is over {_in_words(max_body_size)}: send less at a time")
+
+
+def _in_words(size: int) -> str:
+    return f"{size // KIB} KiB"

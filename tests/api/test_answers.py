@@ -1,0 +1,200 @@
+"""What every answer has, whatever gives it: headers for browsers, and no URL of the request's making; HEAD, OPTIONS."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.main import create_app
+from api.settings import Settings
+from tests.api.ordering import order
+from tests.api.records import make
+from tests.conftest import PASSWORD, Served, email_of, started
+
+EVIL = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+FOR_BROWSERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def paths(app: FastAPI, method: str) -> Iterator[str]:
+    return (route.path for route in app.routes if isinstance(route, APIRoute) and method in (route.methods or ()))
+
+
+class TestUrls:
+    @pytest.mark.parametrize(
+        "path", ["/auth/jwt/login/", "/animals/", "/animals/1/", "/docs/", "/docs/assets", "/users/me/"]
+    )
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_a_slash_too_many_is_404_and_leads_nowhere(
+        self, client: httpx.AsyncClient, method: str, path: str
+    ) -> None:
+        answer = await client.request(method, path, headers=EVIL)
+        assert answer.status_code == 404
+        assert isinstance(answer.json()["detail"], str)
+        assert "Location" not in answer.headers
+
+    async def test_no_answer_names_the_host_of_the_request(self, client: httpx.AsyncClient) -> None:
+        for name in ("Amara", "Bahati"):
+            made = await client.post("/animals", json={"name": name}, headers=EVIL)
+            assert made.headers["Location"] == f"/animals/{made.json()['id']}"
+        listed = await client.get("/animals?limit=1", headers=EVIL)
+        assert listed.headers["Link"].startswith("</animals?")
+        assert (await client.get("/", headers=EVIL)).headers["Location"] == "/docs"
+        for path in (
+            "/",
+            "/docs",
+            "/docs/orders",
+            "/openapi.json",
+            "/openapi/orders.json",
+            "/docs/assets/",
+            "/docs/assets/x",
+        ):
+            answer = await client.get(path, headers=EVIL)
+            assert "evil" not in answer.text + str(answer.headers)
+
+
+class TestHead:
+    async def test_is_there_wherever_get_is_with_the_same_headers_and_no_body(
+        self, client: httpx.AsyncClient, worker_app: FastAPI
+    ) -> None:
+        ids = {"{animal_id}": str((await make(client, "/animals"))["id"])}
+        ids |= {"{exhibit_id}": str((await make(client, "/exhibits"))["id"])}
+        ids |= {"{staff_id}": str((await make(client, "/staff"))["id"])}
+        ids |= {"{order_id}": (await order(client)).rpartition("/")[2]}
+        ids |= {"{user_id:uuid}": (await client.get("/users/me")).json()["id"]}
+        asked = 0
+        for path in [*paths(worker_app, "GET"), "/openapi.json", "/docs/assets/swagger-ui.css", "/nothing"]:
+            for name, found in ids.items():
+                path = path.replace(name, found)  # noqa: PLW2901 - as it is asked for
+            got, head = await client.get(path), await client.head(path)
+            assert (head.status_code, head.content) == (got.status_code, b""), path
+            of_the_moment = {"x-request-id"} | ({"etag"} if path.startswith("/health") else set())
+            assert sorted(set(got.headers.multi_items()) - set(head.headers.multi_items())) == sorted(
+                (name, value) for name, value in got.headers.multi_items() if name in of_the_moment
+            ), path
+            asked += 1
+        assert asked > 20
+
+    async def test_is_405_where_there_is_no_get(self, client: httpx.AsyncClient) -> None:
+        assert (await client.head("/auth/jwt/login")).status_code == 405
+
+    async def test_is_in_no_document(self, client: httpx.AsyncClient) -> None:
+        document = (await client.get("/openapi.json")).json()
+        assert {method for path in document["paths"].values() for method in path} <= {
+            "get", "post", "put", "patch", "delete",
+        }  # fmt: skip
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("/animals", "GET, HEAD, OPTIONS, POST"),
+            ("/animals/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+            ("/orders/d9b1a5f0-0000-7000-8000-000000000000", "DELETE, GET, HEAD, OPTIONS, PUT"),
+            ("/auth/jwt/login", "OPTIONS, POST"),
+            ("/users/me", "GET, HEAD, OPTIONS, PATCH"),
+            ("/openapi.json", "GET, HEAD, OPTIONS"),
+            ("/docs/assets/swagger-ui.css", "GET, HEAD, OPTIONS"),
+        ],
+    )
+    async def test_tells_the_methods_to_anybody(self, anonymous: httpx.AsyncClient, path: str, allowed: str) -> None:
+        answer = await anonymous.options(path)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["Allow"] == allowed
+
+    async def test_every_route_has_it(self, anonymous: httpx.AsyncClient, worker_app: FastAPI) -> None:
+        for route in worker_app.routes:
+            if isinstance(route, APIRoute):
+                path = route.path.replace("{user_id:uuid}", "d9b1a5f0-0000-7000-8000-000000000000")
+                answer = await anonymous.options(path)
+                assert answer.status_code == 204, path
+                assert route.methods is not None
+                assert route.methods <= set(answer.headers["Allow"].split(", "))
+
+    @pytest.mark.parametrize("path", ["/nothing", "/animals/1/2", "/animals/", "/docs/"])
+    async def test_is_404_where_nothing_is(self, anonymous: httpx.AsyncClient, path: str) -> None:
+        assert (await anonymous.options(path)).status_code == 404
+
+    async def test_files_allow_no_more_than_they_do(self, anonymous: httpx.AsyncClient) -> None:
+        refused = await anonymous.post("/docs/assets/swagger-ui.css")
+        assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+class TestHeadersForBrowsers:
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/animals", 200),
+            ("POST", "/animals", 422),
+            ("OPTIONS", "/animals", 204),
+            ("HEAD", "/animals", 200),
+            ("GET", "/nothing", 404),
+            ("PUT", "/animals", 405),
+            ("POST", "/auth/register", 422),
+            ("GET", "/", 307),
+            ("GET", "/docs/assets/swagger-ui.css", 200),
+        ],
+    )
+    async def test_are_on_every_answer(self, client: httpx.AsyncClient, method: str, path: str, status: int) -> None:
+        answer = await client.request(method, path)
+        assert answer.status_code == status
+        assert answer.headers.items() >= {name.lower(): value for name, value in FOR_BROWSERS.items()}.items()
+
+    async def test_are_on_the_answer_to_what_goes_wrong_too(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+    ) -> None:
+        for answer in (
+            await anonymous.get("/staff"),
+            await client.post("/animals", content=b"{}" * 2**20, headers={"Content-Type": "application/json"}),
+        ):
+            assert answer.status_code in {401, 413}
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        async with started(create_app(Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo"))) as without:
+            answer = await without.get("/animals")
+            assert answer.status_code == 503
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+    async def test_are_on_an_unexpected_error(self, app: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def fail(*_: object) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr("api.routers.animals.animals.list_page", fail)
+        answer = await app.client(raise_app_exceptions=False).get("/animals")
+        assert answer.status_code == 500
+        assert answer.headers.items() >= {name.lower(): value for name, value in FOR_BROWSERS.items()}.items()
+
+    async def test_the_docs_run_their_own_scripts_only(self, client: httpx.AsyncClient) -> None:
+        for path in ("/docs", "/docs/orders"):
+            policy = (await client.get(path)).headers.get_list("Content-Security-Policy")
+            assert len(policy) == 1
+            assert "unsafe" not in policy[0]
+            assert "script-src 'self' 'sha256-" in policy[0]
+            assert "frame-ancestors 'none'" in policy[0]
+
+
+class TestWhatIsPersonal:
+    async def test_is_stored_by_nobody(self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+        form = {"username": email_of("visitor"), "password": PASSWORD}
+        for answer in (
+            await client.get("/users/me"),
+            await client.get("/users"),
+            await client.get("/staff"),
+            await client.get("/orders"),
+            await client.get(await order(client)),
+            await client.head("/orders"),
+            await anonymous.get("/orders"),
+            await anonymous.post("/auth/jwt/login", data=form),
+            await anonymous.post("/auth/cookie/login", data=form),
+            await anonymous.post("/auth/register", json={"email": "new@zoo.example", "password": PASSWORD}),
+            await anonymous.post("/auth/jwt/login", data={**form, "password": "wrong"}),
+        ):
+            assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.request.url
+
+    async def test_what_everybody_sees_may_be(self, client: httpx.AsyncClient) -> None:
+        assert "Cache-Control" not in (await client.get("/animals")).headers

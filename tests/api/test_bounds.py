@@ -1,0 +1,165 @@
+"""What a request may have of anything: more is refused before it is worked on."""
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+
+from api.http.route import KIB, MAX_PARAMETERS, Route
+from api.schemas.animals import AnimalCreate
+from api.schemas.fields import RequestBody
+from api.schemas.orders import OrderCreate
+from tests.api.ordering import TEA
+from tests.api.records import RESOURCES, Resource
+from tests.conftest import Served
+
+JSON = {"Content-Type": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+LARGEST = {"/auth/register": 8, "/auth/jwt/login": 8, "/orders": 64, "/animals": 128}  # KiB
+
+
+async def in_bits(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 1000):
+        yield body[start : start + 1000]
+
+
+class TestBody:
+    @pytest.mark.parametrize("announced", [True, False], ids=["announced", "streamed"])
+    @pytest.mark.parametrize("path", LARGEST)
+    async def test_a_body_over_the_bound_of_its_route_is_413_and_one_of_that_size_is_read(
+        self, client: httpx.AsyncClient, path: str, announced: bool
+    ) -> None:
+        headers = FORM if path.endswith("login") else JSON
+        largest = b"x" * LARGEST[path] * KIB
+        for body, expected in ((largest, {422}), (largest + b"x", {413})):
+            content = body if announced else in_bits(body)
+            answer = await client.post(path, content=content, headers=headers)
+            assert answer.status_code in expected, answer.text
+        assert answer.json()["detail"] == f"The body is over {LARGEST[path]} KiB: send less at a time"
+
+    async def test_of_an_announced_one_not_a_byte_is_read(self, anonymous: httpx.AsyncClient) -> None:
+        read: list[int] = []
+
+        async def endless() -> AsyncIterator[bytes]:
+            while len(read) < 1000:
+                read.append(1)
+                yield b" " * KIB
+
+        headers = JSON | {"Content-Length": str(10 * 2**20)}
+        assert (await anonymous.post("/auth/register", content=endless(), headers=headers)).status_code == 413
+        assert read == []
+        assert (await anonymous.post("/auth/register", content=endless(), headers=JSON)).status_code == 413
+        assert len(read) == 9
+
+    def test_every_route_with_a_body_has_a_bound_which_its_document_says(self, app: Served) -> None:
+        document = app.app.openapi()
+        routes = [route for route in app.app.routes if isinstance(route, APIRoute) and route.body_field]
+        assert len(routes) > 10
+        for route in routes:
+            assert isinstance(route, Route)
+            assert route.max_body_size is not None
+            assert route.max_body_size <= 1024 * KIB
+            assert route.methods
+            (method,) = route.methods
+            responses = document["paths"][route.path_format][method.lower()]["responses"]
+            assert responses["413"]["description"] == f"The body is over {route.max_body_size // KIB} KiB."
+            assert {"413", "415", "422"} <= responses.keys()
+
+    @pytest.mark.parametrize("resource", RESOURCES, ids=str)
+    async def test_the_longest_record_is_taken_however_it_is_escaped(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
+        longest = {name: ("🦒" * (10_000 if name in {"description", "notes"} else 200)) for name in resource.complete}
+        record = longest | {"exhibit_id": None, "email": resource.complete.get("email")}
+        record = {name: value for name, value in record.items() if name in resource.complete}
+        answer = await client.post(resource.path, content=json.dumps(record), headers=JSON)
+        assert answer.status_code == 201, answer.text
+        assert {name: answer.json()[name] for name in record} == record
+
+    @pytest.mark.parametrize("path", ["/animals", "/exhibits", "/staff", "/orders"])
+    async def test_who_is_not_signed_in_is_told_so_before_a_body_is_parsed(
+        self, anonymous: httpx.AsyncClient, path: str
+    ) -> None:
+        for body in (b"{", b"[" * 60_000, b'{"a": 1, "a": 2}'):
+            assert (await anonymous.post(path, content=body, headers=JSON)).status_code == 401
+
+    @pytest.mark.parametrize("path", ["/animals", "/orders"])
+    async def test_who_may_not_ask_is_not_told_what_is_wrong_with_the_body(self, app: Served, path: str) -> None:
+        status = (await app.client("visitor").post(path, content=b"{", headers=JSON)).status_code
+        assert status == (403 if path == "/animals" else 422)
+
+    @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "deflate, gzip", "identity, gzip", "x"])
+    async def test_an_encoded_body_is_415(self, client: httpx.AsyncClient, encoding: str) -> None:
+        for path, kind in (("/animals", JSON), ("/auth/jwt/login", FORM), ("/orders/x/pay", {})):
+            headers = kind | {"Content-Encoding": encoding}
+            answer = await client.post(path, content=b"{}", headers=headers)
+            assert answer.status_code == 415
+            assert answer.headers["Accept-Encoding"] == "identity"
+            assert "Content-Encoding" in answer.json()["detail"]
+
+    async def test_one_that_says_that_it_is_not_encoded_is_taken(self, client: httpx.AsyncClient) -> None:
+        answer = await client.post("/animals", json={"name": "A"}, headers={"Content-Encoding": "Identity"})
+        assert answer.status_code == 201
+
+
+class TestFindings:
+    """What is wrong is looked for no further than it is told."""
+
+    @pytest.mark.parametrize(
+        ("model", "body", "most"),
+        [
+            (AnimalCreate, {f"a{n}": 0 for n in range(20_000)}, 1),
+            (OrderCreate, {f"a{n}": 0 for n in range(20_000)}, 1),
+            (OrderCreate, {"order": [{}] * 20_000}, 1),
+            (OrderCreate, {"order": [{f"a{n}": 0 for n in range(100)}] * 100}, 100),
+            (OrderCreate, {"order": [{f"a{n}": 0 for n in range(6)}] * 100}, 800),
+        ],
+        ids=["keys", "keys of an order", "items", "keys of each item", "as many keys as are looked at"],
+    )
+    def test_they_are_bounded_where_they_are_made(self, model: type[RequestBody], body: object, most: int) -> None:
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(model).validate_python(body)
+        assert caught.value.error_count() <= most
+
+    async def test_where_most_fields_are_unknown_there_is_one_which_names_the_others(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        answer = await client.post("/animals", json={"name": "A"} | {f"a{n}": 0 for n in range(8)})
+        (found,) = answer.json()["detail"]
+        assert (answer.status_code, found["loc"]) == (422, ["body"])
+        assert "description, species, exhibit_id, name" in found["msg"]
+
+
+class TestQuery:
+    async def test_more_parameters_than_there_can_be_are_one_finding(self, client: httpx.AsyncClient) -> None:
+        for query in ("&" * 20_000, "&".join(f"a{n}=1" for n in range(MAX_PARAMETERS + 1))):
+            answer = await client.get(f"/animals?{query}")
+            (found,) = answer.json()["detail"]
+            assert (answer.status_code, found["loc"]) == (422, ["query"])
+
+    async def test_a_form_of_more_fields_than_there_can_be_is_not_read(self, anonymous: httpx.AsyncClient) -> None:
+        answer = await anonymous.post("/auth/jwt/login", content=b"a&" * 3000, headers=FORM)
+        assert answer.status_code == 400
+        assert str(MAX_PARAMETERS) in answer.json()["detail"]
+
+
+async def test_cookies_of_others_do_no_harm_however_many(app: Served) -> None:
+    cookies = "; ".join(f"c{n}={n}" for n in range(3000))
+    for cookie in (f"{cookies}; zoo-auth=visitor", f" zoo-auth = visitor ;{cookies}", "=;;; zoo-auth=visitor;a"):
+        answer = await app.client().get("/users/me", headers={"Cookie": cookie})
+        assert answer.json()["email"] == "visitor@zoo.example"
+    for cookie in (cookies, "zoo-authx=visitor", "x-zoo-auth=visitor", "x=zoo-auth=visitor"):
+        assert (await app.client().get("/users/me", headers={"Cookie": cookie})).status_code == 401
+
+
+async def test_an_order_has_a_hundred_items_at_most(client: httpx.AsyncClient) -> None:
+    longest = TEA | {"product": "x" * 200}
+    made = await client.post("/orders", json={"order": [longest] * 100})
+    assert made.status_code == 201
+    refused = await client.post("/orders", json={"order": [TEA] * 101})
+    (found,) = refused.json()["detail"]
+    assert (refused.status_code, found["loc"]) == (422, ["body", "order"])
+    assert "100" in found["msg"]

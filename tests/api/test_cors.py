@@ -1,0 +1,177 @@
+"""CORS: pages of the origins that the setting lists, and of no other, may use the api from a browser."""
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import PASSWORD, Log, email_of, serve_app, signed_in, started
+
+OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
+EXPOSED = {"etag", "link", "location", "retry-after", "x-request-id"}
+HEADERS = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"]
+
+
+def listed(header: str) -> set[str]:
+    return {name.strip().lower() for name in header.split(",")}
+
+
+def is_let_in(answer: httpx.Response, origin: str = OURS) -> bool:
+    allowed = answer.headers.get("Access-Control-Allow-Origin")
+    assert allowed in {None, origin}
+    return allowed is not None
+
+
+@pytest.fixture
+def with_origins(server: Server, database: str) -> FastAPI:
+    return create_app(
+        Settings(database_url=server.url("zoo_api", database), cors_origins=(OURS, "http://localhost:3000"))
+    )
+
+
+@pytest.fixture
+async def page(with_origins: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A page of an origin that is listed, where nobody is signed in."""
+    async with serve_app(with_origins) as served, served.client(raise_app_exceptions=False) as client:
+        client.headers["Origin"] = OURS
+        yield client
+
+
+async def preflight(
+    page: httpx.AsyncClient, path: str, method: str, headers: str = "", origin: str = OURS
+) -> httpx.Response:
+    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    return await page.options(path, headers=asked | ({"Access-Control-Request-Headers": headers} if headers else {}))
+
+
+class TestPreflight:
+    async def test_lets_every_method_of_every_route_and_every_header_that_is_taken(
+        self, page: httpx.AsyncClient, with_origins: FastAPI
+    ) -> None:
+        for route in with_origins.routes:
+            if isinstance(route, APIRoute):
+                for method in route.methods or ():
+                    answer = await preflight(page, route.path, method, ",".join(HEADERS))
+                    assert (answer.status_code, answer.content) == (204, b"")
+                    assert is_let_in(answer)
+                    assert method in answer.headers["Access-Control-Allow-Methods"]
+                    assert listed(answer.headers["Access-Control-Allow-Headers"]) >= set(HEADERS)
+                    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+                    assert "Origin" in answer.headers["Vary"]
+
+    async def test_is_kept_for_no_other_origin(self, page: httpx.AsyncClient) -> None:
+        assert "Origin" in (await preflight(page, "/animals", "POST")).headers["Vary"]
+
+    @pytest.mark.parametrize(
+        "origin", [OTHERS, "null", "https://app.zoo.example.evil.example", "http://app.zoo.example", "*", ""]
+    )
+    async def test_of_another_origin_is_as_any_other_options(self, page: httpx.AsyncClient, origin: str) -> None:
+        answer = await preflight(page, "/animals", "POST", origin=origin)
+        assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+        assert [name for name in answer.headers if name.startswith("access-control")] == []
+        assert answer.headers["Vary"] == "Origin"
+
+    async def test_has_a_line_in_the_log_and_an_id(self, page: httpx.AsyncClient, log: Callable[[], list[Log]]) -> None:
+        answer = await preflight(page, "/animals", "POST")
+        (line,) = (line for line in log() if line["event"] == "request")
+        assert (line["method"], line["status"]) == ("OPTIONS", 204)
+        assert answer.headers["X-Request-ID"] == line["request_id"]
+
+
+class TestAnswers:
+    async def test_may_be_read_with_what_leads_on_from_them(self, page: httpx.AsyncClient) -> None:
+        answer = await page.get("/animals")
+        assert is_let_in(answer)
+        assert listed(answer.headers["Access-Control-Expose-Headers"]) == EXPOSED
+        assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+        assert "Origin" in answer.headers["Vary"]
+
+    async def test_say_that_they_depend_on_the_origin_whoever_asks(self, page: httpx.AsyncClient) -> None:
+        for origin in (OTHERS, None):
+            if origin is None:
+                del page.headers["Origin"]
+            answer = await page.get("/openapi.json", headers={} if origin is None else {"Origin": origin})
+            assert [name for name in answer.headers if name.startswith("access-control")] == []
+            assert listed(answer.headers["Vary"]) == {"origin", "accept-encoding"}
+
+    async def test_may_be_read_when_they_are_errors_or_not_modified(
+        self, page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tag = (await page.get("/animals")).headers["ETag"]
+        answers = [
+            await page.get("/animals", headers={"If-None-Match": tag}),
+            await page.get("/staff"),
+            await page.get("/nothing"),
+            await page.put("/animals"),
+            await page.post(
+                "/animals", content=b"x" * 2**21, headers={"Content-Type": "application/json", **signed_in("keeper")}
+            ),
+        ]
+
+        async def fail(*_: object) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr("api.routers.animals.animals.list_page", fail)
+        answers.append(await page.get("/animals"))
+        assert [answer.status_code for answer in answers] == [304, 401, 404, 405, 413, 500]
+        assert all(is_let_in(answer) for answer in answers)
+
+    async def test_may_be_read_while_the_database_is_away(self) -> None:
+        settings = Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo", cors_origins=(OURS,))
+        async with started(create_app(settings)) as page:
+            answer = await page.get("/animals", headers={"Origin": OURS})
+            assert answer.status_code == 503
+            assert is_let_in(answer)
+            assert answer.headers["Retry-After"]
+
+
+async def test_a_listed_page_may_use_the_cookie_and_no_other(page: httpx.AsyncClient) -> None:
+    form = {"username": email_of("keeper"), "password": PASSWORD}
+    site = {"Sec-Fetch-Site": "same-site"}
+    assert (await page.post("/auth/cookie/login", data=form, headers={"Origin": OTHERS, **site})).status_code == 403
+    assert (await page.post("/auth/cookie/login", data=form, headers=site)).status_code == 204
+    assert (await page.post("/animals", json={"name": "Amara"}, headers=site)).status_code == 201
+    refused = await page.post("/animals", json={"name": "Amara"}, headers={"Origin": OTHERS, **site})
+    assert refused.status_code == 403
+
+
+async def test_there_is_none_by_default(anonymous: httpx.AsyncClient) -> None:
+    answer = await anonymous.get("/animals", headers={"Origin": OURS})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert (await preflight(anonymous, "/animals", "POST")).status_code == 204  # as every OPTIONS
+    assert not is_let_in(await preflight(anonymous, "/animals", "POST"))
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("https://a.example", ("https://a.example",)),
+        (
+            " https://A.example:443, http://b.example:8080 http://[::1]:3000 ",
+            ("https://a.example", "http://b.example:8080", "http://[::1]:3000"),
+        ),
+    ],
+)
+def test_origins_are_listed_with_commas_and_taken_as_browsers_write_them(
+    monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    assert Settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["*", "app.zoo.example", "https://app.zoo.example/", "https://app.zoo.example/x", "https://*.zoo.example", "null",
+     "ftp://a.example", "https://a@b.example", "https://a.example,*", "https://a.example?x", "https://a.example:x"],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", value)
+    with pytest.raises(ValidationError, match="cors_origins"):
+        Settings()

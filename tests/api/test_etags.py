@@ -1,0 +1,260 @@
+"""Entity tags: what has not changed is not sent again, and what has changed is not changed unseen."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.ordering import TEA, order
+from tests.api.records import RESOURCES, Resource, make
+from tests.conftest import Served, signed_in
+
+every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)
+
+
+async def tag_of(client: httpx.AsyncClient, path: str) -> str:
+    tag: str = (await client.get(path)).headers["ETag"]
+    return tag
+
+
+class TestIfNoneMatch:
+    @every_resource
+    async def test_a_record_that_is_as_it_was_is_not_sent_again(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
+        path = f"{resource.path}/{(await make(client, resource.path))['id']}"
+        first = await client.get(path)
+        again = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
+        assert not again.headers.keys() & {"content-length", "content-type"}
+        await client.patch(path, json={"name": "Another"})
+        changed = await client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (changed.status_code, changed.json()["name"]) == (200, "Another")
+        assert changed.headers["ETag"] != first.headers["ETag"]
+
+    @pytest.mark.parametrize(
+        "path", ["/animals", "/exhibits", "/staff", "/users", "/users/me", "/orders", "/openapi.json"]
+    )
+    async def test_lists_and_all_else_that_is_read_have_one(self, client: httpx.AsyncClient, path: str) -> None:
+        await order(client)
+        tag = await tag_of(client, path)
+        assert (await client.get(path, headers={"If-None-Match": tag})).status_code == 304
+        assert (await client.head(path, headers={"If-None-Match": tag})).status_code == 304
+
+    @every_resource
+    async def test_a_list_changes_with_each_of_its_records(self, client: httpx.AsyncClient, resource: Resource) -> None:
+        seen = {await tag_of(client, resource.path)}
+        record = await make(client, resource.path)
+        seen.add(await tag_of(client, resource.path))
+        await client.patch(f"{resource.path}/{record['id']}", json={"name": "Another"})
+        seen.add(await tag_of(client, resource.path))
+        assert len(seen) == 3
+
+    async def test_a_page_that_is_not_the_last_any_more_has_another(self, client: httpx.AsyncClient) -> None:
+        await make(client, "/animals")
+        last = await client.get("/animals?limit=1")
+        assert "Link" not in last.headers
+        await make(client, "/animals")
+        again = await client.get("/animals?limit=1", headers={"If-None-Match": last.headers["ETag"]})
+        assert (again.status_code, again.json()) == (200, last.json())
+        assert "Link" in again.headers
+
+    @pytest.mark.parametrize(
+        ("form", "status"),
+        [
+            ("{}", 304),
+            ("W/{}", 304),
+            ('"another", {}', 304),
+            ('W/"another",W/{}', 304),
+            ("*", 304),
+            ('"another"', 200),
+            ("{}x", 304),
+            ("", 200),
+            ("nothing at all", 200),
+        ],
+    )
+    async def test_may_be_a_list_and_weak(self, client: httpx.AsyncClient, form: str, status: int) -> None:
+        tag = await tag_of(client, "/exhibits")
+        answer = await client.get("/exhibits", headers={"If-None-Match": form.format(tag)})
+        assert answer.status_code == status
+
+    async def test_may_be_in_several_lines(self, client: httpx.AsyncClient) -> None:
+        tag = await tag_of(client, "/exhibits")
+        lines = [("If-None-Match", '"another"'), ("If-None-Match", tag), ("If-None-Match", '"third"')]
+        assert (await client.get("/exhibits", headers=lines)).status_code == 304
+
+    async def test_what_is_missing_or_refused_is_so_whatever_the_client_has(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
+    ) -> None:
+        anything = {"If-None-Match": "*"}
+        assert (await client.get("/animals/999999", headers=anything)).status_code == 404
+        assert (await client.get("/animals?limit=x", headers=anything)).status_code == 422
+        assert (await anonymous.get("/staff", headers=anything)).status_code == 401
+
+    async def test_keeps_a_personal_answer_from_being_stored(self, client: httpx.AsyncClient) -> None:
+        tag = await tag_of(client, "/users/me")
+        again = await client.get("/users/me", headers={"If-None-Match": tag})
+        assert (again.status_code, again.headers["Cache-Control"]) == (304, "no-store")
+
+    async def test_a_token_has_none(self, anonymous: httpx.AsyncClient) -> None:
+        answer = await anonymous.post(
+            "/auth/register", json={"email": "a@zoo.example", "password": "a giraffe in rain"}
+        )
+        assert answer.status_code == 201
+        assert "ETag" not in answer.headers
+
+
+ODD = {"name": 'Ñandú "\u2028" 🦒 <b>&\\/', "description": "\x01\x7f\t\r\n"}
+
+
+class TestIfMatch:
+    """What may be changed: path, how it is changed, what its answer is then."""
+
+    @every_resource
+    async def test_what_was_seen_as_it_is_may_be_changed_and_each_answer_has_the_next_tag(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
+        fields = {name: ODD.get(name, value) for name, value in resource.complete.items()}
+        made = await client.post(resource.path, json=fields)
+        path, tag = made.headers["Location"], made.headers["ETag"]
+        assert tag == await tag_of(client, path)
+        for name in ("Another", "A third"):
+            changed = await client.patch(path, json={"name": name}, headers={"If-Match": tag})
+            assert changed.status_code == 200
+            assert changed.headers["ETag"] not in {tag, ""}
+            tag = changed.headers["ETag"]
+            assert tag == await tag_of(client, path)
+        assert (await client.delete(path, headers={"If-Match": tag})).status_code == 200
+
+    @every_resource
+    async def test_what_has_moved_on_is_412_and_stays(self, client: httpx.AsyncClient, resource: Resource) -> None:
+        path = f"{resource.path}/{(await make(client, resource.path))['id']}"
+        stale = {"If-Match": await tag_of(client, path)}
+        now = (await client.patch(path, json={"name": "Moved"})).json()
+        for refused in (
+            await client.patch(path, json={"name": "Lost"}, headers=stale),
+            await client.patch(path, json={"exhibit_id": 99999} if resource.path != "/exhibits" else {}, headers=stale),
+            await client.delete(path, headers=stale),
+        ):
+            assert refused.status_code == 412
+            assert "read it again" in refused.json()["detail"]
+        assert (await client.get(path)).json() == now
+
+    @pytest.mark.parametrize(
+        ("form", "status"),
+        [
+            ("{}", 200),
+            ('"another", {}', 200),
+            ("*", 200),
+            ("W/{}", 412),
+            ('"another"', 412),
+            ("", 412),
+            ("unquoted", 412),
+            ('W/"another", {}', 200),
+        ],
+    )
+    async def test_may_be_a_list_and_is_never_weak(self, client: httpx.AsyncClient, form: str, status: int) -> None:
+        path = f"/animals/{(await make(client, '/animals'))['id']}"
+        headers = {"If-Match": form.format(await tag_of(client, path))}
+        assert (await client.patch(path, json={"name": "B"}, headers=headers)).status_code == status
+
+    async def test_may_be_the_tag_of_the_compressed_answer(self, client: httpx.AsyncClient) -> None:
+        path = f"/animals/{(await make(client, '/animals', description='x' * 5000))['id']}"
+        compressed = await client.get(path, headers={"Accept-Encoding": "gzip"})
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        headers = {"If-Match": compressed.headers["ETag"]}
+        assert (await client.patch(path, json={"name": "B"}, headers=headers)).status_code == 200
+
+    @every_resource
+    async def test_a_record_that_is_not_there_is_404_whatever_was_seen(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
+        for tag in ("*", '"another"'):
+            headers = {"If-Match": tag}
+            assert (await client.patch(f"{resource.path}/99999", json={}, headers=headers)).status_code == 404
+            assert (await client.delete(f"{resource.path}/99999", headers=headers)).status_code == 404
+
+    async def test_who_may_not_change_it_is_told_so_first(self, client: httpx.AsyncClient, app: Served) -> None:
+        path = f"/animals/{(await make(client, '/animals'))['id']}"
+        visitor = app.client("visitor")
+        assert (await visitor.patch(path, json={}, headers={"If-Match": '"x"'})).status_code == 403
+
+
+class TestOrders:
+    CHANGES: tuple[tuple[str, str, Any, int], ...] = (
+        ("PUT", "", {"order": [TEA, TEA]}, 200),
+        ("POST", "/pay", None, 200),
+        ("POST", "/advance", None, 200),
+        ("POST", "/cancel", None, 200),
+        ("DELETE", "", None, 204),
+    )
+
+    async def test_from_one_step_to_the_next_by_the_tags_of_the_answers(self, client: httpx.AsyncClient) -> None:
+        made = await client.post("/orders", json={"order": [TEA]})
+        path, tag = made.headers["Location"], made.headers["ETag"]
+        for method, action, body, status in self.CHANGES:
+            assert tag == await tag_of(client, path)
+            stale = {"If-Match": f'"{"0" * 32}"'}
+            refused = await client.request(method, path + action, json=body, headers=stale)
+            assert refused.status_code == 412, (method, action)
+            answer = await client.request(method, path + action, json=body, headers={"If-Match": tag})
+            assert answer.status_code == status, (method, action, answer.text)
+            tag = answer.headers.get("ETag", "")
+        assert (await client.get(path)).status_code == 404
+
+    async def test_what_its_state_does_not_allow_is_409_whatever_was_seen(self, client: httpx.AsyncClient) -> None:
+        path = await order(client)
+        stale = {"If-Match": await tag_of(client, path)}
+        await client.post(path + "/pay")
+        assert (await client.put(path, json={"order": [TEA]}, headers=stale)).status_code == 409
+
+    async def test_a_payment_that_was_refused_so_may_be_sent_again_with_its_key(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        path, key = await order(client), {"Idempotency-Key": "one"}
+        refused = await client.post(path + "/pay", headers={**key, "If-Match": '"another"'})
+        assert refused.status_code == 412
+        tag = await tag_of(client, path)
+        paid = await client.post(path + "/pay", headers={**key, "If-Match": tag})
+        assert (paid.status_code, paid.json()["status"]) == (200, "paid")
+        again = await client.post(path + "/pay", headers={**key, "If-Match": tag})
+        assert (again.status_code, again.json(), again.headers["ETag"]) == (200, paid.json(), paid.headers["ETag"])
+
+
+class TestUsers:
+    async def test_an_account_is_changed_as_it_was_seen(self, client: httpx.AsyncClient, app: Served) -> None:
+        found = (await client.get("/users", params={"email": "visitor@zoo.example"})).json()[0]
+        path = f"/users/{found['id']}"
+        seen = {"If-Match": await tag_of(client, path)}
+        mine = app.client("visitor")
+        assert (await mine.get("/users/me")).headers["ETag"] == seen["If-Match"]
+        changed = await client.patch(path, json={"type": "keeper"}, headers=seen)
+        assert (changed.status_code, changed.headers["ETag"]) == (200, await tag_of(client, path))
+        assert (await client.patch(path, json={"type": "admin"}, headers=seen)).status_code == 412
+        own = {"email": "moved@zoo.example"}
+        assert (await mine.patch("/users/me", json=own, headers=seen)).status_code == 412
+        assert (await client.delete(path, headers=seen)).status_code == 412
+        now = {"If-Match": changed.headers["ETag"]}
+        moved = await mine.patch("/users/me", json=own, headers=now | signed_in("visitor"))
+        assert moved.status_code == 200
+        assert (await client.delete(path, headers={"If-Match": moved.headers["ETag"]})).status_code == 204
+
+
+async def test_the_document_has_it(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    for path, operations in paths.items():
+        if path.startswith(("/auth", "/health")):
+            continue
+        for method, operation in operations.items():
+            responses = operation["responses"]
+            headers = {parameter["name"] for parameter in operation.get("parameters", ())}
+            if method == "get":
+                assert "ETag" in responses["200"]["headers"], path
+                assert "304" in responses
+                assert "If-None-Match" in headers
+            elif path.count("/") > 1:
+                assert "412" in responses, (method, path)
+                assert "If-Match" in headers
+                assert "ETag" in responses.get("200", {}).get("headers", {}) or method == "delete"
+            else:
+                assert "ETag" in responses["201"]["headers"], path

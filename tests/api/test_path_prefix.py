@@ -1,0 +1,139 @@
+"""Below a path prefix, where a proxy serves other things beside the api."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import PASSWORD, Log, Served, email_of, serve_app, signed_in
+
+BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
+
+
+@pytest.fixture
+async def below(server: Server, database: str) -> AsyncIterator[Served]:
+    """The api with the setting."""
+    async with serve_app(
+        create_app(Settings(database_url=server.url("zoo_api", database), root_path="/zoo"))
+    ) as served:
+        yield served
+
+
+@pytest.fixture(params=["stripped", "passed on"])
+def path_of(request: pytest.FixtureRequest) -> Callable[[str, str], str]:
+    """What path the api gets of a proxy that strips the prefix, or does not."""
+    return lambda prefix, path: path if request.param == "stripped" else prefix + path
+
+
+async def check(client: httpx.AsyncClient, prefix: str, path_of: Callable[[str, str], str]) -> None:
+    """Every URL in every answer begins with the prefix."""
+
+    async def ask(method: str, path: str, **options: Any) -> httpx.Response:
+        return await client.request(method, path_of(prefix, path), **options)
+
+    page = (await ask("GET", "/docs")).text
+    assert f"'{prefix}/openapi.json'" in page
+    assert f'src="{prefix}/docs/assets/swagger-ui-bundle.js' in page
+    assert f'href="{prefix}/docs/assets/swagger-ui.css' in page
+    assert f"'{prefix}/openapi/orders.json'" in (await ask("GET", "/docs/orders")).text
+    assert (await ask("GET", "/docs/assets/swagger-ui.css")).status_code == 200
+    assert (await ask("GET", "/")).headers["Location"] == f"{prefix}/docs"
+    for document in ("/openapi.json", "/openapi/orders.json"):
+        assert (await ask("GET", document)).json()["servers"] == [{"url": prefix}]
+    for name in ("A", "B"):
+        created = await ask("POST", "/animals", json={"name": name})
+        assert created.headers["Location"] == f"{prefix}/animals/{created.json()['id']}"
+    more = (await ask("GET", "/animals?limit=1")).links["next"]["url"]
+    assert more.startswith(f"{prefix}/animals?")
+    ordered = await ask("POST", "/orders", json={"order": [{"product": "Tea", "size": "big"}]})
+    assert ordered.headers["Location"].startswith(f"{prefix}/orders/")
+    form = {"username": email_of("keeper"), "password": PASSWORD}
+    cookie = (await ask("POST", "/auth/cookie/login", data=form)).headers["Set-Cookie"]
+    assert f"Path={prefix};" in cookie + ";"
+    assert (await ask("OPTIONS", "/animals")).headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert (await ask("GET", "/nothing")).status_code == 404
+
+
+async def test_by_setting(below: Served, path_of: Callable[[str, str], str]) -> None:
+    await check(below.client("admin"), "/zoo", path_of)
+
+
+async def test_by_what_a_proxy_says(app: Served, path_of: Callable[[str, str], str]) -> None:
+    client = app.client("admin")
+    client.headers.update(BELOW)
+    await check(client, "/parks/zoo", path_of)
+
+
+async def test_what_a_proxy_says_goes_before_the_setting(below: Served) -> None:
+    client = below.client("admin")
+    assert (await client.get("/", headers=BELOW)).headers["Location"] == "/parks/zoo/docs"
+    assert (await client.get("/")).headers["Location"] == "/zoo/docs"
+    assert (await client.get("/openapi.json", headers=BELOW)).json()["servers"] == [{"url": "/parks/zoo"}]
+    assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/zoo"}]
+
+
+async def test_the_bare_prefix_leads_to_the_docs(below: Served) -> None:
+    assert (await below.client().get("/zoo")).headers["Location"] == "/zoo/docs"
+
+
+async def test_a_path_that_only_begins_like_it_is_another(below: Served) -> None:
+    assert (await below.client().get("/zoology/animals")).status_code == 404
+
+
+async def test_only_a_trusted_proxy_is_believed(server: Server, database: str) -> None:
+    url = server.url("zoo_api", database)
+    for trusted, client, location in (
+        ("127.0.0.1", ("127.0.0.1", 1), "/parks/zoo/docs"),
+        ("10.0.0.0/8, ::1", ("10.1.2.3", 1), "/parks/zoo/docs"),
+        ("*", ("192.0.2.1", 1), "/parks/zoo/docs"),
+        ("127.0.0.1", ("192.0.2.1", 1), "/docs"),
+        ("10.0.0.0/8", ("127.0.0.1", 1), "/docs"),
+    ):
+        async with serve_app(create_app(Settings(database_url=url, forwarded_allow_ips=trusted))) as served:
+            answer = await served.client(client=client).get("/", headers=BELOW)
+            assert answer.headers["Location"] == location, (trusted, client)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["//evil.example", "/", "", "zoo", "/zoo/", "/zoo//x", "https://evil.example", "/zoo?x", "/zoo#x", "/../x", "/.",
+     "/a/..", '/zoo"><script>', "/zoo'", "/%2f", "/a b", "/a\\b", "/a;b", "/ä", "/zoo, /x", "/" + "x" * 65, "/x" * 9],
+)  # fmt: skip
+async def test_what_is_no_path_is_not_believed(anonymous: httpx.AsyncClient, prefix: str) -> None:
+    headers = [(b"X-Forwarded-Prefix", prefix.encode("latin-1"))]
+    answer = await anonymous.get("/", headers=headers)
+    assert (answer.status_code, answer.headers["Location"]) == (307, "/docs")
+    assert (await anonymous.get("/docs", headers=headers)).text == (await anonymous.get("/docs")).text
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["zoo", "/", "/zoo/", "//zoo", "/zoo\n", "/zoo\r\nX: y", "http://zoo", "/a b", "/..", "/a/./b", "/zoo?x"],
+)
+def test_a_setting_that_is_no_path_is_refused_at_start(prefix: str) -> None:
+    with pytest.raises(ValidationError, match="write a path such as /zoo"):
+        Settings(root_path=prefix)
+
+
+async def test_the_log_has_the_path_without_it(below: Served, log: Callable[[], list[Log]]) -> None:
+    client = below.client()
+    for path in ("/zoo/animals", "/animals", "/zoo/health", "/health/ready", "/zoo/docs/assets/swagger-ui.css"):
+        await client.get(path)
+    lines = [line["path"] for line in log() if line["event"] == "request"]
+    assert lines == ["/animals", "/animals", "/docs/assets/swagger-ui.css"]
+
+
+async def test_signing_out_removes_the_cookie_where_it_is(below: Served) -> None:
+    client = below.client()
+    form = {"username": email_of("keeper"), "password": PASSWORD}
+    await client.post("/zoo/auth/cookie/login", data=form)
+    assert (await client.get("/zoo/users/me")).status_code == 200
+    gone = await client.post("/zoo/auth/cookie/logout")
+    assert "Path=/zoo;" in gone.headers["Set-Cookie"]
+    assert (await client.get("/zoo/users/me")).status_code == 401
+    assert (await client.get("/zoo/users/me", headers=signed_in("keeper"))).status_code == 200

@@ -1,0 +1,141 @@
+"""What two readers of a request could read in two ways is refused: what is there twice, and what is not JSON."""
+
+import httpx
+import pytest
+
+from api.http.json_body import parse
+from tests.api.ordering import TEA, VISITOR, order
+from tests.api.records import make
+from tests.conftest import PASSWORD, Served, email_of, signed_in
+
+JSON = {"Content-Type": "application/json"}
+
+
+def found(answer: httpx.Response) -> tuple[str, list[str | int]]:
+    """The kind of the first finding, and where it is."""
+    assert answer.status_code == 422, answer.text
+    first = answer.json()["detail"][0]
+    assert first["msg"]
+    return first["type"], first["loc"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/animals?limit=1&limit=100", "limit"),
+        ("/animals?name=A&after=1&name=A", "name"),
+        ("/animals?name=A&n%61me=B", "name"),
+        ("/animals?name&name", "name"),
+        ("/animals?colour=1&colour=2", "colour"),
+        ("/animals/1?x=1&x=2", "x"),
+        ("/exhibits/1/animals?limit=1&limit=2", "limit"),
+        ("/orders?cancelled=true&cancelled=false", "cancelled"),
+        ("/users?after=1&after=2", "after"),
+    ],
+)
+async def test_a_repeated_parameter(client: httpx.AsyncClient, path: str, name: str) -> None:
+    assert found(await client.get(path)) == ("repeated", ["query", name])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/animals/1"),
+        ("GET", "/users/me"),
+        ("GET", "/health"),
+        ("POST", "/animals"),
+        ("PATCH", "/animals/1"),
+        ("DELETE", "/animals/1"),
+        ("POST", "/auth/jwt/login"),
+        ("POST", "/orders"),
+    ],
+)
+async def test_an_unknown_parameter_where_there_are_none(client: httpx.AsyncClient, method: str, path: str) -> None:
+    assert found(await client.request(method, f"{path}?x=1")) == ("extra_forbidden", ["query", "x"])
+
+
+async def test_a_repeated_key(client: httpx.AsyncClient) -> None:
+    animal, path = await make(client, "/animals"), await order(client)
+    item = '{"product": "Tea", "size": "big", "quantity": 1, "quantity": 1000000}'
+    for method, url, body, key in [
+        ("POST", "/animals", '{"name": "A", "name": "B"}', "name"),
+        ("POST", "/animals", '{"name": "A", "n\\u0061me": "A"}', "name"),
+        ("PATCH", f"/animals/{animal['id']}", '{"species": null, "species": "B"}', "species"),
+        ("POST", "/orders", f'{{"order": [{item}]}}', "quantity"),
+        ("PUT", path, f'{{"order": [{item}], "order": []}}', "quantity"),
+        ("POST", "/animals", '{"name": "A", "description": {"a": [{"b": 1, "b": 1}]}}', "b"),
+        ("POST", "/auth/register", '{"email": "a@zoo.example", "email": "b@zoo.example", "password": "x"}', "email"),
+    ]:
+        assert found(await client.request(method, url, content=body, headers=JSON)) == ("repeated", ["body", key])
+    assert (await client.get(path)).json()["order"] == [TEA]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"NaN",
+        b'{"name": NaN}',
+        b'{"name": "A", "exhibit_id": Infinity}',
+        b'{"name": "A", "exhibit_id": -Infinity}',
+        '{"name": "A"}'.encode("utf-16"),
+        '{"name": "A"}'.encode("utf-32-le"),
+        b'\xef\xbb\xbf{"name": "A"}',
+        b'{"name": "\xff"}',
+        b'{"name": "\xed\xa0\x80"}',
+        b'{"name": "\xc0\xaf"}',
+        b'{"name": "a\nb"}',
+        b"{'name': 'A'}",
+        b'{"name": "A"}{"name": "B"}',
+        b'{"name": "A", // comment\n "species": null}',
+        b'{"name": 0x41}',
+        b'{"name": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"a":' * 20_000 + b"1" + b"}" * 20_000,
+    ],
+    ids=lambda body: ascii(body)[:40],
+)
+async def test_what_is_not_json(client: httpx.AsyncClient, body: bytes) -> None:
+    kind, loc = found(await client.post("/animals", content=body, headers=JSON))
+    assert (kind, loc[0]) == ("json_invalid", "body")
+
+
+def test_what_is_json_is_read_as_ever() -> None:
+    body = '{"a": [1, -0.5e3, true, null, "\\ud83e\\udd92 🦒"], "b": {"a": {}}, "": []}'
+    assert parse(body.encode()) == {"a": [1, -500.0, True, None, "🦒 🦒"], "b": {"a": {}}, "": []}
+
+
+@pytest.mark.parametrize("path", ["/auth/jwt/login", "/auth/cookie/login"])
+async def test_a_repeated_field_of_a_form(anonymous: httpx.AsyncClient, path: str) -> None:
+    for field, value in (("username", email_of("admin")), ("password", PASSWORD), ("other", "")):
+        form = {"username": email_of("visitor"), "password": PASSWORD, "other": "", field: [value, value]}
+        assert found(await anonymous.post(path, data=form)) == ("repeated", ["body", field])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Origin"],
+)
+async def test_a_repeated_header(app: Served, name: str) -> None:
+    value = {"Authorization": "Bearer visitor", "Content-Encoding": "identity"}.get(name, "application/json")
+    headers = [*({**VISITOR, **JSON}.items()), (name, value), (name.lower(), value)]
+    answer = await app.client().post("/orders", json={"order": [TEA]}, headers=headers)
+    assert found(answer) == ("repeated", ["header", name.lower()])
+    assert (await app.client("admin").get("/orders")).json() == {"orders": []}
+
+
+async def test_a_repeated_cookie_of_the_session(app: Served) -> None:
+    for headers in (
+        [("Cookie", "zoo-auth=visitor; zoo-auth=admin")],
+        [("Cookie", "zoo-auth=visitor; a=b; zoo-auth=visitor")],
+        [("Cookie", "zoo-auth=visitor"), ("Cookie", "zoo-auth=admin")],
+    ):
+        answer = await app.client().get("/users/me", headers=headers)
+        assert found(answer) == ("repeated", ["cookie", "zoo-auth"])
+
+
+async def test_other_cookies_and_headers_may_be_there_twice(app: Served) -> None:
+    headers = [("Cookie", "a=1; zoo-auth=visitor; a=2"), ("Accept", "text/html"), ("Accept", "application/json")]
+    assert (await app.client().get("/users/me", headers=headers)).status_code == 200
+    # With a token of another kind, nobody looks at the cookie.
+    both = [*signed_in("visitor").items(), ("Cookie", "zoo-auth=admin; zoo-auth=admin")]
+    assert (await app.client().get("/users/me", headers=both)).status_code == 200
