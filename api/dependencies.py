@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
-from api.crud.accounts.sign_ins import count_registration, subscriber
+from api.crud.accounts.sign_ins import count_registration
 from api.database.driver import Database
 from api.database.engine import Transactions
 from api.enums import UserType
@@ -20,6 +20,7 @@ from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
 from api.http.answers import mark_personal, mark_secret
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
+from api.http.clients import address_of
 from api.http.etags import IfMatch, header
 from api.http.links import Links
 from api.schemas.fields import MAX_ID
@@ -68,7 +69,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 async def get_client_address(request: Request) -> str:
     """Where the client is, as its tries are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
-    return subscriber(request.client.host if request.client else "")
+    return address_of(request.scope)
 
 
 ClientAddress = Annotated[str, Depends(get_client_address)]

@@ -18,6 +18,7 @@ from api.background import Background
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
 from api.database.engine import STATEMENT_TIMEOUT, create_engine, create_sessionmaker, stay_visible
+from api.database.probes import Probes
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.authentication import cookie_name
@@ -59,19 +60,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
         engine = create_engine(settings, statement_timeout=STATEMENT_TIMEOUT)
         # With a connection of their own: where requests wait for one, this replica is as good as any other.
-        probes = create_engine(settings, pool_size=1)
+        probing = create_engine(settings, pool_size=1)
         async with open_services(settings) as services:
             state = State(
                 settings=settings,
                 database=Database(partial(PooledConnection, engine)),
                 sessionmaker=create_sessionmaker(engine),
-                probing=create_sessionmaker(probes),
+                probes=Probes(create_sessionmaker(probing)),
                 services=services,
                 mail=Mail(settings),
                 background=Background(),
             )
             tasks = [
-                asyncio.create_task(stay_visible(probes)),
+                asyncio.create_task(stay_visible(probing)),
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
             ]
             yield {NAME: state}
@@ -80,7 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await asyncio.wait(tasks)
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
-        await probes.dispose()
+        await probing.dispose()
 
     app = Zoo(
         settings,

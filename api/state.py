@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from api.background import Background
 from api.database.driver import Database
+from api.database.probes import Probes
 from api.external_services.mail import Mail
 from api.external_services.services import Services
 from api.settings import Settings
@@ -18,13 +19,13 @@ NAME = "zoo"  # in the state that the server hands to each request
 class State:
     """The app's settings, its ways to the database and out of the stack, and its work in the background.
 
-    `probing` makes sessions on connections of their own, which no request waits for.
+    `probes` have a connection of their own, which no request waits for.
     """
 
     settings: Settings
     database: Database
     sessionmaker: async_sessionmaker[AsyncSession]
-    probing: async_sessionmaker[AsyncSession]
+    probes: Probes
     services: Services
     mail: Mail
     background: Background

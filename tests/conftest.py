@@ -36,6 +36,7 @@ from api.background import Background
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
 from api.database.driver import Database
+from api.database.probes import Probes
 from api.external_services.mail import Mail
 from api.external_services.services import Services
 from api.log import configure_log
@@ -322,7 +323,7 @@ async def app(
 ) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it creates its own."""
     settings = Settings()
-    state = State(settings, driver, sessionmaker, sessionmaker, Services(), Mail(settings), Background())
+    state = State(settings, driver, sessionmaker, Probes(sessionmaker), Services(), Mail(settings), Background())
     yield Served(worker_app, state)
     await state.background.finish()
 
@@ -366,7 +367,7 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
     """A client whose requests really commit, each on a connection of its own."""
     settings = Settings(
         database_url=server.url("zoo_api", database),
-        database_pool_size=20,
+        database_pool_size=40,  # of which one client gets half
         database_pool_timeout=60,  # on a busy machine a crowd takes its time
     )
     app = create_app(settings)

@@ -65,7 +65,7 @@ def explain_database_error(error: Exception) -> ZooError | None:
     cause, state = _cause(error), sqlstate(error)
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
-        found = Unavailable, "The server is busy: all of its database connections are in use"
+        found = Unavailable, "The server is busy: no database connection was free in time"
     elif isinstance(cause, SCHEMA_CHANGED) or is_stale(error):
         found = Unavailable, "The schema has changed a moment ago"
     elif _is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated):

@@ -8,7 +8,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.client import CLIENT
 from api.http.answers import Answer
+from api.http.clients import client_of
 from api.http.cors import PREFLIGHT, Cors
 from api.http.error_handlers import internal_error
 from api.http.path_prefix import HEADER as PREFIX
@@ -48,6 +50,7 @@ class Exchange:
         request_id = id_of(asked.get(HEADER))
         REQUEST_ID.set(request_id)  # and not reset: the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
+        CLIENT.set(client_of(inner))
         always = ((HEADER, request_id.encode()), *self.cors.headers(asked))
         answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
         try:

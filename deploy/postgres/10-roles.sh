@@ -31,9 +31,10 @@ ALTER ROLE zoo_migrator LOGIN PASSWORD :'migrator_password';
 ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- Neither a runaway query nor a transaction that was left open can hold the api's pool.
 ALTER ROLE zoo_api SET statement_timeout = '10s';
+-- Nor can a statement that only waits for a record that another one is changing.
+ALTER ROLE zoo_api SET lock_timeout = '2s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
--- Not lock_timeout: statement_timeout includes waits for locks. Nor transaction_timeout (Postgres 17 and later): an
--- import is one transaction, however long it takes.
+-- Not transaction_timeout (Postgres 17 and later): an import is one transaction, however long it takes.
 -- An api whose machine is gone, so that its kernel confirms no packets, does not keep its locks. (For a server that is
 -- gone, see api/database/engine.py.)
 ALTER ROLE zoo_api SET tcp_keepalives_idle = '2s';

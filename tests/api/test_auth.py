@@ -169,7 +169,7 @@ class TestSignIn:
         settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
         async with started(create_app(settings)) as client:
             signing_in = [asyncio.create_task(sign_in(client, "nobody@zoo.example")) for _ in range(5)]
-            while not passwords._waiting:  # noqa: SLF001 - there is no other sign of it
+            while not passwords._turns._taken:  # noqa: SLF001 - there is no other sign of it
                 await asyncio.sleep(0)
             assert (await client.get("/animals")).status_code == 200
             assert not all(task.done() for task in signing_in)

@@ -1,18 +1,22 @@
 """/health, /health/db and /health/ready."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
+import asyncpg
 import httpx
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
+from api.database.probes import ANSWER_SECONDS, GOOD_FOR_SECONDS
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import started, superuser
+from tests.rounds import STALL
 
 NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
 
@@ -92,11 +96,50 @@ class TestSilence:
             async with api_on(f"postgresql://zoo_api@127.0.0.1:{port}/{database}") as client:
                 assert (await client.get("/health/db")).status_code == 200
                 silent.set()
+                await asyncio.sleep(GOOD_FOR_SECONDS)
                 for path in ("/health/db", "/health/ready"):
                     async with asyncio.timeout(2):
                         answer = await client.get(path)
                     assert answer.status_code == 503
                 silent.clear()
+
+
+@pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
+class TestCrowd:
+    async def test_one_question_serves_all_who_ask_within_half_a_second(
+        self, server: Server, database: str, admin: asyncpg.Connection, path: str
+    ) -> None:
+        async with api_on(server.url("zoo_api", database)) as client:
+            began = time.monotonic()
+            answers = [*await asyncio.gather(*(client.get(path) for _ in range(40))), await client.get(path)]
+            took = time.monotonic() - began
+            assert {answer.status_code for answer in answers} == {200}
+            asked_at = {answer.json()["timestamp"] for answer in answers}
+            assert len(asked_at) <= 1 + took / GOOD_FOR_SECONDS
+            await admin.execute("DROP TABLE migration_history")
+            await asyncio.sleep(GOOD_FOR_SECONDS)
+            later = await asyncio.gather(*(client.get(path) for _ in range(40)))
+            assert {answer.status_code for answer in later} == {503 if path == "/health/ready" else 200}
+            assert asked_at.isdisjoint(answer.json().get("timestamp") for answer in later)
+
+    async def test_a_failure_serves_all_too_and_those_who_come_while_it_is_awaited(
+        self, left_hanging: httpx.AsyncClient, path: str
+    ) -> None:
+        began = time.monotonic()
+        first = [asyncio.create_task(left_hanging.get(path)) for _ in range(20)]
+        await asyncio.sleep(ANSWER_SECONDS / 2)
+        answers = await asyncio.gather(*first, *(left_hanging.get(path) for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {503}
+        assert time.monotonic() - began < ANSWER_SECONDS + STALL
+
+    async def test_a_client_who_gives_up_takes_the_answer_from_nobody(
+        self, server: Server, database: str, path: str
+    ) -> None:
+        async with api_on(server.url("zoo_api", database)) as client:
+            first, second = (asyncio.create_task(client.get(path)) for _ in range(2))
+            await asyncio.sleep(0)
+            first.cancel()
+            assert (await second).status_code == 200
 
 
 class TestReady:

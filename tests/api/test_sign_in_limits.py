@@ -13,10 +13,11 @@ import asyncpg
 import httpx
 import pytest
 
+from api.client import CLIENT, Client
 from api.crud.accounts import passwords, sign_ins
-from api.crud.accounts.passwords import verify_password
-from api.crud.accounts.sign_ins import subscriber
+from api.crud.accounts.passwords import hash_password, verify_password
 from api.crud.throttles import WINDOW
+from api.http.clients import subscriber
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
@@ -73,6 +74,16 @@ async def fail(app: Served, address: str, email: str, times: int) -> list[int]:
 async def right(app: Served, address: str, email: str = VISITOR) -> int:
     async with at(app, address) as client:
         return (await sign_in(client, email)).status_code
+
+
+async def verify(number: int) -> None:
+    CLIENT.set(Client(f"203.0.113.{number}", number))
+    await verify_password(PASSWORD, None)
+
+
+async def store(number: int) -> None:
+    CLIENT.set(Client(f"203.0.113.{number}", number))
+    await hash_password(PASSWORD)
 
 
 async def let_time_pass(admin: asyncpg.Connection, passed: timedelta) -> None:
@@ -214,14 +225,16 @@ async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_sig
         for _ in range(5):
             assert (await sign_in(user, VISITOR)).status_code == 200
         statuses = [answer.status_code for answer in await asyncio.gather(*flood)]
-        assert set(statuses) == {201, 429, 503}
+        assert set(statuses) <= {201, 429, 503}
         assert statuses.count(429) == 10
 
 
 async def test_a_try_that_the_server_is_too_busy_for_is_none(live: Served, admin: asyncpg.Connection) -> None:
     free = threading.Event()
     passwords._thread.submit(free.wait)  # noqa: SLF001 - what is waited for
-    waiting = [asyncio.create_task(verify_password(PASSWORD, None)) for _ in range(passwords.MAX_WAITING)]
+    half = passwords.MAX_WAITING // 2
+    waiting = [asyncio.create_task(verify(number)) for number in range(half + 1)]  # the first has its turn
+    waiting += [asyncio.create_task(store(number)) for number in range(half)]
     await asyncio.sleep(0)
     async with at(live, "192.0.2.1") as client:
         answers = [await sign_in(client, VISITOR), await register(client)]

@@ -74,6 +74,15 @@ async def test_the_api_may(server: Server, worker_database: str, statement: str)
     await connection.close()
 
 
+async def test_statements_of_the_api_and_their_waits_for_locks_are_limited(
+    server: Server, worker_database: str
+) -> None:
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database))
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    assert [await connection.fetchval(f"SHOW {name}") for name in names] == ["10s", "2s", "30s"]
+    await connection.close()
+
+
 async def test_the_migrator_may_create_databases_and_drop_only_its_own(server: Server, database: str) -> None:
     connection = await asyncpg.connect(server.url("zoo_migrator", database))
     await connection.execute(f"CREATE DATABASE {database}_own")

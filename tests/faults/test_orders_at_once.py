@@ -7,7 +7,7 @@ import pytest
 from tests.api.test_orders_concurrency import RACES, Race, run
 from tests.rounds import rounds
 
-MANY = rounds(quick=1, full=12), 9  # rounds, and pairs at once in each, with a pool of 20
+MANY = rounds(quick=1, full=12), 9  # rounds, and pairs at once in each, with a share of 20 connections
 
 
 @pytest.mark.parametrize("case", RACES, ids=lambda case: f"{case[0]}-{case[1].__name__}-{case[2].__name__}")

@@ -78,6 +78,7 @@ async def test_excess_requests_are_refused_at_once_and_accepted_ones_are_answere
 async def test_runaway_queries_hold_the_pool_no_longer_than_the_statement_timeout(
     settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
+    """From as many addresses as there are connections, because one address would not get all of them."""
     for statement in ("INSERT INTO staff (name) VALUES ('Ngozi')", take_seconds("staff", 60)):
         await admin.execute(statement)
     port = find_free_port()
@@ -85,7 +86,8 @@ async def test_runaway_queries_hold_the_pool_no_longer_than_the_statement_timeou
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             began = time.monotonic()
             runaways = [
-                asyncio.create_task(client.get("/staff", headers=signed_in("keeper"))) for _ in range(POOL_SIZE)
+                asyncio.create_task(client.get("/staff", headers=signed_in("keeper") | {"X-Forwarded-For": address}))
+                for address in (f"192.0.2.{number}" for number in range(POOL_SIZE))
             ]
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):
                 while await admin.fetchval(RUNNING) < POOL_SIZE:

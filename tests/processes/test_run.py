@@ -38,7 +38,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT) -> 
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 90  # with nothing installed yet, beside other work
             while not is_ready(port):
                 assert process.poll() is None, (checkout / "output").read_text()
                 assert time.monotonic() < deadline, (checkout / "output").read_text()

@@ -110,7 +110,7 @@ class Stack:
         """Make all services run as in a new stack, except the migrator, which has already run."""
         running = set(self.compose("ps", "--services", "--status", "running").stdout.split())
         wanted = set(self.compose("config", "--services").stdout.split()) - {"migrator"}
-        if self.was_changed or running != wanted or self.get("/health/ready").status_code != httpx.codes.OK:
+        if self.was_changed or running != wanted or self.get("/exhibits").status_code != httpx.codes.OK:
             self.compose("up", "--detach", "--wait", "--remove-orphans")
             self.was_changed = False
 

@@ -23,12 +23,14 @@ from fastapi_users.manager import BaseUserManager, UUIDIDMixin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.background import Background
+from api.client import name_client
 from api.crud.accounts.passwords import hash_password, normalized
-from api.crud.accounts.sign_ins import let_in, subscriber
+from api.crud.accounts.sign_ins import let_in
 from api.crud.accounts.users import UserStore, keep_an_admin, require_match
 from api.enums import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
+from api.http.clients import address_of
 from api.http.etags import IfMatch
 from api.models import User
 from api.schemas.users import UserCreate, UserUpdate
@@ -67,6 +69,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     ) -> User:
         """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, nothing but a visitor."""
         await self.validate_password(user_create.password, user_create)
+        name_client(user_create.email.lower())
         values = {"email": user_create.email, "hashed_password": await hash_password(user_create.password)}
         if not safe and user_create.type is not None:
             values["type"] = user_create.type
@@ -128,6 +131,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
         """Set a new password; InvalidResetPasswordToken where the token is no good, or was used, or is too old."""
         user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
+        name_client(user_id)
         hashed = await hash_password(password) if user_id else ""
         user = await self.user_db.get_locked(user_id) if user_id else None
         # The fingerprint is that of the old password, and of the address: after a change of either it fits no more.
@@ -139,8 +143,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
             raise InvalidResetPasswordToken
         await self.validate_password(password, user)
         user = await self.user_db.update(user, {"hashed_password": hashed})
-        if request is not None and request.client is not None:
-            await let_in(self.session, user, subscriber(request.client.host))
+        if request is not None:
+            await let_in(self.session, user, address_of(request.scope))
         return user
 
     async def verify(self, token: str, request: Request | None = None) -> User:  # noqa: ARG002

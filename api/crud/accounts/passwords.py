@@ -1,7 +1,8 @@
 """Passwords: hashed with Argon2id, in a thread of their own.
 
 A hash is made to be slow and to take much memory, and anybody may ask for one by trying to sign in. So they are made
-one at a time in each process, and nobody waits in a queue that grows without end.
+one at a time in each process, and nobody waits in a queue that grows without end, or behind a crowd: those who sign in
+and those who store a password take turns, and among each of them addresses and accounts do.
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from typing import TypeVar
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from api.client import CLIENT
 from api.errors import Unavailable
+from api.turns import TooManyWait, Turns, way
 
 MAX_WAITING = 40
-# Of these, for others than those who sign in: who registers by the hundred does not keep them out.
-MAX_WAITING_TO_STORE = 20
 
 T = TypeVar("T")
 
@@ -25,23 +26,23 @@ T = TypeVar("T")
 # took eight times the CPU time, and a container's memory with it.
 _hasher = PasswordHash((Argon2Hasher(memory_cost=19 * 1024, time_cost=2, parallelism=1),))
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
-_waiting = 0
+_turns = Turns(1, MAX_WAITING)
 
 
 async def hash_password(password: str) -> str:
     """The hash to store; Unavailable where too many wait for theirs."""
-    return await _in_thread(lambda: _hasher.hash(normalized(password)), MAX_WAITING_TO_STORE)
+    return await _in_turn("store", lambda: _hasher.hash(normalized(password)))
 
 
 async def verify_password(password: str, hashed: str | None) -> bool:
     """Whether `hashed` is the hash of `password`; Unavailable where too many wait for theirs.
 
-    Without a hash, for there is no such account, it is False after as much work.
+    Without a hash, because there is no such account, it is False after as much work.
     """
     if hashed is None:
-        await _in_thread(lambda: _hasher.hash(normalized(password)), MAX_WAITING)
+        await _in_turn("verify", lambda: _hasher.hash(normalized(password)))
         return False
-    return await _in_thread(lambda: _hasher.verify(normalized(password), hashed), MAX_WAITING)
+    return await _in_turn("verify", lambda: _hasher.verify(normalized(password), hashed))
 
 
 def normalized(password: str) -> str:
@@ -49,12 +50,15 @@ def normalized(password: str) -> str:
     return unicodedata.normalize("NFKC", password)
 
 
-async def _in_thread(work: Callable[[], T], most: int) -> T:
-    global _waiting  # noqa: PLW0603 - of the process, as the thread is
-    if _waiting >= most:
-        raise Unavailable("Too many sign in, or register, at this moment")
-    _waiting += 1
+async def _in_turn(purpose: str, work: Callable[[], T]) -> T:
+    client = CLIENT.get()
+    # In either way: one address may have many accounts, and one account be tried from many addresses.
+    asking = way(purpose, client.address, client.name), way(purpose, client.name)
+    try:
+        await _turns.take(asking)
+    except TooManyWait:
+        raise Unavailable("Too many sign in, or register, at this moment") from None
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread, work)
     finally:
-        _waiting -= 1
+        _turns.give_back(asking)

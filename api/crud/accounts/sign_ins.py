@@ -8,13 +8,13 @@ from behind the same proxy, does not lock anybody out. And a password reset by m
 held up, and so that there is one.)
 """
 
-import ipaddress
 from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.client import name_client
 from api.crud import throttles
 from api.crud.accounts import access_tokens
 from api.crud.accounts.passwords import verify_password
@@ -32,18 +32,6 @@ MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
 MAX_MAILS_TO_AN_ADDRESS = 3
 MAX_MAILS_FOR_A_CLIENT = 20
 KNOWN_FOR = timedelta(days=90)
-IPV6_SUBSCRIBER_PREFIX = 64  # bits: what one subscriber is given has at least all addresses behind them
-
-
-def subscriber(host: str) -> str:
-    """What a client's address is counted as: an IPv6 address as the network whose owner may take any other in it."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket has none
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))
-    return str(address)
 
 
 async def sign_in(
@@ -54,6 +42,7 @@ async def sign_in(
     BadRequest where there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
     same whether there is an account or not. No connection is held while the password is verified.
     """
+    name_client(email.lower())
     here, everywhere, anybody = _keys(email, address)
     async with transactions() as session:
         user = await UserStore(session).get_by_email(email)

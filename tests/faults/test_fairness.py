@@ -1,0 +1,187 @@
+"""Clients that ask for more than their share of the database, of hashing, or of probes."""
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from local.postgres import Server
+from tests.api.ordering import CAKE, TEA
+from tests.api.test_orders_concurrency import make
+from tests.conftest import PASSWORD, REAL_HASHER, email_of, find_free_port, signed_in
+from tests.faults.test_overload import ANIMALS, FILL, take_seconds
+from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.processes.live import gunicorn
+from tests.rounds import STALL, rounds
+
+CLIENTS, SECONDS = 4, rounds(quick=4, full=15)
+LONGEST = 1.0  # seconds that other clients wait for an answer
+PUTS, SLOW = 24, 60
+ACCOUNTS, AT_ONCE = 8, 10
+# The most sign-ins of the crowd that are answered while a ninth account signs in: those hashed before it, and those
+# beside its two turns at the database.
+BEFORE_IT = 3 * ACCOUNTS
+PROBERS = 40
+PROBE_TIMEOUT = 2.0  # `timeout check` of deploy/proxy/haproxy.cfg
+ATTACKER = {"X-Forwarded-For": "192.0.2.1"}
+
+Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+@pytest.fixture
+async def port(server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[int]:
+    """The port of an api with one worker, which trusts X-Forwarded-For."""
+    for statement in FILL:
+        await admin.execute(statement)
+    port = find_free_port()
+    settings = {"WEB_CONCURRENCY": "1", "FORWARDED_ALLOW_IPS": "127.0.0.1"}
+    with gunicorn(server.environment(database) | settings, port, tmp_path / "api.log"):
+        yield port
+
+
+@asynccontextmanager
+async def crowd(port: int, number: int, ask: Ask, **options: Any) -> AsyncIterator[list[httpx.Response]]:
+    """`number` clients that ask again and again until the block ends, each on its own connection; their answers."""
+    answers: list[httpx.Response] = []
+    is_over = asyncio.Event()
+
+    async def insist() -> None:
+        while not is_over.is_set():
+            answers.append(await ask(client))
+            if answers[-1].status_code == 503:
+                await asyncio.sleep(0.1)
+
+    limits = httpx.Limits(max_connections=number)
+    address = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits, verify=False, **options) as client:
+        tasks = [asyncio.create_task(insist()) for _ in range(number)]
+        await asyncio.sleep(1)
+        yield answers
+        is_over.set()
+        await asyncio.gather(*tasks)
+
+
+def report(samples: list[Sample], answers: list[httpx.Response]) -> str:
+    longest = max(sample.took for sample in samples)
+    crowds = dict(Counter(answer.status_code for answer in answers))
+    return f"others {outcomes(samples)}, p50 {percentile(samples, 50):.3f} s, longest {longest:.2f} s; crowd {crowds}"
+
+
+@pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])
+async def test_puts_on_one_order_leave_the_database_to_others(
+    port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
+    """Even while the order is locked, so that all of them only wait."""
+    (order_id,) = await make(admin, "created", 1)
+
+    async def put(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.put(f"/orders/{order_id}", json={"order": [TEA, CAKE]})
+
+    async with (
+        crowd(port, PUTS, put, headers=signed_in("visitor") | headers) as answers,
+        load_on(port, CLIENTS, ANIMALS) as others,
+    ):
+        await asyncio.sleep(SECONDS)
+        async with admin.transaction():
+            await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", order_id)
+            await asyncio.sleep(SECONDS)
+    record_property("measured", report(others.samples, answers))
+    assert {sample.status for sample in others.samples} <= {200, 201}
+    assert max(sample.took for sample in others.samples) < LONGEST + STALL
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 503)
+
+
+@pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])
+async def test_slow_reads_leave_the_database_to_others(
+    port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
+    for statement in ("INSERT INTO staff (name) VALUES ('Ngozi')", take_seconds("staff", 1.5)):
+        await admin.execute(statement)
+
+    async def read(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get("/staff")
+
+    async with (
+        crowd(port, SLOW, read, headers=signed_in("admin") | headers) as answers,
+        load_on(port, CLIENTS, ANIMALS) as others,
+    ):
+        await asyncio.sleep(SECONDS)
+    record_property("measured", report(others.samples, answers))
+    assert {sample.status for sample in others.samples} <= {200, 201}
+    assert max(sample.took for sample in others.samples) < LONGEST + STALL
+    assert {answer.status_code for answer in answers} == {200, 503}
+
+
+def signed_in_among(answers: list[httpx.Response]) -> list[httpx.Response]:
+    return [answer for answer in answers if answer.status_code == 200]
+
+
+@pytest.mark.parametrize("at", ["one address", "an address each"])
+async def test_sign_ins_of_eight_accounts_delay_a_ninth_by_about_eight_hashes(
+    port: int, admin: asyncpg.Connection, at: str, record_property: Callable[[str, object], None]
+) -> None:
+    hashed = REAL_HASHER.hash(PASSWORD)
+    await admin.executemany(
+        "INSERT INTO users (id, email, hashed_password, type) VALUES (gen_random_uuid(), $1, $2, 'visitor')",
+        [(email_of(f"v{number}"), hashed) for number in range(ACCOUNTS + 1)],
+    )
+    turn = iter(range(1_000_000))
+
+    async def sign_in(client: httpx.AsyncClient, number: int | None = None) -> httpx.Response:
+        account = next(turn) % ACCOUNTS if number is None else number
+        headers = {} if at == "one address" else {"X-Forwarded-For": f"192.0.2.{account}"}
+        form = {"username": email_of(f"v{account}"), "password": PASSWORD}
+        return await client.post("/auth/jwt/login", data=form, headers=headers)
+
+    statuses, before_it, took = Counter[int](), [], []
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client,
+        crowd(port, ACCOUNTS * AT_ONCE, sign_in) as answers,
+    ):
+        for _ in range(rounds(quick=4, full=20)):
+            began, before = time.monotonic(), len(signed_in_among(answers))
+            statuses[(await sign_in(client, ACCOUNTS)).status_code] += 1
+            before_it.append(len(signed_in_among(answers)) - before)
+            took.append(time.monotonic() - began)
+    each = sum(took) / sum(before_it)
+    record_property(
+        "measured",
+        f"while the ninth signs in, {statistics.median(before_it):.0f} others do, {max(before_it)} at most, one per"
+        f" {each:.2f} s; crowd {dict(Counter(answer.status_code for answer in answers))}",
+    )
+    assert statuses.keys() == {200}
+    assert max(before_it) <= BEFORE_IT
+    assert {answer.status_code for answer in answers} <= {200, 429, 503}
+
+
+async def test_a_crowd_that_probes_does_not_delay_a_load_balancers_probe(
+    port: int, record_property: Callable[[str, object], None]
+) -> None:
+    async def probe(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.get(("/health/ready", "/health/db")[len(took) % 2])
+
+    took: list[float] = []
+    statuses = Counter[int]()
+    async with (
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as balancer,
+        crowd(port, PROBERS, probe) as answers,
+    ):
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            began = time.monotonic()
+            statuses[(await balancer.get("/health/ready")).status_code] += 1
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.1)
+    record_property("measured", f"longest {max(took):.2f} s of {len(took)}, beside {len(answers)} of the crowd's")
+    assert statuses.keys() == {200}
+    assert max(took) < PROBE_TIMEOUT / 2 + STALL
+    assert {answer.status_code for answer in answers} == {200}
