@@ -3,7 +3,7 @@
 ARG PYTHON=python:3.13-slim-trixie
 ARG POSTGRES=postgres:18
 
-# What both images build on: nothing but Python, and a user without rights.
+# The base of both images: only Python, and a user without privileges.
 FROM ${PYTHON} AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -11,7 +11,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
 WORKDIR /app
 
-# A virtual environment each, from the locked requirements, by uv, from its own.
+# One virtual environment per image, from its locked requirements, by uv, whose own requirements are locked, too.
 FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     UV_COMPILE_BYTECODE=1 \
@@ -31,7 +31,7 @@ COPY requirements/migrator.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
 
-# pg_dump for rehearsals, of the server's own version, with all that it is linked with, its loader included.
+# pg_dump for rehearsals, in the server's version, with the libraries that it is linked with, and the loader.
 FROM ${POSTGRES} AS pg-dump
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN mkdir -p /opt/pg-dump/lib \
@@ -52,7 +52,7 @@ COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
 COPY api api
-RUN python3 -m compileall -q api  # each start would do it, and could not keep it
+RUN python3 -m compileall -q api  # otherwise each start would do it, and could not store the result
 USER 10001:10001
 EXPOSE 8000
 CMD ["python3", "-m", "api.server"]

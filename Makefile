@@ -1,15 +1,15 @@
-# The commands of every day. `make` lists them.
+# Everyday commands. `make` lists them.
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# On two cores; of the processes that tests start, more wait than work.
+# For two cores; most processes that tests start wait rather than work.
 IN_PARALLEL := --numprocesses 2 --dist worksteal
 PROCESSES_IN_PARALLEL := --numprocesses 3 --dist worksteal
-# On MIGRATION_DATABASE_URL and DATABASE_URL; with neither set, on the embedded Postgres of `make run`.
+# Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
 
-# Where it is set, each of the hundreds of processes compiles the same modules anew.
+# If it were set, each of the hundreds of processes would compile the same modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -45,11 +45,11 @@ up:  ## build and start the Compose stack, and wait until it serves
 seed:  ## load the seed data into the Compose stack
 	@docker compose run --rm api python -m api seed
 
-admin:  ## make an admin in the Compose stack (EMAIL=); asks for the password, or reads it from standard input
-	@test -n "$(EMAIL)" || { echo 'say whose account it is: make admin EMAIL=you@zoo.example' >&2; exit 2; }
+admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password, or reads it from standard input
+	@test -n "$(EMAIL)" || { echo 'name the account: make admin EMAIL=you@zoo.example' >&2; exit 2; }
 	@docker compose run --rm $$([ -t 0 ] || echo --no-TTY) api python -m api create-user "$(EMAIL)" --type admin
 
-down:  ## stop the Compose stack; the data stay
+down:  ## stop the Compose stack; the data is kept
 	@docker compose down
 
 ##@ Migrate
@@ -57,21 +57,21 @@ down:  ## stop the Compose stack; the data stay
 migrate: .venv/local  ## bring the schema to the newest revision (REV=)
 	@$(ALEMBIC) upgrade $(REV)
 
-downgrade: .venv/local  ## take the newest revision back (REV=)
+downgrade: .venv/local  ## undo the newest revision (REV=)
 	@$(ALEMBIC) downgrade $(if $(filter head,$(REV)),-1,$(REV))
 
-stamp: .venv/local  ## note a revision as applied without running it (REV=)
+stamp: .venv/local  ## mark a revision as applied without running it (REV=)
 	@$(ALEMBIC) stamp $(REV)
 
-##@ See where the schema is
+##@ Look at the schema
 
-status: .venv/local  ## show where the schema is, who migrates, invalid indexes, drift
+status: .venv/local  ## show the schema's revision, running migrators, invalid indexes, drift
 	@$(PY) -m local exec alembic_online status
 
 current: .venv/local  ## show the revision that the database is at
 	@$(ALEMBIC) current
 
-drift: .venv/local  ## tell whether the models and the schema differ
+drift: .venv/local  ## say whether the models and the schema differ
 	@$(ALEMBIC) check
 
 history: .venv/local  ## list the revisions
@@ -85,11 +85,11 @@ show: .venv/local  ## show one revision (REV=)
 
 ##@ Write a revision
 
-revision: .venv/dev  ## write a revision from what changed in the models (m="what it does")
-	@test -n "$(m)" || { echo 'say what it does: make revision m="add heroes"' >&2; exit 2; }
+revision: .venv/dev  ## write a revision from the changes of the models (m="what it does")
+	@test -n "$(m)" || { echo 'say what the revision does: make revision m="add heroes"' >&2; exit 2; }
 	@$(ALEMBIC) revision --autogenerate -m "$(m)"
 
-lint: .venv/local  ## tell what is wrong with the revisions, before they run
+lint: .venv/local  ## say what is wrong with the revisions, before they run
 	@$(PY) -m alembic_online lint
 
 plan: .venv/local  ## show what the pending revisions will do, to which tables, and who is in their way
@@ -115,11 +115,11 @@ check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then docker compose config --quiet; \
 	elif [ -n "$$CI" ]; then echo "docker compose is missing" >&2; exit 1; else echo "no docker compose: its file was not checked" >&2; fi
 
-format: .venv/dev  ## let ruff format the code and mend what it can
+format: .venv/dev  ## format the code and fix what ruff can fix
 	@.venv/bin/ruff check --fix --quiet . || true
 	@.venv/bin/ruff format .
 
-lock: .venv/dev  ## renew the locked requirements (UPGRADE=1 for newer versions)
+lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions)
 	@for group in dev local api migrator uv linters; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
 	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
@@ -132,15 +132,15 @@ bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESU
 bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
 	@$(PY) -m benchmarks.linters
 
-##@ Test it (ROUNDS=full repeats what fails only now and then as often as docs/tests.md says)
+##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
 test: .venv/dev  ## run the tests that need no Docker
 	@$(PYTEST) $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
-test-processes: .venv/dev  ## run what people run: make run, the migrator, the commands of the documents
+test-processes: .venv/dev  ## test what people run: make run, the migrator, the commands of the documents
 	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/processes
 
-test-faults: .venv/dev  ## migrators and requests in each other's way, and the api under faults
+test-faults: .venv/dev  ## test migrators and requests in each other's way, and the api under faults
 	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/faults
 
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next

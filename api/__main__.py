@@ -1,4 +1,4 @@
-"""`python -m api`: what the api's own image does besides serving."""
+"""`python -m api`: the commands of the api's image, besides serving."""
 
 import asyncio
 import io
@@ -54,7 +54,7 @@ def import_(
     """Load records from a CSV file: all of it, or nothing.
 
     The first line names the fields, as the API does; an empty cell is null. Animals and staff may have a column
-    `exhibit`, the exhibit's name, in the place of `exhibit_id`.
+    `exhibit`, the exhibit's name, in place of `exhibit_id`.
 
     Example: python -m api import animals animals.csv
     """
@@ -69,7 +69,7 @@ def import_(
 
 def _open_csv(path: str, label: str) -> AbstractContextManager[TextIO]:
     """The text of a file, or of standard input; on a terminal a bar shows how much of the file has been read."""
-    encoding, newline = "utf-8-sig", ""  # a byte order mark, as spreadsheets write it; line ends as CSV has them
+    encoding, newline = "utf-8-sig", ""  # spreadsheets write a byte order mark; csv wants line ends unchanged
     if path == "-":
         return io.TextIOWrapper(sys.stdin.buffer, encoding, newline=newline)
     console = Console(stderr=True)
@@ -109,7 +109,7 @@ def create_user(
     email: str,
     kind: Annotated[UserType, typer.Option("--type", help="What the user may do.")] = UserType.VISITOR,
 ) -> None:
-    """Make an account. The password is asked for, or read from standard input; never from the command line.
+    """Create an account. The password is prompted for, or read from standard input; never from the command line.
 
     Example: python -m api create-user ngozi@zoo.example --type admin
     """
@@ -117,7 +117,7 @@ def create_user(
         data = UserCreate(email=email, password=_read_password(), type=kind)
     except ValidationError as error:
         _fail(*(f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors()))
-    user = _run(_create_user(data), "No user was made.")
+    user = _run(_create_user(data), "No user was created.")
     typer.echo(f"{user.email} is a user of type {user.type}")
 
 
@@ -136,7 +136,7 @@ async def _create_user(data: UserCreate) -> User:
 
 
 def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
-    """Run `work`; where it fails for a reason that the caller can mend, say so, and `otherwise`, and exit 1."""
+    """Run `work`; if it fails for a reason that the caller can correct, print it and `otherwise`, and exit 1."""
     try:
         return asyncio.run(work)
     except ImportRefused as error:

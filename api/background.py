@@ -1,4 +1,4 @@
-"""Work that goes on after its request was answered."""
+"""Work that continues after its request was answered."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -15,18 +15,18 @@ log = structlog.get_logger(__name__)
 
 
 class Background:
-    """The tasks of one app: bounded in number, and, when the app ends, in time."""
+    """The tasks of one app: limited in number and, when the app ends, in time."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let `work` go on by itself; where too much does already, it is left out, and the log says so."""
+        """Start `work`; if there are too many tasks already, it is dropped, and the log says so."""
         if len(self._tasks) >= MAX_TASKS:
-            log.error("background work left out", under_way=MAX_TASKS)
+            log.error("background work dropped", under_way=MAX_TASKS)
             return
         task = asyncio.create_task(work())
-        self._tasks.add(task)  # the event loop itself keeps no hold of it
+        self._tasks.add(task)  # the event loop keeps only a weak reference
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
@@ -36,7 +36,7 @@ class Background:
             log.error("background work failed", reason=reason_of(error), exc_info=error if is_unexpected else None)
 
     async def finish(self, seconds: float | None = None) -> None:
-        """Wait for all of it, and for what that starts, `seconds` at most; then it is cancelled."""
+        """Wait for all tasks, and those that they start, for at most `seconds`; then cancel them."""
         try:
             async with asyncio.timeout(seconds):
                 while self._tasks:

@@ -1,10 +1,10 @@
-"""The words that the database, the rules and the API's forms have in common."""
+"""The enums that the database, the rules and the API's schemas share."""
 
 from enum import StrEnum
 
 
 class UserType(StrEnum):
-    """What a user is to the zoo; each may do what those before it may."""
+    """The type of a user; each type may do everything that those before it may."""
 
     VISITOR = "visitor"
     KEEPER = "keeper"
@@ -17,7 +17,7 @@ class UserType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """How far an order is."""
+    """The state of an order."""
 
     CREATED = "created"
     PAID = "paid"
@@ -28,7 +28,7 @@ class OrderStatus(StrEnum):
 
 
 class Size(StrEnum):
-    """How large an item of an order is."""
+    """The size of an item of an order."""
 
     SMALL = "small"
     MEDIUM = "medium"

@@ -1,6 +1,6 @@
-"""The log of the api and of the migrator: on standard error, with static event names whose data are fields.
+"""The api's log, on standard error: static event names, with data in fields.
 
-Readable lines on a terminal, a JSON object a line elsewhere; LOG_FORMAT (text, json) decides otherwise.
+Readable lines on a terminal, one JSON object a line elsewhere; LOG_FORMAT (text, json) overrides this.
 """
 
 import logging
@@ -14,25 +14,25 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that is served: on every line, those of the work in the background that it starts, too."""
+"""The current request's id: in every line, also in those of the background work that it starts."""
 
-# Libraries that say at this level what is said here already, with fields, or what is of no interest to who runs this.
+# Libraries whose lines below this level repeat what is logged here, with fields, or are of no interest to operators.
 QUIET = {
     "httpx": logging.WARNING,
     "watchfiles": logging.WARNING,
-    # A connection that can't be closed in order was ended before: whoever works on it says so, without a traceback.
+    # A connection that fails to close was lost before: the code that uses it reports that, without a traceback.
     "sqlalchemy.pool": logging.CRITICAL,
     "api.database.pool": logging.CRITICAL,
 }
 
 
 class RequestRecord(logging.LogRecord):
-    """The line about a request and its answer. It knows its own JSON: structlog's way there takes ten times as long."""
+    """The line about a request and its answer. It makes its own JSON, because structlog takes ten times as long."""
 
     FIELDS = ("method", "path", "status", "duration_ms", "bytes")
 
     def __init__(self, method: str, path: str, status: int, seconds: float, size: int) -> None:
-        level = logging.WARNING if status >= 500 else logging.INFO  # noqa: PLR2004 - a fault of ours
+        level = logging.WARNING if status >= 500 else logging.INFO  # noqa: PLR2004 - a fault of the server
         super().__init__("api.requests", level, __file__, 0, "request", None, None)
         self.method = method
         self.path = path
@@ -41,7 +41,7 @@ class RequestRecord(logging.LogRecord):
         self.bytes = size
 
     def to_json(self) -> str:
-        """As structlog would write it."""
+        """The JSON that structlog would write."""
         second, rest = divmod(self.created, 1)
         return (
             f'{{"event": "request", "level": "{self.levelname.lower()}", '
@@ -57,7 +57,7 @@ def _iso_second(second: int) -> str:
 
 
 class Formatter(structlog.stdlib.ProcessorFormatter):
-    """structlog's, with a short cut for the line that every request has."""
+    """structlog's formatter, with a shortcut for the line of a request."""
 
     def __init__(self, *, as_text: bool, foreign_pre_chain: list[Processor], processors: list[Processor]) -> None:
         super().__init__(processors=processors, foreign_pre_chain=foreign_pre_chain)
@@ -70,7 +70,7 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 class TextRenderer:
-    """structlog's line, and below it the text of a mail as it is: who needs the token in it copies it from there."""
+    """structlog's line, and below it the text of a mail, unchanged, so that the token in it can be copied."""
 
     def __init__(self, *, colors: bool) -> None:
         self._console = structlog.dev.ConsoleRenderer(
@@ -94,9 +94,9 @@ def _add_request_id(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDi
 
 
 def configure_log(log_format: str, *filters: logging.Filter) -> None:
-    """Have everything that this process logs go through these filters, and be written in this format.
+    """Write everything that this process logs in this format, if it passes these filters.
 
-    Where the format is neither text nor json, what standard error is decides.
+    If the format is neither text nor json, standard error decides: text on a terminal, else JSON.
     """
     on_terminal = sys.stderr.isatty()
     as_text = log_format == "text" or (log_format != "json" and on_terminal)
@@ -119,7 +119,7 @@ def configure_log(log_format: str, *filters: logging.Filter) -> None:
         handler.addFilter(each)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(True)
-    # No line has them, and to find them out takes longer than all else that makes a record.
+    # No line has them, and looking them up takes longer than all the rest of making a record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     for name, level in QUIET.items():
         logging.getLogger(name).setLevel(level)

@@ -49,12 +49,12 @@ from tests.python import run
 from tests.rounds import ROUNDS
 
 ROOT = Path(__file__).parent.parent
-SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # by environment, which pytest-xdist's workers inherit
-SCHEMA = Path(os.environ.get("ZOO_TEST_SCHEMA", ROOT))  # the checkout whose revisions make the tests' schema
+SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # in the environment, which pytest-xdist's workers inherit
+SCHEMA = Path(os.environ.get("ZOO_TEST_SCHEMA", ROOT))  # the checkout whose revisions create the tests' schema
 ROOM = 8 * 2**30  # bytes; the tests with a million rows take half of them
 MIGRATED = "zoo_migrated"
 EMPTY = "zoo_empty"
-# A crash of the machine may cost a test run its data.
+# Unsafe if the machine crashes, which does not matter for test data.
 FAST_AND_FORGETFUL = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -64,17 +64,17 @@ FAST_AND_FORGETFUL = {
     "checkpoint_timeout": "1h",
     "max_connections": "300",
 }
-# How many wait for a lock: on this database, for other workers have theirs.
+# How many sessions wait for a lock on this database; other workers have their own.
 WAITING = (
     "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database ="
     " (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
-# Who is in every migrated database: of each type one, one who was deactivated, and one whose token has expired.
+# The users in every migrated database: one of each type, one deactivated, and one whose token has expired.
 PEOPLE = {"visitor": "visitor", "keeper": "keeper", "admin": "admin", "inactive": "admin", "expired": "admin"}
 PASSWORD = "correct horse battery staple"
-# A hash with the least work, where the api puts into one as much as is safe, for a quarter of all that tests do.
-REAL_HASHER = passwords._hasher  # noqa: SLF001 - what the work is set by
+# Hashes with the least work: with the api's, which are as slow as is safe, hashing would be a quarter of all work.
+REAL_HASHER = passwords._hasher  # noqa: SLF001 - it sets the work
 LEAST_HASHER = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
 HASHED_PASSWORD = LEAST_HASHER.hash(PASSWORD)
 
@@ -87,7 +87,7 @@ running = ExitStack()
 def pytest_configure() -> None:
     if ROUNDS not in {"quick", "full"}:
         raise pytest.UsageError(f"ROUNDS is quick or full, not {ROUNDS}")
-    # Whoever starts this may ignore it, as a shell does for what it has in the background; what tests start shall not.
+    # A shell ignores SIGINT for background jobs; the processes that tests start must not inherit that.
     signal.signal(signal.SIGINT, interrupt)
 
 
@@ -95,7 +95,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if SOCKET_DIR in os.environ or session.config.option.collectonly:
         return
     made = tempfile.TemporaryDirectory(prefix="zoo-test-", dir=in_memory(), ignore_cleanup_errors=True)
-    tempfile.tempdir = os.environ["TMPDIR"] = folder = running.enter_context(made)  # also of what tests make, and start
+    tempfile.tempdir = os.environ["TMPDIR"] = folder = running.enter_context(made)  # for tests and their processes, too
     server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))
     for template in (EMPTY, MIGRATED):
         server.create_database(template)
@@ -108,7 +108,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def interrupt(_: int, __: object) -> None:
-    """Do what Python's own handler does, which asyncio would replace by one of its own for every fixture and test."""
+    """Do what Python's own handler does, but asyncio would replace that one for every fixture and test."""
     raise KeyboardInterrupt
 
 
@@ -117,7 +117,7 @@ def pytest_unconfigure() -> None:
 
 
 def in_memory() -> str | None:
-    """A folder in memory, where databases are cloned in a tenth of the time; None where that has no room for them."""
+    """A folder in memory, where databases are cloned in a tenth of the time; None if it has no room for them."""
     with contextlib.suppress(OSError):
         found = os.statvfs("/dev/shm")
         if found.f_bavail * found.f_frsize > ROOM and not found.f_flag & os.ST_NOEXEC:
@@ -153,7 +153,7 @@ def least_work_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def real_hashes(monkeypatch: pytest.MonkeyPatch, least_work_for_hashes: None) -> None:  # noqa: ARG001 - its opposite
-    """For what is about the work that is in a hash."""
+    """For tests of the work that a hash takes."""
     monkeypatch.setattr(passwords, "_hasher", REAL_HASHER)
 
 
@@ -172,12 +172,12 @@ def email_of(name: str) -> str:
 
 
 def signed_in(name: str) -> dict[str, str]:
-    """The header with which one of PEOPLE is signed in."""
+    """The header that signs in one of PEOPLE."""
     return {"Authorization": f"Bearer {name}"}
 
 
 async def add_people(server: Server, database: str) -> None:
-    """PEOPLE, each with a token that is their name."""
+    """Add PEOPLE, each with their name as token."""
     connection = await superuser(server, database)
     for name, type_ in PEOPLE.items():
         user_id = await connection.fetchval(
@@ -200,14 +200,14 @@ async def add_people(server: Server, database: str) -> None:
 
 @pytest.fixture(scope="session")
 async def maintenance(server: Server) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection from which databases are made, and dropped."""
+    """A superuser's connection that creates and drops databases."""
     connection = await superuser(server)
     yield connection
     await connection.close()
 
 
 async def clone(maintenance: asyncpg.Connection, name: str, template: str = MIGRATED) -> str:
-    """A database like `template`, in some 20 ms. Rights on a database, unlike those in it, are not cloned."""
+    """A copy of `template`, in some 20 ms. Privileges on a database, unlike those in it, are not copied."""
     await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     await maintenance.execute(
         f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;"
@@ -263,7 +263,7 @@ async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEng
 async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         transaction = await connection.begin()
-        await connection.execute(select(1))  # with which it really begins
+        await connection.execute(select(1))  # only this begins it on the server
         yield connection
         await transaction.rollback()
 
@@ -282,7 +282,7 @@ async def session(sessionmaker: async_sessionmaker[AsyncSession]) -> AsyncIterat
 
 @pytest.fixture
 def driver(connection: AsyncConnection) -> Database:
-    """The driver's connections: all of them the one of the test's transaction, in which each has a savepoint."""
+    """The driver's connections: always the one of the test's transaction, in which each use has a savepoint."""
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[asyncpg.Connection]:
@@ -296,13 +296,13 @@ def driver(connection: AsyncConnection) -> Database:
 
 @pytest.fixture(scope="session")
 def worker_app() -> FastAPI:
-    """The api of this worker: to make one takes longer than most tests."""
+    """The api of this worker, because creating one takes longer than most tests."""
     return create_app(Settings())
 
 
 @dataclass
 class Served:
-    """An app as a server calls it: each request has the state that the lifespan has made."""
+    """An app as a server calls it: each request has the state that the lifespan has created."""
 
     app: FastAPI
     state: State
@@ -311,7 +311,7 @@ class Served:
         await self.app({**scope, "state": {NAME: self.state}}, receive, send)
 
     def client(self, name: str | None = None, **options: Any) -> httpx.AsyncClient:
-        """A client where one of PEOPLE is signed in, or nobody."""
+        """A client signed in as one of PEOPLE, or not signed in."""
         transport = httpx.ASGITransport(self, **options)
         headers = {} if name is None else signed_in(name)
         return httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=headers)
@@ -321,7 +321,7 @@ class Served:
 async def app(
     worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], driver: Database
 ) -> AsyncIterator[Served]:
-    """The api, on the test's own transaction. A test that changes it makes its own."""
+    """The api, on the test's own transaction. A test that changes it creates its own."""
     settings = Settings()
     state = State(settings, driver, sessionmaker, Probes(sessionmaker), Services(), Mail(settings), Background())
     yield Served(worker_app, state)
@@ -330,13 +330,13 @@ async def app(
 
 @pytest.fixture
 def client(app: Served) -> httpx.AsyncClient:
-    """A client of the api, on the test's own transaction, where the admin is signed in."""
+    """A client of the api, on the test's own transaction, signed in as the admin."""
     return app.client("admin")  # it has no connection to be closed; an async fixture costs as much as a request
 
 
 @pytest.fixture
 def anonymous(app: Served) -> httpx.AsyncClient:
-    """A client of the api, on the test's own transaction, where nobody is signed in."""
+    """A client of the api, on the test's own transaction, not signed in."""
     return app.client()
 
 
@@ -350,13 +350,13 @@ async def serve_app(app: FastAPI) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api as it really runs; the admin is signed in."""
+    """A client of the api as it really runs, signed in as the admin."""
     async with serve_app(app) as served, served.client("admin", raise_app_exceptions=False) as client:
         yield client
 
 
 def state_of(client: httpx.AsyncClient) -> State:
-    """The state of the app that this is a client of."""
+    """The state of the client's app."""
     served = client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
     assert isinstance(served, Served)
     return served.state
@@ -377,13 +377,13 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Log]]]:
-    """What has been logged in this test so far, as it is logged where the api serves."""
+    """What this test has logged so far, in the form that the serving api logs."""
     level, written, repeats = logging.root.level, io.StringIO(), RepeatFilter()
     monkeypatch.setattr(logging.root, "handlers", [])
     with contextlib.redirect_stderr(written):
         configure_log("json", repeats)
     yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    repeats.forget()  # the event loop, and its timers, are those of the next test, too
+    repeats.forget()  # the next test has the same event loop, and its timers
     logging.captureWarnings(False)
     logging.root.setLevel(level)
     structlog.reset_defaults()
@@ -395,10 +395,10 @@ def free_port() -> int:
 
 
 def find_free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on.
+    """A TCP port of 127.0.0.1 that nothing listens on.
 
-    Below the range from which the kernel takes ports for clients, and for each worker a range of its own: nobody takes
-    it between this and its use.
+    It is below the range from which the kernel takes ports for clients, and each worker has a range of its own, so that
+    nothing else takes it before it is used.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:

@@ -1,7 +1,7 @@
-"""A process that has imported the libraries, and forks one that runs a module for each job: see tests/python.py.
+"""A process that has imported the libraries, and forks a process that runs a module for each job: see tests/python.py.
 
-Usage: python forkserver.py FD. On the socket FD comes a job: a JSON object of `arguments` (after `-m`, or from `-c`
-on), `cwd` and `env`, with the files that are to be the new process's 0, 1 and 2. Back goes its id.
+Usage: python forkserver.py FD. The socket FD receives jobs: a JSON object of `arguments` (those after `-m`, or from
+`-c` on), `cwd` and `env`, with the files for the new process's 0, 1 and 2. The reply is the id of the process.
 """
 
 import gc
@@ -13,8 +13,8 @@ import socket
 import sys
 from typing import Any
 
-# What the migrator and the api import; nothing of the checkout, of which the tests have many, nor gunicorn, which notes
-# the folder that it is imported in.
+# What the migrator and the api import. Nothing of the checkout, because tests have many of them, nor gunicorn, which
+# stores the folder that it is imported in.
 LIBRARIES = (
     "aiosmtplib", "alembic.autogenerate", "alembic.command", "alembic.config", "asyncpg", "email_validator", "fastapi",
     "fastapi_users.authentication", "httptools", "httpx", "jwt", "packaging.version",
@@ -25,7 +25,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Fork until nobody is left to ask for it."""
+    """Fork until the socket is closed."""
     jobs = socket.socket(fileno=int(sys.argv[1]))
     for library in LIBRARIES:
         importlib.import_module(library)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def fork_an_orphan(jobs: socket.socket) -> bool:
-    """Fork a process whose parent has ended, and tell its id; False in that process."""
+    """Fork a process whose parent has ended, and send its id; False in that process."""
     reading, writing = os.pipe()
     if between := os.fork():
         os.close(writing)
@@ -60,7 +60,7 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
 
 
 def become(job: dict[str, Any], files: list[int]) -> None:
-    """Do as `python -m` does."""
+    """Run the job as `python -m` does."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)

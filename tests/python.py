@@ -1,8 +1,8 @@
-"""`python -m MODULE` and `python -c CODE` as processes of their own, which find the libraries imported.
+"""`python -m MODULE` and `python -c CODE` as processes of their own, in which the libraries are already imported.
 
-To import them takes longer than what most of the thousand runs in these tests do then. So each is forked from a process
-that has done it (tests/forkserver.py), and is a child of its caller's as any other. That takes Linux; elsewhere, a
-process is started as usual.
+Importing them takes longer than the work of most of the thousand runs in these tests. So each is forked from a process
+that has imported them (tests/forkserver.py), and is a child of its caller like any other. That needs Linux; elsewhere,
+a process is started as usual.
 """
 
 import atexit
@@ -25,7 +25,7 @@ _asking = threading.Lock()
 
 
 class Python(subprocess.Popen[Any]):
-    """`python -m ARGUMENTS`, or `python -c CODE`, started and not waited for. The files are as in subprocess.Popen."""
+    """`python -m ARGUMENTS`, or `python -c CODE`, started without waiting. The files are as in subprocess.Popen."""
 
     def __init__(  # noqa: PLR0913 - as subprocess.Popen has them
         self,
@@ -59,7 +59,7 @@ def run(
     stdin: str | bytes = "",
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[Any]:
-    """Run `python -m ARGUMENTS` to its end; what it has printed is text, or bytes where `stdin` is."""
+    """Run `python -m ARGUMENTS` to its end; its output is text, or bytes if `stdin` is bytes."""
     pipe, text = subprocess.PIPE, isinstance(stdin, str)
     with Python(*arguments, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe, text=text) as process:
         try:
@@ -70,7 +70,7 @@ def run(
 
 
 def _fork(job: dict[str, Any], files: list[int]) -> int:
-    """Have the job begun by a new child of this process; its id."""
+    """Start the job in a new child of this process; returns the child's id."""
     libc = ctypes.CDLL(None)
     with _asking:
         server = _forkserver()
@@ -84,7 +84,7 @@ def _fork(job: dict[str, Any], files: list[int]) -> int:
 
 @functools.cache
 def _forkserver() -> socket.socket:
-    """The way to the forkserver of this process, which ends with it."""
+    """A socket to this process's forkserver, which ends with it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, str(Path(__file__).with_name("forkserver.py")), str(theirs.fileno())]
     # A checkout's own modules are compiled once, whatever the caller's environment says.
@@ -92,5 +92,5 @@ def _forkserver() -> socket.socket:
     process = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()])
     theirs.close()
     atexit.register(process.wait)
-    atexit.register(ours.close)  # which is done first, and ends it
+    atexit.register(ours.close)  # called before `wait`, and ends the forkserver
     return ours

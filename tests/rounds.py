@@ -1,7 +1,7 @@
-"""How often tests repeat what fails only now and then, and with how much: the setting ROUNDS.
+"""How often, and with how much data, tests repeat what fails only now and then: the setting ROUNDS.
 
-With `quick`, which it is where it is not set, each test does enough to fail on the faults that it was written for; with
-`full`, what the figures in docs/faults.md were measured with.
+With `quick`, the default, each test does enough to fail on the faults that it was written for; `full` is what the
+figures in docs/faults.md were measured with.
 """
 
 import os
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 
 def rounds(*, quick: T, full: T) -> T:
-    """The one of these that ROUNDS names."""
+    """The value for this run's ROUNDS."""
     return full if ROUNDS == "full" else quick
 
 
-# Seconds that other work of the machine may add to what a test times: CI runs suites in their quick form at once.
+# Seconds that other work on the machine may add to measured times: CI runs several quick suites at once.
 STALL = rounds(quick=6.0, full=1.0)

@@ -1,4 +1,4 @@
-"""docs/internals.md names every internal of a library that is used, where that is, and the test that would fail."""
+"""docs/internals.md names every library internal that is used, the code that uses it, and the test that would fail."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_every_row_names_code_that_uses_the_internal() -> None:
         assert [name for name in what if name.rpartition(".")[2] not in code] == [], where
 
 
-def test_every_row_names_tests_that_there_are_and_every_test_has_a_row() -> None:
+def test_every_row_names_a_test_that_exists_and_every_test_has_a_row() -> None:
     there = {name for path in TESTS for name in re.findall(r"def (test_\w+)", path.read_text())}
     named = {name for row in ROWS for name in row[-1]}
     assert all(row[-1] for row in ROWS)

@@ -1,7 +1,7 @@
-"""Requests that a client may send again, because it does not know what came of them: each is done once.
+"""Requests that a client may send again, because it does not know their result: each is done once.
 
-A key is claimed in a committed row before the work begins. The claim is a lease: where the worker dies, the next
-request takes over when it has run out, and what the first one does then in spite of all is rolled back.
+A key is claimed in a committed row before the work begins. The claim is a lease: if the worker dies, the next request
+takes over once the lease has expired. If the first one is still at work then, its work is rolled back.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from api.errors import Conflict, InProgress, NotFound, Unavailable, Unprocessabl
 from api.models import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
-# Longer than a request takes, so that nobody else begins while it is at work.
+# Longer than a request takes, so that no other begins while it is at work.
 LEASE = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered; `body` is JSON."""
+    """The answer to a request; `body` is JSON."""
 
     status: int
     body: str
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for under a key; of the same operation and body, it is the same request."""
+    """What a user asks for under a key; with the same operation and body, it is the same request."""
 
     user_id: UUID
     key: str
@@ -47,21 +47,21 @@ class Request:
 
     @property
     def hash(self) -> str:
-        """What the database knows of it."""
+        """What the database stores of it."""
         return hashlib.sha256(f"{self.operation}\n{self.body}".encode()).hexdigest()
 
 
 Keep = Callable[[AsyncSession, Answer], Awaitable[None]]
-"""Writes the answer down, in the transaction of the work; InProgress where another request has taken over."""
+"""Stores the answer, in the transaction of the work; InProgress if another request has taken over."""
 
 
 async def once(
     transactions: Transactions, request: Request | None, work: Callable[[Keep], Awaitable[Answer]]
 ) -> Answer:
-    """The answer to `request`: that of `work`, or the one that it had before. Without a request, `work` is just done.
+    """The answer to `request`: from `work`, or the stored one. Without a request, `work` is just done.
 
-    InProgress while the same one is under way, Unprocessable where the key was used for another. An answer to keep is
-    also that the record is missing, or its state does not allow it. After any other failure the key is as new.
+    InProgress while the same request is under way, Unprocessable if the key was used for another one. NotFound and
+    Conflict are stored as answers, too; after any other failure, the key is free again.
     """
     if request is None:
         return await work(_keep_nothing)
@@ -82,7 +82,7 @@ async def once(
     try:
         return await work(keep)
     except Exception as error:
-        with suppress(InProgress, Unavailable, *DATABASE_ERRORS):  # the claim ends by itself, and `error` says more
+        with suppress(InProgress, Unavailable, *DATABASE_ERRORS):  # the claim expires by itself, and `error` says more
             async with transactions() as session:
                 if isinstance(error, NotFound | Conflict) and not isinstance(error, InProgress):
                     await keep(session, Answer(error.status, json.dumps({"detail": error.detail})))
@@ -96,7 +96,7 @@ async def _keep_nothing(session: AsyncSession, answer: Answer) -> None:
 
 
 async def _claim(transactions: Transactions, request: Request) -> Answer | datetime:
-    """The moment until which `request` is this worker's, or the answer that it has."""
+    """The time until which this worker has claimed `request`, or the answer that it already has."""
     async with transactions() as session:
         now = func.statement_timestamp()
         is_old = IdempotencyKey.created_at <= now - KEPT_FOR
@@ -127,7 +127,7 @@ async def _claim(transactions: Transactions, request: Request) -> Answer | datet
             return claimed
         found = await session.get(IdempotencyKey, (request.user_id, request.key))
     if found is not None and found.request_hash != request.hash:
-        message = "was used for another request: take a new one"
+        message = "was used for another request: use a new one"
         raise Unprocessable([{"type": "value", "loc": ["header", "Idempotency-Key"], "msg": message}])
     if found is None or found.status is None or found.response is None:
         raise InProgress("A request with this Idempotency-Key is under way: ask again in a moment")

@@ -1,4 +1,4 @@
-"""Loading many records at once from CSV: all of a file, or nothing of it."""
+"""Loads many records at once from CSV: all of a file, or nothing."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from api.schemas.staff import StaffCreate
 
 BATCH_ROWS = 5_000
 MAX_FINDINGS = 20
-# May stand in the place of `exhibit_id`: whoever keeps a spreadsheet knows names, not numbers.
+# May be used in place of `exhibit_id`: people with a spreadsheet know names, not ids.
 EXHIBIT_NAME = "exhibit"
 
 
@@ -34,7 +34,7 @@ class ImportRefused(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What the rows of a file become, and what makes one valid."""
+    """What the rows of a file become, and the schema that validates them."""
 
     model: type[Record]
     schema: type[RequestBody]
@@ -54,14 +54,14 @@ RESOURCES = {
 
 @dataclass
 class Exhibits:
-    """The exhibits that rows may refer to, and those that they did."""
+    """The exhibits that rows may refer to, and those that they refer to."""
 
     ids_by_name: dict[str, list[int]] = field(default_factory=dict)
     ids: set[int] = field(default_factory=set)
     used: set[int] = field(default_factory=set)
 
     def use(self, exhibit_id: int | None) -> None:
-        """Note a reference to `exhibit_id`; ValueError where there is no such exhibit."""
+        """Note a reference to `exhibit_id`; ValueError if there is no such exhibit."""
         if exhibit_id is not None:
             if exhibit_id not in self.ids:
                 raise ValueError(f"no exhibit {exhibit_id}")
@@ -79,12 +79,12 @@ class Exhibits:
 
 
 async def load_csv(session: AsyncSession, resource: str, lines: Iterable[str]) -> int:
-    """Insert a record for each row of a CSV file, and return how many; ImportRefused where any row can't be one.
+    """Insert a record for each row of a CSV file, and return how many; ImportRefused if any row is invalid.
 
     Its first line names the fields; an empty cell is null. The caller commits, or rolls back on any error.
     """
     target = RESOURCES[resource]
-    # The next rows may be a while in coming, through a pipe.
+    # Through a pipe, the next rows may take a while to arrive.
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
     exhibits = await _read_exhibits(session) if target.has_exhibit else Exhibits()
     rows = _read_rows(lines, target, exhibits)
@@ -105,9 +105,9 @@ async def _read_exhibits(session: AsyncSession) -> Exhibits:
 
 
 async def _keep_exhibits(session: AsyncSession, used: set[int]) -> None:
-    """Make sure that the exhibits used are still there, and stay until the commit.
+    """Make sure that the used exhibits still exist, and stay until the commit.
 
-    At the end, for the lock keeps out everybody who would change one of them.
+    This comes last, because the lock blocks all changes of these exhibits.
     """
     one_of_them = Exhibit.id == any_(literal(list(used), ARRAY(BigInteger)))  # one parameter, however many they are
     statement = live(Exhibit).where(one_of_them).with_only_columns(Exhibit.id).order_by(Exhibit.id)
@@ -117,7 +117,7 @@ async def _keep_exhibits(session: AsyncSession, used: set[int]) -> None:
 
 
 def _read_rows(lines: Iterable[str], target: Target, exhibits: Exhibits) -> Iterator[dict[str, Any]]:
-    """The values of each row; ImportRefused at the end of the file, or after MAX_FINDINGS, where any is invalid."""
+    """The values of each row; ImportRefused at the end of the file, or after MAX_FINDINGS, if any is invalid."""
     reader = csv.reader(lines, strict=True)
     findings: list[str] = []
     try:
@@ -144,7 +144,7 @@ def _read_rows(lines: Iterable[str], target: Target, exhibits: Exhibits) -> Iter
 
 
 class RowInvalid(Exception):
-    """A row can't be a record. `findings` go behind the number of its line."""
+    """A row can't be a record. `findings` follow the number of its line."""
 
     def __init__(self, findings: Sequence[str]) -> None:
         super().__init__(findings)
@@ -170,7 +170,7 @@ def _read_header(cells: list[str], target: Target) -> list[str]:
 
 def _read_row(header: list[str], cells: list[str], target: Target, exhibits: Exhibits) -> dict[str, Any]:
     if len(cells) != len(header):
-        raise RowInvalid([f": {len(cells)} cells, where the header has {len(header)}"])
+        raise RowInvalid([f": {len(cells)} cells, but the header has {len(header)}"])
     row: dict[str, Any] = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
     reference = EXHIBIT_NAME if EXHIBIT_NAME in row else "exhibit_id"
     try:

@@ -1,4 +1,4 @@
-"""The zoo that a newcomer finds: loaded from CSV files, once."""
+"""The seed data: loaded from CSV files into a new zoo."""
 
 from pathlib import Path
 
@@ -7,15 +7,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.imports import RESOURCES, load_csv
 
-# Two that seed at the same moment: one does, the other finds the zoo filled.
+# If two processes seed at the same moment, one does it, and the other finds the zoo filled.
 LOCK_KEY = int.from_bytes(b"zoo/seed")
 
 
 async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
     """Load `folder`'s exhibits.csv, animals.csv and staff.csv, and return how many of each.
 
-    Nothing is loaded, and the answer is empty, where the zoo has or had any record: what somebody deleted does not
-    come back.
+    Nothing is loaded, and the result is empty, if the zoo has or had any record: deleted records do not come back.
     """
     await session.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
     if await session.scalar(select(or_(*(exists(select(resource.model.id)) for resource in RESOURCES.values())))):

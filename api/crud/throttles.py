@@ -1,6 +1,6 @@
-"""Limits on trying, counted in Postgres: they hold across workers and replicas.
+"""Limits on attempts, counted in Postgres, so that they hold across workers and replicas.
 
-A try is counted and committed before it is made. Of a thousand made at once, no more get through than the limit says.
+An attempt is counted and committed before it is made: of a thousand at once, no more get through than the limit allows.
 """
 
 import hashlib
@@ -19,18 +19,18 @@ WINDOW = timedelta(minutes=15)
 
 
 def key(kind: str, *subjects: str) -> str:
-    """What is counted, as the database knows it."""
+    """A hash of what is counted, for the database."""
     return hashlib.sha256("\0".join([kind, *subjects]).encode(errors="surrogatepass")).hexdigest()
 
 
 async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
-    """Count one more try under each key; TooManyRequests where that is over its limit.
+    """Count one more attempt under each key; TooManyRequests if that is over its limit.
 
-    Refused tries do not count: whoever goes on trying is let in again when WINDOW is over since the first.
+    Refused attempts do not count: a client that goes on trying is let in again, WINDOW after its first attempt.
     """
     now = func.statement_timestamp()
     is_over = Throttle.since <= now - WINDOW
-    # In one order, so that two requests never wait for each other; and what does not wait comes last.
+    # Always in the same order, so that no two requests wait for each other; `forget` comes last: it does not wait.
     first = [{"key": name, "count": 1, "since": now} for name in sorted(limits)]
     statement = (
         insert(Throttle)
@@ -48,12 +48,12 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
     await forget(session, Throttle, is_over)
     seconds_left = [int(seconds) for name, number, seconds in counted if number > limits[name]]
     if seconds_left:
-        raise TooManyRequests(f"Too many tries: come again in {max(seconds_left)} s", max(seconds_left))
+        raise TooManyRequests(f"Too many attempts: try again in {max(seconds_left)} s", max(seconds_left))
 
 
 async def settle(session: AsyncSession, *, clear: Collection[str] = (), take_back: Collection[str] = ()) -> None:
-    """Begin to count anew under the keys to clear; under those to take back, do not count the last try."""
-    # In the order of `count`. Nothing is deleted: a row that another request has just made anew would not be locked.
+    """Set the counts of the keys to clear to 0, and subtract the last attempt from those to take back."""
+    # In the order of `count`. Nothing is deleted: a row that another request has just recreated would not be locked.
     every = select(Throttle.key).where(Throttle.key.in_([*clear, *take_back])).order_by(Throttle.key)
     await session.execute(every.with_for_update())
     is_counted = Throttle.key.in_([*clear, *take_back]), Throttle.count > 0

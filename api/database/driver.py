@@ -1,4 +1,4 @@
-"""Database of the driver's own, out of the engine's pool: for statements that need no session."""
+"""The driver's own connections, from the engine's pool: for statements that need no session."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,20 +13,20 @@ from api.database.pool import FairQueuePool
 from api.database.statements import Executor
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
-"""Takes one out of the pool: `async with connect() as connection`."""
+"""Takes a connection from the pool: `async with connect() as connection`."""
 
 
 class Database:
-    """The database: each statement runs on whichever connection is free, in a transaction of its own.
+    """The database: each statement runs on any free connection, in a transaction of its own.
 
-    Two that belong together need `begin()`. Between two statements, no connection is held.
+    Statements that belong together need `begin()`. Between two statements, no connection is held.
     """
 
     def __init__(self, connect: Connect) -> None:
         self.connect = connect
 
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        """The first row; None without one."""
+        """The first row; None if there is none."""
         async with self.connect() as connection:
             return await connection.fetchrow(sql, *values)
 
@@ -38,7 +38,7 @@ class Database:
 
 
 class PooledConnection:
-    """A connection out of the engine's pool, and back into it: `async with PooledConnection(engine) as connection`."""
+    """A connection taken from the engine's pool, until the block ends: `async with PooledConnection(engine) as ...`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
@@ -50,7 +50,7 @@ class PooledConnection:
         return self.checked_out.driver_connection
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
-        # What was asked for may still be done: a BEGIN, say, and whoever comes next would be in that transaction.
+        # The statement may still run: after a BEGIN, the connection's next user would be in that transaction.
         if isinstance(error, TimeoutError | asyncio.CancelledError) or (error is not None and is_stale(error)):
             self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
         self.checked_out.close()

@@ -7,8 +7,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api.errors import Conflict, Detail, Unavailable, Unprocessable, ZooError
 
-# What can come out of a statement: SQLAlchemy's errors, the driver's, and those that both pass on as they are. And what
-# becomes of the driver's, where SQLAlchemy makes a connection and has no statement to tell of.
+# What a statement can raise: SQLAlchemy's errors, the driver's, and those that both pass on unchanged. And what
+# SQLAlchemy makes of the driver's errors while it opens a connection, when there is no statement yet.
 DATABASE_ERRORS = (
     SQLAlchemyError,
     AsyncAdapt_asyncpg_dbapi.Error,
@@ -22,7 +22,7 @@ CLOSED = (
     ConnectionError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
-    asyncpg.InternalClientError,  # an answer that came while it was being closed
+    asyncpg.InternalClientError,  # an answer that arrived while the connection was being closed
 )
 DATATYPE_MISMATCH = "42804"
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
@@ -36,19 +36,19 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     "22": (Unprocessable, [{"type": "value", "loc": ["body"], "msg": "The database refuses a value"}]),
     # transaction rollback; object not in prerequisite state
     **dict.fromkeys(["40", "55"], (Unavailable, "The database was busy with a conflicting change")),
-    # read-only SQL transaction: a standby, or somebody has made it so; disk full. Not 507, which is about this client's
-    # own data: Retry-After tells clients and proxies all that they can do about either.
+    # read-only SQL transaction: a standby, or a database made read-only; disk full. Not 507, which is about this
+    # client's own data: Retry-After says all that clients and proxies can do.
     "25006": (Unavailable, "The database is read-only: nothing can be written now"),
     "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
     # query canceled
-    "57014": (Unavailable, "The database has taken too long: ask for less, or again in a moment"),
+    "57014": (Unavailable, "The database has taken too long: ask for less, or try again in a moment"),
     # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
     **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
 }
 
 
 def sqlstate(error: BaseException) -> str:
-    """Postgres's code of an error; "" where it is not Postgres's.
+    """Postgres's code of an error; "" if the error is not Postgres's.
 
     Source of the codes: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
     """
@@ -56,12 +56,12 @@ def sqlstate(error: BaseException) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The driver's error, as it is or as SQLAlchemy passes it on."""
+    """The driver's error: `error` itself, or the one that SQLAlchemy has wrapped."""
     return getattr(error, "orig", None) or error
 
 
 def explain_database_error(error: Exception) -> ZooError | None:
-    """The client's view of a failure of the database, caused by it; None where it is a fault of this code."""
+    """The error for the client, with the database's as its cause; None if it is a fault of this code."""
     cause, state = _cause(error), sqlstate(error)
     found: tuple[type[ZooError], Detail]
     if isinstance(error, PoolTimeoutError):
@@ -80,16 +80,16 @@ def explain_database_error(error: Exception) -> ZooError | None:
 
 
 def is_stale(error: BaseException) -> bool:
-    """Whether it comes from a trigger's plan that is older than a column's type: the session keeps it to its end."""
+    """Whether a trigger's plan is older than a column's type: the session keeps such a plan to its end."""
     return sqlstate(error) == DATATYPE_MISMATCH and "when preparing the plan" in str(_cause(error))
 
 
 def _is_closed(cause: BaseException) -> bool:
-    # The driver's InterfaceError is also what it says to code that uses it in a wrong way.
+    # The driver's InterfaceError can also mean that code uses the driver wrongly.
     return isinstance(cause, CLOSED) or (isinstance(cause, asyncpg.InterfaceError) and "closed" in str(cause))
 
 
 def reason_of(error: BaseException) -> str:
-    """What the error says, in one line and without the data that it may quote in others."""
+    """The error's message, in one line, without the data that its other lines may quote."""
     cause = _cause(error)
     return f"{type(cause).__name__}: {cause}".splitlines()[0].rstrip(": ")

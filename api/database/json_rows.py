@@ -1,7 +1,6 @@
-"""Lists that Postgres itself writes as JSON, for nothing in them is looked at before a client gets it.
+"""Lists that Postgres itself writes as JSON, because the api sends them to clients without looking at them.
 
-To make a hundred rows into objects, and those into JSON, takes Python a good deal longer than it takes Postgres to
-write them.
+Python takes much longer to turn a hundred rows into objects, and those into JSON, than Postgres takes to write them.
 """
 
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from api.database.statements import Executor, Statement
 
 L = TypeVar("L")
 
-# Of timestamps: RFC 3339, as pydantic writes it, which is without a fraction where that is nothing.
+# For timestamps: RFC 3339, as pydantic writes it: without a fraction of a second if that is zero.
 UTC: ColumnElement[str] = literal_column("'UTC'")
 RFC_3339: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'""")
 NO_FRACTION: ColumnElement[str] = literal_column("'.000000'")
@@ -45,7 +44,7 @@ MAX_PAGE_BYTES_LITERAL: ColumnElement[int] = literal_column(str(MAX_PAGE_BYTES))
 
 @dataclass(frozen=True)
 class Page(Generic[L]):
-    """A part of a list in id order. `next_after` is the `after` of the next page; None where this is the last."""
+    """A part of a list in id order. `next_after` is the `after` of the next page; None if this is the last."""
 
     records: L
     next_after: int | UUID | None
@@ -56,9 +55,9 @@ JsonPage = Page[str]
 
 
 def json_array(rows: Subquery, at_most: int | None = None) -> Select[Any]:
-    """The text of an array of objects, one a row, that have its columns by their names; in the order of the rows.
+    """A JSON array, as text, with an object for each row, in their order; its keys are the names of the columns.
 
-    Null where there are more than `at_most`.
+    Null if there are more than `at_most`.
     """
     array = _bracketed(func.string_agg(_object(rows), COMMA))
     return select(array if at_most is None else case((func.count() <= literal_column(str(at_most)), array)))
@@ -67,22 +66,22 @@ def json_array(rows: Subquery, at_most: int | None = None) -> Select[Any]:
 class JsonPages:
     """The pages of a list: the first `limit` of its rows, `page_size` at most, and MAX_PAGE_BYTES.
 
-    A page that would have more bytes ends before that, with one row at least. To look at each row's size costs half as
-    much again as to write it: it is done where all of them together have turned out to be too much, by a second
-    statement, which writes no more than it gives.
+    A page that would have more bytes ends earlier, with at least one row. Checking the size of each row adds half of
+    the cost of writing it, so that is done only if all rows together turn out to be too large, by a second statement,
+    which writes no more rows than it returns.
     """
 
     def __init__(
         self, rows: Select[Any], page_size: int, rows_in_full: Select[Any] | None = None, may_lack: str | None = None
     ) -> None:
-        """`rows` are in order, and have an `id`. Where one of them may be of any size, its column `may_lack` is null
-        if it is too large; then the page is made of `rows_in_full`.
+        """`rows` are in order, and have an `id`. If a row may have any size, its column `may_lack` is null if it is too
+        large; then the page is made of `rows_in_full`.
         """
         self._all_together = Statement(_all_together(rows, page_size, may_lack), _page)
         self._one_by_one = Statement(_one_by_one(rows if rows_in_full is None else rows_in_full, page_size), _page)
 
     async def page(self, db: Executor, limit: int, **values: Any) -> JsonPage:
-        """The page of at most `limit` rows; `values` are those of the rows' parameters."""
+        """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
         for statement in (self._all_together, self._one_by_one):
             if page := await statement.first(db, **values, limit=limit):
                 return page
@@ -94,7 +93,7 @@ def _page(records: str | None, next_after: int | UUID | None) -> JsonPage | None
 
 
 def _all_together(rows: Select[Any], page_size: int, may_lack: str | None) -> Select[Any]:
-    """The records as a JSON array, null where it is too large; the id of the last, null if there are no more."""
+    """The records as a JSON array, null if it is too large; the id of the last, null if there are no more."""
     row = _rows_of_page(rows, page_size)
     objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
     is_too_large = func.pg_column_size(objects) > MAX_PAGE_BYTES_LITERAL
@@ -105,9 +104,9 @@ def _all_together(rows: Select[Any], page_size: int, may_lack: str | None) -> Se
 
 
 def _one_by_one(rows: Select[Any], page_size: int) -> Select[Any]:
-    """The same, of as many records as fit."""
+    """The same, with as many records as fit."""
     row = _rows_of_page(rows, page_size)
-    # From here on, Postgres writes a row when it is first read, and keeps it for whoever reads it again.
+    # As a CTE, each row is written as JSON when it is first read, and kept for further reads.
     written = select(row.c.id, _object(row).label("object")).cte("written")
     size = func.sum(func.octet_length(written.c.object)).over(rows=SO_FAR).label("size")
     sizes = select(func.row_number().over(rows=SO_FAR).label("number"), size).select_from(written).subquery("sizes")
@@ -121,15 +120,15 @@ def _one_by_one(rows: Select[Any], page_size: int) -> Select[Any]:
 
 
 def _rows_of_page(rows: Select[Any], page_size: int) -> Subquery:
-    """As many as a page may have, and one beyond, which tells whether there is more."""
-    # Postgres takes a limit that is a parameter for a tenth of the table, and would plan anew for each page.
+    """As many rows as a page may have, and one more, which shows whether there are more."""
+    # Postgres assumes that a limit by parameter is a tenth of the table, and would make a new plan for each page.
     found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
-    # They are written when they are found: of what an offset passes over, Postgres would write all as well.
+    # Only these rows are written as JSON: otherwise Postgres would also write those that an offset skips.
     return select(*map(_writable, found.c)).limit(LIMIT + ONE).subquery("row")
 
 
 def _object(rows: Subquery) -> ColumnElement[str]:
-    # Its text, and put together as such: json_agg has line breaks between them.
+    # As text, and joined as text, because json_agg puts line breaks between the objects.
     return cast(func.row_to_json(rows.table_valued()), Text)
 
 

@@ -1,9 +1,9 @@
 """Statements that are written with the models, compiled once, and run by the driver itself: most of the traffic.
 
-From a `select` to its objects, SQLAlchemy takes many times as long as asyncpg does for the query: it takes it apart to
-find what it has compiled before, goes from greenlet to greenlet, and makes objects whose changes it watches.
-What is read and forgotten needs none of that: here a row becomes a plain dataclass, which pydantic takes as it is.
-benchmarks/RESULTS.md has what that gives.
+From a `select` to its objects, SQLAlchemy takes many times as long as asyncpg does for the query: it analyses it to
+find what it has compiled before, switches between greenlets, and creates objects whose changes it tracks. Data that is
+only read needs none of that: here a row becomes a plain dataclass, which pydantic accepts. benchmarks/RESULTS.md has
+the gain.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
 
 class Executor(Protocol):
-    """What runs SQL, as asyncpg's connections do: all of it in one transaction, or each statement in its own."""
+    """Runs SQL, as asyncpg's connections do: all of it in one transaction, or each statement in its own."""
 
     async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        """The first row; None without one."""
+        """The first row; None if there is none."""
 
 
 class Statement(Generic[T]):
-    """A statement whose values are `bindparam`s, and what a row of it becomes: `row`, called with its columns.
+    """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns.
 
-    Values and columns are those of the driver: SQLAlchemy's types don't convert them, and an enum is a string.
+    Values and columns have the driver's types: SQLAlchemy does not convert them, and an enum is a string.
     """
 
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
@@ -40,6 +40,6 @@ class Statement(Generic[T]):
         self._row = row
 
     async def first(self, db: Executor, **values: Any) -> T | None:
-        """What the first row becomes; None without one."""
+        """What the first row becomes; None if there is none."""
         record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
         return None if record is None else self._row(*record)

@@ -1,4 +1,4 @@
-"""What the services outside that speak HTTP have in common: JSON, time-outs, trying again."""
+"""What external services with HTTP have in common: JSON, time-outs, retries."""
 
 import asyncio
 import ssl
@@ -12,10 +12,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 ATTEMPTS = 3
 BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
 TIMEOUT = httpx.Timeout(5, connect=2)
-# For a call with all its attempts.
+# Of a call with all its attempts.
 MAX_SECONDS = 8
 
-# The request can't have arrived.
+# After these, the request can't have arrived.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 M = TypeVar("M", bound=BaseModel)
@@ -23,12 +23,12 @@ M = TypeVar("M", bound=BaseModel)
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Whom to trust; made once, for that takes a while."""
+    """The trusted certificates; loaded once, because that takes a while."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 class ServiceError(Exception):
-    """A service failed; the message says how. Unless `may_be_done` it has done nothing of what it was asked for."""
+    """A service failed; the message says how. Unless `may_be_done`, it has done nothing of what was asked."""
 
     def __init__(self, message: str, *, may_be_done: bool) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class ServiceError(Exception):
 
 
 class _ServerError(Exception):
-    """The service says that it has failed."""
+    """The service answered that it has failed."""
 
 
 class Service:
-    """A service at a URL. It keeps connections open; whoever opens it closes it."""
+    """A service at a URL. It keeps connections open, until `close()`."""
 
     def __init__(self, name: str, url: str) -> None:
         self._name = name
@@ -51,9 +51,9 @@ class Service:
         await self._client.aclose()
 
     async def post(self, path: str, json: dict[str, Any], key: str, expected: set[int]) -> httpx.Response:
-        """The answer to a POST of `json`, of one of the statuses `expected`; ServiceError without one.
+        """The answer to a POST of `json`, if its status is one of those `expected`; ServiceError otherwise.
 
-        It is sent again after an error of the connection or of the server (not when the server takes too long), each
+        It is sent again after an error of the connection or of the server (not if the server takes too long), each
         time with the same idempotency key.
         """
         may_be_done = False
@@ -95,7 +95,7 @@ class Service:
         return response
 
     def read(self, response: httpx.Response, model: type[M]) -> M:
-        """What an answer says; ServiceError where it is not what was agreed on."""
+        """The content of an answer; ServiceError if it does not fit `model`."""
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:

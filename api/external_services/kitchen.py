@@ -1,4 +1,4 @@
-"""The kitchen, which makes what was ordered."""
+"""The kitchen, which makes the ordered items."""
 
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from api.external_services.payments import Reference
 
 
 class Schedule(BaseModel):
-    """When the kitchen makes an order; of what it tells, we need the id."""
+    """When the kitchen makes an order; only its id is needed here."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -24,11 +24,11 @@ class Kitchen(Service):
         super().__init__("kitchen", url)
 
     async def schedule(self, items: list[dict[str, Any]], *, key: str) -> str:
-        """Have these items made; the id of their schedule."""
+        """Ask the kitchen to make these items; returns the id of their schedule."""
         response = await self.post("/kitchen/schedules", {"order": items}, key, {201})
         return self.read(response, Schedule).id
 
     async def cancel(self, schedule_id: str, items: list[dict[str, Any]], *, key: str) -> None:
-        """Have them not made after all. The items go along, for the field's kitchen asks for them."""
+        """Cancel a schedule. Its items are sent, too, because the kitchen asks for them."""
         path = f"/kitchen/schedules/{quote(schedule_id, safe='')}/cancel"
         await self.post(path, {"order": items}, key, {200, 201, 202, 204})

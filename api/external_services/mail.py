@@ -19,31 +19,31 @@ SMTP_TRANSIENT = range(400, 500)  # RFC 5321, section 4.2.1
 log = structlog.get_logger(__name__)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else None
     return code in SMTP_TRANSIENT if code else isinstance(error, OSError)
 
 
 class Mail:
-    """Sends through the server in SMTP_URL; without one, which only `local` allows, writes into the log."""
+    """Sends mail through the server in SMTP_URL; without one, which only `local` allows, logs it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     async def send(self, to: str, subject: str, text: str) -> None:
-        """Send a mail, in several tries where the server is away. One that can't be sent is logged, without its text.
+        """Send a mail, in several attempts if the server is down. A failure is logged, without the text.
 
-        Never raises: whoever asked for it has long had an answer.
+        Never raises: the request that asked for it was answered long before.
         """
         message = EmailMessage()
         message["From"] = self._settings.mail_from
-        message["To"] = validate_email(to, check_deliverability=False).ascii_email  # which every server can read
+        message["To"] = validate_email(to, check_deliverability=False).ascii_email  # every server accepts it
         message["Subject"] = subject
         message["Message-ID"] = make_msgid(domain=self._settings.mail_from.rpartition("@")[2])
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
         message.set_content(text)
         if self._settings.smtp_url is None:
-            log.info("mail stays here: no SMTP_URL is set", to=to, subject=subject, text=text)
+            log.info("mail not sent: SMTP_URL is not set", to=to, subject=subject, text=text)
             return
         try:
             await self._deliver(self._settings.smtp_url, message)
@@ -51,7 +51,7 @@ class Mail:
             log.error("mail not sent", subject=subject, reason=type(error).__name__)  # noqa: TRY400 - one line
 
     @retry(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(_is_transient),
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential_jitter(multiplier=0.5, max=8),
         reraise=True,
@@ -67,7 +67,7 @@ class Mail:
             username=unquote(server.username) if server.username else None,
             password=password or None,
             use_tls=implicit_tls,
-            # A password never goes over the network in the clear; without one, TLS where the server offers it.
+            # A password is never sent unencrypted; without a password, TLS if the server offers it.
             start_tls=None if implicit_tls or not password else True,
             timeout=TIMEOUT_SECONDS,
         )

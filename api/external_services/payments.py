@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from api.external_services.http import Service
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
-"""What a service calls a thing of its own: visible ASCII characters."""
+"""A service's own id of something: visible ASCII characters."""
 
 
 class PaymentStatus(StrEnum):
-    """What has become of a payment."""
+    """The state of a payment."""
 
     INVALID = "invalid"
     PAID = "paid"
@@ -21,7 +21,7 @@ class PaymentStatus(StrEnum):
 
 
 class Payment(BaseModel):
-    """A payment, as the service tells of it."""
+    """A payment, as the service reports it."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
@@ -36,6 +36,6 @@ class Payments(Service):
         super().__init__("payments service", url)
 
     async def pay(self, order_id: UUID, status: str, *, key: str) -> Payment:
-        """Have an order paid. With the same key it is the same payment, however often it is asked for."""
+        """Pay for an order. With the same key it is the same payment, however often it is requested."""
         response = await self.post("/payments", {"order_id": str(order_id), "status": status}, key, {201})
         return self.read(response, Payment)

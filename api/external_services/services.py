@@ -1,4 +1,4 @@
-"""The services that orders are paid with and made by, as far as there are any."""
+"""The payments service and the kitchen, if they are configured."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +11,7 @@ from api.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """Without a payments service, orders are paid at the till; without a kitchen, only the keepers are told of them."""
+    """Without a payments service, orders are paid at the till; without a kitchen, only keepers see them."""
 
     payments: Payments | None = None
     kitchen: Kitchen | None = None

@@ -1,4 +1,4 @@
-"""What every table has in common."""
+"""What all tables have in common."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class Base(DeclarativeBase):
-    """Declarative base: constraint names that a migration can refer to, and one column type a Python type."""
+    """Declarative base: constraint names that a migration can refer to, and one column type for each Python type."""
 
     metadata = MetaData(
         naming_convention={
@@ -23,8 +23,8 @@ class Base(DeclarativeBase):
         int: BigInteger(),
         str: Text(),
     }
-    # INSERT and UPDATE bring the values that the database sets back with RETURNING. Left to itself, an UPDATE
-    # would expire them, and reading `updated_at` afterwards would be a query that async code may not send.
+    # INSERT and UPDATE read the values that the database sets, with RETURNING. By default, an UPDATE would expire
+    # them, and reading `updated_at` afterwards would need a query, which async code can't send at that point.
     __mapper_args__ = {"eager_defaults": True}
 
 

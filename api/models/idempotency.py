@@ -10,8 +10,8 @@ from api.models.base import Base
 
 
 class IdempotencyKey(Base):
-    """A request under a key that its user chose. Without a `status` it has no answer yet: a worker is at it until
-    `claimed_until`, or has died. `request_hash` is the SHA-256 of what it asks for.
+    """A request under a key that its user chose. Without a `status` it has no answer yet: a worker works on it
+    until `claimed_until`, or has died. `request_hash` is the SHA-256 of what it asks for.
     """
 
     __tablename__ = "idempotency_keys"

@@ -1,4 +1,4 @@
-"""Orders, what is in them, and what has become of them."""
+"""Orders, their items, and the changes of their state."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from api.enums import OrderStatus, Size
 from api.models.base import Base
 
-# Literal, for a query whose condition is a parameter can't use an index that has it.
+# Literals, because a query with a parameter in its condition can't use a partial index with that condition.
 NOT_DELETED = text("deleted_at IS NULL")
 CANCELLED = text("deleted_at IS NULL AND status = 'cancelled'")
 NOT_CANCELLED = text("deleted_at IS NULL AND status <> 'cancelled'")
@@ -36,15 +36,15 @@ class OrderItem(Base):
 
 
 class Order(Base):
-    """What somebody ordered. The id is a UUIDv7: in falling id order, the newest is first.
+    """A user's order. The id is a UUIDv7: in descending id order, the newest is first.
 
-    While `claimed_until` lies ahead, a worker waits for a service outside about this order. `is_being_paid` says that
-    a payment may have been asked for whose end is not known; paying again, with the same key, settles it.
+    Until `claimed_until`, a worker waits for an external service about this order. `is_being_paid` says that a payment
+    may have been requested, with a result that is not known; paying again, with the same key, settles it.
     """
 
     __tablename__ = "orders"
     __table_args__ = (
-        # What the rules promise; the code keeps to it, and this holds where the code forgets.
+        # The rules of orders (api/crud/orders), which the code follows; these hold even if it fails to.
         CheckConstraint("status IN ('created', 'cancelled') OR payment_id IS NOT NULL OR is_paid_at_till", "paid"),
         CheckConstraint("NOT is_being_paid OR (status = 'created' AND deleted_at IS NULL)", "being_paid"),
         CheckConstraint(
@@ -85,7 +85,7 @@ class Order(Base):
 
 
 class OrderEvent(Base):
-    """A change of an order's state. Without a user it was the api itself, or somebody whose account is gone."""
+    """A change of an order's state. Without a user, the api itself made it, or a user whose account is deleted."""
 
     __tablename__ = "order_events"
     __table_args__ = (

@@ -10,7 +10,7 @@ class Staff(Record, Base):
     """A member of staff. Personal data: name, email, phone, notes."""
 
     __tablename__ = "staff"
-    # The list, and each of its filters, has an index without the deleted that ends in `id`: a page is one range of it.
+    # The list, and each filter, has an index that leaves out deleted rows and ends in `id`: a page is one range of it.
     __table_args__ = (
         Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),

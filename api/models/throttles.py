@@ -1,4 +1,4 @@
-"""How often something was tried of late."""
+"""How often something was tried recently."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from api.models.base import Base
 
 
 class Throttle(Base):
-    """A count since a moment. `key` is the SHA-256 of what is counted, which may be personal data, or secret."""
+    """A count since a point in time. `key` is the SHA-256 of what is counted: that may be personal data, or secret."""
 
     __tablename__ = "throttles"
 

@@ -1,4 +1,4 @@
-"""Users, what they have signed in with, and from where."""
+"""Users, their access tokens, and the addresses that they signed in from."""
 
 from datetime import datetime
 from uuid import UUID
@@ -24,7 +24,7 @@ class User(Base):
         server_default=UserType.VISITOR.value,
     )
     is_active: Mapped[bool] = mapped_column(server_default="true")
-    # What fastapi-users calls an admin. The database keeps it the same as `type`.
+    # fastapi-users' name for an admin. The database computes it from `type`.
     is_superuser: Mapped[bool] = mapped_column(Computed("type = 'admin'", persisted=True))
     is_verified: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
@@ -34,7 +34,7 @@ class User(Base):
 
 
 class AccessToken(Base):
-    """What a signed-in user shows with each request. `token` is its SHA-256: whoever reads the table can't use it."""
+    """What a signed-in user sends with each request. `token` is its SHA-256, which nobody can sign in with."""
 
     __tablename__ = "access_tokens"
 
@@ -44,7 +44,7 @@ class AccessToken(Base):
 
 
 class KnownAddress(Base):
-    """Where a user has signed in from: what others fail to do does not lock them out there. Personal data: address."""
+    """An address that a user signed in from: failures elsewhere do not lock them out there. Personal data: address."""
 
     __tablename__ = "known_addresses"
 

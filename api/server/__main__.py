@@ -1,7 +1,7 @@
-"""`python -m api.server [OPTIONS]`: gunicorn, on its configuration of the api; the options are gunicorn's.
+"""`python -m api.server [OPTIONS]`: gunicorn, configured for the api; the options are gunicorn's.
 
-gunicorn reads some of the environment when it is imported, and fails with a traceback on what it can't use. Here all
-settings are looked at first, and each that can't be used is refused in a line.
+gunicorn reads some environment variables when it is imported, and fails with a traceback if it can't use one. So all
+settings are checked first, and each that can't be used is reported in a line.
 """
 
 import os
@@ -17,14 +17,14 @@ CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "gunicorn.conf.
 
 
 def _require_usable_settings() -> None:
-    """ValueError, with a line for each setting that can't be used, where there are such."""
+    """ValueError, with a line for each setting that can't be used, if there is any."""
     load_settings().require_usable()
     if os.environ.get("WEB_CONCURRENCY") == "":
-        raise ValueError("WEB_CONCURRENCY: is empty; write a number from 1 on, or leave it out")
+        raise ValueError("WEB_CONCURRENCY: is empty; set a number from 1 up, or leave it out")
 
 
 def main() -> None:
-    """Serve until a signal comes; exit 1 where the settings can't be used."""
+    """Serve until a signal comes; exit 1 if the settings can't be used."""
     try:
         _require_usable_settings()
     except ValueError as error:
@@ -32,10 +32,10 @@ def main() -> None:
         for reason in str(error).splitlines():
             structlog.get_logger("api").error("settings can't be used", reason=reason)
         sys.exit(1)
-    import gunicorn.__main__ as command  # noqa: PLC0415 - when it can be imported
+    import gunicorn.__main__ as command  # noqa: PLC0415 - only now can it be imported
     from gunicorn.app.wsgiapp import run  # noqa: PLC0415
 
-    # With these it starts itself anew, too.
+    # gunicorn also restarts itself with these arguments.
     sys.argv = [str(command.__file__), "--config", str(CONFIGURATION), *sys.argv[1:]]
     run()
 

@@ -1,4 +1,4 @@
-"""gunicorn's messages, and those of uvicorn in its workers, in the log of everything else."""
+"""Puts gunicorn's messages, and those of uvicorn in its workers, into the api's log."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from api.server.repeats import RepeatFilter
 
 
 class GunicornLog(Logger):
-    """gunicorn's logger, of which only the levels are kept; uvicorn-worker has uvicorn log where it does."""
+    """gunicorn's logger with only its levels kept; uvicorn-worker makes uvicorn log to the same handlers."""
 
     def __init__(self, cfg: Any) -> None:
         configure_log(os.environ.get("LOG_FORMAT", ""), RepeatFilter())

@@ -1,9 +1,9 @@
-"""HTTP/1.1 as uvicorn and llhttp speak it, one request of a connection at a time, with bounds and an end to patience.
+"""HTTP/1.1 by uvicorn and llhttp, with one request per connection at a time, limits on sizes, and time-outs.
 
-uvicorn parses all that has come, however much, before it answers the first request; it drops the body of a request
-that asks for another protocol; takes trailers for headers; and waits for a slow client without end. Here the parser is
-given a head when all of it is there and its size is known, then the body, and the next request after the answer. The
-parser stays the judge of what HTTP is: all that is told here is where a request ends.
+uvicorn parses all that has arrived, however much, before it answers the first request; it drops the body of a request
+that asks for another protocol, treats trailers as headers, and waits for a slow client without end. Here the parser
+gets a head once it is complete and its size is known, then the body, and the next request after the answer. The parser
+still decides what is valid HTTP; the code here only finds where a request ends.
 """
 
 from asyncio import Event, TimerHandle, Transport
@@ -36,19 +36,19 @@ from api.server.request_head import (
 )
 from api.settings import Settings, load_settings
 
-MAPPED = "::ffff:"  # what a socket for both IPv6 and IPv4 has before an address of the latter
+MAPPED = "::ffff:"  # the prefix of an IPv4 address on a socket for both IPv6 and IPv4
 
 
 _settings = cache(load_settings)
 
 
 class Cycle(RequestResponseCycle):
-    """uvicorn's, whose body may turn out to be none."""
+    """uvicorn's cycle, in which the body may turn out to be invalid."""
 
     refused: Refused | None = None
 
     async def receive(self) -> ASGIReceiveEvent:
-        """A part of the body; HTTPException where it can't be read."""
+        """A part of the body; HTTPException if it can't be read."""
         message = await super().receive()
         if self.refused is not None:
             raise HTTPException(self.refused.status, self.refused.detail)
@@ -56,7 +56,7 @@ class Cycle(RequestResponseCycle):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """A connection of a client; `settings` are by default those of the environment."""
+    """A client's connection; `settings` are by default those of the environment."""
 
     def __init__(self, *args: Any, settings: Settings | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,16 +64,16 @@ class HttpProtocol(HttpToolsProtocol):
         self.client_timeout = self.settings.client_timeout
         self.for_request: TimerHandle | None = None
         self.for_reader: TimerHandle | None = None
-        self.answers: LingeringTransport = None  # type: ignore[assignment]  # as uvicorn has its own
-        self.received = b""  # of which what comes after `parsed` is still to be parsed
+        self.answers: LingeringTransport = None  # type: ignore[assignment]  # like uvicorn's transport
+        self.received = b""  # from `parsed` on, it is not parsed yet
         self.parsed = self.head_at = 0
-        self.is_in_head = self.is_in_body = False  # what the parser is at
-        self.body_left: int | None = 0  # bytes; None where it is chunked
-        self.framing = 0  # bytes of a chunked body that are no content, since the last that were
+        self.is_in_head = self.is_in_body = False  # where the parser is
+        self.body_left: int | None = 0  # bytes; None if it is chunked
+        self.framing = 0  # bytes of a chunked body that are not content, since its last content
         self.keeps_alive = True
         self.is_ended = False  # nothing more is parsed
 
-    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # uvicorn's signature
         """Wait for a request."""
         super().connection_made(transport)
         if self.client is not None and self.client[0].startswith(MAPPED):
@@ -82,7 +82,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._wait_for_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Stop all timers."""
         super().connection_lost(exc)
         self.answers.connection_lost()
         for timer in (self.for_request, self.for_reader, self.timeout_keep_alive_task):
@@ -92,7 +92,7 @@ class HttpProtocol(HttpToolsProtocol):
     # Reading
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request, or of several."""
+        """Receive a part of a request, or of several."""
         self._unset_keepalive_if_required()
         if self.is_ended:
             self.answers.discard(data)
@@ -103,7 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._parse()
 
     def _parse(self) -> None:
-        """Parse what has come, to the end of the first request that is not answered yet."""
+        """Parse what has arrived, to the end of the first request that is not answered yet."""
         try:
             while self.parsed < len(self.received) and not self.is_ended:
                 if self.is_in_body:
@@ -123,11 +123,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.for_request = self.loop.call_later(self.client_timeout, self._give_up_request)
 
     def _parse_head(self) -> bool:
-        """Parse a head, and start to answer the request; False while it is not all there."""
+        """Parse a head, and start to answer the request; False if it is not complete yet."""
         while self.received.startswith(b"\r\n", self.parsed):  # RFC 9112, section 2.2: some clients send too many
             self.parsed += 2
         self.head_at = self.parsed
-        self.scope = None  # type: ignore[assignment]  # until the parser begins the next
+        self.scope = None  # type: ignore[assignment]  # until the parser begins the next one
         end = find_end(self.received, self.parsed)
         if end is None:
             return False
@@ -136,9 +136,9 @@ class HttpProtocol(HttpToolsProtocol):
         self.is_in_head = self.is_in_body = True
         try:
             self.parser.feed_data(head)
-        except httptools.HttpParserUpgrade:  # and the parser takes it that no body follows
+        except httptools.HttpParserUpgrade:  # after which the parser assumes that there is no body
             if self.parser.get_method() == b"CONNECT":
-                raise Refused(HTTPStatus.NOT_IMPLEMENTED, "This is no proxy: CONNECT leads nowhere") from None
+                raise Refused(HTTPStatus.NOT_IMPLEMENTED, "This is not a proxy: CONNECT is not supported") from None
             self.is_in_body = True
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(without_upgrade(head))
@@ -147,15 +147,15 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def _parse_body(self) -> bool:
-        """Parse what has come of the body; False where that is nothing."""
+        """Parse what has arrived of the body; False if that is nothing."""
         start, end = self.parsed, len(self.received)
         if self.body_left is not None:
             end = min(end, start + self.body_left)
             self.body_left -= end - start
-        elif (found := self.received.find(END, start)) >= 0:  # the only place where it may end
+        elif (found := self.received.find(END, start)) >= 0:  # a body can end only there
             end = found + len(END)
         else:
-            while self.received.endswith((b"\r\n\r", b"\r\n", b"\r"), start, end):  # perhaps a part of that place
+            while self.received.endswith((b"\r\n\r", b"\r\n", b"\r"), start, end):  # perhaps a part of END
                 end -= 1
         if start == end:
             return False
@@ -167,16 +167,16 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def on_headers_complete(self) -> None:
-        """Note what the parser knows at this moment only. The request starts when it has returned."""
+        """Note what the parser knows only now. The request starts after it has returned."""
         self.keeps_alive = self.parser.should_keep_alive()
 
     def on_body(self, body: bytes) -> None:
-        """Hand on a part of the body."""
+        """Pass on a part of the body."""
         self.framing = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that all of a request is there."""
+        """Note that the request is complete."""
         self.is_in_body = False
         if self.for_request is not None:
             self.for_request.cancel()
@@ -194,7 +194,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start_request(self) -> None:
         version = self.parser.get_http_version()
         self.body_left = check(self.headers, version)
-        self.headers = []  # what comes now are trailers: nothing that was decided by the head changes any more
+        self.headers = []  # from now on they are trailers, which must not change what the head has decided
         self.framing = 0
         self.keeps_alive = self.keeps_alive and version != "1.0"
         self.scope["method"] = self.parser.get_method().decode("ascii")
@@ -202,13 +202,13 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope[PEER] = self.client  # type: ignore[literal-required]  # uvicorn may put another client there
         url = httptools.parse_url(self.url)
         if url.path is None or not url.path.isascii():
-            raise Refused(HTTPStatus.BAD_REQUEST, "The URL has bytes that are no ASCII: write them as %XX")
+            raise Refused(HTTPStatus.BAD_REQUEST, "The URL has bytes that are not ASCII: write them as %XX")
         path = url.path.decode("ascii")
         self.scope["raw_path"] = url.path
         self.scope["path"] = unquote(path) if "%" in path else path
         self.scope["query_string"] = url.query or b""
-        # What is answered before all of a request is there is the connection's last answer: its client may or may not
-        # send the rest.
+        # An answer before the request is complete is the connection's last one, because the client may or may not send
+        # the rest.
         self._start(self.app, keep_alive=self.keeps_alive and not self.is_in_body)
         if not self.is_in_body:
             super().on_message_complete()
@@ -216,7 +216,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _start(self, app: ASGIApp, *, keep_alive: bool) -> None:
         self.cycle: Cycle = Cycle(
             scope=self.scope,
-            transport=self.answers,  # type: ignore[arg-type]  # what a cycle uses of one
+            transport=self.answers,  # type: ignore[arg-type]  # it has what a cycle uses
             flow=self.flow,
             logger=self.logger,
             access_logger=self.access_logger,
@@ -230,7 +230,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._start_asgi_task(self.cycle, app)  # type: ignore[arg-type]  # Starlette's types, and uvicorn's
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer in the place of the app, as it does, and then no more."""
+        """Answer in place of the app, in its form, and then close the connection."""
         self.is_ended = True
         if self._is_answering():  # it is the body that can't be read
             self.cycle.refused = refused
@@ -246,7 +246,7 @@ class HttpProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def on_response_complete(self) -> None:
-        """Go on to the next request; after the last one, wait for the client to take what is left of the answer."""
+        """Go on to the next request; after the last one, wait for the client to read the rest of the answer."""
         self.server_state.total_requests += 1
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
@@ -259,30 +259,30 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self._wait_for_next()
 
-    # Patience
+    # Time-outs
 
     def _wait_for_next(self) -> None:
         wait = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         self.timeout_keep_alive_task = wait
 
     def timeout_keep_alive_handler(self) -> None:
-        """Cut off a client that sends no next request; what was sent and is not taken until now is dropped, too."""
+        """Disconnect a client that sends no next request; what it has not read of an answer is dropped, too."""
         self.transport.abort()
 
     def _give_up_request(self) -> None:
         self.for_request = None
         if not self.flow.read_paused:
             self.transport.abort()
-        else:  # it is the api that does not read yet
+        else:  # the api itself does not read yet
             self.for_request = self.loop.call_later(self.client_timeout, self._give_up_request)
 
     def pause_writing(self) -> None:
-        """Wait for the client to take what was sent."""
+        """Wait for the client to read what was sent."""
         super().pause_writing()
         self.for_reader = self.loop.call_later(self.client_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client has taken most of it. Of the last answer, it has to take the rest, too."""
+        """Stop waiting: the client has read most of it. Of the last answer, it has to read the rest, too."""
         super().resume_writing()
         if self.for_reader is not None and not self.answers.is_closing():
             self.for_reader.cancel()

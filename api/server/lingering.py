@@ -1,4 +1,4 @@
-"""An end of a connection at which the last answer arrives."""
+"""Closes a connection in a way that the last answer arrives."""
 
 import asyncio
 from asyncio import TimerHandle, Transport
@@ -9,10 +9,10 @@ SECONDS = 10
 
 
 class LingeringTransport:
-    """A connection's transport, for those who answer on it: `close()` reads on while the client sends.
+    """A connection's transport, for sending answers: `close()` goes on reading while the client sends.
 
-    To close a connection on which something was not read resets it, and a client that sends before it reads would
-    lose the answer with it (RFC 9112, section 9.6). After MAX_BYTES or SECONDS it is closed in any case.
+    Closing a connection with unread data resets it, and a client that is still sending would lose the answer
+    (RFC 9112, section 9.6). After MAX_BYTES or SECONDS it is closed in any case.
     """
 
     def __init__(self, transport: Transport, is_all_read: Callable[[], bool]) -> None:
@@ -35,12 +35,12 @@ class LingeringTransport:
             self._timer = asyncio.get_running_loop().call_later(SECONDS, self._transport.abort)
 
     def discard(self, data: bytes) -> None:
-        """Take what comes after the last answer."""
+        """Drop what arrives after the last answer."""
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             self._transport.abort()
 
     def connection_lost(self) -> None:
-        """Wait for nothing more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What goes wrong a thousand times a second is said once, and then every few seconds with its number."""
+"""A failure that repeats a thousand times a second is logged once, and then every few seconds with a count."""
 
 import asyncio
 import logging
@@ -14,18 +14,18 @@ import structlog
 from api.log import RequestRecord
 
 SECONDS = 5.0
-MAX_KINDS = 100  # at a time; the more there are, the less it says which
+MAX_KINDS = 100  # at a time; all further ones count as one kind
 
 OF_ONE_ALONE = {"event", "level", "timestamp", "request_id", "exc_info"}
 
 
 class RepeatFilter(logging.Filter):
-    """Of the warnings and errors of one kind passes the first; then, every SECONDS, one that says how many there were
-    since, as `repeated`, without a traceback. After SECONDS without any, the next is a first again.
+    """Passes the first warning or error of a kind; then, every SECONDS, a line with the number since, as `repeated`,
+    and without a traceback. After SECONDS without any, the next one is a first again.
 
-    Of one kind are those with the same event and data, and, where there is an exception, of its type and from the same
-    place. Lines about requests all pass, and so does what is logged outside of an event loop, where nothing comes in
-    masses.
+    Records are of one kind if they have the same event and data, and if their exceptions, if any, have the same type
+    and come from the same place. Lines about requests always pass, and so do records from outside of an event loop,
+    where nothing repeats so fast.
     """
 
     def __init__(self) -> None:
@@ -52,12 +52,12 @@ class RepeatFilter(logging.Filter):
         return True
 
     def forget(self) -> None:
-        """Say no more of what was repeated."""
+        """Drop all counts; they are not logged."""
         self._repeated.clear()
 
     def _watch(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
         self._repeated[kind] = 0
-        # In a context of its own: what stands for many has no request's id.
+        # In a context of its own: a line that stands for many has no request id.
         loop.call_later(SECONDS, self._sum_up, loop, kind, say, context=Context())
 
     def _sum_up(self, loop: asyncio.AbstractEventLoop, kind: Hashable, say: Callable[..., None]) -> None:
@@ -67,12 +67,12 @@ class RepeatFilter(logging.Filter):
 
 
 def _parts(record: logging.LogRecord) -> tuple[str, dict[str, Any], BaseException | None]:
-    """The event, its data, and the exception, if there is one: of structlog's records and of those of libraries."""
+    """The event, its data, and the exception, if any, of a record, by structlog or by a library."""
     if isinstance(record.msg, dict):
         fields = {name: value for name, value in record.msg.items() if name not in OF_ONE_ALONE}
         error = record.msg.get("exc_info")
         return record.msg["event"], fields, sys.exception() if error is True else error
-    # What differs each time is in further lines (asyncio's), or, as ids of objects, of no use to who reads of many.
+    # What differs each time is in later lines (asyncio's), or in arguments: ids of objects, of no use to readers.
     text = str(record.msg) if record.args and record.msg != "%s" else record.getMessage()
     return text.strip().partition("\n")[0], {}, record.exc_info[1] if record.exc_info else None
 

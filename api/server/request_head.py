@@ -1,4 +1,4 @@
-"""The head of a request: where it ends, how large it may be, and what in it no server may guess at."""
+"""The head of a request: where it ends, how large it may be, and what must not be ambiguous in it."""
 
 import re
 from http import HTTPStatus
@@ -18,7 +18,7 @@ _is_host = re.compile(rb"[^\x00-\x20\x7f-\xff/?#@\\]*").fullmatch
 
 
 class Refused(Exception):
-    """The server itself answers a request: it can't be read, or must not be."""
+    """The server itself answers a request, because it can't be read, or must not be."""
 
     def __init__(self, status: HTTPStatus, detail: str) -> None:
         super().__init__(status, detail)
@@ -38,7 +38,7 @@ UNKNOWN_CODING = Refused(HTTPStatus.NOT_IMPLEMENTED, "The only transfer coding k
 
 
 def find_end(data: bytes, start: int) -> int | None:
-    """Where the head that begins at `start` ends; None while it is not all there. Refused where it is too large."""
+    """Where the head that begins at `start` ends; None if it is not complete yet. Refused if it is too large."""
     found = data.find(END, start)
     end = len(data) if found < 0 else found + len(END)
     if end - start > MAX_REQUEST_LINE_BYTES:
@@ -50,9 +50,9 @@ def find_end(data: bytes, start: int) -> int | None:
 
 
 def check(fields: Fields, http_version: str) -> int | None:
-    """How many bytes the body has; None where it is chunked. Refused where two who read the head may differ about it.
+    """How many bytes the body has; None if it is chunked. Refused if two servers may read the head in different ways.
 
-    What RFC 9112 has a server refuse, and the parser does not.
+    It refuses what RFC 9112 tells a server to refuse, and the parser accepts.
     """
     if len(fields) > MAX_FIELDS:
         raise HEAD_TOO_LARGE
@@ -64,7 +64,7 @@ def check(fields: Fields, http_version: str) -> int | None:
         if name == b"host":
             hosts += 1 if _is_host(value) else 2
         elif name == b"content-length":
-            length = int(value)  # the parser takes digits only, and one such field, and no coding beside it
+            length = int(value)  # the parser accepts one such field, of digits, with no coding beside it
         elif name == b"transfer-encoding":
             _check_coding(value, http_version)
             length = None
@@ -81,19 +81,19 @@ def _check_coding(coding: bytes, http_version: str) -> None:
 
 
 def explain(error: HttpParserError, fields: Fields) -> Refused:
-    """What to answer where the parser has failed, after these fields of the head."""
+    """The answer if the parser has failed, after these fields of the head."""
     if any(name == b"transfer-encoding" and value.strip().lower() != b"chunked" for name, value in fields or ()):
         return UNKNOWN_CODING
     return Refused(HTTPStatus.BAD_REQUEST, f"This is not HTTP/1.1: {error}")
 
 
 def without_upgrade(head: bytes) -> bytes:
-    """`head` as if it did not ask for another protocol: nobody has to answer in one (RFC 9110, section 7.8)."""
+    """`head` as if it did not ask for another protocol: a server may ignore that (RFC 9110, section 7.8)."""
     return _UPGRADE.sub(b"", head)
 
 
 def describe(head: bytes) -> tuple[str, str]:
-    """Method and path, as far as they can be told, of a head that can't be read: for the log."""
+    """The method and path, as far as they are known, of a head that can't be read: for the log."""
     line = head[:MAX_REQUEST_LINE_BYTES].partition(b"\r\n")[0].decode("ascii", "backslashreplace")
     method, _, target = line.partition(" ")
     is_method = method.isalpha() and method.isupper()

@@ -1,11 +1,11 @@
-"""gunicorn's worker: uvicorn's, with an end that loses no request, and a heart that beats to that end.
+"""gunicorn's worker: uvicorn's, but it loses no request when it stops, and sends heartbeats until it has stopped.
 
 On SIGTERM uvicorn closes the listening socket at once. The kernel then resets every connection that it had already
-accepted on the server's behalf, and under load that is a dozen whose requests were sent and never answered. Here the
-worker first takes over what is waiting, and closes when the queue is empty.
+accepted on the server's behalf: under load, a dozen whose requests were sent and are never answered. Here the worker
+first accepts the waiting connections, and closes the socket when the queue is empty.
 
-uvicorn-worker tells gunicorn twice within `timeout` that it is alive, and no more once it is ending: a worker that
-hangs is found out late, and one whose last requests take long is killed in the middle of them.
+uvicorn-worker sends gunicorn two heartbeats within `timeout`, and none while it stops: a worker that hangs is noticed
+late, and one whose last requests take long is killed in the middle of them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from uvicorn_worker import UvicornWorker
 
 from api.server.http_protocol import HttpProtocol
 
-# For a queue that never empties, and for requests that are still on their way when it has.
+# At most for a queue that does not get empty; and for requests that are still on their way when it is.
 DRAIN_SECONDS = 2.0
 ARRIVAL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 1.0
@@ -33,7 +33,7 @@ class DrainingServer(Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         listening = [sock for sock in sockets or [] if not _is_open_in(os.getppid(), sock)]
         for sock in listening:
-            sock.listen(0)  # hardly anybody is queued from now on: who comes tries again, and is refused then
+            sock.listen(0)  # hardly any client is queued from now on: its kernel tries again, and is refused
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         while _anybody_waits(listening) and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0)  # the event loop accepts them
@@ -49,10 +49,10 @@ def _anybody_waits(sockets: list[socket.socket]) -> bool:
 
 
 def _is_open_in(pid: int, sock: socket.socket) -> bool:
-    """Whether the process has `sock` open, too (Linux; elsewhere, and where it does not let us look, True).
+    """Whether the process has `sock` open, too (on Linux; elsewhere, or without permission to look, True).
 
-    gunicorn's master closes its own before it ends all workers. While it has it open only this worker ends, in a
-    reload say, and the queue belongs to the others.
+    gunicorn's master closes its sockets before it stops all workers. While it has them open, only this worker stops,
+    for example in a reload, and the queue belongs to the others.
     """
     name = f"socket:[{os.fstat(sock.fileno()).st_ino}]"
     try:
@@ -69,13 +69,13 @@ def _target(link: Path) -> str:
 
 
 class Worker(UvicornWorker):
-    """uvicorn-worker's, on a DrainingServer, with a heartbeat for as long as its event loop runs."""
+    """uvicorn-worker's worker, on a DrainingServer, with heartbeats as long as its event loop runs."""
 
     CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol}
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi
-        # In a reload nothing else would end it.
+        # In a reload, nothing else limits how long it waits for its last requests.
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = DrainingServer(config=self.config)
         self._install_sigquit_handler()

@@ -1,4 +1,4 @@
-"""What the api's role may do: rows, and nothing else."""
+"""The api's role may read and write rows, and nothing else."""
 
 import asyncpg
 import pytest
@@ -74,7 +74,7 @@ async def test_the_api_may(server: Server, worker_database: str, statement: str)
     await connection.close()
 
 
-async def test_no_statement_of_the_api_and_no_wait_for_a_lock_goes_on_for_long(
+async def test_statements_of_the_api_and_their_waits_for_locks_are_limited(
     server: Server, worker_database: str
 ) -> None:
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
@@ -83,7 +83,7 @@ async def test_no_statement_of_the_api_and_no_wait_for_a_lock_goes_on_for_long(
     await connection.close()
 
 
-async def test_the_migrator_may_make_databases_and_only_drop_its_own(server: Server, database: str) -> None:
+async def test_the_migrator_may_create_databases_and_drop_only_its_own(server: Server, database: str) -> None:
     connection = await asyncpg.connect(server.url("zoo_migrator", database))
     await connection.execute(f"CREATE DATABASE {database}_own")
     await connection.execute(f"DROP DATABASE {database}_own")
@@ -92,14 +92,14 @@ async def test_the_migrator_may_make_databases_and_only_drop_its_own(server: Ser
     await connection.close()
 
 
-async def test_nobody_else_gets_in(server: Server, worker_database: str) -> None:
+async def test_nobody_else_may_connect(server: Server, worker_database: str) -> None:
     admin = await asyncpg.connect(server.url("postgres", worker_database))
     assert not await admin.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
     assert not await admin.fetchval("SELECT has_schema_privilege('public', 'public', 'USAGE')")
     await admin.close()
 
 
-async def test_the_roles_script_may_run_again(server: Server, database: str) -> None:
+async def test_the_roles_script_can_run_again(server: Server, database: str) -> None:
     server.grant_roles(database)
     connection = await asyncpg.connect(server.url("zoo_api", database))
     assert await connection.fetchval("SELECT count(*) FROM animals") == 0

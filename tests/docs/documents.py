@@ -1,4 +1,4 @@
-"""Markdown whose commands are run, and whose output is compared."""
+"""Runs the commands in Markdown files, and compares their output."""
 
 import os
 import re
@@ -17,7 +17,7 @@ BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def copy_checkout(target: Path) -> Path:
-    """A clone, with this checkout's virtual environment and what is compiled of its modules."""
+    """A clone, with this checkout's virtual environment and compiled modules."""
     clone(target)
     (target / ".venv").symlink_to(ROOT / ".venv")
     for compiled in (
@@ -41,11 +41,11 @@ def clone(target: Path) -> Path:
 
 
 def run_document(path: Path, checkout: Path) -> None:
-    """Run the `sh` blocks of a document, one shell each; the lines of a `text` block come in what the last printed.
+    """Run the `sh` blocks of a document, one shell each; the output of the last one has the lines of a `text` block.
 
-    In this order, and with anything between them; `...` in a line stands for any text. The checkout's Postgres is kept
-    running, for the commands to find it so: they are many. Ports that the document names are free ones here, and what
-    its blocks leave in the background is ended.
+    They are in this order, with anything between them; `...` in a line stands for any text. The checkout's Postgres is
+    kept running, so that not each of the many commands starts it. Ports in the document are replaced by free ones, and
+    processes that its blocks leave in the background are ended.
     """
     with serve(checkout / ".data" / "postgres", FAST_AND_FORGETFUL, DATABASE), ExitStack() as background:
         _run_blocks(_with_free_ports(path.read_text()), checkout, background)

@@ -1,4 +1,4 @@
-"""docs/architecture.md names what the project is made of."""
+"""docs/architecture.md names all dependencies and packages."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ def test_every_dependency_is_named() -> None:
 
 
 @pytest.mark.parametrize("package", ["alembic_online", "api"])
-def test_every_room_is_named(package: str) -> None:
+def test_every_package_is_named(package: str) -> None:
     rooms = [path.parent.name for path in (ROOT / package).glob("*/__init__.py")]
     assert rooms
     assert [room for room in rooms if f"`{package}/{room}/`" not in PAGE] == []

@@ -1,4 +1,4 @@
-"""benchmarks/LINTERS.md, which `make bench-linters` writes, and what alembic_online/README.md has from it."""
+"""benchmarks/LINTERS.md, which `make bench-linters` writes, and its table in alembic_online/README.md."""
 
 from benchmarks.linters import LINTERS, RESULTS, versions
 from tests.conftest import ROOT

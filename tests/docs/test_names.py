@@ -1,4 +1,4 @@
-"""README.md and the documents name what there is: files, headings, targets of the Makefile."""
+"""README.md and the documents name only existing files, headings and targets of the Makefile."""
 
 import re
 from pathlib import Path
@@ -20,12 +20,12 @@ every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path:
 
 
 def prose(document: Path) -> str:
-    """The text without its blocks of code, in which there may be what the reader makes."""
+    """The text without its blocks of code, which may name files that the reader creates."""
     return re.sub(r"^```.*?^```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(document: Path) -> set[str]:
-    """Of its headings, as GitHub makes them."""
+    """The anchors of its headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -40,13 +40,13 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @every_document
-def test_every_file_that_is_named_is_there(document: Path) -> None:
+def test_every_file_that_is_named_exists(document: Path) -> None:
     text = re.sub(r"\]\([^)]*\)", "]", prose(document))
     assert [path for path in PATH.findall(text) if not (ROOT / path).exists()] == []
 
 
 @every_document
-def test_every_make_target_is_there(document: Path) -> None:
+def test_every_make_target_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"(?:^|\$ |`)make ([a-z-]+)", document.read_text(), re.MULTILINE)
     assert set(named) <= targets

@@ -1,4 +1,4 @@
-"""docs/online-migrations.md names what there is."""
+"""docs/online-migrations.md names all rules and operations."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 PAGE = (ROOT / "docs" / "online-migrations.md").read_text()
 
 
-def test_every_rule_is_named_as_the_lint_has_it() -> None:
+def test_every_rule_is_named_with_its_text() -> None:
     assert dict(re.findall(r"^\| `([a-z-]+)` \| (.+) \|$", PAGE, re.MULTILINE)) == RULES
 
 

@@ -1,4 +1,4 @@
-"""README.md is short, as is the tool's, and leads on; tests/stack runs its commands."""
+"""README.md is short, like the tool's, and links to all documents; tests/stack runs its commands."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A checkout with revisions of its own, and its migrator in processes."""
+"""Checkouts with further revisions, and their migrator in processes."""
 
 import os
 import subprocess
@@ -14,14 +14,14 @@ from tests.python import Python
 def checkout_with(
     folder: Path,
     *,
-    attributes: Any = None,  # not Mapping, which mypy would miss in every `**revisions`
+    attributes: Any = None,  # not Mapping, because mypy compares `**revisions` with it
     downgrades: Any = None,
     **revisions: str,
 ) -> Path:
-    """A checkout whose newest revisions are these, in this order: each the body of its `upgrade`.
+    """A checkout with these newest revisions, in this order: each value is the body of an `upgrade`.
 
-    `attributes` are what else stands in a revision's module, by its name: `{"drop": {"phase": "contract"}}`;
-    `downgrades` are the bodies of those that do something.
+    `attributes` are further variables of a revision's module, by its name: `{"drop": {"phase": "contract"}}`;
+    `downgrades` are the bodies of `downgrade`, by the revision's name, if they do something.
     """
     checkout = copy_checkout(folder)
     previous = REVISIONS[-1]
@@ -40,13 +40,13 @@ def checkout_with(
 
 
 def start(environment: dict[str, str], *arguments: str, cwd: Path = ROOT) -> Python:
-    """Alembic, started and not waited for; by itself `alembic upgrade head`."""
+    """Start Alembic, without waiting for it; by default `alembic upgrade head`."""
     environment = os.environ | {"LOG_FORMAT": "text"} | environment
     return Python("alembic", *(arguments or ("upgrade", "head")), env=environment, cwd=cwd, stderr=subprocess.PIPE)
 
 
 def lock(table: str) -> str:
-    """A line of the body of a revision that waits until it has all of a table to itself."""
+    """A line of a revision's body that takes a table's exclusive lock."""
     return (
         f"op.execute('LOCK TABLE {table}')  # lint: allow lock-table: so that others are in its way, and it in theirs"
     )

@@ -1,4 +1,4 @@
-"""Migrators at the same moment, and in each other's way."""
+"""Migrators that run at the same moment, or in each other's way."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.processes.test_history import UP, history
 from tests.rounds import rounds
 
 ROUNDS, MIGRATORS = rounds(quick=2, full=20), 8
-PARTS = 2  # which pytest-xdist gives to different workers
+PARTS = 2  # pytest-xdist gives them to different workers
 GRANTED = (
     "SELECT count(*) FROM pg_locks WHERE relation = 'animals'::regclass AND mode = 'AccessExclusiveLock' AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"  # clones have the same oids
@@ -22,10 +22,10 @@ VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed(
+async def test_eight_at_once_on_an_empty_database_all_succeed_and_one_applies(
     server: Server, maintenance: asyncpg.Connection, tmp_path: Path, part: int
 ) -> None:
-    """Among the revisions is one that runs CONCURRENTLY, which waits for every snapshot that a waiter might hold."""
+    """One revision runs CONCURRENTLY, which would wait for any snapshot of the migrators that wait."""
     checkout = checkout_with(
         tmp_path, table="op.create_table('t', sa.Column('c', sa.Text))", index=concurrently("ix_t", "t", "c")
     )
@@ -41,11 +41,11 @@ async def test_of_eight_at_once_on_an_empty_database_one_applies_and_all_succeed
         await drop(maintenance, database)
 
 
-async def test_a_deadlock_is_tried_again(
+async def test_a_revision_is_tried_again_after_a_deadlock(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     checkout = checkout_with(tmp_path, both=f"{lock('animals')}\n{lock('staff')}")
-    # So that it is the deadlock that is found, and by the migrator, before its time-out is over.
+    # So that Postgres reports the deadlock to the migrator, before its lock time-out.
     await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {database} SET deadlock_timeout = '50ms'")
     other = await superuser(server, database)
     await other.execute("SET deadlock_timeout = '10s'")
@@ -55,7 +55,7 @@ async def test_a_deadlock_is_tried_again(
     run = start(server.environment(database), cwd=checkout)
     while not await admin.fetchval(GRANTED):
         await asyncio.sleep(0.005)
-    await other.execute("LOCK TABLE animals")  # which it gets when the migrator has given way
+    await other.execute("LOCK TABLE animals")  # granted once the migrator has released its lock
     await transaction.commit()
     await other.close()
     _, log = await asyncio.to_thread(run.communicate)
@@ -64,8 +64,8 @@ async def test_a_deadlock_is_tried_again(
     assert (await history(server, database))[-1] == ("both", "upgrade")
 
 
-async def test_autovacuum_which_gives_way_to_who_waits_long_enough_is_waited_for(tmp_path: Path) -> None:
-    """It does so after deadlock_timeout, 1 s, which is more than the usual 500 ms."""
+async def test_it_waits_for_autovacuum_until_that_releases_its_lock(tmp_path: Path) -> None:
+    """That takes deadlock_timeout, 1 s, which is more than the usual 500 ms."""
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", column="op.execute('ALTER TABLE animals ADD COLUMN wild boolean')")
     options = {**FAST_AND_FORGETFUL, "autovacuum": "on", "autovacuum_naptime": "1s"}

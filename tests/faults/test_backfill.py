@@ -1,4 +1,4 @@
-"""Backfills that are killed, and such whose replicas don't keep up."""
+"""Backfills that are killed, and backfills whose replicas don't keep up."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ from tests.rounds import rounds
 ROWS, KILLS = rounds(quick=(40_000, 3), full=(120_000, 10))
 COLUMN = "op.add_column('animals', sa.Column('common_name', sa.Text))"
 NAMES = "op.backfill('animals', {'common_name': 'name'})"
-# Counts what was tried, too, for a sequence is not rolled back; and takes long enough to be killed as often.
+# Counts attempts, too, because a sequence is not rolled back; and takes long enough to be killed as often.
 COUNT = """
 CREATE SEQUENCE tries;
 CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -45,7 +45,7 @@ BATCH_UNDER_WAY = (
 WAITING_FOR = "SELECT waiting_for FROM migration_backfills WHERE waiting_for IS NOT NULL"
 
 
-async def test_killed_at_any_moment_it_goes_on_each_time_with_at_most_one_batch_done_again(
+async def test_killed_at_any_moment_it_resumes_and_repeats_at_most_one_batch(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     checkout = checkout_with(tmp_path, column=COLUMN, names=NAMES)
@@ -123,7 +123,7 @@ COPY = Backfill("t", {"copy": "value || 'x'"})
 REPLAYED = "SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication"
 
 
-async def test_a_replica_that_is_far_behind_is_waited_for(pair: Pair, admin_of_pair: asyncpg.Connection) -> None:
+async def test_it_waits_for_a_replica_that_is_far_behind(pair: Pair, admin_of_pair: asyncpg.Connection) -> None:
     await admin_of_pair.execute(FAT)
     await found(admin_of_pair, REPLAYED)
     replica = await superuser(pair.replica, DATABASE)
@@ -140,10 +140,10 @@ async def test_a_replica_that_is_far_behind_is_waited_for(pair: Pair, admin_of_p
     await replica.close()
 
 
-async def test_a_replica_that_has_replayed_nothing_for_ten_seconds_is_waited_for(
+async def test_it_waits_for_a_replica_that_has_replayed_nothing_for_ten_seconds(
     pair: Pair, admin_of_pair: asyncpg.Connection
 ) -> None:
-    """However little it is behind, and though Postgres has no lag for it."""
+    """However little it is behind, and though Postgres reports no lag for it."""
     await admin_of_pair.execute("INSERT INTO t SELECT n, 'short' FROM generate_series(1, 50000) n")
     await admin_of_pair.execute(COUNT.replace("animals", "t").replace("% 10", "% 1"))
     await found(admin_of_pair, REPLAYED)
@@ -158,7 +158,7 @@ async def test_a_replica_that_has_replayed_nothing_for_ten_seconds_is_waited_for
     await replica.close()
 
 
-async def test_who_copies_the_wal_and_replays_nothing_is_not_waited_for(
+async def test_it_does_not_wait_for_a_client_that_only_copies_the_wal(
     pair: Pair, admin_of_pair: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await admin_of_pair.execute(FAT)

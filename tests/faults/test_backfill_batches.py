@@ -1,4 +1,4 @@
-"""Backfills: which rows they write, at which pace, when they give way, and where they go on."""
+"""Backfills: which rows they write, at which pace, when they pause, and where they resume."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ RIGHT = "SELECT count(*) FROM animals WHERE common_name IS NOT DISTINCT FROM nam
 WAITING_FOR = "SELECT waiting_for FROM migration_backfills WHERE waiting_for IS NOT NULL"
 SEEN = "SELECT rows_seen FROM migration_backfills WHERE rows_seen > 0"
 ROWS = 2500
-# A batch of 1,000 rows takes more than 0.2 s then.
+# With it, a batch of 1,000 rows takes more than 0.2 s.
 SLOW = """
 CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$;
 CREATE TRIGGER slow BEFORE UPDATE ON animals FOR EACH ROW WHEN (NEW.id % 10 = 0) EXECUTE FUNCTION slow()
@@ -46,7 +46,7 @@ async def animals(admin: asyncpg.Connection) -> None:
 
 class TestRows:
     @pytest.mark.parametrize("offline", [False, True], ids=["online", "offline"])
-    async def test_that_are_right_or_not_asked_for_are_not_written(
+    async def test_that_are_correct_or_not_selected_are_not_written(
         self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
     ) -> None:
         await admin.execute("UPDATE animals SET common_name = name WHERE id % 5 = 0")
@@ -62,7 +62,7 @@ class TestRows:
         assert {row["id"] for row in rows if row["xmin"] != before[row["id"]]} == set(range(1, ROWS + 1, 5))
         assert all(row["common_name"] == (row["name"] if row["id"] % 5 <= 1 else None) for row in rows)
 
-    async def test_become_null_where_the_expression_is(
+    async def test_become_null_if_the_expression_is_null(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await admin.execute("UPDATE animals SET common_name = 'x'")
@@ -70,10 +70,10 @@ class TestRows:
         assert await admin.fetchval("SELECT count(common_name) FROM animals") == 0
         assert (await admin.fetchrow(STATE))["rows_changed"] == ROWS
 
-    async def test_are_right_when_they_hold_what_their_type_makes_of_a_value(
+    async def test_are_correct_if_they_hold_the_value_as_their_type_stores_it(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
-        """Which is rounded, or of a type without an equality."""
+        """The value is rounded, or of a type without an equality operator."""
         await admin.execute("ALTER TABLE animals ADD third int, ADD settings json")
         settings = {"a": ":b %s %% $1 $backfill$"}
         definition = Backfill("animals", {"third": "id / 3.0", "settings": f"'{json.dumps(settings)}'"})
@@ -91,13 +91,13 @@ class TestRows:
         await (run_offline if offline else backfill)(server, database, NAMES)
         assert offline or (await admin.fetchrow(STATE))["finished_at"]
 
-    async def test_that_come_after_the_start_are_left_to_who_inserts_them_so_it_ends(
+    async def test_inserted_after_the_start_are_not_written_so_that_it_ends(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         over = asyncio.Event()
 
         async def insert() -> None:
-            while not over.is_set():  # some times faster than the backfill is
+            while not over.is_set():  # several times faster than the backfill
                 await admin.execute("INSERT INTO animals (name) SELECT 'new' FROM generate_series(1, 200)")
 
         async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
@@ -125,7 +125,7 @@ class TestPace:
     def test_a_batch_becomes_at_most_twice_or_half_as_large(self, size: int, took: float, then: int) -> None:
         assert fit(size, took) == then
 
-    async def test_of_rows_that_take_long_batches_are_small(
+    async def test_batches_are_small_if_rows_take_long(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await admin.execute(SLOW)
@@ -133,7 +133,7 @@ class TestPace:
             second = "SELECT batch_size FROM migration_backfills WHERE rows_seen > 1000"
             assert await found(admin, second) < 1000
 
-    async def test_of_rows_that_take_no_time_batches_are_large(
+    async def test_batches_are_large_if_rows_take_no_time(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await admin.execute("UPDATE animals SET common_name = name")
@@ -142,7 +142,7 @@ class TestPace:
 
 
 class TestRetry:
-    async def test_a_row_that_somebody_holds_is_waited_for_and_computed_from_what_it_has_become(
+    async def test_it_waits_for_a_locked_row_and_computes_from_its_new_values(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         transaction = admin.transaction()
@@ -160,7 +160,7 @@ class TestRetry:
         assert await admin.fetchval(RIGHT) == ROWS
         assert await admin.fetchval("SELECT common_name FROM animals WHERE id = 700") == "changed"
 
-    async def test_ends_when_there_was_no_progress_for_too_long(
+    async def test_ends_after_too_long_without_progress(
         self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MIGRATOR_RETRY_SECONDS", "1")
@@ -171,7 +171,9 @@ class TestRetry:
             await backfill(server, database, NAMES)
         await transaction.rollback()
 
-    async def test_the_script_tries_again_too(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
+    async def test_the_sql_script_tries_again_too(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
         transaction = admin.transaction()
         await transaction.start()
         await admin.execute("UPDATE animals SET name = 'changed' WHERE id = 700")
@@ -183,7 +185,7 @@ class TestRetry:
         await other.close()
         assert await admin.fetchval(RIGHT) == ROWS
 
-    async def test_any_other_error_ends_it_with_what_was_done_before(
+    async def test_any_other_error_ends_it_but_keeps_finished_batches(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         with pytest.raises(DBAPIError, match="division by zero"):
@@ -192,7 +194,7 @@ class TestRetry:
 
 
 class TestPausing:
-    async def test_by_request_takes_effect_after_the_batch_under_way(
+    async def test_by_request_takes_effect_after_the_current_batch(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await admin.execute(SLOW)
@@ -240,7 +242,7 @@ class TestPausing:
         assert await admin.fetchval(RIGHT) == ROWS
 
 
-class TestWhereItGoesOn:
+class TestWhereItResumes:
     async def test_after_its_last_batch(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
         await admin.execute(SLOW)
         async with under_way(server, database, NAMES):
@@ -253,7 +255,7 @@ class TestWhereItGoesOn:
         state = await admin.fetchrow(STATE)
         assert state["rows_seen"] == state["rows_changed"] == await admin.fetchval(RIGHT) == ROWS
 
-    async def test_at_the_start_where_its_definition_has_changed(
+    async def test_at_the_start_if_its_definition_has_changed(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await admin.execute(SLOW)
@@ -265,7 +267,7 @@ class TestWhereItGoesOn:
         (state,) = await admin.fetch(STATE)
         assert state["rows_seen"] == ROWS
 
-    async def test_at_the_start_where_it_was_finished(
+    async def test_at_the_start_if_it_was_finished(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await backfill(server, database, NAMES)
@@ -275,10 +277,10 @@ class TestWhereItGoesOn:
         (state,) = await admin.fetch(STATE)
         assert (state["rows_seen"], state["rows_changed"]) == (ROWS, 500)
 
-    async def test_at_its_end_where_its_revision_was_not_committed(
+    async def test_at_its_end_if_its_revision_was_not_committed(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
-        """Or what counts rows up, say, would do so twice."""
+        """Otherwise a backfill that increments a column, for example, would do so twice."""
         await admin.execute("ALTER TABLE animals ADD COLUMN counted int DEFAULT 0")
 
         def count(op: Any) -> None:
@@ -294,7 +296,7 @@ class TestWhereItGoesOn:
         assert await admin.fetchval("SELECT max(counted) FROM animals") == 1
         assert (await admin.fetchrow(STATE))["finished_at"]
 
-    async def test_apart_from_others_of_its_revision_and_of_other_revisions(
+    async def test_independently_of_others_in_its_revision_and_in_other_revisions(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         halves = [Backfill("animals", {"common_name": "name"}, where=f"id % 2 = {half}") for half in (0, 1)]
@@ -304,7 +306,7 @@ class TestWhereItGoesOn:
         assert [tuple(row) for row in found] == [("names", ROWS // 2), ("names", ROWS // 2), ("other", 0)]
 
 
-async def test_who_has_lost_the_migration_lock_writes_no_further_batch(
+async def test_a_run_that_has_lost_the_migration_lock_writes_no_further_batch(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     await admin.execute(SLOW)
@@ -316,7 +318,7 @@ async def test_who_has_lost_the_migration_lock_writes_no_further_batch(
     assert await admin.fetchval(RIGHT) == 1000
 
 
-async def test_the_api_can_see_how_far_it_is_and_not_change_it(server: Server, database: str) -> None:
+async def test_the_api_can_read_its_progress_but_not_change_it(server: Server, database: str) -> None:
     await backfill(server, database, NAMES)
     api = await asyncpg.connect(server.url("zoo_api", database))
     assert await api.fetchval(SEEN) == ROWS

@@ -1,4 +1,4 @@
-"""The keys that a backfill walks along: any that is unique, never NULL, and has an index in its own order."""
+"""The keys that a backfill follows: any that is unique, never NULL, and has an index in the key's order."""
 
 import asyncpg
 import pytest
@@ -10,10 +10,10 @@ from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, make_table, run_offline
 from tests.conftest import superuser
 
-# More than the first batch has, so that a key is stored and read again.
+# More than the first batch, so that a key is stored and read again.
 ROWS = 2500
 SCANS = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 't'"
-# Types of keys, and how the keys are made.
+# Types of keys, and expressions that make the keys.
 KEYS = {
     "bigint": "n * 1000000000007",
     "uuid": "md5(n::text)::uuid",
@@ -34,7 +34,7 @@ KEYS = {
 @pytest.mark.parametrize("offline", [False, True], ids=["online", "offline"])
 class TestKeys:
     @pytest.mark.parametrize("type_", KEYS)
-    async def test_of_any_type_are_walked_once(
+    async def test_of_any_type_are_followed_once(
         self, server: Server, database: str, admin: asyncpg.Connection, type_: str, offline: bool
     ) -> None:
         await admin.execute(f"ALTER DATABASE {database} SET DateStyle = 'SQL, DMY'")
@@ -61,7 +61,7 @@ class TestKeys:
         await self.run(server, database, admin, definition, offline)
         assert await admin.fetchval('SELECT count(*) FROM "Select"."order" WHERE "to" = "from"') == ROWS
 
-    async def test_whose_index_goes_down_are_walked(
+    async def test_with_a_descending_index_are_followed(
         self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
     ) -> None:
         await make_table(admin, "a int NOT NULL, b int NOT NULL, value int, copy int")
@@ -70,7 +70,7 @@ class TestKeys:
         await self.run(server, database, admin, Backfill("t", {"copy": "value"}, key=["a", "b"]), offline)
         assert await admin.fetchval("SELECT count(*) FROM t WHERE copy = value") == ROWS
 
-    async def test_are_walked_along_their_index_though_the_planner_takes_a_batch_for_half_of_the_table(
+    async def test_are_read_from_their_index_though_the_planner_expects_half_of_the_table_in_a_batch(
         self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
     ) -> None:
         await make_table(admin, "a int, b int, value int, copy int, PRIMARY KEY (a, b)")
@@ -105,7 +105,7 @@ class TestKeysThatAreRefused:
             "a int, b int NOT NULL, UNIQUE (a, b)",
         ],
     )
-    async def test_for_their_index(
+    async def test_because_of_their_index(
         self, server: Server, database: str, admin: asyncpg.Connection, columns: str
     ) -> None:
         await make_table(admin, columns)
@@ -114,21 +114,21 @@ class TestKeysThatAreRefused:
     @pytest.mark.parametrize(
         "index", ["(a) WHERE a <> 'x'", "(lower(a))", "(a text_pattern_ops)", '(a COLLATE "C")', "(a NULLS FIRST)"]
     )
-    async def test_for_the_order_of_their_index(
+    async def test_because_of_the_order_of_their_index(
         self, server: Server, database: str, admin: asyncpg.Connection, index: str
     ) -> None:
         await make_table(admin, "a text NOT NULL, b int")
         await admin.execute(f"CREATE UNIQUE INDEX ON t {index}")
         await self.refused(server, database, Backfill("t", {"b": "1"}, key=["a"]), r"no unique index on \(a\)")
 
-    async def test_for_a_not_null_that_is_not_validated(
+    async def test_because_a_not_null_is_not_validated(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await make_table(admin, "a text UNIQUE, b int")
         await admin.execute("ALTER TABLE t ADD NOT NULL a NOT VALID")
         await self.refused(server, database, Backfill("t", {"b": "1"}, key=["a"]), r"no unique index on \(a\)")
 
-    async def test_for_a_build_of_their_index_that_was_interrupted(
+    async def test_because_the_build_of_their_index_was_interrupted(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         await make_table(admin, "a text PRIMARY KEY, b int")
@@ -144,7 +144,7 @@ class TestKeysThatAreRefused:
             (Backfill("animals", {"name": "1"}, key=["nr"]), "animals has no column nr"),
         ],
     )
-    async def test_for_there_is_nothing_of_that_name(
+    async def test_because_a_name_does_not_exist(
         self, server: Server, database: str, definition: Backfill, message: str
     ) -> None:
         await self.refused(server, database, definition, message)
@@ -154,7 +154,7 @@ class TestKeysThatAreRefused:
             await backfill(server, database, definition)
 
 
-async def test_names_that_are_words_of_the_language_are_quoted(server: Server, worker_database: str) -> None:
+async def test_names_that_are_keywords_are_quoted(server: Server, worker_database: str) -> None:
     admin = await superuser(server, worker_database)
     words = await admin.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
     await admin.close()

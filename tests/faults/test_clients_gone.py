@@ -1,4 +1,4 @@
-"""Clients that go away in the middle of a request."""
+"""Clients that disconnect in the middle of a request."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ GONE, WARM_UP = rounds(quick=(2_000, 1_000), full=(10_000, 4_000))
 AT_ONCE = 16
 LONGEST_STAY = 0.05  # seconds; some stay for the beginning of the answer, however long that takes
 GROWTH = 32 * 2**20  # bytes, of the worker's memory; it levels off at some 25 MiB
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what was sent is dropped, and the other side gets RST
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: unsent data is dropped, and the other side gets RST
 ITEMS = [TEA, CAKE, TEA]
 HELD = (
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
@@ -69,7 +69,7 @@ def some_request() -> bytes:
 
 
 async def go_away(port: int) -> None:
-    """Send a request, or a part of it, and go away: after a while, or with the beginning of the answer; or reset."""
+    """Send a request, or a part of it, and disconnect: after a while, or once the answer begins; by FIN or RST."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = some_request()
     if random.random() < 0.25:
@@ -97,7 +97,7 @@ async def many_go_away(port: int, number: int) -> None:
     await asyncio.gather(*(client() for _ in range(AT_ONCE)))
 
 
-async def test_thousands_of_clients_that_go_away_leave_nothing_behind(
+async def test_thousands_of_clients_that_disconnect_leave_nothing_behind(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
@@ -124,7 +124,7 @@ async def test_thousands_of_clients_that_go_away_leave_nothing_behind(
         "measured",
         f"{orders} orders written, none by halves; {grown / 2**20:.1f} MiB more; in the log {dict(statuses)}",
     )
-    assert sessions <= POOL_SIZE + 1  # and that of the probes
+    assert sessions <= POOL_SIZE + 1  # and the probes' session
     assert held == 0
     assert {answer.status_code for answer in answers} == {200}
     assert orders > GONE / 50
@@ -137,17 +137,17 @@ READ = request("GET", "/animals/1")
 ORDER = request("POST", "/orders", {"order": ITEMS}, key="one")
 SIGN_IN = request("POST", "/auth/jwt/login", f"username={email_of('keeper')}&password=wrong")
 UPLOAD = request("POST", "/animals", {"name": "Amara", "exhibit_id": 1, "description": "x" * 1000})[:-500]
-# What waits when they go: a read, others behind it on the same connection, an upload that is not over behind it; who
-# signs in, who orders, and who orders the same once more.
+# Requests that wait when their client disconnects: a read, with further reads behind it on the same connection, or an
+# unfinished upload; a sign-in; an order, and the same order again.
 WAITING = [READ, READ * 4, READ + UPLOAD, READ + ORDER, UPLOAD, SIGN_IN, ORDER, ORDER * 3, ORDER + SIGN_IN, SIGN_IN * 2]
 ON = "animals, access_tokens, users, throttles, orders, idempotency_keys"
 
 
-async def test_clients_who_leave_while_their_requests_wait_are_no_error(
+async def test_clients_that_disconnect_while_their_requests_wait_are_no_error(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
-    """All of them wait for one connection to the database, which waits for a lock; or they are just being served."""
+    """All of them wait for one database connection, which waits for a lock; or are just being answered."""
     for statement in FILL:
         await admin.execute(statement)
     port, log = find_free_port(), tmp_path / "api.log"
@@ -171,7 +171,7 @@ async def test_clients_who_leave_while_their_requests_wait_are_no_error(
     statuses = Counter(line["status"] for line in lines if line["event"] == "request")
     record_property("measured", f"in the log {dict(statuses)}")
     assert last.status_code == 200
-    # Nobody knows who has gone of those whose connection is not read, because so many requests wait on it.
+    # At least so many: the api does not notice the end of a connection that it does not read, with requests waiting.
     assert statuses[499] >= len(WAITING)
     assert 500 not in statuses
     assert [line for line in lines if line["level"] in {"error", "critical"} or "exception" in line] == []

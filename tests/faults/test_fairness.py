@@ -1,4 +1,4 @@
-"""Clients who ask for more than their share: of the database, of the making of hashes, of probes."""
+"""Clients that ask for more than their share of the database, of hashing, or of probes."""
 
 import asyncio
 import statistics
@@ -23,11 +23,11 @@ from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 
 CLIENTS, SECONDS = 4, rounds(quick=4, full=15)
-LONGEST = 1.0  # seconds that others wait for an answer
+LONGEST = 1.0  # seconds that other clients wait for an answer
 PUTS, SLOW = 24, 60
 ACCOUNTS, AT_ONCE = 8, 10
-# Of theirs that are answered while a ninth signs in: those that are hashed before it, and those beside its two turns
-# at the database.
+# The most sign-ins of the crowd that are answered while a ninth account signs in: those hashed before it, and those
+# beside its two turns at the database.
 BEFORE_IT = 3 * ACCOUNTS
 PROBERS = 40
 PROBE_TIMEOUT = 2.0  # `timeout check` of deploy/proxy/haproxy.cfg
@@ -38,7 +38,7 @@ Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 @pytest.fixture
 async def port(server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path) -> AsyncIterator[int]:
-    """Where an api serves that has one worker, and believes what it is told of clients' addresses."""
+    """The port of an api with one worker, which trusts X-Forwarded-For."""
     for statement in FILL:
         await admin.execute(statement)
     port = find_free_port()
@@ -49,7 +49,7 @@ async def port(server: Server, database: str, admin: asyncpg.Connection, tmp_pat
 
 @asynccontextmanager
 async def crowd(port: int, number: int, ask: Ask, **options: Any) -> AsyncIterator[list[httpx.Response]]:
-    """So many who ask again and again until the block ends, each on a connection of its own; their answers."""
+    """`number` clients that ask again and again until the block ends, each on its own connection; their answers."""
     answers: list[httpx.Response] = []
     is_over = asyncio.Event()
 
@@ -79,7 +79,7 @@ def report(samples: list[Sample], answers: list[httpx.Response]) -> str:
 async def test_puts_on_one_order_leave_the_database_to_others(
     port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
 ) -> None:
-    """Even while somebody else has the order locked, such that all that they do is wait."""
+    """Even while the order is locked, so that all of them only wait."""
     (order_id,) = await make(admin, "created", 1)
 
     async def put(client: httpx.AsyncClient) -> httpx.Response:
@@ -126,7 +126,7 @@ def signed_in_among(answers: list[httpx.Response]) -> list[httpx.Response]:
 
 
 @pytest.mark.parametrize("at", ["one address", "an address each"])
-async def test_sign_ins_of_eight_accounts_hold_up_a_ninth_for_about_eight_hashes(
+async def test_sign_ins_of_eight_accounts_delay_a_ninth_by_about_eight_hashes(
     port: int, admin: asyncpg.Connection, at: str, record_property: Callable[[str, object], None]
 ) -> None:
     hashed = REAL_HASHER.hash(PASSWORD)
@@ -155,7 +155,7 @@ async def test_sign_ins_of_eight_accounts_hold_up_a_ninth_for_about_eight_hashes
     each = sum(took) / sum(before_it)
     record_property(
         "measured",
-        f"while the ninth signs in, {statistics.median(before_it):.0f} others do, {max(before_it)} at most, one each"
+        f"while the ninth signs in, {statistics.median(before_it):.0f} others do, {max(before_it)} at most, one per"
         f" {each:.2f} s; crowd {dict(Counter(answer.status_code for answer in answers))}",
     )
     assert statuses.keys() == {200}
@@ -163,7 +163,7 @@ async def test_sign_ins_of_eight_accounts_hold_up_a_ninth_for_about_eight_hashes
     assert {answer.status_code for answer in answers} <= {200, 429, 503}
 
 
-async def test_a_crowd_that_probes_keeps_no_load_balancer_from_its_answer(
+async def test_a_crowd_that_probes_does_not_delay_a_load_balancers_probe(
     port: int, record_property: Callable[[str, object], None]
 ) -> None:
     async def probe(client: httpx.AsyncClient) -> httpx.Response:

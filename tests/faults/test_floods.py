@@ -1,4 +1,4 @@
-"""Clients that send as much as they can of what a server has to keep: heads, header fields, requests before answers."""
+"""Clients that send as much as they can of what a server keeps in memory: heads, header fields, further requests."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from tests.rounds import rounds
 HEAD = b"GET /health HTTP/1.1\r\nHost: zoo\r\n"
 HEAD_MEGABYTES = rounds(quick=20, full=80)
 CONNECTIONS, SEGMENT = 40, 240_000
-GROWTH = 64 * 2**20  # bytes, of both workers together; 9.6 MB are what the connections may keep
+GROWTH = 64 * 2**20  # bytes, of both workers together; the connections may keep 9.6 MB
 FLOODS = {
     "a header": (4, HEAD + b"X-Y: " + b"y" * (HEAD_MEGABYTES * 2**20)),
     "a URL": (4, b"GET /" + b"x" * (HEAD_MEGABYTES * 2**20)),
@@ -31,7 +31,7 @@ FLOODS = {
 
 
 async def flood(port: int, sent: bytes) -> None:
-    """Send all of it, as far as it is taken, and read nothing for a second."""
+    """Send all of it, as far as the server reads it, and read nothing for a second."""
     _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
     with suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(5):
@@ -42,7 +42,7 @@ async def flood(port: int, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_costs_little_memory_and_ends_no_worker(
+async def test_a_flood_costs_little_memory_and_no_worker(
     server: Server, worker_database: str, tmp_path: Path, name: str, record_property: Callable[[str, object], None]
 ) -> None:
     connections, sent = FLOODS[name]

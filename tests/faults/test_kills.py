@@ -1,4 +1,4 @@
-"""Killed in the middle, wherever that is: the next run ends where an undisturbed one does."""
+"""Runs that are killed, wherever that is: the next run ends in the same state as an undisturbed one."""
 
 import asyncio
 import re
@@ -63,10 +63,10 @@ async def test_killed_in_the_middle_of_the_index_of_a_large_table(
     assert (await history(server, database))[-1] == ("index", "upgrade")
 
 
-async def test_what_an_earlier_run_has_left_at_work_is_ended(
+async def test_a_session_left_by_an_earlier_run_is_ended(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    """As when its machine is gone, and Postgres does not know yet."""
+    """For example because its machine is gone, and Postgres has not noticed yet."""
     left = await asyncpg.connect(server.url("zoo_migrator", database), server_settings={"application_name": "migrator"})
     sleeping = asyncio.create_task(left.execute("SELECT pg_sleep(60)"))
     await wait_until(admin, WORKING)
@@ -78,7 +78,7 @@ async def test_what_an_earlier_run_has_left_at_work_is_ended(
     await left.close()
 
 
-async def test_who_loses_the_lock_commits_nothing_more(
+async def test_a_run_that_loses_the_lock_commits_nothing_more(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     wait = lock("staff") + "\nop.execute('SELECT pg_sleep(1)')\nop.execute('CREATE TABLE {} ()')"
@@ -95,7 +95,7 @@ async def test_who_loses_the_lock_commits_nothing_more(
     assert await history(server, database) == UP
 
 
-# Transactional, concurrent, and both a long statement and rows: one of each kind.
+# One revision of each kind: transactional, concurrent, and one with both a long statement and rows.
 THREE = {
     "column": "op.execute('ALTER TABLE animals ADD COLUMN wild boolean')\nop.execute('CREATE TABLE places (name int)')",
     "index": concurrently("ix_animals_wild", column="wild"),
@@ -106,7 +106,7 @@ THREE = {
         "op.execute('ALTER TABLE animals VALIDATE CONSTRAINT ck_wild')"
     ),
 }
-# Of each online operation its steps, which are committed one by one.
+# Online operations: their steps are committed one by one.
 ONLINE = {
     "columns": (
         'op.add_column("animals", sa.Column("common_name", sa.Text))\n'
@@ -128,7 +128,7 @@ ONLY_READS = (b"select", b"show", b"set")
 
 
 class Wire:
-    """Between a migrator and Postgres: notes what the run's own session changes, and is cut at one of the changes."""
+    """Between a migrator and Postgres: records the changes of the run's own session, and is cut at one of them."""
 
     def __init__(self, at: int, moment: str) -> None:
         self.at, self.moment = at, moment
@@ -192,7 +192,7 @@ class Wire:
 
 @asynccontextmanager
 async def wired(server: Server, folder: Path, wire: Wire) -> AsyncIterator[str]:
-    """The folder of a socket that leads to Postgres through `wire`."""
+    """The folder of a socket that connects to Postgres through `wire`."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await wire.relay((reader, writer), await asyncio.open_unix_connection(f"{server.socket_dir}/.s.PGSQL.5432"))
@@ -203,7 +203,7 @@ async def wired(server: Server, folder: Path, wire: Wire) -> AsyncIterator[str]:
 
 
 async def run_until_cut(server: Server, database: str, folder: Path, checkout: Path, wire: Wire) -> int | None:
-    """Run a migrator through `wire`, and kill it when that is cut; its exit code, None where it was killed."""
+    """Run a migrator through `wire`, and kill it when that is cut; its exit code, None if it was killed."""
     async with wired(server, folder, wire) as socket_dir:
         run = start(
             {"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@/{database}?host={socket_dir}"}, cwd=checkout
@@ -218,7 +218,7 @@ async def run_until_cut(server: Server, database: str, folder: Path, checkout: P
         return None if wire.cut.is_set() else run.returncode
 
 
-# After one statement is before the next: of the online operations, which are many, that much is enough.
+# After one statement is before the next one: for the many online operations, that is enough.
 CASES = {
     "plain-inside": (THREE, INSIDE),
     "plain-after": (THREE, AFTER),
@@ -229,7 +229,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", rounds(quick=["plain-inside", "online-inside"], full=CASES))
-async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
+async def test_killed_at_any_statement_the_next_run_ends_like_an_undisturbed_one(
     server: Server, maintenance: asyncpg.Connection, tmp_path: Path, case: str
 ) -> None:
     revisions, moment = CASES[case]
@@ -262,12 +262,12 @@ async def test_killed_at_any_statement_the_next_run_ends_as_an_undisturbed_one(
 
 
 def every(statements: list[str]) -> list[int]:
-    """The numbers of the statements, from 1 on."""
+    """The numbers of the statements, from 1 up."""
     return list(range(1, len(statements) + 1))
 
 
 def first_of_each_kind(statements: list[str]) -> list[int]:
-    """Of the statements with the same words of SQL, whatever they are about, the number of the first."""
+    """The number of the first statement of each kind: with the same SQL keywords, whatever their names."""
     kinds = {" ".join(re.findall(r"\b[A-Z]{2,}\b", statement)): at for at, statement in enumerate(statements[::-1])}
     return sorted(len(statements) - at for at in kinds.values())
 

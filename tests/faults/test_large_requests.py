@@ -1,4 +1,4 @@
-"""Requests that are as large as can be, and answers that would be: what they cost the api, and Postgres."""
+"""Requests of the largest size, and answers that would have it: what they cost the api, and Postgres."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ ATTACKS = {
 
 
 async def send(port: int, path: bytes, content_type: bytes, body: bytes) -> bytes:
-    """The status of the answer; of one that came before all was sent, too."""
+    """The status of the answer, even if it arrives before all is sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = b"POST %s HTTP/1.1\r\nHost: zoo\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
     status = b"none"
@@ -50,7 +50,7 @@ async def send(port: int, path: bytes, content_type: bytes, body: bytes) -> byte
     return status
 
 
-async def test_no_body_costs_many_times_what_a_small_one_does(
+async def test_no_body_costs_many_times_as_much_as_a_small_one(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
@@ -76,11 +76,11 @@ async def test_no_body_costs_many_times_what_a_small_one_does(
     assert {name: cost / small for name, cost in costs.items() if cost / small > FACTOR} == {}
 
 
-async def test_pages_of_large_orders_take_little_of_postgres_and_leave_none_out(
+async def test_pages_of_large_orders_take_little_memory_of_postgres_and_leave_none_out(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
-    """As they were once taken: 1,000 items of 200 characters of four bytes."""
+    """The largest orders of earlier releases: 1,000 items of 200 characters of four bytes."""
     await admin.execute(
         "INSERT INTO orders (id) SELECT uuidv7() FROM generate_series(1, 100);"
         "INSERT INTO order_items (order_id, position, product, size, quantity)"
@@ -114,13 +114,13 @@ async def test_pages_of_large_orders_take_little_of_postgres_and_leave_none_out(
     )
     assert {answer.status_code for answer in answers} == {200}
     newest = await admin.fetch("SELECT id::text FROM orders ORDER BY id DESC LIMIT $1", PAGES)
-    assert ids == [row[0] for row in newest]  # each of them is a page
+    assert ids == [row[0] for row in newest]  # each order is a page
     assert max(sizes) < 1.1e6
     assert grown < MEMORY
 
 
 def memory_of(pid: int) -> int:
-    """The most that a process has ever had to itself, in bytes; what it shares with others is left out of its peak."""
+    """The peak of a process's own memory, in bytes, without memory that it shares with others."""
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )

@@ -1,4 +1,4 @@
-"""A schema that changes while the api serves: nobody notices."""
+"""A schema that changes while the api serves, without an effect on requests."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ TRIES = 3
 CLIENTS = 8
 
 
-async def test_a_session_that_stays_idle_in_its_transaction_holds_up_the_upgrade_and_nobody_else(
+async def test_a_session_that_stays_idle_in_its_transaction_delays_the_upgrade_and_nobody_else(
     server: Server, database: str, committing_client: httpx.AsyncClient, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     checkout = checkout_with(tmp_path, column="op.execute('ALTER TABLE animals ADD COLUMN wild boolean')")

@@ -1,4 +1,4 @@
-"""Two who change the same thing at the same moment, each of whom says what they have seen: none undoes the other."""
+"""Two users change the same thing at the same moment, each with the tag that they have seen: no update is lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.api.records import make
 from tests.rounds import rounds
 
 PAIRS = rounds(quick=50, full=200)
-AT_ONCE = 5  # of these pairs, each on a thing of its own
+AT_ONCE = 5  # pairs, each on a thing of its own
 
 Change = Callable[[str], tuple[str, Any]]
 
@@ -28,7 +28,7 @@ THINGS: dict[str, tuple[Callable[[httpx.AsyncClient], Any], Change]] = {
 
 
 @pytest.mark.parametrize("thing", THINGS)
-async def test_of_each_pair_one_changes_it_and_the_other_is_told(
+async def test_of_two_changes_at_once_one_succeeds_and_the_other_gets_412(
     committing_client: httpx.AsyncClient, thing: str, record_property: Callable[[str, object], None]
 ) -> None:
     make_one, change = THINGS[thing]

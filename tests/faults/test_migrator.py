@@ -1,4 +1,4 @@
-"""Runs of the migrator as platforms start them: at once, in the way of others, stopped, pointed at the wrong thing."""
+"""Runs of the migrator as platforms start them: at once, in the way of others, stopped, with a wrong URL."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ async def test_a_failed_revision_leaves_nothing_behind(server: Server, empty_dat
     await admin.close()
 
 
-async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, database: str) -> None:
+async def test_a_run_that_waits_says_for_whom_and_gives_up_in_time(server: Server, database: str) -> None:
     holder = await superuser(server, database)
     await holder.execute("SET application_name = 'somebody else'")
     await holder.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)
@@ -46,12 +46,12 @@ async def test_who_waits_says_for_whom_and_gives_up_in_time(server: Server, data
     assert "waiting for another migrator" in refused.stderr
     assert "somebody else" in refused.stderr
     assert "Nothing was changed" in refused.stderr
-    assert looked.returncode == 0  # who only looks does not wait
+    assert looked.returncode == 0  # a command that only reads does not wait
     assert REVISIONS[-1] in looked.stdout
 
 
-async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, database: str) -> None:
-    """A reader, idle in its transaction, leaves after a while: others hardly notice, and it is done."""
+async def test_it_does_not_queue_for_a_table_in_use_but_tries_again(server: Server, database: str) -> None:
+    """A reader is idle in its transaction for a while: the migrator delays nobody, and succeeds after it."""
     reader = await superuser(server, database)
     await reader.execute("SET application_name = 'somebody reading'")
     client = await asyncpg.connect(server.url("zoo_api", database))
@@ -62,7 +62,7 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     longest = 0.0
     assert run.stderr is not None
     while b"in_the_way" not in (line := await asyncio.to_thread(run.stderr.readline)):
-        assert line, "the run ended without a second try"
+        assert line, "the run ended without a second attempt"
     for _ in range(100):
         began = time.monotonic()
         await client.execute("SELECT * FROM animals")
@@ -81,9 +81,7 @@ async def test_a_table_in_use_is_not_queued_for_but_tried_again(server: Server, 
     assert row["waited"] > row["duration"]
 
 
-async def test_steps_that_were_counted_are_not_counted_again_by_a_further_try(
-    server: Server, database: str, tmp_path: Path
-) -> None:
+async def test_a_further_attempt_does_not_count_steps_again(server: Server, database: str, tmp_path: Path) -> None:
     tables = ("animals", "staff", "exhibits")
     checkout = checkout_with(
         tmp_path, **{name: f'op.add_column("{name}", sa.Column("remark", sa.Text))' for name in tables}
@@ -95,7 +93,7 @@ async def test_steps_that_were_counted_are_not_counted_again_by_a_further_try(
     run = start(server.environment(database), "upgrade", "+2", cwd=checkout)
     assert run.stderr is not None
     while b"in_the_way" not in (line := await asyncio.to_thread(run.stderr.readline)):
-        assert line, "the run ended without a second try"
+        assert line, "the run ended without a second attempt"
     await transaction.rollback()
     rest = await asyncio.to_thread(run.communicate)
     await reader.close()
@@ -103,7 +101,7 @@ async def test_steps_that_were_counted_are_not_counted_again_by_a_further_try(
     assert await history(server, database) == [*UP, ("animals", "upgrade"), ("staff", "upgrade")]
 
 
-async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, database: str) -> None:
+async def test_a_table_that_stays_in_use_ends_the_run_with_exit_code_5(server: Server, database: str) -> None:
     reader = await superuser(server, database)
     async with reader.transaction():
         await reader.execute("SELECT * FROM animals")
@@ -115,8 +113,8 @@ async def test_a_table_that_stays_in_use_ends_the_run_with_5(server: Server, dat
     assert await history(server, database) == UP + DOWN[:-1]
 
 
-class TestEnd:
-    """Every failure ends with one line and the exit code that belongs to it."""
+class TestFailures:
+    """Every failure ends with one line and its exit code."""
 
     def fails(self, environment: dict[str, str], code: int, cwd: Path = ROOT) -> str:
         done = alembic(environment, "upgrade", "head", cwd=cwd)
@@ -125,7 +123,7 @@ class TestEnd:
         return done.stderr.splitlines()[-1]
 
     @pytest.mark.parametrize(("debug", "shown"), [("1", True), ("0", False)])
-    async def test_a_query_in_the_way_is_shown_only_when_asked(
+    async def test_a_query_in_the_way_is_shown_only_with_debug(
         self, server: Server, database: str, debug: str, shown: bool
     ) -> None:
         reader = await superuser(server, database)
@@ -151,7 +149,7 @@ class TestEnd:
     async def test_a_connection_pooler(
         self, server: Server, empty_database: str, free_port: int, tmp_path: Path, ignored: str
     ) -> None:
-        """In transaction mode, where two clients would both hold the lock."""
+        """In transaction mode, in which two clients could both hold the lock."""
         if shutil.which("pgbouncer", path=SBIN) is None and not os.environ.get("CI"):
             pytest.skip("no PgBouncer on this machine")
         (tmp_path / "pgbouncer.ini").write_text(
@@ -175,7 +173,7 @@ class TestEnd:
         line = self.fails({"MIGRATION_DATABASE_URL": server.url("zoo_api", database)}, 3)
         assert "the role zoo_api may not change the schema" in line
 
-    def test_a_database_that_is_away(self) -> None:
+    def test_a_database_that_is_down(self) -> None:
         away = {"MIGRATION_DATABASE_URL": "postgresql://zoo_migrator@127.0.0.1:1/zoo", "MIGRATOR_WAIT_SECONDS": "0.5"}
         assert "can't be reached" in self.fails(away, 4)
 
@@ -202,13 +200,13 @@ class TestEnd:
         line = self.fails(server.environment(empty_database), 1)
         assert 'relation "staff" already exists' in line
 
-    async def test_a_revision_that_nobody_knows(self, server: Server, database: str) -> None:
+    async def test_a_revision_that_is_not_known(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)
         await admin.execute("UPDATE alembic_version SET version_num = 'foreign'")
         await admin.close()
         assert "foreign" in self.fails(server.environment(database), 6)
 
-    async def test_a_database_that_is_ahead_is_none(self, server: Server, database: str) -> None:
+    async def test_a_database_that_is_ahead_is_no_failure(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)
         await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ('newer', 'upgrade')")
         await admin.execute("UPDATE alembic_version SET version_num = 'newer'")
@@ -218,7 +216,7 @@ class TestEnd:
         assert await admin.fetchval("SELECT version_num FROM alembic_version") == "newer"
         await admin.close()
 
-    async def test_sigterm_rolls_back_and_is_143(self, server: Server, database: str) -> None:
+    async def test_sigterm_rolls_back_and_ends_with_143(self, server: Server, database: str) -> None:
         reader = await superuser(server, database)
         async with reader.transaction():
             await reader.execute("SELECT * FROM animals")
@@ -235,7 +233,7 @@ class TestEnd:
             await asyncio.sleep(0.01)
         await reader.close()
 
-    async def test_a_database_that_comes_up_later_is_none(self, tmp_path: Path, free_port: int) -> None:
+    async def test_a_database_that_starts_later_is_no_failure(self, tmp_path: Path, free_port: int) -> None:
         with serve(tmp_path / "data", FAST_AND_FORGETFUL, DATABASE):
             pass
         run = start({"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@127.0.0.1:{free_port}/{DATABASE}"})

@@ -1,4 +1,4 @@
-"""The api while the database comes and goes, and while its pool is in use: 503, and back without a restart."""
+"""The api while the database is down, or its pool is in use: 503, and then answers again, without a restart."""
 
 import asyncio
 import os
@@ -33,13 +33,13 @@ async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, 
                 assert answer.json()["detail"] == "The database can't be reached"
                 assert int(answer.headers["Retry-After"]) > 0
             with serve(tmp_path / "data", by_tcp):
-                # From the first request on: connections of before the outage are not tried.
+                # Even the first request: connections from before the outage are not used.
                 assert (await c.get("/animals")).status_code == 200
                 assert (await c.post("/animals", json={"name": "A"})).status_code == 201
                 assert (await c.get("/health/ready")).status_code == 200
 
 
-async def test_while_the_database_is_down_nobody_waits_for_a_connection_that_will_not_come(free_port: int) -> None:
+async def test_while_the_database_is_down_no_request_waits_for_a_connection(free_port: int) -> None:
     app = create_app(
         Settings(
             database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/zoo",
@@ -55,7 +55,7 @@ async def test_while_the_database_is_down_nobody_waits_for_a_connection_that_wil
             }
 
 
-async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_path: Path, free_port: int) -> None:
+async def test_a_restart_of_the_database_between_requests_fails_none(tmp_path: Path, free_port: int) -> None:
     options = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
         server.create_database(DATABASE)
@@ -67,7 +67,7 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
             warm = await asyncio.gather(*(c.get("/animals") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in warm} == {200}
         with serve(tmp_path / "data", options):
-            for _ in range(100):  # the event loop, held up by this test, catches up on what the server has said
+            for _ in range(100):  # this test has blocked the event loop, which now reads what the server sent
                 await asyncio.sleep(0)
             again = await asyncio.gather(*(c.get("/animals") for _ in range(settings.database_pool_size)))
             assert {answer.status_code for answer in again} == {200}
@@ -75,7 +75,7 @@ async def test_a_restart_of_the_database_that_nobody_saw_fails_no_request(tmp_pa
 
 @asynccontextmanager
 async def held_up(admin: asyncpg.Connection, client: httpx.AsyncClient, requests: int) -> AsyncIterator[None]:
-    """So many requests for animals, whose table is locked until the block ends, have a connection or wait for one."""
+    """Until the block ends, so many requests wait: for the locked table of animals, or for a connection."""
     async with admin.transaction():
         await admin.execute("LOCK TABLE animals")
         held = [asyncio.create_task(client.get("/animals")) for _ in range(requests)]
@@ -85,7 +85,7 @@ async def held_up(admin: asyncpg.Connection, client: httpx.AsyncClient, requests
     assert {(await request).status_code for request in held} == {200}
 
 
-async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(
+async def test_a_request_that_finds_no_free_connection_waits_then_gets_503(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=0.3)
@@ -98,7 +98,7 @@ async def test_a_request_that_finds_the_pool_empty_waits_then_gets_503(
         assert (await c.get("/exhibits")).status_code == 200
 
 
-async def test_nobody_who_waits_for_a_connection_is_overtaken(server: Server, database: str) -> None:
+async def test_no_request_that_waits_for_a_connection_is_overtaken(server: Server, database: str) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2, database_pool_timeout=60)
     app = create_app(settings)
     clients, requests = 16, 40
@@ -116,11 +116,11 @@ async def test_nobody_who_waits_for_a_connection_is_overtaken(server: Server, da
     async with started(app) as c:
         await asyncio.gather(*(ask_again_and_again(c) for _ in range(clients)))
     assert len(passed_by) == clients * requests
-    # Each of the others once; more of those on the one connection while the other is held up by the machine.
+    # Each other client once; more while the machine delays one of the two connections.
     assert max(passed_by) <= 4 * clients
 
 
-async def test_beyond_ten_that_wait_for_a_connection_the_next_gets_503_at_once(
+async def test_while_ten_requests_wait_for_a_connection_the_next_gets_503_at_once(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
@@ -160,7 +160,7 @@ async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(
         assert (await c.get("/animals")).status_code == 200
 
 
-async def test_a_session_of_postgres_that_hangs_takes_nothing_from_the_pool(
+async def test_a_session_of_postgres_that_hangs_does_not_stay_in_the_pool(
     server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_database, "COMMAND_TIMEOUT", 1)

@@ -1,4 +1,4 @@
-"""More requests than the database can take, queries that run away, and transactions that stand still."""
+"""More requests than the database can handle, runaway queries, and transactions that hang."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ from tests.processes.live import gunicorn
 from tests.rounds import STALL
 
 POOL_SIZE, POOL_TIMEOUT = 10, 2.0
-TURNS = 2  # in which a request waits for a connection: for who is asking, and for what is asked
+TURNS = 2  # a request waits for a connection twice: to look up the user, and for its own query
 STATEMENT_TIMEOUT_SECONDS = 3  # api/database/engine.py
 IDLE_SECONDS = 1  # in place of the role's 30
-MARGIN = 1.0  # for a machine that has other things to do
+MARGIN = 1.0  # for a busy machine
 ANIMALS = 1_000
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
@@ -33,7 +33,7 @@ IDLE_IN_TRANSACTION = f"{SESSIONS} AND state = 'idle in transaction'"
 
 
 def take_seconds(table: str, seconds: float) -> str:
-    """SQL that makes each of the api's statements that finds something in `table` take so long."""
+    """SQL that makes each of the api's statements that finds a row in `table` take so long."""
     return (
         f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;"
         f"CREATE POLICY slow ON {table} USING ((SELECT pg_sleep({seconds})::text) IS NOT NULL) WITH CHECK (true)"
@@ -42,17 +42,17 @@ def take_seconds(table: str, seconds: float) -> str:
 
 @pytest.fixture
 def settings(server: Server, database: str) -> dict[str, str]:
-    """An api with one worker, whose pool is known."""
+    """An api with one worker, so that its pool is known."""
     pool = {"DATABASE_POOL_SIZE": str(POOL_SIZE), "DATABASE_POOL_TIMEOUT": str(POOL_TIMEOUT)}
     return server.environment(database) | {"WEB_CONCURRENCY": "1"} | pool
 
 
-async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answered_in_time(
+async def test_excess_requests_are_refused_at_once_and_accepted_ones_are_answered_in_time(
     settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     for statement in (*FILL, take_seconds("animals", 0.3)):
         await admin.execute(statement)
-    port, pool_size = find_free_port(), 2  # so that few clients are too many: to refuse takes time, too
+    port, pool_size = find_free_port(), 2  # so that few clients are too many, because refusing them takes time, too
     with gunicorn(settings | {"DATABASE_POOL_SIZE": str(pool_size)}, port, tmp_path / "api.log"):
         async with load_on(port, pool_size, ANIMALS, pause=0) as usual:
             await asyncio.sleep(4)
@@ -75,10 +75,10 @@ async def test_what_is_too_much_is_refused_at_once_and_what_is_accepted_is_answe
     assert percentile(accepted, 99) < TURNS * POOL_TIMEOUT + max(sample.took for sample in usual.samples) + STALL
 
 
-async def test_queries_that_run_away_hold_the_pool_no_longer_than_the_statement_timeout(
+async def test_runaway_queries_hold_the_pool_no_longer_than_the_statement_timeout(
     settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """From as many addresses as there are connections: one alone would not get all of them."""
+    """From as many addresses as there are connections, because one address would not get all of them."""
     for statement in ("INSERT INTO staff (name) VALUES ('Ngozi')", take_seconds("staff", 60)):
         await admin.execute(statement)
     port = find_free_port()
@@ -104,7 +104,7 @@ async def test_queries_that_run_away_hold_the_pool_no_longer_than_the_statement_
     assert all(answer.headers["Retry-After"] for answer in answers)
 
 
-async def test_transactions_in_which_the_api_stands_still_are_ended_and_it_goes_on(
+async def test_transactions_in_which_the_api_hangs_are_ended_and_it_goes_on(
     settings: dict[str, str], database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:  # fmt: skip
@@ -134,11 +134,11 @@ async def test_transactions_in_which_the_api_stands_still_are_ended_and_it_goes_
 
 
 async def suspend_in_transaction(worker: psutil.Process, admin: asyncpg.Connection) -> None:
-    """Have the worker stand still in the middle of a transaction, or of several."""
+    """Suspend the worker in the middle of a transaction, or of several."""
     async with asyncio.timeout(10):
         while True:
             worker.suspend()
-            await asyncio.sleep(0.05)  # statements that are under way come to their end
+            await asyncio.sleep(0.05)  # running statements end
             if await admin.fetchval(IDLE_IN_TRANSACTION):
                 return
             worker.resume()

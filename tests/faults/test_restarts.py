@@ -1,4 +1,4 @@
-"""Postgres killed, stopped, and started again, while clients are at work."""
+"""Postgres is killed, stopped and started again, while clients are at work."""
 
 import asyncio
 import json
@@ -22,18 +22,18 @@ from tests.rounds import STALL, rounds
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
 ANSWER_WITHIN, BACK_WITHIN = 2.0, 2.0
-LINES = 40  # in the log for an outage, besides one a request: each worker says of each kind of failure that it goes on
+LINES = 40  # in the log for an outage, besides one a request: each worker repeats each kind of failure every 5 s
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
 )
-# After a crash, some seconds' work, during which Postgres refuses connections by itself.
+# After a crash Postgres recovers for some seconds, during which it refuses connections.
 MUCH_TO_REPLAY = "CREATE TABLE replay AS SELECT n, repeat('x', 500) FROM generate_series(1, 1000000) n"
 REFUSED, STARTING_UP = "The database can't be reached", "The database can't serve this now"
 
 
 class Postgres:
-    """A server that goes away and comes back with the same data, at the same port."""
+    """A server that can be stopped and started again with the same data, on the same port."""
 
     def __init__(self, data: Path) -> None:
         self.data, self.port = data, find_free_port()
@@ -48,11 +48,11 @@ class Postgres:
         self.running.enter_context(serve(self.data, FAST_AND_FORGETFUL | options))
 
     def stop(self) -> None:
-        """Stop it in order: it ends its sessions."""
+        """Shut it down: it ends its sessions."""
         self.running.close()
 
     def kill(self) -> None:
-        """Kill its processes, all at once, as a crash of the machine does."""
+        """Kill its processes, all at once, like a crash of the machine."""
         postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
         for process in (postmaster, *postmaster.children()):
             with suppress(psutil.NoSuchProcess):
@@ -62,7 +62,7 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Outage:
-    """When Postgres was told to go, when it was gone, when it was started again, and when it accepted connections."""
+    """When Postgres was told to stop, when it had stopped, when it was started, and when it accepted connections."""
 
     leaving: float
     gone: float
@@ -70,7 +70,7 @@ class Outage:
     back: float
 
     def good(self, samples: list[Sample]) -> float:
-        """When the first good answer came after it."""
+        """When the first good answer came after the outage."""
         return min(sample.ended for sample in samples if sample.ended > self.started and sample.status != 503)
 
 
@@ -99,7 +99,7 @@ async def go_away(postgres: Postgres, how: Callable[[Postgres], None]) -> Outage
     return Outage(leaving, gone, started, time.monotonic())
 
 
-async def test_while_postgres_is_away_every_answer_is_503_and_then_all_is_as_before_and_the_log_short(
+async def test_while_postgres_is_down_every_answer_is_503_then_all_is_as_before_and_the_log_is_short(
     postgres: Postgres, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     port, outages = find_free_port(), []

@@ -1,4 +1,4 @@
-"""How long a revision is tried again: what it achieves meanwhile, and what others before it took, does not count."""
+"""How long a revision is retried: the time of its lasting progress, and of revisions before it, does not count."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -16,7 +16,7 @@ from alembic_online.runs.steps import Progress
 from alembic_online.settings import Settings
 from local.postgres import Server
 
-# Two tries that fail at once, and the longest pauses after them, take less; one with something long in it takes more.
+# Two attempts that fail at once take less, with the longest pauses after them; an attempt with LONG takes more.
 RETRY_SECONDS = 4.5
 LONG = "SELECT pg_sleep(4.6)"
 LONG_ONLINE = "ALTER TABLE animals VALIDATE CONSTRAINT slow"
@@ -32,7 +32,7 @@ Migrate = Callable[[Connection, Progress], None]
 
 @pytest.fixture
 async def reader(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session that has read `staff` in a transaction that goes on."""
+    """A session that has read `staff` in a transaction that is still open."""
     connection = await asyncpg.connect(server.url("zoo_api", database))
     await connection.execute("BEGIN")
     await connection.execute("SELECT FROM staff")
@@ -41,7 +41,7 @@ async def reader(server: Server, database: str) -> AsyncIterator[asyncpg.Connect
 
 
 async def run(server: Server, database: str, progress: Progress, migrate: Migrate) -> None:
-    """Run `migrate` as the migrator does, again and again."""
+    """Run `migrate` with retries, as the migrator does."""
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
 
     def engine(lock_timeout: str) -> AsyncEngine:
@@ -51,7 +51,7 @@ async def run(server: Server, database: str, progress: Progress, migrate: Migrat
         await run_with_retries(engine, lambda found: migrate(found, progress), lock, progress, RETRY_SECONDS)
 
 
-async def test_what_the_revision_before_took_does_not_count(
+async def test_the_time_of_the_revision_before_does_not_count(
     server: Server, database: str, reader: asyncpg.Connection
 ) -> None:
     def migrate(connection: Connection, progress: Progress) -> None:
@@ -86,7 +86,7 @@ async def test_a_revision_that_takes_long_is_tried_again(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_but_what_is_rolled_back_again_counts(server: Server, database: str) -> None:
+async def test_time_whose_work_is_rolled_back_counts(server: Server, database: str) -> None:
     def migrate(connection: Connection, progress: Progress) -> None:
         progress.begin("long")
         if progress.attempts > 1:
@@ -99,7 +99,7 @@ async def test_but_what_is_rolled_back_again_counts(server: Server, database: st
     assert progress.attempts == 2
 
 
-async def test_what_an_online_statement_has_achieved_does_not_count(
+async def test_the_time_of_a_finished_online_statement_does_not_count(
     server: Server, database: str, admin: asyncpg.Connection, reader: asyncpg.Connection
 ) -> None:
     for statement in SLOW:
@@ -113,7 +113,7 @@ async def test_what_an_online_statement_has_achieved_does_not_count(
         if progress.attempts == 3:
             await_only(reader.execute("COMMIT"))
         connection.exec_driver_sql("SELECT 1")
-        connection.exec_driver_sql(f"DO $$ BEGIN {NEEDS_LOCK}; END $$")  # LOCK TABLE is for transactions
+        connection.exec_driver_sql(f"DO $$ BEGIN {NEEDS_LOCK}; END $$")  # LOCK TABLE needs a transaction
 
     progress = Progress("1")
     await run(server, database, progress, migrate)

@@ -1,4 +1,4 @@
-"""Clients that keep the api waiting: for a request, for the rest of one, or for taking an answer."""
+"""Clients that make the api wait: for a request, for the rest of one, or until they read an answer."""
 
 import asyncio
 import re
@@ -26,12 +26,12 @@ from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSION
 from tests.live.clients import load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 
-PATIENCE = 10  # seconds, in place of 75 for a next request, and of 60 for the rest of one, or for taking an answer
+PATIENCE = 10  # seconds, in place of 75 for a next request, and of 60 for the rest of one, or for reading an answer
 IDLE, SLOW_OF_A_KIND = 1_000, 25
-MANY = 40  # answers of 200 KB: more than fits in what lies between the api and a client who reads nothing
+MANY = 40  # answers of 200 KB: more than the buffers between the api and a client that reads nothing
 CLIENTS, SECONDS = 8, 4
-FACTOR = 3  # by which the median of the others' answers may be later
-USUAL_FILES = 1_024  # that a process may have open where nobody has set it
+FACTOR = 3  # by which the others' median may be longer
+USUAL_FILES = 1_024  # the usual limit for a process
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
 LIST = b"GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n"
@@ -40,7 +40,7 @@ LOGIN = (
     b"Content-Length: 9\r\n\r\n"
 )
 POST = b"POST /animals HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-# A part of a head, and of a body, of which more comes byte by byte; a body that never comes; and nothing at all.
+# A part of a head, and of a body, the rest of which comes byte by byte; a body that never comes; nothing at all.
 BEGUN = (HEALTH[:-4], POST, POST, b"")
 
 
@@ -52,7 +52,7 @@ class Api:
 
 @contextmanager
 def soft_limit_on_files(limit: int) -> Iterator[None]:
-    """What is started in this block may have that many files open, unless it asks for more."""
+    """Processes started in this block may have that many files open, unless they raise the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     try:
@@ -63,7 +63,7 @@ def soft_limit_on_files(limit: int) -> Iterator[None]:
 
 @contextmanager
 def connected(port: int, sent: bytes) -> Iterator[socket.socket]:
-    """A connection on which this was sent, and nothing is read. Of what is not read, little has room in it."""
+    """A connection on which this was sent, and nothing is read. Its buffer for unread data is small."""
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         connection.connect(("127.0.0.1", port))
@@ -73,7 +73,7 @@ def connected(port: int, sent: bytes) -> Iterator[socket.socket]:
 
 
 def what_came(connection: socket.socket) -> bytes:
-    """What comes on a connection that was cut off, to its end; TimeoutError where it was not."""
+    """What was received on a connection that the server has closed; TimeoutError if it has not."""
     came = b""
     connection.settimeout(MARGIN)
     with suppress(ConnectionError):
@@ -106,12 +106,12 @@ async def api(server: Server, database: str, admin: asyncpg.Connection, tmp_path
 
 
 def clients_of(worker: psutil.Process) -> int:
-    """How many clients are connected to the worker; the database is by another kind of socket."""
+    """How many clients are connected to the worker; its database connections are Unix sockets."""
     return sum(found.status == psutil.CONN_ESTABLISHED for found in worker.net_connections("tcp"))
 
 
 async def until(is_so: Callable[[], bool], seconds: float) -> float:
-    """Wait until it is so, and tell how many seconds that took; TimeoutError where it takes longer than these."""
+    """Wait until `is_so()`, and return how many seconds that took; TimeoutError if it takes longer than `seconds`."""
     began = time.monotonic()
     async with asyncio.timeout(seconds):
         while not is_so():
@@ -119,7 +119,7 @@ async def until(is_so: Callable[[], bool], seconds: float) -> float:
     return time.monotonic() - began
 
 
-async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_cut_off(
+async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_disconnected(
     api: Api, record_property: Callable[[str, object], None]
 ) -> None:
     worker = api.worker
@@ -149,7 +149,7 @@ async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_
     assert medians[1] < FACTOR * medians[0]
 
 
-async def test_clients_who_do_not_take_their_answers_hold_no_database_connection_and_are_cut_off(
+async def test_clients_that_do_not_read_their_answers_hold_no_database_connection_and_are_disconnected(
     api: Api, admin: asyncpg.Connection, record_property: Callable[[str, object], None]
 ) -> None:
     await admin.execute("UPDATE animals SET description = repeat('x', 2000) WHERE id <= 100")
@@ -163,21 +163,23 @@ async def test_clients_who_do_not_take_their_answers_hold_no_database_connection
         assert clients_of(api.worker) == len(readers)
         async with load_on(api.port, CLIENTS, ANIMALS) as among:
             await asyncio.sleep(1)
-        cut_off = await until(lambda: clients_of(api.worker) == 0, 2 * PATIENCE)
+        disconnected = await until(lambda: clients_of(api.worker) == 0, 2 * PATIENCE)
         taken = [what_came(reader).count(b"HTTP/1.1 200") for reader in readers]
-    record_property("measured", f"{outcomes(among.samples)}, cut off {cut_off:.1f} s after that")
+    record_property("measured", f"{outcomes(among.samples)}, disconnected {disconnected:.1f} s after that")
     assert {sample.status for sample in among.samples} <= {200, 201}
     assert max(taken) < MANY
 
 
 @pytest.mark.parametrize("size", [2**15, 2**18], ids=["little", "much"])
-async def test_who_does_not_take_a_last_answer_is_cut_off_however_little_of_it_is_left(size: int) -> None:
+async def test_a_client_that_does_not_read_a_last_answer_is_disconnected_however_little_is_left(
+    size: int,
+) -> None:
     async def app(_: Scope, __: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
         await send({"type": "http.response.body", "body": b"x" * size})
 
     listening = socket.create_server(("127.0.0.1", 0))
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # a network has little room, too
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # small, like a network's buffers
     http: Any = partial(HttpProtocol, settings=Settings(client_timeout=1))
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -189,10 +191,10 @@ async def test_who_does_not_take_a_last_answer_is_cut_off_however_little_of_it_i
     await serving
 
 
-async def test_who_waits_for_the_api_is_not_cut_off(
+async def test_a_client_that_waits_for_the_api_is_not_disconnected(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    """Nor where it does not read the rest of the second request before the first, which takes long, is answered."""
+    """Even if the api leaves the rest of a second request unread until it has answered the first, which takes long."""
     patience = 1
     for statement in (*FILL, take_seconds("animals", 2.5 * patience)):
         await admin.execute(statement)

@@ -1,4 +1,4 @@
-"""Clients at work on an api, in a process of their own, and what became of each of their requests."""
+"""Clients at work on an api, in a process of their own, and the outcome of each of their requests."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 
 @dataclass(frozen=True)
 class Sample:
-    """A request. Times are seconds; `status` is 0 where there was no whole answer, and `detail` what there was."""
+    """A request. Times are seconds; `status` is 0 if there was no complete answer, and `detail` what came instead."""
 
     kind: str
     began: float
@@ -32,10 +32,10 @@ class Sample:
 
 @dataclass
 class Load:
-    """Clients at work; `marks` are the times between which what was done."""
+    """Clients at work; `marks` are the names of phases, with their beginning and end."""
 
     process: "asyncio.subprocess.Process"
-    samples: list[Sample] = field(default_factory=list)  # when the clients have ended
+    samples: list[Sample] = field(default_factory=list)  # filled when the clients have ended
     marks: list[tuple[str, float, float]] = field(default_factory=list)
 
     async def during(self, what: str, work: Callable[[], object]) -> None:
@@ -45,7 +45,7 @@ class Load:
         self.marks.append((what, began, time.monotonic()))
 
     async def switch(self, port: int) -> None:
-        """Have all clients go to another api, as a load balancer does."""
+        """Move all clients to another api, as a load balancer does."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"switch {port}\n".encode())
@@ -66,15 +66,15 @@ async def load_on(
     try:
         yield load
     finally:
-        out, _ = await process.communicate(b"")  # and the end of its input
+        out, _ = await process.communicate(b"")  # closes its input, which ends it
     load.samples += [Sample(*sample) for sample in json.loads(out)]
 
 
 def outcomes(samples: Iterable[Sample]) -> dict[str, int]:
-    """How often which answer was given: `200`, `503 ...` with its detail, or what there was in place of an answer."""
+    """The number of each answer: `200`, `503 ...` with its detail, or what came instead of an answer."""
     return dict(Counter(f"{sample.status or ''} {sample.detail}".strip() for sample in samples))
 
 
 def percentile(samples: Iterable[Sample], percent: int) -> float:
-    """The seconds within which that many of a hundred were answered."""
+    """The seconds within which `percent` of the requests were answered."""
     return statistics.quantiles([sample.took for sample in samples], n=100, method="inclusive")[percent - 1]

@@ -1,10 +1,10 @@
-"""Clients of the api who read and write animals, and note what becomes of every request.
+"""Clients of the api that read and write animals, and record the outcome of every request.
 
 Usage: python3 load.py PORT TOKEN CLIENTS ANIMALS PAUSE. Each client sends one request after the other, with a pause of
-that many seconds between them, on a connection that it keeps. On standard input, `switch PORT` has all of them go to
-another api, each after the answer that it waits for; `switched` tells that nobody is left. When that input ends, it
+that many seconds between them, on a connection that it keeps. On standard input, `switch PORT` moves all of them to
+another api, each after the answer that it waits for; it prints `switched` when all have moved. When its input ends, it
 prints a line of JSON: for each request its kind, when it was sent (seconds of the monotonic clock), how long it took,
-its status, Retry-After, and for an error its detail; where there was no whole answer, 0 and what there was instead.
+its status, Retry-After, and an error's detail; without a complete answer, status 0, and what came instead as detail.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Client:
                 await asyncio.sleep(self.pause)
 
     def requests(self) -> list[tuple[str, str, str, str]]:
-        """What a client does: it looks at an animal and at an exhibit's, adds one, and changes one."""
+        """What a client does: it reads an animal, and those of an exhibit, adds an animal, and changes one."""
         one, other, exhibit = (
             random.randint(1, self.animals),
             random.randint(1, self.animals),
@@ -71,7 +71,7 @@ class Client:
                 first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 content = await self.reader.readexactly(int(headers["content-length"]))
-        except (OSError, asyncio.IncompleteReadError) as error:  # of the former is the time-out, too
+        except (OSError, asyncio.IncompleteReadError) as error:  # the time-out is an OSError, too
             if self.connected_to:
                 self.writer.close()
             self.connected_to = 0

@@ -1,4 +1,4 @@
-"""Two releases of the api: this one, and one that has two of an animal's columns under other names."""
+"""Two releases of the api: this one, and one with two columns of animals under other names."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.faults.checkout import checkout_with
 
 OLD, NEW = "0.3.0", "0.4.0"
 
-# What brings the schema there, and what takes away what only the old release needs.
+# Revisions that add what the new release needs, and revisions that remove what only the old one needs.
 EXPAND = {
     "columns": (
         'op.add_column("animals", sa.Column("common_name", sa.Text))\n'
@@ -39,7 +39,7 @@ NEWEST_NEEDED = list(EXPAND)[-1]
 
 
 def new_release(folder: Path) -> Path:
-    """A checkout of the new release: models that map the new columns, under the names that the code knows."""
+    """A checkout of the new release: models that map the new columns to the attributes that the code uses."""
     checkout = checkout_with(
         folder,
         attributes={key: {"phase": "contract", "safe_from_release": NEW} for key in CONTRACT},

@@ -1,4 +1,4 @@
-"""Two columns of a large table get other names, under load, from one release of the api to the next."""
+"""Two columns of a large table are renamed under load, from one release of the api to the next."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from tests.rounds import STALL, rounds
 
 ROWS, UNDISTURBED_SECONDS = rounds(quick=(100_000, 3), full=(1_000_000, 10))
 CLIENTS = 8
-# Those that are about what the new release changes, or all.
+# The tests of what the new release changes, or all.
 OWN_TESTS = rounds(
     quick=[f"tests/api/test_{subject}.py" for subject in ("records", "filters", "occupants", "imports", "concurrency")],
     full=["tests/api"],

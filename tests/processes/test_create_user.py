@@ -30,7 +30,7 @@ def test_makes_an_admin_and_no_second_account_of_that_address(environment: dict[
     assert (made.exit_code, made.stdout) == (0, f"{NEW} is a user of type admin\n")
     again = create_user(environment, NEW.upper(), "--type", "admin")
     assert again.exit_code == 1
-    assert again.stderr.splitlines() == ["There is an account with this address already", "No user was made."]
+    assert again.stderr.splitlines() == ["There is an account with this address already", "No user was created."]
 
 
 def test_makes_a_visitor_unless_told_otherwise(environment: dict[str, str]) -> None:

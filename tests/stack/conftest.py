@@ -1,4 +1,4 @@
-"""The images, built once, and a stack that most tests share."""
+"""The images, built once, and stacks that tests share."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from tests.stack.stack import IMAGES, IPTABLES, REPLICAS, Stack, docker, has_engine, running
 
-# Breaks networks of containers, from within.
+# Breaks the networks of containers, from inside their namespace.
 IPTABLES_IMAGE = """
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends iptables
@@ -18,7 +18,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends iptables
 
 @pytest.fixture(scope="session", autouse=True)
 def images() -> Iterator[list[str]]:
-    """The stack's images as this checkout builds them, for the time of the tests."""
+    """The stack's images, built from this checkout, until the tests end."""
     if not has_engine():
         if os.environ.get("CI"):
             pytest.fail("no Docker engine answers, and CI needs one")
@@ -33,16 +33,16 @@ def images() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def new_stack(images: list[str]) -> Iterator[tuple[Stack, dict[str, Any]]]:  # noqa: ARG001 - built before
-    """A stack that many tests share, and what Docker knew of its containers when it was new."""
+    """A stack that many tests share, and what Docker said about its containers when it was new."""
     with running(Stack()) as stack:
         yield stack, {service: stack.inspect(service) for service in ("db", "migrator", "api")}
 
 
 @pytest.fixture
 def stack(new_stack: tuple[Stack, dict[str, Any]]) -> Stack:
-    """The shared stack, whole again whatever the test before has done to it."""
+    """The shared stack, intact again, whatever the test before has done to it."""
     shared, _ = new_stack
-    shared.make_whole()
+    shared.make_intact()
     return shared
 
 
@@ -54,7 +54,7 @@ def shared_bare_stack(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - b
 
 @pytest.fixture
 def bare_stack(shared_bare_stack: Stack) -> Stack:
-    """A stack of which nothing runs but its database, which is as new."""
+    """A stack of which only the database runs, which is new."""
     shared_bare_stack.compose("rm", "--stop", "--force", "api", "migrator")
     shared_bare_stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
     shared_bare_stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
@@ -70,8 +70,8 @@ def shared_replicas(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - bui
 
 @pytest.fixture
 def replicas(shared_replicas: Stack) -> Stack:
-    """Two replicas behind the proxy, whole again."""
-    shared_replicas.make_whole()
+    """Two replicas behind the proxy, intact again."""
+    shared_replicas.make_intact()
     return shared_replicas
 
 
@@ -83,6 +83,6 @@ def shared_stack_at_work(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 
 
 @pytest.fixture
 def stack_at_work(shared_stack_at_work: Stack) -> Stack:
-    """The stack that clients are at work on: its records are theirs alone."""
-    shared_stack_at_work.make_whole()
+    """The stack for tests with clients at work: only these change its records."""
+    shared_stack_at_work.make_intact()
     return shared_stack_at_work

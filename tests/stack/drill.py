@@ -1,4 +1,4 @@
-"""Clients at work on a stack, and what is broken meanwhile."""
+"""Clients at work on a stack, and tools for breaking it meanwhile."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,7 +19,7 @@ WORKERS = 'cat "/proc/$(cut -d " " -f 1 /proc/1/task/1/children)"/task/*/childre
 
 @asynccontextmanager
 async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
-    """Clients at work on an api that has answered before, as they have an account and animals there."""
+    """Clients at work on the api, with an account and animals; the api has already answered."""
     token = stack.signed_in["Authorization"].removeprefix("Bearer ")
     for statement in FILL:
         stack.sql("postgres", statement)
@@ -42,13 +42,13 @@ def between(samples: list[Sample], began: float, ended: float) -> list[Sample]:
 
 
 def figures(samples: list[Sample], recoveries: list[float]) -> str:
-    """What a test has measured, to be printed."""
+    """What a test has measured, for its report."""
     longest = max(sample.took for sample in samples)
     return f"{outcomes(samples)}, longest {longest:.2f} s, good again after {max(recoveries):.2f} s"
 
 
 def identity(stack: Stack) -> tuple[Any, ...]:
-    """Another one after the api, or a worker of it, was restarted."""
+    """A value that changes when the api, or a worker of it, is restarted."""
     api = stack.inspect("api")
     return api["Id"], api["State"]["StartedAt"], api["RestartCount"], workers(stack)
 
@@ -60,7 +60,7 @@ def workers(stack: Stack) -> list[str]:
 
 @contextmanager
 def firewall(stack: Stack, service: str, *rule: str) -> Iterator[None]:
-    """Until the block ends, do to the service's container what `iptables -I RULE` does."""
+    """Apply `iptables -I RULE` to the service's container until the block ends."""
     run = ["run", "--rm", "--network", f"container:{stack.container(service)}", "--cap-add", "NET_ADMIN", IPTABLES]
     docker(*run, "iptables", "-w", "-I", *rule)
     try:

@@ -1,10 +1,10 @@
-"""Clients of the api, run inside its network namespace: they count what becomes of every request.
+"""Clients of the api, run inside its network namespace: they count the outcome of every request.
 
 Usage: python3 load.py CLIENTS SECONDS. Each client sends one request after the other, each on a connection of its own,
-until the time is over or nobody listens any more. Prints a JSON object: outcome -> count.
+until the time is over or nothing listens any more. Prints a JSON object: outcome -> count.
 
     complete   a whole 200 answer
-    refused    the connection was refused: the request was never sent, and a client may safely go elsewhere
+    refused    the connection was refused: the request was never sent, and a client may safely use another server
     lost       anything else: the request was sent, and its whole answer did not come
 """
 

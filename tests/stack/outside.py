@@ -1,6 +1,6 @@
 """A payments service and a kitchen for the stack, run in its api's image: python3 outside.py PORT.
 
-They keep to idempotency keys. GET / tells what was asked for.
+They respect idempotency keys. GET / lists what was requested.
 """
 
 import json

@@ -65,14 +65,14 @@ class Stack:
         return self.compose("ps", "--all", "--quiet", service).stdout.strip()
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What Docker knows of the service's container."""
+        """What Docker says about the service's container."""
         found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(service)))
         return found[0]
 
     def sql(
         self, role: str, statement: str, check: bool = True, database: str = "zoo"
     ) -> "subprocess.CompletedProcess[str]":
-        """Run a statement with psql as `role`: by network and password, as the services do; the superuser by socket."""
+        """Run a statement by psql as `role`: by network and password, like the services; the superuser by socket."""
         login = ["--username=postgres"] if role == "postgres" else [f"--username={role}", "--host=db"]
         login.append(f"--dbname={database}")
         return self.compose(
@@ -82,7 +82,7 @@ class Stack:
         )  # fmt: skip
 
     def admin(self, email: str) -> dict[str, str]:
-        """An admin, made as people make one; the header with which it is signed in."""
+        """Create an admin, as people do; returns the header with which that user is signed in."""
         command = ["make", "--silent", "admin", f"EMAIL={email}"]
         environment = {**self.environment, "COMPOSE_PROJECT_NAME": self.project}
         done = subprocess.run(
@@ -99,15 +99,15 @@ class Stack:
         return self.admin("admin@zoo.example")
 
     def client(self) -> httpx.Client:
-        """A client of the api, to be closed, where the admin is signed in."""
+        """A client of the api, signed in as the admin; the caller closes it."""
         return httpx.Client(base_url=self.address, timeout=10, headers=self.signed_in)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """What the api answers to anybody."""
+        """The api's answer without a sign-in."""
         return httpx.get(f"{self.address}{path}", timeout=10, **options)
 
-    def make_whole(self) -> None:
-        """Have its services run as they do when it is new; the migrator has done so."""
+    def make_intact(self) -> None:
+        """Make all services run as in a new stack, except the migrator, which has already run."""
         running = set(self.compose("ps", "--services", "--status", "running").stdout.split())
         wanted = set(self.compose("config", "--services").stdout.split()) - {"migrator"}
         if self.was_changed or running != wanted or self.get("/exhibits").status_code != httpx.codes.OK:
@@ -116,7 +116,7 @@ class Stack:
 
     @contextmanager
     def changed(self, *files: Path, **settings: str) -> Iterator[None]:
-        """With these files and settings, too, until the block ends. What that changes is there after the next `up`."""
+        """Add these files and settings until the block ends. They take effect with the next `up`."""
         before, self.was_changed = (self.files, self.environment), True
         self.files, self.environment = (*self.files, *files), {**self.environment, **settings}
         try:
@@ -127,7 +127,7 @@ class Stack:
 
 @contextmanager
 def running(stack: Stack, *services: str) -> Iterator[Stack]:
-    """`stack`, up until the block ends; then nothing of it is left, whatever happened."""
+    """`stack`, up until the block ends; then all of it is removed, whatever happened."""
     try:
         stack.compose("up", "--detach", "--wait", *services)
         yield stack

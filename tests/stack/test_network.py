@@ -1,4 +1,4 @@
-"""The network between the api and Postgres, broken while clients are at work."""
+"""The network between the api and Postgres breaks while clients are at work."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
     ("rules", "seconds", "longest"),
     [
         pytest.param(
-            # Nothing arrives; or it does, and is done, and nothing comes back.
+            # Nothing arrives; or statements arrive, and are executed, but no answer comes back.
             [("INPUT", *POSTGRES, "--jump", "DROP"), ("OUTPUT", *ANSWERS, "--jump", "DROP")] * rounds(quick=1, full=2),
             8.0,
             6.0,  # USER_TIMEOUT_MILLISECONDS, and a little
@@ -62,13 +62,13 @@ async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_
     assert max(recoveries) < UP_SECONDS
     for broken, healing, _ in outages:
         assert {sample.status for sample in between(samples, broken, healing)} == {503}
-    # Nothing is left of it.
+    # Later, everything is as before.
     late = [sample for sample in samples if sample.began > outages[-1][-1] + UP_SECONDS]
     assert len(late) > 100
     assert all(is_good(sample) for sample in late)
 
 
-async def test_another_server_behind_the_same_name_is_found_and_one_that_only_reads_is_read_from(
+async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_read_from(
     images: list[str],  # noqa: ARG001 - built before
     tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -97,7 +97,7 @@ async def test_another_server_behind_the_same_name_is_found_and_one_that_only_re
         old, new = stack.container("db"), stack.container("standby")
         async with at_work(stack) as load:
             await asyncio.sleep(UP_SECONDS)
-            docker("pause", old)  # it hangs: its kernel goes on to confirm packets
+            docker("pause", old)  # it hangs, but its kernel still confirms packets
             frozen = time.monotonic()
             await asyncio.sleep(UP_SECONDS)
             docker("network", "disconnect", network, old)
@@ -118,10 +118,10 @@ async def test_another_server_behind_the_same_name_is_found_and_one_that_only_re
     record_property("measured", figures(samples, recoveries))
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
-    assert max(sample.took for sample in samples) < 11 + STALL  # what it hung, and USER_TIMEOUT_MILLISECONDS
+    assert max(sample.took for sample in samples) < 11 + STALL  # the time that it hung, and USER_TIMEOUT_MILLISECONDS
     assert max(recoveries) < UP_SECONDS
     assert {sample.status for sample in between(samples, frozen, moved)} <= {503}
-    # With the standby, and before it was promoted.
+    # With the standby, before it was promoted.
     following = between(samples, moved + 2 * UP_SECONDS, promoting)
     assert {(sample.kind, sample.status) for sample in following} == {("read", 200), ("write", 503)}
     assert {sample.detail for sample in following} == {"", "The database is read-only: nothing can be written now"}

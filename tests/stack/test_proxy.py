@@ -1,4 +1,4 @@
-"""What the proxy before the replicas lets the public ask."""
+"""Which requests the proxy in front of the replicas passes on."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ PROBES = (
 
 
 def ask(stack: Stack, target: str, method: str = "GET") -> tuple[int, bytes]:
-    """The status and the body of the answer to a request for what no client would spell so."""
+    """The status and the body of the answer to a target that is sent exactly as written."""
     with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
         connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -29,7 +29,7 @@ def ask(stack: Stack, target: str, method: str = "GET") -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-def test_nobody_outside_probes_the_api_however_it_is_spelt(replicas: Stack, method: str) -> None:
+def test_the_public_gets_404_for_probes_however_they_are_spelt(replicas: Stack, method: str) -> None:
     statuses = {target: ask(replicas, target, method)[0] for target in PROBES}
     assert {target: status for target, status in statuses.items() if status not in {400, 404}} == {}
     for target in ("/health", "/health/ready", "/%68ealth//ready", "http://zoo/health/db"):
@@ -38,7 +38,7 @@ def test_nobody_outside_probes_the_api_however_it_is_spelt(replicas: Stack, meth
         assert body == b"" if method == "HEAD" else json.loads(body) == {"detail": "Not Found"}
 
 
-def test_what_only_begins_like_a_probe_is_the_apis_to_answer(replicas: Stack) -> None:
+def test_paths_that_only_begin_like_a_probe_are_passed_on(replicas: Stack) -> None:
     for path in ("/healthy", "/animals/health", "/health-records"):
         answer = replicas.get(path)
         assert "X-Request-ID" in answer.headers, path

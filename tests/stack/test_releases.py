@@ -1,4 +1,4 @@
-"""A new release of the api, rolled out while clients are at work."""
+"""A new release of the api is rolled out while clients are at work."""
 
 import asyncio
 import subprocess
@@ -15,8 +15,8 @@ from tests.stack.stack import RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
 CONNECTED = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = 'zoo_api'"
-GAP = rounds(quick=30, full=8)  # seconds: the one stops, and the other starts, beside whatever runs
-MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, now or before
+GAP = rounds(quick=30, full=8)  # seconds in which one stops and the other starts, on a busy machine
+MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, in any test
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def next_release() -> Iterator[str]:
     docker("image", "rm", "--force", f"zoo-api:{NEXT}", f"zoo-migrator:{NEXT}", f"zoo-proxy:{NEXT}")
 
 
-async def test_of_one_container_nothing_that_was_begun_is_lost_and_the_next_one_serves_within_seconds(
+async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_is_lost(
     stack_at_work: Stack, next_release: str, record_property: Callable[[str, object], None]
 ) -> None:
     stack = stack_at_work
@@ -41,7 +41,7 @@ async def test_of_one_container_nothing_that_was_begun_is_lost_and_the_next_one_
         first, last = min(sample.began for sample in missed), max(sample.ended for sample in missed)
         gap = recovery(samples, last) + last - first
         record_property("measured", f"{figures(samples, [gap])}, of which without an answer {gap:.2f} s")
-        # Only what Docker's own proxy could not hand on: the api answered all that it has done.
+        # Only requests that Docker's own proxy could not pass on: the api answered all that it executed.
         assert {sample.status for sample in missed} == {0}
         assert {sample.detail for sample in missed} <= {
             "ConnectionRefusedError", "ConnectionResetError", "IncompleteReadError",
@@ -52,7 +52,7 @@ async def test_of_one_container_nothing_that_was_begun_is_lost_and_the_next_one_
         assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
 
 
-async def test_of_two_replicas_behind_the_proxy_no_request_notices_it(
+async def test_two_replicas_behind_the_proxy_are_replaced_and_no_request_fails(
     replicas: Stack, next_release: str, record_property: Callable[[str, object], None]
 ) -> None:
     made = int(replicas.sql("postgres", MADE).stdout)
@@ -84,7 +84,7 @@ def test_a_release_that_does_not_get_ready_stops_at_the_first_replica(replicas: 
 
 
 @pytest.mark.parametrize("service", ["api-2", "proxy"])
-def test_a_container_has_no_rights_that_it_does_not_need_and_its_log_an_end(replicas: Stack, service: str) -> None:
+def test_a_container_has_no_rights_that_it_does_not_need_and_a_limited_log(replicas: Stack, service: str) -> None:
     host = replicas.inspect(service)["HostConfig"]
     assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
     assert "no-new-privileges:true" in host["SecurityOpt"]
@@ -92,7 +92,7 @@ def test_a_container_has_no_rights_that_it_does_not_need_and_its_log_an_end(repl
 
 
 def roll(stack: Stack) -> None:
-    """Roll the stack's release out, as people do."""
+    """Roll out the stack's release, as people do."""
     names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
     subprocess.run(
         [ROOT / "deploy" / "rolling-restart.sh"],

@@ -32,7 +32,7 @@ END_TOKENS = [
 ]
 
 
-def test_from_nothing_the_migrator_ends_well_before_the_api_starts(new_stack: tuple[Stack, dict[str, Any]]) -> None:
+def test_on_a_new_stack_the_migrator_succeeds_before_the_api_starts(new_stack: tuple[Stack, dict[str, Any]]) -> None:
     stack, new = new_stack
     migrator, api = new["migrator"]["State"], new["api"]
     assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
@@ -45,7 +45,7 @@ def test_from_nothing_the_migrator_ends_well_before_the_api_starts(new_stack: tu
 
 class TestService:
     @pytest.mark.parametrize("path", ["/exhibits", "/animals", "/staff"])
-    def test_records_are_made_changed_listed_and_deleted(self, stack: Stack, path: str) -> None:
+    def test_records_are_created_changed_listed_and_deleted(self, stack: Stack, path: str) -> None:
         with stack.client() as client:
             made = client.post(path, json={"name": "Amara"})
             assert made.status_code == 201
@@ -55,7 +55,7 @@ class TestService:
             assert client.delete(url).json()["deleted_at"]
             assert client.get(url).status_code == 404
 
-    def test_data_outlive_a_restart_and_new_containers(self, stack: Stack) -> None:
+    def test_data_survives_a_restart_and_new_containers(self, stack: Stack) -> None:
         with stack.client() as client:
             url = client.post("/animals", json={"name": "Survivor"}).headers["Location"]
         stack.compose("restart")
@@ -75,7 +75,7 @@ class TestService:
         self, stack: Stack, tmp_path: Path
     ) -> None:
         config = ["--config-file", str(ROOT / "tests" / "stack" / "schemathesis.toml")]
-        # What ends a token has a run, and an admin, of its own.
+        # Operations that end a token have a run, and an admin, of their own.
         chosen = [f"--include-name={operation}" for operation in END_TOKENS]
         others = [f"--exclude-name={operation}" for operation in END_TOKENS]
         runs = [(stack.signed_in, others), (stack.admin("fuzzer@zoo.example"), chosen)]
@@ -86,8 +86,8 @@ class TestService:
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
             assert done.returncode == 0, done.stdout[-8000:]
 
-    def test_whoever_registers_can_look_around_and_is_kept_from_the_rest(self, stack: Stack) -> None:
-        stack.sql("postgres", "DELETE FROM throttles")  # whatever tests before have tried
+    def test_a_new_user_is_a_visitor_until_an_admin_changes_that(self, stack: Stack) -> None:
+        stack.sql("postgres", "DELETE FROM throttles")  # from sign-ins in other tests
         account = {"email": "zuri@visitors.example", "password": PASSWORD}
         with stack.client() as admin, httpx.Client(base_url=stack.address, timeout=10) as visitor:
             assert visitor.post("/animals", json={"name": "Amara"}).status_code == 401
@@ -107,7 +107,7 @@ class TestService:
 
 
 class TestOrders:
-    def test_an_order_is_carried_from_created_to_delivered_with_both_services_outside(
+    def test_an_order_goes_from_created_to_delivered_with_both_external_services(
         self, stack: Stack, tmp_path: Path
     ) -> None:
         override = tmp_path / "compose.yml"
@@ -139,7 +139,7 @@ class TestOrders:
             assert [event["to"] for event in events] == ["created", "paid", *steps]
             assert asked(stack, "payments") == [["/payments", order_id]]
             assert asked(stack, "kitchen") == [["/kitchen/schedules", order_id]]
-            # One that is cancelled is cancelled in the kitchen, and while that is away nowhere.
+            # Cancelling an order also cancels it in the kitchen; while that is down, it is not cancelled at all.
             path = visitor.post("/orders", json={"order": items}).headers["Location"]
             assert visitor.post(f"{path}/pay").status_code == 200
             stack.compose("stop", "--timeout", "0", "kitchen")
@@ -151,7 +151,7 @@ class TestOrders:
 
 
 def asked(stack: Stack, service: str) -> list[list[str]]:
-    """What the service outside was asked for: path and idempotency key."""
+    """The requests to the external service: path and idempotency key."""
     read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:3000/').read().decode())"
     found: list[list[str]] = json.loads(stack.compose("exec", "--no-TTY", service, "python3", "-c", read).stdout)
     return found
@@ -182,7 +182,7 @@ class TestMigrator:
             assert stack.inspect("api")["State"]["Status"] == "created"
             assert r"relation \"unicorns\" does not exist" in stack.compose("logs", "migrator").stdout
 
-    def test_sigterm_mid_way_is_143_within_5_s_and_the_next_up_finishes_the_job(
+    def test_sigterm_ends_a_run_with_143_within_5_s_and_the_next_up_finishes_it(
         self, bare_stack: Stack, tmp_path: Path
     ) -> None:
         stack = bare_stack
@@ -211,7 +211,7 @@ class TestMigrator:
             assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == "slow\n"
             assert stack.get("/health/ready").status_code == 200
 
-    def test_what_an_older_api_needs_is_planned_and_rehearsed_but_not_taken_away_while_it_is_connected(
+    def test_a_contract_revision_is_planned_and_rehearsed_but_not_applied_while_an_older_api_is_connected(
         self, bare_stack: Stack, tmp_path: Path
     ) -> None:
         stack = bare_stack
@@ -249,7 +249,7 @@ class TestMigrator:
 
 
 class TestOutage:
-    def test_the_api_outlives_the_database_and_finds_it_again(self, stack: Stack) -> None:
+    def test_the_api_survives_an_outage_of_the_database_without_a_restart(self, stack: Stack) -> None:
         before = stack.inspect("api")["State"]
         with stack.client() as client:
             assert client.get("/animals").status_code == 200
@@ -266,10 +266,10 @@ class TestOutage:
         assert (after["State"]["StartedAt"], after["RestartCount"]) == (before["StartedAt"], 0)
 
 
-class TestEnd:
+class TestStop:
     def test_requests_in_flight_are_answered(self, stack: Stack) -> None:
         with ThreadPoolExecutor(16) as threads:
-            # Held up by a lock on their table, until well after the SIGTERM.
+            # A lock on their table delays them until well after the SIGTERM.
             lock = stack.command("exec", "--no-TTY", "db", "psql", "--username=postgres", "--dbname=zoo")
             script = "BEGIN; LOCK TABLE animals; SELECT 'locked'; SELECT pg_sleep(2.5); COMMIT;"
             holder = subprocess.Popen(
@@ -303,7 +303,7 @@ class TestEnd:
 
 @contextmanager
 def clients(stack: Stack, seconds: float) -> Iterator[dict[str, int]]:
-    """Load on the api, from within its network namespace; after the block, what became of every request."""
+    """Load on the api, from within its network namespace; after the block, the outcome of every request."""
     network = f"container:{stack.container('api')}"
     load = ["python3", "-c", LOAD.read_text(), str(CLIENTS), str(seconds)]
     command = ["docker", "run", "--rm", "--network", network, f"zoo-api:{RELEASE}", *load]

@@ -1,4 +1,4 @@
-"""A database that can't write: its disk is full, or it is read-only."""
+"""A database that can't write, because its disk is full or it is read-only."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ def reads(samples: list[Sample]) -> set[int]:
     return {sample.status for sample in samples if sample.kind == "read"}
 
 
-async def test_a_database_that_is_read_only_is_read_from_and_says_so_to_who_writes(
+async def test_a_read_only_database_is_read_from_and_writes_get_503_that_says_why(
     stack_at_work: Stack, record_property: Callable[[str, object], None]
 ) -> None:
     before = identity(stack_at_work)
@@ -45,7 +45,7 @@ async def test_a_database_that_is_read_only_is_read_from_and_says_so_to_who_writ
             began = time.monotonic()
             assert stack_at_work.get("/staff", headers=stack_at_work.signed_in).status_code == 200
             assert stack_at_work.get("/health/ready").status_code == 200
-            for password in (PASSWORD, WRONG):  # neither a token nor a failure could be written down
+            for password in (PASSWORD, WRONG):  # neither a token nor a failure can be stored
                 answer = await asyncio.to_thread(sign_in, stack_at_work, password)
                 assert (answer.status_code, answer.json()) == (503, {"detail": READ_ONLY})
             await asyncio.sleep(2)
@@ -67,13 +67,13 @@ async def test_a_database_that_is_read_only_is_read_from_and_says_so_to_who_writ
     assert all(is_good(sample) for sample in samples if sample.began > healed + 2)
 
 
-async def test_a_disk_that_is_full_is_read_from_and_has_room_again_without_a_restart_of_the_api(
+async def test_a_full_disk_is_read_from_and_written_to_once_it_has_room_without_a_restart_of_the_api(
     images: list[str],  # noqa: ARG001 - built before
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
     override = tmp_path / "compose.yml"
-    # In memory, for as long as a container has it; this one has it, too, and fills it.
+    # The volume is in memory as long as a container uses it; this container keeps it, and fills it.
     filler = {"image": "postgres:18", "entrypoint": ["sleep", "infinity"], "volumes": ["db:/disk"], "init": True}
     disk = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=256m"}}
     override.write_text(json.dumps({"services": {"filler": filler}, "volumes": {"db": disk}}))
@@ -98,7 +98,7 @@ async def test_a_disk_that_is_full_is_read_from_and_has_room_again_without_a_res
             freeing = time.monotonic()
             freed = await asyncio.to_thread(free)
             await asyncio.sleep(3)
-            # Not even what it needs to undo things by: Postgres gives up, and starts again and again until it can.
+            # No room for WAL either: Postgres crashes, and restarts until there is.
             await asyncio.to_thread(fill)
             crashing = time.monotonic()
             stack.sql("postgres", "SELECT pg_switch_wal() FROM generate_series(1, 100)", check=False)
@@ -125,7 +125,7 @@ async def test_a_disk_that_is_full_is_read_from_and_has_room_again_without_a_res
         assert max(sample.took for sample in away) < 5 + STALL
         assert back - freed_again < BACK_WITHIN
         assert all(is_good(sample) for sample in samples if sample.began > back + 1)
-        # What was answered is there, and of what was refused nothing.
+        # Every confirmed write is stored, and no refused one.
         assert stack.sql("postgres", MADE).stdout == f"{sum(sample.status == 201 for sample in samples)}\n"
 
 

@@ -1,4 +1,4 @@
-"""A worker of the api that is killed, and one that hangs, while clients are at work."""
+"""A worker of the api is killed, or hangs, while clients are at work."""
 
 import asyncio
 import time
@@ -13,19 +13,19 @@ TIMEOUT = 10  # of deploy/gunicorn.conf.py
 
 
 def signal(stack: Stack, name: str, worker: str) -> float:
-    """Send a signal to a worker; the time of it."""
+    """Send a signal to a worker; returns the time."""
     stack.compose("exec", "--no-TTY", "api", "sh", "-c", f"kill -{name} {worker}")
     return time.monotonic()
 
 
 async def wait_for_another(stack: Stack, before: list[str]) -> None:
-    """Wait until as many workers as `before` are there, and not all are those."""
+    """Wait until there are as many workers as `before`, and at least one is new."""
     async with asyncio.timeout(3 * TIMEOUT):
         while len(now := workers(stack)) < len(before) or set(now) == set(before):
             await asyncio.sleep(0.1)
 
 
-async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_more(
+async def test_a_worker_that_is_killed_loses_only_the_requests_under_way_on_it(
     stack_at_work: Stack, record_property: Callable[[str, object], None]
 ) -> None:
     kills = []
@@ -41,7 +41,7 @@ async def test_a_worker_that_is_killed_loses_what_was_under_way_on_it_and_no_mor
     record_property("measured", figures(samples, [recovery(samples, kill) for kill in kills]))
     assert {sample.status for sample in lost} == {0}
     for kill, until in pairwise([*kills, float("inf")]):
-        # On connections to this worker, of each client one at most, and all at once.
+        # On connections to this worker: at most one per client, and all at once.
         missed = [sample for sample in lost if kill - 1 < sample.ended < until - 1]
         assert 0 < len(missed) <= CLIENTS
         assert max(sample.ended for sample in missed) < kill + 1 + STALL
@@ -64,7 +64,7 @@ async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
     measured = f"{figures(samples, [recovery(samples, hung)])}, replaced after {replaced - hung:.2f} s"
     record_property("measured", measured)
     assert {sample.status for sample in lost} == {0}
-    assert 0 < len(lost) <= CLIENTS  # one of each client that was connected to it
+    assert 0 < len(lost) <= CLIENTS  # one for each client that was connected to it
     assert max(sample.took for sample in samples) < TIMEOUT + 4 + STALL
     assert replaced - hung < TIMEOUT + 8 + STALL
     assert len(served) > 100
