@@ -63,7 +63,7 @@ class Answer:
         self,
         scope: Scope,
         asked: Mapping[bytes, bytes],
-        always: Headers,
+        always: list[tuple[bytes, bytes]],
         send: Send,
         *,
         may_be_gzip: bool,

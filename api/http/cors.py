@@ -38,12 +38,10 @@ class Cors:
             )
             for origin in origins
         }
-        # Without any, no answer depends on the origin.
-        self._of_others: Headers = (VARY,) if self._by_origin else ()
 
     def headers(self, asked: Mapping[bytes, bytes]) -> Headers:
         """What the answer to a request with these headers has."""
-        return self._by_origin.get(asked.get(ORIGIN), self._of_others)
+        return self._by_origin.get(asked.get(ORIGIN), (VARY,))
 
     def is_preflight(self, method: str, asked: Mapping[bytes, bytes]) -> bool:
         """Whether a browser asks what such a page may send; what it may is in PREFLIGHT."""

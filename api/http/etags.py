@@ -23,7 +23,10 @@ _TAGS = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 def tag_of(body: bytes, link: bytes = b"") -> bytes:
     """The tag of an answer; with its Link header, where it has one, which tells a page that has become the last."""
-    return f'"{xxhash.xxh3_64_hexdigest(body + link if link else body)}"'.encode()
+    digest = xxhash.xxh3_64(body)
+    if link:
+        digest.update(link)
+    return b'"%b"' % digest.hexdigest().encode()
 
 
 def gzipped(tag: bytes) -> bytes:

@@ -37,7 +37,7 @@ class Exchange:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.prefix = PathPrefix(settings.root_path, settings.forwarded_allow_ips)
-        self.cors = Cors(settings.cors_origins)
+        self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.gzip = settings.gzip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,10 +51,12 @@ class Exchange:
         REQUEST_ID.set(request_id)  # and not reset: the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
         CLIENT.set(client_of(inner))
-        always = ((HEADER, request_id.encode()), *self.cors.headers(asked))
+        always = [(HEADER, request_id.encode())]
+        if self.cors is not None:
+            always += self.cors.headers(asked)
         answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
         try:
-            if self.cors.is_preflight(scope["method"], asked):
+            if self.cors is not None and self.cors.is_preflight(scope["method"], asked):
                 await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer.send)
             else:
                 await self.app(inner, receive, answer.send)
