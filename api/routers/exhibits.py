@@ -47,7 +47,7 @@ async def update_exhibit(
 
 @router.delete("/{exhibit_id}", responses=RESTRICTED | DELETED | errors(NotFound, Conflict), dependencies=[ADMIN])
 async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> ExhibitRead:
-    """Delete an exhibit without animals and staff. The answer is the record as it was, with `deleted_at` set."""
+    """Delete an exhibit that has no animals or staff. The answer is the record as it was, with `deleted_at` set."""
     return await exhibits.delete(db, exhibit_id, if_match)
 
 

@@ -1,4 +1,4 @@
-"""/staff: personal data, for those who work here."""
+"""/staff: personal data, for keepers and admins."""
 
 from typing import Annotated
 
