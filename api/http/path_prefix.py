@@ -29,7 +29,7 @@ class PathPrefix:
         self.trusted = ProxyHeadersMiddleware(None, trusted).trusted_hosts  # type: ignore[arg-type]  # there is no app
 
     def find(self, scope: Scope, sent: bytes | None) -> str:
-        """Put the prefix into the scope; the path below it. `sent` is the request's X-Forwarded-Prefix, if any."""
+        """Put the prefix into the scope, and return the path below it. `sent` is X-Forwarded-Prefix, if any."""
         path: str = scope["path"]
         prefix = self.prefix
         if sent is not None and self._is_trusted(scope) and PATH_PREFIX.fullmatch(sent.decode("latin-1")):

@@ -36,8 +36,7 @@ def _not_blank(value: str) -> str:
 
 
 AccountEmail = Annotated[Email, BeforeValidator(_ascii_mailbox)]
-"""An address in ASCII before the @, so that no two accounts differ only in look-alikes, or in the case of such letters.
-"""
+"""An address in ASCII before the @, so that accounts can't differ only in look-alikes, or in case beyond ASCII."""
 
 Password = Annotated[
     str,
