@@ -36,9 +36,7 @@ from api.models import User
 from api.schemas.users import UserCreate, UserUpdate
 
 TOKEN_LIFETIME = timedelta(hours=1)
-VALID = (
-    f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If you did not ask for it, do nothing."
-)
+VALID = f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If you did not ask for it, do nothing."
 
 Check = Callable[[], Awaitable[None]]
 
