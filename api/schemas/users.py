@@ -36,7 +36,7 @@ def _not_blank(value: str) -> str:
 
 
 AccountEmail = Annotated[Email, BeforeValidator(_ascii_mailbox)]
-"""An address in ASCII before the @, so that accounts can't differ only in look-alikes, or in case beyond ASCII."""
+"""An address in ASCII before the @, so that accounts can't differ only in look-alikes, or in unusual forms of case."""
 
 Password = Annotated[
     str,

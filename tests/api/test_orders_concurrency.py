@@ -22,7 +22,7 @@ HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 
 Ask = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 Outcome = tuple[int, int, str]  # of the first, of the second, and the order's status then
-Race = tuple[str, Ask, Ask, set[Outcome]]  # from where, who, and what may come of it
+Race = tuple[str, Ask, Ask, set[Outcome]]  # the status before, both requests, and the possible outcomes
 
 
 async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:

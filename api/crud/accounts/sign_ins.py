@@ -4,8 +4,8 @@ Failures are counted for an address, for an account, and for an account at an ad
 address before, only the last of these limits applies there: tries from elsewhere, or by others behind the same proxy,
 lock no user out. And a password reset by mail always gives access.
 
-(The price: a client at the same address as a user that has failed too often there can tell that the account exists,
-because that account is not limited.)
+(The price: a client that shares a user's address, and has failed too often there, can tell that the user's account
+exists, because that one is not limited.)
 """
 
 from datetime import timedelta
