@@ -131,7 +131,7 @@ _IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "title": "If-None-Match"},
-    "description": "The `ETag` of what the client has: if it has not changed, it is not sent again: 304.",
+    "description": "The `ETag` of what the client has: if that has not changed, the answer is 304, without a body.",
 }
 
 

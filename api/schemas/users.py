@@ -59,7 +59,7 @@ Password = Annotated[
 
 
 class UserCreate(RequestBody):
-    """A registration, always as a visitor: the fields that fastapi-users adds have no effect."""
+    """A registration, always as a visitor: what else clients of fastapi-users may send has no effect."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
