@@ -1,4 +1,4 @@
-"""The client on whose behalf something is done: what is shared out among clients is asked for in its name."""
+"""The client of the current request, by which connections and other scarce things are shared out."""
 
 from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 
 class Client(NamedTuple):
-    """Who is asking, as far as a request tells without anything being looked up.
+    """A client, as far as its request identifies it without a query.
 
-    `address` is what its limits are counted by, and `name` tells users apart who are behind one address. Of a request
-    that may change something, `changes` is the scope.
+    `address` is what its limits are counted by, and `name` distinguishes users behind one address. `changes` is the
+    request's scope, if it may change something.
     """
 
     address: str = ""
@@ -17,7 +17,7 @@ class Client(NamedTuple):
     changes: Mapping[str, Any] | None = None
 
     def record(self) -> Hashable:
-        """The record that the request would change, when its route is known; None where it names none."""
+        """The record that the request would change, once its route is known; None if it names none."""
         return tuple(self.changes.get("path_params", {}).items()) or None if self.changes else None
 
 
@@ -25,9 +25,9 @@ NOBODY = Client()
 """The api itself."""
 
 CLIENT: ContextVar[Client] = ContextVar("client", default=NOBODY)
-"""Whose request is under way."""
+"""The client of the current request."""
 
 
 def name_client(name: Hashable) -> None:
-    """Take the client of this request for one of that name: for what comes without credentials, such as signing in."""
+    """Give this request's client a name: for requests without credentials, such as signing in."""
     CLIENT.set(CLIENT.get()._replace(name=name))

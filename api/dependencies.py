@@ -1,6 +1,6 @@
 """What routes need, each written once.
 
-All of it is async, and none a class: what is not, FastAPI calls in a thread, for each request anew.
+All are async functions, not classes: FastAPI calls anything else in a thread, for each request.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,7 +27,7 @@ from api.schemas.fields import MAX_ID
 from api.settings import Settings
 from api.state import State, state_of
 
-SIGNED_OUT = "The token has expired or was ended: sign in again"
+SIGNED_OUT = "The token has expired or was revoked: sign in again"
 
 
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
@@ -38,7 +38,7 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 async def get_transactions(request: Request) -> Transactions:
-    """Transactions of their own, for a request that waits for something slow between two of them."""
+    """Separate transactions, for a request that waits for something slow between two of them."""
     return state_of(request).sessionmaker.begin
 
 
@@ -48,7 +48,7 @@ async def get_database(request: Request) -> Database:
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
-"""The request's session. Of function scope: it is committed before the answer is sent, so that an error still shows."""
+"""The request's session, in function scope: it is committed before the answer, which can still become an error."""
 
 TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
@@ -68,7 +68,7 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 
 
 async def get_client_address(request: Request) -> str:
-    """Where the client is, as its tries are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
+    """The client's address, as limits count it: see `address_of`."""
     return address_of(request.scope)
 
 
@@ -89,7 +89,7 @@ UserManagerDep = Annotated[UserManager, Depends(get_user_manager)]
 
 
 async def limit_registrations(transactions: TransactionsDep, address: ClientAddress) -> None:
-    """TooManyRequests where too many accounts were made from the client's address of late."""
+    """TooManyRequests if too many accounts were created from the client's address lately."""
     async with transactions() as session:
         await count_registration(session, address)
 
@@ -98,9 +98,9 @@ LimitRegistrations = Depends(limit_registrations)
 
 
 class AfterAnswer:
-    """Work with the user manager that begins when the answer has left, which so tells nothing about it.
+    """Work with the user manager that begins after the answer was sent, so that its duration reveals nothing.
 
-    Not Starlette's background tasks: with those the connection's next answer waits for the work, and tells.
+    Not Starlette's background tasks: with those, the connection's next answer waits for the work, and reveals it.
     """
 
     def __init__(self, state: State, tasks: BackgroundTasks) -> None:
@@ -108,7 +108,7 @@ class AfterAnswer:
         self.tasks = tasks
 
     def start(self, work: Callable[[UserManager], Awaitable[None]]) -> None:
-        """Let `work` go on by itself, in a transaction of its own."""
+        """Run `work` in the background, in a transaction of its own."""
 
         async def in_transaction() -> None:
             async with self.state.sessionmaker.begin() as session:
@@ -118,7 +118,7 @@ class AfterAnswer:
 
 
 async def get_after_answer(request: Request, tasks: BackgroundTasks) -> AfterAnswer:
-    """What goes on by itself when the request is answered."""
+    """Starts work that goes on in the background after the request is answered."""
     return AfterAnswer(state_of(request), tasks)
 
 
@@ -130,7 +130,7 @@ AnyCookie = Annotated[None, Depends(COOKIE_SCHEME)]
 
 
 async def refuse_other_sites(request: Request) -> None:
-    """Forbidden for a request that another site's page has made a browser send, and that would change something."""
+    """Forbidden if another site's page made a browser send this request, and it would change something."""
     require_same_origin(request, state_of(request).settings)
 
 
@@ -138,7 +138,7 @@ SAME_ORIGIN = Depends(refuse_other_sites)
 
 
 async def keep_secret(request: Request) -> None:
-    """Keep the answer from whoever stores answers, or looks at their length."""
+    """Keep the answer out of caches, and its length from revealing anything: see `mark_secret`."""
     mark_secret(request)
 
 
@@ -146,7 +146,7 @@ SECRET = Depends(keep_secret)
 
 
 async def get_cookie(request: Request, _: AnyCookie) -> str | None:
-    """The token in the cookie; Forbidden where another site's page would use it to change something."""
+    """The token in the cookie; Forbidden if another site's page would use it to change something."""
     cookie = find_cookie(request, state_of(request).settings)
     if cookie is not None:
         await refuse_other_sites(request)
@@ -157,7 +157,7 @@ CookieToken = Annotated[str | None, Depends(get_cookie)]
 
 
 async def get_token(request: Request, bearer: HeaderToken, cookie: CookieToken) -> str:
-    """The token that comes with the request; Unauthenticated without one."""
+    """The token that the request was sent with; Unauthenticated without one."""
     mark_personal(request)
     token = cookie if bearer is None else bearer
     if token is None:
@@ -169,7 +169,7 @@ TokenDep = Annotated[str, Depends(get_token)]
 
 
 async def get_caller(request: Request, bearer: HeaderToken, cookie: CookieToken) -> Caller:
-    """Who is signed in; Unauthenticated where that is nobody."""
+    """The user who is signed in; Unauthenticated if nobody is."""
     token, state = await get_token(request, bearer, cookie), state_of(request)
     caller = await find_caller(state.database, token, timedelta(seconds=state.settings.access_token_seconds))
     if caller is None:
@@ -181,7 +181,7 @@ CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
 class StillSignedIn:
-    """Whether whoever makes the request is still signed in, and may still do it: for when it has taken a while."""
+    """Checks, when a request has taken a while, that its user is still signed in, and may still do it."""
 
     def __init__(self, caller: Caller, token: str, session: AsyncSession, lifetime: timedelta) -> None:
         self.caller = caller
@@ -190,7 +190,7 @@ class StillSignedIn:
         self.lifetime = lifetime
 
     async def require(self) -> None:
-        """Unauthenticated where the token was ended meanwhile, Forbidden where the user may do less than before."""
+        """Unauthenticated if the token was revoked meanwhile, Forbidden if the user may do less than before."""
         type_ = await find_type(self.session, self.token, self.lifetime)
         if type_ is None:
             raise Unauthenticated(SIGNED_OUT, token_is_invalid=True)
@@ -200,7 +200,7 @@ class StillSignedIn:
 async def get_still_signed_in(
     caller: CallerDep, token: TokenDep, session: SessionDep, settings: SettingsDep
 ) -> StillSignedIn:
-    """Whether whoever makes the request is still signed in when it has taken a while."""
+    """Checks later that the request's user is still signed in."""
     return StillSignedIn(caller, token, session, timedelta(seconds=settings.access_token_seconds))
 
 
@@ -221,8 +221,8 @@ IdempotencyKeyDep = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="A value of your choice, new for each request. Sent again with it, the request is not done again,"
-        " but answered as before. Kept for 24 hours.",
+        description="A value of your choice, new for each request. If a request is sent again with the same value, it"
+        " is not done again, but answered as before. Kept for 24 hours.",
     ),
 ]
 
@@ -233,12 +233,12 @@ async def get_if_match(
         str | None,
         Header(
             alias="If-Match",
-            description="The `ETag` of the record as it was read: if it has changed since, nothing is done, and the"
-            " answer is 412.",
+            description="The `ETag` of the record as it was read: if the record has changed since, nothing is done, and"
+            " the answer is 412.",
         ),
     ] = None,
 ) -> IfMatch:
-    """Which state the record has to be in, for the request to be done; whichever, without the header."""
+    """The state that the record has to be in for the request to be done; any state, without the header."""
     return IfMatch(None if sent is None else header(request.scope, b"if-match"))
 
 
@@ -246,12 +246,12 @@ IfMatchDep = Annotated[IfMatch, Depends(get_if_match)]
 
 
 async def require_keeper(caller: CallerDep) -> None:
-    """Forbidden for others than keepers and admins."""
+    """Forbidden unless the user is a keeper or an admin."""
     _require(caller.type, UserType.KEEPER)
 
 
 async def require_admin(caller: CallerDep) -> None:
-    """Forbidden for others than admins."""
+    """Forbidden unless the user is an admin."""
     _require(caller.type, UserType.ADMIN)
 
 

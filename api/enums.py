@@ -17,7 +17,7 @@ class UserType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """The state of an order."""
+    """The status of an order."""
 
     CREATED = "created"
     PAID = "paid"

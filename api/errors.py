@@ -1,21 +1,21 @@
-"""What can go wrong, as the client sees it: `{"detail": ...}` with a status, whoever raised it.
+"""What can go wrong, as the client sees it: `{"detail": ...}` with a status, whatever raised it.
 
 Exception
 ├── ZooError                        500
-│   ├── BadRequest                  400  wrong credentials, a token that is no good, an address that has an account
-│   ├── Unauthenticated             401  nobody is signed in; WWW-Authenticate says how to
+│   ├── BadRequest                  400  wrong credentials, an invalid token, an address that has an account
+│   ├── Unauthenticated             401  nobody is signed in; WWW-Authenticate says how to sign in
 │   ├── Forbidden                   403  the user may not do this
 │   ├── NotFound                    404  no such record, or a deleted one
 │   ├── Conflict                    409  the state of the record does not allow it
-│   │   └── InProgress              409  the same is being done already; Retry-After says when to come again
-│   ├── PreconditionFailed          412  the record is not, or not any more, as If-Match has it
+│   │   └── InProgress              409  the same is being done already; Retry-After says when to try again
+│   ├── PreconditionFailed          412  the record is not, or no longer, as If-Match says
 │   ├── UnsupportedMediaType        415  a body that is not JSON
-│   ├── Unprocessable               422  a value that can't be taken
-│   │   └── InvalidReference        422  a field names a record that is not there
-│   ├── TooManyRequests             429  tried too often; Retry-After says when to come again
-│   ├── BadGateway                  502  a service outside of this stack can't be reached, or does not do its part
-│   └── Unavailable                 503  the database is away or busy; Retry-After says when to come again
-├── FastAPIUsersException           400  the manager's findings about accounts and tokens
+│   ├── Unprocessable               422  a value that can't be accepted
+│   │   └── InvalidReference        422  a field names a record that does not exist
+│   ├── TooManyRequests             429  tried too often; Retry-After says when to try again
+│   ├── BadGateway                  502  a service outside of this stack can't be reached, or has failed
+│   └── Unavailable                 503  the database is down or busy; Retry-After says when to try again
+├── FastAPIUsersException           400  what fastapi-users's manager finds wrong with accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
 ├── HTTPException                        Starlette: no such route (404), method (405), too large (413)
@@ -44,7 +44,7 @@ class ErrorDetail(BaseModel):
 
 
 class FieldError(BaseModel):
-    """What is wrong with one part of the request, and where: `loc` leads to it, from body, query or path on."""
+    """What is wrong with one part of the request, and where: `loc` is the way to it, from body, query or path."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"type": "missing", "loc": ["body", "name"], "msg": "Field required"}]}
@@ -55,7 +55,7 @@ class FieldError(BaseModel):
 
 
 class FieldErrors(BaseModel):
-    """What is wrong with the request, an entry for each finding (the first 20)."""
+    """What is wrong with the request: an entry for each of the first 20 findings."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -66,7 +66,7 @@ class FieldErrors(BaseModel):
 
 
 class ZooError(Exception):
-    """Base of the errors that this code raises itself. `detail` is what the client is told."""
+    """Base of the errors that this code raises itself. `detail` is sent to the client."""
 
     status: ClassVar[int] = 500
     schema: ClassVar[type[BaseModel]] = ErrorDetail
@@ -78,19 +78,19 @@ class ZooError(Exception):
 
 
 class BadRequest(ZooError):
-    """Something in the request is not right, and the sentence says what."""
+    """Something in the request is wrong; `detail` says what."""
 
     status = 400
 
 
 class Unauthenticated(ZooError):
-    """Nobody is signed in: there is no token, or it has expired or was ended."""
+    """Nobody is signed in: there is no token, or it has expired or was revoked."""
 
     status = 401
 
     def __init__(self, detail: Detail, *, token_is_invalid: bool = False) -> None:
         super().__init__(detail)
-        # RFC 6750, section 3: no error code where no token was sent.
+        # RFC 6750, section 3: no error code if no token was sent.
         self.headers = {"WWW-Authenticate": 'Bearer error="invalid_token"' if token_is_invalid else "Bearer"}
 
 
@@ -114,26 +114,26 @@ class Conflict(ZooError):
 
 class InProgress(Conflict):
     """The state of the record does not allow the request, or the same is being done already; Retry-After says when to
-    come again.
+    try again.
     """
 
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class PreconditionFailed(ZooError):
-    """The record is not, or not any more, as If-Match has it."""
+    """The record is not, or no longer, as If-Match says."""
 
     status = 412
 
 
 class UnsupportedMediaType(ZooError):
-    """The body is not of a type that the route takes."""
+    """The body is not of a type that the route accepts."""
 
     status = 415
 
 
 class Unprocessable(ZooError):
-    """The request is well-formed, but a value in it can't be taken."""
+    """The request is well-formed, but a value in it can't be accepted."""
 
     status = 422
     schema = FieldErrors
@@ -149,7 +149,7 @@ class InvalidReference(Unprocessable):
 
 
 class TooManyRequests(ZooError):
-    """It was tried too often; Retry-After says when to come again."""
+    """It was tried too often; Retry-After says when to try again."""
 
     status = 429
 
@@ -159,13 +159,13 @@ class TooManyRequests(ZooError):
 
 
 class BadGateway(ZooError):
-    """A service outside of this stack can't be reached, or does not do its part."""
+    """A service outside of this stack can't be reached, or has failed."""
 
     status = 502
 
 
 class Unavailable(ZooError):
-    """The database is away, busy, or not ready for this release; or the server has too much to do."""
+    """The database is down, busy, or not ready for this release; or the server has too much to do."""
 
     status = 503
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

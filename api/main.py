@@ -29,12 +29,12 @@ from api.routers import animals, auth, docs, exhibits, health, orders, staff, us
 from api.settings import Settings, load_settings
 from api.state import NAME, State
 
-# After the last answer, for mail that is under way; with gunicorn's graceful_timeout in mind.
+# How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
 
 
 class Zoo(FastAPI):
-    """FastAPI, with one middleware outside of all, in the stead of its own that answers 500."""
+    """FastAPI with Exchange as the outermost middleware, in place of the one that answers 500."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
@@ -47,19 +47,19 @@ class Zoo(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         outermost = super().build_middleware_stack()
-        assert isinstance(outermost, ServerErrorMiddleware)  # in whose stead Exchange answers 500
+        assert isinstance(outermost, ServerErrorMiddleware)  # Exchange replaces it
         return Exchange(outermost.app, self.settings)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The api on these settings; by default those of the environment. ValueError where they can't be used."""
+    """The api with these settings, by default those of the environment. ValueError if they can't be used."""
     settings = settings or load_settings()
     settings.require_usable()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
         engine = create_engine(settings, statement_timeout=STATEMENT_TIMEOUT)
-        # With a connection of their own: where requests wait for one, this replica is as good as any other.
+        # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
         async with open_services(settings) as services:
             state = State(
@@ -87,18 +87,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         title="Zoo",
         summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
-        description="Every answer carries an `X-Request-ID`: that of the request, or one that was made for it.",
+        description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
         lifespan=lifespan,
         docs_url=None,  # see api/routers/docs.py
         redoc_url=None,
-        # It would lead to the host that the request names, whoever that is, and take the request's body there.
+        # A redirect would send the client, and the request's body, to whatever host the request names.
         redirect_slashes=False,
-        # Nothing here sets OpenTelemetry up, and FastAPI would look for it with each request.
+        # OpenTelemetry is not set up here, and FastAPI would look for it at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_handlers(app)
-    # In the order in which they are tried. Not by include_router(), with which FastAPI looks for each route twice.
+    # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
     for resource in (animals, exhibits, staff, orders, users, auth, health, docs):
         app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)
     docs.mount_assets(app)
@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _route_of(app: FastAPI, route: BaseRoute) -> BaseRoute:
-    """A router's route as one of the app's, which it asks for `dependency_overrides`, as with include_router()."""
+    """A router's route as one of the app's, with the app's `dependency_overrides`, as include_router() makes it."""
     own = copy.copy(route)
     if isinstance(own, APIRoute):
         own.dependency_overrides_provider = app

@@ -1,4 +1,4 @@
-"""What can be set, from where, and what production refuses."""
+"""The settings, where they come from, and what production rejects."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ MIN_SECRET_LENGTH = 16
 MIN_DIFFERENT = 8
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
-# What docker-compose.yml falls back to, so that a fresh clone runs without any preparation.
+# The defaults of docker-compose.yml, so that a fresh clone runs without preparation.
 LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres", LOCAL_TOKEN_SECRET}
 
 URL_PARAMETERS = {"host", "port", "ssl"}
-# Of what any path may have unquoted (RFC 3986, section 2.3), and no segment begins with a dot: nothing in it leads to
-# another host or out of the path, or ends a header, a quoted string or a URL.
+# Only characters that need no quoting (RFC 3986, section 2.3), and no segment begins with a dot: nothing in it can lead
+# to another host or out of the path, or end a header, a quoted string or a URL.
 PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
@@ -29,11 +29,11 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 def _asyncpg_url(value: str) -> str:
     try:
         url = make_url(value)
-    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
+    except (ArgumentError, ValueError) as error:  # the latter if the port is not a number
         raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
     if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
         raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
-    # libpq's word and asyncpg's for the same thing, with the same values.
+    # libpq's name for asyncpg's parameter; the values are the same.
     query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
     if unknown := query.keys() - URL_PARAMETERS:
         raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
@@ -50,13 +50,13 @@ def _smtp_url(value: str) -> str:
 
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?(/[^\s?#]*)?", value):
-        raise ValueError("write http://HOST:PORT or https://HOST:PORT, and the path below which the service is, if any")
+        raise ValueError("write http://HOST:PORT or https://HOST:PORT, and the path of the service, if any")
     return value.rstrip("/")
 
 
 def _path_prefix(value: str) -> str:
     if value and not PATH_PREFIX.fullmatch(value):
-        raise ValueError("write a path such as /zoo: of letters, digits, . _ ~ and -, no slash at its end")
+        raise ValueError("write a path such as /zoo: letters, digits, . _ ~ and -, without a slash at the end")
     return value
 
 
@@ -67,11 +67,11 @@ def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _origin(value: str) -> str:
     if value == "*":
-        raise ValueError("name each origin: the pages of all (*) can't be let in with the cookie")
+        raise ValueError("name each origin: with the cookie, all origins (*) can't be allowed")
     found = re.fullmatch(r"(https?)://([^\s@/?#:\[\]*]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?", value)
     if not found:
-        raise ValueError("write origins such as https://app.zoo.example, no path, with commas between them")
-    # As browsers write it.
+        raise ValueError("write origins such as https://app.zoo.example, without a path, with commas between them")
+    # In the form that browsers send.
     scheme, host, port = found[1], found[2].lower(), found[3] or ""
     return f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else port}"
 
@@ -84,7 +84,7 @@ Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
 class Settings(BaseSettings):
-    """Settings of the api: from the environment, or a file in /run/secrets of the same name."""
+    """Settings of the api, from the environment, or from files of the same names in /run/secrets."""
 
     model_config = SettingsConfigDict(
         secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
@@ -97,13 +97,13 @@ class Settings(BaseSettings):
     release: str = __version__
     port: int = Field(default=8000, ge=1, le=65_535)
     web_concurrency: int = Field(default=2, ge=1)
-    # Longer than a proxy keeps an idle connection (60 s is usual): it has to be the proxy that closes it. Otherwise a
-    # request that it sends at that moment is lost.
+    # Longer than a proxy keeps an idle connection (usually 60 s), so that the proxy closes it. Otherwise a request that
+    # the proxy sends at that moment is lost.
     keep_alive_timeout: int = Field(default=75, ge=1)
     client_timeout: int = Field(default=60, ge=1)
     database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
     database_password: SecretStr | None = None
-    database_pool_size: int = Field(default=8, ge=1)  # a few a core: more only take turns
+    database_pool_size: int = Field(default=8, ge=1)  # a few per core: more would only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
     token_secret: SecretStr = SecretStr(LOCAL_TOKEN_SECRET)
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = None
 
     def database(self) -> URL:
-        """Where to connect, password included. ValueError where production would run on a weak secret."""
+        """Where to connect, password included. ValueError if production would run with a weak secret."""
         login = make_url(self.database_url)
         if self.database_password is not None:
             login = login.set(password=self.database_password.get_secret_value())
@@ -133,14 +133,14 @@ class Settings(BaseSettings):
         return login
 
     def require_usable(self) -> None:
-        """ValueError where the api can't run on these settings."""
+        """ValueError if the api can't run with these settings."""
         self.database()
         has_user, has_password = (
             "@" in (self.smtp_url or ""),
             bool(self.smtp_password and self.smtp_password.get_secret_value()),
         )
         if self.smtp_url and has_user != has_password:
-            raise ValueError("SMTP_URL has to name a USER where there is an SMTP_PASSWORD, and only there")
+            raise ValueError("SMTP_URL has to name a USER if there is an SMTP_PASSWORD, and only then")
         if self.environment == "production":
             secret = self.token_secret.get_secret_value()
             if (
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """The settings of the environment. ValueError, with a line for each that can't be used, where there are such."""
+    """The settings of the environment. ValueError, with a line for each that can't be used, if there is any."""
     try:
         return Settings()
     except ValidationError as error:

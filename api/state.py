@@ -1,4 +1,4 @@
-"""What an app has while it runs: made by its lifespan, and found by each request."""
+"""What an app has while it runs: created by its lifespan, and available to each request."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ NAME = "zoo"  # in the state that the server hands to each request
 
 @dataclass(frozen=True)
 class State:
-    """The app's settings, its ways to the database and out of the stack, and its work in the background.
+    """The app's settings, its access to the database and to outside services, and its background work.
 
-    `probes` have a connection of their own, which no request waits for.
+    `probes` have a connection of their own, so that they never wait behind requests.
     """
 
     settings: Settings

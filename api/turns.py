@@ -1,9 +1,9 @@
-"""Turns at what there is little of, such as connections and the making of hashes: many asking is no way to get more.
+"""Turns at scarce things, such as connections and the hashing of passwords: asking often does not get a client more.
 
-Whoever asks belongs to groups: an address, say, and an account at that address. Of what is free at a moment, a group
-may take as long as it has less than is left for all others. So one that asks for everything gets half; of several that
-do, each gets the same, and as much again stays free for who comes next. Those who wait do so in turns: one of each
-address, and one of each account at an address. Where too many wait, the largest group loses the last of its own.
+A request belongs to groups, for example an address, and an account at that address. A group gets another turn only
+while it has fewer than are free. So a group that asks for everything gets half; if several do, each gets the same, and
+as many stay free for others. Waiting requests are served in rotation: one of each address, and one of each account at
+an address. If too many wait, the last request of the largest group is refused.
 """
 
 import asyncio
@@ -14,25 +14,25 @@ from itertools import chain, count
 Group = tuple[Hashable, ...]
 
 Asking = tuple[tuple[Group, ...], ...]
-"""On whose behalf a turn is asked for: in each way in which groups can be told apart, those that it is for, from the
-largest to the smallest. The ways alternate in saying who is next.
+"""The groups of a request for a turn: for each way of grouping, from the largest to the smallest. The ways alternate in
+deciding which request is next.
 """
 
-# What a group that consists of others may have: behind one address are many.
+# A group of groups may have more, because there are many clients behind one address.
 SHARE_OF_MANY = 3
 
 
 class TooManyWait(Exception):
-    """There is no room to wait in, or others have less of it."""
+    """The queue is full, and no other group has more in it."""
 
 
 def way(*names: Hashable) -> tuple[Group, ...]:
-    """The groups that these names lead to: the one of the first, within it the one of the second, and so on."""
+    """The groups of these names: the one of the first, within it the one of the second, and so on."""
     return tuple([names[:length] for length in range(1, len(names) + 1)])
 
 
 class Turns:
-    """`size` turns at a time, for which `most_waiting` may wait."""
+    """`size` turns at a time; up to `most_waiting` requests may wait for one."""
 
     def __init__(self, size: int, most_waiting: int) -> None:
         self._free = size
@@ -40,17 +40,17 @@ class Turns:
         self._most_waiting = most_waiting
         self._waiting = 0
         self._queues: dict[Asking, deque[asyncio.Future[None]]] = {}
-        # Of each group that waits: the number of its queues; and when it came or had a turn, as an ever larger number.
+        # For each group that waits: the number of its queues, and when it came or last had a turn, as a growing number.
         self._queues_of: Counter[Group] = Counter()
         self._since: dict[Group, int] = {}
         self._clock = count()
 
     async def take(self, asking: Asking, seconds: float) -> None:
-        """A turn, which has to be given back: at once or, within `seconds`, after those who are before it.
+        """Wait for a turn, for at most `seconds`; it has to be given back.
 
-        TimeoutError where that takes longer, TooManyWait where there is no room to wait.
+        TimeoutError if that takes longer, TooManyWait if too many wait.
         """
-        if self._may(asking):  # which none of those who wait may, or they would not
+        if self._may(asking):  # no waiting request may, or it would not wait
             self._count(asking, 1)
             return
         loop = asyncio.get_running_loop()
@@ -69,12 +69,12 @@ class Turns:
             end.cancel()
 
     def give_back(self, asking: Asking) -> None:
-        """End a turn; the next begins."""
+        """End a turn; the next one begins."""
         self._count(asking, -1)
         while self._waiting and (following := self._next()) is not None:
             turn = self._queues[following][0]
             self._leave(following, turn)
-            if not turn.done():  # else its task is cancelled, and does not know yet
+            if not turn.done():  # otherwise its task was cancelled, but has not run since
                 self._count(following, 1)
                 turn.set_result(None)
 
@@ -102,7 +102,7 @@ class Turns:
                     del taken[group]
 
     def _next(self) -> Asking | None:
-        """Of those who may, the ones whose groups have waited longest, from the largest to the smallest."""
+        """Of those that may have a turn, the one whose groups have waited longest, compared from the largest on."""
         if len(self._queues) == 1:
             (only,) = self._queues
             return only if self._may(only) else None
@@ -129,7 +129,7 @@ class Turns:
             self._refuse(largest, self._queues[largest][-1], TooManyWait)
 
     def _largest(self, last: Asking) -> Asking:
-        """Of those who wait, the ones with the largest groups; `last` where others have no larger ones."""
+        """Of those that wait, the one with the largest groups; `last` if no other's are larger."""
         number: Counter[Group] = Counter()
         for asking, queue in self._queues.items():
             for group in chain(*asking):

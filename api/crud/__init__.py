@@ -1,5 +1,5 @@
-"""All SQL and all rules: plain functions, what they work in first.
+"""All SQL and all rules, as plain functions. Their first parameter is what they work in.
 
-That is a session or a transaction of the caller's, which they never commit; or the database (`db`), where each
-statement is a transaction of its own unless they begin one.
+That is the caller's session or transaction, which they never commit; or the database (`db`), in which each statement is
+a transaction of its own, unless they begin one.
 """

@@ -31,17 +31,17 @@ async def get(db: Executor, animal_id: int) -> AnimalRead:
 
 
 async def create(db: Database, data: AnimalCreate) -> AnimalRead:
-    """A new animal; InvalidReference where its exhibit does not exist."""
+    """A new animal; InvalidReference if its exhibit does not exist."""
     return await occupants.create(db, ANIMAL, data, data.exhibit_id)
 
 
 async def update(db: Database, animal_id: int, changes: AnimalUpdate, if_match: IfMatch) -> AnimalRead:
-    """Change an animal: NotFound without one, PreconditionFailed where it is not as the client has seen it,
-    InvalidReference where its new exhibit does not exist.
+    """Change an animal: NotFound without one, PreconditionFailed if it is not as the client has seen it,
+    InvalidReference if its new exhibit does not exist.
     """
     return await occupants.update(db, ANIMAL, animal_id, changes, changes.exhibit_id, if_match=if_match)
 
 
 async def delete(db: Database, animal_id: int, if_match: IfMatch) -> AnimalRead:
-    """Delete an animal: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    """Delete an animal: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     return await occupants.delete(db, ANIMAL, animal_id, if_match)

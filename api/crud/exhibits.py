@@ -42,17 +42,17 @@ async def create(db: Executor, data: ExhibitCreate) -> ExhibitRead:
 
 
 async def update(db: Database, exhibit_id: int, changes: ExhibitUpdate, if_match: IfMatch) -> ExhibitRead:
-    """Change an exhibit: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    """Change an exhibit: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     async with db.begin() as transaction:
         exhibit = await records.lock(transaction, EXHIBIT, exhibit_id, if_match)
         return await records.change(transaction, EXHIBIT, exhibit, changes)
 
 
 async def delete(db: Database, exhibit_id: int, if_match: IfMatch) -> ExhibitRead:
-    """Delete an exhibit: NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict
+    """Delete an exhibit: NotFound without one, PreconditionFailed if it is not as the client has seen it, Conflict
     while animals or staff belong to it.
 
-    The lock keeps others from moving in at the same moment: see `require`.
+    The lock prevents others from being added at the same moment: see `require`.
     """
     async with db.begin() as transaction:
         await records.lock(transaction, EXHIBIT, exhibit_id, if_match)
@@ -63,9 +63,10 @@ async def delete(db: Database, exhibit_id: int, if_match: IfMatch) -> ExhibitRea
 
 
 async def require(transaction: Executor, exhibit_id: int) -> None:
-    """Make sure that a live exhibit can be referred to until this transaction ends; InvalidReference without one.
+    """Make sure that an exhibit is live until this transaction ends; InvalidReference without one.
 
-    A share lock, for a key-share lock (the foreign key's own) does not keep out the update that deletes softly.
+    It takes a share lock, because a key-share lock (the foreign key's own) does not block the update that marks it as
+    deleted.
     """
     if await _SHARE.first(transaction, id=exhibit_id) is None:
         raise InvalidReference("exhibit_id", f"No exhibit {exhibit_id}")

@@ -1,4 +1,4 @@
-"""What the health routes ask the database."""
+"""The health routes' queries."""
 
 from sqlalchemy import select, text
 from sqlalchemy.exc import ProgrammingError

@@ -1,4 +1,4 @@
-"""What the resources share that may belong to an exhibit, which then has to be there."""
+"""What the resources share whose records may belong to an exhibit, which then has to exist."""
 
 from api.crud import exhibits, records
 from api.crud.records import M, R, Resource
@@ -8,7 +8,7 @@ from api.schemas.fields import RequestBody
 
 
 async def create(db: Database, resource: Resource[M, R], data: RequestBody, exhibit_id: int | None) -> R:
-    """A new record; InvalidReference where `exhibit_id`, which is its exhibit, does not exist."""
+    """A new record; InvalidReference if `exhibit_id`, its exhibit, does not exist."""
     if exhibit_id is None:
         return await records.create(db, resource, data)
     async with db.begin() as transaction:
@@ -25,8 +25,8 @@ async def update(  # noqa: PLR0913 - which record, what of it, and under which c
     *,
     if_match: IfMatch,
 ) -> R:
-    """Change a record: NotFound without one, PreconditionFailed where it is not as the client has seen it,
-    InvalidReference where `exhibit_id`, its new exhibit, does not exist.
+    """Change a record: NotFound without one, PreconditionFailed if it is not as the client has seen it,
+    InvalidReference if `exhibit_id`, its new exhibit, does not exist.
     """
     async with db.begin() as transaction:
         record = await records.lock(transaction, resource, record_id, if_match)
@@ -36,7 +36,7 @@ async def update(  # noqa: PLR0913 - which record, what of it, and under which c
 
 
 async def delete(db: Database, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
-    """Delete a record: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    """Delete a record: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     if not if_match:
         return await records.delete(db, resource, record_id)
     async with db.begin() as transaction:

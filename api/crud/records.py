@@ -1,4 +1,4 @@
-"""What all resources share: reading live records, pages of them, changing and deleting one."""
+"""What all resources share: reading live records and pages of them, changing and deleting a record."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ R = TypeVar("R", bound=RecordRead)
 
 @dataclass(frozen=True)
 class Resource(Generic[M, R]):
-    """A table's model, what a client gets of one of its records, and the word for one."""
+    """A table's model, the form in which clients get its records, and the word for one."""
 
     model: type[M]
     read: type[R]
@@ -33,7 +33,7 @@ class Resource(Generic[M, R]):
 
 
 def live(model: type[M]) -> Select[M]:
-    """The records that were not deleted."""
+    """The records that are not deleted."""
     return select(model).where(model.deleted_at.is_(None))
 
 
@@ -54,9 +54,9 @@ def _one(resource: Resource[M, R]) -> Select[Any]:
 
 
 async def lock(db: Executor, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
-    """The live record `record_id`, to be changed; NotFound without one, PreconditionFailed where it is another.
+    """The live record `record_id`, to be changed; NotFound without one, PreconditionFailed if `if_match` fails.
 
-    Nobody else changes it until this transaction ends, and it is as the last one to do so left it.
+    It is the newest state, locked against changes until this transaction ends.
     """
     record: R | None = await _lock(resource).first(db, id=record_id)
     record = _found(resource, record_id, record)
@@ -70,7 +70,7 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
 
 
 async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
-    """The page of the live records that `query` asks for; a filter that is None does not count."""
+    """The page of the live records that `query` asks for; a filter that is None is ignored."""
     values = {name: value for name, value in filters.items() if value is not None}
     if query.after is not None:
         values["after"] = query.after
@@ -108,7 +108,7 @@ def _create(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
 
 
 async def change(db: Executor, resource: Resource[M, R], record: R, changes: RequestBody) -> R:
-    """Change what `changes` sets. Where nothing differs, nothing is written and `updated_at` stays."""
+    """Change what `changes` sets. If nothing differs, nothing is written and `updated_at` stays."""
     sent = changes.model_dump(exclude_unset=True)
     values = {field: value for field, value in sent.items() if value != getattr(record, field)}
     if not values:
@@ -126,7 +126,7 @@ def _change(resource: Resource[M, R], fields: tuple[str, ...]) -> Statement[R]:
 
 
 async def delete(db: Executor, resource: Resource[M, R], record_id: int) -> R:
-    """Mark the live record `record_id` as deleted; NotFound without one. Nobody finds it any more; its row stays."""
+    """Mark the live record `record_id` as deleted; NotFound without one. Its row stays, but no request finds it."""
     record: R | None = await _delete(resource).first(db, id=record_id)
     return _found(resource, record_id, record)
 

@@ -30,17 +30,17 @@ async def get(db: Executor, staff_id: int) -> StaffRead:
 
 
 async def create(db: Database, data: StaffCreate) -> StaffRead:
-    """A new member of staff; InvalidReference where its exhibit does not exist."""
+    """A new member of staff; InvalidReference if its exhibit does not exist."""
     return await occupants.create(db, STAFF, data, data.exhibit_id)
 
 
 async def update(db: Database, staff_id: int, changes: StaffUpdate, if_match: IfMatch) -> StaffRead:
-    """Change a member of staff: NotFound without one, PreconditionFailed where it is not as the client has seen it,
-    InvalidReference where its new exhibit does not exist.
+    """Change a member of staff: NotFound without one, PreconditionFailed if it is not as the client has seen it,
+    InvalidReference if its new exhibit does not exist.
     """
     return await occupants.update(db, STAFF, staff_id, changes, changes.exhibit_id, if_match=if_match)
 
 
 async def delete(db: Database, staff_id: int, if_match: IfMatch) -> StaffRead:
-    """Delete a member of staff: NotFound without one, PreconditionFailed where it is not as the client has seen it."""
+    """Delete a member of staff: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     return await occupants.delete(db, STAFF, staff_id, if_match)

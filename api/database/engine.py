@@ -1,4 +1,4 @@
-"""The way to Postgres: one engine a process, and the session that a request works in."""
+"""Access to Postgres: one engine per process, and the session of a request."""
 
 import asyncio
 import socket
@@ -18,29 +18,29 @@ from api.database.pool import FairQueuePool
 from api.errors import Unavailable
 from api.settings import Settings
 
-# The newest revision that this release of the api needs, and one that expands: what takes something away, a contract
-# revision, is applied when this release is at work. /health/ready waits for it.
+# The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
+# because a contract revision, which takes something away, is applied after this release has been rolled out.
 SCHEMA_REVISION = "3b8a500f1cd2"
 
-# What a request asks of the database takes milliseconds: the server ends what takes so long, and its connection is free
-# for others. Commands have what the api's role is given (deploy/postgres), 10 s.
+# A request's statements take milliseconds: the server cancels one that takes this long, which frees its connection for
+# others. Commands have the limit of the api's role (deploy/postgres), 10 s.
 STATEMENT_TIMEOUT = "3s"
 
-# Where not even that answer arrives, because the server hangs, the driver gives up by itself, in seconds.
+# Seconds after which the driver gives up by itself, if the server hangs and not even that error arrives.
 COMMAND_TIMEOUT = 15
 
-# A server that is gone without a word, as its machine is off or the network drops packets, is told from one that is
-# slow by its kernel, which confirms no packet: then the connection ends after 5 s, and an idle one is asked after 2 s.
-# (Linux; elsewhere COMMAND_TIMEOUT does it.)
+# If a server's machine is off, or the network drops packets, no packet is acknowledged, unlike those to a slow server:
+# then the connection ends after 5 s. An idle connection is probed after 2 s. (On Linux; elsewhere, COMMAND_TIMEOUT
+# ends it.)
 USER_TIMEOUT_MILLISECONDS = 5000
 KEEPALIVE_IDLE_SECONDS = 2
 KEEPALIVE_INTERVAL_SECONDS = 1
 
-NAME_BYTES = 63  # of a session's name; Postgres would cut what is longer, too, and say so to each connection
+NAME_BYTES = 63  # of a session's name; Postgres would truncate a longer one, too, with a notice to each connection
 VISIBLE_SECONDS = 1
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
-"""Begins one: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
+"""Begins a transaction: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
 def create_engine(
@@ -48,11 +48,11 @@ def create_engine(
 ) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
-    Its sessions have the name `<application_name>@<release>`: the migrator takes nothing away that a release uses whose
-    sessions it sees.
+    Its sessions have the name `<application_name>@<release>`: while the migrator sees sessions of a release, it takes
+    nothing away that the release uses.
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
-    waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once where too many wait.
+    waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once if too many wait.
 
     `server_settings` are Postgres's, for its sessions.
     """
@@ -77,9 +77,10 @@ def create_engine(
 
 
 async def stay_visible(engine: AsyncEngine) -> None:
-    """Have a connection of `engine`, as soon as there can be one and to the end, though no request needs it.
+    """Keep a connection of `engine` open, from the first moment possible, even if no request needs it.
 
-    The migrator takes nothing away that a release uses whose sessions it sees: one that is idle has to be seen, too.
+    While the migrator sees sessions of a release, it takes nothing away that the release uses: so an idle release has
+    to have a session, too.
     """
     while True:
         with suppress(Unavailable, *DATABASE_ERRORS):
@@ -106,20 +107,20 @@ def _notice_silence(connected: socket.socket) -> None:
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
-    """Have the pool replace a connection that the server has closed: the driver knows without a round trip."""
+    """Make the pool replace a connection that the server has closed: the driver knows without a round trip."""
     if connection.driver_connection.is_closed():  # asyncpg's own
         raise DisconnectionError
 
 
 def _end_stale(context: ExceptionContext) -> None:
-    """Have the pool replace a connection whose session would go on with what it knows of an older schema."""
+    """Make the pool replace a connection whose session still uses what it has cached of an older schema."""
     if is_stale(context.original_exception):
         context.is_disconnect = True
-        context.invalidate_pool_on_disconnect = False  # each of the others finds out by itself, if at all
+        context.invalidate_pool_on_disconnect = False  # the others find out by themselves, if at all
 
 
 def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Sessions whose objects can still be read after the commit: the response is made from them."""
+    """Sessions whose objects can still be read after the commit, because the answer is made from them."""
     return async_sessionmaker(engine, expire_on_commit=False)
 
 

@@ -13,18 +13,18 @@ from sqlalchemy.util.concurrency import in_greenlet
 from api.client import CLIENT, NOBODY
 from api.turns import Asking, TooManyWait, Turns, way
 
-# At full speed they wait for a moment. Whoever comes after them is better off with a quick refusal: where the database
-# has become slow, they would wait for the whole of the pool's time-out, and then be refused all the same.
+# At full speed these wait for a moment. For further requests a quick refusal is better: if the database has become
+# slow, they would wait for the pool's whole time-out, and be refused all the same.
 WAITING_PER_CONNECTION = 10
 
 
 class FairQueuePool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, whose connections clients take in turns: none has more of them than are left for others.
+    """SQLAlchemy's pool, but clients take turns at its connections: none has more of them than are left for others.
 
-    Nor have those who change the same record, most of whom do nothing with theirs but wait for each other.
+    Nor do all requests that change one record, because most of them only wait for each other.
 
-    In SQLAlchemy's own queue, who comes at the right moment gets a connection before those who wait, some of them until
-    their time is over; and nobody is told that the connection that they wait for could not be opened.
+    In SQLAlchemy's own queue, a request that arrives at the right moment gets a connection before others that wait,
+    some of them until their time-out; and none is told if the connection that it waits for could not be opened.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -34,11 +34,11 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         self._in_use: dict[ConnectionPoolEntry, Asking] = {}
 
     async def checkout(self) -> PoolProxiedConnection:
-        """A connection, for who is in none of SQLAlchemy's greenlets; its `close()` gives it back.
+        """A connection, for callers outside of SQLAlchemy's greenlets; its `close()` gives it back.
 
-        One that is open takes no greenlet: to make one, and to go there and back, is much of what a short query costs.
+        One that is open needs no greenlet: creating one, and switching to it and back, is much of a short query's cost.
         """
-        self._has_turn = await self._wait()  # until _do_get(), before which nobody else has a turn
+        self._has_turn = await self._wait()  # for _do_get(), before which no other task runs
         if self.checkedin():
             with suppress(MissingGreenlet):
                 return self.connect()
@@ -66,9 +66,9 @@ class FairQueuePool(AsyncAdaptedQueuePool):
             self._turns.give_back(self._in_use.pop(record))
 
     async def _wait(self) -> Asking:
-        """Until a connection is free, or may be opened. TimeoutError after the pool's time-out, or if too many wait."""
+        """Wait until a connection is free, or may be opened. TimeoutError after pool_timeout, or if too many wait."""
         client = CLIENT.get()
-        # The api itself shares with nobody.
+        # The api itself belongs to no group.
         asking: Asking = () if client is NOBODY else (way(client.address, client.name),)
         if (record := client.record()) is not None:
             asking = (*asking, way(record))
@@ -82,5 +82,5 @@ class FairQueuePool(AsyncAdaptedQueuePool):
 
 
 def _is_open(record: Any) -> bool:
-    """Whether it has a connection that is good, so that SQLAlchemy won't open another in its place."""
+    """Whether it has a usable connection, which SQLAlchemy won't replace."""
     return not record._is_hard_or_soft_invalidated() and not record.driver_connection.is_closed()  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""What every answer has, whatever gives it: headers for browsers, a tag, and, where it is worth it, compression."""
+"""What every answer gets, wherever it comes from: headers for browsers, an ETag and, if it is worth it, compression."""
 
 from collections.abc import Mapping
 
@@ -22,27 +22,27 @@ OK, NOT_MODIFIED = 200, 304
 TAGGED = {OK, 201}
 OF_THE_BODY = {LENGTH, b"content-type", b"content-encoding"}
 
-# In the scope of a request: how carefully its answer is to be handled.
+# In the scope of a request: how its answer must be protected.
 CARE = "zoo.care"
 PERSONAL, SECRET = "personal", "secret"
 
 
 def mark_personal(request: Request) -> None:
-    """The answer depends on who asks: nobody keeps a copy."""
+    """The answer depends on the user: no copy of it may be stored."""
     request.scope.setdefault(CARE, PERSONAL)
 
 
 def mark_secret(request: Request) -> None:
-    """The answer may have a secret in it: nobody keeps a copy, it has no tag, and it is not compressed, because the
-    length of what is compressed tells of what is in it (BREACH).
+    """The answer may contain a secret: no copy of it may be stored, it has no tag, and it is not compressed, because
+    its compressed length would reveal something about the secret (BREACH).
     """
     request.scope[CARE] = SECRET
 
 
 class Answer:
-    """An answer on its way out: its head is held back until its body, or the first part of that, is there.
+    """An answer while it is sent: its head is held back until its body, or the first part of that, is there.
 
-    `asked` are the request's headers, and `always` those that its answer has in any case.
+    `asked` are the request's headers, `always` headers that its answer gets in any case.
     """
 
     __slots__ = (
@@ -76,13 +76,13 @@ class Answer:
         self.may_be_gzip = may_be_gzip
         self.is_head = is_head
         self.is_begun = False
-        self.status = 500  # the server's own answer, where there is no other
+        self.status = 500  # the server's own answer, if there is no other
         self.size = 0
         self._start: Message | None = None
         self._gzip: Gzip | None = None
 
     async def send(self, message: Message) -> None:
-        """Take what the app sends, and send it on."""
+        """Send on what the app sends."""
         if message["type"] == "http.response.start":
             self._start = message
             self.status = message["status"]
@@ -105,7 +105,7 @@ class Answer:
         await self.send_on(message)
 
     def _complete(self, start: Message, body: bytes, is_whole: bool) -> None:
-        """Give the answer that begins so the headers that it lacks, and choose the form that it is sent in."""
+        """Add the headers that are missing, and choose how the answer is sent: in full, compressed, or as a 304."""
         scope, status = self.scope, self.status
         own: dict[bytes, bytes] = dict(start["headers"])
         start["headers"] = headers = [*start["headers"], *(FOR_PAGES if CSP in own else FOR_ALL), *self.always]
@@ -123,7 +123,7 @@ class Answer:
             self._leave_out_what_is_known(start, tag)
 
     def _choose_coding(self, start: Message, tag: bytes | None) -> bytes | None:
-        """Compress the answer where that is asked for; its tag is then another."""
+        """Compress the answer if the client accepts that; it then has another tag, which is returned."""
         headers = start["headers"]
         headers.append(VARY)
         if not accepts_gzip(self.asked.get(b"accept-encoding", b"")):

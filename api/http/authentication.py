@@ -1,4 +1,4 @@
-"""Who is asking: a bearer token, or a cookie that only this site's own pages may use."""
+"""How a request authenticates: by a bearer token, or by a cookie that only this site's own pages may use."""
 
 import re
 
@@ -11,11 +11,11 @@ from api.http.findings import refuse_repeated
 from api.settings import Settings
 
 COOKIE = "zoo-auth"
-# Browsers take it over TLS only, for this very host, and for all of it: no other host below the same domain, and no
-# proxy that speaks plain HTTP, can put one of its own in its place.
+# Browsers accept it only over TLS, and only from this host, for all its paths: no other host of the same domain, and
+# nobody on a connection in plain HTTP, can replace it.
 HOST_COOKIE = f"__Host-{COOKIE}"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1; they change nothing here
-OWN_PAGES = {"same-origin", "none"}  # of Sec-Fetch-Site; none is what somebody has typed, or bookmarked
+OWN_PAGES = {"same-origin", "none"}  # in Sec-Fetch-Site; "none" if the user typed the address, or used a bookmark
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _host_and_port = re.compile(r"(\[[0-9a-f:.]+\]|[^\s@/?#:\[\]]+)(?::(\d{1,5}))?").fullmatch
@@ -27,12 +27,12 @@ def is_local(settings: Settings) -> bool:
 
 
 def require_same_origin(request: Request, settings: Settings) -> None:
-    """Forbidden for a request that another site's page has made a browser send, and that would change something.
+    """Forbidden if another site's page made a browser send this request, and it would change something.
 
-    A browser adds the cookie by itself, whoever wrote the page. SameSite keeps it back for other sites, but not for
-    other hosts below the same domain, nor for other ports or schemes. Sec-Fetch-Site tells them apart; where it is
-    missing, as in an old browser, the Origin header does, which every browser sends with every unsafe method. No page
-    can change either. What sends neither is no browser, and adds no cookie by itself.
+    A browser adds the cookie by itself, whoever wrote the page. SameSite prevents that for other sites, but not for
+    other hosts of the same domain, nor for other ports or schemes. Sec-Fetch-Site tells them apart; if it is missing,
+    as in old browsers, the Origin header does, which every browser sends with every unsafe method. No page can change
+    either. A client that sends neither is not a browser, and adds no cookie by itself.
     """
     if request.method in SAFE_METHODS:
         return
@@ -44,9 +44,9 @@ def require_same_origin(request: Request, settings: Settings) -> None:
 
 
 def only_cookie(request: Request, name: str) -> str | None:
-    """The value of the cookie `name`; Unprocessable where there are several, set for different paths, say.
+    """The value of the cookie `name`; Unprocessable if there are several, for example of different paths.
 
-    Starlette takes all cookies apart, of which there may be thousands, and of several of a name the last.
+    Starlette would parse all cookies, of which there may be thousands, and take the last of several with one name.
     """
     values = re.findall(rf"(?:^|;)\s*{re.escape(name)}\s*=([^;]*)", ";".join(request.headers.getlist("cookie")))
     refuse_repeated("cookie", [name for _ in values])
@@ -64,17 +64,17 @@ def _is_of_this_host(origin: str, request: Request, settings: Settings) -> bool:
 
 
 def cookie_name(settings: Settings) -> str:
-    """What the cookie is called."""
+    """The name of the cookie."""
     return COOKIE if is_local(settings) else HOST_COOKIE
 
 
 def find_cookie(request: Request, settings: Settings) -> str | None:
-    """The token in the cookie. It is not looked at where the request has an Authorization header."""
+    """The token in the cookie; None, too, if the request has an Authorization header."""
     return None if "authorization" in request.headers else only_cookie(request, cookie_name(settings))
 
 
 class CookieScheme(APIKeyCookie):
-    """The cookie's security scheme, for the OpenAPI document: which of its names it has, the settings say."""
+    """The cookie's security scheme, for the OpenAPI document, which gets the cookie's name from the settings."""
 
     async def __call__(self, request: Request) -> None:  # type: ignore[override]  # no WebSockets here
         """See find_cookie."""
@@ -86,8 +86,8 @@ COOKIE_SCHEME = CookieScheme(name=COOKIE, auto_error=False)
 class SameOriginCookieTransport(CookieTransport):
     """fastapi-users's cookie, for this site's own pages.
 
-    On the developer's machine it is for the path below which the api is found; elsewhere for the whole host, as
-    browsers ask of a cookie of that name.
+    On the developer's machine, its path is the prefix of the api; elsewhere it is the whole host, because browsers
+    require that of a `__Host-` cookie.
     """
 
     def __init__(self, settings: Settings, root_path: str) -> None:

@@ -1,4 +1,4 @@
-"""Who is asking: by address, and by what it shows."""
+"""Which client sends a request: by its address, and by its token or cookie."""
 
 import ipaddress
 from functools import lru_cache
@@ -8,7 +8,7 @@ from starlette.types import Scope
 from api.client import Client
 from api.http.authentication import SAFE_METHODS
 
-IPV6_SUBSCRIBER_PREFIX = 64  # bits: what one subscriber is given has at least all addresses behind them
+IPV6_SUBSCRIBER_PREFIX = 64  # bits: one subscriber has at least all addresses that begin with them
 
 
 def client_of(scope: Scope) -> Client:
@@ -24,17 +24,17 @@ def client_of(scope: Scope) -> Client:
 
 
 def address_of(scope: Scope) -> str:
-    """Where the client is, as its limits are counted; behind a proxy, what FORWARDED_ALLOW_IPS lets that say."""
+    """The client's address, as limits count it; behind a proxy that FORWARDED_ALLOW_IPS names, the one it reports."""
     client = scope.get("client")
     return subscriber(client[0] if client else "")
 
 
 @lru_cache(1024)
 def subscriber(host: str) -> str:
-    """What a client's address is counted as: an IPv6 address as the network whose owner may take any other in it."""
+    """What a client's address counts as: for IPv6, its network, because the owner may use any address in it."""
     try:
         address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket has none
+    except ValueError:  # a Unix socket has no address
         return host
     if isinstance(address, ipaddress.IPv6Address):
         return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))

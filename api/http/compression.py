@@ -1,4 +1,4 @@
-"""gzip (RFC 9110, section 8.4.1.3): which answers are compressed, for whom, and how much."""
+"""gzip (RFC 9110, section 8.4.1.3): which answers are compressed, for which clients, and how."""
 
 import asyncio
 import re
@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 
-LEAST_BYTES = 1024  # below that, less is saved than the headers that say so take
-LARGE_BYTES = 2**17  # of so much a thread takes care: others would wait for milliseconds
-LEVEL = 1  # benchmarks/RESULTS.md has what others cost, and save
+LEAST_BYTES = 1024  # below that, it saves less than its headers take
+LARGE_BYTES = 2**17  # larger parts are compressed in a thread, because other requests would wait for milliseconds
+LEVEL = 1  # benchmarks/RESULTS.md says what other levels cost, and save
 GZIP_FORMAT = 16 + zlib.MAX_WBITS
 
 TEXT = (b"application/json", b"text/", b"application/javascript", b"image/svg")
@@ -18,9 +18,9 @@ _is_refused = re.compile(rb"\s*q\s*=\s*0(\.0*)?\s*").fullmatch
 
 
 def can_be_compressed(headers: Mapping[bytes, bytes], status: int) -> bool:
-    """Whether an answer with these headers, whose body is long, can be.
+    """Whether an answer with these headers, and a long body, can be compressed.
 
-    A part of something can't: the bytes that were asked for are those of the whole.
+    A part of a file can't: a range counts the bytes of the uncompressed file.
     """
     is_text = headers.get(b"content-type", b"").startswith(TEXT)
     return is_text and status != PARTIAL_CONTENT and b"content-encoding" not in headers
@@ -28,7 +28,7 @@ def can_be_compressed(headers: Mapping[bytes, bytes], status: int) -> bool:
 
 @lru_cache(maxsize=64)
 def accepts_gzip(accept_encoding: bytes) -> bool:
-    """Whether a client that sends this takes it: by name, and not `gzip;q=0`."""
+    """Whether a client that sends this accepts gzip: it has to name it, and not as `gzip;q=0`."""
     for coding in accept_encoding.split(b","):
         name, _, quality = coding.partition(b";")
         if name.strip().lower() == b"gzip":
@@ -43,7 +43,7 @@ class Gzip:
         self._compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP_FORMAT)
 
     async def part(self, body: bytes, *, is_last: bool) -> bytes:
-        """What there is to send by now."""
+        """The compressed bytes that can be sent so far."""
         if len(body) > LARGE_BYTES:
             return await asyncio.to_thread(self._compress, body, is_last=is_last)
         return self._compress(body, is_last=is_last)

@@ -1,6 +1,6 @@
 """CORS: the pages of other origins that may use the api from a browser (https://fetch.spec.whatwg.org/#http-cors-protocol).
 
-Starlette's CORSMiddleware does the same for a tenth of what a read costs; docs/decisions says why it is not used.
+Not by Starlette's CORSMiddleware, which does the same, but adds a tenth to the cost of a read.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,11 +9,11 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 ORIGIN = b"origin"
 ASKED_METHOD = b"access-control-request-method"
-KEPT_SECONDS = 600  # what a browser keeps of a preflight's answer
+KEPT_SECONDS = 600  # how long a browser keeps a preflight's answer
 
 VARY = (b"vary", b"Origin")
 EXPOSED = b"ETag, Link, Location, Retry-After, X-Request-ID"
-# What routes take, besides what every page may send.
+# What routes accept, besides what every page may send.
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 TAKEN = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"
 PREFLIGHT = {
@@ -24,8 +24,8 @@ PREFLIGHT = {
 
 
 class Cors:
-    """Pages of these origins may read every answer, errors included, and send the cookie; require_same_origin lets
-    them. For all others it is as if there were no CORS.
+    """Pages of these origins may read every answer, errors included, and send the cookie, which require_same_origin
+    allows. For all other pages it is as if there were no CORS.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:
@@ -40,9 +40,9 @@ class Cors:
         }
 
     def headers(self, asked: Mapping[bytes, bytes]) -> Headers:
-        """What the answer to a request with these headers has."""
+        """The headers of the answer to a request with these headers."""
         return self._by_origin.get(asked.get(ORIGIN), (VARY,))
 
     def is_preflight(self, method: str, asked: Mapping[bytes, bytes]) -> bool:
-        """Whether a browser asks what such a page may send; what it may is in PREFLIGHT."""
+        """Whether a browser asks what a page of these origins may send; PREFLIGHT is the answer."""
         return method == "OPTIONS" and ASKED_METHOD in asked and asked.get(ORIGIN) in self._by_origin

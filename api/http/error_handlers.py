@@ -1,4 +1,4 @@
-"""How every exception that leaves a route is answered: the tree in api/errors.py has them all."""
+"""How each exception that leaves a route is answered: api/errors.py lists them all."""
 
 import json
 from http import HTTPMethod, HTTPStatus
@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class ErrorResponse(JSONResponse):
-    """JSON in ASCII: an error may quote the client's own broken Unicode, which has no UTF-8 form."""
+    """JSON in ASCII: an error may quote broken Unicode from the client, which can't be encoded in UTF-8."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, separators=(",", ":")).encode("ascii")
@@ -51,16 +51,16 @@ _BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
 
 
 async def handle_users_exception(request: Request, error: FastAPIUsersException) -> ErrorResponse:
-    """Answer what fastapi-users's manager finds in one of our sentences."""
+    """Answer an exception of fastapi-users's manager, with a sentence of our own."""
     if type(error) not in _BY_USERS_EXCEPTION:
         raise error
     return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
 async def handle_http_exception(request: Request, error: HTTPException) -> Response:
-    """Answer what Starlette raises; with 405 it names the methods of one route only, and RFC 9110 asks for all.
+    """Answer what Starlette raises. Its 405 names only the methods of one route, but RFC 9110 requires all.
 
-    OPTIONS is no method of any route, but answered for each.
+    OPTIONS is not a method of any route, but is answered for each.
     """
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -71,9 +71,9 @@ async def handle_http_exception(request: Request, error: HTTPException) -> Respo
 
 
 def _methods(request: Request) -> set[str]:
-    """What may be done with the request's path. A HEAD is answered where a GET is; what has no methods is files."""
+    """The methods of the request's path. HEAD is answered wherever GET is; a route without methods serves files."""
     found = {"OPTIONS"}
-    # A mount has made its own path the root.
+    # A mount has added its own path to the root path.
     scope = {**request.scope, "root_path": request.scope.get("app_root_path", request.scope.get("root_path", ""))}
     for route in request.app.routes:
         if route.matches(scope)[0] is not Match.NONE:
@@ -84,7 +84,7 @@ def _methods(request: Request) -> set[str]:
 async def handle_validation_error(request: Request, error: RequestValidationError) -> ErrorResponse:
     """Answer with what is wrong and where, without the input: it may be secret, and as long as a body can be.
 
-    A body of another type than JSON is refused as that: of it FastAPI makes bytes.
+    If FastAPI passes on the body as bytes, its type is not JSON: that is 415.
     """
     if isinstance(error.body, bytes):
         return await handle_zoo_error(request, NOT_JSON)
@@ -99,7 +99,7 @@ def _sentence(found: dict[str, Any]) -> str:
 
 
 async def handle_database_error(request: Request, error: Exception) -> ErrorResponse:
-    """Answer with the meaning of a failure of the database: by its SQLSTATE where there is one."""
+    """Answer with the meaning of a failure of the database: by its SQLSTATE, if it has one."""
     found = explain_database_error(error)
     if found is None:
         raise error
@@ -107,19 +107,19 @@ async def handle_database_error(request: Request, error: Exception) -> ErrorResp
 
 
 async def handle_response_validation_error(_: Request, error: ResponseValidationError) -> ErrorResponse:
-    """Log what is wrong with the answer and where, and not the answer, which the error's own text quotes."""
+    """Log what is wrong with the answer and where, but not the error's text, because that quotes the answer."""
     wrong = [{"type": found["type"], "loc": found["loc"]} for found in error.errors()[:MAX_FINDINGS]]
     log.error("answer without the documented form", wrong=wrong)
     return internal_error()
 
 
 def internal_error() -> ErrorResponse:
-    """The answer to what nobody has handled, in the form of every other error. api/http/exchange.py logs it."""
+    """The answer to an unhandled exception, in the form of all errors. api/http/exchange.py logs the exception."""
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Give every exception that may leave a route its handler."""
+    """Add a handler for each exception that may leave a route."""
     app.exception_handler(ZooError)(handle_zoo_error)
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)

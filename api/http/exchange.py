@@ -1,4 +1,4 @@
-"""A request and its answer, from the outside: an id, a line in the log, and all that each answer has."""
+"""What each request and its answer get: an id, a line in the log, and the headers that all answers have."""
 
 import logging
 from time import perf_counter
@@ -24,14 +24,14 @@ requests = logging.getLogger("api.requests")
 
 
 class Exchange:
-    """Pure ASGI middleware, the outermost: whatever answers, the request has an id and one line in the log, and the
-    answer is completed. A HEAD is a GET whose body is not sent.
+    """Pure ASGI middleware, the outermost: wherever the answer comes from, the request has an id and one line in the
+    log, and the answer is completed. A HEAD is a GET whose body is not sent.
 
-    The id is the client's own, where it sends one in X-Request-ID; the answer carries it, and every line that is logged
-    meanwhile. An error that nobody has handled is logged and answered here, and ends here.
+    The id is the one in X-Request-ID, if the client sends one; it is in the answer, and in every line that is logged
+    meanwhile. An unhandled error is logged and answered here, and not raised again.
 
-    It is one middleware, where each of these could be one: all would look through the headers of the request and of the
-    answer, and hold that back.
+    This could be several middlewares, but each would search the headers of the request and of the answer, and hold the
+    answer back.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -48,7 +48,7 @@ class Exchange:
         asked = dict(scope["headers"])
         path = self.prefix.find(scope, asked.get(PREFIX))
         request_id = id_of(asked.get(HEADER))
-        REQUEST_ID.set(request_id)  # and not reset: the server gives each request a context of its own
+        REQUEST_ID.set(request_id)  # never reset, because the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
         CLIENT.set(client_of(inner))
         always = [(HEADER, request_id.encode())]
@@ -63,7 +63,7 @@ class Exchange:
         except ClientDisconnect:
             answer.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
-            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the traceback is known by the error
+            log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the error has the traceback
             answer.status = 500
             if not answer.is_begun:
                 await internal_error()(scope, receive, answer.send)

@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 has it, and nothing that two parsers would read in two ways.
+"""JSON as in RFC 8259, without anything that two parsers may read in two ways.
 
-Python's own takes the last of two values under one key, UTF-16, and `NaN`; what checks a request before it gets here
-may have read another value, or none.
+Python's own parser accepts UTF-16 and `NaN`, and takes the last of two values with the same key: a proxy that checks
+requests on their way may have read another value, or none.
 """
 
 import json
@@ -14,18 +14,18 @@ from api.http.findings import TWICE, repeated
 
 
 def parse(body: bytes) -> Any:
-    """What the JSON stands for. ValidationError, with one finding, where it is none, or has a key twice."""
+    """The value of the JSON. ValidationError, with one finding, if it is invalid, or has a key twice."""
     try:
         return _decode(body.decode())
     except json.JSONDecodeError as error:
         raise _refused("json_invalid", "JSON decode error: {error}", error.pos, error=error.msg) from error
     except RecursionError as error:
-        raise _refused("json_invalid", "JSON decode error: it nests too deep") from error
+        raise _refused("json_invalid", "JSON decode error: it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise _refused("json_invalid", "JSON decode error: it is not UTF-8", error.start) from error
     except _RepeatedKey as error:
         raise _refused("repeated", TWICE, error.key) from error
-    except ValueError as error:  # a number of thousands of digits
+    except ValueError as error:  # a number with thousands of digits
         raise _refused("json_invalid", "JSON decode error: {error}", error=str(error)) from error
 
 

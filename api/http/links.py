@@ -13,7 +13,7 @@ class Identified(Protocol):
 
     @property
     def id(self) -> object:
-        """By which it is found."""
+        """Its id."""
 
 
 R = TypeVar("R", bound=Identified)
@@ -24,35 +24,35 @@ POSITION = {"offset", "after"}
 class Links:
     """The headers that lead to other records: Location, and Link (RFC 8288).
 
-    They are relative, for which scheme and host the client sees is not the api's to know, and have the prefix below
+    They are relative, because the api does not know which scheme and host the client sees, and have the prefix below
     which a proxy serves the api.
     """
 
     def __init__(self, request: Request, response: Response) -> None:
         self.request = request
         self.response = response
-        # Quoted: a number in it may have blanks around it, line breaks among them, which no header can have.
+        # Quoted: a number in it may have white space around it, even line breaks, which no header can have.
         self.path = quote(request.scope["path"])
 
     def of(self, record_id: object) -> str:
-        """Where the record is found."""
+        """The path of the record."""
         return f"{self.path}/{record_id}"
 
     def created(self, record: R) -> R:
-        """`record`, with its Location."""
+        """`record`; its Location is in the headers."""
         self.response.headers["Location"] = self.of(record.id)
         return record
 
     def page(self, page: JsonPage, key: str | None = None) -> Response:
-        """The answer that has the records of `page`, under `key` if there is one; and a Link while there is more."""
+        """The answer with the records of `page`, under `key` if there is one, and a Link if there are more."""
         records = self.next(page)
         content = records if key is None else f'{{"{key}":{records}}}'
         return Response(content, headers=self.response.headers, media_type="application/json")
 
     def next(self, page: Page[L]) -> L:
-        """The records of `page`, with a Link to the next one while there is more.
+        """The records of `page`; a Link to the next one, if there is one, is in the headers.
 
-        The link keeps the filters and goes on by `after`, whichever way the client began.
+        The link keeps the filters and uses `after`, even if the client used `offset`.
         """
         if page.next_after is not None:
             kept: list[tuple[str, object]] = [

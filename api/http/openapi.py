@@ -1,4 +1,4 @@
-"""The API's description of itself: what routes declare about their answers."""
+"""The OpenAPI document: what routes declare about their answers."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,7 +26,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def operation_id(route: APIRoute) -> str:
-    """`<tag>-<function name>`: generated clients name their methods by it."""
+    """`<tag>-<function name>`: generated clients name their methods after it."""
     return f"{route.tags[0]}-{route.name}"
 
 
@@ -43,7 +43,7 @@ def errors(*classes: type[ZooError]) -> Responses:
 
 
 def nothing(status: int, description: str) -> Responses:
-    """An answer that says no more than its status: null."""
+    """An answer that says nothing but its status: its body is null."""
     return {status: {"description": description, "content": {"application/json": {"schema": {"type": "null"}}}}}
 
 
@@ -55,30 +55,30 @@ _RETRY_AFTER = _header("Retry-After", "Seconds to wait.", "integer")
 _HEADERS: dict[type[ZooError], dict[str, Any]] = {
     Unauthenticated: _header("WWW-Authenticate", "How to sign in: with a bearer token."),
     TooManyRequests: _RETRY_AFTER,
-    InProgress: _header("Retry-After", "Seconds to wait, where waiting helps.", "integer"),
+    InProgress: _header("Retry-After", "Seconds to wait, if waiting helps.", "integer"),
 }
 
 
-# What any route may answer.
+# Answers of any route.
 COMMON: Responses = {
     422: {"model": FieldErrors, "description": "The request does not have the documented form."},
     503: {
         "model": ErrorDetail,
-        "description": "The database is away or busy, or the server has too much to do.",
+        "description": "The database is down or busy, or the server has too much to do.",
         "headers": _RETRY_AFTER,
     },
 }
-# What any route that takes a JSON body may answer besides.
+# Further answers of any route with a JSON body.
 BODY: Responses = {
-    413: {"model": ErrorDetail},  # api/http/route.py says how large it may be
+    413: {"model": ErrorDetail},  # api/http/route.py adds how large it may be
     **errors(UnsupportedMediaType),
 }
-_ETAG = _header("ETag", "Names this state of it: in If-None-Match to read it anew, in If-Match to change it.")
-_NOT_MODIFIED: Responses = {304: {"description": "It is as If-None-Match has it, and not sent again."}}
+_ETAG = _header("ETag", "Identifies this state: for If-None-Match, to read it again, and for If-Match, to change it.")
+_NOT_MODIFIED: Responses = {304: {"description": "It has not changed since If-None-Match, and is not sent again."}}
 CREATED = BODY | {
-    201: {"description": "The new record.", "headers": _ETAG | _header("Location", "Where the record is found.")}
+    201: {"description": "The new record.", "headers": _ETAG | _header("Location", "The path of the record.")}
 }
-# A record that is read, one that is changed, and one that is deleted.
+# Answers if a record is read, changed or deleted.
 RECORD = _NOT_MODIFIED | {200: {"description": "The record.", "headers": _ETAG}}
 CHANGED = errors(PreconditionFailed) | {200: {"description": "The record as it is now.", "headers": _ETAG}}
 DELETED = errors(PreconditionFailed)
@@ -90,7 +90,7 @@ def resource_router(
     responses: Responses | None = None,
     max_body_size: int | None = None,
 ) -> APIRouter:
-    """The router of the routes below `/name`, whose bodies have `max_body_size` bytes at most: see Route."""
+    """The router of the routes below `/name`; their bodies may have up to `max_body_size` bytes: see Route."""
     return APIRouter(
         route_class=Route,
         max_body_size=max_body_size,
@@ -104,19 +104,19 @@ def resource_router(
 
 def page(order: str) -> Responses:
     """A page of a list in this order."""
-    more = _header("Link", 'The next page (rel="next"), while there is more.')
+    more = _header("Link", 'The next page (rel="next"), if there are more records.')
     return _NOT_MODIFIED | {200: {"description": f"A page of the list, {order}.", "headers": _ETAG | more}}
 
 
 PAGE = page("in id order")
-# What a route may answer that is not for everybody.
+# Answers of routes that need a user.
 SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)
 
 
 def completed(document: dict[str, Any], cookie: str) -> dict[str, Any]:
-    """The document, changed in place: with the name of the cookie, and with If-None-Match, at which no route looks, for
-    all of them have it from api/http/answers.py.
+    """The document, changed in place: with the cookie's name, and with If-None-Match, which no route declares, because
+    api/http/answers.py implements it for all.
     """
     document["components"]["securitySchemes"]["CookieScheme"]["name"] = cookie
     for path in document["paths"].values():
@@ -131,16 +131,16 @@ _IF_NONE_MATCH = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "title": "If-None-Match"},
-    "description": "The `ETag` of what the client has: if it is still so, it is not sent again, and the answer is 304.",
+    "description": "The `ETag` of what the client has: if that has not changed, the answer is 304, without a body.",
 }
 
 
-@lru_cache(maxsize=1)  # it takes tens of milliseconds, and nobody else is served meanwhile
+@lru_cache(maxsize=1)  # it takes tens of milliseconds, in which no other request is served
 def part(app: FastAPI, tag: str, title: str, *, root: str, cookie: str) -> dict[str, Any]:
-    """What the app's document says of the operations with this tag, and no more, as a document of its own.
+    """The part of the app's document about the operations with this tag, as a document of its own.
 
-    Where the token is had is said from the `root` of the API on: Swagger UI takes it from its own page on, and this
-    document's page is one deeper than that of the whole.
+    Its `tokenUrl` begins with the `root` of the API, because Swagger UI would resolve a relative one against its own
+    page, which is one level deeper than the page of the whole document.
     """
     routes = [route for route in app.routes if isinstance(route, APIRoute) and tag in route.tags]
     servers: list[dict[str, Any]] | None = [{"url": root}] if root else None

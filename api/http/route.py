@@ -1,7 +1,7 @@
-"""What every route asks of a request before anything is done for it: its size, its encoding, and one meaning.
+"""What every route checks before it does anything: a request's size and encoding, and that it can't be misunderstood.
 
-All of it is looked at in the head, and the body's size while it arrives. The body is parsed when it is validated, which
-FastAPI does after the dependencies: who may not ask is told so at no greater cost.
+All of it is checked in the head, and the body's size also while it arrives. The body is parsed when it is validated,
+which FastAPI does after the dependencies: a client that lacks permission is refused at no greater cost.
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -24,7 +24,7 @@ KIB = 2**10
 DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
 MAX_PARAMETERS = 50  # of a query string, or a form
 
-# Headers that have one value, and that something here goes by.
+# Headers that may have only one value, and that this api uses.
 SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", b"idempotency-key", b"origin"}
 
 FORM = "application/x-www-form-urlencoded"
@@ -32,21 +32,21 @@ TOO_MANY = f"More than {MAX_PARAMETERS} parameters"
 
 
 class ContentEncoded(UnsupportedMediaType):
-    """The body is compressed: what it would become is not bounded by what was sent."""
+    """The body is compressed: its size would not be limited by that of what was sent."""
 
     headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 15.5.16
 
     def __init__(self) -> None:
-        super().__init__("Send the body as it is, without Content-Encoding")
+        super().__init__("Send the body uncompressed, without Content-Encoding")
 
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Route(APIRoute):
-    """FastAPI's, for requests that are bounded, and mean one thing.
+    """FastAPI's route, for requests that are limited in size and can't be misunderstood.
 
-    `max_body_size`, in bytes, is said where the route is declared, or its router; the document's 413 says it, too.
+    `max_body_size`, in bytes, is declared with the route, or with its router; the document has it at 413.
     (FastAPI has a middleware of its own for it, which answers in plain text: api/main.py leaves it out.)
     """
 
@@ -57,7 +57,7 @@ class Route(APIRoute):
             self.responses = self.responses | {TOO_LARGE: self.responses[TOO_LARGE] | about}
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's handler, after a look at the request."""
+        """FastAPI's handler, after the checks of the request."""
         handle = super().get_route_handler()
         takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
@@ -81,14 +81,14 @@ class Route(APIRoute):
 
 
 class BoundedRequest(Request):
-    """A request of which no more than `max_body_size` bytes are read, and whose JSON is parsed when it is validated."""
+    """A request whose body is read up to `max_body_size` bytes, and parsed as JSON when it is validated."""
 
     def __init__(self, request: Request, max_body_size: int) -> None:
         super().__init__(request.scope, request.receive)
         self.max_body_size = max_body_size
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body, bit by bit; 413 where it is too large."""
+        """The body, chunk by chunk; 413 if it is too large."""
         received = 0
         async with aclosing(super().stream()) as stream:
             async for chunk in stream:
@@ -98,12 +98,12 @@ class BoundedRequest(Request):
                 yield chunk
 
     async def json(self) -> Callable[[], Any]:
-        """What parses the body: RequestBody calls it."""
+        """A function that parses the body: RequestBody calls it."""
         return partial(parse, await self.body())
 
 
 async def _read_form(request: Request) -> None:
-    # No multipart: Starlette would decode it with whatever codec the client names; some take minutes for a megabyte.
+    # Not multipart: Starlette would decode it with any codec that the client names; some take minutes for a megabyte.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}")
     form = await request.form(max_fields=MAX_PARAMETERS)

@@ -1,1 +1,1 @@
-"""The routes: they declare what they take and give, and delegate to `api.crud`."""
+"""The routes: they declare requests and answers, and delegate to `api.crud`."""

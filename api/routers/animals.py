@@ -16,7 +16,7 @@ router = resource_router("animals", max_body_size=RECORD_BODY)
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
 async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List animals, in id order and without the deleted."""
+    """List animals, in id order, without deleted ones."""
     return links.page(await animals.list_page(db, query))
 
 

@@ -1,4 +1,4 @@
-"""/auth: registering, signing in and out, and what goes by mail."""
+"""/auth: registering, signing in and out, and tokens by mail."""
 
 from typing import Annotated
 
@@ -41,7 +41,7 @@ SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
     dependencies=[LimitRegistrations],
 )
 async def register(data: UserCreate, manager: UserManagerDep) -> User:
-    """Make an account. It is a visitor's; an admin may make it a keeper's, or another admin's."""
+    """Create an account. Its type is visitor; an admin may change it to keeper or admin."""
     return await manager.create(data, safe=True)
 
 
@@ -82,7 +82,7 @@ async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: S
     dependencies=[CALLER],
 )
 async def sign_out(session: SessionDep, token: TokenDep) -> None:
-    """End the token that comes with the request."""
+    """Revoke the token that the request was sent with."""
     await access_tokens.end(session, token)
 
 
@@ -96,7 +96,7 @@ async def sign_out(session: SessionDep, token: TokenDep) -> None:
 async def sign_out_with_cookie(
     session: SessionDep, token: TokenDep, settings: SettingsDep, request: Request
 ) -> Response:
-    """End the token in the cookie, and remove the cookie."""
+    """Revoke the token in the cookie, and remove the cookie."""
     await access_tokens.end(session, token)
     return await SameOriginCookieTransport(settings, root_path_of(request)).get_logout_response()
 
@@ -105,14 +105,14 @@ async def sign_out_with_cookie(
 async def forgot_password(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
-    """Have a token for a new password mailed. The answer is the same whether there is such an account or not."""
+    """Mail a token for a new password. The answer is the same whether there is such an account or not."""
     await sign_ins.count_mail(session, "reset", data.email, address)
     after_answer.start(lambda manager: manager.mail_reset_token(data.email))
 
 
 @router.post("/reset-password", responses=BODY | errors(BadRequest) | nothing(200, "The password is set."))
 async def reset_password(data: PasswordReset, manager: UserManagerDep, request: Request) -> None:
-    """Set a new password with the token of the mail. It ends every sign-in."""
+    """Set a new password with the token from the mail. It revokes all of the user's access tokens."""
     await manager.reset_password(data.token, data.password, request)
 
 
@@ -120,12 +120,12 @@ async def reset_password(data: PasswordReset, manager: UserManagerDep, request: 
 async def request_verify_token(
     data: MailRequest, session: SessionDep, address: ClientAddress, after_answer: AfterAnswerDep
 ) -> None:
-    """Have a token mailed that verifies the address. The answer is the same whether there is such an account or not."""
+    """Mail a token that verifies the address. The answer is the same whether there is such an account or not."""
     await sign_ins.count_mail(session, "verify", data.email, address)
     after_answer.start(lambda manager: manager.mail_verify_token(data.email))
 
 
 @router.post("/verify", response_model=UserRead, responses=BODY | errors(BadRequest))
 async def verify(data: Verification, manager: UserManagerDep) -> User:
-    """Verify the address with the token of the mail."""
+    """Verify the address with the token from the mail."""
     return await manager.verify(data.token)

@@ -1,4 +1,4 @@
-"""/docs, /docs/orders: Swagger UI, its files served from here, for it must work on a network without internet."""
+"""/docs, /docs/orders: Swagger UI, with its files, because it must work on a network without internet."""
 
 import re
 from base64 import b64encode
@@ -29,7 +29,7 @@ ORDERS_TITLE = "Zoo: orders"
 
 @router.get("/")
 async def read_root(request: Request) -> RedirectResponse:
-    """Lead whoever opens the bare address to the docs."""
+    """Redirect the bare address to the docs."""
     return RedirectResponse(f"{root_path_of(request)}/docs")
 
 
@@ -42,13 +42,13 @@ async def read_docs(request: Request) -> HTMLResponse:
 
 @router.get("/docs/orders")
 async def read_orders_docs(request: Request) -> HTMLResponse:
-    """Swagger UI, of the orders alone."""
+    """Swagger UI, for the orders only."""
     return _swagger_ui(request, ORDERS_DOCUMENT, ORDERS_TITLE)
 
 
 @router.get(ORDERS_DOCUMENT)
 async def read_orders_document(request: Request, settings: SettingsDep) -> JSONResponse:
-    """The OpenAPI document of the orders alone."""
+    """The OpenAPI document of the orders only."""
     cookie = cookie_name(settings)
     return JSONResponse(part(request.app, "orders", ORDERS_TITLE, root=root_path_of(request), cookie=cookie))
 
@@ -58,7 +58,7 @@ def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
     page = get_swagger_ui_html(
         openapi_url=f"{root}{document}",
         title=f"{title} - Swagger UI",
-        # The version makes a browser that has cached the files of an older release fetch them anew.
+        # The version makes a browser that has cached an older release's files fetch them again.
         swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js?v={ASSETS_VERSION}",
         swagger_css_url=f"{root}{ASSETS}/swagger-ui.css?v={ASSETS_VERSION}",
         swagger_favicon_url=f"{root}{ASSETS}/favicon-32x32.png",
@@ -68,11 +68,11 @@ def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
 
 
 def _inline_scripts(page: bytes) -> str:
-    """The hashes of the scripts in the page itself, as a CSP has them: no other runs."""
+    """The hashes of the page's inline scripts, as in a CSP, which then allows no others."""
     scripts = re.findall(rb"<script>(.*?)</script>", page, re.DOTALL)
     return " ".join(f"'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in scripts)
 
 
 def mount_assets(app: FastAPI) -> None:
-    """Serve Swagger UI's own files, which the package fastapi-swagger carries."""
+    """Serve Swagger UI's files, which are in the package fastapi-swagger."""
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_swagger", "resources")]), name="swagger-ui")

@@ -18,7 +18,7 @@ router = resource_router("exhibits", max_body_size=RECORD_BODY)
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
 async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List exhibits, in id order and without the deleted."""
+    """List exhibits, in id order, without deleted ones."""
     return links.page(await exhibits.list_page(db, query))
 
 
@@ -47,7 +47,7 @@ async def update_exhibit(
 
 @router.delete("/{exhibit_id}", responses=RESTRICTED | DELETED | errors(NotFound, Conflict), dependencies=[ADMIN])
 async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> ExhibitRead:
-    """Delete an exhibit without animals and staff. The answer is the record as it was, with `deleted_at` set."""
+    """Delete an exhibit that has no animals or staff. The answer is the record as it was, with `deleted_at` set."""
     return await exhibits.delete(db, exhibit_id, if_match)
 
 
@@ -55,7 +55,7 @@ async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatc
 async def list_animals_of_exhibit(
     exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the animals of an exhibit, in id order and without the deleted."""
+    """List the animals of an exhibit, in id order, without deleted ones."""
     return links.page(await animals.list_page_of_exhibit(db, exhibit_id, query))
 
 
@@ -68,5 +68,5 @@ async def list_animals_of_exhibit(
 async def list_staff_of_exhibit(
     exhibit_id: RecordId, query: Annotated[PageQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the staff of an exhibit, in id order and without the deleted."""
+    """List the staff of an exhibit, in id order, without deleted ones."""
     return links.page(await staff.list_page_of_exhibit(db, exhibit_id, query))

@@ -14,7 +14,7 @@ router = resource_router("health")
 
 @router.get("")
 async def read_health() -> Health:
-    """Tell whether the process is alive. Never touches the database: a restart would not bring that back."""
+    """Tell whether the process is alive. Never asks the database, because restarting the api would not repair that."""
     return Health(timestamp=datetime.now(UTC))
 
 

@@ -45,7 +45,7 @@ SETTLED = RESTRICTED | CHANGED | errors(NotFound, InProgress, BadGateway)
 async def list_orders(
     query: Annotated[OrderQuery, Query()], caller: CallerDep, db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List orders, the newest first: one's own, and for keepers and admins everybody's."""
+    """List orders, the newest first: your own, or all of them for keepers and admins."""
     return links.page(await reads.list_page(db, caller, query), "orders")
 
 
@@ -57,7 +57,7 @@ async def create_order(
     links: LinksDep,
     key: IdempotencyKeyDep = None,
 ) -> Response:
-    """Order something."""
+    """Create an order."""
     return _respond(await requests.create(transactions, caller, data, key, links.of))
 
 
@@ -71,7 +71,7 @@ async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> 
 async def replace_order(
     order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep, if_match: IfMatchDep
 ) -> Order:
-    """Order something else instead, while nothing has been paid."""
+    """Replace the items of an order that has not been paid."""
     return await rules.replace(session, caller, order_id, data, if_match)
 
 
@@ -92,7 +92,7 @@ async def pay_order(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     if_match: IfMatchDep,
     key: IdempotencyKeyDep = None,
 ) -> Response:
-    """Pay an order. One that has been paid stays as it is; one whose payment is pending, too: pay it again later."""
+    """Pay an order. If it has been paid already, nothing changes; if the payment is pending, pay again later."""
     return _respond(await requests.pay(transactions, services, caller, order_id, key, if_match=if_match))
 
 
@@ -100,7 +100,7 @@ async def pay_order(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
 async def cancel_order(
     order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep, if_match: IfMatchDep
 ) -> Order:
-    """Cancel an order, up until it is on its way."""
+    """Cancel an order that has not been dispatched."""
     return await cancellations.cancel(transactions, services, caller, order_id, if_match)
 
 
@@ -111,7 +111,7 @@ async def cancel_order(
     dependencies=[KEEPER],
 )
 async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep, if_match: IfMatchDep) -> Order:
-    """Carry a paid order one step on: to progress, dispatched, delivered."""
+    """Move a paid order one step forward: to progress, dispatched, delivered."""
     return await rules.advance(session, caller, order_id, if_match)
 
 
@@ -119,7 +119,7 @@ async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep, 
     ORDER + "/events", response_model=EventList, responses=RECORD | RESTRICTED | errors(NotFound), dependencies=[KEEPER]
 )
 async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
-    """List what has become of an order, and who did it."""
+    """List the changes of an order's status, and who made them."""
     return {"events": await reads.list_events(session, caller, order_id)}
 
 

@@ -1,4 +1,4 @@
-"""/staff: personal data, for those who work here."""
+"""/staff: personal data, for keepers and admins."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, m
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
 async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List staff, in id order and without the deleted."""
+    """List staff, in id order, without deleted ones."""
     return links.page(await staff.list_page(db, query))
 
 

@@ -1,4 +1,4 @@
-"""/users: one's own account, and, for admins, everybody's."""
+"""/users: a user's own account, and for admins, all accounts."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,13 +15,13 @@ from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
 router = resource_router("users")
 
-# Of UUIDs only: `DELETE /users/me` is a method that there is not, rather than an id that is none.
+# Only UUIDs: `DELETE /users/me` is a method that does not exist (405), rather than an invalid id (422).
 USER = "/{user_id:uuid}"
 
 
 @router.get("/me", response_model=UserRead, responses=RECORD | SIGNED_IN | errors(NotFound))
 async def read_me(caller: CallerDep, session: SessionDep) -> User:
-    """Read one's own account."""
+    """Read your own account."""
     return await users.get(session, caller.id)
 
 
@@ -35,7 +35,7 @@ async def update_me(
     signed_in: StillSignedInDep,
     if_match: IfMatchDep,
 ) -> User:
-    """Change one's own address or password: only the fields sent. A new password ends every sign-in."""
+    """Change your own address or password: only the fields sent. A new password revokes all access tokens."""
     return await manager.change(caller.id, changes, if_match, signed_in.require)
 
 
@@ -64,7 +64,7 @@ async def update_user(
     signed_in: StillSignedInDep,
     if_match: IfMatchDep,
 ) -> User:
-    """Change an account: only the fields sent. A new password, or a deactivation, ends every sign-in of the user."""
+    """Change an account: only the fields sent. A new password or a deactivation revokes all of the user's tokens."""
     return await manager.change(user_id, changes, if_match, signed_in.require)
 
 
@@ -76,5 +76,5 @@ async def update_user(
     dependencies=[ADMIN],
 )
 async def delete_user(user_id: UUID, session: SessionDep, if_match: IfMatchDep) -> None:
-    """Delete an account, for good. The last active admin can't be."""
+    """Delete an account permanently. The last active admin can't be deleted."""
     await users.delete_user(session, user_id, if_match)

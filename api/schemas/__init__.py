@@ -1,1 +1,1 @@
-"""What the API takes and gives: one file a resource."""
+"""The bodies and parameters of the API: one file per resource."""

@@ -1,4 +1,4 @@
-"""Animals, as the API takes and gives them."""
+"""Animals, as the API accepts and returns them."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -55,7 +55,7 @@ class ExhibitAnimalQuery(PageQuery):
     """Which animals of an exhibit."""
 
     species: Line | None = Field(default=None, description="Only animals of exactly this species.")
-    name: Line | None = Field(default=None, description="Only animals of exactly this name.")
+    name: Line | None = Field(default=None, description="Only animals with exactly this name.")
 
 
 class AnimalQuery(ExhibitAnimalQuery):

@@ -1,4 +1,4 @@
-"""What signing in takes and gives."""
+"""What the routes of /auth accept and return."""
 
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ from api.schemas.users import EXAMPLE as USER
 from api.schemas.users import AccountEmail, Password
 
 MAX_TOKEN_LENGTH = 2_000
-TOKEN = Field(min_length=1, max_length=MAX_TOKEN_LENGTH, description="The token of the mail.")
+TOKEN = Field(min_length=1, max_length=MAX_TOKEN_LENGTH, description="The token from the mail.")
 
 
 def _example(**fields: Any) -> ConfigDict:
@@ -24,7 +24,7 @@ class Credentials(BaseModel):
     grant_type: Literal["password"] | None = None
     username: str = Field(description="The email address.")
     password: str = Field(json_schema_extra={"format": "password"})
-    scope: str = Field(default="", description="Has no effect; nor have the following.")
+    scope: str = Field(default="", description="Has no effect; nor do the next two.")
     client_id: str | None = None
     client_secret: str | None = None
 
@@ -39,7 +39,7 @@ class BearerToken(BaseModel):
 
 
 class MailRequest(RequestBody):
-    """Whose account a token is for."""
+    """The account that needs a token."""
 
     model_config = _example(email=USER["email"])
 
@@ -47,7 +47,7 @@ class MailRequest(RequestBody):
 
 
 class PasswordReset(RequestBody):
-    """A new password, and the token that allows to set it."""
+    """A new password, and the token that permits setting it."""
 
     model_config = _example(token="eyJhbGciOi...", password=USER["password"])
 

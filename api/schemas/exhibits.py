@@ -1,4 +1,4 @@
-"""Exhibits, as the API takes and gives them."""
+"""Exhibits, as the API accepts and returns them."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""The kinds of value that the resources' fields hold, and their limits."""
+"""The types of the resources' fields, and their limits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,12 +11,12 @@ from pydantic_core import PydanticCustomError
 MAX_ID = 2**63 - 1  # bigint
 PAGE_SIZE = 100  # of any list: no page has more
 MAX_OFFSET = 10_000
-# Bytes: Prose and a few lines, each character of them as two escapes of six.
+# Bytes: enough for Prose and a few Lines, with each character as two escapes of six bytes.
 RECORD_BODY = 128 * 2**10
 
 
 def without_nul(value: str) -> str:
-    """`value`; ValueError where it has a NUL."""
+    """`value`; ValueError if it contains a NUL."""
     # Postgres can't store it: "character with byte sequence 0x00 ... has no equivalent".
     if "\x00" in value:
         raise ValueError("must not contain the NUL character")
@@ -31,12 +31,12 @@ def _not_blank(value: str) -> str:
 
 def _shallow(value: int) -> int:
     if value > MAX_OFFSET:
-        raise ValueError(f"must be {MAX_OFFSET:,} at most: further on, go by `after`, as the Link header does")
+        raise ValueError(f"must be {MAX_OFFSET:,} at most: beyond that, use `after`, as the Link header does")
     return value
 
 
 def _email(value: str) -> str:
-    # Not pydantic's EmailStr: that takes "Ngozi <ngozi@zoo.example>", too, and drops the name.
+    # Not pydantic's EmailStr, because that also accepts "Ngozi <ngozi@zoo.example>", and drops the name.
     return validate_email(value, check_deliverability=False).normalized
 
 
@@ -54,7 +54,7 @@ Name = Annotated[
         mode="validation",
     ),
 ]
-"""A required text of 1 to 200 characters, blanks around it removed."""
+"""A required text of 1 to 200 characters, without the white space around it."""
 
 Line = Annotated[
     str,
@@ -82,20 +82,20 @@ Email = Annotated[
 
 
 class RequestBody(BaseModel):
-    """Base of what clients send: unknown fields are refused, and nothing is converted (`"5"` is not a number)."""
+    """Base of what clients send: unknown fields are rejected, and nothing is converted (`"5"` is not a number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, data: Any) -> Any:
-        """Parse what has not been yet: see api/http/route.py. And one finding where most fields are unknown."""
+        """Parse what is not parsed yet (see api/http/route.py); report only one finding if most fields are unknown."""
         if callable(data):
             data = data()
         if isinstance(data, dict) and len(data) > 2 * len(cls.model_fields):
             known = ", ".join(cls.model_fields)
             raise PydanticCustomError(
-                "too_many_fields", "Most of these fields are unknown: there are {known}", {"known": known}
+                "too_many_fields", "Most of these fields are unknown; known: {known}", {"known": known}
             )
         return data
 
@@ -104,23 +104,23 @@ class RequestBody(BaseModel):
 class RecordRead:
     """Base of what clients get: the columns that every resource has.
 
-    Dataclasses: they are made of the database's rows as these are, for what is in them was looked at on its way in.
+    A dataclass, because it is made from a row of the database without validation: that was done before it was stored.
     """
 
     id: int
     created_at: datetime
     updated_at: datetime
-    deleted_at: Annotated[datetime | None, Field(description="When it was deleted; null while it is there.")]
+    deleted_at: Annotated[datetime | None, Field(description="When it was deleted; null if it was not.")]
 
 
 def record_example(fields: dict[str, Any]) -> dict[str, Any]:
-    """An example of a record with these fields, as the API gives it."""
+    """An example of a record with these fields, as the API returns it."""
     moment = "2026-11-21T09:30:00Z"
     return {"id": 1, "created_at": moment, "updated_at": moment, "deleted_at": None, **fields}
 
 
 class LimitQuery(BaseModel):
-    """How much of a list."""
+    """The size of a part of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -130,7 +130,7 @@ class LimitQuery(BaseModel):
 class PageQuery(LimitQuery):
     """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
 
-    offset: Offset = Field(default=0, ge=0, description="How many records to pass over; slower with its size.")
+    offset: Offset = Field(default=0, ge=0, description="How many records to skip; the more, the slower.")
     after: int | None = Field(
         default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."
     )

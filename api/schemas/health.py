@@ -1,4 +1,4 @@
-"""The health of the api, as it tells it."""
+"""The health of the api, as it reports it."""
 
 from datetime import datetime
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Orders, as the API takes and gives them."""
+"""Orders, as the API accepts and returns them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ Product = Annotated[
     AfterValidator(without_nul),
     WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]+$"}, mode="validation"),
 ]
-"""1 to 200 characters, kept as they are."""
+"""1 to 200 characters, stored unchanged."""
 
 
 class ItemCreate(RequestBody):
@@ -48,7 +48,7 @@ class OrderCreate(RequestBody):
 
 
 class OrderUpdate(OrderCreate):
-    """What an order consists of from now on."""
+    """New items for an order, in place of all that it has."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"order": [ITEM | {"quantity": 3}]}]})
 
@@ -83,7 +83,7 @@ class OrderList(BaseModel):
 
 
 class EventRead(BaseModel):
-    """A change of an order's state."""
+    """A change of an order's status."""
 
     model_config = ConfigDict(
         from_attributes=True,
@@ -103,17 +103,17 @@ class EventRead(BaseModel):
 
     order_id: UUID
     from_: OrderStatus | None = Field(
-        validation_alias="from_status", serialization_alias="from", description="null where this is the order's first."
+        validation_alias="from_status", serialization_alias="from", description="null for the order's first event."
     )
     to: OrderStatus = Field(validation_alias="to_status")
     user_id: UUID | None = Field(
-        description="Who did it; null where it was the api itself, or where the account is gone."
+        description="Who did it; null if it was the api itself, or if the account was deleted."
     )
     created: datetime = Field(validation_alias="created_at")
 
 
 class EventList(BaseModel):
-    """What has become of an order, from its beginning."""
+    """The changes of an order's status, the oldest first."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -142,8 +142,8 @@ class OrderQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cancelled: bool | None = Field(default=None, description="true: only the cancelled; false: only the others.")
+    cancelled: bool | None = Field(default=None, description="true: only cancelled orders; false: only the others.")
     limit: int = Field(
         default=PAGE_SIZE, ge=1, le=MAX_ID, description=f"How many orders at most; a page has no more than {PAGE_SIZE}."
     )
-    after: UUID | None = Field(default=None, description="Only orders that are older than the one with this id.")
+    after: UUID | None = Field(default=None, description="Only orders older than the one with this id.")

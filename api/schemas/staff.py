@@ -1,4 +1,4 @@
-"""Staff, as the API takes and gives them."""
+"""Staff, as the API accepts and returns them."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar

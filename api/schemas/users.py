@@ -1,4 +1,4 @@
-"""Users, as the API takes and gives them."""
+"""Users, as the API accepts and returns them."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ EXAMPLE: dict[str, Any] = {"email": "amara@visitors.example", "password": "a gir
 
 def _ascii_mailbox(value: object) -> object:
     if isinstance(value, str) and not value.rpartition("@")[0].isascii():
-        raise ValueError("must be of ASCII characters before the @")
+        raise ValueError("must have only ASCII characters before the @")
     return value
 
 
@@ -36,7 +36,7 @@ def _not_blank(value: str) -> str:
 
 
 AccountEmail = Annotated[Email, BeforeValidator(_ascii_mailbox)]
-"""An address that is ASCII before the @: two accounts can't differ in what looks alike there, or in unusual case."""
+"""An address in ASCII before the @, so that accounts can't differ only in look-alikes, or in unusual forms of case."""
 
 Password = Annotated[
     str,
@@ -55,11 +55,11 @@ Password = Annotated[
         mode="validation",
     ),
 ]
-"""12 to 128 characters, whichever they are; not the address."""
+"""Any 12 to 128 characters, but not the address."""
 
 
 class UserCreate(RequestBody):
-    """A registration. Whoever registers is a visitor: what fastapi-users's clients may send besides has no effect."""
+    """A registration, always as a visitor: what else clients of fastapi-users may send has no effect."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
@@ -72,7 +72,7 @@ class UserCreate(RequestBody):
 
 
 class UserUpdate(RequestBody):
-    """Changes to one's own account. A new address is not verified; a new password ends every sign-in."""
+    """Changes to your own account. A new address is not verified; a new password revokes all access tokens."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"email": "amara@zoo.example"}]})
 
@@ -81,7 +81,7 @@ class UserUpdate(RequestBody):
 
 
 class UserAdminUpdate(UserUpdate):
-    """Changes to an account by an admin. A deactivation, too, ends every sign-in."""
+    """Changes to an account by an admin. A deactivation, too, revokes all access tokens."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"type": "keeper"}]})
 
@@ -116,7 +116,7 @@ class UserRead(BaseModel):
     type: UserType
     is_active: bool
     is_superuser: bool = Field(description="Whether `type` is admin.")
-    is_verified: bool = Field(description="Whether a token that was mailed to the address has come back.")
+    is_verified: bool = Field(description="Whether the user has returned a token that was mailed to the address.")
     created_at: datetime
     updated_at: datetime
 
@@ -124,7 +124,7 @@ class UserRead(BaseModel):
 class UserQuery(LimitQuery):
     """Which users."""
 
-    after: UUID | None = Field(default=None, description="Only users with a larger id: those who came later.")
+    after: UUID | None = Field(default=None, description="Only users with a larger id, which registered later.")
     email: Annotated[str, AfterValidator(without_nul)] | None = Field(
-        default=None, max_length=254, description="Only the user with this address, in whatever case."
+        default=None, max_length=254, description="Only the user with this address; case is ignored."
     )

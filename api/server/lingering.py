@@ -1,4 +1,4 @@
-"""Closes a connection in a way that the last answer arrives."""
+"""Closes a connection so that the last answer arrives."""
 
 import asyncio
 from asyncio import TimerHandle, Transport

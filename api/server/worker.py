@@ -21,14 +21,14 @@ from uvicorn_worker import UvicornWorker
 
 from api.server.http_protocol import HttpProtocol
 
-# At most for a queue that does not get empty; and for requests that are still on their way when it is.
+# How long the queue may take to get empty, and how long to wait then for requests that are still on their way.
 DRAIN_SECONDS = 2.0
 ARRIVAL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 1.0
 
 
 class DrainingServer(Server):
-    """A uvicorn server that empties the accept queue before it closes it."""
+    """A uvicorn server that empties the accept queue before it closes the socket."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         listening = [sock for sock in sockets or [] if not _is_open_in(os.getppid(), sock)]
@@ -71,7 +71,7 @@ def _target(link: Path) -> str:
 class Worker(UvicornWorker):
     """uvicorn-worker's worker, on a DrainingServer, with heartbeats as long as its event loop runs."""
 
-    CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol}
+    CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol, "server_header": False}
 
     async def _serve(self) -> None:
         self.config.app = self.wsgi

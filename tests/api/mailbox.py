@@ -12,7 +12,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Mailbox:
-    """What was delivered, and what is to be answered (250 takes a mail)."""
+    """What was delivered, and what it answers (250 accepts a mail)."""
 
     def __init__(self, port: int) -> None:
         self.url = f"smtp://127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Orders, as material for tests."""
+"""Orders for tests."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ async def order(client: httpx.AsyncClient, *items: dict[str, Any], who: dict[str
 
 
 async def bring(client: httpx.AsyncClient, status: str) -> str:
-    """The path of a new order that has come so far."""
+    """The path of a new order with this status."""
     path = await order(client)
     if status == "cancelled":
         assert (await client.post(f"{path}/cancel", headers=VISITOR)).status_code == 200
@@ -36,6 +36,6 @@ async def status_of(client: httpx.AsyncClient, path: str) -> str:
 
 
 async def events_of(client: httpx.AsyncClient, path: str) -> list[tuple[str | None, str]]:
-    """The changes of its state, from and to."""
+    """The changes of its status, from and to."""
     events = (await client.get(f"{path}/events", headers=ADMIN)).json()["events"]
     return [(event["from"], event["to"]) for event in events]

@@ -21,11 +21,11 @@ class Call:
 
 @dataclass
 class Outside:
-    """It keeps to idempotency keys: what was asked for under the same one is done once, and answered the same.
+    """It respects idempotency keys: requests with the same key are done once, and get the same answer.
 
-    `script` says what becomes of the next requests; without, they are answered as agreed on:
+    `script` says what happens to the next requests; without it, they are answered correctly:
 
-        hold        not before `go` is set
+        hold        answered after `go` is set
         lose        done, and the connection closed without an answer
         drop        the connection closed at once, nothing done
         503, 404    answered this, nothing done
@@ -44,7 +44,7 @@ class Outside:
         return [call.path for call in self.calls]
 
     def did(self, path: str) -> list[dict[str, Any]]:
-        """What was done there, each thing once."""
+        """What was done there, once each."""
         return [answer for (done_path, _), answer in self.done.items() if done_path == path]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -92,7 +92,7 @@ class Outside:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[Outside]:
-    """One at a port of its own until the block ends; `close` ends it before."""
+    """A service on a port of its own, until the block ends; `close` ends it earlier."""
     outside = Outside()
     server = await asyncio.start_server(outside.serve, "127.0.0.1")
     outside.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

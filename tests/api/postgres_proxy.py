@@ -1,4 +1,4 @@
-"""A way to Postgres that can be cut at the worst of moments: after a commit, before its answer."""
+"""A proxy to Postgres that can cut a connection at the worst moment: after a commit, before its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 class Proxy:
-    """Passes everything on between clients at a TCP port and the server's socket.
+    """Passes on everything between clients at a TCP port and the server's socket.
 
     Armed, it waits for a transaction that has sent a statement with the text `armed`, lets the server commit it, and
-    then closes the connection in place of passing on that it did.
+    then closes the connection instead of passing on the answer.
     """
 
     def __init__(self, socket: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the three resources have in common, as material for tests."""
+"""What the three resources have in common, for tests."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -42,7 +42,7 @@ RESOURCES = (EXHIBITS, ANIMALS, STAFF)
 
 
 async def make(client: httpx.AsyncClient, path: str, **fields: Any) -> dict[str, Any]:
-    """A record made through the api."""
+    """A record created through the api."""
     answer = await client.post(path, json={"name": "Somebody", **fields})
     assert answer.status_code == 201, answer.text
     record: dict[str, Any] = answer.json()

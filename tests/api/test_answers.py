@@ -1,4 +1,4 @@
-"""What every answer has, whatever gives it: headers for browsers, and no URL of the request's making; HEAD, OPTIONS."""
+"""What every answer has, wherever it comes from: headers for browsers, no URL made from the request; HEAD, OPTIONS."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ class TestUrls:
         "path", ["/auth/jwt/login/", "/animals/", "/animals/1/", "/docs/", "/docs/assets", "/users/me/"]
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    async def test_a_slash_too_many_is_404_and_leads_nowhere(
+    async def test_an_extra_slash_is_404_without_a_redirect(
         self, client: httpx.AsyncClient, method: str, path: str
     ) -> None:
         answer = await client.request(method, path, headers=EVIL)
@@ -59,7 +59,7 @@ class TestUrls:
 
 
 class TestHead:
-    async def test_is_there_wherever_get_is_with_the_same_headers_and_no_body(
+    async def test_is_answered_wherever_get_is_with_the_same_headers_and_no_body(
         self, client: httpx.AsyncClient, worker_app: FastAPI
     ) -> None:
         ids = {"{animal_id}": str((await make(client, "/animals"))["id"])}
@@ -70,7 +70,7 @@ class TestHead:
         asked = 0
         for path in [*paths(worker_app, "GET"), "/openapi.json", "/docs/assets/swagger-ui.css", "/nothing"]:
             for name, found in ids.items():
-                path = path.replace(name, found)  # noqa: PLW2901 - as it is asked for
+                path = path.replace(name, found)  # noqa: PLW2901 - the path to request
             got, head = await client.get(path), await client.head(path)
             assert (head.status_code, head.content) == (got.status_code, b""), path
             of_the_moment = {"x-request-id"} | ({"etag"} if path.startswith("/health") else set())
@@ -85,7 +85,7 @@ class TestHead:
     async def test_is_405_where_there_is_no_get(self, client: httpx.AsyncClient) -> None:
         assert (await client.head("/auth/jwt/login")).status_code == 405
 
-    async def test_is_in_no_document(self, client: httpx.AsyncClient) -> None:
+    async def test_is_not_in_the_document(self, client: httpx.AsyncClient) -> None:
         document = (await client.get("/openapi.json")).json()
         assert {method for path in document["paths"].values() for method in path} <= {
             "get", "post", "put", "patch", "delete",
@@ -105,12 +105,14 @@ class TestOptions:
             ("/docs/assets/swagger-ui.css", "GET, HEAD, OPTIONS"),
         ],
     )
-    async def test_tells_the_methods_to_anybody(self, anonymous: httpx.AsyncClient, path: str, allowed: str) -> None:
+    async def test_lists_the_methods_without_sign_in(
+        self, anonymous: httpx.AsyncClient, path: str, allowed: str
+    ) -> None:
         answer = await anonymous.options(path)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["Allow"] == allowed
 
-    async def test_every_route_has_it(self, anonymous: httpx.AsyncClient, worker_app: FastAPI) -> None:
+    async def test_every_route_answers_it(self, anonymous: httpx.AsyncClient, worker_app: FastAPI) -> None:
         for route in worker_app.routes:
             if isinstance(route, APIRoute):
                 path = route.path.replace("{user_id:uuid}", "d9b1a5f0-0000-7000-8000-000000000000")
@@ -120,10 +122,10 @@ class TestOptions:
                 assert route.methods <= set(answer.headers["Allow"].split(", "))
 
     @pytest.mark.parametrize("path", ["/nothing", "/animals/1/2", "/animals/", "/docs/"])
-    async def test_is_404_where_nothing_is(self, anonymous: httpx.AsyncClient, path: str) -> None:
+    async def test_is_404_on_an_unknown_path(self, anonymous: httpx.AsyncClient, path: str) -> None:
         assert (await anonymous.options(path)).status_code == 404
 
-    async def test_files_allow_no_more_than_they_do(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_files_allow_only_the_methods_that_they_answer(self, anonymous: httpx.AsyncClient) -> None:
         refused = await anonymous.post("/docs/assets/swagger-ui.css")
         assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
 
@@ -148,9 +150,7 @@ class TestHeadersForBrowsers:
         assert answer.status_code == status
         assert answer.headers.items() >= {name.lower(): value for name, value in FOR_BROWSERS.items()}.items()
 
-    async def test_are_on_the_answer_to_what_goes_wrong_too(
-        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
-    ) -> None:
+    async def test_are_on_error_answers_too(self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
         for answer in (
             await anonymous.get("/staff"),
             await client.post("/animals", content=b"{}" * 2**20, headers={"Content-Type": "application/json"}),
@@ -171,7 +171,7 @@ class TestHeadersForBrowsers:
         assert answer.status_code == 500
         assert answer.headers.items() >= {name.lower(): value for name, value in FOR_BROWSERS.items()}.items()
 
-    async def test_the_docs_run_their_own_scripts_only(self, client: httpx.AsyncClient) -> None:
+    async def test_the_docs_run_only_their_own_scripts(self, client: httpx.AsyncClient) -> None:
         for path in ("/docs", "/docs/orders"):
             policy = (await client.get(path)).headers.get_list("Content-Security-Policy")
             assert len(policy) == 1
@@ -180,8 +180,8 @@ class TestHeadersForBrowsers:
             assert "frame-ancestors 'none'" in policy[0]
 
 
-class TestWhatIsPersonal:
-    async def test_is_stored_by_nobody(self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+class TestPersonalData:
+    async def test_must_not_be_stored(self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
         form = {"username": email_of("visitor"), "password": PASSWORD}
         for answer in (
             await client.get("/users/me"),
@@ -198,5 +198,5 @@ class TestWhatIsPersonal:
         ):
             assert answer.headers.get_list("Cache-Control") == ["no-store"], answer.request.url
 
-    async def test_what_everybody_sees_may_be(self, client: httpx.AsyncClient) -> None:
+    async def test_public_answers_may_be_stored(self, client: httpx.AsyncClient) -> None:
         assert "Cache-Control" not in (await client.get("/animals")).headers

@@ -1,4 +1,4 @@
-"""The app, as FastAPI has taught people to use one."""
+"""The app, used as FastAPI documents it."""
 
 from api.dependencies import require_keeper
 from api.errors import Forbidden

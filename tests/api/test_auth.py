@@ -1,4 +1,4 @@
-"""Registering, signing in and out, and the tokens that go by mail."""
+"""Registering, signing in and out, and the tokens that are mailed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -48,7 +48,7 @@ async def who(client: httpx.AsyncClient, token: str) -> int:
 
 
 class TestRegister:
-    async def test_makes_a_visitor_and_tells_nothing_of_the_password(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_creates_a_visitor_and_does_not_show_the_password(self, anonymous: httpx.AsyncClient) -> None:
         answer = await register(anonymous)
         assert answer.status_code == 201
         user = answer.json()
@@ -58,7 +58,7 @@ class TestRegister:
         assert (user["email"], user["type"], user["is_active"]) == (REAL["email"], "visitor", True)
         assert (user["is_superuser"], user["is_verified"]) == (False, False)
 
-    async def test_whoever_asks_for_more_gets_none_of_it(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_further_rights_in_the_body_have_no_effect(self, anonymous: httpx.AsyncClient) -> None:
         more = {"type": "admin", "is_superuser": True, "is_verified": True, "is_active": False}
         user = (await register(anonymous, **more)).json()
         assert (user["type"], user["is_superuser"], user["is_verified"]) == ("visitor", False, False)
@@ -84,7 +84,7 @@ class TestRegister:
             ("colour", "red"),
         ],
     )
-    async def test_what_cannot_be_taken_is_422_and_says_where(
+    async def test_invalid_fields_are_422_and_named(
         self, anonymous: httpx.AsyncClient, field: str, value: object
     ) -> None:
         answer = await register(anonymous, **{field: value})
@@ -93,7 +93,7 @@ class TestRegister:
         assert answer.json()["detail"][0]["msg"]
 
     @pytest.mark.parametrize("password", ["x" * 12, "🦒" * 128], ids=["shortest", "longest"])
-    async def test_a_password_may_be_of_any_characters(self, anonymous: httpx.AsyncClient, password: str) -> None:
+    async def test_a_password_may_have_any_characters(self, anonymous: httpx.AsyncClient, password: str) -> None:
         assert (await register(anonymous, password=password)).status_code == 201
         assert (await sign_in(anonymous, REAL["email"], password)).status_code == 200
 
@@ -111,7 +111,7 @@ class TestRegister:
 
 
 class TestSignIn:
-    async def test_the_token_is_opaque_and_leads_to_the_user(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_the_token_is_opaque_and_identifies_the_user(self, anonymous: httpx.AsyncClient) -> None:
         answer = await sign_in(anonymous, email_of("visitor"))
         assert answer.json() == {"access_token": answer.json()["access_token"], "token_type": "bearer"}
         assert answer.headers["Cache-Control"] == "no-store"
@@ -119,7 +119,7 @@ class TestSignIn:
         me = await anonymous.get("/users/me", headers=bearer(answer.json()["access_token"]))
         assert me.json()["email"] == email_of("visitor")
 
-    async def test_the_database_has_its_hash_only(
+    async def test_the_database_has_only_its_hash(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         token = await token_of(committing_client, email_of("visitor"))
@@ -141,19 +141,19 @@ class TestSignIn:
         ],
         ids=["wrong", "unknown", "inactive", "long", "NUL", "NUL in the address", "long address", "odd bytes"],
     )
-    async def test_everybody_else_gets_the_same_answer(
+    async def test_every_failure_gets_the_same_answer(
         self, anonymous: httpx.AsyncClient, email: str, password: str
     ) -> None:
         answer = await sign_in(anonymous, email, password)
         assert (answer.status_code, answer.json()) == (400, {"detail": "Wrong email or password"})
 
-    async def test_json_in_the_place_of_a_form_is_415(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_json_in_place_of_a_form_is_415(self, anonymous: httpx.AsyncClient) -> None:
         answer = await anonymous.post("/auth/jwt/login", json={"username": email_of("visitor"), "password": PASSWORD})
         assert answer.status_code == 415
 
     @pytest.mark.parametrize("path", ["/auth/jwt/login", "/auth/cookie/login", "/auth/register"])
     async def test_a_multipart_body_is_415_and_not_even_parsed(self, anonymous: httpx.AsyncClient, path: str) -> None:
-        """Its parts would be decoded with the codec that the client names, and this one takes minutes."""
+        """Its parts would be decoded with the codec that the client names, and this codec takes minutes."""
         body = b'--B\r\nContent-Disposition: form-data; name="username"\r\n\r\na-' + b"b" * 7_000 + b"\r\n--B--\r\n"
         headers = {"Content-Type": "Multipart/form-data; boundary=B; charset=punycode"}
         assert (await anonymous.post(path, content=body, headers=headers)).status_code == 415
@@ -165,7 +165,9 @@ class TestSignIn:
         assert (await sign_in(anonymous, REAL["email"], "Jalapen\u0303o, man\u0303ana")).status_code == 200
 
     @pytest.mark.usefixtures("real_hashes")
-    async def test_meanwhile_others_are_served_even_from_a_pool_of_one(self, server: Server, database: str) -> None:
+    async def test_other_requests_are_served_meanwhile_even_from_a_pool_of_one(
+        self, server: Server, database: str
+    ) -> None:
         settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1)
         async with started(create_app(settings)) as client:
             signing_in = [asyncio.create_task(sign_in(client, "nobody@zoo.example")) for _ in range(5)]
@@ -178,18 +180,20 @@ class TestSignIn:
 
 class TestToken:
     @pytest.mark.parametrize("token", ["", "x", "visitor x", "x" * 10_000, "ÿ", "expired", "inactive"])
-    async def test_what_is_none_is_401(self, anonymous: httpx.AsyncClient, token: str) -> None:
+    async def test_an_invalid_one_is_401(self, anonymous: httpx.AsyncClient, token: str) -> None:
         answer = await anonymous.get("/users/me", headers=[(b"Authorization", f"Bearer {token}".encode("latin-1"))])
         assert answer.status_code == 401
 
-    async def test_of_two_who_end_it_at_the_same_moment_none_fails(self, committing_client: httpx.AsyncClient) -> None:
+    async def test_two_requests_that_revoke_it_at_the_same_moment_both_succeed(
+        self, committing_client: httpx.AsyncClient
+    ) -> None:
         for _ in range(10):
             token = await token_of(committing_client, email_of("visitor"))
             ends = (committing_client.post("/auth/jwt/logout", headers=bearer(token)) for _ in range(2))
             assert {answer.status_code for answer in await asyncio.gather(*ends)} <= {204, 401}
             assert await who(committing_client, token) == 401
 
-    async def test_is_dead_after_signing_out_and_others_are_not(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_is_revoked_by_signing_out_and_others_are_not(self, anonymous: httpx.AsyncClient) -> None:
         first, second = [await token_of(anonymous, email_of("visitor")) for _ in range(2)]
         assert (await anonymous.post("/auth/jwt/logout", headers=bearer(first))).status_code == 204
         assert [await who(anonymous, token) for token in (first, second)] == [401, 200]
@@ -207,7 +211,7 @@ class TestToken:
             await token_of(client, email_of("visitor"))  # and the next one removes it
             assert not await admin.fetchval("SELECT count(*) FROM access_tokens WHERE token = $1", hash_token(token))
 
-    async def test_a_new_password_ends_every_token(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_a_new_password_revokes_every_token(self, anonymous: httpx.AsyncClient) -> None:
         tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(2)]
         changes = {"password": ANOTHER_PASSWORD}
         changed = await anonymous.patch("/users/me", json=changes, headers=bearer(tokens[0]))
@@ -216,7 +220,7 @@ class TestToken:
         assert (await sign_in(anonymous, email_of("visitor"))).status_code == 400
         assert (await sign_in(anonymous, email_of("visitor"), ANOTHER_PASSWORD)).status_code == 200
 
-    async def test_a_deactivation_ends_every_token_for_good(
+    async def test_a_deactivation_revokes_every_token_permanently(
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
     ) -> None:
         token = await token_of(anonymous, email_of("visitor"))
@@ -225,9 +229,7 @@ class TestToken:
             assert (await client.patch(f"/users/{user['id']}", json={"is_active": is_active})).status_code == 200
             assert await who(anonymous, token) == 401
 
-    async def test_none_outlives_a_change_of_password_at_the_same_moment(
-        self, committing_client: httpx.AsyncClient
-    ) -> None:
+    async def test_a_concurrent_change_of_password_revokes_it(self, committing_client: httpx.AsyncClient) -> None:
         email, old = email_of("visitor"), PASSWORD
         user = (await committing_client.get("/users", params={"email": email})).json()[0]
         for number in range(10):
@@ -244,13 +246,13 @@ class TestToken:
 class TestCookie:
     @pytest.fixture
     async def page(self, anonymous: httpx.AsyncClient) -> httpx.AsyncClient:
-        """A browser's page of this site, where the keeper is signed in."""
+        """A page of this site in a browser, in which the keeper is signed in."""
         form = {"username": email_of("keeper"), "password": PASSWORD}
         assert (await anonymous.post("/auth/cookie/login", data=form)).status_code == 204
         anonymous.headers["Origin"] = "http://zoo.test"
         return anonymous
 
-    async def test_only_this_sites_pages_get_it_and_no_script(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_only_this_sites_pages_send_it_and_no_script_reads_it(self, anonymous: httpx.AsyncClient) -> None:
         form = {"username": email_of("keeper"), "password": PASSWORD}
         answer = await anonymous.post("/auth/cookie/login", data=form)
         name, *attributes = answer.headers["Set-Cookie"].split("; ")
@@ -259,12 +261,12 @@ class TestCookie:
 
     @pytest.fixture
     async def production(self, server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
-        """A client of the api outside local, where nobody is signed in."""
+        """A client of the api in production, in which nobody is signed in."""
         secret = "a secret that is long enough for production"
         settings = Settings(
             environment="production",
             database_url=server.url("zoo_api", database),
-            database_password=secret,  # the test's Postgres asks for none
+            database_password=secret,  # the test's Postgres needs no password
             token_secret=secret,
             smtp_url="smtp://127.0.0.1:1",
         )
@@ -272,11 +274,11 @@ class TestCookie:
             client.base_url = httpx.URL("https://zoo.test")
             yield client
 
-    async def test_outside_local_it_is_of_this_very_host_and_goes_over_tls_only(
+    async def test_outside_local_it_is_for_this_host_only_and_over_tls_only(
         self, production: httpx.AsyncClient
     ) -> None:
         form = {"username": email_of("keeper"), "password": PASSWORD}
-        prefix = {"X-Forwarded-Prefix": "/zoo"}  # for which browsers would not take a cookie of this name
+        prefix = {"X-Forwarded-Prefix": "/zoo"}  # for this path, browsers would reject a cookie of that name
         answer = await production.post("/auth/cookie/login", data=form, headers=prefix)
         name, *attributes = answer.headers["Set-Cookie"].split("; ")
         assert name.startswith("__Host-zoo-auth=")
@@ -288,13 +290,13 @@ class TestCookie:
             answer = await production.post("/auth/cookie/login", data=form, headers={"Origin": origin})
             assert answer.status_code == status
 
-    async def test_outside_local_one_that_another_host_can_have_set_is_none(
+    async def test_outside_local_a_cookie_that_another_host_could_have_set_is_ignored(
         self, production: httpx.AsyncClient
     ) -> None:
         assert (await production.get("/users/me", headers={"Cookie": "__Host-zoo-auth=keeper"})).status_code == 200
         assert (await production.get("/users/me", headers={"Cookie": "zoo-auth=keeper"})).status_code == 401
 
-    async def test_the_documents_name_it(self, production: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
+    async def test_the_document_names_it(self, production: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
         for client, name in ((production, "__Host-zoo-auth"), (anonymous, "zoo-auth")):
             for path in ("/openapi.json", "/openapi/orders.json"):
                 document = (await client.get(path)).json()
@@ -308,7 +310,9 @@ class TestCookie:
         "origin",
         ["http://evil.example", "http://sub.zoo.test", "http://zoo.test:81", "null", "", "http://[", "zoo.test"],
     )
-    async def test_changes_nothing_for_a_page_of_another_site(self, page: httpx.AsyncClient, origin: str) -> None:
+    async def test_does_not_let_a_page_of_another_site_change_anything(
+        self, page: httpx.AsyncClient, origin: str
+    ) -> None:
         headers = {"Origin": origin}
         refused = await page.post("/animals", json={"name": "Amara"}, headers=headers)
         assert refused.status_code == 403
@@ -318,7 +322,7 @@ class TestCookie:
         assert (await page.post("/auth/cookie/login", data=form, headers=headers)).status_code == 403
         assert (
             await page.get("/users/me", headers=headers)
-        ).status_code == 200  # which a browser shows to no such page
+        ).status_code == 200  # a browser does not show it to such a page
 
     @pytest.mark.parametrize(
         ("origin", "host"),
@@ -332,7 +336,9 @@ class TestCookie:
             ("http://[::1]:8000", "[::1]:8000"),
         ],
     )
-    async def test_hosts_are_compared_as_hosts_are(self, page: httpx.AsyncClient, origin: str, host: str) -> None:
+    async def test_hosts_are_compared_regardless_of_case_and_default_port(
+        self, page: httpx.AsyncClient, origin: str, host: str
+    ) -> None:
         headers = {"Origin": origin, "Host": host}
         assert (await page.post("/animals", json={"name": "Amara"}, headers=headers)).status_code == 201
 
@@ -349,7 +355,7 @@ class TestCookie:
             ("http://zoo.test", ""),
         ],
     )
-    async def test_other_hosts_and_ports_are_others(self, page: httpx.AsyncClient, origin: str, host: str) -> None:
+    async def test_other_hosts_and_ports_are_other_sites(self, page: httpx.AsyncClient, origin: str, host: str) -> None:
         headers = {"Origin": origin, "Host": host}
         assert (await page.post("/animals", json={"name": "Amara"}, headers=headers)).status_code == 403
 
@@ -368,7 +374,7 @@ class TestCookie:
             ("anything", "http://zoo.test", 403),
         ],
     )
-    async def test_what_the_browser_says_of_the_page_goes_before_the_origin(
+    async def test_sec_fetch_site_takes_precedence_over_the_origin(
         self, page: httpx.AsyncClient, site: str, origin: str | None, status: int
     ) -> None:
         del page.headers["Origin"]
@@ -377,17 +383,17 @@ class TestCookie:
         assert (await page.get("/users/me", headers=headers)).status_code == 200
         assert (await page.head("/users/me", headers=headers)).status_code == 200
 
-    async def test_a_client_that_is_no_browser_sends_no_origin_and_may(self, page: httpx.AsyncClient) -> None:
+    async def test_a_client_that_is_not_a_browser_needs_no_origin(self, page: httpx.AsyncClient) -> None:
         del page.headers["Origin"]
         assert (await page.post("/animals", json={"name": "Amara"})).status_code == 201
 
-    async def test_a_bearer_token_goes_before_it(self, page: httpx.AsyncClient) -> None:
+    async def test_a_bearer_token_takes_precedence_over_it(self, page: httpx.AsyncClient) -> None:
         headers = {"Origin": "http://evil.example", **signed_in("visitor")}
         assert (await page.get("/users/me", headers=headers)).json()["email"] == email_of("visitor")
         assert (await page.post("/animals", json={"name": "Amara"}, headers=headers)).status_code == 403
         assert (await page.get("/users/me", headers=bearer("none"))).status_code == 401
 
-    async def test_signing_out_removes_it_and_ends_its_token(self, page: httpx.AsyncClient) -> None:
+    async def test_signing_out_removes_it_and_revokes_its_token(self, page: httpx.AsyncClient) -> None:
         token = page.cookies[COOKIE]
         answer = await page.post("/auth/cookie/logout")
         assert answer.status_code == 204
@@ -454,10 +460,10 @@ class TestMail:
         await admin.execute("UPDATE users SET is_active = true WHERE type = 'visitor'")
         assert (await self.reset(mailing, mailbox.token())).status_code == 200
 
-    async def test_an_address_is_not_verified_by_the_token_of_the_one_before(
+    async def test_an_address_is_not_verified_by_the_token_of_the_previous_one(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
     ) -> None:
-        """Not even at the same moment."""
+        """Not even if both happen at the same moment."""
         await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
         async with admin.transaction():
             await admin.execute("SELECT FROM users FOR UPDATE")
@@ -478,14 +484,14 @@ class TestMail:
         token = generate_jwt(claims, LOCAL_TOKEN_SECRET)
         assert (await mailing.post("/auth/verify", json={"token": token})).status_code == 400
 
-    async def test_a_domain_in_other_letters_gets_its_mail_in_ascii(
+    async def test_mail_to_a_domain_that_is_not_ascii_has_it_in_ascii(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox
     ) -> None:
         await register(mailing, email="amara@bücher.example")
         await self.ask(mailing, "/auth/request-verify-token", "amara@bücher.example")
         assert mailbox.messages[0]["To"] == "amara@xn--bcher-kva.example"
 
-    async def test_mail_that_is_under_way_when_the_app_ends_is_sent(
+    async def test_mail_that_is_being_sent_when_the_app_stops_still_arrives(
         self, server: Server, database: str, mailbox: Mailbox
     ) -> None:
         async with started(
@@ -499,7 +505,7 @@ class TestMail:
         [{"exp": 1}, {"aud": "fastapi-users:verify"}, {"sub": "x"}, {"password_fgpt": 1}, {"password_fgpt": "é"}],
         ids=["expired", "of another kind", "of nobody", "without a fingerprint", "odd fingerprint"],
     )
-    async def test_a_reset_token_that_is_none_is_400(
+    async def test_an_invalid_reset_token_is_400(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, changes: dict[str, Any]
     ) -> None:
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
@@ -508,7 +514,7 @@ class TestMail:
         assert (await self.reset(mailing, generate_jwt(claims, "x" * 32))).status_code == 400
         assert (await self.reset(mailing, generate_jwt(claims, LOCAL_TOKEN_SECRET))).status_code == 200
 
-    async def test_a_bad_new_password_is_422_and_the_token_stays_good(
+    async def test_an_invalid_new_password_is_422_and_the_token_stays_valid(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox
     ) -> None:
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
@@ -532,24 +538,24 @@ class TestMail:
         moved = await mailing.patch("/users/me", json=changes, headers=signed_in("visitor"))
         assert (moved.json()["email"], moved.json()["is_verified"]) == ("another@zoo.example", False)
         late = await mailing.post("/auth/verify", json={"token": mailbox.token()})
-        assert late.status_code == 400  # it was for the address of before
+        assert late.status_code == 400  # it was for the previous address
 
     @pytest.mark.parametrize("path", ["/auth/forgot-password", "/auth/request-verify-token"])
-    async def test_nobody_learns_who_has_an_account(
+    async def test_the_answer_does_not_reveal_whether_there_is_an_account(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, path: str
     ) -> None:
         for name in ("nobody", "inactive"):
             await self.ask(mailing, path, email_of(name))
         assert mailbox.messages == []
 
-    async def test_a_mail_server_that_is_away_for_a_moment_is_tried_again(
+    async def test_a_mail_server_that_is_down_for_a_moment_is_tried_again(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox
     ) -> None:
         mailbox.answers.append("421 Shutting down")
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
         assert len(mailbox.messages) == 1
 
-    async def test_a_mail_server_that_refuses_is_logged_without_the_token_and_the_address(
+    async def test_a_refusal_by_the_mail_server_is_logged_without_token_and_address(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, log: Callable[[], list[Log]]
     ) -> None:
         mailbox.answers.append("554 No")
@@ -560,7 +566,7 @@ class TestMail:
         }  # fmt: skip
         assert email_of("visitor") not in str(log())
 
-    async def test_a_password_for_the_mail_server_is_never_sent_in_the_clear(
+    async def test_a_password_for_the_mail_server_is_never_sent_unencrypted(
         self, server: Server, database: str, mailbox: Mailbox, log: Callable[[], list[Log]]
     ) -> None:
         url = mailbox.url.replace("smtp://", "smtp://zoo@")
@@ -570,7 +576,7 @@ class TestMail:
         assert mailbox.messages == []
         assert "mail not sent" in {line["event"] for line in log()}
 
-    async def test_without_a_mail_server_it_is_in_the_log(
+    async def test_without_a_mail_server_mail_is_in_the_log(
         self, committing_client: httpx.AsyncClient, log: Callable[[], list[Log]]
     ) -> None:
         answer = await committing_client.post("/auth/forgot-password", json={"email": email_of("visitor")})
@@ -579,4 +585,4 @@ class TestMail:
             await asyncio.sleep(0.01)
         assert mails[0]["to"] == email_of("visitor")
         assert "eyJ" in mails[0]["text"]
-        assert mails[0]["request_id"] == answer.headers["X-Request-ID"]  # though it was sent after the answer
+        assert mails[0]["request_id"] == answer.headers["X-Request-ID"]  # although the mail was sent after the answer

@@ -1,4 +1,4 @@
-"""Bad input gets a 4xx that says where and why, and never a 500."""
+"""Invalid input gets a 4xx that says where and why, and never a 500."""
 
 import json
 
@@ -23,7 +23,7 @@ def where(answer: httpx.Response) -> list[str | int]:
     [None, "", "   ", "x" * 201, "x" * 100_000, "a\x00b", "\x00", 1, True, ["a"], {}],
     ids=["null", "empty", "blank", "long", "100kB", "NUL inside", "NUL", "number", "boolean", "array", "object"],
 )
-async def test_a_name_that_is_none(client: httpx.AsyncClient, resource: Resource, name: object) -> None:
+async def test_an_invalid_name(client: httpx.AsyncClient, resource: Resource, name: object) -> None:
     record = await make(client, resource.path)
     assert where(await client.post(resource.path, json={"name": name})) == ["body", "name"]
     assert where(await client.patch(f"{resource.path}/{record['id']}", json={"name": name})) == ["body", "name"]
@@ -35,7 +35,7 @@ async def test_a_missing_name(client: httpx.AsyncClient, resource: Resource) -> 
 
 
 @every_resource
-async def test_the_longest_name_is_taken(client: httpx.AsyncClient, resource: Resource) -> None:
+async def test_the_longest_name_is_accepted(client: httpx.AsyncClient, resource: Resource) -> None:
     assert (await make(client, resource.path, name="ñ" * 200))["name"] == "ñ" * 200
 
 
@@ -57,7 +57,7 @@ async def test_nul_and_length_in_optional_texts(client: httpx.AsyncClient, resou
 
 @every_resource
 @pytest.mark.parametrize("record_id", ["0", "-1", str(2**63), "9" * 40, "x", "1.5", "%00", "1e3"])
-async def test_an_id_that_is_none(client: httpx.AsyncClient, resource: Resource, record_id: str) -> None:
+async def test_an_invalid_id(client: httpx.AsyncClient, resource: Resource, record_id: str) -> None:
     url = f"{resource.path}/{record_id}"
     answers = [await client.get(url), await client.delete(url), await client.patch(url, json={"name": "A"})]
     assert {answer.status_code for answer in answers} == {422}
@@ -87,7 +87,7 @@ async def test_malformed_json(client: httpx.AsyncClient, resource: Resource, bod
 
 @every_resource
 @pytest.mark.parametrize("body", ["null", "[]", '"A"', "1", "NaN"])
-async def test_json_that_is_no_object(client: httpx.AsyncClient, resource: Resource, body: str) -> None:
+async def test_json_that_is_not_an_object(client: httpx.AsyncClient, resource: Resource, body: str) -> None:
     assert where(await client.post(resource.path, content=body, headers=JSON)) == ["body"]
 
 
@@ -102,7 +102,7 @@ async def test_another_content_type_is_415(client: httpx.AsyncClient, resource: 
 @pytest.mark.parametrize(
     "content_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/hal+json"]
 )
-async def test_json_by_another_name_is_taken(client: httpx.AsyncClient, content_type: str) -> None:
+async def test_json_with_another_media_type_is_accepted(client: httpx.AsyncClient, content_type: str) -> None:
     answer = await client.post("/animals", content='{"name": "A"}', headers={"Content-Type": content_type})
     assert answer.status_code == 201
 
@@ -127,7 +127,7 @@ async def test_a_filter_that_is_not_utf_8_matches_nothing(client: httpx.AsyncCli
 @pytest.mark.parametrize(
     "email", ["", "x", "a@b", "a@@zoo.example", "a b@zoo.example", "A <a@zoo.example>", "a@zoo.example\x00", "a" * 400]
 )
-async def test_an_address_that_is_none(client: httpx.AsyncClient, email: str) -> None:
+async def test_an_invalid_address(client: httpx.AsyncClient, email: str) -> None:
     assert where(await client.post("/staff", json={"name": "A", "email": email})) == ["body", "email"]
 
 

@@ -1,4 +1,4 @@
-"""What a request may have of anything: more is refused before it is worked on."""
+"""Limits on all parts of a request: what exceeds them is refused before it is processed."""
 
 import json
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def in_bits(body: bytes) -> AsyncIterator[bytes]:
 class TestBody:
     @pytest.mark.parametrize("announced", [True, False], ids=["announced", "streamed"])
     @pytest.mark.parametrize("path", LARGEST)
-    async def test_a_body_over_the_bound_of_its_route_is_413_and_one_of_that_size_is_read(
+    async def test_a_body_over_its_routes_limit_is_413_and_one_of_that_size_is_read(
         self, client: httpx.AsyncClient, path: str, announced: bool
     ) -> None:
         headers = FORM if path.endswith("login") else JSON
@@ -40,7 +40,7 @@ class TestBody:
             assert answer.status_code in expected, answer.text
         assert answer.json()["detail"] == f"The body is over {LARGEST[path]} KiB: send less at a time"
 
-    async def test_of_an_announced_one_not_a_byte_is_read(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_if_its_length_is_announced_not_a_byte_of_it_is_read(self, anonymous: httpx.AsyncClient) -> None:
         read: list[int] = []
 
         async def endless() -> AsyncIterator[bytes]:
@@ -54,7 +54,7 @@ class TestBody:
         assert (await anonymous.post("/auth/register", content=endless(), headers=JSON)).status_code == 413
         assert len(read) == 9
 
-    def test_every_route_with_a_body_has_a_bound_which_its_document_says(self, app: Served) -> None:
+    def test_every_route_with_a_body_has_a_limit_and_documents_it(self, app: Served) -> None:
         document = app.app.openapi()
         routes = [route for route in app.app.routes if isinstance(route, APIRoute) and route.body_field]
         assert len(routes) > 10
@@ -69,7 +69,7 @@ class TestBody:
             assert {"413", "415", "422"} <= responses.keys()
 
     @pytest.mark.parametrize("resource", RESOURCES, ids=str)
-    async def test_the_longest_record_is_taken_however_it_is_escaped(
+    async def test_the_longest_record_is_accepted_however_it_is_escaped(
         self, client: httpx.AsyncClient, resource: Resource
     ) -> None:
         longest = {name: ("🦒" * (10_000 if name in {"description", "notes"} else 200)) for name in resource.complete}
@@ -80,14 +80,16 @@ class TestBody:
         assert {name: answer.json()[name] for name in record} == record
 
     @pytest.mark.parametrize("path", ["/animals", "/exhibits", "/staff", "/orders"])
-    async def test_who_is_not_signed_in_is_told_so_before_a_body_is_parsed(
+    async def test_a_client_that_is_not_signed_in_is_refused_before_the_body_is_parsed(
         self, anonymous: httpx.AsyncClient, path: str
     ) -> None:
         for body in (b"{", b"[" * 60_000, b'{"a": 1, "a": 2}'):
             assert (await anonymous.post(path, content=body, headers=JSON)).status_code == 401
 
     @pytest.mark.parametrize("path", ["/animals", "/orders"])
-    async def test_who_may_not_ask_is_not_told_what_is_wrong_with_the_body(self, app: Served, path: str) -> None:
+    async def test_a_client_that_lacks_permission_does_not_learn_what_is_wrong_with_the_body(
+        self, app: Served, path: str
+    ) -> None:
         status = (await app.client("visitor").post(path, content=b"{", headers=JSON)).status_code
         assert status == (403 if path == "/animals" else 422)
 
@@ -100,13 +102,13 @@ class TestBody:
             assert answer.headers["Accept-Encoding"] == "identity"
             assert "Content-Encoding" in answer.json()["detail"]
 
-    async def test_one_that_says_that_it_is_not_encoded_is_taken(self, client: httpx.AsyncClient) -> None:
+    async def test_a_body_with_the_encoding_identity_is_accepted(self, client: httpx.AsyncClient) -> None:
         answer = await client.post("/animals", json={"name": "A"}, headers={"Content-Encoding": "Identity"})
         assert answer.status_code == 201
 
 
 class TestFindings:
-    """What is wrong is looked for no further than it is told."""
+    """The search for errors ends when the answer can hold no more."""
 
     @pytest.mark.parametrize(
         ("model", "body", "most"),
@@ -119,12 +121,12 @@ class TestFindings:
         ],
         ids=["keys", "keys of an order", "items", "keys of each item", "as many keys as are looked at"],
     )
-    def test_they_are_bounded_where_they_are_made(self, model: type[RequestBody], body: object, most: int) -> None:
+    def test_are_limited_when_they_are_made(self, model: type[RequestBody], body: object, most: int) -> None:
         with pytest.raises(ValidationError) as caught:
             TypeAdapter(model).validate_python(body)
         assert caught.value.error_count() <= most
 
-    async def test_where_most_fields_are_unknown_there_is_one_which_names_the_others(
+    async def test_if_most_fields_are_unknown_there_is_one_which_names_the_known(
         self, client: httpx.AsyncClient
     ) -> None:
         answer = await client.post("/animals", json={"name": "A"} | {f"a{n}": 0 for n in range(8)})
@@ -134,19 +136,19 @@ class TestFindings:
 
 
 class TestQuery:
-    async def test_more_parameters_than_there_can_be_are_one_finding(self, client: httpx.AsyncClient) -> None:
+    async def test_too_many_parameters_are_one_finding(self, client: httpx.AsyncClient) -> None:
         for query in ("&" * 20_000, "&".join(f"a{n}=1" for n in range(MAX_PARAMETERS + 1))):
             answer = await client.get(f"/animals?{query}")
             (found,) = answer.json()["detail"]
             assert (answer.status_code, found["loc"]) == (422, ["query"])
 
-    async def test_a_form_of_more_fields_than_there_can_be_is_not_read(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_a_form_with_too_many_fields_is_not_read(self, anonymous: httpx.AsyncClient) -> None:
         answer = await anonymous.post("/auth/jwt/login", content=b"a&" * 3000, headers=FORM)
         assert answer.status_code == 400
         assert str(MAX_PARAMETERS) in answer.json()["detail"]
 
 
-async def test_cookies_of_others_do_no_harm_however_many(app: Served) -> None:
+async def test_other_cookies_do_no_harm_however_many(app: Served) -> None:
     cookies = "; ".join(f"c{n}={n}" for n in range(3000))
     for cookie in (f"{cookies}; zoo-auth=visitor", f" zoo-auth = visitor ;{cookies}", "=;;; zoo-auth=visitor;a"):
         answer = await app.client().get("/users/me", headers={"Cookie": cookie})

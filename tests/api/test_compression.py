@@ -1,4 +1,4 @@
-"""gzip: for what is worth it, for whom it is asked, and not for what has secrets in it."""
+"""gzip: for answers that are worth it, for clients that ask for it, and not for answers with secrets."""
 
 import gzip
 
@@ -19,15 +19,15 @@ NOT_ASKED = {"Accept-Encoding": "identity"}
 
 @pytest.fixture
 async def long(client: httpx.AsyncClient) -> str:
-    """The path of what is worth it."""
+    """The path of an answer that is worth compressing."""
     return f"/animals/{(await make(client, '/animals', description='x' * 2 * LEAST_BYTES))['id']}"
 
 
-async def test_what_is_long_is_compressed_for_those_who_ask(client: httpx.AsyncClient, long: str) -> None:
+async def test_a_long_answer_is_compressed_for_clients_that_accept_it(client: httpx.AsyncClient, long: str) -> None:
     plain, compressed = await client.get(long, headers=NOT_ASKED), await client.get(long, headers=ASKED)
     assert "Content-Encoding" not in plain.headers
     assert compressed.headers["Content-Encoding"] == "gzip"
-    assert compressed.content == plain.content  # httpx has taken it apart
+    assert compressed.content == plain.content  # httpx has decompressed it
     assert int(compressed.headers["Content-Length"]) < len(plain.content) / 2
     assert {answer.headers["Vary"] for answer in (plain, compressed)} == {"Accept-Encoding"}
 
@@ -45,14 +45,14 @@ async def test_what_is_long_is_compressed_for_those_who_ask(client: httpx.AsyncC
         ("", False),
     ],
 )
-async def test_only_who_names_it_gets_it(
+async def test_only_a_client_that_names_gzip_gets_it(
     client: httpx.AsyncClient, long: str, accept_encoding: str, is_compressed: bool
 ) -> None:
     answer = await client.get(long, headers={"Accept-Encoding": accept_encoding})
     assert ("Content-Encoding" in answer.headers) == is_compressed
 
 
-async def test_what_is_short_is_not(client: httpx.AsyncClient) -> None:
+async def test_a_short_answer_is_not_compressed(client: httpx.AsyncClient) -> None:
     answer = await client.get("/health", headers=ASKED)
     assert not answer.headers.keys() & {"content-encoding", "vary"}
 
@@ -66,7 +66,9 @@ async def test_what_is_short_is_not(client: httpx.AsyncClient) -> None:
         ("/docs/assets/favicon-32x32.png", False),
     ],
 )
-async def test_files_are_by_their_kind(anonymous: httpx.AsyncClient, path: str, is_compressed: bool) -> None:
+async def test_files_are_compressed_depending_on_their_type(
+    anonymous: httpx.AsyncClient, path: str, is_compressed: bool
+) -> None:
     plain, asked = await anonymous.get(path, headers=NOT_ASKED), await anonymous.get(path, headers=ASKED)
     assert asked.content == plain.content
     assert ("Content-Encoding" in asked.headers) == is_compressed
@@ -76,7 +78,7 @@ async def test_files_are_by_their_kind(anonymous: httpx.AsyncClient, path: str, 
         assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_a_part_of_a_file_is_not(anonymous: httpx.AsyncClient) -> None:
+async def test_a_part_of_a_file_is_not_compressed(anonymous: httpx.AsyncClient) -> None:
     path = "/docs/assets/swagger-ui.css"
     answer = await anonymous.get(path, headers={**ASKED, "Range": "bytes=0-4999"})
     assert (answer.status_code, len(answer.content)) == (206, 5000)
@@ -84,7 +86,7 @@ async def test_a_part_of_a_file_is_not(anonymous: httpx.AsyncClient) -> None:
 
 
 async def test_each_form_has_a_tag_of_its_own(client: httpx.AsyncClient, long: str) -> None:
-    """A cache that has one must not take it for the other."""
+    """A cache that has one form must not take it for the other."""
     plain, compressed = await client.get(long, headers=NOT_ASKED), await client.get(long, headers=ASKED)
     assert compressed.headers["ETag"] == plain.headers["ETag"][:-1] + '-gzip"'
     for headers, has, status in (
@@ -102,13 +104,13 @@ async def test_a_head_has_the_headers_of_the_compressed_answer(client: httpx.Asy
         assert head.headers[name] == got.headers[name]
 
 
-async def test_what_has_secrets_in_it_is_not(anonymous: httpx.AsyncClient) -> None:
+async def test_an_answer_with_secrets_is_not_compressed(anonymous: httpx.AsyncClient) -> None:
     long = await anonymous.post("/auth/register", json={f"{'x' * 90}{n}": 1 for n in range(8)}, headers=ASKED)
     assert len(long.content) > LEAST_BYTES
     assert not long.headers.keys() & {"content-encoding", "vary"}
 
 
-async def test_an_error_is(client: httpx.AsyncClient) -> None:
+async def test_an_error_is_compressed(client: httpx.AsyncClient) -> None:
     long = await client.post("/animals", json={f"{'x' * 90}{n}": 1 for n in range(8)}, headers=ASKED)
     assert (long.status_code, long.headers["Content-Encoding"]) == (422, "gzip")
     assert len(long.json()["detail"]) > 1
@@ -121,7 +123,7 @@ async def test_the_setting_turns_it_off(server: Server, database: str) -> None:
 
 
 @pytest.mark.parametrize("parts", [[b"a" * 500_000], [b"a" * 2000, b"", b"b" * 300_000, b"c"], [b"", b"a" * 5000]])
-async def test_what_comes_in_parts_is_whole(parts: list[bytes]) -> None:
+async def test_an_answer_in_parts_arrives_whole(parts: list[bytes]) -> None:
     length = sum(map(len, parts))
 
     async def app(_: object, __: object, send: object) -> None:

@@ -1,4 +1,4 @@
-"""Requests at the same moment, on real connections of their own, many rounds."""
+"""Requests at the same moment, each on its own real connection, in many rounds."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,7 +13,7 @@ from tests.api.records import make
 from tests.conftest import serve_app
 from tests.rounds import STALL, rounds
 
-# How many wait for somebody else's transaction: pg_locks does not say in which database.
+# How many sessions wait for another one's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 ROUNDS = rounds(quick=15, full=50)
@@ -26,7 +26,7 @@ async def test_of_many_deletes_exactly_one_succeeds(committing_client: httpx.Asy
         assert sorted(answer.status_code for answer in answers) == [200, 404, 404, 404]
 
 
-async def test_nobody_moves_into_an_exhibit_that_is_being_deleted(committing_client: httpx.AsyncClient) -> None:
+async def test_no_animal_can_be_added_to_an_exhibit_that_is_being_deleted(committing_client: httpx.AsyncClient) -> None:
     for _ in range(ROUNDS):
         exhibit = await make(committing_client, "/exhibits")
         loner = await make(committing_client, "/staff")
@@ -64,7 +64,7 @@ async def test_a_change_never_reaches_a_deleted_record(committing_client: httpx.
         assert (changed.status_code, deleted.json()["name"]) in {(200, "after"), (404, "before")}
 
 
-async def test_what_somebody_else_is_changing_for_long_is_503_and_can_still_be_read(
+async def test_a_record_that_stays_locked_is_503_and_can_still_be_read(
     committing_client: httpx.AsyncClient, database: str, admin: asyncpg.Connection
 ) -> None:
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET lock_timeout = '50ms'")
@@ -83,7 +83,7 @@ async def test_what_somebody_else_is_changing_for_long_is_503_and_can_still_be_r
 async def test_a_client_has_half_of_the_connections_and_another_is_served_meanwhile(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    """Those who only wait for a record, too: of one client or of several, they are no more than half."""
+    """Requests that only wait for a record, from one client or several, also get half at most."""
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=8, database_pool_timeout=60)
     async with serve_app(create_app(settings)) as app, AsyncExitStack() as clients:
         one, other, neighbour = [
@@ -104,7 +104,7 @@ async def test_a_client_has_half_of_the_connections_and_another_is_served_meanwh
 
 
 async def until_waiting(admin: asyncpg.Connection, number: int) -> None:
-    """Until so many wait for a lock, and no more come."""
+    """Wait until this number waits for a lock, and no more arrive."""
     seen = 0
     async with asyncio.timeout(STALL + 4):
         while seen < 20:

@@ -37,7 +37,7 @@ def with_origins(server: Server, database: str) -> FastAPI:
 
 @pytest.fixture
 async def page(with_origins: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A page of an origin that is listed, where nobody is signed in."""
+    """A page of a listed origin, in which nobody is signed in."""
     async with serve_app(with_origins) as served, served.client(raise_app_exceptions=False) as client:
         client.headers["Origin"] = OURS
         yield client
@@ -51,7 +51,7 @@ async def preflight(
 
 
 class TestPreflight:
-    async def test_lets_every_method_of_every_route_and_every_header_that_is_taken(
+    async def test_allows_every_method_and_every_header_that_routes_use(
         self, page: httpx.AsyncClient, with_origins: FastAPI
     ) -> None:
         for route in with_origins.routes:
@@ -65,13 +65,13 @@ class TestPreflight:
                     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
                     assert "Origin" in answer.headers["Vary"]
 
-    async def test_is_kept_for_no_other_origin(self, page: httpx.AsyncClient) -> None:
+    async def test_is_not_cached_for_other_origins(self, page: httpx.AsyncClient) -> None:
         assert "Origin" in (await preflight(page, "/animals", "POST")).headers["Vary"]
 
     @pytest.mark.parametrize(
         "origin", [OTHERS, "null", "https://app.zoo.example.evil.example", "http://app.zoo.example", "*", ""]
     )
-    async def test_of_another_origin_is_as_any_other_options(self, page: httpx.AsyncClient, origin: str) -> None:
+    async def test_from_another_origin_is_like_any_other_options(self, page: httpx.AsyncClient, origin: str) -> None:
         answer = await preflight(page, "/animals", "POST", origin=origin)
         assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
         assert [name for name in answer.headers if name.startswith("access-control")] == []
@@ -85,14 +85,14 @@ class TestPreflight:
 
 
 class TestAnswers:
-    async def test_may_be_read_with_what_leads_on_from_them(self, page: httpx.AsyncClient) -> None:
+    async def test_may_be_read_with_the_headers_that_clients_need(self, page: httpx.AsyncClient) -> None:
         answer = await page.get("/animals")
         assert is_let_in(answer)
         assert listed(answer.headers["Access-Control-Expose-Headers"]) == EXPOSED
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
         assert "Origin" in answer.headers["Vary"]
 
-    async def test_say_that_they_depend_on_the_origin_whoever_asks(self, page: httpx.AsyncClient) -> None:
+    async def test_always_say_that_they_depend_on_the_origin(self, page: httpx.AsyncClient) -> None:
         for origin in (OTHERS, None):
             if origin is None:
                 del page.headers["Origin"]
@@ -122,7 +122,7 @@ class TestAnswers:
         assert [answer.status_code for answer in answers] == [304, 401, 404, 405, 413, 500]
         assert all(is_let_in(answer) for answer in answers)
 
-    async def test_may_be_read_while_the_database_is_away(self) -> None:
+    async def test_may_be_read_while_the_database_is_down(self) -> None:
         settings = Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo", cors_origins=(OURS,))
         async with started(create_app(settings)) as page:
             answer = await page.get("/animals", headers={"Origin": OURS})
@@ -141,10 +141,10 @@ async def test_a_listed_page_may_use_the_cookie_and_no_other(page: httpx.AsyncCl
     assert refused.status_code == 403
 
 
-async def test_there_is_none_by_default(anonymous: httpx.AsyncClient) -> None:
+async def test_is_off_by_default(anonymous: httpx.AsyncClient) -> None:
     answer = await anonymous.get("/animals", headers={"Origin": OURS})
     assert not [name for name in answer.headers if name.startswith("access-control")]
-    assert (await preflight(anonymous, "/animals", "POST")).status_code == 204  # as every OPTIONS
+    assert (await preflight(anonymous, "/animals", "POST")).status_code == 204  # like every OPTIONS
     assert not is_let_in(await preflight(anonymous, "/animals", "POST"))
 
 
@@ -159,7 +159,7 @@ async def test_there_is_none_by_default(anonymous: httpx.AsyncClient) -> None:
         ),
     ],
 )
-def test_origins_are_listed_with_commas_and_taken_as_browsers_write_them(
+def test_origins_are_separated_by_commas_and_normalized_as_in_browsers(
     monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("CORS_ORIGINS", value)
@@ -171,7 +171,7 @@ def test_origins_are_listed_with_commas_and_taken_as_browsers_write_them(
     ["*", "app.zoo.example", "https://app.zoo.example/", "https://app.zoo.example/x", "https://*.zoo.example", "null",
      "ftp://a.example", "https://a@b.example", "https://a.example,*", "https://a.example?x", "https://a.example:x"],
 )  # fmt: skip
-def test_what_is_no_origin_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_an_invalid_origin_is_refused_at_start(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("CORS_ORIGINS", value)
     with pytest.raises(ValidationError, match="cors_origins"):
         Settings()

@@ -29,7 +29,7 @@ async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, ht
         yield app, c
 
 
-@pytest.mark.usefixtures("log")  # as it is where the api serves: for people, it takes a second to write down an error
+@pytest.mark.usefixtures("log")  # as in production: in text, for people, formatting an error takes a second
 async def test_nothing_is_saved_of_a_request_that_fails_after_a_write(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
@@ -44,11 +44,11 @@ async def test_nothing_is_saved_of_a_request_that_fails_after_a_write(
     failed = await client.post("/half-way")
     assert (failed.status_code, failed.json()) == (500, {"detail": "Internal server error"})
     assert await admin.fetchval("SELECT count(*) FROM animals") == 0
-    await make(client, "/animals")  # and the only connection of the pool is as new
+    await make(client, "/animals")  # and the pool's only connection is clean
     assert await admin.fetchval("SELECT count(*) FROM animals") == 1
 
 
-async def test_a_conflict_that_shows_at_the_commit_is_409(
+async def test_a_conflict_that_is_found_at_the_commit_is_409(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     await admin.execute("ALTER TABLE animals ADD UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
@@ -85,10 +85,10 @@ async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
 
 
 @pytest.mark.parametrize("path", ["/animals", "/auth/register"])
-async def test_a_trigger_that_knows_an_older_type_of_a_column_fails_no_request_for_long(
+async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
 ) -> None:
-    """By the driver alone, and by a session. Its plan is the session's, to the end of that."""
+    """By the driver alone, and by a session. The trigger's plan lasts as long as the connection."""
     table, column = {"/animals": ("animals", "name"), "/auth/register": ("users", "hashed_password")}[path]
     await admin.execute(
         f"CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS"
@@ -107,13 +107,13 @@ async def test_a_trigger_that_knows_an_older_type_of_a_column_fails_no_request_f
 
     assert (await post(0))[0] == 201
     await admin.execute(f"ALTER TABLE {table} ALTER {column} TYPE varchar(500)")
-    # SQLAlchemy's session has a statement to prepare anew before the trigger is even reached.
+    # SQLAlchemy's session has to prepare a statement again before the trigger is even reached.
     *stale, well = [await post(number) for number in range(1, 3 if path == "/animals" else 4)]
     assert set(stale) == {(503, "The schema has changed a moment ago")}
     assert well[0] == 201
 
 
-async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_comes_next(
+async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_the_next_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     _, client = live
@@ -129,7 +129,7 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
         reached = asyncio.Event()
         task = asyncio.create_task(stop_in_the_middle(reached))
         await reached.wait()
-        await asyncio.sleep(0.05)  # for it to be on its way
+        await asyncio.sleep(0.05)  # so that it has been sent
         for _ in range(interruptions):
             task.cancel()
             await asyncio.sleep(0)
@@ -139,7 +139,7 @@ async def test_a_transaction_whose_end_is_interrupted_leaves_nothing_to_who_come
     assert await admin.fetch("SELECT DISTINCT name FROM animals") == [("Whole",)]
 
 
-async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_who_comes_next(
+async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_the_next_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     connections = state_of(live[1]).database
@@ -170,13 +170,13 @@ async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_l
             await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
             while not (one.is_closed() and two.is_closed() and three.is_closed()):
                 await asyncio.sleep(0.01)
-            # By the driver, and by a session.
+            # Through the driver, and through a session.
             answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me"] * 10))
             assert {answer.status_code for answer in answers} == {200}
 
 
 @pytest.mark.parametrize("path", ["/animals", "/animals?after=10", "/orders"])
-async def test_a_page_is_not_planned_anew_for_each_request(
+async def test_a_page_is_not_planned_again_for_each_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
 ) -> None:
     await admin.execute("INSERT INTO animals (name) SELECT 'Somebody' FROM generate_series(1, 5000)")
@@ -185,7 +185,7 @@ async def test_a_page_is_not_planned_anew_for_each_request(
     )
     await admin.execute("ANALYZE animals, orders")
     _, client = live
-    tries = 5  # after which Postgres takes one plan for all values, unless that looks dearer
+    tries = 5  # after which Postgres uses one plan for all values, unless it estimates a higher cost for that
     for limit in range(100, 100 - 2 * tries, -1):
         assert (await client.get(path, params={"limit": limit})).is_success
     plans = await state_of(client).database.fetchrow(
@@ -209,7 +209,7 @@ async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_da
     assert "ecret" not in str(log())
 
 
-async def test_what_cannot_be_settled_for_now_is_logged_in_one_line_without_the_statement(
+async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
     server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
     await admin.execute("ALTER TABLE orders RENAME TO moved")

@@ -1,4 +1,4 @@
-"""/docs and the OpenAPI documents that it is made from."""
+"""/docs and the OpenAPI documents behind it."""
 
 import json
 import re
@@ -41,7 +41,7 @@ class TestDocument:
         assert json.loads(CliRunner().invoke(commands, ["openapi"], catch_exceptions=False).stdout) == document
 
 
-async def test_the_orders_have_a_document_of_their_own_that_is_whole(client: httpx.AsyncClient) -> None:
+async def test_the_orders_have_a_complete_document_of_their_own(client: httpx.AsyncClient) -> None:
     whole = (await client.get("/openapi.json")).json()
     part = (await client.get("/openapi/orders.json")).json()
     assert part["paths"] == {path: found for path, found in whole["paths"].items() if path.startswith("/orders")}

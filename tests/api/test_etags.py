@@ -19,7 +19,7 @@ async def tag_of(client: httpx.AsyncClient, path: str) -> str:
 
 class TestIfNoneMatch:
     @every_resource
-    async def test_a_record_that_is_as_it_was_is_not_sent_again(
+    async def test_a_record_that_has_not_changed_is_not_sent_again(
         self, client: httpx.AsyncClient, resource: Resource
     ) -> None:
         path = f"{resource.path}/{(await make(client, resource.path))['id']}"
@@ -35,7 +35,9 @@ class TestIfNoneMatch:
     @pytest.mark.parametrize(
         "path", ["/animals", "/exhibits", "/staff", "/users", "/users/me", "/orders", "/openapi.json"]
     )
-    async def test_lists_and_all_else_that_is_read_have_one(self, client: httpx.AsyncClient, path: str) -> None:
+    async def test_lists_and_everything_else_that_is_read_have_a_tag(
+        self, client: httpx.AsyncClient, path: str
+    ) -> None:
         await order(client)
         tag = await tag_of(client, path)
         assert (await client.get(path, headers={"If-None-Match": tag})).status_code == 304
@@ -50,7 +52,7 @@ class TestIfNoneMatch:
         seen.add(await tag_of(client, resource.path))
         assert len(seen) == 3
 
-    async def test_a_page_that_is_not_the_last_any_more_has_another(self, client: httpx.AsyncClient) -> None:
+    async def test_a_page_that_is_no_longer_the_last_has_another_tag(self, client: httpx.AsyncClient) -> None:
         await make(client, "/animals")
         last = await client.get("/animals?limit=1")
         assert "Link" not in last.headers
@@ -83,7 +85,7 @@ class TestIfNoneMatch:
         lines = [("If-None-Match", '"another"'), ("If-None-Match", tag), ("If-None-Match", '"third"')]
         assert (await client.get("/exhibits", headers=lines)).status_code == 304
 
-    async def test_what_is_missing_or_refused_is_so_whatever_the_client_has(
+    async def test_an_error_is_never_replaced_by_a_304(
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
     ) -> None:
         anything = {"If-None-Match": "*"}
@@ -96,7 +98,7 @@ class TestIfNoneMatch:
         again = await client.get("/users/me", headers={"If-None-Match": tag})
         assert (again.status_code, again.headers["Cache-Control"]) == (304, "no-store")
 
-    async def test_a_token_has_none(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_a_token_has_no_tag(self, anonymous: httpx.AsyncClient) -> None:
         answer = await anonymous.post(
             "/auth/register", json={"email": "a@zoo.example", "password": "a giraffe in rain"}
         )
@@ -108,10 +110,10 @@ ODD = {"name": 'Ñandú "\u2028" 🦒 <b>&\\/', "description": "\x01\x7f\t\r\n"}
 
 
 class TestIfMatch:
-    """What may be changed: path, how it is changed, what its answer is then."""
+    """What may be changed: its path, the change, and the answer to that."""
 
     @every_resource
-    async def test_what_was_seen_as_it_is_may_be_changed_and_each_answer_has_the_next_tag(
+    async def test_a_record_in_its_current_state_may_be_changed_and_each_answer_has_the_next_tag(
         self, client: httpx.AsyncClient, resource: Resource
     ) -> None:
         fields = {name: ODD.get(name, value) for name, value in resource.complete.items()}
@@ -127,7 +129,9 @@ class TestIfMatch:
         assert (await client.delete(path, headers={"If-Match": tag})).status_code == 200
 
     @every_resource
-    async def test_what_has_moved_on_is_412_and_stays(self, client: httpx.AsyncClient, resource: Resource) -> None:
+    async def test_a_record_that_has_changed_since_is_412_and_stays(
+        self, client: httpx.AsyncClient, resource: Resource
+    ) -> None:
         path = f"{resource.path}/{(await make(client, resource.path))['id']}"
         stale = {"If-Match": await tag_of(client, path)}
         now = (await client.patch(path, json={"name": "Moved"})).json()
@@ -166,7 +170,7 @@ class TestIfMatch:
         assert (await client.patch(path, json={"name": "B"}, headers=headers)).status_code == 200
 
     @every_resource
-    async def test_a_record_that_is_not_there_is_404_whatever_was_seen(
+    async def test_an_unknown_record_is_404_whatever_the_tag(
         self, client: httpx.AsyncClient, resource: Resource
     ) -> None:
         for tag in ("*", '"another"'):
@@ -174,7 +178,9 @@ class TestIfMatch:
             assert (await client.patch(f"{resource.path}/99999", json={}, headers=headers)).status_code == 404
             assert (await client.delete(f"{resource.path}/99999", headers=headers)).status_code == 404
 
-    async def test_who_may_not_change_it_is_told_so_first(self, client: httpx.AsyncClient, app: Served) -> None:
+    async def test_a_client_that_lacks_permission_is_refused_first(
+        self, client: httpx.AsyncClient, app: Served
+    ) -> None:
         path = f"/animals/{(await make(client, '/animals'))['id']}"
         visitor = app.client("visitor")
         assert (await visitor.patch(path, json={}, headers={"If-Match": '"x"'})).status_code == 403
@@ -202,15 +208,15 @@ class TestOrders:
             tag = answer.headers.get("ETag", "")
         assert (await client.get(path)).status_code == 404
 
-    async def test_what_its_state_does_not_allow_is_409_whatever_was_seen(self, client: httpx.AsyncClient) -> None:
+    async def test_a_change_that_the_status_does_not_allow_is_409_whatever_the_tag(
+        self, client: httpx.AsyncClient
+    ) -> None:
         path = await order(client)
         stale = {"If-Match": await tag_of(client, path)}
         await client.post(path + "/pay")
         assert (await client.put(path, json={"order": [TEA]}, headers=stale)).status_code == 409
 
-    async def test_a_payment_that_was_refused_so_may_be_sent_again_with_its_key(
-        self, client: httpx.AsyncClient
-    ) -> None:
+    async def test_a_payment_refused_by_its_tag_may_be_sent_again_with_its_key(self, client: httpx.AsyncClient) -> None:
         path, key = await order(client), {"Idempotency-Key": "one"}
         refused = await client.post(path + "/pay", headers={**key, "If-Match": '"another"'})
         assert refused.status_code == 412
@@ -222,7 +228,9 @@ class TestOrders:
 
 
 class TestUsers:
-    async def test_an_account_is_changed_as_it_was_seen(self, client: httpx.AsyncClient, app: Served) -> None:
+    async def test_an_account_is_changed_only_in_the_state_that_was_seen(
+        self, client: httpx.AsyncClient, app: Served
+    ) -> None:
         found = (await client.get("/users", params={"email": "visitor@zoo.example"})).json()[0]
         path = f"/users/{found['id']}"
         seen = {"If-Match": await tag_of(client, path)}

@@ -9,14 +9,14 @@ from tests.api.records import make
 @pytest.mark.parametrize(
     ("path", "field"), [("/animals", "species"), ("/animals", "name"), ("/exhibits", "location")], ids=str
 )
-async def test_a_filter_takes_exact_matches_only(client: httpx.AsyncClient, path: str, field: str) -> None:
+async def test_a_filter_finds_only_exact_matches(client: httpx.AsyncClient, path: str, field: str) -> None:
     match = await make(client, path, **{field: "Lemur catta & co"})
     await make(client, path, **{field: "Lemur catta"})
     await make(client, path, **{field: "lemur catta & co"})
     assert (await client.get(path, params={field: "Lemur catta & co"})).json() == [match]
 
 
-async def test_filters_add_up(client: httpx.AsyncClient) -> None:
+async def test_filters_are_combined(client: httpx.AsyncClient) -> None:
     exhibit = await make(client, "/exhibits")
     match = await make(client, "/animals", name="Leo", species="Panthera leo", exhibit_id=exhibit["id"])
     await make(client, "/animals", name="Leo", species="Panthera leo")

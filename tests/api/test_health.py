@@ -28,14 +28,14 @@ def api_on(database_url: str) -> AbstractAsyncContextManager[httpx.AsyncClient]:
 
 @pytest.fixture
 async def cut_off() -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an api whose database is away: connections are refused."""
+    """A client of an api whose database is down: connections are refused."""
     async with api_on(NOBODY_LISTENS) as client:
         yield client
 
 
 @pytest.fixture
 async def left_hanging() -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an api whose database accepts connections and never says a word."""
+    """A client of an api whose database accepts connections and never answers."""
 
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -63,7 +63,7 @@ class TestDatabaseHealth:
     async def test_is_200_while_the_database_answers(self, client: httpx.AsyncClient, path: str) -> None:
         assert (await client.get(path)).json()["status"] == "OK"
 
-    async def test_is_503_when_nobody_listens(self, cut_off: httpx.AsyncClient, path: str) -> None:
+    async def test_is_503_if_nothing_listens(self, cut_off: httpx.AsyncClient, path: str) -> None:
         answer = await cut_off.get(path)
         assert answer.status_code == 503
         assert answer.json()["detail"]
@@ -78,7 +78,7 @@ class TestDatabaseHealth:
 
 class TestSilence:
     async def test_a_connection_that_falls_silent_is_503_within_2_s(self, server: Server, database: str) -> None:
-        """As when the network begins to drop packets: established, used before, and not closed."""
+        """As if the network began to drop packets: the connection is established, was used, and is not closed."""
         silent = asyncio.Event()
 
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +106,7 @@ class TestSilence:
 
 @pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
 class TestCrowd:
-    async def test_one_question_serves_all_who_ask_within_half_a_second(
+    async def test_one_query_serves_all_probes_within_half_a_second(
         self, server: Server, database: str, admin: asyncpg.Connection, path: str
     ) -> None:
         async with api_on(server.url("zoo_api", database)) as client:
@@ -122,7 +122,7 @@ class TestCrowd:
             assert {answer.status_code for answer in later} == {503 if path == "/health/ready" else 200}
             assert asked_at.isdisjoint(answer.json().get("timestamp") for answer in later)
 
-    async def test_a_failure_serves_all_too_and_those_who_come_while_it_is_awaited(
+    async def test_a_failure_serves_all_probes_too_even_those_that_arrive_while_it_is_awaited(
         self, left_hanging: httpx.AsyncClient, path: str
     ) -> None:
         began = time.monotonic()
@@ -132,7 +132,7 @@ class TestCrowd:
         assert {answer.status_code for answer in answers} == {503}
         assert time.monotonic() - began < ANSWER_SECONDS + STALL
 
-    async def test_a_client_who_gives_up_takes_the_answer_from_nobody(
+    async def test_a_client_that_gives_up_does_not_take_the_answer_from_others(
         self, server: Server, database: str, path: str
     ) -> None:
         async with api_on(server.url("zoo_api", database)) as client:
@@ -163,7 +163,7 @@ class TestReady:
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 200
 
-    async def test_an_api_whose_revision_was_taken_back_is_not(self, server: Server, database: str) -> None:
+    async def test_an_api_whose_revision_was_downgraded_is_not_ready(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)
         await admin.execute(
             "INSERT INTO migration_history (revision, direction) VALUES ($1, 'downgrade')", SCHEMA_REVISION

@@ -1,4 +1,4 @@
-"""Requests in whatever segments they come: what is read does not depend on them."""
+"""Requests in all kinds of segments: what is read does not depend on them."""
 
 import asyncio
 import hashlib
@@ -42,7 +42,7 @@ async def port() -> AsyncIterator[int]:
 
 
 def some_request(random: random.Random, number: int) -> tuple[bytes, list[Any]]:
-    """A request, and what is read of it."""
+    """A request, and what is read from it."""
     content = random.choice(CONTENT) * random.choice([1, 1, 40])
     method, path = random.choice(["PUT", "POST"]), f"/{number}"
     head = f"{method} {path} HTTP/1.1\r\nHost: zoo\r\n"
@@ -71,7 +71,7 @@ async def answers(reader: asyncio.StreamReader, number: int) -> list[Any]:
     return found
 
 
-async def test_requests_are_read_the_same_in_whatever_segments_they_come(port: int) -> None:
+async def test_requests_are_read_the_same_however_they_are_segmented(port: int) -> None:
     for seed in range(ROUNDS):
         by_seed = random.Random(seed)
         requests, expected = zip(*(some_request(by_seed, number) for number in range(6)), strict=True)

@@ -1,4 +1,4 @@
-"""Idempotency-Key: what a client sends again, because it does not know what came of it, is done once."""
+"""Idempotency-Key: if a client sends a request again, because it does not know the result, it is done once."""
 
 import asyncio
 from typing import Any
@@ -30,17 +30,19 @@ async def how_many(client: httpx.AsyncClient) -> int:
 
 
 class TestReplay:
-    async def test_the_same_again_is_answered_as_before_and_not_done(self, client: httpx.AsyncClient) -> None:
+    async def test_the_same_request_is_answered_as_before_and_not_done_again(self, client: httpx.AsyncClient) -> None:
         first = await post(client, TEA)
         assert first.status_code == 201
         path = first.headers["Location"]
-        assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == 200  # whatever came of it since
+        assert (
+            await client.post(f"{path}/pay", headers=VISITOR)
+        ).status_code == 200  # whatever has happened to it since
         again = await post(client, TEA)
         assert again.headers.pop("X-Request-ID") != first.headers.pop("X-Request-ID")
         assert (again.status_code, again.content, again.headers) == (201, first.content, first.headers)
         assert await how_many(client) == 1
 
-    async def test_the_same_in_other_words_is_the_same(self, client: httpx.AsyncClient) -> None:
+    async def test_the_same_body_written_differently_is_the_same(self, client: httpx.AsyncClient) -> None:
         first = await post(client, TEA)
         spaced = '{ "order": [ {"size": "small", "product": "T\\u0065a"} ] }'
         headers = VISITOR | KEY | {"Content-Type": "application/json"}
@@ -69,7 +71,7 @@ class TestReplay:
         assert len(paths) == 3
 
     @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\x7f", "ä", "a\tb"])
-    async def test_a_key_that_is_none_is_422(self, client: httpx.AsyncClient, key: str) -> None:
+    async def test_an_invalid_key_is_422(self, client: httpx.AsyncClient, key: str) -> None:
         raw = {name.encode(): value.encode("latin-1") for name, value in {**VISITOR, "Idempotency-Key": key}.items()}
         path = await order(client)
         for url, body in [("/orders", {"order": [TEA]}), (f"{path}/pay", None)]:
@@ -77,11 +79,13 @@ class TestReplay:
             assert answer.status_code == 422
             assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
-    async def test_the_longest_key_is_taken(self, client: httpx.AsyncClient) -> None:
+    async def test_the_longest_key_is_accepted(self, client: httpx.AsyncClient) -> None:
         key = "".join(chr(33 + n % 94) for n in range(255))
         assert (await post(client, TEA, key=key)).content == (await post(client, TEA, key=key)).content
 
-    async def test_what_is_refused_before_it_begins_leaves_the_key_free(self, client: httpx.AsyncClient) -> None:
+    async def test_a_request_that_is_refused_before_it_begins_leaves_the_key_free(
+        self, client: httpx.AsyncClient
+    ) -> None:
         assert (await post(client)).status_code == 422
         assert (await post(client, TEA)).status_code == 201
 
@@ -101,7 +105,7 @@ class TestReplay:
 
 
 class TestAtOnce:
-    async def test_of_many_one_is_done_and_the_others_are_told_to_wait_or_get_its_answer(
+    async def test_of_many_requests_one_is_done_and_the_others_wait_or_get_its_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         for number in range(10):
@@ -113,7 +117,7 @@ class TestAtOnce:
                 assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
         assert await admin.fetchval("SELECT count(*) FROM orders") == 10
 
-    async def test_while_the_first_is_under_way_the_same_is_409_and_another_422(
+    async def test_while_the_first_is_in_progress_the_same_is_409_and_another_is_422(
         self, server: Server, database: str
     ) -> None:
         async with serving() as payments:
@@ -132,7 +136,7 @@ class TestAtOnce:
                 assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).content == (await first).content
                 assert len(payments.calls) == 1
 
-    async def test_after_a_failure_the_key_is_as_new(self, server: Server, database: str) -> None:
+    async def test_after_a_failure_the_key_can_be_used_again(self, server: Server, database: str) -> None:
         async with serving() as payments:
             settings = Settings(database_url=server.url("zoo_api", database), payments_url=payments.url)
             async with started(create_app(settings)) as client:
@@ -143,7 +147,7 @@ class TestAtOnce:
 
 
 class GoneError(Exception):
-    """Nobody reads the answer any more."""
+    """The client no longer reads the answer."""
 
 
 class TestLoss:
@@ -162,7 +166,7 @@ class TestLoss:
                     assert again.status_code == 201
                     assert await admin.fetchval("SELECT count(*) FROM orders") == number + 1
 
-    async def test_no_order_is_made_twice_when_the_client_is_gone_before_the_answer(
+    async def test_no_order_is_made_twice_when_the_client_disconnects_before_the_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         app = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
@@ -188,13 +192,15 @@ class TestLoss:
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         await post(committing_client, TEA)
-        await admin.execute("UPDATE idempotency_keys SET status = NULL, response = NULL")  # as if it had no answer
+        await admin.execute(
+            "UPDATE idempotency_keys SET status = NULL, response = NULL"
+        )  # as if it had not been answered
         assert (await post(committing_client, TEA)).status_code == 409
         await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
         assert (await post(committing_client, CAKE)).status_code == 422
         assert (await post(committing_client, TEA)).status_code == 201
 
-    async def test_who_comes_back_after_the_claim_ended_makes_no_second_order(
+    async def test_a_request_that_resumes_after_its_claim_ended_makes_no_second_order(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         async with admin.transaction():

@@ -1,4 +1,4 @@
-"""Loading CSV: all of a file, or nothing of it; and what is wrong, by line and field."""
+"""Loading CSV: all of a file, or nothing; errors are reported by line and field."""
 
 import io
 
@@ -30,7 +30,7 @@ async def test_rows_become_records(session: AsyncSession, client: httpx.AsyncCli
     assert (night_house["description"], night_house["location"]) == (None, None)
 
 
-async def test_an_exhibit_is_given_by_id_or_by_name(session: AsyncSession, client: httpx.AsyncClient) -> None:
+async def test_an_exhibit_is_named_by_id_or_by_name(session: AsyncSession, client: httpx.AsyncClient) -> None:
     exhibit = await make(client, "/exhibits", name="Savanna")
     await load(session, "animals", f"name,exhibit_id\nA,{exhibit['id']}\nB,\n")
     await load(session, "staff", "exhibit,name\nSavanna,C\n,D\n")
@@ -97,5 +97,5 @@ async def test_findings_are_bounded(session: AsyncSession) -> None:
 
 
 @pytest.mark.parametrize("name", ["A\x00B", "x" * 201])
-async def test_what_the_api_refuses_is_refused(session: AsyncSession, name: str) -> None:
+async def test_a_value_that_the_api_refuses_is_refused(session: AsyncSession, name: str) -> None:
     assert (await refused(session, "animals", f"name\n{name}\n"))[0].startswith("line 2, name: ")

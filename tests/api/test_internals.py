@@ -1,6 +1,6 @@
-"""What the api uses or overrides of the libraries' internals: docs/internals.md says why.
+"""The internals of libraries that the api uses or overrides: docs/internals.md says why.
 
-After an upgrade one of these fails by its name, before anything fails by its effect.
+If an upgrade changes one, the test named after it fails, before anything else does.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ def connect_to_sqlite() -> Any:
 
 
 def overridden(ours: type, theirs: type) -> set[str]:
-    """The methods of our class that its base has, too: what the base calls."""
+    """The methods of our class that its base class has, too, and calls."""
     return {name for name, value in vars(ours).items() if isfunction(value) and hasattr(theirs, name)}
 
 
@@ -273,7 +273,7 @@ class TestUvicorn:
         assert list(signature(RequestResponseCycle.receive).parameters) == ["self"]
 
     def test_httptools_parser_upgrade(self) -> None:
-        """Where a client asks for another protocol, the parser takes it that no body follows."""
+        """If a client asks for another protocol, the parser assumes that no body follows."""
         found: list[str] = []
 
         class Told:

@@ -1,4 +1,4 @@
-"""A page has a megabyte at most: where its records are large it ends earlier, and its Link goes on from there."""
+"""A page has a megabyte at most: if its records are large it ends earlier, and its Link continues from there."""
 
 import json
 import re
@@ -22,11 +22,11 @@ from tests.api.records import make
 from tests.api.test_orders import Recorder
 
 GIRAFFE = "🦒"  # four bytes
-CONTROL = "\x01"  # six bytes, as JSON has it
+CONTROL = "\x01"  # six bytes in JSON
 
 
 async def pages(client: httpx.AsyncClient, path: str) -> list[list[dict[str, Any]]]:
-    """The records of every page, from the first by its Links to the last."""
+    """The records of every page, from the first, along the Links, to the last."""
     found, url = [], path
     while url:
         answer = await client.get(url)
@@ -48,7 +48,7 @@ async def pages(client: httpx.AsyncClient, path: str) -> list[list[dict[str, Any
         ("/staff", "notes", ["/staff", "/exhibits/{}/staff"]),
     ],
 )
-async def test_of_records_with_long_texts_none_is_left_out(
+async def test_no_record_with_long_texts_is_left_out(
     client: httpx.AsyncClient, path: str, field: str, lists: list[str]
 ) -> None:
     exhibit = None if path == "/exhibits" else (await make(client, "/exhibits"))["id"]
@@ -62,7 +62,7 @@ async def test_of_records_with_long_texts_none_is_left_out(
             assert [record for page in found for record in page] == made
 
 
-async def test_a_page_that_fits_is_as_full_as_was_asked(client: httpx.AsyncClient) -> None:
+async def test_a_page_that_fits_has_as_many_records_as_requested(client: httpx.AsyncClient) -> None:
     for size in (10_000, 100, 10_000):
         await make(client, "/animals", description=GIRAFFE * size)
     assert [len(page) for page in await pages(client, "/animals")] == [3]
@@ -71,7 +71,7 @@ async def test_a_page_that_fits_is_as_full_as_was_asked(client: httpx.AsyncClien
 
 
 async def add_orders(session: AsyncSession, *items: int, product: str) -> None:
-    """Orders of the visitor's as they were once taken, with so many items each."""
+    """The visitor's orders, from before the limit on items, with this number of items each."""
     for number in items:
         made = await session.execute(
             text(
@@ -118,7 +118,7 @@ async def keepers_page(connection: asyncpg.Connection) -> tuple[JsonPage, Record
     return await reads.list_page(recorder, keeper, OrderQuery()), recorder
 
 
-async def test_postgres_writes_no_more_than_it_gives(admin: asyncpg.Connection) -> None:
+async def test_postgres_writes_no_more_than_it_returns(admin: asyncpg.Connection) -> None:
     await admin.execute(
         "INSERT INTO orders (id) SELECT uuidv7() FROM generate_series(1, 100);"
         "INSERT INTO order_items (order_id, position, product, size, quantity)"
@@ -134,7 +134,7 @@ async def test_postgres_writes_no_more_than_it_gives(admin: asyncpg.Connection) 
         found = re.search(items, "\n".join(row[0] for row in explained))
         assert found, explained
         rows.append(float(found[1]) * int(found[2]))
-    # First, of each order as much as one may have today; then, in full, those of the page and two more.
+    # First, of each order as many items as are allowed today; then, in full, the orders of the page and two more.
     assert rows == [100 * 101, (len(json.loads(page.records)) + 2) * 1000]
     assert rows[1] == 6 * 1000
 

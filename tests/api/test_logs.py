@@ -1,4 +1,4 @@
-"""The log of the api: the ids of requests, a line for each, and what goes wrong en masse."""
+"""The log of the api: the ids of requests, a line for each, and failures that repeat."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ ReadLog = Callable[[], list[Log]]
 
 
 class Wrong(Exception):
-    """What nobody handles."""
+    """An error that nothing handles."""
 
 
 def away() -> Settings:
@@ -42,7 +42,7 @@ def away() -> Settings:
 
 @pytest.fixture(scope="module")
 def broken_app() -> FastAPI:
-    """An api whose database is away, and whose routes below /broken fail, each at a place of its own."""
+    """An api whose database is down, and whose routes below /broken fail, each at a place of its own."""
     app, router = create_app(away()), APIRouter(tags=["test"])
 
     @router.get("/broken/here")
@@ -119,7 +119,7 @@ class TestRequestId:
             (("GET", "/broken/here"), 500),
         ],
     )
-    async def test_every_answer_has_one_and_it_is_that_of_the_log(
+    async def test_every_answer_has_the_one_in_the_log(
         self, broken: httpx.AsyncClient, log: ReadLog, request_: tuple[str, str], status: int
     ) -> None:
         answer = await broken.request(*request_)
@@ -143,7 +143,7 @@ class TestRequestId:
 
 
 class TestLineOfARequest:
-    async def test_says_what_was_asked_and_answered_and_nothing_about_who(
+    async def test_has_the_request_and_its_answer_but_nothing_about_the_client(
         self, client: httpx.AsyncClient, log: ReadLog
     ) -> None:
         answer = await client.get("/animals?name=Ngozi", headers={"User-Agent": "Ngozi's"})
@@ -171,13 +171,13 @@ class TestLineOfARequest:
             ("/" + "x" * 60_000 + "/@", "/" + "x" * (MAX_PATH - 1)),
         ],
     )
-    async def test_has_a_path_without_addresses_control_characters_and_end(
+    async def test_has_a_path_of_limited_length_without_addresses_and_control_characters(
         self, client: httpx.AsyncClient, log: ReadLog, sent: str, logged: str
     ) -> None:
         await client.get(sent)
         assert [line["path"] for line in log()] == [logged]
 
-    async def test_is_a_warning_where_the_fault_is_the_servers(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
+    async def test_is_a_warning_if_the_fault_is_the_servers(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
         for path in ("/animals", "/unicorns", "/broken/here"):
             await broken.get(path)
         assert [(line["status"], line["level"]) for line in of_requests(log())] == [
@@ -186,7 +186,7 @@ class TestLineOfARequest:
             (500, "warning"),
         ]
 
-    async def test_is_left_out_for_probes_that_find_all_well(
+    async def test_is_left_out_for_successful_probes(
         self, client: httpx.AsyncClient, broken: httpx.AsyncClient, log: ReadLog
     ) -> None:
         assert {route.path for route in health.router.routes if hasattr(route, "path")} == PROBES
@@ -196,7 +196,7 @@ class TestLineOfARequest:
         await broken.get("/health/ready")
         assert [(line["path"], line["status"]) for line in of_requests(log())] == [("/health/ready", 503)]
 
-    def test_is_the_same_by_the_short_cut_as_by_structlog(self) -> None:
+    def test_is_the_same_by_the_shortcut_as_by_structlog(self) -> None:
         REQUEST_ID.set("one")
         record = RequestRecord("GET", '/"\u00e9', 500, 0.12345, 7)
         written = io.StringIO()
@@ -223,7 +223,7 @@ async def served(app: FastAPI) -> AsyncIterator[int]:
         await task
 
 
-async def test_an_answer_that_has_not_its_form_is_logged_without_what_it_says(
+async def test_an_answer_without_its_documented_form_is_logged_without_its_content(
     broken: httpx.AsyncClient, log: ReadLog
 ) -> None:
     answer = await broken.get("/broken/answer")
@@ -234,7 +234,7 @@ async def test_an_answer_that_has_not_its_form_is_logged_without_what_it_says(
     assert "Secret" not in str(log())
 
 
-class TestClientThatLeaves:
+class TestClientThatDisconnects:
     async def test_before_its_answer_is_logged_as_such(self, broken_app: FastAPI, log: ReadLog) -> None:
         broken_app.state.reached = reached = asyncio.Event()
         async with served(broken_app) as port:
@@ -261,7 +261,7 @@ class TestClientThatLeaves:
         assert [line["status"] for line in of_requests(log())] == [499]
         assert {line["level"] for line in log()} == {"info"}
 
-    async def test_after_its_answer_is_nothing_special(self, broken_app: FastAPI, log: ReadLog) -> None:
+    async def test_after_its_answer_does_not_change_its_line(self, broken_app: FastAPI, log: ReadLog) -> None:
         async with served(broken_app) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /unicorns HTTP/1.1\r\nHost: zoo.test\r\nConnection: close\r\n\r\n")
@@ -271,7 +271,7 @@ class TestClientThatLeaves:
 
 
 async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
-    """The lines about `event`, when they stand for `times`."""
+    """The lines about `event`, once they count `times` together."""
     async with asyncio.timeout(20):
         while True:
             found = [line for line in log() if line["event"] == event]
@@ -280,10 +280,10 @@ async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
             await asyncio.sleep(0.01)
 
 
-class TestWhatGoesWrongEnMasse:
+class TestRepeatedFailures:
     REQUESTS = 200
 
-    async def test_an_outage_is_said_once_and_then_with_its_number(
+    async def test_an_outage_is_logged_once_and_then_with_a_count(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(repeats, "SECONDS", 0.5)
@@ -298,10 +298,10 @@ class TestWhatGoesWrongEnMasse:
         assert len(of_requests(log())) == self.REQUESTS
         assert len(log()) == len(of_requests(log())) + len(said)
 
-    async def test_an_error_is_shown_whole_once_for_each_place(
+    async def test_an_error_has_its_traceback_once_for_each_place(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(repeats, "SECONDS", 3600)  # however slow the machine is
+        monkeypatch.setattr(repeats, "SECONDS", 3600)  # even if the machine is slow
         for _ in range(self.REQUESTS):
             for path in ("/broken/here", "/broken/there"):
                 answer = await broken.get(path)
@@ -312,7 +312,7 @@ class TestWhatGoesWrongEnMasse:
         assert here["request_id"] == of_requests(log())[0]["request_id"]
         assert len(log()) == 2 * self.REQUESTS + 2
 
-    async def test_an_error_that_goes_on_is_named_in_a_line(
+    async def test_an_error_that_continues_is_named_in_one_line(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(repeats, "SECONDS", 0.1)
@@ -324,7 +324,7 @@ class TestWhatGoesWrongEnMasse:
             assert __file__ in line["at"]
             assert "exception" not in line
 
-    async def test_after_a_while_without_one_the_next_is_shown_whole_again(
+    async def test_after_a_while_without_one_the_next_has_its_traceback_again(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(repeats, "SECONDS", 0)
@@ -333,7 +333,7 @@ class TestWhatGoesWrongEnMasse:
             await asyncio.sleep(0.01)
         assert ["exception" in line for line in log() if line["event"] == "unexpected error"] == [True, True]
 
-    async def test_what_libraries_say_is_no_exception(self, log: ReadLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_lines_of_libraries_are_counted_too(self, log: ReadLog, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(repeats, "SECONDS", 3600)
 
         async def fail() -> None:
@@ -353,12 +353,12 @@ class TestWhatGoesWrongEnMasse:
             "Task exception was never retrieved": 1,
         }
 
-    async def test_different_data_are_not_taken_for_the_same(self, log: ReadLog) -> None:
+    async def test_lines_with_different_data_count_separately(self, log: ReadLog) -> None:
         for number in range(5):
             structlog.get_logger().error("order paid twice", order=number)
         assert [line["order"] for line in log()] == list(range(5))
 
-    async def test_a_thousand_different_ones_are_bounded_too(self, log: ReadLog) -> None:
+    async def test_a_thousand_different_ones_are_limited_too(self, log: ReadLog) -> None:
         for number in range(1000):
             structlog.get_logger().error("order paid twice", order=number)
         assert len(log()) == repeats.MAX_KINDS + 1

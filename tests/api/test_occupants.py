@@ -1,4 +1,4 @@
-"""Animals and staff in exhibits: what refers to an exhibit, and what an exhibit lists."""
+"""Animals and staff in exhibits: their references, and the exhibit's lists of them."""
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ async def test_a_record_can_move_into_an_exhibit_and_out(client: httpx.AsyncClie
 
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "unknown"])
-async def test_an_exhibit_that_is_not_there_is_422(
+async def test_an_exhibit_that_does_not_exist_is_422(
     client: httpx.AsyncClient, resource: Resource, deleted: bool
 ) -> None:
     exhibit_id = GONE
@@ -38,7 +38,7 @@ async def test_an_exhibit_that_is_not_there_is_422(
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**63, "1", 1.5, True, [1]])
-async def test_an_exhibit_id_of_another_kind_is_422(
+async def test_an_exhibit_id_of_another_type_is_422(
     client: httpx.AsyncClient, resource: Resource, value: object
 ) -> None:
     answer = await client.post(resource.path, json={"name": "A", "exhibit_id": value})
@@ -46,7 +46,7 @@ async def test_an_exhibit_id_of_another_kind_is_422(
     assert answer.json()["detail"][0]["loc"] == ["body", "exhibit_id"]
 
 
-async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Resource) -> None:
+async def test_an_exhibit_lists_its_own_occupants(client: httpx.AsyncClient, resource: Resource) -> None:
     exhibit, other = await make(client, "/exhibits"), await make(client, "/exhibits")
     mine = [await make(client, resource.path, exhibit_id=exhibit["id"]) for _ in range(3)]
     await make(client, resource.path, exhibit_id=other["id"])
@@ -58,7 +58,7 @@ async def test_an_exhibit_lists_its_own(client: httpx.AsyncClient, resource: Res
 
 
 @pytest.mark.parametrize("blank", ["%0D%0A", "%20", "%E2%80%83"], ids=["line break", "space", "em space"])
-async def test_the_next_link_of_an_exhibits_list_keeps_to_a_urls_characters(
+async def test_the_next_link_of_an_exhibits_list_has_only_characters_of_urls(
     client: httpx.AsyncClient, resource: Resource, blank: str
 ) -> None:
     exhibit = await make(client, "/exhibits")

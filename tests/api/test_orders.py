@@ -1,4 +1,4 @@
-"""Orders: the contract, and what may become of one."""
+"""Orders: the contract, and the rules for changing them."""
 
 import re
 from datetime import datetime
@@ -37,7 +37,7 @@ class TestCreate:
         assert (made["status"], made["order"]) == ("created", [TEA, CAKE])
         assert (await client.get(answer.headers["Location"], headers=VISITOR)).json() == made
 
-    async def test_of_an_item_only_the_quantity_may_be_left_out(self, client: httpx.AsyncClient) -> None:
+    async def test_only_the_quantity_of_an_item_may_be_left_out(self, client: httpx.AsyncClient) -> None:
         made = await client.post("/orders", json={"order": [{"product": "Tea", "size": "medium"}]})
         assert made.json()["order"] == [{"product": "Tea", "size": "medium", "quantity": 1}]
         for missing in ("product", "size"):
@@ -59,7 +59,7 @@ class TestCreate:
             ("quantity", [1]), ("price", 1),
         ],
     )  # fmt: skip
-    async def test_an_item_that_is_none_is_422_and_says_where(
+    async def test_an_invalid_item_is_422_and_says_where(
         self, client: httpx.AsyncClient, field: str, value: object
     ) -> None:
         path = await order(client)
@@ -68,7 +68,7 @@ class TestCreate:
             assert answer.status_code == 422
             assert answer.json().keys() == {"detail"}
             assert answer.json()["detail"][0]["loc"] == ["body", "order", 1, field]
-        assert len((await client.get("/orders")).json()["orders"]) == 1  # nothing half-written
+        assert len((await client.get("/orders")).json()["orders"]) == 1  # nothing is half-written
         assert (await client.get(path)).json()["order"] == [TEA]
 
     @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ class TestCreate:
         ],
         ids=lambda body: str(body)[:40],
     )  # fmt: skip
-    async def test_a_body_that_is_none_is_422(self, client: httpx.AsyncClient, body: object) -> None:
+    async def test_an_invalid_body_is_422(self, client: httpx.AsyncClient, body: object) -> None:
         path = await order(client)
         for answer in [await client.post("/orders", json=body), await client.put(path, json=body)]:
             assert answer.status_code == 422
             assert answer.json().keys() == {"detail"}
 
-    async def test_what_is_no_json_is_a_4xx(self, client: httpx.AsyncClient) -> None:
+    async def test_invalid_json_is_a_4xx(self, client: httpx.AsyncClient) -> None:
         for content, status in [("{", 422), ('{"order": [{"product": "\\ud800", "size": "big"}]}', 422)]:
             assert (await client.post("/orders", content=content, headers=JSON)).status_code == status
         plain = {"Content-Type": "text/plain"}
@@ -116,7 +116,7 @@ class TestSight:
         assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200
 
     @pytest.mark.parametrize("bad", ["x", "1", "%00", "00000000-0000-0000-0000-00000000000g", "a" * 5_000])
-    async def test_an_id_that_is_none_is_422(self, client: httpx.AsyncClient, bad: str) -> None:
+    async def test_an_invalid_id_is_422(self, client: httpx.AsyncClient, bad: str) -> None:
         for method, suffix in [
             ("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/pay"), ("POST", "/cancel"), ("POST", "/advance"),
             ("GET", "/events"),
@@ -150,7 +150,7 @@ async def act(client: httpx.AsyncClient, path: str, action: Action) -> httpx.Res
 class TestSteps:
     @pytest.mark.parametrize("status", ALL)
     @pytest.mark.parametrize("action", Action)
-    async def test_every_step_there_is_is_made_and_kept_and_every_other_is_409(
+    async def test_every_allowed_step_is_made_and_recorded_and_every_other_is_409(
         self, client: httpx.AsyncClient, action: Action, status: OrderStatus
     ) -> None:
         path = await bring(client, status)
@@ -185,7 +185,7 @@ class TestSteps:
         }
 
     @pytest.mark.parametrize("action", Action)
-    async def test_a_deleted_order_is_gone_for_everybody(self, client: httpx.AsyncClient, action: Action) -> None:
+    async def test_nobody_sees_a_deleted_order(self, client: httpx.AsyncClient, action: Action) -> None:
         path = await order(client)
         assert (await client.delete(path, headers=VISITOR)).status_code == 204
         assert (await act(client, path, action)).status_code == 404
@@ -216,7 +216,7 @@ class TestSteps:
 
 
 class TestDatabase:
-    """What the code may forget, the database refuses."""
+    """What the code may fail to check, the database rejects."""
 
     @pytest.mark.parametrize(
         "change",
@@ -234,7 +234,7 @@ class TestDatabase:
             "user_id = gen_random_uuid()",
         ],
     )
-    async def test_an_order_that_cannot_be(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
+    async def test_an_impossible_order(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
         await order(client)
         with pytest.raises(Exception, match=r"violates|invalid input value"):
             await session.execute(text(f"UPDATE orders SET {change}"))
@@ -244,7 +244,7 @@ class TestDatabase:
         ["quantity = 0", "quantity = 1000001", "product = ''", "size = 'huge'", "position = -1",
          "order_id = gen_random_uuid()"],
     )  # fmt: skip
-    async def test_an_item_that_cannot_be(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
+    async def test_an_impossible_item(self, client: httpx.AsyncClient, session: AsyncSession, change: str) -> None:
         await order(client)
         with pytest.raises(Exception, match=r"violates|invalid input value"):
             await session.execute(text(f"UPDATE order_items SET {change}"))
@@ -263,7 +263,7 @@ class TestList:
         made = [await order(client) for _ in range(3)]
         assert await listed(client) == made[::-1]
 
-    async def test_cancelled_or_not_or_whatever(self, client: httpx.AsyncClient) -> None:
+    async def test_cancelled_or_not_or_both(self, client: httpx.AsyncClient) -> None:
         new, cancelled, paid = [await bring(client, status) for status in ("created", "cancelled", "paid")]
         assert await listed(client) == [paid, cancelled, new]
         assert await listed(client, "?cancelled=true") == [cancelled]
@@ -295,7 +295,7 @@ class TestList:
         ["limit=0", "limit=-1", f"limit={10**20}", "limit=", "limit=x", "limit=1.5", "limit=%00", "cancelled=maybe",
          "cancelled=", "cancelled=2", "cancelled=%00", "after=x", "after=1", "canceled=true", "offset=1"],
     )  # fmt: skip
-    async def test_a_query_that_is_none_is_422(self, client: httpx.AsyncClient, query: str) -> None:
+    async def test_an_invalid_query_is_422(self, client: httpx.AsyncClient, query: str) -> None:
         answer = await client.get(f"/orders?{query}")
         assert answer.status_code == 422
         assert answer.json().keys() == {"detail"}
@@ -303,7 +303,7 @@ class TestList:
 
 
 async def fill(session: AsyncSession, number: int) -> None:
-    """So many orders of the visitor's."""
+    """This number of orders of the visitor."""
     await session.execute(
         text(
             "INSERT INTO orders (id, user_id, status)"
@@ -316,7 +316,7 @@ async def fill(session: AsyncSession, number: int) -> None:
 
 
 class TestPages:
-    """Postgres writes the orders of a list, pydantic one that is asked for alone."""
+    """Postgres writes the orders of a list, pydantic a single one."""
 
     async def test_an_order_is_the_same_in_a_list_and_alone(self, client: httpx.AsyncClient) -> None:
         for items in ([TEA], [CAKE, TEA], [TEA | {"product": 'a "quoted" \\ \u2028 🍰\n'}, CAKE, CAKE]):
@@ -328,7 +328,7 @@ class TestPages:
 
 
 class TestCost:
-    async def test_a_page_takes_as_many_statements_whatever_its_length(
+    async def test_a_page_takes_the_same_number_of_statements_at_any_length(
         self, client: httpx.AsyncClient, connection: AsyncConnection, session: AsyncSession
     ) -> None:
         await fill(session, 100)
@@ -345,7 +345,7 @@ class TestCost:
             assert len(await listed(client, f"?limit={limit}")) == limit
             counts.append(len([statement for statement in sent if "SAVEPOINT" not in statement]))
         driver.remove_query_logger(note)
-        assert counts == [2, 2, 2]  # who asks, and the orders with their items
+        assert counts == [2, 2, 2]  # the caller, and the orders with their items
 
     async def test_a_page_is_one_range_of_an_index_at_any_depth(
         self, server: Server, database: str, admin: asyncpg.Connection
@@ -359,7 +359,7 @@ class TestCost:
         user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
         deep = await admin.fetchval("SELECT id FROM orders ORDER BY id OFFSET 500 LIMIT 1")
         api = await asyncpg.connect(server.url("zoo_api", database))
-        await api.execute("SET plan_cache_mode = force_generic_plan")  # as after many of the same
+        await api.execute("SET plan_cache_mode = force_generic_plan")  # as after many of the same requests
         for who, index in ((UserType.VISITOR, "ix_orders_user_id_id"), (UserType.KEEPER, "ix_orders_id")):
             for cancelled, suffix in ((None, ""), (True, "_cancelled"), (False, "_not_cancelled")):
                 for after in (None, deep):
@@ -375,7 +375,7 @@ class TestCost:
 
 
 class Recorder:
-    """An executor that keeps what it is asked."""
+    """An executor that records its statements."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection

@@ -1,6 +1,6 @@
 """Requests about one order at the same moment, on real connections of their own; tests/faults has hundreds of pairs.
 
-Each pair is held up by a lock on the order until both have found it as it is and wait: none of them comes late.
+A lock on the order holds up each pair until both have read its status and wait, so that neither comes too late.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from tests.conftest import email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
 
-# How many wait for somebody else's transaction: pg_locks does not say in which database.
+# How many sessions wait for another one's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 Ask = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 Outcome = tuple[int, int, str]  # of the first, of the second, and the order's status then
-Race = tuple[str, Ask, Ask, set[Outcome]]  # from where, who, and what may come of it
+Race = tuple[str, Ask, Ask, set[Outcome]]  # the status before, both requests, and the possible outcomes
 
 
 async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:
@@ -46,7 +46,7 @@ async def delete(client: httpx.AsyncClient, path: str) -> httpx.Response:
 
 
 async def make(admin: asyncpg.Connection, status: str, number: int) -> list[UUID]:
-    """So many orders of the visitor's, of this status."""
+    """This number of orders of the visitor, with this status."""
     rows = await admin.fetch(
         "WITH made AS (INSERT INTO orders (id, user_id, status, is_paid_at_till)"
         " SELECT uuidv7(), users.id, $1::order_status, $1 <> 'created' FROM users, generate_series(1, $2)"
@@ -74,7 +74,7 @@ async def race(
                 for order_id in ids
             ]
             while await admin.fetchval(HELD_UP) < 2 * pairs:
-                await admin.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees the same ever again
+                await admin.execute("SELECT pg_stat_clear_snapshot()")  # otherwise a transaction always sees the same
                 await asyncio.sleep(0.005)
         raced += [(order_id, *answers) for order_id, answers in zip(ids, await asyncio.gather(*asked), strict=True)]
     return raced
@@ -94,7 +94,7 @@ RACES: list[Race] = [
 
 
 @pytest.mark.parametrize("case", RACES, ids=lambda case: f"{case[0]}-{case[1].__name__}-{case[2].__name__}")
-async def test_of_two_at_once_one_wins_and_the_other_gets_what_then_is(
+async def test_of_two_at_once_one_wins_and_the_other_gets_the_result(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race
 ) -> None:
     await run(committing_client, admin, case)
@@ -112,7 +112,7 @@ async def run(client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race, 
                 assert answer.json()["status"] == row["status"]
             if answer.status_code == 409:
                 assert row["status"] in answer.json()["detail"]
-        # Of what was written, all is there once.
+        # Everything was written once.
         events = await admin.fetch("SELECT from_status, to_status FROM order_events WHERE order_id = $1", order_id)
         changed = [] if row["status"] == status else [(status, row["status"])]
         assert [tuple(event) for event in events] == changed
@@ -134,7 +134,7 @@ async def test_two_puts_leave_the_items_of_one(committing_client: httpx.AsyncCli
         assert found.json() in [answer.json() for answer in answers]
 
 
-async def test_advances_one_after_the_other_are_as_many_steps(
+async def test_advances_one_after_the_other_each_make_a_step(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
     for order_id in await make(admin, "paid", 5):

@@ -1,4 +1,4 @@
-"""Below a path prefix, where a proxy serves other things beside the api."""
+"""Below a path prefix, because a proxy serves other things beside the api."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -26,7 +26,7 @@ async def below(server: Server, database: str) -> AsyncIterator[Served]:
 
 @pytest.fixture(params=["stripped", "passed on"])
 def path_of(request: pytest.FixtureRequest) -> Callable[[str, str], str]:
-    """What path the api gets of a proxy that strips the prefix, or does not."""
+    """The path that the api gets from a proxy that strips the prefix, or does not."""
     return lambda prefix, path: path if request.param == "stripped" else prefix + path
 
 
@@ -63,13 +63,13 @@ async def test_by_setting(below: Served, path_of: Callable[[str, str], str]) -> 
     await check(below.client("admin"), "/zoo", path_of)
 
 
-async def test_by_what_a_proxy_says(app: Served, path_of: Callable[[str, str], str]) -> None:
+async def test_by_a_proxys_header(app: Served, path_of: Callable[[str, str], str]) -> None:
     client = app.client("admin")
     client.headers.update(BELOW)
     await check(client, "/parks/zoo", path_of)
 
 
-async def test_what_a_proxy_says_goes_before_the_setting(below: Served) -> None:
+async def test_a_proxys_header_takes_precedence_over_the_setting(below: Served) -> None:
     client = below.client("admin")
     assert (await client.get("/", headers=BELOW)).headers["Location"] == "/parks/zoo/docs"
     assert (await client.get("/")).headers["Location"] == "/zoo/docs"
@@ -77,15 +77,15 @@ async def test_what_a_proxy_says_goes_before_the_setting(below: Served) -> None:
     assert (await client.get("/openapi.json")).json()["servers"] == [{"url": "/zoo"}]
 
 
-async def test_the_bare_prefix_leads_to_the_docs(below: Served) -> None:
+async def test_the_bare_prefix_redirects_to_the_docs(below: Served) -> None:
     assert (await below.client().get("/zoo")).headers["Location"] == "/zoo/docs"
 
 
-async def test_a_path_that_only_begins_like_it_is_another(below: Served) -> None:
+async def test_a_path_that_only_begins_like_the_prefix_is_another_path(below: Served) -> None:
     assert (await below.client().get("/zoology/animals")).status_code == 404
 
 
-async def test_only_a_trusted_proxy_is_believed(server: Server, database: str) -> None:
+async def test_only_the_header_of_a_trusted_proxy_counts(server: Server, database: str) -> None:
     url = server.url("zoo_api", database)
     for trusted, client, location in (
         ("127.0.0.1", ("127.0.0.1", 1), "/parks/zoo/docs"),
@@ -104,7 +104,7 @@ async def test_only_a_trusted_proxy_is_believed(server: Server, database: str) -
     ["//evil.example", "/", "", "zoo", "/zoo/", "/zoo//x", "https://evil.example", "/zoo?x", "/zoo#x", "/../x", "/.",
      "/a/..", '/zoo"><script>', "/zoo'", "/%2f", "/a b", "/a\\b", "/a;b", "/ä", "/zoo, /x", "/" + "x" * 65, "/x" * 9],
 )  # fmt: skip
-async def test_what_is_no_path_is_not_believed(anonymous: httpx.AsyncClient, prefix: str) -> None:
+async def test_a_header_that_is_not_a_path_is_ignored(anonymous: httpx.AsyncClient, prefix: str) -> None:
     headers = [(b"X-Forwarded-Prefix", prefix.encode("latin-1"))]
     answer = await anonymous.get("/", headers=headers)
     assert (answer.status_code, answer.headers["Location"]) == (307, "/docs")
@@ -115,12 +115,12 @@ async def test_what_is_no_path_is_not_believed(anonymous: httpx.AsyncClient, pre
     "prefix",
     ["zoo", "/", "/zoo/", "//zoo", "/zoo\n", "/zoo\r\nX: y", "http://zoo", "/a b", "/..", "/a/./b", "/zoo?x"],
 )
-def test_a_setting_that_is_no_path_is_refused_at_start(prefix: str) -> None:
+def test_a_setting_that_is_not_a_path_is_refused_at_start(prefix: str) -> None:
     with pytest.raises(ValidationError, match="write a path such as /zoo"):
         Settings(root_path=prefix)
 
 
-async def test_the_log_has_the_path_without_it(below: Served, log: Callable[[], list[Log]]) -> None:
+async def test_the_log_has_the_path_without_the_prefix(below: Served, log: Callable[[], list[Log]]) -> None:
     client = below.client()
     for path in ("/zoo/animals", "/animals", "/zoo/health", "/health/ready", "/zoo/docs/assets/swagger-ui.css"):
         await client.get(path)
@@ -128,7 +128,7 @@ async def test_the_log_has_the_path_without_it(below: Served, log: Callable[[], 
     assert lines == ["/animals", "/animals", "/docs/assets/swagger-ui.css"]
 
 
-async def test_signing_out_removes_the_cookie_where_it_is(below: Served) -> None:
+async def test_signing_out_removes_the_cookie_at_its_path(below: Served) -> None:
     client = below.client()
     form = {"username": email_of("keeper"), "password": PASSWORD}
     await client.post("/zoo/auth/cookie/login", data=form)

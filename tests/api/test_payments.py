@@ -1,4 +1,4 @@
-"""Paying and cancelling with a payments service and a kitchen: real HTTP servers, at their best and at their worst."""
+"""Paying and cancelling with a payments service and a kitchen: real HTTP servers, working and failing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, events_of, order, sta
 from tests.api.outside import Outside, serving
 from tests.conftest import started, state_of
 
-# Each of them of a payment that may have been made.
+# After each of them, a payment may have been made.
 FAILURES = [
     "503", "drop", "lose", "garbage", "{}", "[]", '{"payment_id": "x", "status": "maybe"}',
     '{"payment_id": null, "status": "paid"}', '{"payment_id": "\\u0000", "status": "paid"}',
@@ -95,7 +95,9 @@ class TestPay:
         assert tuple(row) == (*ids, False, False)
         assert await events_of(shop, path) == PAID
 
-    async def test_paying_again_asks_nobody(self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside) -> None:
+    async def test_paying_again_calls_no_service(
+        self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
+    ) -> None:
         path = await order(shop)
         assert [(await pay(shop, path)).status_code for _ in range(3)] == [200] * 3
         assert (len(payments.calls), len(kitchen.calls)) == (1, 1)
@@ -114,7 +116,7 @@ class TestPay:
         payments.go.set()
         assert {(await answer).status_code for answer in paying} == {200}
 
-    async def test_of_many_at_once_one_asks_and_all_get_what_came_of_it(
+    async def test_of_many_at_once_one_calls_the_service_and_all_get_the_result(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
     ) -> None:
         path = await order(shop)
@@ -148,7 +150,7 @@ class TestPay:
             assert len(payments.done) == made == (paid.status_code == 200)
             assert made - not_made == (then == "paid")
 
-    async def test_who_has_waited_long_enough_is_told_to_come_again(
+    async def test_a_request_that_has_waited_long_enough_is_told_to_try_again(
         self, shop: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0.1)
@@ -160,7 +162,7 @@ class TestPay:
 
 
 class TestRefusal:
-    async def test_a_refused_payment_is_409_and_may_be_tried_anew(
+    async def test_a_refused_payment_is_409_and_may_be_tried_again(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
     ) -> None:
         path = await order(shop)
@@ -171,7 +173,7 @@ class TestRefusal:
         assert (await shop.put(path, json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
         payments.payment = "paid"
         assert (await pay(shop, path)).json()["status"] == "paid"
-        # As another payment: under the same key the service would say again that it was refused.
+        # As another payment, because for the same key the service would repeat its refusal.
         order_id = path.rpartition("/")[2]
         assert [call.key for call in payments.calls] == [order_id, f"{order_id}.1"]
         assert [call.body["order"] for call in kitchen.calls] == [[CAKE]]
@@ -192,7 +194,7 @@ class TestRefusal:
 
 
 class TestFailure:
-    async def test_what_passes_is_tried_again_under_the_same_key(
+    async def test_a_transient_failure_is_tried_again_with_the_same_key(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
     ) -> None:
         for failure in ("503", "drop", "lose"):
@@ -242,7 +244,7 @@ class TestFailure:
         assert len(payments.calls) == 1
         assert len(kitchen.did("/kitchen/schedules")) == 1
 
-    async def test_where_surely_nothing_was_done_the_order_is_free(
+    async def test_if_certainly_nothing_was_done_the_order_can_be_changed(
         self, server: Server, database: str, payments: Outside, free_port: int
     ) -> None:
         path = None
@@ -274,7 +276,7 @@ class TestFailure:
         assert (await pay(shop, path)).json()["status"] == "paid"
         assert len(payments.did("/payments")) == 1
 
-    async def test_it_is_settled_even_after_the_database_was_away(
+    async def test_it_is_settled_even_after_the_database_was_down(
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
     ) -> None:
         path = await order(shop)
@@ -292,7 +294,7 @@ class TestFailure:
 
 class TestCrash:
     @pytest.mark.parametrize("dies_at", ["payments", "kitchen"])
-    async def test_what_a_worker_that_died_has_begun_the_next_pay_finishes(
+    async def test_the_next_pay_finishes_what_a_worker_began_before_it_died(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection, dies_at: str
     ) -> None:
         path = await order(shop)
@@ -303,7 +305,7 @@ class TestCrash:
         paying.cancel()
         await asyncio.wait([paying])
         service.go.set()
-        while not service.done:  # the payment is made, or the order scheduled, and nobody here knows
+        while not service.done:  # the payment is made, or the order scheduled, but not recorded here
             await asyncio.sleep(0.01)
         assert await refused_everything_but_paying(shop, path)
         next_pay = asyncio.create_task(pay(shop, path))
@@ -313,7 +315,7 @@ class TestCrash:
         assert len(kitchen.did("/kitchen/schedules")) == 1
         assert await events_of(shop, path) == PAID
 
-    async def test_the_api_settles_by_itself_what_was_left_when_it_starts(
+    async def test_the_api_settles_what_was_left_when_it_starts(
         self, server: Server, database: str, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
         services = {"payments_url": payments.url, "kitchen_url": kitchen.url}
@@ -333,7 +335,7 @@ class TestCrash:
             await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid' AND user_id IS NULL") == 2
         )
 
-    async def test_what_is_new_or_claimed_is_not_settled_behind_anybodys_back(
+    async def test_new_or_claimed_payments_are_not_settled_by_the_api(
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
     ) -> None:
         paths = [await order(shop) for _ in range(2)]
@@ -348,7 +350,7 @@ class TestCrash:
 
 
 class TestCancel:
-    async def test_the_kitchen_is_told_first(
+    async def test_the_kitchen_is_called_first(
         self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
         path = await order(shop, CAKE)
@@ -360,7 +362,7 @@ class TestCancel:
         assert (await cancel(shop, path)).status_code == 200
         assert len(kitchen.calls) == 2
 
-    async def test_an_order_that_is_not_scheduled_is_cancelled_without(
+    async def test_an_order_that_is_not_scheduled_is_cancelled_without_a_call(
         self, shop: httpx.AsyncClient, kitchen: Outside
     ) -> None:
         path = await order(shop)
@@ -368,7 +370,7 @@ class TestCancel:
         assert (await pay(shop, path)).status_code == 409
         assert kitchen.calls == []
 
-    async def test_a_kitchen_that_fails_is_502_and_the_order_as_it_was(
+    async def test_a_kitchen_that_fails_is_502_and_the_order_is_unchanged(
         self, shop: httpx.AsyncClient, kitchen: Outside
     ) -> None:
         for failure in ("503", "404", "drop"):
@@ -382,7 +384,7 @@ class TestCancel:
             kitchen.script.clear()
             assert (await cancel(shop, path)).json()["status"] == "cancelled"
 
-    async def test_while_the_kitchen_is_told_nobody_carries_the_order_on(
+    async def test_while_the_kitchen_is_called_the_order_cannot_be_advanced(
         self, shop: httpx.AsyncClient, kitchen: Outside
     ) -> None:
         path = await order(shop)

@@ -1,4 +1,4 @@
-"""Who may do what: every route, by everybody."""
+"""Who may do what: every route, for every type of user."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ OTHER = "d9b1a5f0-0000-7000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Case:
-    """A request, who may make it, and what it is answered then."""
+    """A request, who may send it, and the answer that they get."""
 
     least: str
     status: int

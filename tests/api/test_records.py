@@ -1,4 +1,4 @@
-"""What /exhibits, /animals and /staff do alike."""
+"""What /exhibits, /animals and /staff have in common."""
 
 from datetime import datetime
 
@@ -35,7 +35,7 @@ class TestCreate:
         assert datetime.fromisoformat(record["created_at"]).tzinfo is not None
         assert record["created_at"] == record["updated_at"]
 
-    async def test_blanks_around_a_name_are_removed(self, client: httpx.AsyncClient, resource: Resource) -> None:
+    async def test_white_space_around_a_name_is_removed(self, client: httpx.AsyncClient, resource: Resource) -> None:
         assert (await make(client, resource.path, name="  Amara\n"))["name"] == "Amara"
 
     async def test_id_and_timestamps_cannot_be_set(self, client: httpx.AsyncClient, resource: Resource) -> None:
@@ -127,7 +127,7 @@ class TestList:
         await client.delete(f"{resource.path}/{made[1]['id']}")
         assert (await client.get(resource.path)).json() == [made[0], made[2]]
 
-    async def test_a_moment_is_written_as_in_the_record_itself_in_a_whole_second_too(
+    async def test_a_timestamp_is_written_as_in_a_single_record_even_at_a_whole_second(
         self, client: httpx.AsyncClient, resource: Resource, connection: AsyncConnection
     ) -> None:
         record = await make(client, resource.path)
@@ -156,7 +156,7 @@ class TestList:
             await make(client, resource.path)
         assert "Link" not in (await client.get(f"{resource.path}?limit=3")).headers
 
-    async def test_offset_passes_over_records(self, client: httpx.AsyncClient, resource: Resource) -> None:
+    async def test_offset_skips_records(self, client: httpx.AsyncClient, resource: Resource) -> None:
         ids = [(await make(client, resource.path))["id"] for _ in range(5)]
         answer = await client.get(f"{resource.path}?offset=2&limit=2")
         assert [record["id"] for record in answer.json()] == ids[2:4]
@@ -192,7 +192,7 @@ class TestList:
 
 
 class TestPages:
-    """Postgres writes the records of a list, pydantic one that is asked for alone."""
+    """Postgres writes the records of a list, pydantic a single one."""
 
     TEXTS = ['"quoted" \\ and\ttabbed\r\n', "\x01\x1f\x7f", "\u2028 🦒 ŽŠ", "</script>&amp;", "null", "{}", ""]
 

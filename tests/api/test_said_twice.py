@@ -1,4 +1,4 @@
-"""What two readers of a request could read in two ways is refused: what is there twice, and what is not JSON."""
+"""Ambiguous requests are refused: those in which something occurs twice, or with invalid JSON."""
 
 import httpx
 import pytest
@@ -50,7 +50,7 @@ async def test_a_repeated_parameter(client: httpx.AsyncClient, path: str, name: 
         ("POST", "/orders"),
     ],
 )
-async def test_an_unknown_parameter_where_there_are_none(client: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_an_unknown_parameter_of_a_route_without_any(client: httpx.AsyncClient, method: str, path: str) -> None:
     assert found(await client.request(method, f"{path}?x=1")) == ("extra_forbidden", ["query", "x"])
 
 
@@ -94,12 +94,12 @@ async def test_a_repeated_key(client: httpx.AsyncClient) -> None:
     ],
     ids=lambda body: ascii(body)[:40],
 )
-async def test_what_is_not_json(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_invalid_json(client: httpx.AsyncClient, body: bytes) -> None:
     kind, loc = found(await client.post("/animals", content=body, headers=JSON))
     assert (kind, loc[0]) == ("json_invalid", "body")
 
 
-def test_what_is_json_is_read_as_ever() -> None:
+def test_valid_json_is_accepted() -> None:
     body = '{"a": [1, -0.5e3, true, null, "\\ud83e\\udd92 🦒"], "b": {"a": {}}, "": []}'
     assert parse(body.encode()) == {"a": [1, -500.0, True, None, "🦒 🦒"], "b": {"a": {}}, "": []}
 
@@ -123,7 +123,7 @@ async def test_a_repeated_header(app: Served, name: str) -> None:
     assert (await app.client("admin").get("/orders")).json() == {"orders": []}
 
 
-async def test_a_repeated_cookie_of_the_session(app: Served) -> None:
+async def test_a_repeated_session_cookie(app: Served) -> None:
     for headers in (
         [("Cookie", "zoo-auth=visitor; zoo-auth=admin")],
         [("Cookie", "zoo-auth=visitor; a=b; zoo-auth=visitor")],
@@ -133,9 +133,9 @@ async def test_a_repeated_cookie_of_the_session(app: Served) -> None:
         assert found(answer) == ("repeated", ["cookie", "zoo-auth"])
 
 
-async def test_other_cookies_and_headers_may_be_there_twice(app: Served) -> None:
+async def test_other_cookies_and_headers_may_occur_twice(app: Served) -> None:
     headers = [("Cookie", "a=1; zoo-auth=visitor; a=2"), ("Accept", "text/html"), ("Accept", "application/json")]
     assert (await app.client().get("/users/me", headers=headers)).status_code == 200
-    # With a token of another kind, nobody looks at the cookie.
+    # With a bearer token, the cookie is not looked at.
     both = [*signed_in("visitor").items(), ("Cookie", "zoo-auth=admin; zoo-auth=admin")]
     assert (await app.client().get("/users/me", headers=both)).status_code == 200

@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what production refuses."""
+"""Settings: where they come from, and what production rejects."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Settings(_secrets_dir=tmp_path).database().password == GOOD
 
 
-def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text("from the file")
     monkeypatch.setenv("DATABASE_PASSWORD", "from the environment")
     assert Settings(_secrets_dir=tmp_path).database().password == "from the environment"
@@ -40,7 +40,7 @@ def test_production_refuses_a_default_or_short_password(password: str | None) ->
         settings.database()
 
 
-def test_production_takes_a_long_password_in_the_url_too() -> None:
+def test_production_accepts_a_long_password_in_the_url_too() -> None:
     settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{GOOD}@db/zoo")
     assert settings.database().password == GOOD
 
@@ -53,7 +53,7 @@ SAFE: dict[str, Any] = {
 }
 
 
-def test_production_runs_on_settings_that_are_safe() -> None:
+def test_production_runs_with_safe_settings() -> None:
     Settings(**SAFE).require_usable()
 
 
@@ -68,7 +68,7 @@ def test_production_runs_on_settings_that_are_safe() -> None:
         ({"smtp_password": GOOD}, "SMTP_PASSWORD"),
     ],
 )
-def test_production_refuses_what_would_not_be_safe_or_lose_mail(setting: dict[str, str], said: str) -> None:
+def test_production_refuses_settings_that_are_unsafe_or_lose_mail(setting: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Settings(**{**SAFE, **setting}).require_usable()
 
@@ -85,23 +85,23 @@ def test_production_refuses_what_would_not_be_safe_or_lose_mail(setting: dict[st
         ("access_token_seconds", 10**12),
     ],
 )
-def test_what_can_be_no_such_setting_is_refused(name: str, value: Any) -> None:
+def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
 
 
 @pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])
-def test_a_mail_server_is_given_by_its_url(url: str) -> None:
+def test_a_mail_server_is_set_by_its_url(url: str) -> None:
     assert Settings(smtp_url=url).smtp_url == url
 
 
 @pytest.mark.parametrize("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])
-def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
+def test_an_invalid_url_is_refused_with_the_form_to_write(url: str) -> None:
     with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE"):
         Settings(database_url=url)
 
 
-def test_a_password_never_shows() -> None:
+def test_a_password_is_never_shown() -> None:
     settings = Settings(database_password=GOOD)
     assert GOOD not in repr(settings) + str(settings.database())
 
@@ -113,18 +113,18 @@ def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
     assert "hidden-in-url" not in str(caught.value)
 
 
-def test_a_url_may_be_written_as_hosts_hand_it_out() -> None:
+def test_a_url_may_have_the_form_that_hosting_providers_use() -> None:
     url = Settings(database_url="postgres://zoo_api@db:5433/zoo?sslmode=require").database()
     assert url.render_as_string() == "postgresql+asyncpg://zoo_api@db:5433/zoo?ssl=require"
 
 
-def test_a_url_parameter_that_nobody_knows_is_refused() -> None:
+def test_an_unknown_url_parameter_is_refused() -> None:
     with pytest.raises(ValidationError, match="unknown parameter channel_binding"):
         Settings(database_url="postgresql://zoo_api@db/zoo?channel_binding=require")
 
 
 @pytest.mark.parametrize("url", ["x", "ftp://pay", "http://", "http://pay:x", "http://a:b@pay", "http://pay?x=1"])
-def test_a_service_that_is_no_http_url_is_refused(url: str) -> None:
+def test_a_service_url_that_is_not_http_is_refused(url: str) -> None:
     for name in ("payments_url", "kitchen_url"):
         with pytest.raises(ValidationError, match=r"write http://HOST:PORT"):
             Settings.model_validate({name: url})

@@ -1,4 +1,4 @@
-"""Guessers are kept out, and nobody else for long."""
+"""Clients that guess passwords are kept out, and no others for long."""
 
 import asyncio
 import re
@@ -25,8 +25,8 @@ from tests.api.test_auth import register, sign_in
 from tests.conftest import PASSWORD, ROOT, Log, Served, email_of, serve_app
 from tests.rounds import rounds
 
-TOO_LONG = "x" * 200  # wrong, and refused without the work of a hash
-# Lower than those in use, for each failure takes its time.
+TOO_LONG = "x" * 200  # wrong, and refused without hashing
+# Lower than those in use, because each failure takes a while.
 PER_PAIR, PER_ACCOUNT, PER_ADDRESS, REGISTRATIONS = 2, 6, 10, 40
 LOW = {
     "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS": PER_PAIR,
@@ -53,7 +53,7 @@ def limits_in_use(monkeypatch: pytest.MonkeyPatch, low_limits: None) -> None:  #
 @pytest.fixture
 async def live(server: Server, database: str) -> AsyncIterator[Served]:
     url = server.url("zoo_api", database)
-    # On a busy machine a crowd takes its time.
+    # On a busy machine a crowd takes a while.
     app = create_app(Settings(database_url=url, database_pool_size=20, database_pool_timeout=60))
     async with serve_app(app) as live:
         yield live
@@ -99,7 +99,7 @@ async def test_after_too_many_failures_even_the_right_password_has_to_wait(
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= WINDOW.total_seconds()
     await let_time_pass(admin, WINDOW - timedelta(seconds=5))
-    assert await right(live, "192.0.2.1") == 429  # which does not begin it anew
+    assert await right(live, "192.0.2.1") == 429  # which does not restart the window
     await let_time_pass(admin, timedelta(seconds=5))
     assert await right(live, "192.0.2.1") == 200
 
@@ -125,13 +125,13 @@ async def test_of_many_tries_at_once_no_more_get_through(live: Served) -> None:
         assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 20 - PER_PAIR)
 
 
-async def test_it_holds_across_workers(live: Served, server: Server, database: str) -> None:
+async def test_the_limit_holds_across_workers(live: Served, server: Server, database: str) -> None:
     await fail(live, "192.0.2.1", VISITOR, PER_PAIR)
     async with serve_app(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
         assert await right(another, "192.0.2.1") == 429
 
 
-async def test_a_success_is_no_failure(live: Served) -> None:
+async def test_a_success_does_not_count_as_a_failure(live: Served) -> None:
     for _ in range(3):
         await fail(live, "192.0.2.1", VISITOR, PER_PAIR - 1)
         assert await right(live, "192.0.2.1") == 200
@@ -146,24 +146,24 @@ async def test_an_account_is_protected_from_many_addresses(live: Served, admin: 
     assert await right(live, "198.51.100.1") == 200
 
 
-async def test_an_address_is_kept_from_many_accounts(live: Served) -> None:
+async def test_an_address_cannot_try_many_accounts(live: Served) -> None:
     statuses = [await fail(live, "192.0.2.1", f"{number}@zoo.example", 1) for number in range(PER_ADDRESS + 1)]
     assert statuses == [[400]] * PER_ADDRESS + [[429]]
     assert await right(live, "192.0.2.1") == 429
     assert await right(live, "192.0.2.2") == 200
 
 
-async def test_who_has_signed_in_there_before_is_not_locked_out_by_others(live: Served) -> None:
+async def test_a_user_who_has_signed_in_there_before_is_not_locked_out_by_others(live: Served) -> None:
     assert await right(live, "192.0.2.1") == 200
-    for number in range(PER_ACCOUNT // PER_PAIR + 1):  # from everywhere, on the account
+    for number in range(PER_ACCOUNT // PER_PAIR + 1):  # from everywhere, to the account
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
-    for number in range(PER_ADDRESS + 1):  # from behind the same proxy, on other accounts
+    for number in range(PER_ADDRESS + 1):  # from behind the same proxy, to other accounts
         await fail(live, "192.0.2.1", f"{number}@zoo.example", 1)
     assert await right(live, "203.0.113.1") == 429
     assert await right(live, "192.0.2.1") == 200
 
 
-async def test_a_password_reset_leads_in_whatever_others_try(live: Served, log: Callable[[], list[Log]]) -> None:
+async def test_a_password_reset_gives_access_whatever_others_try(live: Served, log: Callable[[], list[Log]]) -> None:
     for number in range(PER_ACCOUNT // PER_PAIR + 1):
         await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
     async with at(live, "192.0.2.1") as client:
@@ -200,9 +200,7 @@ async def test_sign_ins_of_a_user_at_the_same_moment_all_succeed(live: Served, a
     assert await admin.fetchval("SELECT coalesce(sum(count), 0) FROM throttles") == 0
 
 
-async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
-    live: Served, admin: asyncpg.Connection
-) -> None:
+async def test_tries_while_old_ones_are_deleted_all_get_their_answer(live: Served, admin: asyncpg.Connection) -> None:
     for _ in range(rounds(quick=2, full=10)):
         await admin.execute(
             "INSERT INTO throttles SELECT md5(random()::text), 1, now() - interval '1 day' FROM generate_series(1, 500)"
@@ -216,7 +214,7 @@ async def test_tries_beside_the_forgetting_of_old_ones_all_get_their_answer(
 
 
 @pytest.mark.usefixtures("real_hashes")
-async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_signing_in(live: Served) -> None:
+async def test_a_client_that_registers_by_the_hundred_is_limited_and_others_can_sign_in(live: Served) -> None:
     async with at(live, "192.0.2.1") as flooder, at(live, "192.0.2.2") as user:
         flood = [
             asyncio.create_task(register(flooder, email=f"u{number}@zoo.example"))
@@ -229,11 +227,11 @@ async def test_who_registers_by_the_hundred_is_held_up_and_keeps_nobody_from_sig
         assert statuses.count(429) == 10
 
 
-async def test_a_try_that_the_server_is_too_busy_for_is_none(live: Served, admin: asyncpg.Connection) -> None:
+async def test_a_try_that_the_server_is_too_busy_for_does_not_count(live: Served, admin: asyncpg.Connection) -> None:
     free = threading.Event()
     passwords._thread.submit(free.wait)  # noqa: SLF001 - what is waited for
     half = passwords.MAX_WAITING // 2
-    waiting = [asyncio.create_task(verify(number)) for number in range(half + 1)]  # the first has its turn
+    waiting = [asyncio.create_task(verify(number)) for number in range(half + 1)]  # the first one has its turn
     waiting += [asyncio.create_task(store(number)) for number in range(half)]
     await asyncio.sleep(0)
     async with at(live, "192.0.2.1") as client:
@@ -247,17 +245,17 @@ async def test_a_try_that_the_server_is_too_busy_for_is_none(live: Served, admin
 
 async def test_nobodys_mailbox_is_flooded(live: Served) -> None:
     most = sign_ins.MAX_MAILS_TO_AN_ADDRESS
-    for email in (VISITOR, "nobody@zoo.example"):  # the same for both
+    for email in (VISITOR, "nobody@zoo.example"):  # both answers are the same
         statuses = []
         for number in range(most + 1):
             async with at(live, f"192.0.2.{number}") as client:
                 statuses.append((await client.post("/auth/forgot-password", json={"email": email})).status_code)
         assert statuses == [202] * most + [429]
-    async with at(live, "203.0.113.1") as client:  # the other kind counts by itself
+    async with at(live, "203.0.113.1") as client:  # the other kind is counted separately
         assert (await client.post("/auth/request-verify-token", json={"email": VISITOR})).status_code == 202
 
 
-async def test_what_is_over_is_forgotten(live: Served, admin: asyncpg.Connection) -> None:
+async def test_expired_counts_are_deleted(live: Served, admin: asyncpg.Connection) -> None:
     for number in range(20):
         await fail(live, f"192.0.2.{number}", f"{number}@zoo.example", 1)
     assert await admin.fetchval("SELECT count(*) FROM throttles") == 60
@@ -267,7 +265,7 @@ async def test_what_is_over_is_forgotten(live: Served, admin: asyncpg.Connection
 
 
 @pytest.mark.usefixtures("limits_in_use", "real_hashes")
-async def test_an_account_that_is_not_there_takes_as_much_work(live: Served) -> None:
+async def test_an_account_that_does_not_exist_takes_as_much_work(live: Served) -> None:
     async with at(live, "192.0.2.1") as client:
         await register(client)
         work: dict[str, list[float]] = {"amara@visitors.example": [], "nobody@visitors.example": []}
@@ -277,7 +275,7 @@ async def test_an_account_that_is_not_there_takes_as_much_work(live: Served) -> 
                 assert (await sign_in(client, email, "wrong")).status_code == 400
                 measured.append(time.process_time() - before)
     there, not_there = (statistics.median(measured) for measured in work.values())
-    assert 1 / 3 < there / not_there < 3  # without the work of a hash it is 6
+    assert 1 / 3 < there / not_there < 3  # without hashing it is 6
 
 
 @pytest.mark.parametrize(

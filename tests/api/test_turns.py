@@ -1,4 +1,4 @@
-"""Turns: nobody has more of what there is little of than is left for others."""
+"""Turns: nobody gets more of a scarce thing than is left for others."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ SIZE, MOST, PATIENCE = 8, 40, 60.0
 
 
 class Order:
-    """Who had a turn, one after the other, of those who came while somebody else had the only one."""
+    """Requests that wait while another one has the only turn, and the order in which they get it."""
 
     def __init__(self, most_waiting: int = MOST) -> None:
         self.turns = Turns(1, most_waiting)
@@ -46,20 +46,20 @@ def is_as_new(turns: Turns, size: int) -> bool:
 
 
 async def take_all(turns: Turns, asking: Asking) -> int:
-    """As many turns at once as there are for it."""
+    """Take as many turns at once as `asking` may have; their number."""
     taken = 0
-    while turns._may(asking):  # noqa: SLF001 - else it would wait
+    while turns._may(asking):  # noqa: SLF001 - otherwise it would wait
         await turns.take(asking, PATIENCE)
         taken += 1
     return taken
 
 
 @pytest.mark.parametrize(("size", "share"), [(1, 1), (2, 1), (3, 2), (8, 4), (20, 10)])
-async def test_who_asks_for_all_gets_half(size: int, share: int) -> None:
+async def test_a_group_that_asks_for_all_gets_half(size: int, share: int) -> None:
     assert await take_all(Turns(size, MOST), (way("192.0.2.1", "a"),)) == share
 
 
-async def test_of_several_who_ask_for_all_each_gets_some_and_some_is_left() -> None:
+async def test_of_several_groups_that_ask_for_all_each_gets_some_and_some_are_left() -> None:
     turns = Turns(SIZE, MOST)
     assert [await take_all(turns, (way(address),)) for address in "abc"] == [4, 2, 1]
     assert await take_all(turns, (way("newcomer"),)) == 1
@@ -71,7 +71,7 @@ async def test_many_at_one_address_leave_some_to_others_and_none_of_them_takes_i
     assert await take_all(turns, (way("192.0.2.2", "d"),)) == 1
 
 
-async def test_what_is_given_back_is_shared_anew() -> None:
+async def test_turns_that_are_given_back_are_shared_again() -> None:
     turns = Turns(SIZE, MOST)
     greedy, other = (way("a"),), (way("b"),)
     tasks = [asyncio.create_task(turns.take(greedy, PATIENCE)) for _ in range(SIZE)]
@@ -99,7 +99,7 @@ async def test_addresses_take_turns_and_so_do_accounts_at_an_address() -> None:
 
 
 async def test_of_eighty_that_wait_for_eight_accounts_a_ninth_waits_for_about_eight() -> None:
-    for addresses in (1, 8, 80):  # at one, at one of each, and each try at another
+    for addresses in (1, 8, 80):  # at one address, at one for each account, and at another for each try
         order = Order(most_waiting=80)
         for number in range(80):
             address, account = f"192.0.2.{number % addresses}", number % 8
@@ -116,7 +116,7 @@ async def test_of_eighty_accounts_at_one_address_a_stranger_waits_for_none() -> 
     assert (await order.end()).index("stranger") <= 3
 
 
-async def test_where_too_many_wait_the_most_lose_and_a_newcomer_gets_in() -> None:
+async def test_if_too_many_wait_the_largest_group_loses_one_and_a_newcomer_gets_in() -> None:
     order = Order(most_waiting=10)
     order.come("crowd", ("192.0.2.1", 1), times=15)
     order.come("neighbour", ("192.0.2.1", 2))
@@ -125,7 +125,7 @@ async def test_where_too_many_wait_the_most_lose_and_a_newcomer_gets_in() -> Non
     assert order.refused == {"crowd": 5 + 1 + 3}
 
 
-async def test_where_each_waits_once_who_comes_last_is_refused() -> None:
+async def test_if_each_waits_once_the_last_one_is_refused() -> None:
     order = Order(most_waiting=10)
     for number in range(11):
         order.come(str(number), (number,))
@@ -134,7 +134,7 @@ async def test_where_each_waits_once_who_comes_last_is_refused() -> None:
 
 
 @pytest.mark.parametrize("moment", ["waiting", "as its turn begins", "as it is refused"])
-async def test_who_is_cancelled_leaves_nothing_behind(moment: str) -> None:
+async def test_a_cancelled_request_leaves_nothing_behind(moment: str) -> None:
     turns, asking = Turns(1, 1), (way("a", 1),)
     await turns.take(asking, PATIENCE)
     waiting = asyncio.create_task(turns.take(asking, PATIENCE))
@@ -142,7 +142,7 @@ async def test_who_is_cancelled_leaves_nothing_behind(moment: str) -> None:
     if moment == "as its turn begins":
         turns.give_back(asking)
     elif moment == "as it is refused":
-        turns._most_waiting = 0  # noqa: SLF001 - the next who comes is one too many
+        turns._most_waiting = 0  # noqa: SLF001 - the next request is one too many
         other = asyncio.create_task(turns.take((way("a", 2),), PATIENCE))
         await asyncio.sleep(0)
         other.cancel()
@@ -156,7 +156,7 @@ async def test_who_is_cancelled_leaves_nothing_behind(moment: str) -> None:
     assert is_as_new(turns, 1)
 
 
-async def test_who_waits_too_long_is_told_and_leaves_nothing_behind() -> None:
+async def test_a_request_that_waits_too_long_times_out_and_leaves_nothing_behind() -> None:
     turns, asking = Turns(1, 1), (way("a"),)
     await turns.take(asking, PATIENCE)
     with pytest.raises(TimeoutError):

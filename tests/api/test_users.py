@@ -1,4 +1,4 @@
-"""/users: one's own account, and everybody's for admins."""
+"""/users: a user's own account, and for admins, all accounts."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ async def find(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
 
 
 class TestList:
-    async def test_has_everybody_page_by_page(self, client: httpx.AsyncClient) -> None:
+    async def test_has_all_users_page_by_page(self, client: httpx.AsyncClient) -> None:
         for number in range(3):
             await client.post("/auth/register", json={"email": f"u{number}@zoo.example", "password": PASSWORD})
         everybody = (await client.get("/users")).json()
@@ -37,21 +37,21 @@ class TestList:
             url = page.links.get("next", {}).get("url", "")
         assert paged == everybody
 
-    async def test_those_who_register_later_come_later(self, client: httpx.AsyncClient) -> None:
+    async def test_users_who_register_later_come_later(self, client: httpx.AsyncClient) -> None:
         made = []
         for number in range(3):
             answer = await client.post("/auth/register", json={"email": f"u{number}@a.example", "password": PASSWORD})
             made.append(answer.json()["id"])
         assert made == sorted(made)
 
-    async def test_finds_an_address_in_whatever_case(self, client: httpx.AsyncClient) -> None:
+    async def test_finds_an_address_in_any_case(self, client: httpx.AsyncClient) -> None:
         found = (await client.get("/users", params={"email": email_of("keeper").upper()})).json()
         assert [user["email"] for user in found] == [email_of("keeper")]
 
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=101", "after=1", "after=x", "email=a%00", "email=" + "x" * 255, "type=admin"]
     )
-    async def test_a_bad_query_is_422(self, client: httpx.AsyncClient, query: str) -> None:
+    async def test_an_invalid_query_is_422(self, client: httpx.AsyncClient, query: str) -> None:
         answer = await client.get(f"/users?{query}")
         assert answer.status_code == 422
         assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
@@ -59,7 +59,7 @@ class TestList:
 
 class TestMe:
     @pytest.mark.parametrize("field", ["type", "is_active", "is_superuser", "is_verified", "id"])
-    async def test_nobody_raises_themselves(self, anonymous: httpx.AsyncClient, field: str) -> None:
+    async def test_users_cannot_raise_their_own_type(self, anonymous: httpx.AsyncClient, field: str) -> None:
         headers = signed_in("visitor")
         refused = await anonymous.patch("/users/me", json={field: "admin"}, headers=headers)
         assert refused.status_code == 422
@@ -105,7 +105,7 @@ class TestMe:
         [("DELETE FROM access_tokens", 401), ("UPDATE users SET type = 'keeper' WHERE email LIKE 'admin%'", 403)],
         ids=["signed out", "demoted"],
     )
-    async def test_who_may_not_any_more_when_the_password_is_hashed_changes_nothing(
+    async def test_a_user_who_loses_permission_while_the_password_is_hashed_changes_nothing(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, meanwhile: str, status: int
     ) -> None:
         path = f"/users/{(await find(committing_client, 'visitor'))['id']}"
@@ -118,7 +118,7 @@ class TestMe:
         assert (await change).status_code == status
         assert (await sign_in(committing_client, email_of("visitor"))).status_code == 200
 
-    async def test_of_two_who_take_an_address_at_the_same_moment_one_gets_it(
+    async def test_of_two_users_who_take_an_address_at_the_same_moment_one_gets_it(
         self, committing_client: httpx.AsyncClient
     ) -> None:
         for number in range(20):
@@ -134,7 +134,7 @@ class TestMe:
 
 
 class TestAdmin:
-    async def test_makes_a_visitor_a_keeper_at_once(
+    async def test_turns_a_visitor_into_a_keeper_at_once(
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
     ) -> None:
         headers = signed_in("visitor")
@@ -162,16 +162,16 @@ class TestAdmin:
         assert (await client.get(f"/users/{user['id']}")).status_code == 404
         assert (await client.delete(f"/users/{user['id']}")).status_code == 404
         assert (await anonymous.get("/users/me", headers=bearer(token))).status_code == 401
-        # Who comes back is somebody else.
+        # A user who registers again is another one.
         again = await anonymous.post("/auth/register", json={"email": user["email"], "password": PASSWORD})
         assert again.json()["id"] != user["id"]
 
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-    async def test_nobody_and_nonsense(self, client: httpx.AsyncClient, method: str) -> None:
+    async def test_unknown_and_invalid_ids_are_404(self, client: httpx.AsyncClient, method: str) -> None:
         assert (await client.request(method, f"/users/{uuid4()}")).status_code == 404
         assert (await client.request(method, "/users/7")).status_code == 404
 
-    async def test_an_own_account_is_not_deleted(self, client: httpx.AsyncClient) -> None:
+    async def test_users_cannot_delete_their_own_account(self, client: httpx.AsyncClient) -> None:
         refused = await client.delete("/users/me")
         assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, PATCH")
 
@@ -190,7 +190,7 @@ class TestAdmin:
         assert (await client.patch(f"/users/{expired['id']}", json={"is_active": True})).status_code == 200
         assert (await client.delete(me)).status_code == 204
 
-    async def test_of_two_who_dismiss_each_other_one_stays(
+    async def test_of_two_admins_who_remove_each_other_one_stays(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
         ids = [(await find(committing_client, name))["id"] for name in ("keeper", "visitor")]

@@ -26,8 +26,8 @@ CLIENTS, SECONDS = 4, rounds(quick=4, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
 PUTS, SLOW = 24, 60
 ACCOUNTS, AT_ONCE = 8, 10
-# The most sign-ins of the crowd that are answered while a ninth account signs in: those hashed before it, and those
-# beside its two turns at the database.
+# How many sign-ins of the crowd are answered at most while a ninth account signs in: those hashed before it, and those
+# during its two turns at the database.
 BEFORE_IT = 3 * ACCOUNTS
 PROBERS = 40
 PROBE_TIMEOUT = 2.0  # `timeout check` of deploy/proxy/haproxy.cfg

@@ -1,4 +1,4 @@
-"""Requests of the largest size, and answers that would have it: what they cost the api, and Postgres."""
+"""Requests of the largest size, and answers that could be as large: what they cost the api, and Postgres."""
 
 import asyncio
 from collections import Counter

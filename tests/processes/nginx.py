@@ -1,4 +1,4 @@
-"""A real nginx before the api, which serves it below a path."""
+"""A real nginx in front of the api, which serves it below a path."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import find_free_port
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"
-# From where it comes to the api: another address than that of clients who come past it.
+# The address from which it connects to the api: not that of clients that bypass it.
 ADDRESS = "127.0.0.2"
 
 CONFIGURATION = """

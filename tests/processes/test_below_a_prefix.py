@@ -1,4 +1,4 @@
-"""Below a path of a real nginx, which serves other things beside the api: gunicorn as in production behind it."""
+"""Below a path of a real nginx, which also serves other things: behind it, gunicorn as in production."""
 
 import re
 from pathlib import Path
@@ -12,9 +12,9 @@ from tests.conftest import PASSWORD, email_of, find_free_port, signed_in
 from tests.processes.live import gunicorn
 from tests.processes.nginx import ADDRESS, nginx
 
-# nginx strips the path of a location where proxy_pass has one, be it "/".
+# nginx strips the path of a location if proxy_pass has a path, even just "/".
 LOCATIONS = {
-    "/zoo": "proxy_pass http://{api}/;",  # as the setting has it
+    "/zoo": "proxy_pass http://{api}/;",  # as in the setting
     "/parks/stripped": "proxy_pass http://{api}/; proxy_set_header X-Forwarded-Prefix /parks/stripped;",
     "/parks/kept": "proxy_pass http://{api}; proxy_set_header X-Forwarded-Prefix /parks/kept;",
 }
@@ -30,7 +30,7 @@ def test_below_each_of_its_paths_every_link_leads_on(server: Server, database: s
             with httpx.Client(base_url=address) as client:
                 check(client, prefix)
 
-        # Who comes past the proxy says what he likes, and it does not count, whomever he says he comes for.
+        # A client that bypasses the proxy can send any prefix and address: they have no effect.
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             lies = {"X-Forwarded-Prefix": "/evil", "X-Forwarded-For": ADDRESS}
             assert client.get("/", headers=lies).headers["Location"] == "/zoo/docs"
@@ -53,7 +53,7 @@ def check(client: httpx.Client, prefix: str) -> None:
     assert document["servers"] == [{"url": prefix}]
     sign_in = document["components"]["securitySchemes"]["OAuth2PasswordBearer"]["flows"]["password"]["tokenUrl"]
     form = {"username": email_of("keeper"), "password": PASSWORD}
-    ask("POST", urljoin(f"{prefix}/docs", sign_in), data=form)  # as Swagger UI takes it
+    ask("POST", urljoin(f"{prefix}/docs", sign_in), data=form)  # as Swagger UI resolves it
     ask("POST", f"{prefix}/auth/cookie/login", data=form)
     assert [cookie.path for cookie in client.cookies.jar] == [prefix]
 

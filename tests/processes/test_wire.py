@@ -1,4 +1,4 @@
-"""What comes over the wire, byte by byte, to the api as gunicorn serves it."""
+"""Requests, byte by byte, to the api as gunicorn serves it."""
 
 import json
 import re
@@ -36,7 +36,7 @@ class Api:
     admin: asyncpg.Connection
 
     def send(self, *segments: str | bytes) -> bytes:
-        """What is answered to these segments, each sent by itself, until the api closes the connection."""
+        """The answer to these segments, each sent by itself, until the api closes the connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for number, segment in enumerate(segments):
@@ -45,7 +45,7 @@ class Api:
             return b"".join(iter(lambda: connection.recv(2**16), b""))
 
     def logged(self, request_id: str) -> list[Log]:
-        """The lines of one request; there is one at least, soon."""
+        """The log's lines of one request; waits until there is one."""
         deadline = time.monotonic() + SECONDS
         while True:
             lines = [line for line in self.log.read_text().splitlines() if f'"{request_id}"' in line]
@@ -64,7 +64,7 @@ class Api:
 async def api(
     server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> AsyncIterator[Api]:
-    """gunicorn with two workers, in whose database animal 1 is."""
+    """gunicorn with two workers, and a database with animal 1."""
     database = await clone(maintenance, f"zoo_wire_{worker_id}")
     admin = await superuser(server, database)
     await admin.execute("INSERT INTO animals (name) VALUES ('Amara')")
@@ -94,7 +94,7 @@ def split(answer: bytes) -> tuple[int, dict[str, str], Any]:
 
 
 def with_body(head: str, body: str, *, is_chunked: bool = False) -> tuple[str, str]:
-    """Head and body, with the length, or in chunks of three bytes."""
+    """Head and body, with a length, or in chunks of three bytes."""
     if not is_chunked:
         return f"{head}Content-Length: {len(body)}\r\n\r\n", body
     chunks = [body[start : start + 3] for start in range(0, len(body), 3)]
@@ -105,7 +105,7 @@ def with_body(head: str, body: str, *, is_chunked: bool = False) -> tuple[str, s
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket", "TLS/1.0", "something/9, else"])
-async def test_a_request_that_asks_for_another_protocol_is_answered_as_it_is(
+async def test_a_request_that_asks_for_another_protocol_is_answered_as_http_1_1(
     api: Api, upgrade: str, is_chunked: bool
 ) -> None:
     asks = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
@@ -118,7 +118,7 @@ async def test_a_request_that_asks_for_another_protocol_is_answered_as_it_is(
     assert await api.description() == "two"
 
 
-def test_a_sign_in_of_a_client_that_offers_http_2_is_a_sign_in(api: Api) -> None:
+def test_a_client_that_offers_http_2_can_sign_in(api: Api) -> None:
     head, body = with_body(
         f"POST /auth/jwt/login HTTP/1.1\r\n{HOST}{FORM}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
         "username=keeper%40zoo.example&password=wrong",
@@ -126,8 +126,8 @@ def test_a_sign_in_of_a_client_that_offers_http_2_is_a_sign_in(api: Api) -> None
     assert statuses(api.send(head + body + GET + LAST + "\r\n")) == [400, 200]
 
 
-async def test_trailers_are_no_headers(api: Api) -> None:
-    """Nor do they say where a client is, for whom the proxy speaks."""
+async def test_trailers_are_not_headers(api: Api) -> None:
+    """Nor can they set a client's address, which a proxy sends."""
     head = f"POST /auth/jwt/login HTTP/1.1\r\n{HOST}{FORM}{LAST}Transfer-Encoding: chunked\r\n\r\n"
     body = "username=nobody%40zoo.example&password=wrong"
     trailers = "X-Forwarded-For: 203.0.113.7\r\nAuthorization: Bearer admin\r\n"
@@ -184,7 +184,7 @@ REFUSED: dict[str, tuple[int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_the_server_refuses_is_answered_as_all_else_is(api: Api, name: str) -> None:
+async def test_refusals_of_the_server_have_the_same_form_as_all_answers(api: Api, name: str) -> None:
     status, request = REFUSED[name]
     request_id = "wire-" + re.sub(r"\W", "-", name)
     line, end, rest = request.partition("\r\n")
@@ -198,13 +198,13 @@ async def test_what_the_server_refuses_is_answered_as_all_else_is(api: Api, name
     assert await api.description() is None
 
 
-def test_the_log_has_method_and_path_of_what_was_refused_and_no_query(api: Api) -> None:
+def test_the_log_has_method_and_path_of_a_refused_request_and_no_query(api: Api) -> None:
     answer = api.send(f"GET /animals/1?token=secret HTTP/1.1\r\n{HOST}X-Y : z\r\n\r\n")
     (line,) = api.logged(split(answer)[1]["x-request-id"])
     assert (line["method"], line["path"], line["status"]) == ("GET", "/animals/1", 400)
 
 
-async def test_a_body_that_does_not_come_is_not_an_empty_one(api: Api) -> None:
+async def test_a_body_that_does_not_arrive_is_not_taken_for_an_empty_one(api: Api) -> None:
     before = await api.updated_at()
     for framing in ("Content-Length: 2\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"):
         with socket.create_connection(("127.0.0.1", api.port), timeout=SECONDS) as connection:
@@ -224,7 +224,7 @@ def test_pipelined_requests_are_answered_in_their_order(api: Api) -> None:
         assert statuses(api.send(requests[:cut], requests[cut:])) == expected
 
 
-def test_a_request_that_can_not_be_read_is_refused_after_those_before_it_are_answered(api: Api) -> None:
+def test_an_unreadable_request_is_refused_after_those_before_it_are_answered(api: Api) -> None:
     assert statuses(api.send(f"{GET}\r\n{GET}\r\n\0\r\n\r\n")) == [200, 200, 400]
 
 
@@ -253,11 +253,11 @@ def test_a_client_that_writes_before_it_reads_gets_the_answer_to_a_refused_uploa
         if is_chunked:
             connection.sendall(b"0\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(2**16), b""))
-    assert statuses(answer) in ([status], [413])  # a length alone is enough for the latter
+    assert statuses(answer) in ([status], [413])  # for the latter, a length alone is enough
     assert split(answer)[1]["connection"] == "close"
 
 
-def test_a_client_that_waits_for_leave_to_send_its_body_does_not_have_it_taken_for_the_next_request(api: Api) -> None:
+def test_the_body_of_a_client_that_waits_for_100_continue_is_not_taken_for_the_next_request(api: Api) -> None:
     expect = (
         f"DELETE /animals/1 HTTP/1.1\r\n{HOST}{JSON}Expect: 100-continue\r\nContent-Length: {len(SMUGGLED)}\r\n\r\n"
     )

@@ -29,7 +29,7 @@ def ask(stack: Stack, target: str, method: str = "GET") -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
-def test_the_public_gets_404_for_probes_however_they_are_spelt(replicas: Stack, method: str) -> None:
+def test_the_public_gets_404_for_probes_however_their_path_is_written(replicas: Stack, method: str) -> None:
     statuses = {target: ask(replicas, target, method)[0] for target in PROBES}
     assert {target: status for target, status in statuses.items() if status not in {400, 404}} == {}
     for target in ("/health", "/health/ready", "/%68ealth//ready", "http://zoo/health/db"):
@@ -49,8 +49,8 @@ def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
     assert replicas.get("/exhibits").status_code == 200
 
 
-def test_a_trailer_does_not_say_where_a_client_is(replicas: Stack) -> None:
-    """Whoever could say so would pass the limits on signing in."""
+def test_a_trailer_cannot_set_a_clients_address(replicas: Stack) -> None:
+    """A client that could do that would evade the limits on signing in."""
     form = b"username=nobody%40zoo.example&password=wrong"
     with socket.create_connection(("127.0.0.1", replicas.port), timeout=30) as connection:
         connection.sendall(

@@ -1,4 +1,4 @@
-"""Access tokens: what a signed-in user shows with each request. Only the client has one; the database has its hash."""
+"""Access tokens, which signed-in users send with each request. Only the client has one; the database has its hash."""
 
 import hashlib
 import secrets
@@ -18,7 +18,7 @@ from api.models import AccessToken, User
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who is signed in: what every request finds out, in one query."""
+    """The user who is signed in, as every request looks it up in one query."""
 
     id: UUID
     type: UserType
@@ -30,7 +30,7 @@ class Caller:
 
     @property
     def sees_all(self) -> bool:
-        """Whether others' orders are there for the caller, too."""
+        """Whether the caller may also see the orders of others."""
         return self.type.includes(UserType.KEEPER)
 
 
@@ -49,30 +49,30 @@ _CALLER = Statement(
 
 
 async def find_caller(db: Executor, token: str, lifetime: timedelta) -> Caller | None:
-    """The active user whose token this is, while it is not older than `lifetime`."""
+    """The active user with this token, unless it is older than `lifetime`."""
     return await _CALLER.first(db, token_hash=hash_token(token), lifetime=lifetime)
 
 
 async def find_type(session: AsyncSession, token: str, lifetime: timedelta) -> UserType | None:
-    """The type of the same user, as a session sees it that may have changed it."""
+    """The type of the same user, as seen by a session that may have changed it."""
     statement = select(User.type).join(AccessToken, _OF_ITS_USER)
     return await session.scalar(statement.where(*_is_good(hash_token(token), lifetime)))
 
 
 async def create(session: AsyncSession, user_id: UUID, lifetime: timedelta) -> str:
-    """A new token for the user; some that have expired are forgotten."""
+    """A new token for the user; some expired ones are deleted."""
     token = secrets.token_urlsafe()
     session.add(AccessToken(token=hash_token(token), user_id=user_id))
-    await session.flush()  # before the others are looked at
+    await session.flush()  # before the others are deleted
     await forget(session, AccessToken, AccessToken.created_at <= func.statement_timestamp() - lifetime)
     return token
 
 
 async def end(session: AsyncSession, token: str) -> None:
-    """Sign out whoever shows this token."""
+    """Delete this token: whoever uses it is signed out."""
     await session.execute(delete(AccessToken).where(AccessToken.token == hash_token(token)))
 
 
 def hash_token(token: str) -> str:
-    """What the database has of a token. A plain SHA-256 is enough: nobody guesses 32 random bytes."""
+    """The hash of a token, which the database stores. Plain SHA-256 is enough: nobody can guess 32 random bytes."""
     return hashlib.sha256(token.encode()).hexdigest()

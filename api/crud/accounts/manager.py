@@ -1,4 +1,4 @@
-"""fastapi-users's manager, with our rules for passwords and none of its hashing on the event loop."""
+"""fastapi-users's manager, with our rules for passwords, and without hashing on the event loop."""
 
 import hashlib
 import hmac
@@ -36,18 +36,16 @@ from api.models import User
 from api.schemas.users import UserCreate, UserUpdate
 
 TOKEN_LIFETIME = timedelta(hours=1)
-VALID = (
-    f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If it was not you who asked, do nothing."
-)
+VALID = f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If you did not ask for it, do nothing."
 
 Check = Callable[[], Awaitable[None]]
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
-    """What may become of an account. It flushes; the request commits.
+    """Creates and changes accounts. It flushes; the request commits.
 
-    Where fastapi-users's own methods would hash a password on the event loop, and with a database connection in hand,
-    these do neither.
+    Unlike fastapi-users's own methods, these never hash a password on the event loop, or while they hold a database
+    connection.
     """
 
     user_db: UserStore
@@ -67,7 +65,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         safe: bool = False,
         request: Request | None = None,  # noqa: ARG002
     ) -> User:
-        """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, nothing but a visitor."""
+        """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, always a visitor."""
         await self.validate_password(user_create.password, user_create)
         name_client(user_create.email.lower())
         values = {"email": user_create.email, "hashed_password": await hash_password(user_create.password)}
@@ -76,16 +74,16 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         return await self.user_db.create(values)
 
     async def validate_password(self, password: str, user: Any) -> None:
-        """Unprocessable where the password is the address: what the schema can't see."""
+        """Unprocessable if the password is the address, which the schema can't check."""
         if normalized(password).casefold() == normalized(user.email).casefold():
             raise Unprocessable([{"type": "value", "loc": ["body", "password"], "msg": "must not be the address"}])
 
     async def change(self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check) -> User:
         """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
-        PreconditionFailed where the user is not as the client has seen them.
+        PreconditionFailed if the user is not as the client has seen them.
 
-        To hash a password takes a while, in which no connection is held; after that `require_still_allowed` is asked
-        whether who wants it may still have it.
+        Hashing a password takes a while, in which no connection is held; `require_still_allowed` then checks whether
+        the caller may still do this.
         """
         values = changes.model_dump(exclude_unset=True)
         password = values.pop("password", None)
@@ -116,7 +114,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
             await self.request_verify(await self.get_by_email(email))
 
     async def forgot_password(self, user: User, request: Request | None = None) -> None:
-        """Mail a token that allows to set a new password; UserInactive where the user may not."""
+        """Mail a token that permits setting a new password; UserInactive if the user may not."""
         if not user.is_active:
             raise UserInactive
         claims = {
@@ -129,12 +127,12 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         await self.on_after_forgot_password(user, token, request)
 
     async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
-        """Set a new password; InvalidResetPasswordToken where the token is no good, or was used, or is too old."""
+        """Set a new password; InvalidResetPasswordToken if the token is invalid, was used, or is too old."""
         user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
         name_client(user_id)
         hashed = await hash_password(password) if user_id else ""
         user = await self.user_db.get_locked(user_id) if user_id else None
-        # The fingerprint is that of the old password, and of the address: after a change of either it fits no more.
+        # The fingerprint is of the old password and the address: after a change of either it does not match.
         if (
             user is None
             or not user.is_active
@@ -148,7 +146,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         return user
 
     async def verify(self, token: str, request: Request | None = None) -> User:  # noqa: ARG002
-        """Note the address as verified; InvalidVerifyToken where the token is not for the address as it is now."""
+        """Mark the address as verified; InvalidVerifyToken if the token is not for the current address."""
         user_id, email = self._read(token, self.verification_token_audience, "email")
         user = await self.user_db.get_locked(user_id) if user_id else None
         if user is None or not user.is_active or user.email != email:
@@ -158,7 +156,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         return await self.user_db.update(user, {"is_verified": True})
 
     def _read(self, token: str, audience: str, claim: str) -> tuple[UUID | None, str]:
-        """The user and the claim in a mailed token; None for the user where it is none of ours, or too old."""
+        """The user and the claim in a mailed token; None for the user if the token is not ours, or too old."""
         try:
             claims = decode_jwt(token, self.reset_password_token_secret, [audience])
             return UUID(claims["sub"]), str(claims[claim])

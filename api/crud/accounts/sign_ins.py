@@ -1,11 +1,11 @@
-"""Signing in: with limits that keep guessers out, and nobody else for long.
+"""Signing in, with limits that keep out clients that guess, and no others for long.
 
-Failures are counted for an address, for an account, and for an account at an address. Whoever has signed in to an
-account from an address before is held up there by the last of these only: what others try elsewhere, on the account or
-from behind the same proxy, does not lock anybody out. And a password reset by mail always leads in.
+Failures are counted for an address, for an account, and for an account at an address. If a user has signed in from an
+address before, only the last of these limits applies there: tries from elsewhere, or by others behind the same proxy,
+lock no user out. And a password reset by mail always gives access.
 
-(What that costs: who is at the same address as a user, and has failed too often there, sees that this account is not
-held up, and so that there is one.)
+(The price: a client that shares a user's address, and has failed too often there, can tell that the user's account
+exists, because that one is not limited.)
 """
 
 from datetime import timedelta
@@ -39,7 +39,7 @@ async def sign_in(
 ) -> str:
     """A new access token for the user with this email and password, who is at `address`.
 
-    BadRequest where there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
+    BadRequest if there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
     same whether there is an account or not. No connection is held while the password is verified.
     """
     name_client(email.lower())
@@ -51,15 +51,15 @@ async def sign_in(
             limits |= {everywhere: MAX_FAILURES_ON_AN_ACCOUNT, anybody: MAX_FAILURES_OF_AN_ADDRESS}
         await throttles.count(session, limits)
     hashed = user.hashed_password if user else None
-    # A longer one is nobody's: to look at it would only be work.
+    # No user has a longer one, so hashing it would be wasted work.
     try:
         is_right = len(password) <= MAX_PASSWORD_LENGTH and await verify_password(password, hashed)
-    except Unavailable:  # which was no try
+    except Unavailable:  # the password was not tried
         async with transactions() as session:
             await throttles.settle(session, take_back=limits)
         raise
     async with transactions() as session:
-        # Again, for it may have changed meanwhile; from here on it can't.
+        # Checked again, because it may have changed meanwhile; from here on it can't.
         user = await UserStore(session).get_locked(user.id) if user and is_right else None
         if user is None or not user.is_active or user.hashed_password != hashed:
             raise BadRequest("Wrong email or password")
@@ -69,16 +69,16 @@ async def sign_in(
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:
-    """Let `user`, who has shown to be the one, sign in from `address` whatever was tried before."""
+    """Let `user`, whose identity is proven, sign in from `address`, whatever was tried before."""
     here, everywhere, _ = _keys(user.email, address)
     await throttles.settle(session, clear=[here, everywhere])
     await _know(session, user, address)
 
 
 async def count_mail(session: AsyncSession, kind: str, email: str, address: str) -> None:
-    """Count a mail that somebody at `address` wants sent to `email`; TooManyRequests where that is too often.
+    """Count a mail that a client at `address` requests for `email`; TooManyRequests if that is too often.
 
-    Each kind by itself: whoever uses up those that reset a password sends its owner what leads in.
+    Each kind has its own limit: a client that uses up the password resets has sent the owner the means to get in.
     """
     limits = {
         throttles.key(f"mail-{kind}", email.lower()): MAX_MAILS_TO_AN_ADDRESS,
@@ -88,7 +88,7 @@ async def count_mail(session: AsyncSession, kind: str, email: str, address: str)
 
 
 async def count_registration(session: AsyncSession, address: str) -> None:
-    """Count an account that somebody at `address` wants to make; TooManyRequests where they are too many."""
+    """Count an account that a client at `address` wants to create; TooManyRequests if they are too many."""
     await throttles.count(session, {throttles.key("register", address): MAX_REGISTRATIONS_FROM_AN_ADDRESS})
 
 
@@ -120,5 +120,5 @@ async def _know(session: AsyncSession, user: User, address: str) -> None:
         .values(user_id=user.id, address=address)
         .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
     )
-    # Personal data: of whoever does not come back, too.
+    # Personal data: so those of users who do not return are deleted, too.
     await forget(session, KnownAddress, KnownAddress.last_used_at <= now - KNOWN_FOR)

@@ -33,18 +33,18 @@ class UserStore(BaseUserDatabase[User, UUID]):
         return await self.session.get(User, id)
 
     async def get_locked(self, user_id: UUID) -> User | None:
-        """The user `user_id` as the last one to change it left it; nobody else does until this transaction ends."""
+        """The newest state of the user `user_id`, locked against changes until this transaction ends."""
         statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
         return await self.session.scalar(statement, execution_options={"populate_existing": True})
 
     async def get_by_email(self, email: str) -> User | None:
-        """The user with this address, in whatever case."""
-        if "\x00" in email:  # which Postgres can't even compare
+        """The user with this address; case is ignored."""
+        if "\x00" in email:  # Postgres can't even compare it
             return None
         return await self.session.scalar(select(User).where(func.lower(User.email) == email.lower()))
 
     async def create(self, create_dict: Mapping[str, Any]) -> User:
-        """A new user; UserAlreadyExists where one has the address, or gets it at this moment."""
+        """A new user; UserAlreadyExists if one has the address, or gets it at this moment."""
         values = {"id": uuid7(), **create_dict}
         statement = insert(User).values(values).on_conflict_do_nothing().returning(User)
         user = await self.session.scalar(statement)
@@ -53,14 +53,14 @@ class UserStore(BaseUserDatabase[User, UUID]):
         return user
 
     async def update(self, user: User, update_dict: Mapping[str, Any]) -> User:
-        """Change a user. A new password, and a deactivation, end every token: whoever has one has to sign in again.
+        """Change a user. A new password or a deactivation revokes all of the user's tokens.
 
-        UserAlreadyExists where another user has the address.
+        UserAlreadyExists if another user has the address.
         """
         for field, value in update_dict.items():
             setattr(user, field, value)
         try:
-            await self.session.flush()  # before the tokens: a sign-in that is under way waits, and its token is ended
+            await self.session.flush()  # before the tokens: a concurrent sign-in waits, and its token is deleted
         except IntegrityError as error:
             _explain(error)
         if "hashed_password" in update_dict or not user.is_active:
@@ -80,7 +80,7 @@ def _explain(error: IntegrityError) -> NoReturn:
 
 async def list_page(session: AsyncSession, query: UserQuery) -> Page[list[User]]:
     """A page of the users."""
-    statement = select(User).order_by(User.id).limit(query.limit + 1)  # the one beyond tells whether there is more
+    statement = select(User).order_by(User.id).limit(query.limit + 1)  # the extra one shows whether there are more
     if query.after is not None:
         statement = statement.where(User.id > query.after)
     if query.email is not None:
@@ -102,8 +102,8 @@ def _found(user: User | None, user_id: UUID) -> User:
 
 
 async def delete_user(session: AsyncSession, user_id: UUID, if_match: IfMatch) -> None:
-    """Delete a user: NotFound without one, Conflict where it is the last admin, PreconditionFailed where it is not as
-    the client has seen it.
+    """Delete a user: NotFound without one, Conflict if it is the last admin, PreconditionFailed if it is not as the
+    client has seen it.
     """
     await keep_an_admin(session, user_id)
     store = UserStore(session)
@@ -113,16 +113,16 @@ async def delete_user(session: AsyncSession, user_id: UUID, if_match: IfMatch) -
 
 
 def require_match(user: User, if_match: IfMatch) -> None:
-    """PreconditionFailed where the user is not as the client has seen it."""
+    """PreconditionFailed if the user is not as the client has seen it."""
     if if_match:
         if_match.require(UserRead.model_validate(user))
 
 
 async def keep_an_admin(session: AsyncSession, leaving: UUID) -> None:
-    """Make sure that the zoo has an active admin besides `leaving`, and keeps one; Conflict where it has none.
+    """Make sure that the zoo has an active admin besides `leaving`, and keeps one; Conflict if it has none.
 
-    All of them are locked, in one order: of two who dismiss each other at the same moment one is refused.
+    All admins are locked, always in the same order: if two remove each other at the same moment, one is refused.
     """
     admins = select(User.id).where(User.type == UserType.ADMIN, User.is_active).order_by(User.id)
     if set(await session.scalars(admins.with_for_update(key_share=True))) == {leaving}:
-        raise Conflict("This is the last active admin: make another user one first")
+        raise Conflict("This is the last active admin: make another user an admin first")

@@ -1,4 +1,4 @@
-"""Cancelling an order: first with the kitchen, where it has a place in its schedule, then here."""
+"""Cancelling an order: first with the kitchen, if it is in its schedule, then here."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,11 +19,11 @@ from api.models import Order
 async def cancel(
     transactions: Transactions, services: Services, caller: Caller, order_id: UUID, if_match: IfMatch
 ) -> Order:
-    """Cancel an order. One that is cancelled already is left as it is.
+    """Cancel an order. If it is cancelled already, nothing changes.
 
-    NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict where it is on its
-    way or its payment is not settled, BadGateway where the kitchen fails, InProgress where another one cancels for
-    longer than is worth waiting for.
+    NotFound without one, PreconditionFailed if it is not as the client has seen it, Conflict if it was dispatched or
+    its payment is not settled, BadGateway if the kitchen fails, InProgress if another request takes too long to cancel
+    it.
     """
 
     async def begin() -> tuple[Order, datetime | None] | None:
@@ -50,14 +50,14 @@ async def cancel(
             found, _ = await rules.lock_whatever(session, order_id)
             if found is not None and found.claimed_until == claimed_until:
                 found.claimed_until = None
-        raise BadGateway(f"{error}: the order is as it was, cancel it again") from error
+        raise BadGateway(f"{error}: the order is unchanged, cancel it again") from error
     async with transactions() as session:
         found, _ = await rules.lock_whatever(session, order_id)
         if found is None or OrderStatus.CANCELLED not in {
             found.status,
             rules.TRANSITIONS[Action.CANCEL].get(found.status),
         }:
-            raise Conflict(f"Order {order_id} was carried on while the kitchen was told that it is cancelled")
+            raise Conflict(f"Order {order_id} was advanced while it was cancelled in the kitchen")
         found.claimed_until = None
         rules.move(session, found, OrderStatus.CANCELLED, caller.id)
         return found

@@ -1,6 +1,6 @@
-"""Claims: of all who would ask a service outside about an order, one does; the others wait, and get what comes of it.
+"""Claims: of all requests that need an outside service for an order, one calls it; the others wait for its result.
 
-A claim is a lease in the order's row, so that it holds across workers, takes no connection, and ends by itself when the
+A claim is a lease in the order's row, so that it holds across workers, needs no connection, and ends by itself if the
 worker that has it dies.
 """
 
@@ -18,7 +18,7 @@ from api.errors import InProgress
 from api.external_services.http import MAX_SECONDS
 from api.models import Order
 
-# Longer than any call takes, so that it lasts until the worker has written down what came of it.
+# Longer than any call takes, so that it lasts until the worker has stored the result.
 LEASE = timedelta(seconds=MAX_SECONDS + 7)
 PATIENCE_SECONDS = 20
 FIRST_PAUSE_SECONDS = 0.05
@@ -28,19 +28,19 @@ T = TypeVar("T")
 
 
 async def claim(session: AsyncSession, order: Order) -> datetime:
-    """Claim a locked order, or go on claiming it; the moment at which the claim ends."""
+    """Claim a locked order, or extend the claim; the moment at which the claim ends."""
     until: datetime = (await session.execute(select(func.statement_timestamp() + LEASE))).scalar_one()
     order.claimed_until = until
     return until
 
 
 async def patiently(order_id: UUID, attempt: Callable[[], Awaitable[T | None]]) -> T:
-    """What `attempt` gives when the order is not claimed any more; InProgress where it stays so."""
+    """The result of `attempt` once the order is no longer claimed; InProgress if that takes too long."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
     pause = FIRST_PAUSE_SECONDS
     while (result := await attempt()) is None:
         if asyncio.get_running_loop().time() > deadline:
             raise InProgress(f"Order {order_id} is being paid or cancelled already: ask again in a moment")
-        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that those who wait do not ask in step
+        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that those that wait do not all try at once
         pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
     return result

@@ -1,7 +1,7 @@
-"""Paying an order: a payment, and a place in the kitchen's schedule, and no transaction open while either is asked for.
+"""Paying an order: a payment, and a place in the kitchen's schedule. No transaction is open while either is requested.
 
-The order carries the attempt (`is_being_paid`) from before the first call until all is written down. Whatever ends it
-in between, the next one goes on where it ended, under the same keys: nothing is paid twice, and no payment is lost.
+The order records the attempt (`is_being_paid`) from before the first call until all is stored. Whatever ends it in
+between, the next one continues where it ended, with the same keys: nothing is paid twice, and no payment is lost.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from api.external_services.services import Services
 from api.http.etags import IfMatch
 from api.models import Order
 
-# What is left unsettled for so long is settled by the api itself, which looks so often.
+# After how long the api itself settles what was left unsettled, and how often it looks for that.
 UNSETTLED_FOR = timedelta(minutes=2)
 SETTLE_EVERY_SECONDS = 60
 
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Attempt:
-    """What a worker needs to go on with an order that it has claimed."""
+    """What a worker needs to continue with an order that it has claimed."""
 
     order_id: UUID
     items: list[dict[str, Any]]
@@ -49,18 +49,18 @@ class Attempt:
 
     @property
     def payment_key(self) -> str:
-        """The order's id; after a payment was refused it is another one that is asked for."""
+        """The order's id; after a refused payment, with a number, because a new payment is requested."""
         return str(self.order_id) if self.refused_before == 0 else f"{self.order_id}.{self.refused_before}"
 
 
 async def pay(
     transactions: Transactions, services: Services, caller: Caller, order_id: UUID, if_match: IfMatch
 ) -> Order:
-    """Pay an order, and have it made. One that is paid already is left as it is.
+    """Pay an order, and schedule it in the kitchen. If it is paid already, nothing changes.
 
-    NotFound without one, PreconditionFailed where it is not as the client has seen it, Conflict where it is
-    cancelled or the payment is refused, BadGateway where a service fails, InProgress where another one pays for
-    longer than is worth waiting for. A payment that is pending leaves the order as it is, to be paid again.
+    NotFound without one, PreconditionFailed if it is not as the client has seen it, Conflict if it is cancelled or the
+    payment is refused, BadGateway if a service fails, InProgress if another request takes too long to pay it. A payment
+    that is pending leaves the order as it is, to be paid again.
     """
 
     async def begin() -> Order | Attempt | None:
@@ -76,11 +76,11 @@ async def pay(
 
 
 async def _begin(session: AsyncSession, services: Services, order: Order, user_id: UUID | None) -> Order | Attempt:
-    """The order, paid, where there is nobody to ask; otherwise claimed."""
+    """The order, paid, if there is no service to call; otherwise an attempt, with the order claimed."""
     is_first = not order.is_being_paid
     if services.payments is None and order.payment_id is None:
         if not is_first and not order.is_paid_at_till:
-            raise BadGateway("The payment was begun with a payments service that the api is not told of any more")
+            raise BadGateway("The payment was begun with a payments service that is no longer in the api's settings")
         order.is_paid_at_till = True
     is_paid = order.payment_id is not None or order.is_paid_at_till
     if is_paid and services.kitchen is None:
@@ -114,7 +114,7 @@ async def _settle(transactions: Transactions, services: Services, attempt: Attem
     except ServiceError as error:
         async with transactions() as session:
             await _let_go(session, attempt, may_be_done=error.may_be_done)
-        raise BadGateway(f"{error}: the order is as it was, pay again") from error
+        raise BadGateway(f"{error}: the order is unchanged, pay again") from error
     async with transactions() as session:
         order = await _locked(session, attempt.order_id)
         if order.status is OrderStatus.CREATED and order.is_being_paid:
@@ -126,7 +126,7 @@ async def _settle(transactions: Transactions, services: Services, attempt: Attem
 
 
 async def _write_down(session: AsyncSession, attempt: Attempt, payment: Payment) -> Order:
-    """Keep what the payments service has said, before anything else is asked for."""
+    """Store the answer of the payments service, before anything else is requested."""
     order = await _locked(session, attempt.order_id)
     is_mine = order.claimed_until == attempt.claimed_until
     if payment.status is PaymentStatus.PAID:
@@ -150,9 +150,9 @@ async def _write_down(session: AsyncSession, attempt: Attempt, payment: Payment)
 
 
 async def _let_go(session: AsyncSession, attempt: Attempt, *, may_be_done: bool) -> None:
-    """End the claim. Where nothing can have been done, by this attempt or one before, it is as if it had not been."""
+    """End the claim. If neither this attempt nor one before can have done anything, undo all traces of it."""
     order = await _locked(session, attempt.order_id)
-    if order.claimed_until != attempt.claimed_until:  # it took too long, and another one is at it
+    if order.claimed_until != attempt.claimed_until:  # it took too long, and another attempt has the claim
         return
     order.claimed_until = None
     if attempt.is_first and not may_be_done and order.payment_id is None:
@@ -173,9 +173,9 @@ def _close(session: AsyncSession, order: Order, user_id: UUID | None) -> None:
 
 
 async def keep_settling(transactions: Transactions, services: Services) -> None:
-    """Settle, now and from time to time, what was left unsettled: many workers may do so at once, until the end.
+    """Settle, now and regularly, what was left unsettled, until cancelled. Many workers may do so at once.
 
-    Without a service there is nothing to settle with.
+    Without a service there is nothing to settle.
     """
     while services.payments or services.kitchen:
         try:
@@ -188,7 +188,7 @@ async def keep_settling(transactions: Transactions, services: Services) -> None:
 
 
 async def settle_all(transactions: Transactions, services: Services) -> None:
-    """Settle every payment that was left unsettled; BadGateway where a service fails, as it would for the next."""
+    """Settle every payment that was left unsettled; BadGateway if a service fails, as it would for the next one."""
     last = UUID(int=0)
     while True:
         async with transactions() as session:

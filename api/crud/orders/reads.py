@@ -1,4 +1,4 @@
-"""What clients see of orders: a page of them, one, and what has become of one."""
+"""What clients see of orders: a page of them, a single one, and its events."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -18,7 +18,7 @@ from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
 from api.schemas.fields import PAGE_SIZE
 from api.schemas.orders import MAX_ITEMS, OrderQuery
 
-NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: nobody's id
+NIL, BEYOND = UUID(int=0), UUID(int=2**128 - 1)  # RFC 9562, sections 5.9 and 5.10: never used as ids
 
 _ITEM = select(OrderItem.product, OrderItem.size, OrderItem.quantity)
 _ITEMS = _ITEM.where(OrderItem.order_id == Order.id).correlate(Order).order_by(OrderItem.position)
@@ -30,12 +30,12 @@ def _with(items: Select[Any]) -> Select[Any]:
 
 
 IN_FULL = _with(json_array(_ITEMS.subquery("item")))
-# Orders of old may have ten times as many items as new ones.
+# Old orders may have ten times as many items as new ones.
 UP_TO_MAX_ITEMS = _with(json_array(_ITEMS.limit(literal_column(str(MAX_ITEMS + 1))).subquery("item"), MAX_ITEMS))
 
 
 async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage:
-    """A page of the orders that the caller sees, the newest first: one statement, two where that is too large."""
+    """A page of the orders that the caller sees, the newest first: one statement, or two if it would be too large."""
     values: dict[str, Any] = {"before": query.after or BEYOND}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
@@ -55,15 +55,15 @@ def _which(orders: Select[Any], everybodys: bool) -> Select[Any]:
     before = bindparam("before", type_=Uuid)
     if everybodys:
         return orders.where(Order.id < before).order_by(Order.id.desc())
-    # As a range of both columns. A user's equality would let Postgres read everybody's orders in their place and drop
-    # those of others, which is what it expects to be cheaper for whoever has many.
+    # As a range of both columns. With `user_id = ...`, Postgres may read everybody's orders and skip those of others,
+    # because it expects that to be cheaper for a user with many orders.
     mine, user_id = tuple_(Order.user_id, Order.id), bindparam("user_id", type_=Uuid)
     orders = orders.where(mine > tuple_(user_id, bindparam("nil", type_=Uuid)), mine < tuple_(user_id, before))
     return orders.order_by(Order.user_id.desc(), Order.id.desc())
 
 
 async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
-    """The order `order_id`; NotFound where there is none that the caller sees."""
+    """The order `order_id`; NotFound if there is none that the caller sees."""
     order = await session.scalar(visible(caller, order_id).options(selectinload(Order.items)))
     if order is None:
         raise not_found(order_id)
@@ -71,7 +71,7 @@ async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
 
 
 async def list_events(session: AsyncSession, caller: Caller, order_id: UUID) -> Sequence[OrderEvent]:
-    """What has become of the order, from its beginning; NotFound where there is none that the caller sees."""
+    """The order's events, the oldest first; NotFound if there is none that the caller sees."""
     if await session.scalar(visible(caller, order_id).with_only_columns(Order.id)) is None:
         raise not_found(order_id)
     return (

@@ -1,4 +1,4 @@
-"""What a client may ask for twice without its being done twice: a new order, and paying one."""
+"""Requests that may be sent twice, and are done once: a new order, and paying one."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -16,7 +16,7 @@ from api.schemas.orders import OrderCreate, OrderRead
 async def create(
     transactions: Transactions, caller: Caller, data: OrderCreate, key: str | None, location: Callable[[UUID], str]
 ) -> Answer:
-    """A new order of the caller's. It and its answer are committed together: there is never one without the other."""
+    """A new order of the caller. It and its answer are committed together: neither ever exists without the other."""
 
     async def work(keep: Keep) -> Answer:
         async with transactions() as session:

@@ -1,4 +1,4 @@
-"""Orders: their SQL, and the rules of what may become of one."""
+"""Orders: their SQL, and the rules for changing them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ S = OrderStatus
 
 
 class Action(Enum):
-    """What can be done with an order; the value is the participle that tells of it."""
+    """What can be done with an order; the value is its participle, for messages."""
 
     REPLACE = "changed"
     DELETE = "deleted"
@@ -31,7 +31,7 @@ class Action(Enum):
     ADVANCE = "advanced"
 
 
-# Every step there is. One that leads to where the order is already is granted, and changes nothing.
+# All steps. A step to the status that the order has already is allowed, and changes nothing.
 TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
     Action.REPLACE: {S.CREATED: S.CREATED},
     Action.DELETE: {status: status for status in (S.CREATED, S.CANCELLED, S.DELIVERED)},
@@ -42,7 +42,7 @@ TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
 
 
 async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Order:
-    """A new order of the caller's."""
+    """A new order of the caller."""
     order = Order(id=uuid7(), user_id=caller.id, items=_items(data.order))
     session.add(order)
     await session.flush()  # its timestamp and status are in the answer, and the event refers to it
@@ -51,8 +51,8 @@ async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Or
 
 
 async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: OrderUpdate, if_match: IfMatch) -> Order:
-    """Give an order other items: NotFound without one, Conflict unless it is new, PreconditionFailed where it is not as
-    the client has seen it.
+    """Replace an order's items: NotFound without one, Conflict unless it is new, PreconditionFailed if it is not as the
+    client has seen it.
     """
     order = (await lock(session, caller, order_id, Action.REPLACE)).order
     refuse_unsettled(order, Action.REPLACE)
@@ -63,8 +63,8 @@ async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: O
 
 
 async def remove(session: AsyncSession, caller: Caller, order_id: UUID, if_match: IfMatch) -> None:
-    """Mark an order as deleted: NotFound without one, Conflict while it is being paid or made, PreconditionFailed where
-    it is not as the client has seen it.
+    """Mark an order as deleted: NotFound without one, Conflict while it is being paid or made, PreconditionFailed if it
+    is not as the client has seen it.
     """
     order = (await lock(session, caller, order_id, Action.DELETE)).order
     refuse_unsettled(order, Action.DELETE)
@@ -73,8 +73,8 @@ async def remove(session: AsyncSession, caller: Caller, order_id: UUID, if_match
 
 
 async def advance(session: AsyncSession, caller: Caller, order_id: UUID, if_match: IfMatch) -> Order:
-    """Carry an order one step on: NotFound without one, Conflict where there is no such step, PreconditionFailed where
-    it is not as the client has seen it.
+    """Move an order one step forward: NotFound without one, Conflict if there is no such step, PreconditionFailed if it
+    is not as the client has seen it.
     """
     locked = await lock(session, caller, order_id, Action.ADVANCE)
     if locked.is_claimed:
@@ -86,8 +86,8 @@ async def advance(session: AsyncSession, caller: Caller, order_id: UUID, if_matc
 
 @dataclass(frozen=True)
 class Locked:
-    """An order that nobody else changes until the transaction ends; where it is to go, which may be where it is; and
-    whether a worker waits for a service outside about it.
+    """An order, locked until the transaction ends; its new status, which may be the one it has; and whether a worker
+    waits for an outside service about it.
     """
 
     order: Order
@@ -96,11 +96,11 @@ class Locked:
 
 
 async def lock(session: AsyncSession, caller: Caller, order_id: UUID, action: Action) -> Locked:
-    """The order, for `action`: NotFound where the caller sees none, Conflict where its state does not allow that.
+    """The order, for `action`: NotFound if the caller sees none, Conflict if its status does not allow that.
 
-    Who has to wait for another finds what that one has made of the order. If it is the same step, there is nothing left
-    to do: of two who advance an order at once, one does. If it is another, this one is refused: whoever cancels
-    what was new a moment ago does not mean to cancel what has been paid.
+    A request that had to wait for another one sees what that did to the order. If it was the same step, nothing is left
+    to do: if two advance an order at once, it moves one step. If it was another step, this one is refused: a client
+    that cancels an order which was new a moment ago does not mean to cancel one that is paid.
     """
     seen = await session.scalar(visible(caller, order_id).with_only_columns(Order.status))
     if seen is None:
@@ -113,7 +113,7 @@ async def lock(session: AsyncSession, caller: Caller, order_id: UUID, action: Ac
         target = _target(order_id, order.status, action)
         if target is not order.status:
             raise Conflict(
-                f"Order {order_id} has become {order.status} at this moment: look at it before it is {action.value}"
+                f"Order {order_id} has become {order.status} at this moment: read it again before it is {action.value}"
             )
     return Locked(order, order.status if order.status is not seen else target, is_claimed)
 
@@ -132,7 +132,7 @@ async def lock_whatever(session: AsyncSession, order_id: UUID) -> tuple[Order | 
 
 
 def move(session: AsyncSession, order: Order, target: OrderStatus, user_id: UUID | None) -> None:
-    """Take an order to `target`, and keep that it was, and who did it."""
+    """Set an order's status to `target`, and record that, and who did it."""
     if target is order.status:
         return
     session.add(OrderEvent(order_id=order.id, from_status=order.status, to_status=target, user_id=user_id))
@@ -140,22 +140,22 @@ def move(session: AsyncSession, order: Order, target: OrderStatus, user_id: UUID
 
 
 def refuse_unsettled(order: Order, action: Action) -> None:
-    """Conflict while a payment may have been made that is not recorded."""
+    """Conflict while a payment may have been made that is not recorded yet."""
     if order.is_being_paid:
         raise Conflict(
             f"Order {order.id} can't be {action.value} while its payment is not settled: pay again, which settles "
-            "it, and pays nothing twice"
+            "it, and never pays twice"
         )
 
 
 def require_match(order: Order, if_match: IfMatch) -> None:
-    """PreconditionFailed where the order is not as the client has seen it."""
+    """PreconditionFailed if the order is not as the client has seen it."""
     if if_match:
         if_match.require(OrderRead.model_validate(order))
 
 
 def items_as_json(order: Order) -> list[dict[str, Any]]:
-    """An order's items, as services outside are told of them."""
+    """An order's items, as they are sent to outside services."""
     return [{"product": item.product, "size": item.size.value, "quantity": item.quantity} for item in order.items]
 
 
@@ -172,7 +172,7 @@ def _target(order_id: UUID, status: OrderStatus, action: Action) -> OrderStatus:
 
 
 def visible(caller: Caller, order_id: UUID) -> Select[Order]:
-    """The order `order_id`, where the caller sees it."""
+    """The order `order_id`, if the caller may see it."""
     statement = select(Order).where(Order.id == order_id, Order.deleted_at.is_(None))
     return statement if caller.sees_all else statement.where(Order.user_id == caller.id)
 
