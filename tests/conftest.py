@@ -369,6 +369,7 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
         database_url=server.url("zoo_api", database),
         database_pool_size=40,  # of which one client gets half
         database_pool_timeout=60,  # on a busy machine a crowd takes its time
+        database_connect_timeout=60,
     )
     app = create_app(settings)
     async with started(app) as client:

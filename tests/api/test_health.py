@@ -94,7 +94,9 @@ class TestSilence:
         async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
             port = proxy.sockets[0].getsockname()[1]
             async with api_on(f"postgresql://zoo_api@127.0.0.1:{port}/{database}") as client:
-                assert (await client.get("/health/db")).status_code == 200
+                async with asyncio.timeout(20):
+                    while (await client.get("/health/db")).status_code != 200:
+                        await asyncio.sleep(GOOD_FOR_SECONDS)
                 silent.set()
                 await asyncio.sleep(GOOD_FOR_SECONDS)
                 for path in ("/health/db", "/health/ready"):

@@ -54,7 +54,8 @@ def limits_in_use(monkeypatch: pytest.MonkeyPatch, low_limits: None) -> None:  #
 async def live(server: Server, database: str) -> AsyncIterator[Served]:
     url = server.url("zoo_api", database)
     # On a busy machine a crowd takes a while.
-    app = create_app(Settings(database_url=url, database_pool_size=20, database_pool_timeout=60))
+    patient = {"database_pool_timeout": 60, "database_connect_timeout": 60}
+    app = create_app(Settings.model_validate({"database_url": url, "database_pool_size": 20, **patient}))
     async with serve_app(app) as live:
         yield live
 
@@ -224,7 +225,7 @@ async def test_a_client_that_registers_by_the_hundred_is_limited_and_others_can_
             assert (await sign_in(user, VISITOR)).status_code == 200
         statuses = [answer.status_code for answer in await asyncio.gather(*flood)]
         assert set(statuses) <= {201, 429, 503}
-        assert statuses.count(429) == 10
+        assert 10 - statuses.count(503) <= statuses.count(429) <= 10
 
 
 async def test_a_try_that_the_server_is_too_busy_for_does_not_count(live: Served, admin: asyncpg.Connection) -> None:
