@@ -4,8 +4,6 @@ A claim is a lease in the order's row, so that it holds across workers, needs no
 worker that has it dies.
 """
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_delay, wait_exponential_jitter
 
 from api.errors import InProgress
 from api.external_services.http import MAX_SECONDS
@@ -23,6 +22,7 @@ LEASE = timedelta(seconds=MAX_SECONDS + 7)
 PATIENCE_SECONDS = 20
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 0.5
+JITTER_SECONDS = 0.05  # at most, so that those that wait do not all try at once
 
 T = TypeVar("T")
 
@@ -36,11 +36,16 @@ async def claim(session: AsyncSession, order: Order) -> datetime:
 
 async def patiently(order_id: UUID, attempt: Callable[[], Awaitable[T | None]]) -> T:
     """The result of `attempt` once the order is no longer claimed; InProgress if that takes too long."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    pause = FIRST_PAUSE_SECONDS
-    while (result := await attempt()) is None:
-        if asyncio.get_running_loop().time() > deadline:
-            raise InProgress(f"Order {order_id} is being paid or cancelled already: ask again in a moment")
-        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - so that those that wait do not all try at once
-        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+    attempts = AsyncRetrying(
+        retry=retry_if_result(lambda result: result is None),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        wait=wait_exponential_jitter(
+            multiplier=FIRST_PAUSE_SECONDS, max=LONGEST_PAUSE_SECONDS, exp_base=1.5, jitter=JITTER_SECONDS
+        ),
+    )
+    try:
+        result: T | None = await attempts(attempt)
+    except RetryError:
+        raise InProgress(f"Order {order_id} is being paid or cancelled already: ask again in a moment") from None
+    assert result is not None  # or it was tried again
     return result
