@@ -70,7 +70,7 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         client = CLIENT.get()
         # The api itself belongs to no group.
         asking: Asking = () if client is NOBODY else (way(client.address, client.name),)
-        if (record := client.record()) is not None:
+        if client.changes is not None and (record := client.record()) is not None:
             asking = (*asking, way(record))
         try:
             await self._turns.take(asking, self.timeout())

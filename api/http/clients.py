@@ -1,6 +1,7 @@
 """Which client sends a request: by its address, and by its token or cookie."""
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
 
 from starlette.types import Scope
@@ -11,15 +12,9 @@ from api.http.authentication import SAFE_METHODS
 IPV6_SUBSCRIBER_PREFIX = 64  # bits: one subscriber has at least all addresses that begin with them
 
 
-def client_of(scope: Scope) -> Client:
-    """The client of a request."""
-    name = None
-    for header, value in scope["headers"]:
-        if header == b"authorization":
-            name = value
-            break
-        if header == b"cookie":
-            name = value
+def client_of(scope: Scope, headers: Mapping[bytes, bytes]) -> Client:
+    """The client of a request with these headers."""
+    name = headers.get(b"authorization") or headers.get(b"cookie")
     return Client(address_of(scope), name, None if scope["method"] in SAFE_METHODS else scope)
 
 

@@ -50,7 +50,7 @@ class Exchange:
         request_id = id_of(asked.get(HEADER))
         REQUEST_ID.set(request_id)  # never reset, because the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
-        CLIENT.set(client_of(inner))
+        CLIENT.set(client_of(inner, asked))
         always = [(HEADER, request_id.encode())]
         if self.cors is not None:
             always += self.cors.headers(asked)

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 import httptools
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
-from uvicorn._types import ASGIReceiveEvent
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.http.error_handlers import ErrorResponse
 from api.http.exchange import Exchange
@@ -39,6 +39,8 @@ from api.settings import Settings, load_settings
 MAPPED = "::ffff:"  # the prefix of an IPv4 address on a socket for both IPv6 and IPv4
 
 
+WITHOUT_BODY = {204, 304}
+
 _settings = cache(load_settings)
 
 
@@ -46,6 +48,28 @@ class Cycle(RequestResponseCycle):
     """uvicorn's cycle, in which the body may turn out to be invalid."""
 
     refused: Refused | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the answer: uvicorn's way, except for the head, of which uvicorn checks header by header."""
+        if message["type"] != "http.response.start" or self.response_started or self.disconnected:
+            await super().send(message)
+            return
+        headers = [*self.default_headers, *message.get("headers", ())]
+        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        if lines.count(b"\r") != len(headers) or lines.count(b"\n") != len(headers) or b"\0" in lines:
+            raise RuntimeError("A header of the answer has a line break or NUL in it")
+        if self.flow.write_paused:
+            await self.flow.drain()
+        self.response_started, self.waiting_for_100_continue = True, False
+        status, length = message["status"], dict(headers).get(b"content-length")
+        if length is not None:
+            self.expected_content_length, self.chunked_encoding = int(length), False
+        elif self.scope["method"] != "HEAD" and status not in WITHOUT_BODY:
+            self.chunked_encoding = True
+            lines += b"transfer-encoding: chunked\r\n"
+        if not self.keep_alive:
+            lines += b"connection: close\r\n"
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n")
 
     async def receive(self) -> ASGIReceiveEvent:
         """A part of the body; HTTPException if it can't be read."""

@@ -97,6 +97,13 @@ async def many_go_away(port: int, number: int) -> None:
     await asyncio.gather(*(client() for _ in range(AT_ONCE)))
 
 
+async def until_all_are_gone(worker: psutil.Process, admin: asyncpg.Connection, seconds: float) -> None:
+    """Wait until the worker has no client, and the api is at work in no session; TimeoutError if that takes longer."""
+    async with asyncio.timeout(seconds):
+        while clients_of(worker) or await admin.fetchval(f"{SESSIONS} AND state <> 'idle'"):
+            await asyncio.sleep(0.05)
+
+
 async def test_thousands_of_clients_that_disconnect_leave_nothing_behind(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path,
     record_property: Callable[[str, object], None],
@@ -110,9 +117,7 @@ async def test_thousands_of_clients_that_disconnect_leave_nothing_behind(
         await many_go_away(port, WARM_UP)
         memory = worker.memory_info().rss
         await many_go_away(port, GONE - WARM_UP)
-        async with asyncio.timeout(20):
-            while clients_of(worker) or await admin.fetchval(f"{SESSIONS} AND state <> 'idle'"):
-                await asyncio.sleep(0.05)
+        await until_all_are_gone(worker, admin, 20)
         grown = worker.memory_info().rss - memory
         sessions, held = await admin.fetchval(SESSIONS), await admin.fetchval(HELD)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
@@ -162,9 +167,7 @@ async def test_clients_that_disconnect_while_their_requests_wait_are_no_error(
                     writer.write(sent)
                     asyncio.get_running_loop().call_later(0.5, partial(leave, writer, reset=reset))
                 await asyncio.sleep(until)
-            async with asyncio.timeout(10 + STALL):
-                while clients_of(worker) or await admin.fetchval(f"{SESSIONS} AND state <> 'idle'"):
-                    await asyncio.sleep(0.05)
+            await until_all_are_gone(worker, admin, 10 + STALL)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             last = await client.get("/animals/1")
     lines = [json.loads(line) for line in log.read_text().splitlines()]
