@@ -1,14 +1,19 @@
-"""`make bench`, at the smallest scale, and `make bench-linters`: that they measure, not what."""
+"""`make bench`, at the smallest scale, `bench-reads` and `bench-linters`: that they measure, not what."""
 
 import re
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from benchmarks import comparison, imports, linters, migrator_noop, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
-from benchmarks.stack import APPS, Scale
+from benchmarks.instructions import PATHS, READS
+from benchmarks.stack import APPS, ROOT, Scale, zoo
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
@@ -32,6 +37,14 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
 
     for chart in re.findall(r"!\[.*]\((.+)\)", results):
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize(("path", "is_read"), [*((path, True) for path in PATHS), ("/animals/0", False)])
+def test_only_requests_that_are_answered_are_counted(path: str, is_read: bool) -> None:
+    with zoo(LITTLE) as running:
+        environment = running.environment() | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
+    assert (done.returncode == 0) is is_read
 
 
 def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
