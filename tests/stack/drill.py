@@ -1,5 +1,6 @@
 """Clients at work on a stack, and tools for breaking it meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -25,6 +26,13 @@ async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
         stack.sql("postgres", statement)
     async with load_on(stack.port, clients, ANIMALS, PAUSE, token) as load:
         yield load
+
+
+async def until_ready(stack: Stack) -> None:
+    """Wait for a new container of the api to serve."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(stack.is_ready):
+            await asyncio.sleep(0.1)
 
 
 def is_good(sample: Sample) -> bool:
