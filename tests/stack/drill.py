@@ -10,7 +10,7 @@ from tests.rounds import rounds
 from tests.stack.stack import IPTABLES, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
-PAUSE = rounds(quick=0.1, full=0.02)  # seconds between an answer and the next request of a client
+PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
