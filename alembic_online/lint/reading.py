@@ -5,9 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import postgast
 from google.protobuf.message import Message
-from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
@@ -16,6 +14,7 @@ from alembic_online.revision_sql import RevisionStatement, read_statements
 from alembic_online.sql import Effect, NotUnderstood, Schema, created_tables, find_effects, renamed_tables
 from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.names import object_name, qualified, strings, table_name
+from alembic_online.sql.parse import parse
 
 TYPES = (pg.CreateEnumStmt, pg.CompositeTypeStmt, pg.CreateDomainStmt, pg.CreateRangeStmt)
 
@@ -74,9 +73,9 @@ def read_revision(project: Project, revision: str) -> list[ParsedStatement]:
 
 def _parse(statement: RevisionStatement, made: Made) -> ParsedStatement:
     try:
-        top = [unwrap_node(found.stmt) for found in postgast.parse(statement.sql).stmts]
+        top = list(parse(statement.sql))
         effects = find_effects(statement.sql, _schema(statement, top, made))
-    except (PgQueryError, NotUnderstood) as error:
+    except NotUnderstood as error:
         return ParsedStatement(statement, [], 1, [], is_on_new_only=False, made=frozenset(made.names), error=str(error))
     nodes = [node for found in top for node in _with_inner(found)]
     _note(statement.sql, nodes, made)
@@ -101,10 +100,10 @@ def _schema(statement: RevisionStatement, nodes: list[Message], made: Made) -> S
 def _with_inner(node: Message) -> Iterator[Message]:
     yield node
     if isinstance(node, pg.DoStmt):
-        with suppress(Opaque, PgQueryError):  # an effect reports that
+        with suppress(Opaque, NotUnderstood):  # an effect reports that
             for sql in statements_of(node):
-                for inner in postgast.parse(sql).stmts:
-                    yield from _with_inner(unwrap_node(inner.stmt))
+                for inner in parse(sql):
+                    yield from _with_inner(inner)
     elif isinstance(node, pg.CreateSchemaStmt):
         yield from map(unwrap_node, node.schema_elts)
     elif isinstance(node, pg.ExplainStmt):

@@ -13,14 +13,11 @@ from alembic_online.lint.finding import Problem
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.lint.safe_ways import known_way
 from alembic_online.sql import Lock, Work
-from alembic_online.sql.indexes import has_option
 from alembic_online.sql.names import qualified, strings
+from alembic_online.sql.transactions import is_refused_in_transaction
 
 LONG = {Work.SCAN, Work.ROWS, Work.ALL_ROWS, Work.BUILD, Work.REWRITE}
 TIMEOUTS = {"lock_timeout", "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"}
-REFUSED_IN_TRANSACTION = (
-    pg.CreatedbStmt | pg.DropdbStmt | pg.CreateTableSpaceStmt | pg.DropTableSpaceStmt | pg.AlterSystemStmt
-)
 
 
 def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
@@ -41,7 +38,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
                 "Leave it out: each revision is a transaction already, and op.get_context().autocommit_block() is "
                 "outside of it",
             )
-        elif parsed.statement.in_transaction and _is_refused(node):
+        elif parsed.statement.in_transaction and is_refused_in_transaction(node):
             yield Problem(
                 "needs-autocommit", parsed.line, "fails: Postgres refuses it in a transaction", _outside(parsed, node)
             )
@@ -61,20 +58,6 @@ def find_in_blocks(revision: list[ParsedStatement]) -> Iterator[Problem]:
         statements = list(block)
         yield from _held_locks(statements)
         yield from _enum_values(statements)
-
-
-def _is_refused(node: Message) -> bool:
-    if isinstance(node, pg.IndexStmt | pg.DropStmt):
-        return bool(node.concurrent)
-    if isinstance(node, pg.ReindexStmt):
-        wide = node.kind not in {pg.REINDEX_OBJECT_INDEX, pg.REINDEX_OBJECT_TABLE}
-        return wide or has_option(node.params, "concurrently")
-    if isinstance(node, pg.AlterTableStmt):
-        commands = [unwrap_node(command) for command in node.cmds]
-        return any(getattr(command, "def").partition_cmd.concurrent for command in commands)
-    if isinstance(node, pg.ClusterStmt):
-        return not node.HasField("relation")
-    return isinstance(node, REFUSED_IN_TRANSACTION) or (isinstance(node, pg.VacuumStmt) and node.is_vacuumcmd)
 
 
 def _outside(parsed: ParsedStatement, node: Message) -> str:

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import postgast
-from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
@@ -15,6 +13,7 @@ from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import Node, table_name
+from alembic_online.sql.parse import NotUnderstood, parse
 from alembic_online.sql.schema import Schema
 
 
@@ -30,9 +29,9 @@ def effects_of(statement: Node, schema: Schema) -> Iterator[Effect]:
 def _block(statement: pg.DoStmt, schema: Schema) -> Iterator[Effect]:
     try:
         for sql in statements_of(statement):
-            for found in postgast.parse(sql).stmts:
-                yield from effects_of(unwrap_node(found.stmt), schema)
-    except (Opaque, PgQueryError) as error:
+            for found in parse(sql):
+                yield from effects_of(found, schema)
+    except (Opaque, NotUnderstood) as error:
         yield unknown("whatever the DO block touches", f"its text does not show what it does: {error}")
 
 

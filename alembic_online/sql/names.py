@@ -35,6 +35,12 @@ def table_name(relation: pg.RangeVar) -> str:
     return qualified(relation.schemaname, relation.relname)
 
 
+def written_name(relation: pg.RangeVar) -> str:
+    """The relation's name for `to_regclass`, with the schema that the statement names, if any, and always quoted."""
+    parts = (relation.schemaname, relation.relname)
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts if part)
+
+
 def relations(nodes: Iterable[Node]) -> list[str]:
     """The names of the nodes that are relations."""
     return [table_name(node) for node in map(unwrap_node, nodes) if isinstance(node, pg.RangeVar)]
