@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from traceback import walk_tb
 from typing import Any
 
 from alembic import op
@@ -12,6 +13,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.types import to_instance
 
+from alembic_online.literal import OFFLINE, InQuotes, keep_literal
 from alembic_online.operations.steps import current_operation
 from alembic_online.project import Project
 
@@ -35,7 +37,12 @@ class RevisionStatement:
 
 
 class NotSql(Exception):
-    """A revision's SQL is not known before it runs: it queries the database, or its upgrade() fails."""
+    """A revision's SQL is not known before it runs: it queries the database, or its upgrade() fails, in this line."""
+
+    def __init__(self, error: Exception, line: int) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.reason, self.line = str(error), line
+        self.is_in_quotes = isinstance(error, InQuotes)
 
 
 def read_statements(
@@ -47,7 +54,8 @@ def read_statements(
     found: list[RevisionStatement] = []
     in_transaction, block, existing_type = True, 0, None
     options = {"as_sql": True, "literal_binds": True, "target_metadata": project.metadata}  # for its naming convention
-    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    context = MigrationContext.configure(dialect_name="postgresql", dialect_opts=dict(OFFLINE), opts=options)
+    keep_literal(context.dialect)
     context.dialect.server_version_info = server_version
 
     def record(text: str) -> None:
@@ -75,7 +83,7 @@ def read_statements(
         try:
             script.module.upgrade()
         except Exception as error:
-            raise NotSql(f"{type(error).__name__}: {error}") from error
+            raise NotSql(error, _line_of(script.path, error)) from error
     return found
 
 
@@ -89,6 +97,12 @@ def _operations(context: MigrationContext) -> Iterator[None]:
     finally:
         if outer is not None:
             outer._install_proxy()  # noqa: SLF001 - Alembic would leave `op` without a context
+
+
+def _line_of(path: str, error: Exception) -> int:
+    """The line of the file `path` that the error comes from; 1 if it comes from none."""
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == path]
+    return lines[-1] if lines else 1
 
 
 def _line_in(path: str) -> int:

@@ -36,14 +36,14 @@ SAY_LONG = {
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """A revision of the project below `root`. `not_sql` says why its statements are not known, if they are not."""
+    """A revision of the project below `root`. `not_sql` is why its statements are not known, if they are not."""
 
     root: Path
     script: Script
     source: bytes
     tree: ast.Module
     statements: list[ParsedStatement]
-    not_sql: str | None
+    not_sql: NotSql | None
 
 
 def read(project: Project, revision: str) -> RevisionFile:
@@ -54,7 +54,7 @@ def read(project: Project, revision: str) -> RevisionFile:
     try:
         statements, not_sql = read_revision(project, revision), None
     except NotSql as error:
-        statements, not_sql = [], str(error)
+        statements, not_sql = [], error
     return RevisionFile(project.root, script, source, ast.parse(source), statements, not_sql)
 
 
@@ -91,16 +91,27 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
         what, _, advice = str(error).partition(": ")[2].partition("; ")
         yield Problem("phase", line, what, advice[:1].upper() + advice[1:])
     if file.not_sql is not None:
-        yield Problem(
-            "not-sql",
-            line_of(file.tree, "upgrade"),
-            f"is not known before it runs ({file.not_sql}), so it can't be linted, planned or written by --sql",
-            "Write SQL that does not query first; what depends on rows belongs into op.backfill(...)",
-        )
+        yield _not_sql(file.not_sql)
     given = columns_given_a_default(file.statements)
     for parsed in file.statements:
         yield from _statement(parsed, given, is_contracting=is_contracting)
     yield from find_in_blocks(file.statements)
+
+
+def _not_sql(error: NotSql) -> Problem:
+    if error.is_in_quotes:
+        return Problem(
+            "quoted-parameter",
+            error.line,
+            f"fails: {error.reason}",
+            "Leave out bindparams(...), if it is meant as it is written; or write the parameter without quotes",
+        )
+    return Problem(
+        "not-sql",
+        error.line,
+        f"is not known before it runs ({error}), so it can't be linted, planned or written by --sql",
+        "Write SQL that does not query first; what depends on rows belongs into op.backfill(...)",
+    )
 
 
 def _statement(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:

@@ -17,6 +17,7 @@ RULES = {
     "opaque": "The text of a statement does not show what it does.",
     "partition-of": "A new partition locks its partitioned table.",
     "phase": "The revision's `phase` or `safe_from_release` is invalid.",
+    "quoted-parameter": "A parameter that has a value is inside quotes, where Postgres has no parameters.",
     "rename": "The revision renames or moves what the release at work uses.",
     "required-column": "A new column needs a value, but the release at work does not know the column.",
     "rights": "The release at work loses rights, or no longer sees some rows.",
