@@ -16,6 +16,7 @@ indexes        CREATE, DROP and REINDEX; VACUUM and CLUSTER
 new_tables     the other statements on tables and views
 attached       triggers, rules, policies, comments and the like
 rows           INSERT, UPDATE, DELETE, MERGE, COPY, SELECT
+keys           whether a condition names rows by their key
 blocks         the statements in a DO block
 dispatch       which module handles which statement
 apply          what the schema is after a statement; mutable_schema has the details

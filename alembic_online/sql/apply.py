@@ -66,7 +66,7 @@ def _create_index(statement: pg.IndexStmt, mutable: MutableSchema) -> None:
 def _drop(statement: pg.DropStmt, mutable: MutableSchema) -> None:
     for name in map(object_name, statement.objects):
         if statement.remove_type == pg.OBJECT_INDEX:
-            mutable.indexes.pop(name, None)
+            mutable.drop_index(name)
         elif statement.remove_type == pg.OBJECT_TABLE:
             mutable.drop_table(name)
 
