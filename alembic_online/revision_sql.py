@@ -11,11 +11,18 @@ from typing import Any
 from alembic import op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, Constraint, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.types import to_instance
 
 from alembic_online.literal import OFFLINE, InQuotes, keep_literal
 from alembic_online.operations.steps import current_operation
 from alembic_online.project import Project
+
+KINDS: dict[type[Constraint], str] = {
+    CheckConstraint: "check",
+    PrimaryKeyConstraint: "primary key",
+    UniqueConstraint: "unique constraint",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,7 @@ class RevisionStatement:
     `operation` is the online operation that it belongs to (`create_index_online`), `in_transaction` whether it is
     inside the revision's own transaction. `block` numbers the revision's transactions and the parts between them:
     statements of one block are committed together or, outside of a transaction, one by one. `existing_type` is that
-    argument of `op.alter_column`, as SQL.
+    argument of `op.alter_column`, as SQL; `constraint_kind` is `type_` of `op.drop_constraint`, in words.
     """
 
     sql: str
@@ -34,6 +41,7 @@ class RevisionStatement:
     in_transaction: bool
     block: int
     existing_type: str | None = None
+    constraint_kind: str | None = None
 
 
 class NotSql(Exception):
@@ -52,7 +60,7 @@ def read_statements(
     script = project.scripts.get_revision(revision)
     assert script is not None
     found: list[RevisionStatement] = []
-    in_transaction, block, existing_type = True, 0, None
+    in_transaction, block, existing_type, constraint_kind = True, 0, None, None
     options = {"as_sql": True, "literal_binds": True, "target_metadata": project.metadata}  # for its naming convention
     context = MigrationContext.configure(dialect_name="postgresql", dialect_opts=dict(OFFLINE), opts=options)
     keep_literal(context.dialect)
@@ -61,7 +69,7 @@ def read_statements(
     def record(text: str) -> None:
         line, operation = _line_in(script.path), current_operation.get()
         sql = text.strip().removesuffix(";")
-        found.append(RevisionStatement(sql, line, operation, in_transaction, block, existing_type))
+        found.append(RevisionStatement(sql, line, operation, in_transaction, block, existing_type, constraint_kind))
 
     def begin_block(*, with_transaction: bool) -> None:
         nonlocal in_transaction, block
@@ -74,8 +82,15 @@ def read_statements(
         type(context.impl).alter_column(context.impl, *args, **options)
         existing_type = None
 
+    def drop_constraint(constraint: Constraint, **options: Any) -> None:
+        nonlocal constraint_kind
+        constraint_kind = KINDS.get(type(constraint))
+        type(context.impl).drop_constraint(context.impl, constraint, **options)
+        constraint_kind = None
+
     context.impl.static_output = record  # type: ignore[method-assign]
     context.impl.alter_column = alter_column  # type: ignore[method-assign]
+    context.impl.drop_constraint = drop_constraint  # type: ignore[assignment, method-assign]
     # Alembic's own BEGIN and COMMIT; a revision's own COMMIT is one of its statements.
     context.impl.emit_begin = partial(begin_block, with_transaction=True)  # type: ignore[method-assign]
     context.impl.emit_commit = partial(begin_block, with_transaction=False)  # type: ignore[method-assign]

@@ -10,11 +10,13 @@ from pathlib import Path
 from alembic.script import Script
 
 from alembic_online.errors import ConfigurationError
+from alembic_online.lint.drops import Column, columns_given_a_default, find_drops
 from alembic_online.lint.finding import Problem
+from alembic_online.lint.guarantees import find_lost_guarantees
 from alembic_online.lint.locks import find_locks
 from alembic_online.lint.reading import ParsedStatement, read_revision
 from alembic_online.lint.rows import find_rows
-from alembic_online.lint.shape import Column, columns_given_a_default, find_drops, find_shape
+from alembic_online.lint.shape import find_shape
 from alembic_online.lint.source import find_imports, find_offline, line_of
 from alembic_online.lint.squawk import is_for_contract, says_more
 from alembic_online.lint.transactions import find_in_blocks, find_transactions
@@ -36,9 +38,9 @@ SAY_LONG = {
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """A revision of the project below `root`. `not_sql` is why its statements are not known, if they are not."""
+    """A revision of the project. `not_sql` is why its statements are not known, if they are not."""
 
-    root: Path
+    project: Project
     script: Script
     source: bytes
     tree: ast.Module
@@ -55,7 +57,7 @@ def read(project: Project, revision: str) -> RevisionFile:
         statements, not_sql = read_revision(project, revision), None
     except NotSql as error:
         statements, not_sql = [], error
-    return RevisionFile(project.root, script, source, ast.parse(source), statements, not_sql)
+    return RevisionFile(project, script, source, ast.parse(source), statements, not_sql)
 
 
 def find_problems(file: RevisionFile, opinion: Sequence[tuple[ParsedStatement, Problem]]) -> list[Problem]:
@@ -81,7 +83,7 @@ def _is_contract(file: RevisionFile) -> bool:
 
 
 def _ours(file: RevisionFile) -> Iterator[Problem]:
-    yield from find_imports(file.tree, file.root)
+    yield from find_imports(file.tree, file.project.root)
     yield from find_offline(file.tree)
     is_contracting = _is_contract(file)
     try:
@@ -95,6 +97,8 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
     given = columns_given_a_default(file.statements)
     for parsed in file.statements:
         yield from _statement(parsed, given, is_contracting=is_contracting)
+    if not is_contracting:
+        yield from find_lost_guarantees(file.project, file.script.revision, file.statements)
     yield from find_in_blocks(file.statements)
 
 

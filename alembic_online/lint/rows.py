@@ -61,6 +61,10 @@ def _instead(parsed: ParsedStatement, table: str) -> str:
     return f"{call} changes rows in small batches, each committed by itself, alone in its revision"
 
 
+def _merges_in(merge: pg.MergeStmt) -> bool:
+    return any(clause.command_type == pg.CMD_INSERT for clause in map(unwrap_node, merge.merge_when_clauses))
+
+
 def _deletes(change: Message) -> bool:
     if isinstance(change, pg.MergeStmt):
         return any(clause.command_type == pg.CMD_DELETE for clause in map(unwrap_node, change.merge_when_clauses))
@@ -73,7 +77,7 @@ def _copied(parsed: ParsedStatement) -> tuple[str, str] | None:
         if not isinstance(node, pg.InsertStmt | pg.MergeStmt) or table_name(node.relation) in parsed.made:
             continue
         # VALUES are only the rows that are written down.
-        if isinstance(node, pg.MergeStmt) or not node.select_stmt.select_stmt.values_lists:
+        if _merges_in(node) if isinstance(node, pg.MergeStmt) else not node.select_stmt.select_stmt.values_lists:
             read = [e for e in parsed.effects if e.work is Work.SCAN and e.lock is Lock.ACCESS_SHARE]
             if read:
                 return table_name(node.relation), tables(read)
@@ -84,12 +88,14 @@ def _opaque(parsed: ParsedStatement) -> Iterator[Problem]:
     if any(isinstance(node, pg.CreateExtensionStmt) for node in parsed.nodes):  # it creates things of its own
         return
     for node, command in parsed.commands():
-        if command.behavior == pg.DROP_CASCADE:
+        if command.behavior == pg.DROP_CASCADE and node.objtype != pg.OBJECT_TYPE:  # whose effect says more
             is_constraint = command.subtype == pg.AT_DropConstraint
+            kind, of = ("constraint", table_name(node.relation)) if is_constraint else ("column", "")
+            name = f"{command.name} of {of}" if is_constraint else f"{table_name(node.relation)}.{command.name}"
             yield Problem(
                 "opaque",
                 parsed.line,
-                f"CASCADE drops what the statement does not name: whatever depends on {command.name}",
+                f"CASCADE drops what the statement does not name: whatever depends on the {kind} {name}",
                 "Drop that first, by its name"
                 + (f"; then {drop_constraint(node.relation, command.name)}" if is_constraint else ""),
             )

@@ -61,8 +61,8 @@ def object_parts(node: Node) -> list[str]:
     inner = unwrap_node(node)
     if isinstance(inner, pg.String):
         return [inner.sval]
-    if isinstance(inner, pg.List):
-        return strings(inner.items)
+    if isinstance(inner, pg.List):  # of strings; of a cast or transform, of types
+        return [part for item in inner.items for part in (strings([item]) or object_parts(item)[-1:])]
     if isinstance(inner, pg.TypeName):
         return strings(inner.names)
     return strings(inner.objname) if isinstance(inner, pg.ObjectWithArgs) else [""]

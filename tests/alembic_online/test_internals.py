@@ -40,12 +40,15 @@ class TestAlembic:
             context.impl.execute("SELECT 1")
         assert [line.strip() for line in said] == ["begin", "commit", "SELECT 1;", "begin", "commit"]
 
-    def test_alembic_impl_alter_column(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_alembic_impl_alter_column_and_drop_constraint(self, monkeypatch: pytest.MonkeyPatch) -> None:
         context, told = written(), list[Any]()
         monkeypatch.setattr(context.impl, "alter_column", lambda *_, **options: told.append(options["existing_type"]))
         kind = sa.Integer()
         Operations(context).alter_column("animals", "name", type_=sa.Text(), existing_type=kind)
         assert told == [kind]
+        monkeypatch.setattr(context.impl, "drop_constraint", lambda constraint, **_: told.append(type(constraint)))
+        Operations(context).drop_constraint("c", "animals", type_="unique")
+        assert told == [kind, sa.UniqueConstraint]
 
     def test_alembic_op_install_proxy(self) -> None:
         outer = Operations(written())
