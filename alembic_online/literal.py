@@ -10,8 +10,6 @@ import re
 from copy import copy
 from typing import Any
 
-import postgast
-from postgast import PgQueryError
 from sqlalchemy import BindParameter, TextClause
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
@@ -69,9 +67,11 @@ def _parameters(textclause: TextClause) -> list[BindParameter[Any]]:
 
 def _quoted(sql: str) -> set[str]:
     """The names after a colon inside strings, quoted names and comments."""
+    import postgast  # noqa: PLC0415 - slow to import, and hardly ever needed
+
     try:
         tokens = postgast.scan(sql).tokens
-    except PgQueryError:
+    except postgast.PgQueryError:
         return set()  # a part of a statement, or none: Postgres tells
     text = sql.encode()
     inside = [text[token.start + 1 : token.end].decode(errors="ignore") for token in tokens]

@@ -6,15 +6,25 @@ for CREATE INDEX that of the same name, which `IF NOT EXISTS` alone would take f
 that it had begun.
 """
 
+import re
 from typing import Any
 
 import structlog
 from sqlalchemy import Connection, event
 
-from alembic_online.runs.debris import find_debris
-from alembic_online.sql import is_online
+# One of these words is in each such statement. Others need no parser, which is slow to import: most runs do nothing.
+WORDS = re.compile(r"\b(?:concurrently|validate|finalize|vacuum|analy[sz]e)\b", re.IGNORECASE)
 
 log = structlog.get_logger(__name__)
+
+
+def is_online(statement: str) -> bool:
+    """Whether reads and writes go past this statement while it waits and while it works, as `sql` tells."""
+    if not WORDS.search(statement):
+        return False
+    from alembic_online import sql  # noqa: PLC0415
+
+    return sql.is_online(statement)
 
 
 def give_time(connection: Connection, lock_seconds: float) -> None:
@@ -24,6 +34,8 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
     def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         restore_limits(connection)  # those of an online statement that failed are still set
         if is_online(statement):
+            from alembic_online.runs.debris import find_debris  # noqa: PLC0415 - it has the parser
+
             for index in find_debris(connection, statement):
                 log.warning("dropping what an interrupted build has left", index=index)
                 connection.exec_driver_sql(f"DROP INDEX CONCURRENTLY IF EXISTS {index}")  # with limits of its own

@@ -24,9 +24,8 @@ from alembic_online.errors import LocksNotObtained
 from alembic_online.postgres import sqlstate
 from alembic_online.runs.blockers import Blockers, watch
 from alembic_online.runs.lock import MigrationLock
-from alembic_online.runs.online import give_time
+from alembic_online.runs.online import give_time, is_online
 from alembic_online.runs.steps import Progress
-from alembic_online.sql import is_online
 
 LOCK_TIMEOUT = "500ms"
 # Autovacuum gives way to a waiting session after deadlock_timeout, 1 s: a session that waits for less never gets past.

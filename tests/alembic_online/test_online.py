@@ -10,9 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.util import await_
 
 from alembic_online.runs.connection import RUN, create_engine
-from alembic_online.runs.online import give_time
+from alembic_online.runs.online import give_time, is_online
 from alembic_online.settings import Settings
-from alembic_online.sql import is_online
+from alembic_online.sql import is_online as sql_is_online
 from local.postgres import Server
 
 TABLES = """
@@ -102,7 +102,7 @@ async def test_an_online_statement_gets_time_however_it_is_written_and_no_other_
 
 @pytest.mark.parametrize("sql", [*ONLINE, *OTHERS])
 def test_an_online_statement_is_one_by_its_own_text(sql: str) -> None:
-    assert is_online(sql) == (sql in ONLINE)
+    assert is_online(sql) == sql_is_online(sql) == (sql in ONLINE)
 
 
 def test_a_text_that_is_no_sql_is_no_online_statement() -> None:

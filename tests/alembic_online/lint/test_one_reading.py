@@ -6,6 +6,7 @@ from pathlib import Path
 from alembic_online.lint.reading import ParsedStatement, read_revision
 from alembic_online.rehearsal.lock_observation import LockObservation, observation_of
 from alembic_online.revision_sql import NotSql
+from alembic_online.runs import online
 from alembic_online.sql import Lock, Work, find_effects, is_online
 from tests.alembic_online.lint.examples import examples, findings, project, script_of
 
@@ -26,7 +27,8 @@ def test_comments_spaces_and_case_change_nothing() -> None:
     for _, parsed in statements():
         sql = parsed.statement.sql
         disguised = f"/* CREATE INDEX CONCURRENTLY */ -- VACUUM\n  {sql}\n /* so be it */ ; -- now"
-        for read in (is_online, find_effects, observation_of):
+        assert online.is_online(sql) == is_online(sql)
+        for read in (online.is_online, is_online, find_effects, observation_of):
             assert read(disguised) == read(sql)
 
 
