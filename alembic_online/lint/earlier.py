@@ -22,7 +22,7 @@ PREFIXES = {"pk": "primary key", "uq": "unique constraint", "ck": "check"}
 
 @dataclass(frozen=True)
 class Known:
-    """A constraint or unique index, and the revision that made it. `table` has the form of `Effect.table`."""
+    """A constraint or index, and the revision that made it. `table` has the form of `Effect.table`."""
 
     kind: str
     table: str
@@ -44,14 +44,18 @@ def known_before(project: Project, revision: str) -> Names:
     return known
 
 
-def kind_by_name(project: Project, name: str) -> str | None:
-    """The kind of a constraint with this name, by the models' naming convention, or Postgres's."""
+def kind_by_name(project: Project, table: str, name: str) -> str | None:
+    """The kind of a constraint with this name, by the models' naming convention, or Postgres's.
+
+    `table` is the plain name of its table; empty for an index.
+    """
     convention = {"pk": "pk_", "uq": "uq_", "ck": "ck_"} | {str(key): text for key, text in _conventions(project)}
     for key, kind in PREFIXES.items():
         prefix = convention[key].partition("%")[0]
         if prefix and name.startswith(prefix):
             return kind
-    return next((kind for suffix, kind in SUFFIXES.items() if name.endswith(suffix)), None)
+    is_chosen = bool(table) and name.startswith(table)
+    return next((kind for suffix, kind in SUFFIXES.items() if is_chosen and name.endswith(suffix)), None)
 
 
 def note(statement: Message, known: Names, revision: str) -> None:
@@ -63,11 +67,12 @@ def note(statement: Message, known: Names, revision: str) -> None:
         case pg.AlterTableStmt():
             for command in map(unwrap_node, statement.cmds):
                 _note_command(statement.relation, command, known, revision)
-        case pg.IndexStmt() if statement.unique:
+        case pg.IndexStmt():
             index = qualified(statement.relation.schemaname, statement.idxname)
-            is_whole = not statement.HasField("where_clause")
+            is_whole = statement.unique and not statement.HasField("where_clause")
             columns = frozenset(part.index_elem.name for part in statement.index_params if is_whole)
-            known["", index] = Known("unique index", table_name(statement.relation), columns, revision)
+            kind = "unique index" if statement.unique else "index"
+            known["", index] = Known(kind, table_name(statement.relation), columns, revision)
         case pg.DropStmt() if statement.remove_type == pg.OBJECT_INDEX:
             for node in statement.objects:
                 known.pop(("", object_name(node)), None)

@@ -15,6 +15,7 @@ from alembic_online.project import Project
 from alembic_online.sql.names import object_name, strings, table_name
 
 CHECK = "check"
+KINDS = {CHECK, "primary key", "unique constraint", "unique index"}
 # The operations by which a revision drops a constraint or an index for good; None: no online operation.
 FOR_GOOD = {None, "drop_constraint_online", "drop_index_online"}
 
@@ -31,8 +32,12 @@ def find_lost_guarantees(project: Project, revision: str, statements: Sequence[P
             dropped = _dropped(node) if parsed.statement.operation in FOR_GOOD else []
             for table, name in dropped:
                 lost = _known(known, table, name) or _by_name(project, parsed, table, name)
-                others = [other for key, other in known.items() if key not in dropped and other is not lost]
-                if lost and lost.table not in parsed.made and not any(_replaces(each, lost, recent) for each in others):
+                if lost is None or lost.kind not in KINDS or lost.table in parsed.made:
+                    continue
+                left = dict(known)
+                note(node, left, revision)
+                others = (other for other in left.values() if other is not lost)
+                if not any(_replaces(each, lost, recent) for each in others):
                     yield _problem(parsed, lost, name)
             note(node, known, revision)
 
@@ -60,13 +65,13 @@ def _by_name(project: Project, parsed: ParsedStatement, table: str, name: str) -
     """What its name, or its kind in op.drop_constraint, says, if no earlier revision does."""
     if any(isinstance(node, pg.AlterDomainStmt) for node in parsed.nodes):
         return Known(CHECK, table, frozenset(), "")
-    kind = parsed.statement.constraint_kind or kind_by_name(project, name.rpartition(".")[2])
+    kind = parsed.statement.constraint_kind or kind_by_name(project, table.rpartition(".")[2], name.rpartition(".")[2])
     return Known(kind, table, frozenset(), "") if kind else None
 
 
 def _replaces(other: Known, lost: Known, recent: set[str]) -> bool:
     """Whether it stands for the one that is lost: unique on the same columns; or a check, made just now or before."""
-    if other.table != lost.table or (other.kind == CHECK) != (lost.kind == CHECK):
+    if other.table != lost.table or other.kind not in KINDS or (other.kind == CHECK) != (lost.kind == CHECK):
         return False
     if lost.kind == CHECK:
         return other.revision in recent

@@ -1,6 +1,7 @@
 """What the models say of keys, which a statement does not show."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from sqlalchemy import MetaData, Table, UniqueConstraint
 
@@ -10,6 +11,7 @@ from alembic_online.sql.names import qualified
 CHANGES_ROWS = ("CASCADE", "SET NULL", "SET DEFAULT")
 
 
+@lru_cache(maxsize=8)
 def schema_of(metadata: MetaData) -> Schema:
     """The unique columns of each table of the models, and the foreign keys by which a DELETE changes other rows."""
     tables = metadata.tables.values()

@@ -19,7 +19,7 @@ op.create_table(
     sa.CheckConstraint("at <> ''", name="at_all"),
 )
 op.create_index("by_at", "orders", ["at"], unique=True)
-op.create_index("not_unique_uq", "orders", ["at"])
+op.create_index("uq_not_unique", "orders", ["at"])
 op.execute("ALTER TABLE orders RENAME CONSTRAINT pk_orders TO main")
 """
 
@@ -55,7 +55,12 @@ def test_a_key_or_check_is_found_whatever_its_name(tmp_path: Path, body: str, ru
 @pytest.mark.parametrize(
     "bodies",
     [
-        ['op.drop_index_online("not_unique_uq", "orders")'],
+        ['op.drop_index_online("uq_not_unique", "orders")'],
+        ['op.drop_index_online("ix_orders_api_key", "orders")'],
+        [
+            'op.create_index_online("other", "orders", ["at", "number"], unique=True)',
+            'op.execute("ALTER TABLE orders ADD UNIQUE USING INDEX other, DROP CONSTRAINT odd_name")',
+        ],
         ['op.drop_constraint("fk_orders", "orders", type_="foreignkey")'],
         [
             'op.create_index_online("other", "orders", ["at", "number"], unique=True)',
