@@ -24,9 +24,9 @@ class Place(IntEnum):
     REFER = 3
     """Foreign keys, which may need a unique constraint."""
     LOOSEN = 4
-    """Constraints are dropped, foreign keys before what they refer to."""
+    """Foreign keys are dropped, before what they refer to."""
     DROP = 5
-    """Indexes are dropped."""
+    """Indexes that are not unique are dropped."""
     CONTRACT = 6
     """What would break the previous release."""
     CONTRACT_TOGETHER = 7

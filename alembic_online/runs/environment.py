@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
+from alembic_online.literal import OFFLINE, keep_literal
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
@@ -66,10 +67,12 @@ def run(
     )
     if (found := context.config.attributes.get(FOUND)) is not None:
         found.append(project)
-    elif context.config.cmd_opts is None:  # called by code, which handles log and errors itself
-        asyncio.run(run_online(project))
-    else:
+    elif context.config.cmd_opts is not None:
         run_command(project)
+    elif context.is_offline_mode():  # called by code, which handles log and errors itself
+        write_sql(project)
+    else:
+        asyncio.run(run_online(project))
 
 
 def run_command(project: Project) -> None:
@@ -113,7 +116,8 @@ def options(project: Project) -> dict[str, Any]:
 def write_sql(project: Project) -> None:
     """Print the SQL of the command, for `--sql`."""
     steps = in_phase(planned_steps(), load_settings().migrator_phase)
-    context.configure(fn=steps, literal_binds=True, **options(project))
+    context.configure(fn=steps, literal_binds=True, dialect_opts=dict(OFFLINE), **options(project))
+    keep_literal(context.get_context().dialect)
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     with context.begin_transaction():
         context.run_migrations()
@@ -121,6 +125,7 @@ def write_sql(project: Project) -> None:
 
 def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
+    keep_literal(connection.dialect)
     context.configure(connection=connection, **options(project))
     with context.begin_transaction():
         context.run_migrations()
@@ -141,6 +146,7 @@ def migrate(
     progress: Progress,
 ) -> None:
     """Move the schema to the revision that the command names, one revision after the other."""
+    keep_literal(connection.dialect)
     if trace := context.config.attributes.get("trace"):
         trace.attach(connection)
     if is_upgrade():
