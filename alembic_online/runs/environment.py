@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
+from alembic_online.loading import load_revisions
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
@@ -67,6 +68,7 @@ def run(
     if (found := context.config.attributes.get(FOUND)) is not None:
         found.append(project)
     elif context.config.cmd_opts is None:  # called by code, which handles log and errors itself
+        load_revisions(project.scripts)
         asyncio.run(run_online(project))
     else:
         run_command(project)
@@ -77,14 +79,12 @@ def run_command(project: Project) -> None:
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if project.config.cmd_opts is not None and project.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
-    if context.is_offline_mode():
-        try:
-            write_sql(project)
-        except MigratorError as error:
-            fail(str(error), error.exit_code)
-        return
     try:
-        asyncio.run(run_until_told_to_stop(project))
+        load_revisions(project.scripts)
+        if context.is_offline_mode():
+            write_sql(project)
+        else:
+            asyncio.run(run_until_told_to_stop(project))
     except asyncio.CancelledError:
         fail("stopped by SIGTERM: what was under way is rolled back; run this again", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -94,7 +94,8 @@ def run_command(project: Project) -> None:
     except CommandError as error:  # Alembic's own: no such revision, say
         fail(str(error), ConfigurationError.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever a revision raises
-        fail(f"a revision failed and is rolled back: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
+        failed = "can't be written as SQL" if context.is_offline_mode() else "failed and is rolled back"
+        fail(f"a revision {failed}: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
 
 
 def options(project: Project) -> dict[str, Any]:
