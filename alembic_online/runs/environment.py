@@ -27,13 +27,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
+from alembic_online.drift.record import forget
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from alembic_online.loading import load_revisions
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
 from alembic_online.runs.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
-from alembic_online.runs.drift import compare_options, report_drift
+from alembic_online.runs.drift import (
+    compare_options,
+    noting_what_was_there,
+    only_warning,
+    record_schema,
+    report_drift,
+)
 from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
@@ -116,6 +123,7 @@ def write_sql(project: Project) -> None:
     steps = in_phase(planned_steps(), load_settings().migrator_phase)
     context.configure(fn=steps, literal_binds=True, **options(project))
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
     with context.begin_transaction():
         context.run_migrations()
 
@@ -157,16 +165,31 @@ def migrate(
     context.configure(connection=connection, fn=steps, **(options(project) | in_transaction))
     with context.begin_transaction():
         context.run_migrations()
+    if not trace:
+        look_back(project, progress)
+
+
+def look_back(project: Project, progress: Progress) -> None:
+    """After a run, whose revisions are all committed: what the schema is now."""
     migration = context.get_context()
-    if is_upgrade() and set(migration.get_current_heads()) == set(context.script.get_heads()):
-        if not progress.revision:
-            log.info("nothing to do: the schema is at the newest revision")
-        report_drift(migration, project.metadata, fail=load_settings().migrator_drift == "fail")
+    with only_warning(migration):
+        is_at_head = set(migration.get_current_heads()) == set(context.script.get_heads())
+        if is_called(command.stamp) or progress.taken:
+            record_schema(migration, project, accept=is_called(command.stamp))
+        if is_upgrade() and is_at_head:
+            if not progress.revision:
+                log.info("nothing to do: the schema is at the newest revision")
+            report_drift(migration, project, fail=load_settings().migrator_drift == "fail")
 
 
 def is_upgrade() -> bool:
     """Whether Alembic was called as `alembic upgrade`. People who downgrade or stamp are expected to know the state."""
-    return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
+    return is_called(command.upgrade)
+
+
+def is_called(function: Any) -> bool:
+    """Whether this is the command line's call of that function of `alembic.command`."""
+    return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is function
 
 
 def require_one_head() -> None:
@@ -215,7 +238,9 @@ async def run_online(project: Project) -> None:
         progress = Progress(project.release)
         planned = decided_once(planned_steps(), progress)
         planned = gate(planned, project) if is_upgrade() else planned
-        steps = one_by_one(in_phase(planned, "all" if trace else settings.migrator_phase), lock, progress)
+        planned = in_phase(planned, "all" if trace else settings.migrator_phase)
+        planned = planned if trace else noting_what_was_there(planned, project)
+        steps = one_by_one(planned, lock, progress)
         work = partial(migrate, project=project, steps=steps, lock=lock, progress=progress)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
 
