@@ -132,6 +132,9 @@ bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESU
 bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
 	@$(PY) -m benchmarks.linters
 
+bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
+	@$(PY) -m benchmarks.migrator
+
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
 test: .venv/dev  ## run the tests that need no Docker
@@ -153,5 +156,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench bench-linters test test-processes test-faults \
+        revision lint plan rehearse sql install check format lock bench bench-linters bench-migrator test test-processes test-faults \
         test-live test-stack test-full

@@ -53,6 +53,8 @@ def _compare_unnamed(found: Comparison, table: WantedTable, wanted: Sequence[Wan
 
 def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:
     """The expressions that are not the same text; None if it is something else that differs."""
+    if "'" not in there and plain(part.definition) == plain(there):
+        return []
     if part.kind == "check constraint":
         expressions = [(condition(part.definition), condition(there))]
     elif part.kind in {"index", "exclusion constraint"}:

@@ -27,7 +27,6 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateIndex, DefaultClause
 from sqlalchemy.types import NullType, TypeEngine
 
-from alembic_online.drift.definitions import OPTIONS
 
 _COLLATE = re.compile(r' COLLATE "?([^"]+)"?$')
 _NAME = re.compile(r'^CONSTRAINT (?:"(?:[^"]|"")*"|\S+) ')
@@ -91,6 +90,7 @@ class Reader:
         self.dialect: Any = dialect
         self.schema = schema
         self.compiler: Any = self.dialect.ddl_compiler(dialect, None)
+        self._types: dict[Any, tuple[str | None, list[Any]]] = {}
 
     def table(self, table: Table) -> WantedTable:
         """All that a table holds; what can't be read does not hide the rest."""
@@ -139,9 +139,9 @@ class Reader:
         computed = default if isinstance(default, Computed) else None
         identity = default if isinstance(default, Identity) else None
         serial = column.table.autoincrement_column is column and default is None
-        type_ = self._type(column.type)
-        collation = _COLLATE.search(type_ or "")
-        for enum in _enums(column.type, self.dialect):
+        type_, enums = self._type(column.type)
+        collation = _COLLATE.search(type_) if type_ and "COLLATE" in type_ else None
+        for enum in enums:
             if enum.native_enum and enum.name:
                 found.enums[self.qualified(enum.schema, enum.name)] = tuple(enum.enums)
         if isinstance(column.default, Sequence):
@@ -149,7 +149,7 @@ class Reader:
         found.columns.append(
             WantedColumn(
                 column.name,
-                _COLLATE.sub("", type_) if type_ else None,
+                type_[: collation.start()] if type_ and collation else type_,
                 collation[1] if collation else None,
                 bool(column.nullable) and identity is None,
                 column.comment,
@@ -161,8 +161,19 @@ class Reader:
             )
         )
 
-    def _type(self, type_: TypeEngine[Any]) -> str | None:
-        return None if isinstance(type_, NullType) else type_.compile(dialect=self.dialect)
+    def _type(self, type_: TypeEngine[Any]) -> tuple[str | None, list[Any]]:
+        """The type as in DDL, None if it is not known, and the enums in it. Most of many columns are of a few types."""
+        try:
+            key = (type(type_), *type_.__dict__.items())
+            known = self._types.get(key)
+        except TypeError:  # an argument that can't be hashed
+            key, known = (), None
+        if known is None:
+            written = None if isinstance(type_, NullType) else type_.compile(dialect=self.dialect)
+            known = (written, list(_enums(type_, self.dialect)))
+            if key:
+                self._types[key] = known
+        return known
 
     def _constraint(self, found: WantedTable, constraint: Constraint) -> None:
         kind = next((kind for type_, kind in KINDS.items() if isinstance(constraint, type_)), None)
@@ -172,29 +183,38 @@ class Reader:
             return
         if isinstance(constraint, CheckConstraint):
             definition = f"CHECK ({self.sql(constraint.sqltext)})"
+        elif isinstance(constraint, PrimaryKeyConstraint):
+            definition = f"PRIMARY KEY ({', '.join(column.name for column in constraint.columns)})"
+        elif isinstance(constraint, ForeignKeyConstraint):
+            definition = self._foreign_key(constraint)
         else:
             definition = _NAME.sub("", self.compiler.process(constraint))
-        if isinstance(constraint, ForeignKeyConstraint):
-            definition = self._foreign_key(constraint, definition)
         found.parts.append(WantedPart(kind, self._name(constraint), definition))
 
-    def _foreign_key(self, constraint: ForeignKeyConstraint, written: str) -> str:
+    def _foreign_key(self, constraint: ForeignKeyConstraint) -> str:
         """With the schema of the table that it refers to."""
         target = constraint.referred_table
-        here, there = (
-            ", ".join(names)
-            for names in (constraint.column_keys, [element.column.name for element in constraint.elements])
-        )
-        options = " ".join(OPTIONS.findall(written))
-        return f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {options}"
+        there = ", ".join(element.column.name for element in constraint.elements)
+        here = ", ".join(column.name for column in constraint.columns)
+        options = [
+            f"MATCH {constraint.match}" if constraint.match else "",
+            f"ON UPDATE {constraint.onupdate}" if constraint.onupdate else "",
+            f"ON DELETE {constraint.ondelete}" if constraint.ondelete else "",
+            "DEFERRABLE" if constraint.deferrable else "",
+            f"INITIALLY {constraint.initially}" if constraint.initially else "",
+        ]
+        written = " ".join(option for option in options if option).upper()
+        return f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
 
     def _index(self, found: WantedTable, index: Index) -> None:
-        written = str(CreateIndex(index).compile(dialect=self.dialect))
-        definition = written.partition(f" ON {found.source} ")[2].removeprefix("USING ")
+        if all(isinstance(each, Column) for each in index.expressions) and not index.dialect_kwargs:
+            definition = f"({', '.join(column.name for column in index.columns)})"  # most are, and this is quicker
+        else:
+            written = str(CreateIndex(index).compile(dialect=self.dialect))
+            definition = written.partition(f" ON {found.source} ")[2].removeprefix("USING ")
         method = "btree " if definition.startswith("(") else ""
-        found.parts.append(
-            WantedPart("index", self._name(index), ("UNIQUE " if index.unique else "") + method + definition)
-        )
+        unique = "UNIQUE " if index.unique else ""
+        found.parts.append(WantedPart("index", self._name(index), unique + method + definition))
 
     def _name(self, thing: Constraint | Index) -> str | None:
         if thing.name is None:
