@@ -135,6 +135,9 @@ bench-reads: .venv/dev  ## compare the instructions of a read with those at anot
 bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
 	@$(PY) -m benchmarks.linters
 
+bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
+	@$(PY) -m benchmarks.migrator
+
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
 test: .venv/dev  ## run the tests that need no Docker
@@ -156,5 +159,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench bench-reads bench-linters test test-processes test-faults \
-        test-live test-stack test-full
+        revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator test \
+        test-processes test-faults test-live test-stack test-full

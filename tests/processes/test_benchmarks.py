@@ -1,4 +1,4 @@
-"""`make bench`, at the smallest scale, `bench-reads` and `bench-linters`: that they measure, not what."""
+"""`make bench`, at the smallest scale, and the other benchmarks: that they measure, not what."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import comparison, imports, linters, migrator_noop, statements
+from benchmarks import comparison, imports, linters, migrator, migrator_noop, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.instructions import PATHS, READS
@@ -62,3 +62,12 @@ def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
     linters.write(tmp_path / "LINTERS.md", found, examples)
     listed = re.findall(r"^\| \[(?:un)?safe .*$", (tmp_path / "LINTERS.md").read_text(), re.MULTILINE)
     assert len(listed) == len(examples)
+
+
+def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> None:
+    tables = rounds(quick=3, full=migrator.TABLES)
+    found = migrator.measure(tables, rounds=1)
+    assert all(0 < cpu for cpu, _ in found.values())
+    assert migrator.tools_part(found) < migrator.LONGEST
+    migrator.write(tmp_path / "MIGRATOR.md", found, tables)
+    assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2

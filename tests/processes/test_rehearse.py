@@ -24,9 +24,13 @@ from tests.processes.test_schema import schema
 from tests.python import Python
 from tests.rounds import rounds
 
-# Something that is not in the models, and that drift does not see either.
 CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
 NO_CHECK = "op.drop_constraint_online('ck_animals_short', 'animals')"
+MODELLED = """
+from sqlalchemy import CheckConstraint
+from sqlalchemy.sql.elements import conv
+Base.metadata.tables["animals"].append_constraint(CheckConstraint("length(name) < 1000", conv("ck_animals_short")))
+"""
 SLEEP = "op.execute('LOCK TABLE animals')\nop.execute('SELECT pg_sleep(60)')"
 SLEEPING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE $1 || '\\_rehearsal\\_%' AND query LIKE '%pg_sleep(60)'"
@@ -38,6 +42,13 @@ def command(environment: dict[str, str], checkout: Path, *options: str) -> Pytho
     env = os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment
     pipe = subprocess.PIPE
     return Python("alembic_online", "rehearse", *options, env=env, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
+
+
+def modelled(checkout: Path) -> Path:
+    """The checkout, with the check in its models."""
+    with (checkout / "api" / "models" / "__init__.py").open("a") as models:
+        models.write(MODELLED)
+    return checkout
 
 
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
@@ -92,7 +103,7 @@ async def migrator(server: Server, database: str) -> AsyncIterator[asyncpg.Conne
 @pytest.mark.usefixtures("only_read")
 class TestTheWay:
     def test_goes_up_down_and_up_again(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK})
+        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK}))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert [(leg["leg"], leg["error"]) for leg in found["legs"]] == [
@@ -141,7 +152,7 @@ class TestTheWay:
         self, server: Server, database: str, tmp_path: Path
     ) -> None:
         no_way = {"check": "raise NotImplementedError('rows are gone')"}
-        checkout = checkout_with(tmp_path, check=CHECK, downgrades=no_way)
+        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades=no_way))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
@@ -160,7 +171,8 @@ class TestTheWay:
     def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
         contract = {"phase": "contract", "safe_from_release": "9.9"}
         checkout = checkout_with(tmp_path, check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK})
-        assert rehearse({**server.environment(database), "MIGRATOR_PHASE": "expand"}, checkout)["is_fine"]
+        environment = {**server.environment(database), "MIGRATOR_PHASE": "expand"}
+        assert rehearse(environment, modelled(checkout))["is_fine"]
 
     def test_says_that_nothing_is_pending(self, server: Server, database: str) -> None:
         run = command(server.environment(database), ROOT)
