@@ -15,7 +15,13 @@ from alembic_online.plan import Plan, PlannedRevision, PlannedStatement, Table, 
 from alembic_online.plan.verdict import BACKFILL
 from alembic_online.sql import Work
 
-COLOURS = {Verdict.SAFE: "green", Verdict.CAREFUL: "yellow", Verdict.UNKNOWN: "magenta", Verdict.UNSAFE: "bold red"}
+COLOURS = {
+    Verdict.SAFE: "green",
+    Verdict.CAREFUL: "yellow",
+    Verdict.UNKNOWN: "magenta",
+    Verdict.UNSAFE: "bold red",
+    Verdict.FAILS: "bold red",
+}
 LINES = 12  # shown of a statement
 
 
@@ -29,6 +35,7 @@ def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.
     careful: somebody may wait, because a conflicting lock is held now or rows stay locked; or it takes long.
     unknown: its SQL does not show what it does.
     unsafe: reads or writes of a table with rows wait while it is scanned, rewritten, or changed as a whole.
+    fails: the database as it is now refuses it: something needs what it drops, or the role may not do it.
 
     Example: python -m alembic_online plan --json
     """

@@ -1,9 +1,14 @@
 """What the pending revisions would do to the database as it is now: locks, work, sizes, who is in the way, a verdict.
 
-Guarantee: it reads catalogs, changes nothing, and waits for no lock that somebody holds on a table.
+Guarantee: it reads catalogs, changes nothing, and waits for no lock that somebody holds on a table. Rows are read only
+where they are to be unique, for at most two seconds.
 
-sizes     sizes of tables, and who holds which lock
-verdict   safe, careful, unknown, unsafe
+sizes       sizes of tables, and who holds which lock
+verdict     safe, careful, unknown, unsafe, fails
+obstacles   why a statement would fail
+dependents  what needs what it drops or changes
+rights      what the role may not do
+duplicates  whether rows share what is to be unique
 """
 
 from collections.abc import Sequence
@@ -13,6 +18,7 @@ from typing import Any
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 
+from alembic_online.plan.obstacles import Known, conditions, dropped, find_obstacles
 from alembic_online.plan.sizes import Holder, Table, read_holders, read_tables
 from alembic_online.plan.verdict import Situation, Verdict, conflicting, gravest, judge
 from alembic_online.project import Project
@@ -24,6 +30,7 @@ from alembic_online.sql import (
     Effect,
     Lock,
     NotUnderstood,
+    Work,
     created_tables,
     ends_transaction,
     find_effects,
@@ -31,6 +38,7 @@ from alembic_online.sql import (
 )
 from alembic_online.sql.apply import after
 from alembic_online.sql.catalog import read_schema
+from alembic_online.sql.parse import parse
 
 __all__ = ["Holder", "Plan", "PlannedRevision", "PlannedStatement", "Table", "Verdict", "make_plan"]
 
@@ -111,6 +119,15 @@ class _State:
         """The present names of tables that the plan renames, by their new names."""
         self.tables: dict[str, Table] = {}
         """The existing tables that the plan affects, by their present names."""
+        self.changed: set[str] = set()
+        """The tables of which the plan changes rows."""
+        self.gone: set[int] = set()
+        """The oids of what the plan drops."""
+
+    @property
+    def known(self) -> Known:
+        """What can be known of it from the catalogs."""
+        return Known(self.connection, self.schema, self.names, self.new, self.changed, self.gone)
 
     def effects(self, sql: str) -> list[Effect]:
         """What the statement does to existing tables."""
@@ -127,8 +144,11 @@ class _State:
             [Holder(by_then[holder.table], holder.lock, holder.session) for holder in holders],
         )
 
-    def carry_out(self, sql: str) -> None:
-        """Apply the statement to this state."""
+    def carry_out(self, sql: str, effects: Sequence[Effect]) -> None:
+        """Apply the statement to this state; `effects` are its own."""
+        self.changed |= {effect.table for effect in effects if effect.work in {Work.ROWS, Work.ALL_ROWS}}
+        for statement in parse(sql):
+            self.gone |= dropped(statement, self.known)
         there = {*self.schema.columns, *self.schema.reads}
         self.new |= {name for name in created_tables(sql) if name not in there}
         for old, new in renamed_tables(sql).items():
@@ -168,8 +188,11 @@ def _plan_statement(statement: RevisionStatement, held: dict[str, Lock], state: 
     for effect in effects:
         if effect.table in tables:
             held[effect.table] = max(effect.lock, held.get(effect.table, effect.lock))
-    verdict, reason = judge(statement, effects, Situation(tables, held, holders))
-    state.carry_out(statement.sql)
+    known, nodes = state.known, parse(statement.sql)
+    obstacles = [found for node in nodes for found in find_obstacles(node, known)]
+    needs = [condition for node in nodes for condition in conditions(node, known)]
+    verdict, reason = judge(statement, effects, Situation(tables, held, holders, obstacles, needs))
+    state.carry_out(statement.sql, effects)
     for old, new in renamed_tables(statement.sql).items():
         if old in held:
             held[new] = held.pop(old)

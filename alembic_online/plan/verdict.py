@@ -23,6 +23,8 @@ class Verdict(StrEnum):
     """Its SQL does not show what it does."""
     UNSAFE = "unsafe"
     """Reads or writes of a table with rows wait while it is scanned, indexed, rewritten, or changed as a whole."""
+    FAILS = "fails"
+    """It can't be executed on the database as it is now."""
 
     @property
     def weight(self) -> int:
@@ -49,6 +51,10 @@ class Situation:
     """The locks on existing tables that its transaction holds then, including its own."""
     holders: Sequence[Holder]
     """The other sessions that hold locks on the tables of its effects."""
+    obstacles: Sequence[str] = ()
+    """Why it fails."""
+    conditions: Sequence[str] = ()
+    """What it needs of rows that nobody has looked at."""
 
 
 def gravest(verdicts: Collection[Verdict]) -> Verdict:
@@ -59,20 +65,29 @@ def gravest(verdicts: Collection[Verdict]) -> Verdict:
 def judge(statement: RevisionStatement, effects: Sequence[Effect], situation: Situation) -> tuple[Verdict, str]:
     """The verdict, and why; `effects` are those on tables that existed before the plan."""
     in_the_way = conflicting(statement, effects, situation.holders)
-    waits = "waits for " + " and ".join(dict.fromkeys(f"{holder.session} on {holder.table}" for holder in in_the_way))
-    if statement.operation == BACKFILL:
+    if statement.operation == BACKFILL and not situation.obstacles:
         batches = "in batches, each of which locks the rows that it changes for an instant"
-        return (Verdict.CAREFUL, f"{waits}; {batches}") if in_the_way else (Verdict.SAFE, batches)
-    if reason := _unsafe(effects, situation):
-        return Verdict.UNSAFE, reason
-    if reason := _opaque(effects, situation):
-        return Verdict.UNKNOWN, reason
-    if in_the_way:
-        own = {effect.table: effect.lock for effect in effects if effect.lock.blocks_writes}
-        return Verdict.CAREFUL, f"{waits}, and {_who_waits(own)} behind it" if own else waits
-    if reason := _takes_long(effects, situation):
-        return Verdict.CAREFUL, reason
-    return Verdict.SAFE, _instant(effects)
+        return (Verdict.CAREFUL, f"{_waits(in_the_way)}; {batches}") if in_the_way else (Verdict.SAFE, batches)
+    reasons = {
+        Verdict.FAILS: "; ".join(situation.obstacles),
+        Verdict.UNSAFE: _unsafe(effects, situation),
+        Verdict.UNKNOWN: _opaque(effects, situation),
+        Verdict.CAREFUL: _behind(effects, in_the_way)
+        or _takes_long(effects, situation)
+        or _condition(effects, situation),
+    }
+    return next(((verdict, reason) for verdict, reason in reasons.items() if reason), (Verdict.SAFE, _instant(effects)))
+
+
+def _waits(in_the_way: Sequence[Holder]) -> str:
+    return "waits for " + " and ".join(dict.fromkeys(f"{holder.session} on {holder.table}" for holder in in_the_way))
+
+
+def _behind(effects: Sequence[Effect], in_the_way: Sequence[Holder]) -> str | None:
+    """For whom it waits, if for anybody, and who waits behind it."""
+    own = {effect.table: effect.lock for effect in effects if effect.lock.blocks_writes}
+    behind = f", and {_who_waits(own)} behind it" if own else ""
+    return f"{_waits(in_the_way)}{behind}" if in_the_way else None
 
 
 def _unsafe(effects: Sequence[Effect], situation: Situation) -> str | None:
@@ -102,6 +117,11 @@ def _takes_long(effects: Sequence[Effect], situation: Situation) -> str | None:
     if sum(situation.tables[effect.table].bytes for effect in long) >= LARGE:
         return f"blocks nobody, but takes long: {_doing(long, situation)}"
     return None
+
+
+def _condition(effects: Sequence[Effect], situation: Situation) -> str | None:
+    """What it needs of rows, if that is not known."""
+    return ", ".join([_instant(effects), *situation.conditions]) if situation.conditions else None
 
 
 def _long(effects: Sequence[Effect], situation: Situation) -> list[Effect]:

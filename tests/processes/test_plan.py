@@ -1,6 +1,7 @@
 """`python -m alembic_online plan`: what it says about pending revisions, on databases in use."""
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ def verdicts(found: dict[str, Any]) -> dict[str, list[str]]:
 
 def reasons(found: dict[str, Any]) -> list[str]:
     return [one["reason"] for each in found["revisions"] for one in each["statements"]]
+
+
+@pytest.fixture
+async def migrator_session(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the role that owns the tables."""
+    connection = await asyncpg.connect(server.url("zoo_migrator", database))
+    yield connection
+    await connection.close()
 
 
 async def test_each_statement_has_a_verdict_and_a_revision_the_gravest(
@@ -124,6 +133,125 @@ async def test_tables_have_their_size_and_their_rows_where_somebody_has_counted(
     assert f"animals ({pretty}, about 1,000 rows): SHARE" in text
     assert "unknown rows): SHARE" in text
     assert "exhibits (empty): SHARE" in text
+
+
+class TestFails:
+    async def test_what_something_needs_and_is_named(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(
+            """
+            SET ROLE zoo_migrator;
+            CREATE TYPE mood AS ENUM ('good');
+            CREATE FUNCTION is_good(mood) RETURNS boolean LANGUAGE sql IMMUTABLE RETURN $1 = 'good';
+            CREATE TABLE beasts (
+                id int PRIMARY KEY, mood mood, size int, twice int GENERATED ALWAYS AS (size * 2) STORED
+            );
+            CREATE TABLE "Parts" (beast int CONSTRAINT fk_beast REFERENCES beasts);
+            CREATE VIEW moods AS SELECT mood FROM beasts;
+            CREATE MATERIALIZED VIEW sizes AS SELECT size FROM beasts;
+            CREATE POLICY good ON beasts USING (is_good(mood));
+            CREATE INDEX ix_size ON beasts (size);
+            RESET ROLE;
+            """
+        )
+        found = planned(
+            server,
+            database,
+            checkout_with(
+                tmp_path,
+                column="op.execute('ALTER TABLE beasts DROP COLUMN mood')",
+                type="op.execute('ALTER TABLE beasts ALTER COLUMN size TYPE bigint')",
+                enum="op.execute('DROP TYPE mood')",
+                table="op.execute('DROP TABLE beasts')",
+                key="op.execute('ALTER TABLE beasts DROP CONSTRAINT beasts_pkey')",
+                function="op.execute('DROP FUNCTION is_good')",
+                index="op.execute('DROP INDEX ix_size')",
+                apart="op.execute('DROP VIEW moods')\nop.execute('DROP POLICY good ON beasts')\n"
+                "op.execute('ALTER TABLE beasts DROP COLUMN mood')",
+                cascade="op.execute('DROP TABLE beasts CASCADE')",
+            ),
+        )
+        assert reasons(found)[:6] == [
+            "policy good on table beasts needs beasts.mood; view moods needs beasts.mood",
+            "default value for column twice of table beasts needs beasts.size; materialized view sizes needs beasts.size",
+            "column mood of table beasts needs it; function is_good(mood) needs it",
+            'constraint fk_beast on table "Parts" needs it; materialized view sizes needs it; view moods needs it',
+            'constraint fk_beast on table "Parts" needs beasts_pkey',
+            "policy good on table beasts needs it",
+        ]
+        assert [verdicts(found)[name] for name in ("column", "type", "enum", "table", "key", "function")] == [
+            ["fails"]
+        ] * 6
+        assert "fails" not in [*verdicts(found)["index"], *verdicts(found)["apart"], *verdicts(found)["cascade"]]
+        assert found["verdict"] == "fails"
+
+    async def test_rows_that_share_what_is_to_be_unique(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute(ROWS)
+        checkout = checkout_with(
+            tmp_path,
+            species="op.create_index_online('ix_species', 'animals', ['species'], unique=True)",
+            name="op.add_unique_online('uq_name', 'animals', ['name'])",
+            both="op.execute('ALTER TABLE animals ADD UNIQUE (species, id)')",
+            mended='op.execute("UPDATE animals SET species = name WHERE id > 0")\n'
+            "op.execute('CREATE UNIQUE INDEX CONCURRENTLY ix_s ON animals (species)')",
+            empty="op.execute('CREATE UNIQUE INDEX ix_staff ON staff (name)')",
+        )
+        found = planned(server, database, checkout)
+        assert verdicts(found)["species"] == ["fails"]
+        assert reasons(found)[0] == "rows share the same (species), which are to be unique"
+        assert verdicts(found)["name"] == ["safe", "safe"]
+        assert verdicts(found)["both"] == ["unsafe"]
+        assert verdicts(found)["mended"][1] == "careful"
+        assert found["revisions"][3]["statements"][1]["reason"] == "blocks nobody, if no two rows share (species)"
+        assert verdicts(found)["empty"] == ["safe"]
+
+    async def test_an_index_that_no_partitioned_table_can_get(
+        self, server: Server, database: str, tmp_path: Path, migrator_session: asyncpg.Connection
+    ) -> None:
+        await migrator_session.execute(
+            "CREATE TABLE visits (day date) PARTITION BY RANGE (day); CREATE INDEX ix_day ON visits (day)"
+        )
+        checkout = checkout_with(
+            tmp_path, built=concurrently("ix", "visits", "day"), gone="op.drop_index_online('ix_day', 'visits')"
+        )
+        found = planned(server, database, checkout)
+        assert verdicts(found) == {"built": ["fails"], "gone": ["fails"]}
+        assert "visits is partitioned" in reasons(found)[0]
+
+    async def test_what_the_role_may_not_do(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("CREATE TABLE theirs (id int); CREATE SCHEMA apart")
+        await admin.execute(f"REVOKE CREATE ON DATABASE {database} FROM zoo_migrator, PUBLIC")
+        await admin.execute(f"ALTER DATABASE {database} OWNER TO postgres")
+        checkout = checkout_with(
+            tmp_path,
+            schema="op.execute('CREATE SCHEMA more')",
+            table="op.execute('CREATE TABLE apart.x (id int)')",
+            theirs="op.execute('ALTER TABLE theirs ADD x int')",
+            role="op.execute('CREATE ROLE somebody')",
+            trusted="op.execute('CREATE EXTENSION vector')",
+            missing="op.execute('CREATE EXTENSION nowhere')",
+            there="op.execute('CREATE EXTENSION IF NOT EXISTS plpgsql')",
+        )
+        found = planned(server, database, checkout)
+        told = reasons(found)
+        assert told[0] == (
+            "the role zoo_migrator may not create schemas: as the database's owner run "
+            f"GRANT CREATE ON DATABASE {database} TO zoo_migrator"
+        )
+        assert told[1] == (
+            "the role zoo_migrator may not create tables in apart: run GRANT CREATE ON SCHEMA apart TO zoo_migrator"
+        )
+        assert told[2] == "theirs does not belong to the role zoo_migrator, and only its owner may change it"
+        assert "ALTER ROLE zoo_migrator CREATEROLE" in told[3]
+        assert told[4] == "the role zoo_migrator may not create the extension vector: a superuser has to, before"
+        assert told[5] == "the extension nowhere is not installed on the server"
+        assert [found[0] for found in verdicts(found).values()][:6] == ["fails"] * 6
+        assert verdicts(found)["there"] != ["fails"]
 
 
 class TestWhoHoldsALock:
