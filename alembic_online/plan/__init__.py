@@ -91,6 +91,7 @@ class Plan:
         found = asdict(self) | {"verdict": self.verdict}
         for revision in found["revisions"]:
             for statement in revision["statements"]:
+                del statement["constraint_kind"]  # which only the lint needs
                 for held in (*statement["effects"], *statement["holders"]):
                     held["lock"] = str(held["lock"])
         return found

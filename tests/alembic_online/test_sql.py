@@ -202,6 +202,38 @@ async def test_what_the_schema_is_after_a_statement_is_known(zoo: Zoo, sql: str)
     assert known.domains == there.domains
 
 
+async def test_unique_columns_are_those_of_whole_indexes_on_columns(zoo: Zoo) -> None:
+    async with zoo.connect() as connection, connection.begin() as transaction:
+        for sql in (
+            "CREATE UNIQUE INDEX ON beasts (pen, n) INCLUDE (size)",
+            "CREATE UNIQUE INDEX ON beasts (born) WHERE n > 0",
+            "CREATE UNIQUE INDEX ON beasts (born, lower(label))",
+            "CREATE INDEX ON beasts (feeling)",
+        ):
+            await connection.exec_driver_sql(sql)
+        schema = await connection.run_sync(read_schema)
+        await transaction.rollback()
+    assert schema.keys_of("beasts") == {frozenset({"id"}), frozenset({"code"}), frozenset({"pen", "n"})}
+    assert schema.keys_of("days") == set()
+    (effect,) = find_effects("UPDATE parks SET other = 1 WHERE name = 'a'", schema)[:1]
+    assert effect.work is Work.ONE_ROW
+
+
+async def test_an_index_is_attached_with_the_locks_that_are_told_of(
+    server: Server, maintenance: asyncpg.Connection
+) -> None:
+    async with made(server, maintenance) as zoo:
+        connection = await superuser(server, zoo.name)
+        await connection.execute("CREATE INDEX whole ON ONLY days (park); CREATE INDEX part ON days_1 (park)")
+        async with zoo.connect() as reading:
+            schema = await reading.run_sync(read_schema)
+        sql = "ALTER INDEX whole ATTACH PARTITION part"
+        locks, _, _ = await measured(connection, sql)
+        await connection.close()
+    told = {effect.table: effect.lock for effect in find_effects(sql, schema)}
+    assert told == locks | {"days": Lock.SHARE_UPDATE_EXCLUSIVE}  # on the index, which is no table of its own
+
+
 def types(schema: Schema) -> dict[str, dict[str, Type]]:
     return {
         table: {column: parse_type(kind) for column, kind in columns.items()}
