@@ -193,7 +193,8 @@ def _plan_statement(statement: RevisionStatement, held: dict[str, Lock], state: 
     obstacles = [found for node in nodes for found in find_obstacles(node, known)]
     needs = [condition for node in nodes for condition in conditions(node, known)]
     verdict, reason = judge(statement, effects, Situation(tables, held, holders, obstacles, needs))
-    state.carry_out(statement.sql, effects)
+    if verdict is not Verdict.FAILS:
+        state.carry_out(statement.sql, effects)
     for old, new in renamed_tables(statement.sql).items():
         if old in held:
             held[new] = held.pop(old)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from alembic_online.plan.dependents import Needed, find_dependents
 from alembic_online.plan.duplicates import share, unique_columns
 from alembic_online.plan.rights import missing_right
-from alembic_online.sql.names import Node, object_name, table_name
+from alembic_online.sql.names import Node, object_name, object_parts, qualified, table_name
 from alembic_online.sql.schema import Schema
 
 # The catalog, and the function that finds an object by its name.
@@ -27,6 +27,12 @@ _KINDS = {
     **dict.fromkeys((pg.OBJECT_FUNCTION, pg.OBJECT_PROCEDURE, pg.OBJECT_ROUTINE), ("pg_proc", "to_regproc")),
     pg.OBJECT_SCHEMA: ("pg_namespace", "to_regnamespace"),
 }  # fmt: skip
+# The objects that belong to a table: of this kind, those of the table with the name.
+_PARTS = {
+    pg.OBJECT_POLICY: text("SELECT oid FROM pg_policy WHERE polrelid = :table AND polname = :name"),
+    pg.OBJECT_TRIGGER: text("SELECT oid FROM pg_trigger WHERE tgrelid = :table AND tgname = :name"),
+    pg.OBJECT_RULE: text("SELECT oid FROM pg_rewrite WHERE ev_class = :table AND rulename = :name"),
+}
 _CONSTRAINT = text("SELECT oid, conindid FROM pg_constraint WHERE conrelid = :table AND conname = :name")
 # These are made anew when a column's type changes.
 _FOLLOWS_TYPE = {"pg_constraint", "pg_class"}
@@ -70,6 +76,10 @@ def conditions(statement: Node, known: Known) -> list[str]:
 def dropped(statement: Node, known: Known) -> set[int]:
     """The oids of what the statement drops by name."""
     found = {one.oid for one in _dropped(statement, known)}
+    if isinstance(statement, pg.DropStmt) and statement.remove_type in _PARTS:
+        for *table, name in map(object_parts, statement.objects):
+            values = {"table": known.oid("to_regclass", qualified(*table)), "name": name}
+            found |= set(known.connection.scalars(_PARTS[statement.remove_type], values))
     for command, one in _commands(statement):
         if command.subtype == pg.AT_DropConstraint:
             found |= {oid for row in _constraint(one, command.name, known) for oid in row}

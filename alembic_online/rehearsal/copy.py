@@ -19,6 +19,10 @@ NOT_NEEDED = ("COMMENT ON EXTENSION",)
 POPULATED = """\
 SELECT format('%I.%I', nspname, relname) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 WHERE relkind = 'm' AND relispopulated ORDER BY pg_class.oid"""
+FOREIGN_SCHEMAS = """\
+SELECT quote_ident(nspname) FROM pg_namespace
+WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND NOT has_schema_privilege(oid, 'CREATE')"""
+OWNER = "SELECT nspowner::regrole::text FROM pg_namespace WHERE oid = to_regnamespace($1)"
 MISSING = (
     asyncpg.UndefinedObjectError,
     asyncpg.UndefinedTableError,
@@ -51,7 +55,19 @@ async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) ->
         await _copy_sequences(real, copy)
         await _run(copy, await pg_dump.section(url, POST_DATA, snapshot), left_out)
         await _run(copy, [f"REFRESH MATERIALIZED VIEW {name}" for (name,) in await real.fetch(POPULATED)], left_out)
+        await _take_rights(real, copy)
     return rows, left_out
+
+
+async def _take_rights(real: asyncpg.Connection, copy: asyncpg.Connection) -> None:
+    """Take from the role, which owns the copy, the rights to create that it does not have in the real database."""
+    role, database = await copy.fetchrow("SELECT quote_ident(current_user), quote_ident(current_database())")
+    if not await real.fetchval("SELECT has_database_privilege(current_database(), 'CREATE')"):
+        await copy.execute(f"REVOKE CREATE ON DATABASE {database} FROM {role}")
+    for name in [row[0] for row in await real.fetch(FOREIGN_SCHEMAS)]:
+        owner = await copy.fetchval(OWNER, name)
+        if owner is not None:
+            await copy.execute(f"REVOKE CREATE ON SCHEMA {name} FROM {owner}")
 
 
 async def _run(copy: asyncpg.Connection, statements: list[str], left_out: list[str]) -> None:

@@ -149,7 +149,7 @@ class TestFails:
             );
             CREATE TABLE "Parts" (beast int CONSTRAINT fk_beast REFERENCES beasts);
             CREATE VIEW moods AS SELECT mood FROM beasts;
-            CREATE MATERIALIZED VIEW sizes AS SELECT size FROM beasts;
+            CREATE MATERIALIZED VIEW big AS SELECT size FROM beasts;
             CREATE POLICY good ON beasts USING (is_good(mood));
             CREATE INDEX ix_size ON beasts (size);
             RESET ROLE;
@@ -174,9 +174,9 @@ class TestFails:
         )
         assert reasons(found)[:6] == [
             "policy good on table beasts needs beasts.mood; view moods needs beasts.mood",
-            "default value for column twice of table beasts needs beasts.size; materialized view sizes needs beasts.size",
-            "column mood of table beasts needs it; function is_good(mood) needs it",
-            'constraint fk_beast on table "Parts" needs it; materialized view sizes needs it; view moods needs it',
+            "default value for column twice of table beasts needs beasts.size; materialized view big needs beasts.size",
+            "column mood of table beasts needs it; column mood of view moods needs it; function is_good(mood) needs it",
+            'constraint fk_beast on table "Parts" needs it; materialized view big needs it; view moods needs it',
             'constraint fk_beast on table "Parts" needs beasts_pkey',
             "policy good on table beasts needs it",
         ]

@@ -384,6 +384,17 @@ class TestScratchDatabase:
         assert found["legs"][0]["error"] is None
         assert seen(found, "refresh")["named"]["lock"] == "EXCLUSIVE"
 
+    async def test_gives_the_role_no_right_that_it_does_not_have(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("CREATE SCHEMA apart; GRANT USAGE ON SCHEMA apart TO zoo_migrator")
+        await admin.execute(f"ALTER DATABASE {database} OWNER TO postgres")
+        await admin.execute(f"REVOKE CREATE ON DATABASE {database} FROM zoo_migrator, PUBLIC")
+        for refused, statement in (("database", "CREATE SCHEMA more"), ("schema", "CREATE TABLE apart.x (id int)")):
+            checkout = checkout_with(tmp_path / refused, create=f"op.execute('{statement}')")
+            found = rehearse(server.environment(database), checkout)
+            assert f"permission denied for {refused}" in found["legs"][0]["error"]
+
 
 @pytest.mark.usefixtures("only_read")
 class TestRefused:
