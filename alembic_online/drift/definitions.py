@@ -1,4 +1,4 @@
-"""Definitions of constraints and indexes, as Postgres and as SQLAlchemy write them, in one form that can be compared."""
+"""Definitions of constraints and indexes as Postgres and as SQLAlchemy write them, in one form."""
 
 import re
 from dataclasses import dataclass

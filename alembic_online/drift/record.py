@@ -32,7 +32,7 @@ migration_schema = Table(
 _c = migration_schema.c
 SERVER = Item("server", "", "")
 
-_INSERT = f"INSERT INTO {SCHEMA_RECORD} (kind, object, part, definition)\n"  # noqa: S608 - a constant
+_INSERT = f"INSERT INTO {SCHEMA_RECORD} (kind, object, part, definition)\n"
 _COMPARED = f"""\
 SELECT kind, object, part, now.definition, was.definition AS was, now.definition IS DISTINCT FROM was.definition
 FROM (

@@ -96,7 +96,7 @@ class TestNeverFailsARun:
         ],
         ids=["a type that can't be written", "a connection that is lost"],
     )
-    async def test_whatever_the_models_do(
+    async def test_whatever_the_models_do(  # noqa: PLR0913, PLR0917 - fixtures
         self, server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, column: str, reason: str
     ) -> None:
         await admin.execute(f"SET ROLE zoo_migrator; {DIE}; ALTER TABLE animals ALTER name SET DEFAULT 'x'")
