@@ -174,8 +174,8 @@ def write(path: Path, found: dict[str, tuple[float, float]], tables: int) -> Non
     path.write_text(
         "# A run that finds nothing to do\n\n"
         f"`make bench-migrator`: {tables:,} revisions, and {tables:,} tables with ten columns, defaults, a check, a"
-        " foreign key and three indexes each. CPU is that of the process, without Postgres's. What Alembic, SQLAlchemy and the"
-        f" models take to be imported is not the tool's: after that, a run may take {LONGEST:g} s, and took"
+        " foreign key and three indexes each. CPU is that of the process, without Postgres's. What Alembic, SQLAlchemy"
+        f" and the models take to be imported is not the tool's: after that, a run may take {LONGEST:g} s, and took"
         f" {tools_part(found):.2f} s.\n\n{table(['', 'CPU', 'clock'], rows)}\n"
     )
 
