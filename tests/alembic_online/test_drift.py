@@ -93,6 +93,8 @@ def models() -> sa.MetaData:
         sa.CheckConstraint("price BETWEEN 0 AND 100", name="price"),
         sa.CheckConstraint("name IN ('a', 'b') OR percent <> '100%'"),
         sa.CheckConstraint('"select" > 0'),
+        sa.CheckConstraint("\"C name\" NOT IN ('a', 'b')"),
+        sa.CheckConstraint("price NOT BETWEEN 7 AND 8"),
         sa.UniqueConstraint("name", "C name"),
         sa.UniqueConstraint("token", name="uq_token", postgresql_nulls_not_distinct=True, deferrable=True),
         sa.Index(None, "since"),
