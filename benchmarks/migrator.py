@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +94,14 @@ class Large:
 
     def sql(self, *statements: str) -> None:
         """Run statements as the migrator."""
-        psql = [binaries() / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", self.server.url("zoo_migrator")]
+        psql: list[str | Path] = [
+            binaries() / "psql",
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            self.server.url("zoo_migrator"),
+        ]
         subprocess.run([*psql, *(part for each in statements for part in ("-c", each))], check=True)
 
 
@@ -135,7 +141,7 @@ def cost(large: Large, *arguments: str) -> tuple[float, float]:
 def measure(tables: int = TABLES, rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
     """The medians of each step: CPU seconds of the process, and seconds."""
     upgrade = ("-m", "alembic", "upgrade", "head")
-    steps: dict[str, Sequence[str]] = {
+    steps: dict[str, tuple[str, ...]] = {
         "imports: Alembic, SQLAlchemy, asyncpg": ("-c", IMPORTS),
         IMPORTED: ("-c", f"{IMPORTS}, models"),
         RUN: upgrade,
@@ -149,7 +155,9 @@ def measure(tables: int = TABLES, rounds: int = ROUNDS) -> dict[str, tuple[float
             create(large)
             for arguments in steps.values():
                 large.command(*arguments)  # compiled, and the record of the schema, come first
-            found = {step: _median([cost(large, *arguments) for _ in range(rounds)]) for step, arguments in steps.items()}
+            found = {
+                step: _median([cost(large, *arguments) for _ in range(rounds)]) for step, arguments in steps.items()
+            }
             large.sql("ALTER TABLE table_0 ADD COLUMN by_hand integer", "DROP INDEX ix_table_1_before_id")
             found[f"{RUN}, with drift"] = _median([cost(large, *upgrade) for _ in range(rounds)])
     return found
@@ -165,9 +173,9 @@ def write(path: Path, found: dict[str, tuple[float, float]], tables: int) -> Non
     rows = [[step, f"{cpu:.2f} s", f"{clock:.2f} s"] for step, (cpu, clock) in found.items()]
     path.write_text(
         "# A run that finds nothing to do\n\n"
-        f"`make bench-migrator`: {tables:,} revisions, and {tables:,} tables with ten columns, defaults, a check, a foreign"
-        " key and three indexes each. CPU is that of the process, without Postgres's. What Alembic, SQLAlchemy and the"
-        f" models take to be imported is not the tool's: after that, a run may take {LONGEST:g} s, and took"
+        f"`make bench-migrator`: {tables:,} revisions, and {tables:,} tables with ten columns, defaults, a check, a"
+        " foreign key and three indexes each. CPU is that of the process, without Postgres's. What Alembic, SQLAlchemy"
+        f" and the models take to be imported is not the tool's: after that, a run may take {LONGEST:g} s, and took"
         f" {tools_part(found):.2f} s.\n\n{table(['', 'CPU', 'clock'], rows)}\n"
     )
 

@@ -1,7 +1,7 @@
 """Drift: how the schema differs from the models, and from what the last run has left.
 
 Guarantees: nothing here fails a run, or changes the schema. What can't be compared is said, and does not hide the rest.
-Only the catalogs are read, by as many statements for a thousand tables as for one.
+Only the catalogs are read, by a few statements for a thousand tables, not by some for each.
 
 inventory    what the schemas hold, in the words of Postgres
 wanted       what a table of the models holds

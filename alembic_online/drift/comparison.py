@@ -22,6 +22,7 @@ class Difference:
 class Comparison:
     """The differences between a database and the models so far."""
 
+    connection: Connection
     there: Inventory
     differences: list[Difference] = field(default_factory=list)
     not_compared: list[str] = field(default_factory=list)
@@ -37,9 +38,9 @@ class Comparison:
         else:
             self.differences.append(difference)
 
-    def decide(self, connection: Connection) -> None:
+    def decide(self) -> None:
         """Ask Postgres about what is undecided."""
-        answers = iter(compare(connection, [pair for _, pairs in self.undecided for pair in pairs]))
+        answers = iter(compare(self.connection, [pair for _, pairs in self.undecided for pair in pairs]))
         for difference, pairs in self.undecided:
             found = [next(answers) for _ in pairs]
             refused = next((answer for answer in found if isinstance(answer, NotComparable)), None)

@@ -24,7 +24,7 @@ def compare_models(connection: Connection, models: MetaData, there: Inventory) -
     """All differences, and what could not be compared, with the reason."""
     reader = Reader(connection.dialect, there.schema)
     tables = [reader.table(table) for table in models.tables.values()]
-    found = Comparison(there)
+    found = Comparison(connection, there)
     found.not_compared += [
         f"{what} of {there.short(table.name)}: {reason}" for table in tables for what, reason in table.unknown.items()
     ]
@@ -40,7 +40,7 @@ def compare_models(connection: Connection, models: MetaData, there: Inventory) -
             found.differ(kind, name, "", None)
     _compare_types(found, tables)
     _compare_sequences(found, {name for table in tables for name in table.sequences})
-    found.decide(connection)
+    found.decide()
     return found
 
 
@@ -63,7 +63,10 @@ def _compare_table(found: Comparison, table: WantedTable, there: Mapping[Item, s
         else:
             found.differ("column", table.name, column.name, type_ or column.type or "of an unknown type")
     for kind in KINDS:
-        compare_parts(found, table, kind, {item.part: there[item] for item in there if item.kind == kind})
+        try:
+            compare_parts(found, table, kind, {item.part: there[item] for item in there if item.kind == kind})
+        except (AssertionError, IndexError, ValueError) as error:  # SQL that is not read as it is meant
+            found.not_compared.append(f"{kind} of {found.there.short(table.name)}: {error}")
 
 
 def _type(found: Comparison, table: WantedTable, column: WantedColumn, types: Types) -> str | None:
@@ -100,7 +103,9 @@ def _compare_column(
     if generated != column.generated:
         expression, _, stored = (generated or "").rpartition(" ")
         is_stored = column.persisted in {None, stored == "STORED"}
-        pairs = [Pair(column.generated, expression, table.source)] if column.generated and expression and is_stored else []
+        pairs = (
+            [Pair(column.generated, expression, table.source)] if column.generated and expression and is_stored else []
+        )
         found.differ("generated", table.name, column.name, column.generated, pairs)
 
 

@@ -1,10 +1,10 @@
 """The constraints and indexes of a table, compared with those of its model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from alembic_online.drift.comparison import Comparison
 from alembic_online.drift.definitions import condition, constraint, parse, plain
-from alembic_online.drift.expressions import Pair
+from alembic_online.drift.expressions import Pair, compare
 from alembic_online.drift.wanted import WantedPart, WantedTable
 
 KINDS = ("primary key", "unique constraint", "foreign key", "check constraint", "exclusion constraint", "index")
@@ -35,20 +35,32 @@ def compare_parts(found: Comparison, table: WantedTable, kind: str, there: Mappi
 
 
 def _compare_unnamed(found: Comparison, table: WantedTable, wanted: Sequence[WantedPart], left: dict[str, str]) -> None:
-    """Takes those that are found out of `left`: equal ones first, then those that Postgres has to decide about."""
+    """Takes those that are found out of `left`: equal ones first, then those that Postgres takes for equal."""
     unsure = []
     for part in wanted:
-        equal = next((name for name, there in left.items() if _differing(part, there, table.source) == []), None)
-        if equal is None:
+        if (equal := _find(part, left, lambda pairs: not pairs, table.source)) is None:
             unsure.append(part)
         else:
             del left[equal]
+    changed = []
     for part in unsure:
-        like = next((name for name, there in left.items() if _differing(part, there, table.source)), None)
-        if like is None:
-            found.differ(part.kind, table.name, "", part.definition)
+        same = _find(
+            part, left, lambda pairs: all(each is True for each in compare(found.connection, pairs)), table.source
+        )
+        if same is None:
+            changed.append(part)
         else:
-            found.differ(part.kind, table.name, like, part.definition, _differing(part, left.pop(like), table.source) or ())
+            del left[same]
+    for part in changed:
+        like = _find(part, left, lambda _: True, table.source)
+        unless = [] if like is None else _differing(part, left.pop(like), table.source)
+        found.differ(part.kind, table.name, like or "", part.definition, unless or ())
+
+
+def _find(part: WantedPart, there: Mapping[str, str], is_it: Callable[[list[Pair]], bool], source: str) -> str | None:
+    """The first of these whose expressions that differ are as asked."""
+    pairs = {name: _differing(part, definition, source) for name, definition in there.items()}
+    return next((name for name, found in pairs.items() if found is not None and is_it(found)), None)
 
 
 def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:

@@ -27,7 +27,6 @@ from sqlalchemy.dialects.postgresql import ExcludeConstraint
 from sqlalchemy.schema import CreateIndex, DefaultClause
 from sqlalchemy.types import NullType, TypeEngine
 
-
 _COLLATE = re.compile(r' COLLATE "?([^"]+)"?$')
 _NAME = re.compile(r'^CONSTRAINT (?:"(?:[^"]|"")*"|\S+) ')
 _LIMITS = {"smallint": 2**15, "integer": 2**31, "bigint": 2**63}
@@ -86,10 +85,10 @@ class WantedTable:
 class Reader:
     """Reads tables of the models; `schema` is the one of those that name none."""
 
-    def __init__(self, dialect: Dialect, schema: str) -> None:
-        self.dialect: Any = dialect
+    def __init__(self, dialect: Any, schema: str) -> None:  # Any: its compiler takes no statement, too
+        self.dialect = dialect
         self.schema = schema
-        self.compiler: Any = self.dialect.ddl_compiler(dialect, None)
+        self.compiler: Any = self.dialect.ddl_compiler(self.dialect, None)
         self._types: dict[Any, tuple[str | None, list[Any]]] = {}
 
     def table(self, table: Table) -> WantedTable:
@@ -204,7 +203,9 @@ class Reader:
             f"INITIALLY {constraint.initially}" if constraint.initially else "",
         ]
         written = " ".join(option for option in options if option).upper()
-        return f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
+        return (
+            f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
+        )
 
     def _index(self, found: WantedTable, index: Index) -> None:
         if all(isinstance(each, Column) for each in index.expressions) and not index.dialect_kwargs:
@@ -242,7 +243,6 @@ def identity_definition(identity: Identity, type_: str) -> str:
     maximum = highest if identity.maxvalue is None else identity.maxvalue
     start = identity.start if identity.start is not None else minimum if increment > 0 else maximum
     return (
-        f"{'ALWAYS' if identity.always else 'BY DEFAULT'} INCREMENT BY {increment} MINVALUE {minimum} MAXVALUE {maximum}"
-        f" START WITH {start} CACHE {identity.cache or 1}{' CYCLE' if identity.cycle else ''}"
+        f"{'ALWAYS' if identity.always else 'BY DEFAULT'} INCREMENT BY {increment} MINVALUE {minimum}"
+        f" MAXVALUE {maximum} START WITH {start} CACHE {identity.cache or 1}{' CYCLE' if identity.cycle else ''}"
     )
-

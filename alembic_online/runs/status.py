@@ -43,8 +43,8 @@ class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
     `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
-    takes away; `releases` has the connected releases, each with the number of its sessions. `drift` is None where it was
-    not looked for, `drift_not_compared` has what could not be compared, with the reasons.
+    takes away; `releases` has the connected releases, each with the number of its sessions. `drift` is None if it was
+    not looked for; `drift_not_compared` has what could not be compared, with the reasons.
     """
 
     current: list[str]
@@ -82,7 +82,7 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),
         constraints_not_validated=list(connection.scalars(_NOT_VALIDATED, schemas)),
-        drift=drift and drift.changes,
+        drift=drift.changes if drift else None,
         drift_not_compared=drift.not_compared if drift else [],
     )
 

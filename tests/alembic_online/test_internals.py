@@ -4,6 +4,7 @@ If an upgrade changes one, the test with its name fails, before anything else do
 """
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import postgast
@@ -15,6 +16,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.config import CommandLine
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.script import Script, ScriptDirectory
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 from sqlalchemy.dialects import postgresql
@@ -90,8 +92,39 @@ class TestAlembic:
         assert step.info.up_revision_ids == (newest.revision,)
         assert (step.info.is_upgrade, step.info.is_stamp) == (True, False)
 
+    def test_alembic_script_from_path_and_list_py_dir(self) -> None:
+        (folder,) = ZOO.scripts._version_locations  # noqa: SLF001 - what this is about
+        paths = Script._list_py_dir(ZOO.scripts, folder)  # noqa: SLF001
+        found = [Script._from_path(ZOO.scripts, path) for path in paths]  # noqa: SLF001
+        assert {script.revision for script in found if script} == {
+            script.revision for script in ZOO.scripts.walk_revisions()
+        }
+
+    def test_alembic_warns_is_present_more_than_once(self, tmp_path: Path) -> None:
+        for name in ("one.py", "two.py"):
+            (tmp_path / name).write_text('revision = "1"\ndown_revision = None\n')
+        scripts = ScriptDirectory(str(tmp_path), version_locations=[str(tmp_path)])
+        with pytest.warns(UserWarning, match="is present more than once"):
+            scripts.get_heads()
+
 
 class TestSqlalchemy:
+    def test_sqlalchemy_should_create_for_compiler_and_format_constraint(self) -> None:
+        dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+        compiler = dialect.ddl_compiler(dialect, None)
+        table = sa.Table(
+            "t",
+            sa.MetaData(),
+            sa.Column("a", sa.Boolean(create_constraint=True, name="a")),
+            sa.Column("b", sa.Enum("x", native_enum=False, create_constraint=True, name="B b")),
+        )
+        created = [
+            dialect.identifier_preparer.format_constraint(each, _alembic_quote=False)
+            for each in table.constraints
+            if each.name and each._should_create_for_compiler(compiler)  # noqa: SLF001 - what this is about
+        ]
+        assert created == ["B b"]
+
     async def test_sqlalchemy_await(self) -> None:
         async def answer() -> int:
             return 1

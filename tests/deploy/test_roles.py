@@ -36,6 +36,7 @@ FORBIDDEN = [
     "INSERT INTO alembic_version VALUES ('mine')",
     "UPDATE alembic_version SET version_num = 'mine'",
     "DELETE FROM migration_history",
+    "DELETE FROM migration_schema",
     "INSERT INTO migration_history (revision, direction) VALUES ('mine', 'upgrade')",
     "COPY animals TO PROGRAM 'true'",
     "SELECT pg_read_file('/etc/passwd')",

@@ -67,7 +67,7 @@ def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
 def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> None:
     tables = rounds(quick=3, full=migrator.TABLES)
     found = migrator.measure(tables, rounds=1)
-    assert all(0 < cpu for cpu, _ in found.values())
+    assert all(cpu > 0 for cpu, _ in found.values())
     assert migrator.tools_part(found) < migrator.LONGEST
     migrator.write(tmp_path / "MIGRATOR.md", found, tables)
     assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2
