@@ -28,10 +28,15 @@ def alter(operation: ops.AlterColumnOp, change: ChangeContext) -> Iterator[Step]
     if is_refused(operation):
         yield from _succeed(operation, column, change)
         return
-    rest = copy.copy(operation)
+    rest, without = copy.copy(operation), None
     rest.modify_nullable = None
+    if operation.modify_server_default is None:
+        without = copy.copy(rest)
+        without.modify_type, without.modify_comment, rest.modify_server_default = None, False, False
     if rest.has_changes():
         yield Step(Place.TOGETHER, f"change {table}.{name}", rest)
+    if without:  # the previous release may rely on it
+        yield Step(Place.CONTRACT_TOGETHER, f"no default of {table}.{name}", without)
     if operation.modify_nullable is True:
         loose = DropNotNullOnlineOp(table, name, schema=operation.schema)
         yield Step(Place.LOOSEN, f"{table}.{name} may be NULL", loose)

@@ -10,9 +10,10 @@ from sqlalchemy.schema import DefaultClause
 from alembic_online.autogenerate import recipes
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.fill import NO_KEY, fill
-from alembic_online.autogenerate.sql import default_sql, is_rewritten_by_column, type_sql
+from alembic_online.autogenerate.sql import is_rewritten_by_column, type_sql
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value, value_for
+from alembic_online.expressions import default_sql
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 FOR_THE_PREVIOUS = """\

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic.operations import ops
 
-from alembic_online.autogenerate.sql import quote, table_sql
+from alembic_online.autogenerate.sql import table_sql
 from alembic_online.autogenerate.step import Execute, Place, Step
+from alembic_online.expressions import quote
 from alembic_online.operations.constraints import AddForeignKeyOnlineOp, AddUniqueOnlineOp, DropConstraintOnlineOp
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
 from alembic_online.postgres import fit

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Column
 from sqlalchemy.sql.type_api import TypeEngine
 
-from alembic_online.autogenerate.sql import quote, type_sql
+from alembic_online.autogenerate.sql import type_sql
+from alembic_online.expressions import quote
 
 
 def contract(release: str) -> str:

@@ -7,9 +7,11 @@ from alembic.autogenerate import render_op_text, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import DefaultClause
 
 from alembic_online.autogenerate.context import enum_of
 from alembic_online.autogenerate.step import Execute, Note, Nothing
+from alembic_online.expressions import as_text
 from alembic_online.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
@@ -27,9 +29,12 @@ NATIVE = "from sqlalchemy.dialects import postgresql"
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Enum types with create_type=False: each is created and dropped by a statement of its own, not by its table.
+    Server defaults that are strings as they are: Alembic would take their first and last quote for SQL's.
 
     False leaves the item to Alembic.
     """
+    if kind == "server_default" and isinstance(item, DefaultClause) and isinstance(item.arg, str):
+        return repr(item.arg)
     enum = enum_of(item) if kind == "type" else None
     if enum is None or enum.name is None:
         return False
@@ -56,7 +61,7 @@ def _nothing(_: AutogenContext, __: Nothing) -> str:
 
 @renderers.dispatch_for(Execute)
 def _execute(context: AutogenContext, operation: Execute) -> str:
-    parts = textwrap.wrap(str(operation.sqltext), WIDTH - 20, drop_whitespace=False, break_long_words=False)
+    parts = textwrap.wrap(as_text(str(operation.sqltext)), WIDTH - 20, drop_whitespace=False, break_long_words=False)
     return f"{context.opts['alembic_module_prefix']}execute({' '.join(map(repr, parts))})"
 
 

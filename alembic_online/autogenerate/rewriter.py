@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from alembic_online.autogenerate import alterations, columns, constraints, tables
+from alembic_online.autogenerate import alterations, columns, constraints, schemas, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
 
@@ -22,14 +22,17 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     """The same change in steps that can be taken while the tables are in use."""
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
-    made = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
-    change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"], made)
-    gone = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
+    change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"])
+    change.new |= {change.table(each) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
+    gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
     steps = [
-        step
-        for operation in upgrade.ops
-        if not (isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) in gone)
-        for step in _steps(operation, change)
+        *schemas.create(change, context.opts["project"].reader_role),
+        *(
+            step
+            for operation in upgrade.ops
+            if not (isinstance(operation, ops.ModifyTableOps) and change.table(operation) in gone)
+            for step in _steps(operation, change)
+        ),
     ]
     return ops.UpgradeOps(steps, upgrade_token=upgrade.upgrade_token)
 
@@ -39,7 +42,7 @@ def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]
         yield from tables.create(operation, change)
     elif isinstance(operation, ops.DropTableOp):
         yield from tables.drop(operation, change)
-    elif isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) not in change.new:
+    elif isinstance(operation, ops.ModifyTableOps) and change.table(operation) not in change.new:
         yield from _modify(operation, change)
     else:
         yield Step(Place.TOGETHER, "", operation)

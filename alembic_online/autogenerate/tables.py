@@ -12,11 +12,15 @@ from alembic_online.operations.constraints import AddForeignKeyOnlineOp
 
 
 def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step]:
-    """A new table. Its foreign keys come later: in CREATE TABLE they would block writes of the tables they refer to."""
+    """A new table. Its foreign keys come later if the table they refer to is in use, because in CREATE TABLE they would
+    block its writes; and if it is not there yet, because the two refer to each other.
+    """
+    change.created.add(change.table(operation))
     foreign_keys = [
         item
         for item in operation.columns
-        if isinstance(item, sa.ForeignKeyConstraint) and _is_to_table_in_use(item, change)
+        if isinstance(item, sa.ForeignKeyConstraint)
+        and (item.use_alter or change.of(item.referred_table) not in change.created)
     ]
     operation.columns = [item for item in operation.columns if all(item is not other for other in foreign_keys)]
     yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
@@ -24,11 +28,6 @@ def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step
     for constraint in foreign_keys:
         foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
         yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
-
-
-def _is_to_table_in_use(constraint: sa.ForeignKeyConstraint, change: ChangeContext) -> bool:
-    referred = constraint.referred_table
-    return (referred.schema, referred.name) not in change.new
 
 
 def drop(operation: ops.DropTableOp, change: ChangeContext) -> Iterator[Step]:
