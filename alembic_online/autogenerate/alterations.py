@@ -60,7 +60,7 @@ def _set_not_null(column: sa.Column[Any], change: ChangeContext) -> Iterator[Ste
     table, value = column.table, value_for(column)
     if value is None or not change.key(table.name, table.schema):
         why = NO_KEY if value else "only you know which value should replace NULL"
-        note = Note(recipes.fill_not_null(table.name, column.name, why, change.release))
+        note = Note(recipes.fill_not_null(column, why, change.release))
         yield Step(Place.TOGETHER, f"not yet {table.name}.{column.name} NOT NULL", note)
         return
     backfill, not_null = fill(column, value, change, Place.CONTRACT)
@@ -72,7 +72,7 @@ def _succeed(operation: ops.AlterColumnOp, column: sa.Column[Any], change: Chang
     """A column of the new type beside the old one."""
     table, name = operation.table_name, successor(column.name)
     assert operation.existing_type is not None
-    note = Note(recipes.change_type(table, column, operation.existing_type, change.release))
+    note = Note(recipes.change_type(column, name, operation.existing_type, change.release))
     there = {found["name"] for found in change.database.get_columns(table, schema=operation.schema)}
     if name in there:
         yield Step(Place.TOGETHER, f"keep {table}.{column.name}", note)

@@ -3,12 +3,21 @@
 from collections.abc import Iterator
 
 import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.sql import table_sql
-from alembic_online.autogenerate.step import Execute, Place, Step
+from alembic_online.autogenerate.step import Execute, Note, Place, Step
+from alembic_online.compare.differences import PrimaryKey
 from alembic_online.expressions import quote
-from alembic_online.operations.constraints import AddForeignKeyOnlineOp, AddUniqueOnlineOp, DropConstraintOnlineOp
+from alembic_online.operations.constraints import (
+    AddCheckOnlineOp,
+    AddForeignKeyOnlineOp,
+    AddUniqueOnlineOp,
+    DropConstraintOnlineOp,
+)
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
 from alembic_online.postgres import fit
 
@@ -26,9 +35,26 @@ def add(operation: Added) -> Iterator[Step]:
     elif isinstance(operation, ops.CreateUniqueConstraintOp):
         unique = operation.to_constraint()
         yield Step(Place.BUILD, f"unique {unique.name}", AddUniqueOnlineOp.from_constraint(unique))
+    elif isinstance(operation, ops.CreateCheckConstraintOp):
+        check = AddCheckOnlineOp(
+            operation.constraint_name, operation.table_name, operation.condition, schema=operation.schema
+        )
+        yield Step(Place.BUILD, f"check {operation.constraint_name}", check)
     elif isinstance(operation, ops.CreateForeignKeyOp):
         foreign_key = operation.to_constraint()
         yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
+
+
+def add_exclusion(operation: CreateExcludeConstraintOp) -> Iterator[Step]:
+    """An exclusion constraint of an existing table, which nothing builds online."""
+    note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())
+    yield Step(Place.TOGETHER, f"not yet {operation.constraint_name}", Note(note))
+
+
+def change_key(difference: PrimaryKey, change: ChangeContext) -> Iterator[Step]:
+    """A primary key of other columns."""
+    note = recipes.primary_key(difference.table, difference.there, change.release)
+    yield Step(Place.TOGETHER, f"keep the key of {difference.table.name}", Note(note))
 
 
 def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
@@ -62,8 +88,7 @@ def name_of(operation: Added | Removed) -> str:
     """The name of the index or the constraint."""
     if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
         return str(operation.index_name)
-    constraint: sa.Constraint = operation.to_constraint()
-    return str(constraint.name)
+    return str(operation.constraint_name)
 
 
 def columns_of(operation: Removed) -> set[str]:
@@ -71,4 +96,6 @@ def columns_of(operation: Removed) -> set[str]:
     if isinstance(operation, ops.DropIndexOp):
         return {str(getattr(part, "name", "")) for part in operation.to_index().expressions}
     constraint = operation.to_constraint()
+    if "columns" in constraint.info:
+        return set(constraint.info["columns"])
     return set(constraint.columns.keys()) if isinstance(constraint, sa.schema.ColumnCollectionConstraint) else set()

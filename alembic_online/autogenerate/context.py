@@ -9,9 +9,9 @@ from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
-from sqlalchemy.sql.type_api import TypeEngine
 
 from alembic_online.autogenerate.step import Execute, Place, Step
+from alembic_online.compare.enums import enum_of
 from alembic_online.expressions import DIALECT
 
 
@@ -33,10 +33,14 @@ class ChangeContext:
         """The schema and the name of something; None for the connection's own schema, whether it is named or not."""
         return None if schema == self.database.default_schema_name else schema, name
 
+    def model_table(self, name: str, schema: str | None) -> sa.Table:
+        """The table, as the models have it."""
+        wanted = self.within(schema, name)
+        return next(found for found in self.models.tables.values() if self.of(found) == wanted)
+
     def model(self, table: str, schema: str | None, column: str) -> sa.Column[Any]:
         """The column, as the models have it."""
-        wanted = self.within(schema, table)
-        return next(found for found in self.models.tables.values() if self.of(found) == wanted).c[column]
+        return next(found for found in self.model_table(table, schema).c if found.name == column)
 
     def of(self, table: sa.Table) -> tuple[str | None, str]:
         """The schema and the name of a table."""
@@ -59,9 +63,3 @@ class ChangeContext:
                 plain = postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema)
                 create, drop = (str(ddl(plain).compile(dialect=DIALECT)) for ddl in (CreateEnumType, DropEnumType))
                 yield Step(Place.TOGETHER, f"type {type_.name}", Execute(create, drop))
-
-
-def enum_of(type_: TypeEngine[Any]) -> sa.Enum | None:
-    """The enum type of Postgres that this is, or that it is an array of."""
-    inner = type_.item_type if isinstance(type_, sa.ARRAY) else type_
-    return inner if isinstance(inner, sa.Enum) and inner.native_enum else None

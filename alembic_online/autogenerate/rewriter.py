@@ -5,14 +5,17 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import rewriter
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import MigrateOperation, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from alembic_online.autogenerate import alterations, columns, constraints, schemas, tables
+from alembic_online.autogenerate import alterations, columns, constraints, enums, schemas, sequences, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
+from alembic_online.compare.constraints import DropExclusion
+from alembic_online.compare.differences import EnumValues, NewSequence, PrimaryKey
 
 online = rewriter.Rewriter()
 
@@ -25,11 +28,12 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"])
     change.new |= {change.table(each) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
     gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
+    first = [each for each in upgrade.ops if isinstance(each, NewSequence)]  # tables may need them
     steps = [
         *schemas.create(change, context.opts["project"].reader_role),
         *(
             step
-            for operation in upgrade.ops
+            for operation in (*first, *(each for each in upgrade.ops if each not in first))
             if not (isinstance(operation, ops.ModifyTableOps) and change.table(operation) in gone)
             for step in _steps(operation, change)
         ),
@@ -44,6 +48,10 @@ def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]
         yield from tables.drop(operation, change)
     elif isinstance(operation, ops.ModifyTableOps) and change.table(operation) not in change.new:
         yield from _modify(operation, change)
+    elif isinstance(operation, EnumValues):
+        yield from enums.change(operation, change)
+    elif isinstance(operation, NewSequence):
+        yield from sequences.create(operation)
     else:
         yield Step(Place.TOGETHER, "", operation)
 
@@ -65,12 +73,19 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
             yield from alterations.alter(operation, change)
+        elif isinstance(operation, PrimaryKey):
+            yield from constraints.change_key(operation, change)
+        elif isinstance(operation, CreateExcludeConstraintOp):
+            yield from constraints.add_exclusion(operation)
+        elif isinstance(operation, DropExclusion) and constraints.name_of(operation) in arriving:
+            continue  # it stays until the new one is added by hand
         elif isinstance(operation, constraints.Added):
             yield from constraints.add(operation)
         elif isinstance(operation, constraints.Removed):
-            # Those of columns that stay for now stay with them.
-            if not constraints.columns_of(operation) & staying:
-                yield from constraints.remove(operation, is_replaced=constraints.name_of(operation) in arriving)
+            # Those of columns that stay for now stay with them, unless others need their names.
+            is_replaced = constraints.name_of(operation) in arriving
+            if is_replaced or not constraints.columns_of(operation) & staying:
+                yield from constraints.remove(operation, is_replaced=is_replaced)
         elif not isinstance(operation, ops.DropColumnOp):
             yield Step(Place.TOGETHER, f"change {table.table_name}", operation)
     for drop in dropped:

@@ -122,7 +122,9 @@ def write_sql(project: Project) -> None:
 
 def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
-    context.configure(connection=connection, **options(project))
+    from alembic_online.compare import PLUGINS  # noqa: PLC0415 - no run needs it
+
+    context.configure(connection=connection, autogenerate_plugins=PLUGINS, **options(project))
     with context.begin_transaction():
         context.run_migrations()
 
