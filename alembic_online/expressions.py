@@ -33,6 +33,11 @@ def as_text(sql: str) -> str:
     return _COLON.sub(r"\:", sql)
 
 
+def final_name(name: str | None) -> str:
+    """The name of an index or a constraint, truncated as SQLAlchemy does it if a naming convention has made it."""
+    return "" if name is None else str(_preparer.truncate_and_render_constraint_name(name, _alembic_quote=False))
+
+
 def string_sql(value: str) -> str:
     """The string as a literal."""
     return "'{}'".format(value.replace("'", "''"))

@@ -39,9 +39,7 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
     elif default or column.nullable:
         yield Step(Place.TOGETHER, f"add {title}", operation)
     elif dropped:
-        lost = " or ".join(other.name for other in dropped)
-        why = f"it may be another name for {lost}; if it is not, the existing rows need a value"
-        recipe = recipes.fill_not_null(column, why, change.release)
+        recipe = recipes.fill_not_null(column, another_name(dropped), change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
     else:
         yield from _add_not_null(operation, change)
@@ -93,6 +91,12 @@ def drop(operation: ops.DropColumnOp, change: ChangeContext, added: Sequence[sa.
     else:
         not_null = DropNotNullOnlineOp(table.name, column.name, schema=operation.schema)
         yield Step(Place.LOOSEN, f"{table.name}.{column.name} may be NULL", Note(recipe), not_null)
+
+
+def another_name(dropped: Sequence[sa.Column[Any]]) -> str:
+    """Why the value of a column is not known while its table loses others."""
+    lost = " or ".join(other.name for other in dropped)
+    return f"it may be another name for {lost}; if it is not, the existing rows need a value"
 
 
 def bare(operation: ops.AddColumnOp) -> ops.AddColumnOp:

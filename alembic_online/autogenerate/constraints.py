@@ -11,7 +11,7 @@ from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.sql import table_sql
 from alembic_online.autogenerate.step import Execute, Note, Place, Step
 from alembic_online.compare.differences import PrimaryKey
-from alembic_online.expressions import quote
+from alembic_online.expressions import final_name, quote
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
     AddForeignKeyOnlineOp,
@@ -85,10 +85,10 @@ def _rename(operation: Removed, old: str, new: str) -> str:
 
 
 def name_of(operation: Added | Removed) -> str:
-    """The name of the index or the constraint."""
+    """The name of the index or the constraint, as the database has it."""
     if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
-        return str(operation.index_name)
-    return str(operation.constraint_name)
+        return final_name(operation.index_name)
+    return final_name(operation.constraint_name)
 
 
 def columns_of(operation: Removed) -> set[str]:

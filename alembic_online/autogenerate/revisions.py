@@ -68,7 +68,8 @@ def _parts(steps: Iterable[Step]) -> list[Part]:
         else:
             parts.append(Part(step.place, step.title, operations))
     if len(parts) > 1 and not parts[0].does_something:  # comments need no revision of their own
-        parts[1].operations[:0] = parts.pop(0).operations
+        comments = parts.pop(0)
+        parts[0].operations[:0] = comments.operations
     for part in parts:
         if part.place.is_contract:
             part.operations.insert(0, Note(WHICH_RELEASE))

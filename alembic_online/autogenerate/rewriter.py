@@ -72,7 +72,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         if isinstance(operation, ops.AddColumnOp):
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
-            yield from alterations.alter(operation, change)
+            yield from alterations.alter(operation, change, lost)
         elif isinstance(operation, PrimaryKey):
             yield from constraints.change_key(operation, change)
         elif isinstance(operation, CreateExcludeConstraintOp):

@@ -59,17 +59,14 @@ def compare(  # noqa: PLR0913, PLR0917 - Alembic calls it
     assert context.connection is not None
     there = {found.name: found for found in _found(context, schema, name)}
     wanted = list({each.name: each for each in constraints_of(table)}.values())
-    if there and wanted:
-        stored = _stored(context.connection, existing, wanted)
-    else:
-        stored = {}
+    stored = _stored(context.connection, existing, wanted) if there and wanted else defaultdict(set)
     for each in wanted:
         match = there.get(each.name)
         if not each.is_named:
-            match = next((found for found in there.values() if found.definition == stored.get(each.name)), match)
+            match = next((found for found in there.values() if found.definition in stored[each.name]), match)
         if match is not None:
             del there[match.name]
-            if match.definition.removesuffix(NOT_VALID) == stored[each.name]:
+            if match.definition.removesuffix(NOT_VALID) in stored[each.name]:
                 continue
             changes.ops.append(_drop(existing, match))
         changes.ops.append(_add(table, schema, each))
@@ -112,18 +109,26 @@ def _found(context: AutogenContext, schema: str | None, table: str) -> list[Foun
     return list(cache[key][schema or context.inspector.default_schema_name, table])
 
 
-def _stored(connection: sa.Connection, existing: sa.Table, wanted: list[Wanted]) -> dict[str, str | None]:
-    """What Postgres stores for each, by name; None if it refuses it: a column or a type does not exist yet."""
-    stored: dict[str, str | None] = {}
-    with shadow(connection, existing) as name:
+def _stored(connection: sa.Connection, existing: sa.Table, wanted: list[Wanted]) -> dict[str, set[str]]:
+    """What Postgres stores for each, by name; nothing if it refuses it: a column or a type does not exist yet.
+
+    There may be two forms. What it shows of `a IN ('b')` is stored in another form again, if that is executed.
+    """
+    stored: dict[str, set[str]] = {}
+    with shadow(connection, existing) as table:
         for each in wanted:
+            name = DIALECT.identifier_preparer.quote(each.name)
             definition = definition_of(each.constraint)
-            quoted = DIALECT.identifier_preparer.quote(each.name)
-            named = definition if definition.startswith("CONSTRAINT") else f"CONSTRAINT {quoted} {definition}"
-            is_accepted = accepts(connection, f"ALTER TABLE {name} ADD {named}")
-            stored[each.name] = (
-                connection.exec_driver_sql(_LAST, (name, each.name)).scalar() if is_accepted else None
-            )
+            if not definition.startswith("CONSTRAINT "):
+                definition = f"CONSTRAINT {name} {definition}"
+            forms = stored[each.name] = set[str]()
+            while accepts(connection, f"ALTER TABLE {table} ADD {definition}"):
+                shown = connection.exec_driver_sql(_LAST, (table, each.name)).scalar_one()
+                if shown in forms:
+                    break
+                forms.add(shown)
+                connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+                definition = f"CONSTRAINT {name} {shown}"
     return stored
 
 

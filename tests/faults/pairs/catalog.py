@@ -3,6 +3,8 @@
 Not pg_dump itself, which would take more time than all the rest of a pair; some pairs are compared by both.
 """
 
+import re
+
 from sqlalchemy import Connection
 
 Dump = dict[str, list[str]]
@@ -61,6 +63,10 @@ CATALOGS = {
 }
 
 
+ANY = re.compile(r"= ANY \(+ARRAY\[.*?\]\)+(::text\[\]\)*)?")
+CASTS = re.compile(r"::character varying|::text(?:\[\])?|[()]")
+
+
 def dump(connection: Connection) -> Dump:
     """What there is, apart from the tool's own tables."""
     found: Dump = {}
@@ -68,9 +74,14 @@ def dump(connection: Connection) -> Dump:
         rows = connection.exec_driver_sql(query).all()
         lines = sorted(str(tuple(str(value) if value is not None else None for value in row)) for row in rows)
         own = ("alembic_version", "migration_history", "migration_backfills")
-        found[kind] = [line for line in lines if not any(name in line for name in own)]
+        found[kind] = [_settled(line) for line in lines if not any(name in line for name in own)]
     connection.rollback()
     return found
+
+
+def _settled(line: str) -> str:
+    """Postgres stores `a IN ('b')` in one form, and in another what it shows of that one: here, they are the same."""
+    return ANY.sub(lambda found: CASTS.sub("", found[0]), line)
 
 
 def difference(before: Dump, after: Dump) -> list[str]:

@@ -106,12 +106,12 @@ class Models:
         return made
 
 
-def _type(kind: str, models: Models) -> sa.types.TypeEngine[Any]:
+def _type(kind: str, models: Models, column: str) -> sa.types.TypeEngine[Any]:
     if kind.startswith("enum"):
         which, _, form = kind.removeprefix("enum").partition(" ")
         labels = models.enums[int(which)]
         if form == "check":
-            return sa.Enum(*labels, name=f"kind_{which}", native_enum=False, create_constraint=True, length=40)
+            return sa.Enum(*labels, name=f"kind of {column[:20]}", native_enum=False, create_constraint=True, length=40)
         made = sa.Enum(*labels, name=f"kind {which}")
         return pg.ARRAY(made) if form == "array" else made
     return TYPES[kind][0]()
@@ -139,7 +139,7 @@ def _make(table: Table, metadata: sa.MetaData, models: Models) -> None:
         items.append(
             sa.Column(
                 column.name,
-                _type(column.kind, models),
+                _type(column.kind, models, column.name),
                 nullable=column.nullable,
                 server_default=default,
                 comment=column.comment,
