@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import ops
+from sqlalchemy.schema import DefaultClause
 
-from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate import identities, recipes
 from alembic_online.autogenerate.columns import another_name, bare
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.fill import NO_KEY, fill
@@ -33,7 +34,13 @@ def alter(
         return
     rest, without = copy.copy(operation), None
     rest.modify_nullable = None
-    if operation.modify_server_default is None:
+    if identities.concerns(operation):
+        numbers = copy.copy(rest)
+        numbers.modify_type, numbers.modify_comment, rest.modify_server_default = None, False, False
+        yield from identities.alter(numbers, column, change)
+    elif isinstance(operation.modify_server_default, DefaultClause) and operation.existing_server_default is None:
+        rest.existing_server_default = identities.default_of_serial(column, change)  # Alembic hides it
+    elif operation.modify_server_default is None:
         without = copy.copy(rest)
         without.modify_type, without.modify_comment, rest.modify_server_default = None, False, False
     if rest.has_changes():

@@ -149,6 +149,17 @@ counting where the sequence is. Without that one, the model has server_default=t
 {_steps(*numbered)}"""
 
 
+def drop_identity(column: Column[object], release: str) -> str:
+    """An identity column that is to be an ordinary one."""
+    table = table_sql(column.table.name, column.table.schema)
+    return f"""\
+{column.table.name}.{column.name} is no identity in the models. It still is one here, because the previous release of the
+app may rely on its numbers. Change it once no such release is at work, in a revision of its own, with
+{contract(release)}, where that is the first release that writes all numbers itself:
+
+    {execute(f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} DROP IDENTITY")}"""
+
+
 def enum_values(name: str, lost: Sequence[str], release: str) -> str:
     """Values of an enum type that the models no longer have."""
     old = string_sql(lost[0])

@@ -127,6 +127,11 @@ def _make(table: Table, metadata: sa.MetaData, models: Models) -> None:
     items: list[Any] = []
     if table.key == "identity":
         items.append(sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True))
+    elif table.key == "by default":
+        items.append(sa.Column("id", sa.BigInteger, sa.Identity(start=5, increment=2), primary_key=True))
+    elif table.key == "numbered":
+        numbers = sa.Sequence(f"{table.name[:20]} numbers", schema=table.schema, metadata=metadata)
+        items.append(sa.Column("id", sa.BigInteger, numbers, server_default=numbers.next_value(), primary_key=True))
     elif table.key == "serial":
         items.append(sa.Column("id", sa.BigInteger, primary_key=True))
     elif table.key == "uuid":
@@ -233,7 +238,7 @@ def tables(draw: st.DrawFn, enums: int) -> Table:
     return Table(
         draw(st.sampled_from(SCHEMAS)),
         draw(st.sampled_from(TABLES)),
-        draw(st.sampled_from(["identity", "identity", "serial", "uuid", "two", *(["none"] if made else [])])),
+        draw(st.sampled_from(["identity", "serial", "numbered", "by default", "uuid", "two", *(["none"] if made else [])])),
         made,
         _unique_keys(tuple(key for key in found if key)),
         comment=draw(st.none() | st.sampled_from(TEXTS[:5])),
@@ -246,7 +251,7 @@ def _unique_keys(found: tuple[Key, ...]) -> tuple[Key, ...]:
 
 
 def referrable(found: list[Table]) -> list[Table]:
-    return [table for table in found if table.key in {"identity", "serial"}]
+    return [table for table in found if table.key in {"identity", "serial", "numbered", "by default"}]
 
 
 @st.composite
@@ -404,6 +409,15 @@ def drop_table(_: st.DrawFn, before: Models) -> Models:
     return replace(before, tables=tuple(others), refused=before.refused | {"table"}) if others else before
 
 
+def change_key(draw: st.DrawFn, before: Models) -> Models:
+    numbered = ("identity", "serial", "numbered", "by default")
+
+    def change(table: Table) -> Table:
+        return replace(table, key=draw(st.sampled_from(numbered))) if table.key in numbered else table
+
+    return _change_table(draw, before, change)
+
+
 def change_type(draw: st.DrawFn, before: Models) -> Models:
     refused = replace(before, refused=before.refused | {"type"})
     kinds = st.sampled_from([*TYPES])
@@ -417,7 +431,7 @@ def drop_label(draw: st.DrawFn, before: Models) -> Models:  # noqa: ARG001
 
 CHANGES = (
     add_table, add_column, add_column, add_reference, change_reference, change_keys, change_default, change_check,
-    change_nullable, change_comment, add_label, drop_column, drop_table, change_type, drop_label,
+    change_nullable, change_comment, change_key, add_label, drop_column, drop_table, change_type, drop_label,
 )  # fmt: skip
 
 
