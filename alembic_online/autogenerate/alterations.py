@@ -23,9 +23,7 @@ The previous release of the app writes NULL here, so this waits until it has gon
 NULLs."""
 
 
-def alter(
-    operation: ops.AlterColumnOp, change: ChangeContext, dropped: Sequence[sa.Column[Any]]
-) -> Iterator[Step]:
+def alter(operation: ops.AlterColumnOp, change: ChangeContext, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
     """A column whose type, default, comment or NOT NULL differs in the models; `dropped` are those its table loses."""
     table, name = operation.table_name, operation.column_name
     column = change.model(table, operation.schema, name)
@@ -65,9 +63,7 @@ def successor(column: str) -> str:
     return fit(column, "_new")
 
 
-def _set_not_null(
-    column: sa.Column[Any], change: ChangeContext, dropped: Sequence[sa.Column[Any]]
-) -> Iterator[Step]:
+def _set_not_null(column: sa.Column[Any], change: ChangeContext, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
     """NOT NULL for a column that the previous release of the app knows, and in which it may write NULL at any time."""
     table, value = column.table, value_for(column)
     if dropped or value is None or not change.key(table.name, table.schema):

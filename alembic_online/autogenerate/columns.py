@@ -13,6 +13,7 @@ from alembic_online.autogenerate.fill import NO_KEY, fill
 from alembic_online.autogenerate.sql import is_rewritten_by_column, type_sql
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value, value_for
+from alembic_online.compare.differences import Generated
 from alembic_online.expressions import default_sql
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
@@ -91,6 +92,12 @@ def drop(operation: ops.DropColumnOp, change: ChangeContext, added: Sequence[sa.
     else:
         not_null = DropNotNullOnlineOp(table.name, column.name, schema=operation.schema)
         yield Step(Place.LOOSEN, f"{table.name}.{column.name} may be NULL", Note(recipe), not_null)
+
+
+def change_generated(difference: Generated, change: ChangeContext) -> Iterator[Step]:
+    """A column whose expression is another, or is no longer there, or is new."""
+    note = Note(recipes.change_generated(difference.column, difference.there, change.release))
+    yield Step(Place.TOGETHER, f"keep {difference.column.table.name}.{difference.column.name}", note)
 
 
 def another_name(dropped: Sequence[sa.Column[Any]]) -> str:

@@ -48,7 +48,9 @@ def alter(operation: ops.AlterColumnOp, column: sa.Column[Any], change: ChangeCo
     elif isinstance(there, sa.Identity) and column is column.table.autoincrement_column:
         yield from _to_serial(its, there)
     else:
-        yield Step(Place.TOGETHER, f"still an identity {its.title}", Note(recipes.drop_identity(column, change.release)))
+        yield Step(
+            Place.TOGETHER, f"still an identity {its.title}", Note(recipes.drop_identity(column, change.release))
+        )
 
 
 def default_of_serial(column: sa.Column[Any], change: ChangeContext) -> DefaultClause | None:
@@ -73,7 +75,11 @@ class _Column:
         connection = change.database.bind
         assert isinstance(connection, sa.Connection)
         found = connection.exec_driver_sql(_NUMBERED_BY, (self.table, self._raw)).one_or_none()
-        return found and (table_sql(found[1], found[0]), f"CREATE SEQUENCE {table_sql(found[1], found[0])} {found[2]}", found[3])
+        return found and (
+            table_sql(found[1], found[0]),
+            f"CREATE SEQUENCE {table_sql(found[1], found[0])} {found[2]}",
+            found[3],
+        )
 
     def generated(self, identity: sa.Identity, kind: str) -> str:
         """The statement that makes it an identity."""

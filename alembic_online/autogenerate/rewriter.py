@@ -15,7 +15,7 @@ from alembic_online.autogenerate import alterations, columns, constraints, enums
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
 from alembic_online.compare.constraints import DropExclusion
-from alembic_online.compare.differences import EnumValues, NewSequence, PrimaryKey
+from alembic_online.compare.differences import EnumValues, Generated, NewSequence, PrimaryKey
 
 online = rewriter.Rewriter()
 
@@ -73,6 +73,8 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
             yield from alterations.alter(operation, change, lost)
+        elif isinstance(operation, Generated):
+            yield from columns.change_generated(operation, change)
         elif isinstance(operation, PrimaryKey):
             yield from constraints.change_key(operation, change)
         elif isinstance(operation, CreateExcludeConstraintOp):

@@ -14,7 +14,11 @@ def create(change: ChangeContext, role: str | None) -> Iterator[Step]:
     there = set(change.database.get_schema_names())
     wanted = {table.schema: None for table in change.models.sorted_tables if table.schema is not None}
     for schema in (name for name in wanted if name not in there):
-        yield Step(Place.TOGETHER, f"schema {schema}", Execute(f"CREATE SCHEMA {quote(schema)}", f"DROP SCHEMA {quote(schema)}"))
+        yield Step(
+            Place.TOGETHER,
+            f"schema {schema}",
+            Execute(f"CREATE SCHEMA {quote(schema)}", f"DROP SCHEMA {quote(schema)}"),
+        )
         if role is not None and change.database.bind.scalar(sa.select(sa.func.to_regrole(quote(role)))):
             yield Step(Place.TOGETHER, "", *(Execute(*both) for both in _rights(quote(schema), quote(role))))
 

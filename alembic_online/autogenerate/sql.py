@@ -10,6 +10,7 @@ from alembic_online.expressions import DIALECT, quote, sql_of
 from alembic_online.sql import Schema, Work, find_effects
 from alembic_online.sql.names import qualified
 
+
 def table_sql(name: str, schema: str | None) -> str:
     """The table, as SQL."""
     return qualified(schema or "", name)

@@ -23,15 +23,23 @@ class EnumValues(Difference):
     """An enum type's values differ."""
 
     def __init__(self, type_: sa.Enum, there: list[str]) -> None:
-        super().__init__("modify_enum", type_, there, list(type_.enums))
+        super().__init__("change_enum", type_, there, list(type_.enums))
         self.type, self.there = type_, there
+
+
+class Generated(Difference):
+    """A column is generated, or by another expression, in one of the two only."""
+
+    def __init__(self, column: sa.Column[Any], there: sa.Column[Any]) -> None:
+        super().__init__("change_generated", column, there)
+        self.column, self.there = column, there
 
 
 class PrimaryKey(Difference):
     """A table's primary key differs."""
 
     def __init__(self, table: sa.Table, there: tuple[str, ...]) -> None:
-        super().__init__("modify_primary_key", table.primary_key, there)
+        super().__init__("change_primary_key", table.primary_key, there)
         self.table, self.there = table, there
 
 

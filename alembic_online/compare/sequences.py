@@ -11,10 +11,6 @@ def compare(context: AutogenContext, changes: ops.UpgradeOps, _: set[str | None]
     """Alembic's comparator of schemas: sequences that don't exist. One that the models lack may be anybody's."""
     inspector = context.inspector
     wanted = [sequence for metadata in to_list(context.metadata) for sequence in metadata._sequences.values()]  # noqa: SLF001
-    missing = [
-        sequence
-        for sequence in wanted
-        if not inspector.has_sequence(sequence.name, schema=sequence.schema)
-    ]
+    missing = [sequence for sequence in wanted if not inspector.has_sequence(sequence.name, schema=sequence.schema)]
     changes.ops.extend(NewSequence(sequence) for sequence in missing)
     return PriorityDispatchResult.CONTINUE

@@ -28,6 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 import alembic_online.impl  # noqa: F401 - Alembic uses it from then on
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
+from alembic_online.compare import PLUGINS
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
@@ -104,6 +105,7 @@ def options(project: Project) -> dict[str, Any]:
         "dialect_name": "postgresql",
         "target_metadata": project.metadata,
         "transaction_per_migration": True,
+        "autogenerate_plugins": PLUGINS,
         "process_revision_directives": write_online,
         "on_version_apply": history.record,
         "project": project,
@@ -122,9 +124,7 @@ def write_sql(project: Project) -> None:
 
 def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
-    from alembic_online.compare import PLUGINS  # noqa: PLC0415 - no run needs it
-
-    context.configure(connection=connection, autogenerate_plugins=PLUGINS, **options(project))
+    context.configure(connection=connection, **options(project))
     with context.begin_transaction():
         context.run_migrations()
 

@@ -54,8 +54,7 @@ CATALOGS = {
         f" FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE {OURS} AND typtype IN ('e', 'd', 'r')"
     ),
     "functions": (
-        "SELECT p.oid::regprocedure, prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
-        f" WHERE {OURS}"
+        f"SELECT p.oid::regprocedure, prosrc FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE {OURS}"
     ),
     "triggers": "SELECT pg_get_triggerdef(oid), tgenabled FROM pg_trigger WHERE NOT tgisinternal",
     "default privileges": "SELECT defaclrole::regrole, defaclnamespace::regnamespace, defaclobjtype, defaclacl::text"

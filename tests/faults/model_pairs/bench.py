@@ -16,7 +16,6 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from alembic_online.autogenerate.step import Note, Nothing, flat
-from alembic_online.compare import PLUGINS
 from alembic_online.lint import lint_revisions
 from alembic_online.project import Project
 from alembic_online.runs.connection import RUN, create_engine
@@ -25,7 +24,7 @@ from alembic_online.runs.environment import options
 from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
 from tests.conftest import ROOT
-from tests.faults.pairs.catalog import Dump, dump
+from tests.faults.model_pairs.catalog import Dump, dump
 
 T = TypeVar("T")
 
@@ -150,9 +149,7 @@ class Bench:
         def run(connection: Connection) -> None:
             connection.rollback()
             with EnvironmentContext(self.config, self.scripts, fn=fn, **more) as environment:
-                environment.configure(
-                    connection=connection, autogenerate_plugins=PLUGINS, **options(self.project(models))
-                )
+                environment.configure(connection=connection, **options(self.project(models)))
                 with environment.begin_transaction():
                     environment.run_migrations()
             connection.rollback()
