@@ -64,9 +64,9 @@ def compare_generated(  # noqa: PLR0913, PLR0917 - Alembic calls it
 
 
 def _is_same(connection: sa.Connection, there: sa.Column[Any], wanted: sa.Computed) -> bool:
-    """Whether the expressions are the same, and both are stored, or both are not."""
+    """Whether the expressions are the same, and both are stored, or both are not. None leaves that to Postgres."""
     assert there.computed is not None
-    if bool(there.computed.persisted) != (wanted.persisted is not False):
+    if wanted.persisted is not None and bool(there.computed.persisted) != wanted.persisted:
         return False
     expression, stored = sql_of(wanted.sqltext), sql_of(there.computed.sqltext)
     if expression == stored:

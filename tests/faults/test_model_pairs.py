@@ -21,7 +21,7 @@ from tests.faults.model_pairs.changes import histories
 from tests.faults.model_pairs.models import Models
 from tests.rounds import rounds
 
-SEEDS, HISTORIES = rounds(quick=(8, 9), full=(80, 10))
+SEEDS, HISTORIES = rounds(quick=(8, 8), full=(80, 10))
 # What the lint has against types that only the models can choose.
 OF_THE_MODELS = ("prefer-identity", "prefer-timestamp-tz")
 

@@ -6,6 +6,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -99,6 +100,14 @@ class Bench:
     def write(self, models: sa.MetaData) -> list[Any]:
         """Let autogenerate write the revisions from the database to these models, the first first."""
         return [script for script in self._compare(models).generate_scripts() if script is not None]
+
+    def write_by_hand(self, lines: list[str]) -> Any:
+        """A contract revision with these lines."""
+        part = SimpleNamespace(why="by hand", safe_from_release="1.0.0")
+        name = f"by_hand_{len(self.scripts.get_revisions('heads'))}_{len(list(self.scripts.walk_revisions()))}"
+        return self.scripts.generate_revision(
+            name, "by hand", head="head", refresh=True, upgrades="\n    ".join(lines), imports="", parts={name: part}
+        )
 
     def rest(self, models: sa.MetaData) -> tuple[list[str], list[Any]]:
         """What autogenerate would write now: comments, and operations."""
