@@ -33,8 +33,7 @@ class OnlineImpl(PostgresqlImpl):
         self,
         inspector_column: Any,
         metadata_column: Any,
-        rendered_metadata_default: str | None,
-        rendered_inspector_default: str | None,
+        *_: Any,
     ) -> bool:
         """Whether they differ: what Postgres would store for one is compared with what it has."""
         if metadata_column.primary_key and metadata_column is metadata_column.table.autoincrement_column:

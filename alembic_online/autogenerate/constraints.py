@@ -1,6 +1,7 @@
 """Indexes and constraints that are added, dropped, or changed under the same name."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
@@ -10,6 +11,7 @@ from alembic_online.autogenerate import recipes
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.sql import table_sql
 from alembic_online.autogenerate.step import Execute, Note, Place, Step
+from alembic_online.compare.constraints import DropExclusion
 from alembic_online.compare.differences import PrimaryKey
 from alembic_online.expressions import final_name, quote
 from alembic_online.operations.constraints import (
@@ -29,7 +31,10 @@ Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 def add(operation: Added) -> Iterator[Step]:
     """A new index or constraint of a table that is in use."""
-    if isinstance(operation, ops.CreateIndexOp):
+    if isinstance(operation, CreateExcludeConstraintOp):
+        note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())
+        yield Step(Place.TOGETHER, f"not yet {operation.constraint_name}", Note(note))
+    elif isinstance(operation, ops.CreateIndexOp):
         index = operation.to_index()
         yield Step(Place.BUILD, f"index {index.name}", CreateIndexOnlineOp.from_index(index))
     elif isinstance(operation, ops.CreateUniqueConstraintOp):
@@ -45,12 +50,6 @@ def add(operation: Added) -> Iterator[Step]:
         yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
 
 
-def add_exclusion(operation: CreateExcludeConstraintOp) -> Iterator[Step]:
-    """An exclusion constraint of an existing table, which nothing builds online."""
-    note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())
-    yield Step(Place.TOGETHER, f"not yet {operation.constraint_name}", Note(note))
-
-
 def change_key(difference: PrimaryKey, change: ChangeContext) -> Iterator[Step]:
     """A primary key of other columns."""
     note = recipes.primary_key(difference.table, difference.there, change.release)
@@ -61,6 +60,8 @@ def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
     """An index or constraint that is dropped. One that is replaced is renamed first, so that its successor can have the
     name, and is dropped once the successor exists.
     """
+    if is_replaced and isinstance(operation, DropExclusion):
+        return  # nothing builds its successor online: both are left to people
     old = name = name_of(operation)
     if is_replaced:
         name = fit(name, SUFFIX)
@@ -88,7 +89,8 @@ def name_of(operation: Added | Removed) -> str:
     """The name of the index or the constraint, as the database has it."""
     if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
         return final_name(operation.index_name)
-    return final_name(operation.constraint_name)
+    name: Any = getattr(operation, "constraint_name", None)
+    return final_name(name)
 
 
 def columns_of(operation: Removed) -> set[str]:

@@ -29,6 +29,12 @@ class ChangeContext:
     made: set[tuple[str | None, str]] = field(default_factory=set)
     """Enum types that it creates."""
 
+    @property
+    def connection(self) -> sa.Connection:
+        """The connection to the database."""
+        assert isinstance(self.database.bind, sa.Connection)
+        return self.database.bind
+
     def within(self, schema: str | None, name: str) -> tuple[str | None, str]:
         """The schema and the name of something; None for the connection's own schema, whether it is named or not."""
         return None if schema == self.database.default_schema_name else schema, name

@@ -6,7 +6,7 @@ Each has paragraphs; an indented paragraph is code, and its lines are kept. Code
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Table
+from sqlalchemy import Column, Constraint, Table
 from sqlalchemy.sql.type_api import TypeEngine
 
 from alembic_online.autogenerate.sql import table_sql, type_sql
@@ -180,8 +180,8 @@ def drop_identity(column: Column[object], release: str) -> str:
     """An identity column that is to be an ordinary one."""
     table = table_sql(column.table.name, column.table.schema)
     return f"""\
-{column.table.name}.{column.name} is no identity in the models. It still is one here, because the previous release of the
-app may rely on its numbers. Change it once no such release is at work, in a revision of its own, with
+{column.table.name}.{column.name} is no identity in the models. It still is one here, because the previous release of
+the app may rely on its numbers. Change it once no such release is at work, in a revision of its own, with
 {contract(release)}, where that is the first release that writes all numbers itself:
 
     {execute(f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} DROP IDENTITY")}"""
@@ -189,10 +189,10 @@ app may rely on its numbers. Change it once no such release is at work, in a rev
 
 def enum_values(name: str, lost: Sequence[str], release: str) -> str:
     """Values of an enum type that the models no longer have."""
-    old = string_sql(lost[0])
+    old, values = string_sql(lost[0]), ", ".join(map(string_sql, lost))
     return f"""\
-The type {name} keeps {", ".join(map(string_sql, lost))}, which the models no longer have: Postgres can't drop a value of a
-type, and rows may have it. It harms nobody. If it has got another name, do not rename it, because the previous release
+The type {name} keeps {values}, which the models no longer have: Postgres can't drop a value of a type, and rows may
+have it. It harms nobody. If it has got another name, do not rename it, because the previous release
 of the app writes the old one. Let the models have both until that release has gone, and then change the rows, in a
 revision of its own ({NEW}), with {contract(release)}, where that is the first release that does not write the old one:
 
@@ -218,7 +218,7 @@ without it:
 {_steps(*steps) if columns else "    " + steps[-2]}"""
 
 
-def exclusion(table: str, constraint: object) -> str:
+def exclusion(table: str, constraint: Constraint) -> str:
     """An exclusion constraint of an existing table."""
     return f"""\
 {table} has no exclusion constraint as in the models. It is not added here, because Postgres can't build one while the

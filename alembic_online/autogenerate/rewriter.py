@@ -5,7 +5,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import rewriter
-from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import MigrateOperation, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
@@ -14,8 +13,7 @@ from sqlalchemy.dialects.postgresql.base import PGInspector
 from alembic_online.autogenerate import alterations, columns, constraints, enums, schemas, sequences, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
-from alembic_online.compare.constraints import DropExclusion
-from alembic_online.compare.differences import EnumValues, Generated, NewSequence, PrimaryKey
+from alembic_online.compare.differences import Difference, EnumValues, Generated, NewSequence, PrimaryKey
 
 online = rewriter.Rewriter()
 
@@ -56,6 +54,14 @@ def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]
         yield Step(Place.TOGETHER, "", operation)
 
 
+def _describe(difference: Difference, change: ChangeContext) -> Iterator[Step]:
+    """What is only described, of an existing table."""
+    if isinstance(difference, Generated):
+        yield from columns.change_generated(difference, change)
+    elif isinstance(difference, PrimaryKey):
+        yield from constraints.change_key(difference, change)
+
+
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of an existing table."""
     succeeded = {
@@ -73,14 +79,8 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
             yield from alterations.alter(operation, change, lost)
-        elif isinstance(operation, Generated):
-            yield from columns.change_generated(operation, change)
-        elif isinstance(operation, PrimaryKey):
-            yield from constraints.change_key(operation, change)
-        elif isinstance(operation, CreateExcludeConstraintOp):
-            yield from constraints.add_exclusion(operation)
-        elif isinstance(operation, DropExclusion) and constraints.name_of(operation) in arriving:
-            continue  # it stays until the new one is added by hand
+        elif isinstance(operation, Difference):
+            yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
             yield from constraints.add(operation)
         elif isinstance(operation, constraints.Removed):

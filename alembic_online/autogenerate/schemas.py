@@ -19,7 +19,7 @@ def create(change: ChangeContext, role: str | None) -> Iterator[Step]:
             f"schema {schema}",
             Execute(f"CREATE SCHEMA {quote(schema)}", f"DROP SCHEMA {quote(schema)}"),
         )
-        if role is not None and change.database.bind.scalar(sa.select(sa.func.to_regrole(quote(role)))):
+        if role is not None and change.connection.scalar(sa.select(sa.func.to_regrole(quote(role)))):
             yield Step(Place.TOGETHER, "", *(Execute(*both) for both in _rights(quote(schema), quote(role))))
 
 

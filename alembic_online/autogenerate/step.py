@@ -71,7 +71,7 @@ class Execute(ops.ExecuteSQLOp):
         super().__init__(sqltext)
         self.inverse = inverse
 
-    def reverse(self) -> "Execute | Note":  # type: ignore[override]
+    def reverse(self) -> "Execute | Note":
         return self.inverse if isinstance(self.inverse, Note) else Execute(self.inverse, str(self.sqltext))
 
 

@@ -11,7 +11,7 @@ from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
 
 from alembic_online.compare.differences import Generated
-from alembic_online.expressions import default_sql, sql_of
+from alembic_online.expressions import sql_of
 from alembic_online.shadow import accepts, shadow
 
 
@@ -26,7 +26,7 @@ def compare(  # noqa: PLR0913, PLR0917 - Alembic calls it
 ) -> PriorityDispatchResult:
     """Alembic's comparator of columns."""
     there, model = existing.server_default, wanted.server_default
-    change.existing_server_default = there  # type: ignore[assignment] - as Alembic's own does
+    change.existing_server_default = there
     if isinstance(there, sa.Computed) or isinstance(model, sa.Computed):
         return PriorityDispatchResult.CONTINUE  # compare_generated
     impl: Any = context.migration_context.impl
@@ -36,7 +36,7 @@ def compare(  # noqa: PLR0913, PLR0917 - Alembic calls it
         else:
             differ = True
     else:
-        differ = impl.compare_server_default(existing, wanted, default_sql(model), default_sql(there))
+        differ = impl.compare_server_default(existing, wanted, None, None)
     if differ:
         change.modify_server_default = model
     return PriorityDispatchResult.CONTINUE
@@ -75,10 +75,12 @@ def _is_same(connection: sa.Connection, there: sa.Column[Any], wanted: sa.Comput
     type_ = there.type.compile(dialect=connection.dialect)
     with shadow(connection, there.table) as name:
         generated = f"GENERATED ALWAYS AS ({expression}) STORED"
-        return accepts(
-            connection, f"ALTER TABLE {name} DROP COLUMN {quoted}, ADD COLUMN {quoted} {type_} {generated}"
-        ) and stored == connection.exec_driver_sql(
-            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid"
-            " AND attnum = adnum WHERE adrelid = to_regclass($1) AND attname = $2",
-            (name, there.name),
-        ).scalar()
+        return (
+            accepts(connection, f"ALTER TABLE {name} DROP COLUMN {quoted}, ADD COLUMN {quoted} {type_} {generated}")
+            and stored
+            == connection.exec_driver_sql(
+                "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid"
+                " AND attnum = adnum WHERE adrelid = to_regclass($1) AND attname = $2",
+                (name, there.name),
+            ).scalar()
+        )

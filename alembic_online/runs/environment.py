@@ -25,7 +25,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-import alembic_online.impl  # noqa: F401 - Alembic uses it from then on
+import alembic_online.impl
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
 from alembic_online.compare import PLUGINS

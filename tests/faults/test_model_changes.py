@@ -81,11 +81,13 @@ def numbered() -> list[Any]:
 
 ENUM = ["small", "big"]
 CHANGES: dict[str, tuple[Items, Items]] = {
-    "a long name of an index": (column(sa.Text), lambda: [sa.Column("c", sa.Text), sa.Index(None, "c", "id", sa.text(f"(c || '{LONG}')"))]),
+    "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
     "a long name of a foreign key that does something else": (refers(None), refers("SET NULL")),
     "tables that refer to each other": (nothing, mutual(use_alter=False)),
     "tables that refer to each other by ALTER TABLE": (nothing, mutual(use_alter=True)),
-    "an enum that is a check": (nothing, column(sa.Enum(*ENUM, name="size", native_enum=False, create_constraint=True))),
+    "an enum that is a check": (
+        nothing, column(sa.Enum(*ENUM, name="size", native_enum=False, create_constraint=True))
+    ),
     "an enum that is a check with another value": (
         column(sa.Enum(*ENUM, name="size", native_enum=False, create_constraint=True, length=20)),
         column(sa.Enum(*ENUM, "it's", name="size", native_enum=False, create_constraint=True, length=20)),
@@ -109,7 +111,9 @@ CHANGES: dict[str, tuple[Items, Items]] = {
         lambda: [*column(pg.INT4RANGE)(), pg.ExcludeConstraint(("c", "&&"), name="apart")], column(pg.INT4RANGE)
     ),
     "defaults of JSON": (column(sa.JSON, server_default="{}"), column(sa.JSON, server_default='{"a": ":x 100%"}')),
-    "a default that is the time": (column(sa.DateTime(True)), column(sa.DateTime(True), server_default=sa.text("clock_timestamp()"))),
+    "a default that is the time": (
+        column(sa.DateTime(True)), column(sa.DateTime(True), server_default=sa.text("clock_timestamp()"))
+    ),
     "a default that goes": (column(sa.Text, server_default="it's"), column(sa.Text)),
     "a virtual column": (nothing, column(sa.Text, sa.Computed("'100% :x' || id", persisted=False))),
     **{
@@ -133,7 +137,8 @@ def go_to(bench: Bench, wanted: sa.MetaData) -> list[str]:
 def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str | None) -> None:
     if schema and name not in {"a check that is another", "values of an enum", "a default of ':x'"}:
         pytest.skip("once is enough")
-    before, after = (models(items, schema=schema) for items in CHANGES[name])
+    table = LONG if "index" in name else "t"  # by the convention, its names are longer
+    before, after = (models(items, table, schema) for items in CHANGES[name])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot correctly sort tables")
         assert go_to(bench, before) == []

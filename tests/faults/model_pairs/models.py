@@ -1,5 +1,6 @@
 """Models as data, which Hypothesis makes up and shows, and as SQLAlchemy has them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,6 @@ class Key:
 
     columns: tuple[str, ...]
     kind: str
-    name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,75 +83,71 @@ def _defaults(kind: str, models: Models) -> tuple[Any, ...]:
 
 
 def _make(table: Table, metadata: sa.MetaData, models: Models) -> None:
-    items: list[Any] = []
-    if table.key == "identity":
-        items.append(sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True))
-    elif table.key == "by default":
-        items.append(sa.Column("id", sa.BigInteger, sa.Identity(start=5, increment=2), primary_key=True))
-    elif table.key == "numbered":
-        numbers = sa.Sequence(f"{table.name[:20]} numbers", schema=table.schema, metadata=metadata)
-        items.append(sa.Column("id", sa.BigInteger, numbers, server_default=numbers.next_value(), primary_key=True))
-    elif table.key == "serial":
-        items.append(sa.Column("id", sa.BigInteger, primary_key=True))
-    elif table.key == "uuid":
-        items.append(sa.Column("id", sa.Uuid, primary_key=True, server_default=sa.func.gen_random_uuid()))
-    elif table.key == "two":
-        items += [sa.Column("id", sa.BigInteger, primary_key=True), sa.Column("no", sa.Text, primary_key=True)]
-    for column in table.columns:
-        defaults = _defaults(column.kind, models)
-        default = None if column.default is None or not defaults else defaults[column.default % len(defaults)]
-        items.append(
-            sa.Column(
-                column.name,
-                _type(column.kind, models, column.name),
-                nullable=column.nullable,
-                server_default=default,
-                comment=column.comment,
-                **({"default": "it's 100% :x"} if column.python_default and column.kind == "text" else {}),
-            )
-        )
-        if column.check is not None and column.kind in {"text", "varchar"}:
-            condition = CHECKS[column.check % len(CHECKS)].format(_quoted(column.name))
-            name = f"check {column.name[:20]}"
-            items.append(sa.CheckConstraint(sa.literal_column(condition), name=name))
-    there = {column.name for column in table.columns}
-    for reference in table.references:
-        schema, name = reference.table
-        referred = f"{schema}.{name}" if schema else name
-        column_name = f"{name[:20]}_id"
-        items += [
-            sa.Column(
-                column_name,
-                sa.BigInteger,
-                sa.ForeignKey(
-                    f"{referred}.id",
-                    ondelete=reference.ondelete,
-                    use_alter=reference.use_alter,
-                    name=f"fk {table.name[:20]} {name[:20]}" if not models.convention else None,
-                ),
-                nullable=reference.nullable,
-            )
-        ]
-    for number, key in enumerate(table.keys):
-        columns = [name for name in key.columns if name in there]
-        if not columns:
-            continue
-        name: Any = key.name or (None if models.convention else f"{key.kind} {table.name[:20]} {number}")
-        if key.kind == "unique":
-            items.append(sa.UniqueConstraint(*columns, name=name))
-        elif key.kind == "expression":
-            text = [f"lower({_quoted(each)}::text)" for each in columns]
-            items.append(sa.Index(f"ix {number} {table.name}"[:63], *map(sa.literal_column, text)))
-        else:
-            items.append(
-                sa.Index(
-                    name,
-                    *columns,
-                    unique=key.kind == "unique index",
-                    postgresql_where=sa.text(f"{_quoted(columns[0])} IS NOT NULL") if key.kind == "partial" else None,
-                )
-            )
+    items = [
+        *_key(table, metadata),
+        *(item for column in table.columns for item in _column(column, models)),
+        *(_reference(table, reference, models) for reference in table.references),
+        *(item for number, key in enumerate(table.keys) for item in _index(table, number, key, models)),
+    ]
     sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment)
+
+
+def _key(table: Table, metadata: sa.MetaData) -> list[Any]:
+    numbers = sa.Sequence(f"{table.name[:20]} numbers", schema=table.schema)
+    key: dict[str, list[Any]] = {
+        "identity": [sa.BigInteger, sa.Identity(always=True)],
+        "by default": [sa.BigInteger, sa.Identity(start=5, increment=2)],
+        "numbered": [sa.BigInteger, numbers, sa.DefaultClause(numbers.next_value())],
+        "serial": [sa.BigInteger],
+        "uuid": [sa.Uuid, sa.DefaultClause(sa.func.gen_random_uuid())],
+        "two": [sa.BigInteger],
+    }
+    if table.key == "numbered":
+        numbers._set_metadata(metadata)  # noqa: SLF001 - as a column in the models does
+    made = [sa.Column("id", *key[table.key], primary_key=True)] if table.key in key else []
+    return [*made, sa.Column("no", sa.Text, primary_key=True)] if table.key == "two" else made
+
+
+def _column(column: Column, models: Models) -> Iterator[Any]:
+    defaults = _defaults(column.kind, models)
+    yield sa.Column(
+        column.name,
+        _type(column.kind, models, column.name),
+        nullable=column.nullable,
+        server_default=None if column.default is None or not defaults else defaults[column.default % len(defaults)],
+        comment=column.comment,
+        default="it's 100% :x" if column.python_default and column.kind == "text" else None,
+    )
+    if column.check is not None and column.kind in {"text", "varchar"}:
+        condition = CHECKS[column.check % len(CHECKS)].format(_quoted(column.name))
+        yield sa.CheckConstraint(sa.literal_column(condition), name=f"check {column.name[:20]}")
+
+
+def _reference(table: Table, reference: Reference, models: Models) -> sa.Column[Any]:
+    schema, name = reference.table
+    key = sa.ForeignKey(
+        f"{schema}.{name}.id" if schema else f"{name}.id",
+        ondelete=reference.ondelete,
+        use_alter=reference.use_alter,
+        name=None if models.convention else f"fk {table.name[:20]} {name[:20]}",
+    )
+    return sa.Column(f"{name[:20]}_id", sa.BigInteger, key, nullable=reference.nullable)
+
+
+def _index(table: Table, number: int, key: Key, models: Models) -> Iterator[Any]:
+    there = {column.name for column in table.columns}
+    columns = [name for name in key.columns if name in there]
+    if not columns:
+        return
+    name: Any = None if models.convention else f"{key.kind} {table.name[:20]} {number}"
+    if key.kind == "unique":
+        yield sa.UniqueConstraint(*columns, name=name)
+    elif key.kind == "expression":
+        parts: list[Any] = [sa.literal_column(f"lower({_quoted(each)}::text)") for each in columns]
+        yield sa.Index(f"ix {number} {table.name}"[:63], *parts)
+    else:
+        where = sa.text(f"{_quoted(columns[0])} IS NOT NULL") if key.kind == "partial" else None
+        yield sa.Index(name, *columns, unique=key.kind == "unique index", postgresql_where=where)
 
 
 def _quoted(name: str) -> str:
