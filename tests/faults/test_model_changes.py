@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from alembic_online.errors import ConfigurationError
 from api.models import Base
 from local.postgres import Server
 from tests.conftest import EMPTY, clone, drop
@@ -150,6 +151,22 @@ def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str
     if "values" in name:
         now["types"] = there["types"]  # what was added stays
     assert difference(there, now) == []
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        lambda: [*column(sa.Text)(), sa.Index(f"ix_{LONG}_c", "c")],
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name=f"uq_{LONG}_c")],
+        lambda: [*refers(None)()[1:], sa.Column("c", sa.BigInteger, sa.ForeignKey(f"{LONG}.id", name=f"fk_{LONG}_c"))],
+        column(sa.Text, sa.CheckConstraint("c <> ''", name=f"ck_{'ö' * 40}")),
+        lambda: [sa.Column("ö" * 32, sa.Text)],
+    ],
+    ids=["index", "unique", "foreign key", "check", "column"],
+)
+def test_a_name_that_postgres_would_truncate_is_refused_before_anything_is_written(bench: Bench, items: Items) -> None:
+    with pytest.raises(ConfigurationError, match="give it a shorter name"):
+        bench.write(models(items))
 
 
 RECIPES: dict[str, tuple[Items, Items, dict[str, str]]] = {

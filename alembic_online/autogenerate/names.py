@@ -1,0 +1,36 @@
+"""Names that Postgres would truncate: the models would never find again what they have made."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IdentifierError
+
+from alembic_online.errors import ConfigurationError
+from alembic_online.expressions import DIALECT
+from alembic_online.postgres import NAME_BYTES
+
+
+def require_short(models: sa.MetaData) -> None:
+    """ConfigurationError if the models name something by more than Postgres keeps. Names by a naming convention are
+    truncated by SQLAlchemy; to 63 characters, though, which may be more bytes.
+    """
+    for table in models.tables.values():
+        for name in _names(table):
+            if len(name.encode()) > NAME_BYTES:
+                raise ConfigurationError(
+                    f"the models name something of {table.name} {name!r}, which has {len(name.encode())} bytes: "
+                    f"Postgres keeps {NAME_BYTES}, so give it a shorter name"
+                )
+
+
+def _names(table: sa.Table) -> Iterator[str]:
+    yield table.name
+    yield from (column.name for column in table.columns)
+    items: list[Any] = [*table.constraints, *table.indexes]
+    for item in items:
+        try:
+            name = DIALECT.identifier_preparer.format_constraint(item, _alembic_quote=False)
+        except IdentifierError:
+            name = str(item.name)
+        yield name or ""
