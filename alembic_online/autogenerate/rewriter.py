@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from alembic_online.autogenerate import alterations, columns, constraints, enums, names, schemas, sequences, tables
+from alembic_online.autogenerate import alterations, columns, constraints, enums, schemas, sequences, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
 from alembic_online.compare.differences import Difference, EnumValues, Generated, NewSequence, PrimaryKey
@@ -23,7 +23,6 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     """The same change in steps that can be taken while the tables are in use."""
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
-    names.require_short(context.opts["target_metadata"])
     change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"])
     change.new |= {change.table(each) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
     gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
