@@ -64,11 +64,10 @@ def _describe(difference: Difference, change: ChangeContext) -> Iterator[Step]:
 
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of an existing table."""
-    succeeded = {
-        alterations.successor(each.column_name)
-        for each in table.ops
-        if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
+    refused = {
+        each.column_name for each in table.ops if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
     }
+    succeeded = set(map(alterations.successor, refused))
     dropped = [each for each in table.ops if isinstance(each, ops.DropColumnOp) and each.column_name not in succeeded]
     lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
     added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
@@ -82,7 +81,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         elif isinstance(operation, Difference):
             yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
-            yield from constraints.add(operation)
+            yield from constraints.add(operation, refused)
         elif isinstance(operation, constraints.Removed):
             # Those of columns that stay for now stay with them, unless others need their names.
             is_replaced = constraints.name_of(operation) in arriving
