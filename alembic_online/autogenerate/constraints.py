@@ -97,6 +97,7 @@ def name_of(operation: Added | Removed) -> str:
 
 def mentions(operation: Added, columns: set[str]) -> bool:
     """Whether the new index or constraint is about one of these columns, or may be: SQL has one of the names in it."""
+    parts: list[Any]
     if isinstance(operation, ops.CreateIndexOp):
         parts = list(operation.to_index().expressions)
     elif isinstance(operation, ops.CreateCheckConstraintOp):
