@@ -6,7 +6,7 @@ old values convert to a new type, whether what is dropped is still needed. There
 a comment that says how to go on. Each revision can be taken back, in the same online form.
 
 rewriter      differences become steps
-tables, columns, alterations, constraints   one kind of difference each
+tables, columns, alterations, constraints, enums, identities, schemas, sequences   one kind of difference each
 fill, values  which values existing rows get
 recipes       comments that say how to go on, where autogenerate can't know
 revisions     steps become revisions

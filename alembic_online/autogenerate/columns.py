@@ -10,9 +10,11 @@ from sqlalchemy.schema import DefaultClause
 from alembic_online.autogenerate import recipes
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.fill import NO_KEY, fill
-from alembic_online.autogenerate.sql import default_sql, is_rewritten_by_column, type_sql
+from alembic_online.autogenerate.sql import is_rewritten_by_column, type_sql
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value, value_for
+from alembic_online.compare.differences import Generated
+from alembic_online.expressions import as_text, default_sql
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 FOR_THE_PREVIOUS = """\
@@ -25,22 +27,20 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
     column = operation.column
     title = f"{operation.table_name}.{column.name}"
     if column.computed is not None and column.computed.persisted is not False:
-        yield Step(Place.TOGETHER, f"not yet {title}", Note(recipes.generated_column(operation.table_name, column)))
+        yield Step(Place.TOGETHER, f"not yet {title}", Note(recipes.generated_column(column)))
         return
     yield from change.types_of(column)
     default = default_sql(column.server_default)
     if column.identity is not None or column is column.table.autoincrement_column:
-        note = Note(recipes.identity_column(operation.table_name, column))
+        note = Note(recipes.identity_column(column))
         yield Step(Place.TOGETHER, f"add {title}", note, bare(operation))
     elif default and is_rewritten_by_column(column):
-        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(default)))
+        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(as_text(default))))
         yield from fill(column, Value(default, is_guess=False), change, Place.FILL)
     elif default or column.nullable:
         yield Step(Place.TOGETHER, f"add {title}", operation)
     elif dropped:
-        lost = " or ".join(other.name for other in dropped)
-        why = f"it may be another name for {lost}; if it is not, the existing rows need a value"
-        recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
+        recipe = recipes.fill_not_null(column, another_name(dropped), change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
     else:
         yield from _add_not_null(operation, change)
@@ -58,10 +58,10 @@ def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator
     value = value_for(column)
     if value is None or not change.key(operation.table_name, operation.schema):
         why = NO_KEY if value else "only you know which value the existing rows should have"
-        recipe = recipes.fill_not_null(operation.table_name, column.name, why, change.release)
+        recipe = recipes.fill_not_null(column, why, change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
         return
-    default = set_default(operation, sa.text(value.sql))
+    default = set_default(operation, sa.text(as_text(value.sql)))
     yield Step(Place.TOGETHER, f"add {title}", bare(operation), Note(FOR_THE_PREVIOUS), default)
     yield from fill(column, value, change, Place.FILL)
     without = ops.AlterColumnOp(
@@ -70,7 +70,7 @@ def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator
         schema=operation.schema,
         existing_type=column.type,
         existing_nullable=False,
-        existing_server_default=DefaultClause(sa.text(value.sql)),
+        existing_server_default=DefaultClause(sa.text(as_text(value.sql))),
         modify_server_default=None,
     )
     yield Step(Place.CONTRACT_TOGETHER, f"no default of {title}", without)
@@ -82,16 +82,28 @@ def drop(operation: ops.DropColumnOp, change: ChangeContext, added: Sequence[sa.
     The new release does not write it, so it has to accept NULL or have a default.
     """
     column = operation.to_column()
-    table = operation.table_name
+    table = change.model_table(operation.table_name, operation.schema)
     recipe = recipes.drop_column(table, column, change.release)
     # The first of the same type, or else the first.
     if alike := sorted(added, key=lambda other: type_sql(other.type) != type_sql(column.type)):
         recipe += f"\n\n{recipes.rename_column(table, column.name, alike[0], change.release)}"
     if column.nullable or column.server_default is not None or column.primary_key:
-        yield Step(Place.TOGETHER, f"keep {table}.{column.name}", Note(recipe))
+        yield Step(Place.TOGETHER, f"keep {table.name}.{column.name}", Note(recipe))
     else:
-        not_null = DropNotNullOnlineOp(table, column.name, schema=operation.schema)
-        yield Step(Place.LOOSEN, f"{table}.{column.name} may be NULL", Note(recipe), not_null)
+        not_null = DropNotNullOnlineOp(table.name, column.name, schema=operation.schema)
+        yield Step(Place.LOOSEN, f"{table.name}.{column.name} may be NULL", Note(recipe), not_null)
+
+
+def change_generated(difference: Generated, change: ChangeContext) -> Iterator[Step]:
+    """A column whose expression is another, or is no longer there, or is new."""
+    note = Note(recipes.change_generated(difference.column, difference.there, change.release))
+    yield Step(Place.TOGETHER, f"keep {difference.column.table.name}.{difference.column.name}", note)
+
+
+def another_name(dropped: Sequence[sa.Column[Any]]) -> str:
+    """Why the value of a column is not known while its table loses others."""
+    lost = " or ".join(other.name for other in dropped)
+    return f"it may be another name for {lost}; if it is not, the existing rows need a value"
 
 
 def bare(operation: ops.AddColumnOp) -> ops.AddColumnOp:

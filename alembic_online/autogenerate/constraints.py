@@ -1,13 +1,25 @@
 """Indexes and constraints that are added, dropped, or changed under the same name."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import sqlalchemy as sa
+from alembic.ddl.postgresql import CreateExcludeConstraintOp
 from alembic.operations import ops
 
-from alembic_online.autogenerate.sql import quote, table_sql
-from alembic_online.autogenerate.step import Execute, Place, Step
-from alembic_online.operations.constraints import AddForeignKeyOnlineOp, AddUniqueOnlineOp, DropConstraintOnlineOp
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.context import ChangeContext
+from alembic_online.autogenerate.sql import table_sql
+from alembic_online.autogenerate.step import Execute, Note, Place, Step
+from alembic_online.compare.constraints import DropExclusion
+from alembic_online.compare.differences import PrimaryKey
+from alembic_online.expressions import final_name, quote, sql_of
+from alembic_online.operations.constraints import (
+    AddCheckOnlineOp,
+    AddForeignKeyOnlineOp,
+    AddUniqueOnlineOp,
+    DropConstraintOnlineOp,
+)
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
 from alembic_online.postgres import fit
 
@@ -17,23 +29,41 @@ Added = ops.CreateIndexOp | ops.AddConstraintOp
 Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 
-def add(operation: Added) -> Iterator[Step]:
-    """A new index or constraint of a table that is in use."""
-    if isinstance(operation, ops.CreateIndexOp):
+def add(operation: Added, refused: set[str]) -> Iterator[Step]:
+    """A new index or constraint of a table that is in use; those of `refused` columns wait for the new type."""
+    if refused and mentions(operation, refused):
+        return
+    if isinstance(operation, CreateExcludeConstraintOp):
+        note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())
+        yield Step(Place.TOGETHER, f"not yet {operation.constraint_name}", Note(note))
+    elif isinstance(operation, ops.CreateIndexOp):
         index = operation.to_index()
         yield Step(Place.BUILD, f"index {index.name}", CreateIndexOnlineOp.from_index(index))
     elif isinstance(operation, ops.CreateUniqueConstraintOp):
         unique = operation.to_constraint()
         yield Step(Place.BUILD, f"unique {unique.name}", AddUniqueOnlineOp.from_constraint(unique))
+    elif isinstance(operation, ops.CreateCheckConstraintOp):
+        check = AddCheckOnlineOp(
+            operation.constraint_name, operation.table_name, operation.condition, schema=operation.schema
+        )
+        yield Step(Place.BUILD, f"check {operation.constraint_name}", check)
     elif isinstance(operation, ops.CreateForeignKeyOp):
         foreign_key = operation.to_constraint()
         yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
+
+
+def change_key(difference: PrimaryKey, change: ChangeContext) -> Iterator[Step]:
+    """A primary key of other columns."""
+    note = recipes.primary_key(difference.table, difference.there, change.release)
+    yield Step(Place.TOGETHER, f"keep the key of {difference.table.name}", Note(note))
 
 
 def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
     """An index or constraint that is dropped. One that is replaced is renamed first, so that its successor can have the
     name, and is dropped once the successor exists.
     """
+    if is_replaced and isinstance(operation, DropExclusion):
+        return  # nothing builds its successor online: both are left to people
     old = name = name_of(operation)
     if is_replaced:
         name = fit(name, SUFFIX)
@@ -60,11 +90,25 @@ def _rename(operation: Removed, old: str, new: str) -> str:
 
 
 def name_of(operation: Added | Removed) -> str:
-    """The name of the index or the constraint."""
+    """The name of the index or the constraint, as the database has it."""
     if isinstance(operation, ops.CreateIndexOp | ops.DropIndexOp):
-        return str(operation.index_name)
-    constraint: sa.Constraint = operation.to_constraint()
-    return str(constraint.name)
+        return final_name(operation.index_name)
+    name: Any = getattr(operation, "constraint_name", None)
+    return final_name(name)
+
+
+def mentions(operation: Added, columns: set[str]) -> bool:
+    """Whether the new index or constraint is about one of these columns, or may be: SQL has one of the names in it."""
+    parts: list[Any]
+    if isinstance(operation, ops.CreateIndexOp):
+        parts = list(operation.to_index().expressions)
+    elif isinstance(operation, ops.CreateCheckConstraintOp):
+        parts = [operation.condition]
+    else:
+        constraint: Any = operation.to_constraint()
+        parts = list(constraint.columns)
+    texts = [getattr(part, "name", None) or (part if isinstance(part, str) else sql_of(part)) for part in parts]
+    return any(column in text for column in columns for text in texts)
 
 
 def columns_of(operation: Removed) -> set[str]:
@@ -72,4 +116,6 @@ def columns_of(operation: Removed) -> set[str]:
     if isinstance(operation, ops.DropIndexOp):
         return {str(getattr(part, "name", "")) for part in operation.to_index().expressions}
     constraint = operation.to_constraint()
+    if "columns" in constraint.info:
+        return set(constraint.info["columns"])
     return set(constraint.columns.keys()) if isinstance(constraint, sa.schema.ColumnCollectionConstraint) else set()

@@ -5,29 +5,56 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGInspector
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
-from sqlalchemy.sql.type_api import TypeEngine
 
-from alembic_online.autogenerate.sql import DIALECT
 from alembic_online.autogenerate.step import Execute, Place, Step
+from alembic_online.compare.enums import enum_of
+from alembic_online.expressions import DIALECT
 
 
 @dataclass
 class ChangeContext:
-    """A change of the models. `release` is the first one that has it, `new` are the tables that it creates."""
+    """A change of the models. `release` is the first one that has it, `new` are the tables that it creates, `created`
+    those of them that are created so far.
+    """
 
     database: PGInspector
     models: sa.MetaData
     release: str
-    new: set[tuple[str | None, str]]
-    made: set[str] = field(default_factory=set)
+    new: set[tuple[str | None, str]] = field(default_factory=set)
+    created: set[tuple[str | None, str]] = field(default_factory=set)
+    made: set[tuple[str | None, str]] = field(default_factory=set)
     """Enum types that it creates."""
+
+    @property
+    def connection(self) -> sa.Connection:
+        """The connection to the database."""
+        assert isinstance(self.database.bind, sa.Connection)
+        return self.database.bind
+
+    def within(self, schema: str | None, name: str) -> tuple[str | None, str]:
+        """The schema and the name of something; None for the connection's own schema, whether it is named or not."""
+        return None if schema == self.database.default_schema_name else schema, name
+
+    def model_table(self, name: str, schema: str | None) -> sa.Table:
+        """The table, as the models have it."""
+        wanted = self.within(schema, name)
+        return next(found for found in self.models.tables.values() if self.of(found) == wanted)
 
     def model(self, table: str, schema: str | None, column: str) -> sa.Column[Any]:
         """The column, as the models have it."""
-        return self.models.tables[f"{schema}.{table}" if schema else table].c[column]
+        return next(found for found in self.model_table(table, schema).c if found.name == column)
+
+    def of(self, table: sa.Table) -> tuple[str | None, str]:
+        """The schema and the name of a table."""
+        return self.within(table.schema, table.name)
+
+    def table(self, operation: ops.CreateTableOp | ops.DropTableOp | ops.ModifyTableOps) -> tuple[str | None, str]:
+        """The schema and the name of an operation's table."""
+        return self.within(operation.schema, operation.table_name)
 
     def key(self, table: str, schema: str | None) -> tuple[str, ...]:
         """The columns of the table's primary key, as the database has it."""
@@ -35,16 +62,10 @@ class ChangeContext:
 
     def types_of(self, *columns: sa.Column[Any]) -> Iterator[Step]:
         """Create the enum types of these columns that don't exist yet: `render_item` has no table or column do it."""
-        there = {found["name"] for found in self.database.get_enums()}
+        there = {self.within(found["schema"], found["name"]) for found in self.database.get_enums(schema="*")}
         for type_ in (found for column in columns if (found := enum_of(column.type))):
-            if type_.name and type_.name not in there | self.made:
-                self.made.add(type_.name)
+            if type_.name and (key := self.within(type_.schema, type_.name)) not in there | self.made:
+                self.made.add(key)
                 plain = postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema)
                 create, drop = (str(ddl(plain).compile(dialect=DIALECT)) for ddl in (CreateEnumType, DropEnumType))
                 yield Step(Place.TOGETHER, f"type {type_.name}", Execute(create, drop))
-
-
-def enum_of(type_: TypeEngine[Any]) -> sa.Enum | None:
-    """The enum type of Postgres that this is, or that it is an array of."""
-    inner = type_.item_type if isinstance(type_, sa.ARRAY) else type_
-    return inner if isinstance(inner, sa.Enum) and inner.native_enum else None

@@ -6,10 +6,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from alembic_online.autogenerate.context import ChangeContext
-from alembic_online.autogenerate.sql import quote
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value
 from alembic_online.backfill import Backfill
+from alembic_online.expressions import quote
 from alembic_online.operations.not_null import SetNotNullOnlineOp
 from alembic_online.operations.rows import BackfillOp
 

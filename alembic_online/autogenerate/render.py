@@ -1,15 +1,20 @@
 """Operations in online form, as Python in a revision."""
 
+import re
 import textwrap
+from copy import copy
 from typing import Any, Literal
 
 from alembic.autogenerate import render_op_text, renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
 from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import DefaultClause
 
-from alembic_online.autogenerate.context import enum_of
 from alembic_online.autogenerate.step import Execute, Note, Nothing
+from alembic_online.compare.enums import enum_of
+from alembic_online.expressions import as_text
 from alembic_online.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
@@ -27,9 +32,16 @@ NATIVE = "from sqlalchemy.dialects import postgresql"
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Enum types with create_type=False: each is created and dropped by a statement of its own, not by its table.
+    Server defaults that are strings as they are: Alembic would take their first and last quote for SQL's.
 
     False leaves the item to Alembic.
     """
+    if kind == "server_default" and isinstance(item, DefaultClause) and isinstance(item.arg, str):
+        return repr(item.arg)
+    if kind == "type" and getattr(item, "create_constraint", False):
+        plain_type = copy(item)
+        plain_type.create_constraint = False  # the check is one of the table's own
+        return _repr_type(plain_type, context)
     enum = enum_of(item) if kind == "type" else None
     if enum is None or enum.name is None:
         return False
@@ -44,9 +56,19 @@ def _note(_: AutogenContext, note: Note) -> list[str]:
     for paragraph in note.text.split("\n\n"):
         is_code = paragraph.startswith("    ")
         for part in paragraph.splitlines() if is_code else [paragraph]:
-            lines += textwrap.wrap(part, WIDTH, subsequent_indent=" " * 12 * is_code, break_long_words=False)
+            lines += _folded(part) if is_code else textwrap.wrap(part, WIDTH, break_long_words=False)
         lines.append("")
     return [f"# {line}".rstrip() for line in lines[:-1]]
+
+
+def _folded(code: str) -> list[str]:
+    """A line of code in lines that are not too long, if there are commas between its arguments to break them at."""
+    lines = [""]
+    for part in re.findall(r"""(?:[^,"']|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|['"])+,?|,""", code):
+        if lines[-1] and len(lines[-1] + part) > WIDTH:
+            lines.append(" " * 11)
+        lines[-1] += part
+    return lines
 
 
 @renderers.dispatch_for(Nothing)
@@ -56,7 +78,7 @@ def _nothing(_: AutogenContext, __: Nothing) -> str:
 
 @renderers.dispatch_for(Execute)
 def _execute(context: AutogenContext, operation: Execute) -> str:
-    parts = textwrap.wrap(str(operation.sqltext), WIDTH - 20, drop_whitespace=False, break_long_words=False)
+    parts = textwrap.wrap(as_text(str(operation.sqltext)), WIDTH - 20, drop_whitespace=False, break_long_words=False)
     return f"{context.opts['alembic_module_prefix']}execute({' '.join(map(repr, parts))})"
 
 

@@ -31,7 +31,7 @@ class Part:
     @property
     def does_something(self) -> bool:
         """Whether there is more in it than comments."""
-        return not all(isinstance(operation, Note) for operation in self.operations)
+        return not _are_comments(self.operations)
 
 
 def into_revisions(context: MigrationContext, _: Any, directives: list[ops.MigrationScript]) -> None:
@@ -52,7 +52,7 @@ def into_revisions(context: MigrationContext, _: Any, directives: list[ops.Migra
         if len(parts) > 1:
             scripts[-1].message = _subject(f"{number:0{len(str(len(parts)))}} of {len(parts)}", subject, part.title)
         scripts[-1].upgrade_ops = ops.UpgradeOps(part.operations, upgrade.upgrade_token)
-        scripts[-1].downgrade_ops = ops.DowngradeOps(inverse(part.operations), downgrade.downgrade_token)
+        scripts[-1].downgrade_ops = ops.DowngradeOps(_complete(inverse(part.operations)), downgrade.downgrade_token)
     directives[:] = scripts
     if template := context.opts.get("template_args"):
         template["parts"] = {script.rev_id: part for script, part in zip(scripts, parts, strict=False)}
@@ -68,13 +68,22 @@ def _parts(steps: Iterable[Step]) -> list[Part]:
         else:
             parts.append(Part(step.place, step.title, operations))
     if len(parts) > 1 and not parts[0].does_something:  # comments need no revision of their own
-        parts[1].operations[:0] = parts.pop(0).operations
+        comments = parts.pop(0)
+        parts[0].operations[:0] = comments.operations
     for part in parts:
         if part.place.is_contract:
             part.operations.insert(0, Note(WHICH_RELEASE))
-        if not part.does_something:
-            part.operations.append(Nothing())
+        part.operations = _complete(part.operations)
     return parts
+
+
+def _complete(operations: list[MigrateOperation]) -> list[MigrateOperation]:
+    """These, as a function's body: comments alone are none."""
+    return [*operations, Nothing()] if _are_comments(operations) else operations
+
+
+def _are_comments(operations: list[MigrateOperation]) -> bool:
+    return all(isinstance(operation, Note) for operation in operations)
 
 
 def _upon(script: ops.MigrationScript) -> ops.MigrationScript:

@@ -10,9 +10,10 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from alembic_online.autogenerate import alterations, columns, constraints, tables
+from alembic_online.autogenerate import alterations, columns, constraints, enums, schemas, sequences, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
+from alembic_online.compare.differences import Difference, EnumValues, Generated, NewSequence, PrimaryKey
 
 online = rewriter.Rewriter()
 
@@ -22,14 +23,18 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     """The same change in steps that can be taken while the tables are in use."""
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
-    made = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
-    change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"], made)
-    gone = {(each.schema, each.table_name) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
+    change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"])
+    change.new |= {change.table(each) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
+    gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
+    first = [each for each in upgrade.ops if isinstance(each, NewSequence)]  # tables may need them
     steps = [
-        step
-        for operation in upgrade.ops
-        if not (isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) in gone)
-        for step in _steps(operation, change)
+        *schemas.create(change, context.opts["project"].reader_role),
+        *(
+            step
+            for operation in (*first, *(each for each in upgrade.ops if each not in first))
+            if not (isinstance(operation, ops.ModifyTableOps) and change.table(operation) in gone)
+            for step in _steps(operation, change)
+        ),
     ]
     return ops.UpgradeOps(steps, upgrade_token=upgrade.upgrade_token)
 
@@ -39,19 +44,30 @@ def _steps(operation: MigrateOperation, change: ChangeContext) -> Iterator[Step]
         yield from tables.create(operation, change)
     elif isinstance(operation, ops.DropTableOp):
         yield from tables.drop(operation, change)
-    elif isinstance(operation, ops.ModifyTableOps) and (operation.schema, operation.table_name) not in change.new:
+    elif isinstance(operation, ops.ModifyTableOps) and change.table(operation) not in change.new:
         yield from _modify(operation, change)
+    elif isinstance(operation, EnumValues):
+        yield from enums.change(operation, change)
+    elif isinstance(operation, NewSequence):
+        yield from sequences.create(operation)
     else:
         yield Step(Place.TOGETHER, "", operation)
 
 
+def _describe(difference: Difference, change: ChangeContext) -> Iterator[Step]:
+    """What is only described, of an existing table."""
+    if isinstance(difference, Generated):
+        yield from columns.change_generated(difference, change)
+    elif isinstance(difference, PrimaryKey):
+        yield from constraints.change_key(difference, change)
+
+
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of an existing table."""
-    succeeded = {
-        alterations.successor(each.column_name)
-        for each in table.ops
-        if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
+    refused = {
+        each.column_name for each in table.ops if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
     }
+    succeeded = set(map(alterations.successor, refused))
     dropped = [each for each in table.ops if isinstance(each, ops.DropColumnOp) and each.column_name not in succeeded]
     lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
     added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
@@ -61,13 +77,16 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         if isinstance(operation, ops.AddColumnOp):
             yield from columns.add(operation, change, lost)
         elif isinstance(operation, ops.AlterColumnOp):
-            yield from alterations.alter(operation, change)
+            yield from alterations.alter(operation, change, lost)
+        elif isinstance(operation, Difference):
+            yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
-            yield from constraints.add(operation)
+            yield from constraints.add(operation, refused)
         elif isinstance(operation, constraints.Removed):
-            # Those of columns that stay for now stay with them.
-            if not constraints.columns_of(operation) & staying:
-                yield from constraints.remove(operation, is_replaced=constraints.name_of(operation) in arriving)
+            # Those of columns that stay for now stay with them, unless others need their names.
+            is_replaced = constraints.name_of(operation) in arriving
+            if is_replaced or not constraints.columns_of(operation) & staying:
+                yield from constraints.remove(operation, is_replaced=is_replaced)
         elif not isinstance(operation, ops.DropColumnOp):
             yield Step(Place.TOGETHER, f"change {table.table_name}", operation)
     for drop in dropped:

@@ -3,16 +3,12 @@
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateColumn, DefaultClause
-from sqlalchemy.sql import ClauseElement
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.sql.type_api import TypeEngine
 
+from alembic_online.expressions import DIALECT, quote, sql_of
 from alembic_online.sql import Schema, Work, find_effects
 from alembic_online.sql.names import qualified
-
-DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-quote = DIALECT.identifier_preparer.quote
 
 
 def table_sql(name: str, schema: str | None) -> str:
@@ -20,21 +16,9 @@ def table_sql(name: str, schema: str | None) -> str:
     return qualified(schema or "", name)
 
 
-def sql_of(element: ClauseElement) -> str:
-    """The expression, with its values in it."""
-    return str(element.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True}))
-
-
 def literal_sql(value: Any, type_: TypeEngine[Any]) -> str:
     """The value as SQL; NotImplementedError or CompileError if its type can't be written as a literal."""
     return sql_of(sa.literal(value, type_))
-
-
-def default_sql(default: sa.FetchedValue | None) -> str | None:
-    """The expression of a server default; None if there is none, or it is not known."""
-    if not isinstance(default, DefaultClause):
-        return None
-    return literal_sql(default.arg, sa.Text()) if isinstance(default.arg, str) else sql_of(default.arg)
 
 
 def type_sql(type_: TypeEngine[Any]) -> str:

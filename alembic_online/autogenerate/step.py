@@ -15,27 +15,29 @@ class Place(IntEnum):
     comes last. The contract phase waits until the previous release has gone.
     """
 
-    TOGETHER = 0
+    VALUES = 0
+    """Values of enum types, which can't be used before they are committed."""
+    TOGETHER = 1
     """Changes of the catalogs, in one transaction."""
-    FILL = 1
+    FILL = 2
     """Rows get values, and a column becomes NOT NULL."""
-    BUILD = 2
-    """Indexes and unique constraints."""
-    REFER = 3
+    BUILD = 3
+    """Indexes, unique constraints and checks."""
+    REFER = 4
     """Foreign keys, which may need a unique constraint."""
-    LOOSEN = 4
+    LOOSEN = 5
     """Foreign keys are dropped, before what they refer to."""
-    DROP = 5
+    DROP = 6
     """Indexes that are not unique are dropped."""
-    CONTRACT = 6
+    CONTRACT = 7
     """What would break the previous release."""
-    CONTRACT_TOGETHER = 7
+    CONTRACT_TOGETHER = 8
     """Likewise, in one transaction."""
 
     @property
     def is_shared(self) -> bool:
         """Whether all of these steps are one revision."""
-        return self in {Place.TOGETHER, Place.CONTRACT_TOGETHER}
+        return self in {Place.VALUES, Place.TOGETHER, Place.CONTRACT_TOGETHER}
 
     @property
     def is_contract(self) -> bool:
@@ -63,14 +65,14 @@ class Nothing(MigrateOperation):
 
 
 class Execute(ops.ExecuteSQLOp):
-    """`op.execute`, with the statement that reverts it."""
+    """`op.execute`, with the statement that reverts it, or why none does."""
 
-    def __init__(self, sqltext: str, inverse: str) -> None:
+    def __init__(self, sqltext: str, inverse: "str | Note") -> None:
         super().__init__(sqltext)
         self.inverse = inverse
 
-    def reverse(self) -> "Execute":
-        return Execute(self.inverse, str(self.sqltext))
+    def reverse(self) -> "Execute | Note":
+        return self.inverse if isinstance(self.inverse, Note) else Execute(self.inverse, str(self.sqltext))
 
 
 def flat(operations: Iterable[MigrateOperation]) -> Iterator[MigrateOperation]:

@@ -6,7 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
 
-from alembic_online.autogenerate.sql import default_sql, literal_sql, sql_of
+from alembic_online.autogenerate.sql import literal_sql
+from alembic_online.expressions import default_sql, sql_of
 
 RANDOM_UUID = "gen_random_uuid()"
 # The empty value of each type; the first entry that a column's type is an instance of counts.

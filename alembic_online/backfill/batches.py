@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from alembic_online.backfill.definition import Backfill, between, quote
+from alembic_online.backfill.definition import Backfill, between
 from alembic_online.errors import ConfigurationError
+from alembic_online.expressions import quote
 
 _COLUMNS = (
     "SELECT attname, format_type(atttypid, atttypmod), typcategory = 'D'"

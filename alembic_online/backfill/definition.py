@@ -3,18 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.dialects import postgresql
+from alembic_online.expressions import quote
 
-_preparer = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]
-# Reserved words of Postgres that SQLAlchemy's list lacks.
-_preparer.reserved_words = _preparer.reserved_words | {
-    "collation",
-    "concurrently",
-    "lateral",
-    "system_user",
-    "tablesample",
-}
-quote = _preparer.quote
 # Types that have no equality of their own.
 COMPARED_AS_TEXT = {"json", "xml"}
 

@@ -6,6 +6,7 @@ from typing import Any
 from alembic.operations import MigrateOperation, Operations, ops
 from sqlalchemy import CheckConstraint, Constraint, ForeignKeyConstraint, Index, UniqueConstraint
 
+from alembic_online.expressions import DIALECT, as_text
 from alembic_online.operations.steps import KINDS, ExistsDifferently, steps_of
 
 
@@ -113,7 +114,8 @@ def _add_unique_online(operations: Operations, operation: AddUniqueOnlineOp) -> 
 
 def _unique_index(constraint: UniqueConstraint) -> Index:
     options = {name: value for name, value in constraint.dialect_kwargs.items() if value is not None}
-    return Index(str(constraint.name), *constraint.columns, unique=True, **options)
+    name: Any = constraint.name  # not as a string: a name by the convention may have to be truncated
+    return Index(name, *constraint.columns, unique=True, **options)
 
 
 @Operations.register_operation("drop_constraint_online")
@@ -136,13 +138,18 @@ class DropConstraintOnlineOp(MigrateOperation):
         """An operation that `reverse` can undo."""
         return cls(constraint.name, constraint.table.name, schema=constraint.table.schema, constraint=constraint)
 
-    def reverse(self) -> ops.AddConstraintOp:
+    def reverse(self) -> ops.AddConstraintOp | ops.ExecuteSQLOp:
         if isinstance(self.constraint, ForeignKeyConstraint):
             return AddForeignKeyOnlineOp.from_constraint(self.constraint)
         if isinstance(self.constraint, UniqueConstraint):
             return AddUniqueOnlineOp.from_constraint(self.constraint)
         if isinstance(self.constraint, CheckConstraint):
             return AddCheckOnlineOp.from_constraint(self.constraint)
+        if self.constraint is not None and "definition" in self.constraint.info:
+            table, definition = self.constraint.table, self.constraint.info["definition"]
+            name = DIALECT.identifier_preparer.format_constraint(self.constraint)
+            table_name = DIALECT.identifier_preparer.format_table(table)
+            return ops.ExecuteSQLOp(as_text(f"ALTER TABLE {table_name} ADD CONSTRAINT {name} {definition}"))
         raise ValueError(f"can't restore {self.constraint_name} of {self.table_name}: its definition is not known")
 
     @classmethod

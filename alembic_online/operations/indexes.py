@@ -28,7 +28,7 @@ class CreateIndexOnlineOp(ops.CreateIndexOp):
         operations.invoke(cls(index_name, table_name, columns, schema=schema, unique=unique, **kw))
 
     def reverse(self) -> "DropIndexOnlineOp":
-        return DropIndexOnlineOp(str(self.index_name), self.table_name, schema=self.schema, _reverse=self)
+        return DropIndexOnlineOp(self.index_name or "", self.table_name, schema=self.schema, _reverse=self)
 
 
 @Operations.implementation_for(CreateIndexOnlineOp)

@@ -25,8 +25,10 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+import alembic_online.impl
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
+from alembic_online.compare import PLUGINS
 from alembic_online.drift.record import forget
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
 from alembic_online.literal import OFFLINE, keep_literal
@@ -116,6 +118,7 @@ def options(project: Project) -> dict[str, Any]:
         "dialect_name": "postgresql",
         "target_metadata": project.metadata,
         "transaction_per_migration": True,
+        "autogenerate_plugins": PLUGINS,
         "process_revision_directives": write_online,
         "on_version_apply": history.record,
         "project": project,

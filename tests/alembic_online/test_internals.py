@@ -13,10 +13,13 @@ import sqlalchemy as sa
 from alembic import command, op
 from alembic.autogenerate import render_op_text, renderers
 from alembic.autogenerate.api import AutogenContext
+from alembic.autogenerate.render import _repr_type
 from alembic.config import CommandLine
 from alembic.operations import Operations, ops
 from alembic.runtime.migration import MigrationContext, RevisionStep
+from alembic.runtime.plugins import Plugin
 from alembic.script import Script, ScriptDirectory
+from alembic.util import PriorityDispatcher
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 from sqlalchemy.dialects import postgresql
@@ -24,6 +27,8 @@ from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumT
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 
+from alembic_online.compare import PLUGINS
+from alembic_online.expressions import DIALECT
 from tests.alembic_online.zoo import ZOO
 
 
@@ -51,6 +56,21 @@ class TestAlembic:
         monkeypatch.setattr(context.impl, "drop_constraint", lambda constraint, **_: told.append(type(constraint)))
         Operations(context).drop_constraint("c", "animals", type_="unique")
         assert told == [kind, sa.UniqueConstraint]
+
+    def test_alembic_repr_type(self) -> None:
+        context = AutogenContext(written(), opts={"sqlalchemy_module_prefix": "sa."}, autogenerate=False)
+        assert _repr_type(sa.Text(), context) == "sa.Text()"
+
+    def test_alembic_impl_compare_identity_default(self) -> None:
+        impl: Any = written().impl
+        differ, *_ = impl._compare_identity_default(sa.Identity(increment=2), sa.Identity())  # noqa: SLF001
+        assert differ == {"increment"}
+
+    def test_alembic_plugins(self) -> None:
+        comparators = PriorityDispatcher()
+        Plugin.populate_autogenerate_priority_dispatch(comparators, PLUGINS)
+        compare: Any = comparators.dispatch("column", qualifier="postgresql")
+        assert compare is not None
 
     def test_alembic_op_install_proxy(self) -> None:
         outer = Operations(written())
@@ -150,6 +170,23 @@ class TestSqlalchemy:
         enum, dialect = postgresql.ENUM("a", name="size"), postgresql.dialect()  # type: ignore[no-untyped-call]
         create, drop = (str(ddl(enum).compile(dialect=dialect)) for ddl in (CreateEnumType, DropEnumType))
         assert (create, drop) == ("CREATE TYPE size AS ENUM ('a')", "DROP TYPE size")
+
+    def test_sqlalchemy_constraints_create_rule_and_names(self) -> None:
+        convention = {"ck": "ck_%(table_name)s_%(constraint_name)s"}
+        column: Any = sa.Column("c", sa.Enum("a", name="size", native_enum=False, create_constraint=True))
+        table = sa.Table("t" * 70, sa.MetaData(naming_convention=convention), column)
+        (check,) = (each for each in table.constraints if isinstance(each, sa.CheckConstraint))
+        rule: Any = check._create_rule  # noqa: SLF001
+        assert rule(DIALECT.ddl_compiler(DIALECT, None)) is True
+        assert len(DIALECT.identifier_preparer.format_constraint(check, _alembic_quote=False)) <= 63
+        other = sa.Constraint(name="other")
+        other._set_parent(table)  # noqa: SLF001
+        assert other in table.constraints
+
+    def test_sqlalchemy_metadata_sequences(self) -> None:
+        models = sa.MetaData()
+        sequence = sa.Sequence("numbers", metadata=models)
+        assert list(models._sequences.values()) == [sequence]  # noqa: SLF001
 
 
 class TestPostgast:

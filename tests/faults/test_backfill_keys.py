@@ -4,8 +4,8 @@ import asyncpg
 import pytest
 
 from alembic_online.backfill import Backfill
-from alembic_online.backfill.definition import quote
 from alembic_online.errors import ConfigurationError
+from alembic_online.expressions import quote
 from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, make_table, run_offline
 from tests.conftest import superuser

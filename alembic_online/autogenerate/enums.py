@@ -1,0 +1,25 @@
+"""Enum types whose values change."""
+
+from collections.abc import Iterator
+
+from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.context import ChangeContext
+from alembic_online.autogenerate.sql import table_sql
+from alembic_online.autogenerate.step import Execute, Note, Place, Step
+from alembic_online.compare.differences import EnumValues
+from alembic_online.compare.enums import added
+from alembic_online.expressions import string_sql
+
+STAYS = "The value stays, and harms nobody: Postgres can't drop a value of an enum type."
+
+
+def change(difference: EnumValues, change: ChangeContext) -> Iterator[Step]:
+    """Add the values that are new. Those that are gone stay, because rows may have them."""
+    type_, there = difference.type, difference.there
+    name = table_sql(str(type_.name), type_.schema)
+    for value, place in added(there, type_.enums):
+        statement = f"ALTER TYPE {name} ADD VALUE IF NOT EXISTS {string_sql(value)} {place}"
+        yield Step(Place.VALUES, f"{type_.name} {value}", Execute(statement, Note(STAYS)))
+    if lost := [value for value in there if value not in type_.enums]:
+        note = Note(recipes.enum_values(str(type_.name), lost, change.release))
+        yield Step(Place.TOGETHER, f"keep values of {type_.name}", note)

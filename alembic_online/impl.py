@@ -1,0 +1,54 @@
+"""What Alembic does on Postgres, where it takes SQL for something else than it is.
+
+Alembic passes the text of defaults, checks and conditions through `sa.text()`, which takes `:x` for a parameter, even
+inside quotes; it compares two defaults by letting Postgres compute them, and takes an array for what it is an array of.
+"""
+
+from typing import Any
+
+from alembic.ddl.postgresql import PostgresqlImpl
+from sqlalchemy import ARRAY
+
+from alembic_online.expressions import as_text, default_sql
+from alembic_online.shadow import stored_default
+
+
+class OnlineImpl(PostgresqlImpl):
+    """Alembic's own, apart from the above. Alembic uses the class of a dialect that was defined last."""
+
+    __dialect__ = "postgresql"
+
+    def render_ddl_sql_expr(
+        self, expr: Any, is_server_default: bool = False, is_index: bool = False, **options: Any
+    ) -> str:
+        rendered = super().render_ddl_sql_expr(expr, is_server_default=is_server_default, is_index=is_index, **options)
+        # Of an index, it becomes a literal_column, which has no parameters.
+        return rendered if is_index else as_text(rendered)
+
+    def autogen_column_reflect(self, inspector: Any, table: Any, column_info: Any) -> None:
+        super().autogen_column_reflect(inspector, table, column_info)  # type: ignore[no-untyped-call]
+        if default := column_info.get("default"):
+            column_info["default"] = as_text(default)
+
+    def compare_type(self, inspector_column: Any, metadata_column: Any) -> bool:
+        """Whether they differ; Alembic takes an array for what it is an array of."""
+        there, wanted = inspector_column.type, metadata_column.type
+        if isinstance(there, ARRAY) != isinstance(wanted, ARRAY):
+            return True
+        return bool(super().compare_type(inspector_column, metadata_column))
+
+    def compare_server_default(
+        self,
+        inspector_column: Any,
+        metadata_column: Any,
+        *_: Any,
+    ) -> bool:
+        """Whether they differ: what Postgres would store for one is compared with what it has."""
+        if metadata_column.primary_key and metadata_column is metadata_column.table.autoincrement_column:
+            return False  # a serial, whose default is its own
+        wanted = default_sql(metadata_column.server_default)
+        there = default_sql(inspector_column.server_default)
+        if wanted == there or wanted is None or there is None:
+            return wanted != there
+        assert self.connection is not None
+        return stored_default(self.connection, inspector_column, wanted) != there

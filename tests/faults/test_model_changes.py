@@ -1,0 +1,234 @@
+"""Changes of models that projects make: the revisions that are written pass the lint, run, and are taken back.
+
+And what is written as a comment, for people to do, can be pasted: once it is applied, it is not written again.
+"""
+
+import re
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+from alembic_online.errors import ConfigurationError
+from api.models import Base
+from local.postgres import Server
+from tests.conftest import EMPTY, clone, drop
+from tests.faults.model_pairs.bench import Bench
+from tests.faults.model_pairs.catalog import difference
+
+LONG = "a_name_that_is_so_long_that_no_other_one_fits_beside_it_in_63"
+Items = Callable[[], list[Any]]
+"""Columns, constraints and indexes of the table `t`, or whole other tables."""
+
+
+@pytest.fixture(scope="module")
+async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """A database whose schemas the migrating role may drop."""
+    name = await clone(maintenance, f"changes_{worker_id}", EMPTY)
+    await maintenance.execute(f"ALTER DATABASE {name} OWNER TO zoo_migrator")
+    yield name
+    await drop(maintenance, name)
+
+
+@pytest.fixture
+def bench(server: Server, own_database: str) -> Iterator[Bench]:
+    bench = Bench(server.url("zoo_migrator", own_database))
+    bench.clear()
+    yield bench
+    bench.close()
+
+
+def models(items: Items, name: str = "t", schema: str | None = None) -> sa.MetaData:
+    """Models with one table, and with others if `items` makes some."""
+    made = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    parts = items()
+    sa.Table(name, made, ID(), *(part for part in parts if not isinstance(part, sa.Table | tuple)), schema=schema)
+    for other, *others in (part for part in parts if isinstance(part, tuple)):
+        sa.Table(other, made, ID(), *others)
+    return made
+
+
+def ID() -> sa.Column[Any]:  # noqa: N802 - as a type
+    return sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True)
+
+
+def column(type_: Any, *options: Any, **more: Any) -> Items:
+    return lambda: [sa.Column("c", type_, *options, **more)]
+
+
+def nothing() -> list[Any]:
+    return []
+
+
+def refers(ondelete: str | None) -> Items:
+    return lambda: [sa.Column("c", sa.BigInteger, sa.ForeignKey(f"{LONG}.id", ondelete=ondelete)), (LONG,)]
+
+
+def mutual(*, use_alter: bool) -> Items:
+    return lambda: [
+        sa.Column("other_id", sa.BigInteger, sa.ForeignKey("other.id", use_alter=use_alter)),
+        ("other", sa.Column("t_id", sa.BigInteger, sa.ForeignKey("t.id"))),
+    ]
+
+
+def numbered() -> list[Any]:
+    sequence = sa.Sequence("numbers")
+    return [sa.Column("c", sa.BigInteger, sequence, server_default=sequence.next_value())]
+
+
+ENUM = ["small", "big"]
+CHANGES: dict[str, tuple[Items, Items]] = {
+    "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
+    "a long name of a foreign key that does something else": (refers(None), refers("SET NULL")),
+    "tables that refer to each other": (nothing, mutual(use_alter=False)),
+    "tables that refer to each other by ALTER TABLE": (nothing, mutual(use_alter=True)),
+    "an enum that is a check": (
+        nothing, column(sa.Enum(*ENUM, name="size", native_enum=False, create_constraint=True))
+    ),
+    "an enum that is a check with another value": (
+        column(sa.Enum(*ENUM, name="size", native_enum=False, create_constraint=True, length=20)),
+        column(sa.Enum(*ENUM, "it's", name="size", native_enum=False, create_constraint=True, length=20)),
+    ),
+    "values of an enum": (
+        column(sa.Enum(*ENUM, name="size")),
+        column(sa.Enum("tiny", "small", "not quite", "big", "100%", "a:b :x", name="size"), server_default="a:b :x"),
+    ),
+    "values of an enum in arrays": (
+        column(pg.ARRAY(sa.Enum(*ENUM, name="size"))), column(pg.ARRAY(sa.Enum(*ENUM, "it's", name="size")))
+    ),
+    "a sequence": (nothing, numbered),
+    "a check": (column(sa.Text), lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> '100%'", name="percent")]),
+    "a check that is another": (
+        lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> '100%'", name="percent")],
+        lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> '99%' AND c NOT LIKE '%s'", name="percent")],
+    ),
+    "a check that goes": (lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> ''", name="some")], column(sa.Text)),
+    "a check of a column": (nothing, column(sa.Integer, sa.CheckConstraint("c > 0", name="positive"))),
+    "an exclusion that goes": (
+        lambda: [*column(pg.INT4RANGE)(), pg.ExcludeConstraint(("c", "&&"), name="apart")], column(pg.INT4RANGE)
+    ),
+    "defaults of JSON": (column(sa.JSON, server_default="{}"), column(sa.JSON, server_default='{"a": ":x 100%"}')),
+    "a default that is the time": (
+        column(sa.DateTime(True)), column(sa.DateTime(True), server_default=sa.text("clock_timestamp()"))
+    ),
+    "a default that goes": (column(sa.Text, server_default="it's"), column(sa.Text)),
+    "a check of a column whose type changes": (
+        column(pg.JSONB), lambda: [*column(sa.String(20))(), sa.CheckConstraint("c <> ':x'", name="not_x")]
+    ),
+    "an enum whose first value is odd": (nothing, column(sa.Enum(":x", "100%", name="size"), nullable=False)),
+    "a virtual column": (nothing, column(sa.Text, sa.Computed("'100% :x' || id", persisted=False))),
+    **{
+        f"a default of {text!r}": (column(sa.Text), column(sa.Text, server_default=text, nullable=False))
+        for text in ("keeper's", "'quoted'", "100%", "%(a)s", ":x", "\\:x", "\\", 'a"b', "a::b:c", "")
+    },
+}  # fmt: skip
+
+
+def go_to(bench: Bench, wanted: sa.MetaData) -> list[str]:
+    """Write the revisions, lint and apply them; return the comments that are still written then."""
+    assert bench.lint(wanted, bench.write(wanted)) == []
+    bench.upgrade(wanted)
+    comments, operations = bench.rest(wanted)
+    assert [vars(operation) for operation in operations] == []
+    return comments
+
+
+@pytest.mark.parametrize("schema", [None, "Odd schema"])
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str | None) -> None:
+    if schema and name not in {"a check that is another", "values of an enum", "a default of ':x'"}:
+        pytest.skip("once is enough")
+    table = LONG if "index" in name else "t"  # by the convention, its names are longer
+    before, after = (models(items, table, schema) for items in CHANGES[name])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Cannot correctly sort tables")
+        assert go_to(bench, before) == []
+        there, head = bench.dump(), bench.scripts.get_current_head()
+        comments = go_to(bench, after)
+        assert bool(comments) == ("type changes" in name)
+        assert comments or bench.drift(after) == []
+        bench.downgrade(after, str(head))
+    now = bench.dump()
+    if "values" in name:
+        now["types"] = there["types"]  # what was added stays
+    assert difference(there, now) == []
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        lambda: [*column(sa.Text)(), sa.Index(f"ix_{LONG}_c", "c")],
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name=f"uq_{LONG}_c")],
+        lambda: [*refers(None)()[1:], sa.Column("c", sa.BigInteger, sa.ForeignKey(f"{LONG}.id", name=f"fk_{LONG}_c"))],
+        column(sa.Text, sa.CheckConstraint("c <> ''", name=f"ck_{'ö' * 40}")),
+        lambda: [sa.Column("ö" * 32, sa.Text)],
+    ],
+    ids=["index", "unique", "foreign key", "check", "column"],
+)
+def test_a_name_that_postgres_would_truncate_is_refused_before_anything_is_written(bench: Bench, items: Items) -> None:
+    with pytest.raises(ConfigurationError, match="give it a shorter name"):
+        bench.write(models(items))
+
+
+RECIPES: dict[str, tuple[Items, Items, dict[str, str]]] = {
+    "a column that goes": (column(sa.Text), nothing, {}),
+    "a table that goes": (lambda: [("other",)], nothing, {}),
+    "a column by another name": (
+        column(sa.Text, nullable=False), lambda: [sa.Column("Its name", sa.Text, nullable=False)], {}
+    ),
+    "a NOT NULL column of unknown value": (
+        nothing, column(pg.INT4RANGE, nullable=False), {'{"c": "..."}': '{"c": "\'empty\'"}'}
+    ),
+    "an identity": (nothing, column(sa.BigInteger, sa.Identity(always=True)), {}),
+    "an identity of a column that is there": (
+        column(sa.BigInteger, nullable=False), column(sa.BigInteger, sa.Identity(), nullable=False), {}
+    ),
+    "no identity": (column(sa.BigInteger, sa.Identity()), column(sa.BigInteger, nullable=False), {}),
+    "an exclusion": (
+        column(pg.INT4RANGE), lambda: [*column(pg.INT4RANGE)(), pg.ExcludeConstraint(("c", "&&"), name="apart")],
+        {"blocking-build: ...": "blocking-build: the table has three rows"},
+    ),
+    "another expression": (
+        column(sa.Integer, sa.Computed("1", persisted=False)), column(sa.Integer, sa.Computed("2", persisted=False)), {}
+    ),
+    "an expression that goes": (column(sa.Integer, sa.Computed("1", persisted=True)), column(sa.Integer), {}),
+}  # fmt: skip
+
+
+def pasted(comments: list[str], known: dict[str, str]) -> Iterator[list[str]]:
+    """The code of each revision that the comments tell people to write."""
+    for old, new in known.items():
+        comments = [comment.replace(old, new) for comment in comments]
+    for line in "\n".join(comments).splitlines():
+        code = re.match(r"    (?P<new>\d\. |upgrade +)?(?P<more> {3})?(?P<code>(?:op\.|# lint).*)", line)
+        if code and code["new"] is not None:
+            yield [code["code"]]
+        elif code:
+            yield [code["code"]] if code["code"].startswith("# lint") else ["+", code["code"]]
+
+
+@pytest.mark.parametrize("schema", [None, "Odd schema"])
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_comment_says_can_be_pasted_and_is_not_written_again(
+    bench: Bench, name: str, schema: str | None
+) -> None:
+    first, second, known = RECIPES[name]
+    before, after = models(first, "Keepers", schema), models(second, "Keepers", schema)
+    assert go_to(bench, before) == []
+    comments = go_to(bench, after)
+    assert comments != []
+    revisions: list[list[str]] = []
+    for code in pasted(comments, known):
+        if code[0] == "+" and revisions:
+            revisions[-1].append(code[1])
+        else:
+            revisions.append([line for line in code if line != "+"])
+    for lines in revisions:
+        assert bench.lint(after, [bench.write_by_hand(lines)]) == []
+        bench.upgrade(after)
+    assert bench.rest(after) == ([], [])
+    assert bench.drift(after) == []
