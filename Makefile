@@ -129,8 +129,14 @@ lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions
 bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
 	@$(PY) -m benchmarks
 
+bench-reads: .venv/dev  ## compare the instructions of a read with those at another revision (BASE=; needs valgrind)
+	@$(PY) -m benchmarks.instructions $(or $(BASE),HEAD)
+
 bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
 	@$(PY) -m benchmarks.linters
+
+bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
+	@$(PY) -m benchmarks.migrator
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
@@ -153,5 +159,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench bench-linters test test-processes test-faults \
-        test-live test-stack test-full
+        revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator test \
+        test-processes test-faults test-live test-stack test-full

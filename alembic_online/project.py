@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import MetaData
 
 from alembic_online.errors import ConfigurationError
+from alembic_online.loading import load_revisions
 
 FOUND = "alembic_online.found"  # in Config.attributes: if it is set, env.py adds its project to it, and runs nothing
 
@@ -77,7 +78,10 @@ class Project:
 
 
 def load_project() -> Project:
-    """The project whose configuration `alembic` would find here. ConfigurationError if there is none."""
+    """The project whose configuration `alembic` would find here, with its revisions loaded.
+
+    ConfigurationError if there is none, or a revision can't be loaded.
+    """
     config = find_config()
     found: list[Project] = []
     config.attributes[FOUND] = found
@@ -90,6 +94,7 @@ def load_project() -> Project:
             f"{scripts.env_py_location} does not call alembic_online.run(), so the tool does not know the models"
         )
     del config.attributes[FOUND]
+    load_revisions(scripts)
     return found[0]
 
 

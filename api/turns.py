@@ -9,7 +9,6 @@ an address. If too many wait, the last request of the largest group is refused.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Hashable
-from functools import lru_cache
 from itertools import chain, count
 
 Group = tuple[Hashable, ...]
@@ -27,7 +26,6 @@ class TooManyWait(Exception):
     """The queue is full, and no other group has more in it."""
 
 
-@lru_cache(1024)
 def way(*names: Hashable) -> tuple[Group, ...]:
     """The groups of these names: the one of the first, within it the one of the second, and so on."""
     return tuple([names[:length] for length in range(1, len(names) + 1)])

@@ -70,11 +70,13 @@ def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:
     if isinstance(operation, ops.DropIndexOp):
         index = operation.to_index()
         index.name = sa.schema.conv(name)
-        yield Step(Place.DROP, f"no index {name}", DropIndexOnlineOp.from_index(index))
+        place = Place.CONTRACT if index.unique else Place.DROP  # ON CONFLICT may need it
+        yield Step(place, f"no index {name}", DropIndexOnlineOp.from_index(index))
     else:
         constraint = operation.to_constraint()
         constraint.name = sa.schema.conv(name)
-        yield Step(Place.LOOSEN, f"no constraint {name}", DropConstraintOnlineOp.from_constraint(constraint))
+        place = Place.LOOSEN if isinstance(constraint, sa.ForeignKeyConstraint) else Place.CONTRACT
+        yield Step(place, f"no constraint {name}", DropConstraintOnlineOp.from_constraint(constraint))
 
 
 def _rename(operation: Removed, old: str, new: str) -> str:

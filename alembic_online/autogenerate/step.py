@@ -26,9 +26,9 @@ class Place(IntEnum):
     REFER = 4
     """Foreign keys, which may need a unique constraint."""
     LOOSEN = 5
-    """Constraints are dropped, foreign keys before what they refer to."""
+    """Foreign keys are dropped, before what they refer to."""
     DROP = 6
-    """Indexes are dropped."""
+    """Indexes that are not unique are dropped."""
     CONTRACT = 7
     """What would break the previous release."""
     CONTRACT_TOGETHER = 8

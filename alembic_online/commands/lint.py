@@ -41,7 +41,7 @@ def lint(
 
     Example: alembic-online lint --diff-base origin/main --format github
     """
-    from alembic_online.lint import lint_revisions  # noqa: PLC0415
+    from alembic_online.lint import find_heads, lint_revisions  # noqa: PLC0415
 
     if rule is not None:
         _explain(rule)
@@ -49,7 +49,7 @@ def lint(
     try:
         project = load_project()
         chosen = _choose(project, revisions or [], diff_base)
-        found = lint_revisions(project, [script.revision for script in chosen])
+        found = [*lint_revisions(project, [script.revision for script in chosen]), *find_heads(project, chosen)]
     except (CommandError, ConfigurationError) as error:
         fail(str(error), ConfigurationError.exit_code)
     if text := WRITERS[format_](found, len(chosen)):

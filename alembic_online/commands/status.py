@@ -11,7 +11,7 @@ from alembic_online.commands import Setup, run
 from alembic_online.runs.lock import find_holder
 from alembic_online.runs.status import Status, read_status
 
-WRONG = {"pending", "invalid indexes", "constraints not validated", "drift"}
+WRONG = {"pending", "invalid indexes", "constraints not validated", "drift", "not compared"}
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
@@ -44,7 +44,8 @@ def _show(found: Status) -> None:
         ("migrating now", [found.lock_holder] if found.lock_holder else []),
         ("invalid indexes", found.invalid_indexes),
         ("constraints not validated", found.constraints_not_validated),
-        ("drift", found.drift),
+        ("drift", ["not looked at: revisions are pending, or unknown"] if found.drift is None else found.drift),
+        *([("not compared", found.drift_not_compared)] if found.drift_not_compared else []),
     ):
         facts.add_row(name, "\n".join(values) or "none", style="bold red" if values and name in WRONG else None)
     console.print(facts)

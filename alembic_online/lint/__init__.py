@@ -7,7 +7,10 @@ nobody else uses them yet; online operations are exempt from the rules about loc
 reading       the statements, parsed, and what each does to tables that existed before
 locks         locks that are held while something takes long
 rows          rows that are changed all at once
-shape         what the release at work would miss
+shape         what the release at work would miss: drops, guarantees, renames, rights, sequences, new_columns
+earlier       constraints that earlier revisions have made
+models        what the models say of keys
+heads         several newest revisions
 transactions  what is committed together
 source        the file as Python
 squawk        a second opinion; squawk_rules has which of its rules are used
@@ -26,6 +29,7 @@ import structlog
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.lint.finding import Finding
+from alembic_online.lint.heads import find_heads
 from alembic_online.lint.revision import find_problems, read
 from alembic_online.lint.rules import RULES
 from alembic_online.lint.squawk import ask_squawk
@@ -33,7 +37,7 @@ from alembic_online.lint.waived import without_waived
 from alembic_online.project import Project
 from alembic_online.waivers import FORM
 
-__all__ = ["RULES", "Finding", "lint_revision", "lint_revisions", "require_safe"]
+__all__ = ["RULES", "Finding", "find_heads", "lint_revision", "lint_revisions", "require_safe"]
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,8 @@ from postgast.walk import unwrap_node
 
 from alembic_online.operations.steps import short_name
 
-# What sa.text(), which op.execute and checks use, would take for a parameter.
-PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?!:))")
+# What sa.text(), which op.execute and checks use, would take for an escaped colon.
+ESCAPED = re.compile(r"\\(?=:\w*(?![:\w]))")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def call(operation: str, *arguments: Any, **options: Any) -> str:
 
 def execute(statement: Message | str) -> str:
     """`op.execute("...")`."""
-    return call("execute", without_parameters(statement if isinstance(statement, str) else sql_of(statement)))
+    return call("execute", as_text(statement if isinstance(statement, str) else sql_of(statement)))
 
 
 def execute_outside(statement: Message | str) -> str:
@@ -45,7 +45,7 @@ def execute_outside(statement: Message | str) -> str:
 
 def text(sql: str) -> Code:
     """`sa.text("...")`."""
-    return Code(f"sa.text({_python(without_parameters(sql))})")
+    return Code(f"sa.text({_python(as_text(sql))})")
 
 
 def final(name: str) -> Code:
@@ -53,9 +53,9 @@ def final(name: str) -> Code:
     return Code(f"op.f({_python(name)})")
 
 
-def without_parameters(sql: str) -> str:
-    """The SQL for text(), with colons escaped that would begin a parameter."""
-    return PARAMETER.sub(r"\:", sql)
+def as_text(sql: str) -> str:
+    """The SQL for sa.text(), which takes a backslash before a colon for an escape."""
+    return ESCAPED.sub(r"\\\\", sql)
 
 
 def sql_of(statement: Message) -> str:

@@ -12,7 +12,7 @@ from alembic_online.lint.online_calls import add_constraint, sync_columns
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.lint.safe_ways import detach, safe_way
 from alembic_online.sql import Effect, Lock, Work
-from alembic_online.sql.names import table_name
+from alembic_online.sql.names import relations, table_name
 from alembic_online.sql.subcommands import TRIGGERS
 
 RULES = {
@@ -110,7 +110,8 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
     made = next((node for node in parsed.nodes if isinstance(node, pg.CreateStmt)), None)
     if made is None:
         return
-    referred = [effect for effect in parsed.effects if effect.lock is Lock.SHARE_ROW_EXCLUSIVE]
+    old = {table_name(each.pktable) for _, each in _keys(made)}
+    referred = [effect for effect in parsed.effects if effect.table in old and effect.lock.blocks_writes]
     if referred:
         yield Problem(
             "foreign-key-in-create-table",
@@ -119,7 +120,8 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
             f"Create the table without the foreign key, and add it with {_foreign_keys(made, referred)} in the next "
             "revision, which takes the lock for an instant",
         )
-    whole = [effect for effect in parsed.effects if effect.lock is Lock.ACCESS_EXCLUSIVE]
+    parents = relations(made.inh_relations) if made.HasField("partbound") else []
+    whole = [effect for effect in parsed.effects if effect.table in parents and effect.lock.blocks_reads]
     if whole:
         yield Problem(
             "partition-of",
@@ -132,16 +134,23 @@ def _create_table(parsed: ParsedStatement) -> Iterator[Problem]:
 
 def _foreign_keys(made: pg.CreateStmt, referred: list[Effect]) -> str:
     """The foreign keys to tables that existed before, as the next revision adds them."""
+    old = {effect.table for effect in referred}
+    return " and ".join(
+        add_constraint(made.relation, each, column) for column, each in _keys(made) if table_name(each.pktable) in old
+    )
+
+
+def _keys(made: pg.CreateStmt) -> list[tuple[str, pg.Constraint]]:
+    """The foreign keys of the table, each with the column that it is written at."""
     found = [("", node) for node in map(unwrap_node, made.table_elts)]
     for _, column in list(found):
         if isinstance(column, pg.ColumnDef):
             found += [(column.colname, each) for each in map(unwrap_node, column.constraints)]
-    old = {effect.table for effect in referred}
-    return " and ".join(
-        add_constraint(made.relation, each, column)
+    return [
+        (column, each)
         for column, each in found
-        if isinstance(each, pg.Constraint) and each.contype == pg.CONSTR_FOREIGN and table_name(each.pktable) in old
-    )
+        if isinstance(each, pg.Constraint) and each.contype == pg.CONSTR_FOREIGN
+    ]
 
 
 def _attached(made: pg.CreateStmt) -> str:

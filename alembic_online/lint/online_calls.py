@@ -9,6 +9,7 @@ from postgast.walk import unwrap_node, walk
 
 from alembic_online.lint.calls import (
     alter_table,
+    as_text,
     call,
     execute,
     expression,
@@ -17,7 +18,6 @@ from alembic_online.lint.calls import (
     relation_of,
     sql_of,
     text,
-    without_parameters,
 )
 from alembic_online.operations.steps import ACTIONS
 from alembic_online.sql import Schema
@@ -208,7 +208,7 @@ def _add_check(table: pg.RangeVar, constraint: pg.Constraint, _: str) -> str:
         "add_check_online",
         final(name),
         table.relname,
-        without_parameters(expression(constraint.raw_expr)),
+        as_text(expression(constraint.raw_expr)),
         schema=table.schemaname,
     )
 

@@ -5,17 +5,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import postgast
 from google.protobuf.message import Message
-from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
+from alembic_online.lint.models import schema_of
 from alembic_online.project import Project
 from alembic_online.revision_sql import RevisionStatement, read_statements
 from alembic_online.sql import Effect, NotUnderstood, Schema, created_tables, find_effects, renamed_tables
 from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.names import object_name, qualified, strings, table_name
+from alembic_online.sql.parse import parse
 
 TYPES = (pg.CreateEnumStmt, pg.CompositeTypeStmt, pg.CreateDomainStmt, pg.CreateRangeStmt)
 
@@ -68,15 +68,15 @@ class ParsedStatement:
 
 def read_revision(project: Project, revision: str) -> list[ParsedStatement]:
     """The statements of the upgrade to `revision`; NotSql if they are not known before it runs."""
-    made = Made()
-    return [_parse(statement, made) for statement in read_statements(project, revision) if statement.sql]
+    made, models = Made(), schema_of(project.metadata)
+    return [_parse(statement, made, models) for statement in read_statements(project, revision) if statement.sql]
 
 
-def _parse(statement: RevisionStatement, made: Made) -> ParsedStatement:
+def _parse(statement: RevisionStatement, made: Made, models: Schema) -> ParsedStatement:
     try:
-        top = [unwrap_node(found.stmt) for found in postgast.parse(statement.sql).stmts]
-        effects = find_effects(statement.sql, _schema(statement, top, made))
-    except (PgQueryError, NotUnderstood) as error:
+        top = list(parse(statement.sql))
+        effects = find_effects(statement.sql, _schema(statement, top, made, models))
+    except NotUnderstood as error:
         return ParsedStatement(statement, [], 1, [], is_on_new_only=False, made=frozenset(made.names), error=str(error))
     nodes = [node for found in top for node in _with_inner(found)]
     _note(statement.sql, nodes, made)
@@ -86,8 +86,8 @@ def _parse(statement: RevisionStatement, made: Made) -> ParsedStatement:
     return ParsedStatement(statement, nodes, len(top), on_old, is_on_new_only, frozenset(made.names), None)
 
 
-def _schema(statement: RevisionStatement, nodes: list[Message], made: Made) -> Schema:
-    """What is known without a database."""
+def _schema(statement: RevisionStatement, nodes: list[Message], made: Made, models: Schema) -> Schema:
+    """What is known without a database; of the models, which are of the newest revision, only what rows are."""
     columns = {
         table_name(node.relation): {command.name: statement.existing_type}
         for node in nodes
@@ -95,16 +95,18 @@ def _schema(statement: RevisionStatement, nodes: list[Message], made: Made) -> S
         for command in map(unwrap_node, node.cmds)
         if isinstance(command, pg.AlterTableCmd) and command.subtype == pg.AT_AlterColumnType
     }
-    return Schema(columns=columns, indexes=made.indexes)
+    is_delete = any(isinstance(node, pg.DeleteStmt) for node in nodes)
+    keys = models.foreign_keys if is_delete else ()
+    return Schema(columns=columns, indexes=made.indexes, keys=models.keys, foreign_keys=keys)
 
 
 def _with_inner(node: Message) -> Iterator[Message]:
     yield node
     if isinstance(node, pg.DoStmt):
-        with suppress(Opaque, PgQueryError):  # an effect reports that
+        with suppress(Opaque, NotUnderstood):  # an effect reports that
             for sql in statements_of(node):
-                for inner in postgast.parse(sql).stmts:
-                    yield from _with_inner(unwrap_node(inner.stmt))
+                for inner in parse(sql):
+                    yield from _with_inner(inner)
     elif isinstance(node, pg.CreateSchemaStmt):
         yield from map(unwrap_node, node.schema_elts)
     elif isinstance(node, pg.ExplainStmt):

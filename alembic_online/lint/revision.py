@@ -10,11 +10,13 @@ from pathlib import Path
 from alembic.script import Script
 
 from alembic_online.errors import ConfigurationError
+from alembic_online.lint.drops import Column, columns_given_a_default, find_drops
 from alembic_online.lint.finding import Problem
+from alembic_online.lint.guarantees import find_lost_guarantees
 from alembic_online.lint.locks import find_locks
 from alembic_online.lint.reading import ParsedStatement, read_revision
 from alembic_online.lint.rows import find_rows
-from alembic_online.lint.shape import Column, columns_given_a_default, find_drops, find_shape
+from alembic_online.lint.shape import find_shape
 from alembic_online.lint.source import find_imports, find_offline, line_of
 from alembic_online.lint.squawk import is_for_contract, says_more
 from alembic_online.lint.transactions import find_in_blocks, find_transactions
@@ -36,14 +38,14 @@ SAY_LONG = {
 
 @dataclass(frozen=True)
 class RevisionFile:
-    """A revision of the project below `root`. `not_sql` says why its statements are not known, if they are not."""
+    """A revision of the project. `not_sql` is why its statements are not known, if they are not."""
 
-    root: Path
+    project: Project
     script: Script
     source: bytes
     tree: ast.Module
     statements: list[ParsedStatement]
-    not_sql: str | None
+    not_sql: NotSql | None
 
 
 def read(project: Project, revision: str) -> RevisionFile:
@@ -54,8 +56,8 @@ def read(project: Project, revision: str) -> RevisionFile:
     try:
         statements, not_sql = read_revision(project, revision), None
     except NotSql as error:
-        statements, not_sql = [], str(error)
-    return RevisionFile(project.root, script, source, ast.parse(source), statements, not_sql)
+        statements, not_sql = [], error
+    return RevisionFile(project, script, source, ast.parse(source), statements, not_sql)
 
 
 def find_problems(file: RevisionFile, opinion: Sequence[tuple[ParsedStatement, Problem]]) -> list[Problem]:
@@ -81,7 +83,7 @@ def _is_contract(file: RevisionFile) -> bool:
 
 
 def _ours(file: RevisionFile) -> Iterator[Problem]:
-    yield from find_imports(file.tree, file.root)
+    yield from find_imports(file.tree, file.project.root)
     yield from find_offline(file.tree)
     is_contracting = _is_contract(file)
     try:
@@ -91,16 +93,29 @@ def _ours(file: RevisionFile) -> Iterator[Problem]:
         what, _, advice = str(error).partition(": ")[2].partition("; ")
         yield Problem("phase", line, what, advice[:1].upper() + advice[1:])
     if file.not_sql is not None:
-        yield Problem(
-            "not-sql",
-            line_of(file.tree, "upgrade"),
-            f"is not known before it runs ({file.not_sql}), so it can't be linted, planned or written by --sql",
-            "Write SQL that does not query first; what depends on rows belongs into op.backfill(...)",
-        )
+        yield _not_sql(file.not_sql)
     given = columns_given_a_default(file.statements)
     for parsed in file.statements:
         yield from _statement(parsed, given, is_contracting=is_contracting)
+    if not is_contracting:
+        yield from find_lost_guarantees(file.project, file.script.revision, file.statements)
     yield from find_in_blocks(file.statements)
+
+
+def _not_sql(error: NotSql) -> Problem:
+    if error.is_in_quotes:
+        return Problem(
+            "quoted-parameter",
+            error.line,
+            f"fails: {error.reason}",
+            "Leave out bindparams(...), if it is meant as it is written; or write the parameter without quotes",
+        )
+    return Problem(
+        "not-sql",
+        error.line,
+        f"is not known before it runs ({error}), so it can't be linted, planned or written by --sql",
+        "Write SQL that does not query first; what depends on rows belongs into op.backfill(...)",
+    )
 
 
 def _statement(parsed: ParsedStatement, given: AbstractSet[Column], *, is_contracting: bool) -> Iterator[Problem]:

@@ -134,8 +134,8 @@ def _of_statement(node: Message) -> str | None:
 
 def _reindex(node: pg.ReindexStmt) -> str:
     kind = pg.ReindexObjectType.Name(node.kind).removeprefix("REINDEX_OBJECT_")
-    name = table_name(node.relation) if node.HasField("relation") else quote(node.name)
-    return f"REINDEX {kind} CONCURRENTLY {name}"
+    name = table_name(node.relation) if node.HasField("relation") else node.name and quote(node.name)
+    return f"REINDEX {kind} CONCURRENTLY {name}".strip()
 
 
 def _domain(node: pg.AlterDomainStmt) -> str:

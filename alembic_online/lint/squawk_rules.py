@@ -62,7 +62,6 @@ KEPT = {
         "Use the online operation; or write IF EXISTS, or IF NOT EXISTS, so that a killed run can be repeated",
         way=operation_way,
     ),
-    "prefer-identity": Kept("Use sa.Identity(always=True)", of_new_tables=True),
     "prefer-timestamp-tz": Kept(
         "Use sa.DateTime(timezone=True): to change it later rewrites the table", of_new_tables=True
     ),
@@ -110,6 +109,7 @@ EXCLUDED = {
     "constraint-missing-not-valid": "blocking-scan and blocking-build; squawk does not know NOT ENFORCED",
     "prefer-bigint-over-int": "small-key; a count of retries needs no 8 bytes",
     "prefer-bigint-over-smallint": "small-key",
+    "prefer-identity": "a serial blocks nobody, and becomes an identity in an instant",
     "prefer-text-field": "a varchar is widened in an instant",
     "prefer-repack": "blocking-rewrite",
     "ban-drop-default": "drop-in-expand, which sees whether there is a new one",

@@ -13,14 +13,23 @@ from alembic_online.lint.finding import Problem
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.lint.safe_ways import known_way
 from alembic_online.sql import Lock, Work
-from alembic_online.sql.indexes import has_option
+from alembic_online.sql.expressions import functions
 from alembic_online.sql.names import qualified, strings
+from alembic_online.sql.transactions import is_refused_in_transaction
 
+CHANGES = {Work.ONE_ROW, Work.ROWS, Work.ALL_ROWS}
+# Functions that wait for a time, or for a lock that is on no table.
+WAITS = {
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_advisory_lock",
+    "pg_advisory_lock_shared",
+    "pg_advisory_xact_lock",
+    "pg_advisory_xact_lock_shared",
+}
 LONG = {Work.SCAN, Work.ROWS, Work.ALL_ROWS, Work.BUILD, Work.REWRITE}
 TIMEOUTS = {"lock_timeout", "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"}
-REFUSED_IN_TRANSACTION = (
-    pg.CreatedbStmt | pg.DropdbStmt | pg.CreateTableSpaceStmt | pg.DropTableSpaceStmt | pg.AlterSystemStmt
-)
 
 
 def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
@@ -41,7 +50,7 @@ def find_transactions(parsed: ParsedStatement) -> Iterator[Problem]:
                 "Leave it out: each revision is a transaction already, and op.get_context().autocommit_block() is "
                 "outside of it",
             )
-        elif parsed.statement.in_transaction and _is_refused(node):
+        elif parsed.statement.in_transaction and is_refused_in_transaction(node):
             yield Problem(
                 "needs-autocommit", parsed.line, "fails: Postgres refuses it in a transaction", _outside(parsed, node)
             )
@@ -60,21 +69,8 @@ def find_in_blocks(revision: list[ParsedStatement]) -> Iterator[Problem]:
     for _, block in groupby((p for p in revision if p.statement.in_transaction), key=lambda p: p.statement.block):
         statements = list(block)
         yield from _held_locks(statements)
+        yield from _waits(statements)
         yield from _enum_values(statements)
-
-
-def _is_refused(node: Message) -> bool:
-    if isinstance(node, pg.IndexStmt | pg.DropStmt):
-        return bool(node.concurrent)
-    if isinstance(node, pg.ReindexStmt):
-        wide = node.kind not in {pg.REINDEX_OBJECT_INDEX, pg.REINDEX_OBJECT_TABLE}
-        return wide or has_option(node.params, "concurrently")
-    if isinstance(node, pg.AlterTableStmt):
-        commands = [unwrap_node(command) for command in node.cmds]
-        return any(getattr(command, "def").partition_cmd.concurrent for command in commands)
-    if isinstance(node, pg.ClusterStmt):
-        return not node.HasField("relation")
-    return isinstance(node, REFUSED_IN_TRANSACTION) or (isinstance(node, pg.VacuumStmt) and node.is_vacuumcmd)
 
 
 def _outside(parsed: ParsedStatement, node: Message) -> str:
@@ -139,6 +135,24 @@ def _held_locks(statements: list[ParsedStatement]) -> Iterator[Problem]:
         for effect in parsed.effects:
             if effect.lock.blocks_writes and effect.is_named and effect.work is Work.NONE:
                 held.setdefault(effect.table, (effect.lock, parsed.line))
+
+
+def _waits(statements: list[ParsedStatement]) -> Iterator[Problem]:
+    """Waiting for nothing that Postgres knows of, while others wait for what the transaction has locked."""
+    held: tuple[str, int] | None = None
+    for parsed in statements:
+        for effect in parsed.effects if held is None else ():
+            if effect.work is not Work.UNKNOWN and (effect.lock.blocks_writes or effect.work in CHANGES):
+                what = effect.lock if effect.lock.blocks_writes else "rows"
+                held = f"{what} of {effect.table.strip('()')}", parsed.line
+        called = sorted({name for node in parsed.nodes for name in functions(node)} & WAITS)
+        if held and called:
+            yield Problem(
+                "wait-under-lock",
+                parsed.line,
+                f"waits in {called[0]}() while what line {held[1]} has locked, {held[0]}, stays locked: others wait",
+                "Leave it out; or wait in a revision before this one",
+            )
 
 
 def _is_reported(parsed: ParsedStatement) -> bool:

@@ -6,7 +6,6 @@ sizes     sizes of tables, and who holds which lock
 verdict   safe, careful, unknown, unsafe
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,13 +20,19 @@ from alembic_online.revision_sql import NotSql, RevisionStatement, read_statemen
 from alembic_online.runs.history import is_ahead
 from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.status import find_pending
-from alembic_online.sql import Effect, Lock, NotUnderstood, created_tables, find_effects, renamed_tables
+from alembic_online.sql import (
+    Effect,
+    Lock,
+    NotUnderstood,
+    created_tables,
+    ends_transaction,
+    find_effects,
+    renamed_tables,
+)
 from alembic_online.sql.apply import after
 from alembic_online.sql.catalog import read_schema
 
 __all__ = ["Holder", "Plan", "PlannedRevision", "PlannedStatement", "Table", "Verdict", "make_plan"]
-
-ENDS_TRANSACTION = re.compile(r"\s*(?:COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ def _plan_revision(project: Project, revision: str, state: _State) -> PlannedRev
     held: dict[str, Lock] = {}
     block = None
     for statement in found:
-        if statement.block != block or not statement.in_transaction or ENDS_TRANSACTION.match(statement.sql):
+        if statement.block != block or not statement.in_transaction or ends_transaction(statement.sql):
             held, block = {}, statement.block
         statements.append(_plan_statement(statement, held, state))
     verdict = gravest([statement.verdict for statement in statements])
@@ -158,7 +163,7 @@ def _plan_statement(statement: RevisionStatement, held: dict[str, Lock], state: 
     try:
         effects = state.effects(statement.sql)
     except NotUnderstood as error:
-        return PlannedStatement(**vars(statement), verdict=Verdict.UNKNOWN, reason=str(error))
+        return PlannedStatement(**vars(statement), verdict=Verdict.UNKNOWN, reason=f"not understood: {error}")
     tables, holders = state.look_at(effects)
     for effect in effects:
         if effect.table in tables:

@@ -6,8 +6,7 @@ from enum import StrEnum
 
 from alembic_online.plan.sizes import Holder, Table
 from alembic_online.revision_sql import RevisionStatement
-from alembic_online.runs.online import is_online
-from alembic_online.sql import Effect, Lock, Work
+from alembic_online.sql import Effect, Lock, Work, is_online
 
 LARGE = 1 << 30  # bytes: to read so much takes longer than a minute on an ordinary disk
 BACKFILL = "backfill"

@@ -14,10 +14,10 @@ import postgast
 from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError
-from alembic_online.runs.history import BACKFILLS, TABLE_NAME
+from alembic_online.runs import history
 
 # The migrator's own tables, which no revision creates.
-OWN_TABLES = ("alembic_version", TABLE_NAME, BACKFILLS)
+OWN_TABLES = ("alembic_version", *history.OWN_TABLES)
 PRE_DATA, POST_DATA = "pre-data", "post-data"
 OPTIONS = (
     "--no-owner",  # the migrator owns everything: it can't create objects for other roles

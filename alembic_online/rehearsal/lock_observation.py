@@ -1,20 +1,19 @@
 """How the locks of a statement can be seen, by its kind, and whether it changes the schema."""
 
-import re
 from enum import Enum
 
-import postgast
-from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
-from postgast.walk import unwrap_node
 
-# Statements that can't be in a transaction.
+from alembic_online.sql.blocks import may_end_transaction
+from alembic_online.sql.names import Node
+from alembic_online.sql.parse import NotUnderstood, parse
+from alembic_online.sql.transactions import is_refused_in_transaction
+
+# Other statements that can't be in a transaction, or not always.
 _BY_ITSELF = (
-    pg.VacuumStmt, pg.ClusterStmt, pg.ReindexStmt, pg.AlterSystemStmt, pg.CreatedbStmt, pg.DropdbStmt,
-    pg.CreateTableSpaceStmt, pg.DropTableSpaceStmt, pg.CreateSubscriptionStmt, pg.AlterSubscriptionStmt,
+    pg.ReindexStmt, pg.ClusterStmt, pg.VacuumStmt, pg.CreateSubscriptionStmt, pg.AlterSubscriptionStmt,
     pg.DropSubscriptionStmt, pg.TransactionStmt,
 )  # fmt: skip
-_ENDS_TRANSACTION = re.compile(r"\b(?:commit|rollback)\b", re.IGNORECASE)
 _ROWS = (pg.SelectStmt, pg.InsertStmt, pg.UpdateStmt, pg.DeleteStmt, pg.MergeStmt, pg.CopyStmt, pg.VariableSetStmt)
 
 
@@ -29,32 +28,24 @@ class LockObservation(Enum):
 
 def observation_of(sql: str) -> LockObservation:
     """How to see the locks of a statement outside of a transaction: exactly, except of code that may commit itself."""
-    nodes = _parse(sql)
-    if nodes is None or any(
-        isinstance(node, pg.CallStmt) or (isinstance(node, pg.DoStmt) and _ENDS_TRANSACTION.search(sql))
-        for node in nodes
-    ):
+    try:
+        statements = parse(sql)
+    except NotUnderstood:
         return LockObservation.POLLED
-    if any(isinstance(node, _BY_ITSELF) or _is_concurrent(node) for node in nodes):
+    if any(map(_may_commit, statements)):
+        return LockObservation.POLLED
+    if any(isinstance(found, _BY_ITSELF) or is_refused_in_transaction(found) for found in statements):
         return LockObservation.HELD_UP
     return LockObservation.IN_ONE_OF_ITS_OWN
 
 
 def changes_schema(sql: str) -> bool:
     """Whether it may change more than rows."""
-    nodes = _parse(sql)
-    return nodes is None or any(not isinstance(node, _ROWS) for node in nodes)
-
-
-def _parse(sql: str) -> list[Message] | None:
     try:
-        return [unwrap_node(statement.stmt) for statement in postgast.parse(sql).stmts]
-    except postgast.PgQueryError:
-        return None
+        return any(not isinstance(found, _ROWS) for found in parse(sql))
+    except NotUnderstood:
+        return True
 
 
-def _is_concurrent(node: Message) -> bool:
-    if isinstance(node, pg.AlterTableStmt):
-        commands = [unwrap_node(getattr(unwrap_node(command), "def")) for command in node.cmds]
-        return any(isinstance(command, pg.PartitionCmd) and command.concurrent for command in commands)
-    return isinstance(node, pg.IndexStmt | pg.DropStmt) and node.concurrent
+def _may_commit(statement: Node) -> bool:
+    return isinstance(statement, pg.CallStmt) or (isinstance(statement, pg.DoStmt) and may_end_transaction(statement))

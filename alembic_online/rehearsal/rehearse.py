@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection
 
+from alembic_online.drift.report import compare_with_models
 from alembic_online.plan import make_plan
 from alembic_online.project import Project
 from alembic_online.rehearsal.compare import Planned, compare
@@ -20,7 +20,6 @@ from alembic_online.rehearsal.schemas import difference
 from alembic_online.rehearsal.scratch import scratch_database
 from alembic_online.rehearsal.trace import Leg, Ran, Trace
 from alembic_online.runs.connection import LOOK, create_engine
-from alembic_online.runs.drift import compare_options, find_drift
 from alembic_online.runs.history import require_unchanged
 from alembic_online.runs.retries import LOCK_TIMEOUT
 
@@ -104,7 +103,7 @@ async def _go_all(
     if legs[-1].error:
         return legs, []
     async with create_engine(scratch, LOOK).connect() as connection:
-        drift = await connection.run_sync(_drift, project)
+        drift = (await connection.run_sync(compare_with_models, project)).changes
     schemas.at["after up"] = await pg_dump.schema(scratch)
     legs.append(await go(Leg.DOWN, config, trace, start.current))
     if not _is_down(legs) or _not_taken_back(start.pending, trace.ran):
@@ -121,10 +120,6 @@ async def _go_all(
 def _is_down(legs: list[LegReport]) -> bool:
     """Whether the leg down succeeded."""
     return any(leg.leg is Leg.DOWN and not leg.error for leg in legs)
-
-
-def _drift(connection: Connection, project: Project) -> list[str]:
-    return find_drift(MigrationContext.configure(connection, opts=compare_options(project)), project.metadata)
 
 
 def _not_taken_back(revisions: list[str], ran: list[Ran]) -> list[str]:

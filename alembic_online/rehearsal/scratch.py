@@ -44,6 +44,11 @@ _LEFT = """\
 SELECT datname FROM pg_database WHERE datdba = current_user::regrole AND datname ~ $1
 AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE datid = pg_database.oid AND backend_type = 'client backend')"""
 
+_GUESTS = """\
+SELECT concat_ws(' ', usename, application_name, 'pid', pid) FROM pg_stat_activity
+WHERE datname = $1 AND backend_type = 'client backend'"""
+_SCHEMAS = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+
 
 @asynccontextmanager
 async def session(url: URL, **settings: str) -> AsyncIterator[asyncpg.Connection]:
@@ -105,14 +110,34 @@ async def _drop_leftovers(real: asyncpg.Connection, prefix: str) -> None:
 
 
 async def _drop(url: URL, name: str) -> None:
-    """Drop it on a new connection, because the rehearsal's own may be what failed."""
+    """Drop it on a new connection, because the rehearsal's own may be what failed.
+
+    Somebody's session that this role may not end is no failure of the rehearsal: the database is left to the next one,
+    but empty.
+    """
     try:
         async with session(url) as real:
             await _lock(real)  # an interrupted session that was creating it has ended then
-            await real.execute(f"DROP DATABASE IF EXISTS {_quote(name)} WITH (FORCE)")
+            try:
+                await real.execute(f"DROP DATABASE IF EXISTS {_quote(name)} WITH (FORCE)")
+            except asyncpg.InsufficientPrivilegeError:
+                guests = [row[0] for row in await real.fetch(_GUESTS, name)]
+                await _empty(url.set(database=name))
+                log.warning(
+                    "the scratch database is left, without rows: the next rehearsal drops it, when nobody is in it",
+                    sessions=guests,
+                    or_as_a_superuser=f"DROP DATABASE {_quote(name)} WITH (FORCE)",
+                )
     except Exception:
         log.warning("the scratch database is left: the next rehearsal drops it", database=name)
         raise
+
+
+async def _empty(scratch: URL) -> None:
+    """Drop all of this role's schemas in it, and with them the copied rows."""
+    async with session(scratch, lock_timeout="2s") as connection:
+        for name in [row[0] for row in await connection.fetch(_SCHEMAS)]:
+            await connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 def _quote(name: str) -> str:

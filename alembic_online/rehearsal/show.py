@@ -87,7 +87,7 @@ def _verdicts(found: Rehearsal) -> list[str]:
         if len(diff_lines) > DIFF_LINES:
             lines.append(f"... and {len(diff_lines) - DIFF_LINES} more lines (--json has them all)")
     if found.drift:
-        lines.append(_bad(f"the schema is not what the models say: {'; '.join(found.drift)}"))
+        lines.append(_bad(f"the schema is not as the models say: {'; '.join(found.drift)}"))
     elif by_leg and not by_leg[Leg.UP].error:
         lines.append(_good("the schema is what the models say"))
     not_measured = (

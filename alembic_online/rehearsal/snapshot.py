@@ -94,7 +94,13 @@ def seen_between(
     for table in before.tables:
         if table.oid not in existing:
             continue
-        parts = {oid for oid, relation in before.relations.items() if relation.owner == table.oid and oid in existing}
+        # Not an index that is gone now: Postgres locked it exclusively when nobody could use it any more. CONCURRENTLY
+        # had waited for those who did, or the whole table was locked.
+        parts = {
+            oid
+            for oid, relation in before.relations.items()
+            if relation.owner == table.oid and oid in existing and (oid == table.oid or oid in after.relations)
+        }
         now = after.relations.get(table.oid)
         seen = Seen(
             table.name,

@@ -1,22 +1,22 @@
-"""Drift: differences between the schema and the models.
+"""Drift, as a run sees it: alembic_online/drift says what it is.
 
-Guarantee: after a run that ends at the newest revision, changes that were made by hand, and changes that no revision
-makes, are in the log; with MIGRATOR_DRIFT=fail the run ends with 6.
+Guarantees: whatever fails here is a warning, because all revisions are committed by then, and the app may be started;
+with MIGRATOR_DRIFT=fail a run ends with 6 if drift was found, and not for any other reason.
 """
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import MetaData
+from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 
+from alembic_online.drift import record
+from alembic_online.drift.report import find_drift
 from alembic_online.errors import SchemaDrift
 from alembic_online.project import Project
-from alembic_online.runs.history import BACKFILLS, TABLE_NAME
-
-OWN_TABLES = {TABLE_NAME, BACKFILLS}
+from alembic_online.runs.history import OWN_TABLES
+from alembic_online.runs.steps import Steps
 
 log = structlog.get_logger(__name__)
 
@@ -36,34 +36,57 @@ def compare_options(project: Project) -> dict[str, Any]:
     }
 
 
-def find_drift(context: MigrationContext, models: MetaData) -> list[str]:
-    """What would have to change in the schema to agree with the models, as `alembic check` finds it."""
-    logging.getLogger("alembic.autogenerate").setLevel(logging.WARNING)  # it would log each of them, too
-    found = compare_metadata(context, models)
-    # Changes of one column are in a nested list.
-    flat = [change for entry in found for change in (entry if isinstance(entry, list) else [entry])]
-    return [_sentence(*change) for change in flat]
+def noting_what_was_there(steps: Steps, project: Project) -> Steps:
+    """`steps`, from one revision to another; before the first one, what was changed by hand so far is noted."""
+
+    def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+        noted = False
+        for step in steps(heads, context):
+            if not noted and context.connection is not None:
+                with only_warning(context):
+                    record.begin(context.connection, project)
+                noted = True
+            yield step
+
+    return run
 
 
-def _sentence(kind: str, *what: Any) -> str:
-    action = kind.replace("_", " ")
-    if kind.startswith("modify"):
-        _, table, column, _, existing, wanted = what
-        return f"{action} of {table}.{column} from {existing} to {wanted}"
-    if kind.endswith("column"):
-        _, table, column = what
-        return f"{action} {table}.{column.name}"
-    table = getattr(what[0], "table", None)
-    return f"{action} {what[0].name}" + ("" if table is None else f" on {table.name}")
+def record_schema(context: MigrationContext, project: Project, *, accept: bool) -> None:
+    """Record what the schemas hold after a run; with `accept`, also what was changed by hand before."""
+    with only_warning(context):
+        record.finish(context, project, accept=accept)
 
 
-def report_drift(context: MigrationContext, models: MetaData, *, fail: bool) -> None:
-    """Log the drift, if any; with `fail`, also raise SchemaDrift."""
-    drift = find_drift(context, models)
-    if drift:
-        log.warning("the schema is not what the models say", changes=drift)
-        if fail:
+def report_drift(context: MigrationContext, project: Project, *, fail: bool) -> None:
+    """Log the drift, if any, and what could not be compared; with `fail`, also raise SchemaDrift."""
+    assert context.connection is not None
+    with only_warning(context):
+        drift = find_drift(context.connection, project)
+        if not drift.is_recorded:
+            record.finish(context, project, accept=False)
+            drift = find_drift(context.connection, project)
+        context.connection.rollback()
+        if drift.not_compared:
+            log.warning("some of the schema could not be compared", reasons=drift.not_compared)
+        if drift.changes:
+            log.warning("the schema is not as it should be", changes=drift.changes)
+        if drift.changes and fail:
             raise SchemaDrift(
-                "all revisions are applied, but the schema is not what the models say: undo what was changed by hand, "
-                f"or write a revision ({'; '.join(drift)})"
+                "all revisions are applied, but the schema is not as it should be: undo what was changed by hand, or "
+                f"write a revision ({'; '.join(drift.changes)})"
             )
+
+
+@contextmanager
+def only_warning(context: MigrationContext) -> Iterator[None]:
+    """Whatever fails in the block is a warning, except for drift itself; no transaction is left open."""
+    assert context.connection is not None
+    try:
+        yield
+    except SchemaDrift:
+        raise
+    except Exception as error:  # noqa: BLE001 - a lost connection, missing rights, models that can't be read
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        log.warning("drift could not be looked for", reason=f"{type(error).__name__}: {reason}")
+        with suppress(Exception):
+            context.connection.rollback()

@@ -29,12 +29,21 @@ import alembic_online.impl
 import alembic_online.operations  # noqa: F401 - registers them, for revisions to use
 from alembic_online.autogenerate import write_online
 from alembic_online.compare import PLUGINS
+from alembic_online.drift.record import forget
 from alembic_online.errors import MIGRATION_FAILED, ConfigurationError, MigratorError
+from alembic_online.literal import OFFLINE, keep_literal
+from alembic_online.loading import load_revisions
 from alembic_online.log import configure_log, fail
 from alembic_online.project import FOUND, Project
 from alembic_online.runs import history
 from alembic_online.runs.connection import LOCK, LOOK, RUN, create_engine, wait_for_database
-from alembic_online.runs.drift import compare_options, report_drift
+from alembic_online.runs.drift import (
+    compare_options,
+    noting_what_was_there,
+    only_warning,
+    record_schema,
+    report_drift,
+)
 from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
@@ -68,10 +77,15 @@ def run(
     )
     if (found := context.config.attributes.get(FOUND)) is not None:
         found.append(project)
-    elif context.config.cmd_opts is None:  # called by code, which handles log and errors itself
-        asyncio.run(run_online(project))
-    else:
+        return
+    if context.config.cmd_opts is not None:
         run_command(project)
+        return
+    load_revisions(project.scripts)  # called by code, which handles log and errors itself
+    if context.is_offline_mode():
+        write_sql(project)
+    else:
+        asyncio.run(run_online(project))
 
 
 def run_command(project: Project) -> None:
@@ -79,14 +93,12 @@ def run_command(project: Project) -> None:
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if project.config.cmd_opts is not None and project.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
-    if context.is_offline_mode():
-        try:
-            write_sql(project)
-        except MigratorError as error:
-            fail(str(error), error.exit_code)
-        return
     try:
-        asyncio.run(run_until_told_to_stop(project))
+        load_revisions(project.scripts)
+        if context.is_offline_mode():
+            write_sql(project)
+        else:
+            asyncio.run(run_until_told_to_stop(project))
     except asyncio.CancelledError:
         fail("stopped by SIGTERM: what was under way is rolled back; run this again", 128 + signal.SIGTERM)
     except KeyboardInterrupt:
@@ -96,7 +108,8 @@ def run_command(project: Project) -> None:
     except CommandError as error:  # Alembic's own: no such revision, say
         fail(str(error), ConfigurationError.exit_code)
     except Exception as error:  # noqa: BLE001 - whatever a revision raises
-        fail(f"a revision failed and is rolled back: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
+        failed = "can't be written as SQL" if context.is_offline_mode() else "failed and is rolled back"
+        fail(f"a revision {failed}: {getattr(error, 'orig', None) or error}", MIGRATION_FAILED)
 
 
 def options(project: Project) -> dict[str, Any]:
@@ -116,14 +129,17 @@ def options(project: Project) -> dict[str, Any]:
 def write_sql(project: Project) -> None:
     """Print the SQL of the command, for `--sql`."""
     steps = in_phase(planned_steps(), load_settings().migrator_phase)
-    context.configure(fn=steps, literal_binds=True, **options(project))
+    context.configure(fn=steps, literal_binds=True, dialect_opts=dict(OFFLINE), **options(project))
+    keep_literal(context.get_context().dialect)
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
     with context.begin_transaction():
         context.run_migrations()
 
 
 def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
+    keep_literal(connection.dialect)
     context.configure(connection=connection, **options(project))
     with context.begin_transaction():
         context.run_migrations()
@@ -144,6 +160,7 @@ def migrate(
     progress: Progress,
 ) -> None:
     """Move the schema to the revision that the command names, one revision after the other."""
+    keep_literal(connection.dialect)
     if trace := context.config.attributes.get("trace"):
         trace.attach(connection)
     if is_upgrade():
@@ -159,16 +176,31 @@ def migrate(
     context.configure(connection=connection, fn=steps, **(options(project) | in_transaction))
     with context.begin_transaction():
         context.run_migrations()
+    if not trace:
+        look_back(project, progress)
+
+
+def look_back(project: Project, progress: Progress) -> None:
+    """After a run, whose revisions are all committed: what the schema is now."""
     migration = context.get_context()
-    if is_upgrade() and set(migration.get_current_heads()) == set(context.script.get_heads()):
-        if not progress.revision:
-            log.info("nothing to do: the schema is at the newest revision")
-        report_drift(migration, project.metadata, fail=load_settings().migrator_drift == "fail")
+    with only_warning(migration):
+        is_at_head = set(migration.get_current_heads()) == set(context.script.get_heads())
+        if is_called(command.stamp) or progress.taken:
+            record_schema(migration, project, accept=is_called(command.stamp))
+        if is_upgrade() and is_at_head:
+            if not progress.revision:
+                log.info("nothing to do: the schema is at the newest revision")
+            report_drift(migration, project, fail=load_settings().migrator_drift == "fail")
 
 
 def is_upgrade() -> bool:
     """Whether Alembic was called as `alembic upgrade`. People who downgrade or stamp are expected to know the state."""
-    return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is command.upgrade
+    return is_called(command.upgrade)
+
+
+def is_called(function: Any) -> bool:
+    """Whether this is the command line's call of that function of `alembic.command`."""
+    return context.config.cmd_opts is not None and context.config.cmd_opts.cmd[0] is function
 
 
 def require_one_head() -> None:
@@ -217,7 +249,9 @@ async def run_online(project: Project) -> None:
         progress = Progress(project.release)
         planned = decided_once(planned_steps(), progress)
         planned = gate(planned, project) if is_upgrade() else planned
-        steps = one_by_one(in_phase(planned, "all" if trace else settings.migrator_phase), lock, progress)
+        planned = in_phase(planned, "all" if trace else settings.migrator_phase)
+        planned = planned if trace else noting_what_was_there(planned, project)
+        steps = one_by_one(planned, lock, progress)
         work = partial(migrate, project=project, steps=steps, lock=lock, progress=progress)
         await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
 

@@ -39,7 +39,8 @@ from alembic_online.errors import ChangedRevision, UnknownRevision
 from alembic_online.runs.steps import Progress
 from alembic_online.waivers import without_waivers
 
-TABLE_NAME, BACKFILLS = "migration_history", "migration_backfills"
+TABLE_NAME, BACKFILLS, SCHEMA_RECORD = "migration_history", "migration_backfills", "migration_schema"
+OWN_TABLES = (TABLE_NAME, BACKFILLS, SCHEMA_RECORD)
 
 migration_history = Table(
     TABLE_NAME,

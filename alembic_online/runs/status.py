@@ -7,8 +7,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from alembic_online.drift.report import Drift, find_drift
 from alembic_online.project import Project
-from alembic_online.runs.drift import compare_options, find_drift
 from alembic_online.runs.history import last_moves
 from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.releases import count_releases, find_sessions
@@ -43,7 +43,8 @@ class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
     `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
-    takes away; `releases` has the connected releases, each with the number of its sessions.
+    takes away; `releases` has the connected releases, each with the number of its sessions. `drift` is None where it was
+    not looked for, `drift_not_compared` has what could not be compared, with the reasons.
     """
 
     current: list[str]
@@ -55,7 +56,8 @@ class Status:
     lock_holder: str | None
     invalid_indexes: list[str]
     constraints_not_validated: list[str]
-    drift: list[str]
+    drift: list[str] | None
+    drift_not_compared: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -66,10 +68,10 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
     """The status of the database behind `connection`, seen from this release."""
     script, history = project.scripts, last_moves(connection)
     schemas = {"schemas": sorted(project.schemas)}
-    context = MigrationContext.configure(connection, opts=compare_options(project))
-    current = list(context.get_current_heads())
+    current = list(MigrationContext.configure(connection).get_current_heads())
     pending = find_pending(connection, script)
-    is_ahead = set(current) != set(script.get_heads())
+    # While revisions are pending, or this release does not know them all, the models are of another state.
+    drift = None if pending or set(current) != set(script.get_heads()) else _look(connection, project)
     return Status(
         current=current,
         head=list(script.get_heads()),
@@ -80,9 +82,16 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),
         constraints_not_validated=list(connection.scalars(_NOT_VALIDATED, schemas)),
-        # While revisions are pending, or this release does not know them all, the models are of another state.
-        drift=[] if pending or is_ahead else find_drift(context, project.metadata),
+        drift=drift and drift.changes,
+        drift_not_compared=drift.not_compared if drift else [],
     )
+
+
+def _look(connection: Connection, project: Project) -> Drift:
+    try:
+        return find_drift(connection, project)
+    except Exception as error:  # noqa: BLE001 - the rest of the status is right all the same
+        return Drift(not_compared=[" ".join(str(getattr(error, "orig", None) or error).split())])
 
 
 def find_pending(connection: Connection, script: ScriptDirectory) -> list[str]:

@@ -16,26 +16,28 @@ indexes        CREATE, DROP and REINDEX; VACUUM and CLUSTER
 new_tables     the other statements on tables and views
 attached       triggers, rules, policies, comments and the like
 rows           INSERT, UPDATE, DELETE, MERGE, COPY, SELECT
+keys           whether a condition names rows by their key
 blocks         the statements in a DO block
 dispatch       which module handles which statement
 apply          what the schema is after a statement; mutable_schema has the details
 catalog        the schema, read from a database
+parse          the text, read by Postgres's parser: once, whoever asks
+transactions   which statements block nobody for long, are refused in a transaction, or end it
 names          as `regclass` prints them
 """
 
 from collections.abc import Iterator
 
-import postgast
-from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
-from postgast.walk import unwrap_node
 
 from alembic_online.sql.apply import after_statement
 from alembic_online.sql.dispatch import effects_of
 from alembic_online.sql.effect import Effect, Work, strongest
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import Node, object_name, qualified, table_name
+from alembic_online.sql.parse import NotUnderstood, parse
 from alembic_online.sql.schema import ForeignKey, Schema
+from alembic_online.sql.transactions import ends_transaction, is_online
 
 __all__ = [
     "Effect",
@@ -46,15 +48,13 @@ __all__ = [
     "Work",
     "created_tables",
     "dropped_tables",
+    "ends_transaction",
     "find_effects",
+    "is_online",
     "renamed_tables",
 ]
 
 NOTHING_KNOWN = Schema()
-
-
-class NotUnderstood(Exception):
-    """Postgres 18 can't parse this SQL."""
 
 
 def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
@@ -64,7 +64,7 @@ def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
     """
     found: list[Effect] = []
     new: set[str] = set()
-    for statement in _parse(sql):
+    for statement in parse(sql):
         found += [effect for effect in effects_of(statement, schema) if effect.table not in new]
         if not getattr(statement, "if_not_exists", False):
             new |= set(_created(statement))
@@ -74,14 +74,14 @@ def find_effects(sql: str, schema: Schema = NOTHING_KNOWN) -> list[Effect]:
 
 def created_tables(sql: str) -> list[str]:
     """The tables and views that the statements create, in their order; also with IF NOT EXISTS."""
-    return [name for statement in _parse(sql) for name in _created(statement)]
+    return [name for statement in parse(sql) for name in _created(statement)]
 
 
 def dropped_tables(sql: str) -> list[str]:
     """The tables that the statements drop, in their order."""
     return [
         object_name(node)
-        for statement in _parse(sql)
+        for statement in parse(sql)
         if isinstance(statement, pg.DropStmt) and statement.remove_type == pg.OBJECT_TABLE
         for node in statement.objects
     ]
@@ -90,19 +90,12 @@ def dropped_tables(sql: str) -> list[str]:
 def renamed_tables(sql: str) -> dict[str, str]:
     """The tables that get another name or schema: old names to new names."""
     renamed = {}
-    for statement in _parse(sql):
+    for statement in parse(sql):
         if isinstance(statement, pg.RenameStmt) and statement.rename_type == pg.OBJECT_TABLE:
             renamed[table_name(statement.relation)] = qualified(statement.relation.schemaname, statement.newname)
         if isinstance(statement, pg.AlterObjectSchemaStmt) and statement.object_type == pg.OBJECT_TABLE:
             renamed[table_name(statement.relation)] = qualified(statement.newschema, statement.relation.relname)
     return renamed
-
-
-def _parse(sql: str) -> list[Node]:
-    try:
-        return [unwrap_node(statement.stmt) for statement in postgast.parse(sql).stmts]
-    except PgQueryError as error:
-        raise NotUnderstood(f"not understood: {error}") from error
 
 
 def _created(statement: Node) -> Iterator[str]:

@@ -19,6 +19,7 @@ from alembic_online.sql.constraints import (
 )
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.expressions import SERIAL, is_null, is_volatile, type_name
+from alembic_online.sql.indexes import table_of
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import quote, table_name
 from alembic_online.sql.schema import Schema
@@ -177,6 +178,10 @@ def _inherit(table: str, command: pg.AlterTableCmd, _: Schema) -> Parts:
 def _attach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     attached = getattr(command, "def").partition_cmd
     child = table_name(attached.name)
+    if not attached.HasField("bound"):  # ALTER INDEX
+        yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "gets a part, while reads and writes go on")
+        yield Effect(table_of(child, schema), Lock.ACCESS_EXCLUSIVE, Work.NONE, "its index is attached")
+        return
     yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "gets a partition, while reads and writes go on")
     yield Effect(
         child, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "a partition's rows are checked, unless a constraint proves the bounds"

@@ -4,19 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.sql.mutable_schema import MutableSchema, type_in_sql
 from alembic_online.sql.names import Node, object_name, qualified, quote, strings, table_name
+from alembic_online.sql.parse import parse
 from alembic_online.sql.schema import Schema
 
 
 def after(sql: str, schema: Schema) -> Schema:
     """The schema after these statements."""
-    for found in postgast.parse(sql).stmts:
-        schema = after_statement(unwrap_node(found.stmt), schema)
+    for statement in parse(sql):
+        schema = after_statement(statement, schema)
     return schema
 
 
@@ -66,7 +66,7 @@ def _create_index(statement: pg.IndexStmt, mutable: MutableSchema) -> None:
 def _drop(statement: pg.DropStmt, mutable: MutableSchema) -> None:
     for name in map(object_name, statement.objects):
         if statement.remove_type == pg.OBJECT_INDEX:
-            mutable.indexes.pop(name, None)
+            mutable.drop_index(name)
         elif statement.remove_type == pg.OBJECT_TABLE:
             mutable.drop_table(name)
 

@@ -9,7 +9,8 @@ from alembic_online.sql.effect import Effect, Work
 from alembic_online.sql.indexes import table_of
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import object_parts, qualified, relations, table_name
-from alembic_online.sql.new_tables import ON_TABLE, RELATIONS
+from alembic_online.sql.new_tables import RELATIONS
+from alembic_online.sql.objects import ON_TABLE
 from alembic_online.sql.schema import Schema
 
 Parts = Iterator[Effect]

@@ -55,6 +55,12 @@ _CHECKS = text(
     " JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY(conkey)"
     f" WHERE contype IN ('c', 'n') AND {_ours('n')}"
 )
+_KEYS = text(
+    f"SELECT {_name('c', 'n')}, array(SELECT attname::text FROM pg_attribute"  # noqa: S608
+    " WHERE attrelid = indrelid AND attnum = ANY((indkey::int2[])[0:indnkeyatts - 1]))"
+    " FROM pg_index JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = relnamespace"
+    f" WHERE indisunique AND indisvalid AND indpred IS NULL AND indexprs IS NULL AND {_ours('n')}"
+)
 _CHILDREN = text(
     f"SELECT {_name('p', 'np')}, {_name('c', 'n')} FROM pg_inherits"  # noqa: S608
     " JOIN pg_class c ON c.oid = inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -112,6 +118,7 @@ def read_schema(connection: Connection) -> Schema:
         unproven={
             (table, name): column for table, name, column, _, is_valid, proves in checks if proves and not is_valid
         },
+        keys=_keys(connection),
         children=_grouped(connection, _CHILDREN),
         reads=_grouped(connection, _READS),
         partitioned=set(connection.scalars(_OF_KIND, {"kind": "p"})),
@@ -124,6 +131,13 @@ def read_schema(connection: Connection) -> Schema:
 
 def _pairs(connection: Connection, query: Any) -> list[tuple[str, Any]]:
     return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def _keys(connection: Connection) -> dict[str, frozenset[frozenset[str]]]:
+    found: defaultdict[str, set[frozenset[str]]] = defaultdict(set)
+    for table, columns in _pairs(connection, _KEYS):
+        found[table].add(frozenset(columns))
+    return {table: frozenset(keys) for table, keys in found.items()}
 
 
 def _grouped(connection: Connection, query: Any) -> dict[str, tuple[str, ...]]:

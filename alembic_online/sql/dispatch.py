@@ -1,10 +1,9 @@
 """Which module handles which statement."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import postgast
-from postgast import PgQueryError
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
@@ -14,7 +13,8 @@ from alembic_online.sql.alter_table import alter_table
 from alembic_online.sql.blocks import Opaque, statements_of
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import Node, table_name
+from alembic_online.sql.names import Node, qualified, strings, table_name
+from alembic_online.sql.parse import NotUnderstood, parse
 from alembic_online.sql.schema import Schema
 
 
@@ -23,16 +23,16 @@ def effects_of(statement: Node, schema: Schema) -> Iterator[Effect]:
     if handler := HANDLERS.get(type(statement)):
         yield from handler(statement, schema)
     elif type(statement) not in IN_NOBODYS_WAY:
-        name = type(statement).__name__.removesuffix("Stmt")
+        name = _in_sql(statement)
         yield unknown(f"whatever {name} touches", f"the statement {name} is not known here")
 
 
 def _block(statement: pg.DoStmt, schema: Schema) -> Iterator[Effect]:
     try:
         for sql in statements_of(statement):
-            for found in postgast.parse(sql).stmts:
-                yield from effects_of(unwrap_node(found.stmt), schema)
-    except (Opaque, PgQueryError) as error:
+            for found in parse(sql):
+                yield from effects_of(found, schema)
+    except (Opaque, NotUnderstood) as error:
         yield unknown("whatever the DO block touches", f"its text does not show what it does: {error}")
 
 
@@ -52,8 +52,18 @@ def _sequence(statement: pg.CreateSeqStmt | pg.AlterSeqStmt, _: Schema) -> Itera
 
 
 def _opaque(statement: Node, _: Schema) -> Iterator[Effect]:
+    if isinstance(statement, pg.CallStmt):
+        called = qualified(*strings(statement.funccall.funcname))
+        yield unknown(f"whatever {called}() uses", f"what the procedure {called} does is not known")
+    else:
+        name = _in_sql(statement)
+        yield unknown(f"whatever {name} touches", f"{name} does not show what it does")
+
+
+def _in_sql(statement: Node) -> str:
+    """The statement's name in SQL: DROP OWNED."""
     name = type(statement).__name__.removesuffix("Stmt")
-    yield unknown(f"whatever {name} touches", f"the statement {name} does not show what it does")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).upper()
 
 
 HANDLERS: dict[type[Node], Callable[[Any, Schema], Iterator[Effect]]] = {

@@ -14,6 +14,8 @@ class Work(StrEnum):
     """Only the catalogs are changed: an instant, however large the table is."""
     ADD_ROWS = "add rows"
     """Rows are added, which others don't see yet."""
+    ONE_ROW = "one row"
+    """One row, or a few, are changed or deleted: those that the statement lists by their key."""
     SCAN = "scan"
     """The whole table is read."""
     ROWS = "rows"

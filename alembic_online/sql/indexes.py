@@ -1,13 +1,13 @@
 """Indexes: built, dropped, rebuilt. Statements that drop them don't name the table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import object_name, table_name
+from alembic_online.sql.names import Node, object_name, table_name
 from alembic_online.sql.schema import Schema
 
 
@@ -86,9 +86,14 @@ def table_of(index: str, schema: Schema) -> str:
     return schema.indexes.get(index, f"(the table of index {index})")
 
 
-def has_option(options: "object", name: str) -> bool:
+def has_option(options: Iterable[Node], name: str) -> bool:
     """Whether an option such as CONCURRENTLY is given, and not switched off."""
-    return any(
-        option.defname == name and str(option.arg).find('"false"') < 0 and str(option.arg).find('"off"') < 0
-        for option in map(unwrap_node, options)  # type: ignore[call-overload]
-    )
+    given = [option.arg for option in map(unwrap_node, options) if getattr(option, "defname", "") == name]
+    return bool(given) and _is_on(unwrap_node(given[-1]))
+
+
+def _is_on(value: Node) -> bool:
+    """Whether an option's value means yes, as no value does. Source: Postgres's defGetBoolean."""
+    if isinstance(value, pg.Integer):
+        return bool(value.ival)
+    return not (isinstance(value, pg.String) and value.sval.lower() in {"false", "off"})

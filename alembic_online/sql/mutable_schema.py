@@ -1,5 +1,6 @@
 """A `Schema` that can be changed, part by part."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import postgast
@@ -27,6 +28,7 @@ class MutableSchema:
     proofs: dict[TableAnd, str]
     unproven: dict[TableAnd, str]
     domains: dict[str, bool]
+    keys: dict[str, AbstractSet[frozenset[str]]]
 
     @classmethod
     def of(cls, schema: Schema) -> "MutableSchema":
@@ -40,6 +42,7 @@ class MutableSchema:
             dict(schema.proofs),
             dict(schema.unproven),
             dict(schema.domains),
+            dict(schema.keys),
         )
 
     def add_column(self, table: str, column: pg.ColumnDef) -> None:
@@ -82,6 +85,12 @@ class MutableSchema:
         self.unproven.pop((table, constraint), None)
         self.proofs.pop((table, constraint), None)
         self.foreign_keys = [key for key in self.foreign_keys if (key.table, key.name) != (table, constraint)]
+        self.keys.pop(table, None)  # which of them it was is not known here
+
+    def drop_index(self, index: str) -> None:
+        """Drop the index."""
+        if table := self.indexes.pop(index, None):
+            self.keys.pop(table, None)
 
     def drop_not_null(self, table: str, column: str) -> None:
         """Allow NULL. A CHECK may still forbid it, but which of the proofs are CHECKs is not known here."""
@@ -93,6 +102,7 @@ class MutableSchema:
         self.columns.get(table, {}).pop(column, None)
         self.drop_not_null(table, column)
         self.checked.discard((table, column))
+        self.keys.pop(table, None)
         self.foreign_keys = [
             key
             for key in self.foreign_keys
@@ -113,6 +123,7 @@ class MutableSchema:
         if old not in columns:
             return
         columns[new] = columns.pop(old)
+        self.keys.pop(table, None)
         for places in (self.checked, self.not_null):
             if (table, old) in places:
                 places.remove((table, old))
@@ -135,6 +146,8 @@ class MutableSchema:
         if old not in self.columns:
             return
         self.columns[new] = self.columns.pop(old)
+        if keys := self.keys.pop(old, None):
+            self.keys[new] = keys
         self.indexes = {index: new if table == old else table for index, table in self.indexes.items()}
         self.checked = {(new if table == old else table, column) for table, column in self.checked}
         self.not_null = {(new if table == old else table, column) for table, column in self.not_null}

@@ -35,6 +35,12 @@ def table_name(relation: pg.RangeVar) -> str:
     return qualified(relation.schemaname, relation.relname)
 
 
+def written_name(relation: pg.RangeVar) -> str:
+    """The relation's name for `to_regclass`, with the schema that the statement names, if any, and always quoted."""
+    parts = (relation.schemaname, relation.relname)
+    return ".".join('"{}"'.format(part.replace('"', '""')) for part in parts if part)
+
+
 def relations(nodes: Iterable[Node]) -> list[str]:
     """The names of the nodes that are relations."""
     return [table_name(node) for node in map(unwrap_node, nodes) if isinstance(node, pg.RangeVar)]
@@ -55,8 +61,8 @@ def object_parts(node: Node) -> list[str]:
     inner = unwrap_node(node)
     if isinstance(inner, pg.String):
         return [inner.sval]
-    if isinstance(inner, pg.List):
-        return strings(inner.items)
+    if isinstance(inner, pg.List):  # of strings; of a cast or transform, of types
+        return [part for item in inner.items for part in (strings([item]) or object_parts(item)[-1:])]
     if isinstance(inner, pg.TypeName):
         return strings(inner.names)
     return strings(inner.objname) if isinstance(inner, pg.ObjectWithArgs) else [""]

@@ -9,7 +9,8 @@ from alembic_online.sql import rows
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.indexes import drop_index, table_of
 from alembic_online.sql.lock import Lock
-from alembic_online.sql.names import object_name, object_parts, qualified, relations, table_name
+from alembic_online.sql.names import object_name, object_parts, qualified, quote, relations, table_name
+from alembic_online.sql.objects import ON_TABLE, kind_of, object_of
 from alembic_online.sql.schema import Schema
 
 RELATIONS = {
@@ -19,7 +20,6 @@ RELATIONS = {
     pg.OBJECT_SEQUENCE: "sequence",
     pg.OBJECT_FOREIGN_TABLE: "foreign table",
 }
-ON_TABLE = {pg.OBJECT_TRIGGER: "trigger", pg.OBJECT_RULE: "rule", pg.OBJECT_POLICY: "policy"}
 
 Parts = Iterator[Effect]
 
@@ -91,7 +91,7 @@ def drop(statement: pg.DropStmt, schema: Schema) -> Parts:
             table = qualified(*object_parts(node)[:-1])
             yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"a {ON_TABLE[kind]} is dropped")
     elif is_cascade:
-        names = ", ".join(object_name(node) for node in statement.objects)
+        names = " and ".join(object_of(kind, node) for node in statement.objects)
         yield unknown(f"whatever depends on {names}", "CASCADE drops what the statement does not name")
 
 
@@ -100,7 +100,7 @@ def _drop_relation(name: str, kind: int, is_cascade: bool, schema: Schema) -> Pa
         return  # there is none
     yield Effect(name, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the {RELATIONS[kind]} is dropped")
     if not schema.is_known and is_cascade:
-        yield unknown(f"whatever depends on {name}", "CASCADE drops what the statement does not name")
+        yield unknown(f"whatever depends on the {RELATIONS[kind]} {name}", "CASCADE drops what it does not name")
     if kind == pg.OBJECT_TABLE:
         yield from _drop_table(name, is_cascade, schema)
     for view, sources in schema.reads.items() if is_cascade else ():
@@ -175,4 +175,5 @@ def lock(statement: pg.LockStmt, schema: Schema) -> Parts:
 
 def move_all(statement: pg.AlterTableMoveAllStmt, _: Schema) -> Parts:
     """ALTER TABLE ALL IN TABLESPACE."""
-    yield unknown(f"every table in tablespace {statement.orig_tablespacename}", "each is copied")
+    of = kind_of(statement.objtype)
+    yield unknown(f"every {of} in the tablespace {quote(statement.orig_tablespacename)}", f"each {of} is copied")

@@ -7,10 +7,12 @@ from postgast.walk import unwrap_node, walk
 
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.expressions import opaque_functions
+from alembic_online.sql.keys import names_rows
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import Node, table_name
 from alembic_online.sql.schema import Schema
 
+MERGED = {pg.CMD_UPDATE: "changes", pg.CMD_DELETE: "deletes"}
 CHANGES = pg.InsertStmt | pg.UpdateStmt | pg.DeleteStmt | pg.MergeStmt
 
 
@@ -69,18 +71,12 @@ def _locked(sources: Iterable[Node], with_names: set[str], schema: Schema) -> It
 
 def _change(statement: Node, schema: Schema) -> Iterator[Effect]:
     table = table_name(statement.relation)
-    if isinstance(statement, pg.InsertStmt):
-        updates = statement.on_conflict_clause.action == pg.ONCONFLICT_UPDATE
-        work, why = (Work.ROWS, "changes existing rows") if updates else (Work.ADD_ROWS, "adds rows")
-        columns = None
-    elif isinstance(statement, pg.MergeStmt):
-        work, why, columns = Work.ROWS, "changes the matching rows", None
-    else:
-        is_update = isinstance(statement, pg.UpdateStmt)
-        verb = "changes" if is_update else "deletes"
-        some = statement.HasField("where_clause")
-        work, why = (Work.ROWS, f"{verb} the matching rows") if some else (Work.ALL_ROWS, f"{verb} every row")
-        columns = {unwrap_node(target).name for target in statement.target_list} if is_update else set()
+    work, why = _work(statement, schema)
+    columns = None
+    if isinstance(statement, pg.UpdateStmt):
+        columns = {unwrap_node(target).name for target in statement.target_list}
+    elif isinstance(statement, pg.DeleteStmt):
+        columns = set()
     yield Effect(table, Lock.ROW_EXCLUSIVE, work, why)
     for parent in () if isinstance(statement, pg.DeleteStmt) else schema.parents(table):
         yield Effect(parent, Lock.ACCESS_SHARE, Work.NONE, f"its partition bounds for {table} are read")
@@ -88,6 +84,28 @@ def _change(statement: Node, schema: Schema) -> Iterator[Effect]:
         for child in schema.descendants(table):
             yield Effect(child, Lock.ROW_EXCLUSIVE, work, f"{why}, as a part of {table}")
     yield from _foreign_keys(table, columns, schema)
+
+
+def _work(statement: Node, schema: Schema) -> tuple[Work, str]:
+    if isinstance(statement, pg.InsertStmt):
+        if statement.on_conflict_clause.action != pg.ONCONFLICT_UPDATE:
+            return Work.ADD_ROWS, "adds rows"
+        is_listed = len(statement.select_stmt.select_stmt.values_lists) > 0
+        return (Work.ONE_ROW, "changes the rows that it lists") if is_listed else (Work.ROWS, "changes existing rows")
+    if isinstance(statement, pg.MergeStmt):
+        return _merged({clause.command_type for clause in map(unwrap_node, statement.merge_when_clauses)})
+    verb = "changes" if isinstance(statement, pg.UpdateStmt) else "deletes"
+    if not statement.HasField("where_clause"):
+        return Work.ALL_ROWS, f"{verb} every row"
+    if names_rows(statement, schema.keys_of(table_name(statement.relation))):
+        return Work.ONE_ROW, f"{verb} the rows that it names by their key"
+    return Work.ROWS, f"{verb} the matching rows"
+
+
+def _merged(kinds: set[int]) -> tuple[Work, str]:
+    if verbs := [verb for kind, verb in MERGED.items() if kind in kinds]:
+        return Work.ROWS, f"{' or '.join(verbs)} the matching rows"
+    return (Work.ADD_ROWS, "adds rows") if pg.CMD_INSERT in kinds else (Work.NONE, "changes no row")
 
 
 def _foreign_keys(table: str, columns: set[str] | None, schema: Schema) -> Iterator[Effect]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+ID = frozenset({frozenset({"id"})})
+
 
 @dataclass(frozen=True)
 class ForeignKey:
@@ -37,6 +39,8 @@ class Schema:
     """Table and constraint: the column that the constraint, which is validated, proves to be never NULL."""
     unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The same for constraints that are not validated yet."""
+    keys: Mapping[str, AbstractSet[frozenset[str]]] = field(default_factory=dict)
+    """For each table, the sets of columns that are unique."""
     children: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The partitions of a table, and the tables that inherit from it: the next generation only."""
     partitioned: AbstractSet[str] = frozenset()
@@ -61,6 +65,10 @@ class Schema:
         return (table, column) in self.not_null or any(
             (table, column) == (proven, proofs) for (proven, _), proofs in self.proofs.items()
         )
+
+    def keys_of(self, table: str) -> AbstractSet[frozenset[str]]:
+        """The sets of columns that are unique. Of a table that is not known, `id` is assumed to be one."""
+        return self.keys.get(table, frozenset() if self.is_known else ID)
 
     def descendants(self, table: str) -> Iterator[str]:
         """The partitions of the table, and the tables that inherit from it, of all generations."""

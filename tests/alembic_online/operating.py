@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import alembic_online.operations  # noqa: F401 - registers them
+from alembic_online.literal import OFFLINE, keep_literal
 from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
 from api.models import Base
@@ -26,6 +27,7 @@ async def operate(server: Server, database: str, *works: Work, version: tuple[in
 
     def revisions(connection: Connection) -> None:
         give_time(connection, 5)
+        keep_literal(connection.dialect)
         if version:
             connection.dialect.server_version_info = version
         options = {"project": ZOO, "transaction_per_migration": True, "target_metadata": Base.metadata}
@@ -45,7 +47,8 @@ def sql_of(work: Work) -> str:
     """What `alembic upgrade --sql` writes for it."""
     written = StringIO()
     options = {"as_sql": True, "output_buffer": written, "target_metadata": Base.metadata}
-    context = MigrationContext.configure(dialect_name="postgresql", opts=options)
+    context = MigrationContext.configure(dialect_name="postgresql", dialect_opts=dict(OFFLINE), opts=options)
+    keep_literal(context.dialect)
     with Operations.context(context) as op:
         work(op)
     return written.getvalue()

@@ -22,6 +22,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 
 from alembic_online.compare import PLUGINS
@@ -44,12 +45,15 @@ class TestAlembic:
             context.impl.execute("SELECT 1")
         assert [line.strip() for line in said] == ["begin", "commit", "SELECT 1;", "begin", "commit"]
 
-    def test_alembic_impl_alter_column(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_alembic_impl_alter_column_and_drop_constraint(self, monkeypatch: pytest.MonkeyPatch) -> None:
         context, told = written(), list[Any]()
         monkeypatch.setattr(context.impl, "alter_column", lambda *_, **options: told.append(options["existing_type"]))
         kind = sa.Integer()
         Operations(context).alter_column("animals", "name", type_=sa.Text(), existing_type=kind)
         assert told == [kind]
+        monkeypatch.setattr(context.impl, "drop_constraint", lambda constraint, **_: told.append(type(constraint)))
+        Operations(context).drop_constraint("c", "animals", type_="unique")
+        assert told == [kind, sa.UniqueConstraint]
 
     def test_alembic_repr_type(self) -> None:
         context = AutogenContext(written(), opts={"sqlalchemy_module_prefix": "sa."}, autogenerate=False)
@@ -113,6 +117,21 @@ class TestSqlalchemy:
             return 1
 
         assert await greenlet_spawn(lambda: await_(answer())) == 1
+
+    def test_sqlalchemy_compilers_visit_textclause_bindparam_and_ddl(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Compiler(SQLCompiler):
+            def visit_textclause(self, textclause: sa.TextClause, *args: Any, **options: Any) -> str:
+                return str(super().visit_textclause(textclause, *args, mark=True, **options))  # type: ignore[no-untyped-call]
+
+            def visit_bindparam(self, bindparam: sa.BindParameter[Any], *_: Any, mark: bool = False, **__: Any) -> str:
+                return f"{bindparam.key} {mark} {bindparam.required} {self.column_keys}"
+
+        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+        monkeypatch.setattr(dialect, "statement_compiler", Compiler)
+        clause = sa.text(":a, :b").bindparams(b=1)
+        assert str(clause.compile(dialect=dialect, column_keys=["a"])) == "a True True ['a'], b True False ['a']"
+        monkeypatch.setattr(dialect.ddl_compiler, "visit_ddl", lambda _, ddl, **__: ddl.statement)
+        assert str(sa.DDL("100%").compile(dialect=dialect)) == "100%"  # type: ignore[no-untyped-call]
 
     def test_sqlalchemy_create_enum_type_and_drop_enum_type(self) -> None:
         enum, dialect = postgresql.ENUM("a", name="size"), postgresql.dialect()  # type: ignore[no-untyped-call]

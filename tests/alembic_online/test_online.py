@@ -1,13 +1,157 @@
-"""The time limits of statements that block nobody, and of all others."""
+"""Statements that block nobody: their time limits, and what they leave behind when they are interrupted."""
 
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.util import await_
 
 from alembic_online.runs.connection import RUN, create_engine
-from alembic_online.runs.online import give_time
+from alembic_online.runs.online import give_time, is_online
 from alembic_online.settings import Settings
+from alembic_online.sql import is_online as sql_is_online
 from local.postgres import Server
+
+TABLES = """
+CREATE TABLE "Odd % :x"" name" (id int PRIMARY KEY, "a b" text);
+INSERT INTO "Odd % :x"" name" VALUES (1, 'x'), (2, 'x');
+ALTER TABLE "Odd % :x"" name" ADD CONSTRAINT "it's so" CHECK (id > 0) NOT VALID,
+    ADD CONSTRAINT positive CHECK (id > 0) NOT VALID;
+CREATE INDEX "Odd :i" ON "Odd % :x"" name" ("a b");
+CREATE TABLE days (day int) PARTITION BY RANGE (day);
+CREATE TABLE days_1 PARTITION OF days FOR VALUES FROM (0) TO (1);
+CREATE TABLE days_2 PARTITION OF days FOR VALUES FROM (1) TO (2);
+CREATE TABLE tours.guides (name text);
+CREATE MATERIALIZED VIEW names AS SELECT "a b", id FROM "Odd % :x"" name";
+CREATE UNIQUE INDEX ON names (id)
+"""
+ODD = '"Odd % :x"" name"'
+# Each is run by Postgres: it is no statement that only the parser accepts.
+ONLINE = [
+    f'/* a comment */ CREATE INDEX CONCURRENTLY ON {ODD} ("a b")',
+    f'-- a comment; with a semicolon\ncreate\n  UNIQUE\tindex concurrently if not exists "i" on only {ODD} (id)',
+    f'ALTER TABLE {ODD} VALIDATE CONSTRAINT "it\'s so" -- now',
+    f'ALTER TABLE IF EXISTS ONLY {ODD} VALIDATE CONSTRAINT "it\'s so", VALIDATE CONSTRAINT positive',
+    'REINDEX (CONCURRENTLY) INDEX "Odd :i"',
+    'REINDEX (VERBOSE false, CONCURRENTLY on) INDEX "Odd :i"',
+    f"REINDEX  TABLE /* all of it */ CONCURRENTLY public.{ODD};",
+    "reindex schema concurrently tours",
+    'DROP INDEX CONCURRENTLY IF EXISTS "Odd :i"',
+    "ALTER TABLE days DETACH PARTITION days_1 CONCURRENTLY /* at last */",
+    'refresh materialized view concurrently "names"',
+    "VACUUM tours.guides",
+    "VACUUM (FULL off, ANALYZE) tours.guides",
+    "ANALYZE tours.guides, days",
+]
+OTHERS = [
+    f'CREATE INDEX "CONCURRENTLY" ON {ODD} ("a b")',
+    f"CREATE INDEX /* CONCURRENTLY */ i ON {ODD} (id)",
+    'REINDEX (CONCURRENTLY off) INDEX "Odd :i"',
+    'REINDEX (CONCURRENTLY 0) INDEX "Odd :i"',
+    'REINDEX (CONCURRENTLY, CONCURRENTLY "FALSE") INDEX "Odd :i"',
+    "VACUUM FULL tours.guides",
+    "VACUUM (FULL 1) tours.guides",
+    f'ALTER TABLE {ODD} VALIDATE CONSTRAINT "it\'s so", ADD wild bool',
+    f"ALTER TABLE {ODD} ADD CHECK (id <> 3)",
+    "ALTER TABLE days DETACH PARTITION days_2",
+    "REFRESH MATERIALIZED VIEW names",
+    "COMMENT ON TABLE days IS 'CREATE INDEX CONCURRENTLY a ON b (c)'",
+    "SELECT 1",
+]
+
+
+@pytest.fixture
+async def tables(database: str, admin: asyncpg.Connection) -> str:
+    """A database with tables to work on."""
+    await admin.execute(f"CREATE SCHEMA tours AUTHORIZATION zoo_migrator; SET ROLE zoo_migrator; {TABLES}")
+    return database
+
+
+async def work(server: Server, database: str, do: Callable[[Connection], Any]) -> Any:
+    """Do it outside of transactions, on a connection as in a run."""
+    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
+    async with create_engine(url, RUN, lock_timeout="700ms", statement_timeout="9s").connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.run_sync(give_time, 300)
+        return await connection.run_sync(do)
+
+
+async def test_an_online_statement_gets_time_however_it_is_written_and_no_other_one_does(
+    server: Server, tables: str
+) -> None:
+    limits: dict[str, tuple[str, str]] = {}
+
+    def look(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+        if statement in {*ONLINE, *OTHERS}:
+            query = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
+            raw = connection.connection.driver_connection  # past SQLAlchemy, and its listeners
+            assert raw is not None
+            limits[statement] = tuple(await_(raw.fetchrow(query)))
+
+    def run(connection: Connection) -> None:
+        event.listen(connection, "before_cursor_execute", look)
+        for sql in [*OTHERS, *ONLINE]:
+            connection.exec_driver_sql(sql)
+
+    await work(server, tables, run)
+    assert limits == dict.fromkeys(OTHERS, ("700ms", "9s")) | dict.fromkeys(ONLINE, ("5min", "0"))
+
+
+@pytest.mark.parametrize("sql", [*ONLINE, *OTHERS])
+def test_an_online_statement_is_one_by_its_own_text(sql: str) -> None:
+    assert is_online(sql) == sql_is_online(sql) == (sql in ONLINE)
+
+
+def test_a_text_that_is_no_sql_is_no_online_statement() -> None:
+    assert not is_online("CREATE INDEX CONCURRENTLY what")
+    assert not is_online("-- nothing")
+
+
+async def test_an_index_that_an_interrupted_build_has_left_is_built_again(server: Server, tables: str) -> None:
+    index = '"it\'s %s :x"'
+    build = f'-- again\ncreate unique index /* ! */ concurrently if not exists {index} on {ODD} ("a b") -- now'
+
+    def validity(connection: Connection) -> list[bool]:
+        with pytest.raises(IntegrityError):
+            connection.exec_driver_sql(build)
+        connection.exec_driver_sql(f'UPDATE {ODD} SET "a b" = id')
+        connection.exec_driver_sql(build)
+        query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
+        return list(connection.exec_driver_sql(query, (index,)).scalars())
+
+    assert await work(server, tables, validity) == [True]
+
+
+@pytest.mark.parametrize(
+    ("index", "again"),
+    [
+        ("Odd % :i", 'REINDEX INDEX CONCURRENTLY "tours"."Odd % :i"'),
+        ("i" + "ä" * 31, "reindex (concurrently) table tours.guides -- now"),
+        ("copied", "REINDEX SCHEMA CONCURRENTLY tours"),
+    ],
+)
+async def test_what_an_interrupted_reindex_has_left_is_dropped(
+    server: Server, tables: str, index: str, again: str
+) -> None:
+    def copies(connection: Connection) -> tuple[int, list[str]]:
+        found = "SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid WHERE relname LIKE '%_ccnew%'"
+        connection.exec_driver_sql("INSERT INTO tours.guides VALUES ('x'), ('x')")
+        for sql in (
+            f'CREATE UNIQUE INDEX CONCURRENTLY "{index}" ON tours.guides (name)',
+            'CREATE UNIQUE INDEX CONCURRENTLY "not a_ccnew" ON tours.guides (name)',
+            f'REINDEX INDEX CONCURRENTLY tours."{index}"',
+        ):
+            with pytest.raises(IntegrityError):
+                connection.exec_driver_sql(sql)
+        connection.exec_driver_sql("DELETE FROM tours.guides")
+        before = list(connection.exec_driver_sql(found).scalars())
+        connection.exec_driver_sql(again)
+        return len(before), list(connection.exec_driver_sql(found).scalars())
+
+    assert await work(server, tables, copies) == (2, ["not a_ccnew"])
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])

@@ -1,14 +1,19 @@
-"""`make bench`, at the smallest scale, and `make bench-linters`: that they measure, not what."""
+"""`make bench`, at the smallest scale, and the other benchmarks: that they measure, not what."""
 
 import re
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks import comparison, imports, linters, migrator_noop, statements
+import pytest
+
+from benchmarks import comparison, imports, linters, migrator, migrator_noop, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
-from benchmarks.stack import APPS, Scale
+from benchmarks.instructions import PATHS, READS
+from benchmarks.stack import APPS, ROOT, Scale, zoo
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
@@ -34,6 +39,14 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
 
 
+@pytest.mark.parametrize(("path", "is_read"), [*((path, True) for path in PATHS), ("/animals/0", False)])
+def test_only_requests_that_are_answered_are_counted(path: str, is_read: bool) -> None:
+    with zoo(LITTLE) as running:
+        environment = running.environment() | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
+    assert (done.returncode == 0) is is_read
+
+
 def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
     # The others of them are not in this environment: they would have to be got first.
     asked = rounds(quick=[linters.ALEMBIC_ONLINE, linters.SQUAWK], full=linters.LINTERS)
@@ -49,3 +62,12 @@ def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
     linters.write(tmp_path / "LINTERS.md", found, examples)
     listed = re.findall(r"^\| \[(?:un)?safe .*$", (tmp_path / "LINTERS.md").read_text(), re.MULTILINE)
     assert len(listed) == len(examples)
+
+
+def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> None:
+    tables = rounds(quick=3, full=migrator.TABLES)
+    found = migrator.measure(tables, rounds=1)
+    assert all(0 < cpu for cpu, _ in found.values())
+    assert migrator.tools_part(found) < migrator.LONGEST
+    migrator.write(tmp_path / "MIGRATOR.md", found, tables)
+    assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2

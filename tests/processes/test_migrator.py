@@ -17,7 +17,7 @@ from tests.processes.test_history import REVISIONS
 from tests.python import Python, run
 
 CHANGED = ["ALTER TABLE animals ADD COLUMN wild boolean", "DROP INDEX ix_animals_name_id"]
-DRIFT = ["remove column animals.wild", "add index ix_animals_name_id on animals"]
+DRIFT = ["not in the models: column animals.wild", "missing: index ix_animals_name_id on animals"]
 
 
 def migrator(
@@ -76,8 +76,8 @@ class TestDrift:
         done = alembic({**server.environment(database), "LOG_FORMAT": "json"}, "upgrade", "head")
         assert done.returncode == 0
         warned = [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "warning"]
-        assert [(line["event"], sorted(line["changes"])) for line in warned] == [
-            ("the schema is not what the models say", sorted(DRIFT))
+        assert [(line["event"], line["changes"]) for line in warned] == [
+            ("the schema is not as it should be", DRIFT)
         ]
 
     def test_fails_where_it_shall(self, server: Server, database: str) -> None:
@@ -106,6 +106,7 @@ class TestStatus:
             "invalid_indexes": [],
             "constraints_not_validated": [],
             "drift": [],
+            "drift_not_compared": [],
         }
 
     def test_of_an_empty_database(self, server: Server, empty_database: str) -> None:
@@ -121,7 +122,7 @@ class TestStatus:
         found = self.status(server, database)
         assert found["constraints_not_validated"] == ["named on animals"]
         assert found["invalid_indexes"] == ["ix_broken"]
-        assert found["drift"] == ["remove index ix_broken on animals"]
+        assert found["drift"] == ["not in the models: check constraint named on animals"]
         shown = migrator(server.environment(database), "status").stdout
         assert "named on animals" in shown
         assert REVISIONS[-1] in shown

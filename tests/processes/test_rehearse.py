@@ -22,10 +22,15 @@ from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
 from tests.processes.test_schema import schema
 from tests.python import Python
+from tests.rounds import rounds
 
-# Something that is not in the models, and that drift does not see either.
 CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
 NO_CHECK = "op.drop_constraint_online('ck_animals_short', 'animals')"
+MODELLED = """
+from sqlalchemy import CheckConstraint
+from sqlalchemy.sql.elements import conv
+Base.metadata.tables["animals"].append_constraint(CheckConstraint("length(name) < 1000", conv("ck_animals_short")))
+"""
 SLEEP = "op.execute('LOCK TABLE animals')\nop.execute('SELECT pg_sleep(60)')"
 SLEEPING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE $1 || '\\_rehearsal\\_%' AND query LIKE '%pg_sleep(60)'"
@@ -37,6 +42,13 @@ def command(environment: dict[str, str], checkout: Path, *options: str) -> Pytho
     env = os.environ | {"LOG_FORMAT": "text", "COLUMNS": "100"} | environment
     pipe = subprocess.PIPE
     return Python("alembic_online", "rehearse", *options, env=env, cwd=checkout, stdout=pipe, stderr=pipe, text=True)
+
+
+def modelled(checkout: Path) -> Path:
+    """The checkout, with the check in its models."""
+    with (checkout / "api" / "models" / "__init__.py").open("a") as models:
+        models.write(MODELLED)
+    return checkout
 
 
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
@@ -91,7 +103,7 @@ async def migrator(server: Server, database: str) -> AsyncIterator[asyncpg.Conne
 @pytest.mark.usefixtures("only_read")
 class TestTheWay:
     def test_goes_up_down_and_up_again(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK})
+        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK}))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert [(leg["leg"], leg["error"]) for leg in found["legs"]] == [
@@ -140,7 +152,7 @@ class TestTheWay:
         self, server: Server, database: str, tmp_path: Path
     ) -> None:
         no_way = {"check": "raise NotImplementedError('rows are gone')"}
-        checkout = checkout_with(tmp_path, check=CHECK, downgrades=no_way)
+        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades=no_way))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
@@ -159,7 +171,8 @@ class TestTheWay:
     def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
         contract = {"phase": "contract", "safe_from_release": "9.9"}
         checkout = checkout_with(tmp_path, check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK})
-        assert rehearse({**server.environment(database), "MIGRATOR_PHASE": "expand"}, checkout)["is_fine"]
+        environment = {**server.environment(database), "MIGRATOR_PHASE": "expand"}
+        assert rehearse(environment, modelled(checkout))["is_fine"]
 
     def test_says_that_nothing_is_pending(self, server: Server, database: str) -> None:
         run = command(server.environment(database), ROOT)
@@ -196,6 +209,23 @@ class TestMeasured:
         assert locks == {**weak, "full": "ACCESS EXCLUSIVE"}
         assert seen(found, "full")["animals"]["is_rewritten"]
         assert not any(statement["not_measured"] for statement in found["statements"])
+
+    async def test_an_index_that_exists_is_dropped_and_built_anew_as_planned_every_time(
+        self, server: Server, database: str, tmp_path: Path, migrator: asyncpg.Connection
+    ) -> None:
+        # Postgres takes the exclusive lock of an index for less than a millisecond, when nobody can use it any more.
+        often = rounds(quick=20, full=60)
+        for number in range(often):
+            await migrator.execute(f"CREATE INDEX ix_{number} ON animals (name)")
+        numbers = "with op.get_context().autocommit_block():\n    for number in range({}):\n        op.execute(f'{}')"
+        checkout = checkout_with(
+            tmp_path,
+            anew=numbers.format(often, "REINDEX INDEX CONCURRENTLY ix_{number}"),
+            gone=numbers.format(often, "DROP INDEX CONCURRENTLY ix_{number}"),
+        )
+        found = rehearse(server.environment(database), checkout)
+        assert found["surprises"] == []
+        assert seen(found, "gone")["animals"]["lock"] == "SHARE UPDATE EXCLUSIVE"
 
     def test_both_tables_of_a_foreign_key(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(
@@ -281,6 +311,26 @@ class TestScratchDatabase:
         assert at_work.poll() is None
         at_work.send_signal(signal.SIGTERM)
         await asyncio.to_thread(at_work.communicate, timeout=20)
+
+    async def test_with_somebodys_session_in_it_the_report_is_given_and_its_rows_are_not_kept(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("INSERT INTO animals (name) VALUES ('Amara')")
+        sleep = SLEEP.replace("pg_sleep(60)", "pg_sleep(2)")
+        run = command(server.environment(database), checkout_with(tmp_path, sleep=sleep), "--json", "--sample", "1")
+        async with asyncio.timeout(30):
+            while not await admin.fetchval(SLEEPING.replace("60", "2"), database):
+                await asyncio.sleep(0.02)
+        (scratch,) = await admin.fetchval(SCRATCH, database)
+        guest = await superuser(server, scratch)  # whom the migrator's role may not end
+        printed, said = await asyncio.to_thread(run.communicate, timeout=60)
+        assert json.loads(printed)["legs"][0]["error"] is None
+        assert f'DROP DATABASE "{scratch}" WITH (FORCE)' in said.splitlines()[-1]
+        assert "postgres" in said.splitlines()[-1]
+        assert await guest.fetch("SELECT FROM pg_tables WHERE tablename = 'animals'") == []
+        await guest.close()
+        rehearse(server.environment(database), checkout_with(tmp_path / "next", check=CHECK))
+        assert await admin.fetchval(SCRATCH, database) is None
 
     async def test_has_the_schema_and_a_sample_of_rows(
         self, server: Server, database: str, migrator: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch

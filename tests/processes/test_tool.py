@@ -27,8 +27,8 @@ run(target_metadata=Base.metadata, application="shop", release="1.0.0")
 """
 NEW_COLUMN = '    paid = Column(Integer, nullable=False, server_default="0", index=True)\n'
 UNSAFE = {
-    ("0001", "small-key"), ("0001", "prefer-identity"), ("0001", "prefer-timestamp-tz"),
-    ("0002", "foreign-key-in-create-table"), ("0002", "small-key"), ("0002", "prefer-identity"),
+    ("0001", "small-key"), ("0001", "prefer-timestamp-tz"),
+    ("0002", "foreign-key-in-create-table"), ("0002", "small-key"),
     ("0003", "app-import"), ("0003", "unbatched-change"), ("0003", "blocking-scan"),
 }  # fmt: skip
 

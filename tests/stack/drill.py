@@ -1,5 +1,6 @@
 """Clients at work on a stack, and tools for breaking it meanwhile."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from tests.rounds import rounds
 from tests.stack.stack import IPTABLES, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
-PAUSE = rounds(quick=0.1, full=0.02)  # seconds between an answer and the next request of a client
+PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
@@ -25,6 +26,13 @@ async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
         stack.sql("postgres", statement)
     async with load_on(stack.port, clients, ANIMALS, PAUSE, token) as load:
         yield load
+
+
+async def until_ready(stack: Stack) -> None:
+    """Wait for a new container of the api to serve."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(stack.is_ready):
+            await asyncio.sleep(0.1)
 
 
 def is_good(sample: Sample) -> bool:

@@ -106,6 +106,13 @@ class Stack:
         """The api's answer without a sign-in."""
         return httpx.get(f"{self.address}{path}", timeout=10, **options)
 
+    def is_ready(self) -> bool:
+        """Whether the api serves; not, while nothing listens."""
+        try:
+            return self.get("/health/ready").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
     def make_intact(self) -> None:
         """Make all services run as in a new stack, except the migrator, which has already run."""
         running = set(self.compose("ps", "--services", "--status", "running").stdout.split())

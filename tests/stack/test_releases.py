@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.rounds import STALL, rounds
-from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery
+from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
 from tests.stack.stack import RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
@@ -36,7 +36,8 @@ async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_
             await asyncio.sleep(2)
             began = time.monotonic()
             await asyncio.to_thread(stack.compose, "up", "--detach", "--no-deps", "--build", "api")
-            await asyncio.sleep(5)
+            await until_ready(stack)
+            await asyncio.sleep(2)
         samples = load.samples
         missed = [sample for sample in samples if not is_good(sample)]
         first, last = min(sample.began for sample in missed), max(sample.ended for sample in missed)

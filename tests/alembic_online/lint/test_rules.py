@@ -24,4 +24,5 @@ def test_squawk_has_those_that_are_kept(tmp_path: Path) -> None:
 
 
 def test_there_is_an_example_of_each_of_ours() -> None:
-    assert {rule for file in examples("unsafe") for _, rule in expected(file)} >= RULES.keys()
+    in_one_file = RULES.keys() - {"heads"}  # which test_heads.py has
+    assert {rule for file in examples("unsafe") for _, rule in expected(file)} >= in_one_file

@@ -8,4 +8,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE weights ADD COLUMN id bigserial")  # expect: blocking-rewrite, prefer-identity
+    op.execute("ALTER TABLE weights ADD COLUMN id bigserial")  # expect: blocking-rewrite

@@ -8,4 +8,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE exhibits DROP CONSTRAINT pk_exhibits CASCADE")  # expect: opaque
+    op.execute("ALTER TABLE exhibits DROP CONSTRAINT pk_exhibits CASCADE")  # expect: opaque, drop-key

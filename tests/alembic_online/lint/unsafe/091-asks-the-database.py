@@ -8,6 +8,7 @@ revision = "unsafe_091"
 down_revision = None
 
 
-def upgrade() -> None:  # expect: not-sql
+def upgrade() -> None:
+    # expect: not-sql
     for (animal,) in op.get_bind().execute(sa.text("SELECT id FROM animals WHERE species IS NULL")):
         op.execute(f"UPDATE animals SET species = 'unknown' WHERE id = {animal}")

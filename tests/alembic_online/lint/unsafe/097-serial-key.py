@@ -9,5 +9,5 @@ down_revision = None
 
 
 def upgrade() -> None:
-    # expect: small-key, prefer-identity
+    # expect: small-key
     op.create_table("tours", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("name", sa.Text()))
