@@ -1,12 +1,13 @@
 """What Alembic does on Postgres, where it takes SQL for something else than it is.
 
 Alembic passes the text of defaults, checks and conditions through `sa.text()`, which takes `:x` for a parameter, even
-inside quotes, and compares two defaults by letting Postgres compute them.
+inside quotes; it compares two defaults by letting Postgres compute them, and takes an array for what it is an array of.
 """
 
 from typing import Any
 
 from alembic.ddl.postgresql import PostgresqlImpl
+from sqlalchemy import ARRAY
 
 from alembic_online.expressions import as_text, default_sql
 from alembic_online.shadow import stored_default
@@ -28,6 +29,13 @@ class OnlineImpl(PostgresqlImpl):
         super().autogen_column_reflect(inspector, table, column_info)  # type: ignore[no-untyped-call]
         if default := column_info.get("default"):
             column_info["default"] = as_text(default)
+
+    def compare_type(self, inspector_column: Any, metadata_column: Any) -> bool:
+        """Whether they differ; Alembic takes an array for what it is an array of."""
+        there, wanted = inspector_column.type, metadata_column.type
+        if isinstance(there, ARRAY) != isinstance(wanted, ARRAY):
+            return True
+        return bool(super().compare_type(inspector_column, metadata_column))
 
     def compare_server_default(
         self,

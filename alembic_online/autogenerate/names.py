@@ -28,7 +28,7 @@ def _names(table: sa.Table) -> Iterator[str]:
     yield table.name
     yield from (column.name for column in table.columns)
     items: list[Any] = [*table.constraints, *table.indexes]
-    for item in items:
+    for item in (each for each in items if isinstance(each.name, str)):
         try:
             name = DIALECT.identifier_preparer.format_constraint(item, _alembic_quote=False)
         except IdentifierError:
