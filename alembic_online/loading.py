@@ -25,7 +25,9 @@ def load_revisions(scripts: ScriptDirectory) -> None:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     for script in loaded:
         if not callable(getattr(script.module, "upgrade", None)):
-            raise ConfigurationError(f"{Path(script.path).name}: has no upgrade(); write one, even if it only has `pass`")
+            raise ConfigurationError(
+                f"{Path(script.path).name}: has no upgrade(); write one, even if it only has `pass`"
+            )
 
 
 def _find_reason(scripts: ScriptDirectory, error: BaseException) -> str:

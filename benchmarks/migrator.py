@@ -149,7 +149,9 @@ def measure(tables: int = TABLES, rounds: int = ROUNDS) -> dict[str, tuple[float
             create(large)
             for arguments in steps.values():
                 large.command(*arguments)  # compiled, and the record of the schema, come first
-            found = {step: _median([cost(large, *arguments) for _ in range(rounds)]) for step, arguments in steps.items()}
+            found = {
+                step: _median([cost(large, *arguments) for _ in range(rounds)]) for step, arguments in steps.items()
+            }
             large.sql("ALTER TABLE table_0 ADD COLUMN by_hand integer", "DROP INDEX ix_table_1_before_id")
             found[f"{RUN}, with drift"] = _median([cost(large, *upgrade) for _ in range(rounds)])
     return found

@@ -90,7 +90,7 @@ def go_to(bench: Bench, models: Models) -> None:
     comments, operations = bench.rest(metadata)
     left = [vars(operation) for operation in operations]
     assert left == [], left
-    drift = undescribed(bench.drift(metadata), " ".join(comments), models)
+    drift = undescribed(bench.drift(models.metadata()), " ".join(comments), models)
     assert drift == [], drift
 
 

@@ -76,9 +76,7 @@ class TestDrift:
         done = alembic({**server.environment(database), "LOG_FORMAT": "json"}, "upgrade", "head")
         assert done.returncode == 0
         warned = [line for line in map(json.loads, done.stderr.splitlines()) if line["level"] == "warning"]
-        assert [(line["event"], line["changes"]) for line in warned] == [
-            ("the schema is not as it should be", DRIFT)
-        ]
+        assert [(line["event"], line["changes"]) for line in warned] == [("the schema is not as it should be", DRIFT)]
 
     def test_fails_where_it_shall(self, server: Server, database: str) -> None:
         done = alembic({**server.environment(database), "MIGRATOR_DRIFT": "fail"}, "upgrade", "head")

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from alembic_online.autogenerate.step import Note, Nothing, flat
 from alembic_online.drift.report import compare_with_models
+from alembic_online.literal import keep_literal
 from alembic_online.lint import lint_revisions
 from alembic_online.project import Project
 from alembic_online.runs.connection import RUN, create_engine
@@ -42,6 +43,7 @@ class Bench:
     async def _connect(self) -> Any:
         connection = await self._engine.connect()
         await connection.run_sync(give_time, 5)
+        keep_literal(connection.dialect)
         return connection
 
     def close(self) -> None:
