@@ -7,7 +7,6 @@ a comment that says how to go on. Each revision can be taken back, in the same o
 
 rewriter      differences become steps
 tables, columns, alterations, constraints, enums, identities, schemas, sequences   one kind of difference each
-names         names that Postgres would truncate
 fill, values  which values existing rows get
 recipes       comments that say how to go on, where autogenerate can't know
 revisions     steps become revisions

@@ -14,7 +14,7 @@ from alembic_online.autogenerate.sql import is_rewritten_by_column, type_sql
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import Value, value_for
 from alembic_online.compare.differences import Generated
-from alembic_online.expressions import default_sql
+from alembic_online.expressions import as_text, default_sql
 from alembic_online.operations.not_null import DropNotNullOnlineOp
 
 FOR_THE_PREVIOUS = """\
@@ -35,7 +35,7 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
         note = Note(recipes.identity_column(column))
         yield Step(Place.TOGETHER, f"add {title}", note, bare(operation))
     elif default and is_rewritten_by_column(column):
-        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(default)))
+        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(as_text(default))))
         yield from fill(column, Value(default, is_guess=False), change, Place.FILL)
     elif default or column.nullable:
         yield Step(Place.TOGETHER, f"add {title}", operation)
@@ -61,7 +61,7 @@ def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator
         recipe = recipes.fill_not_null(column, why, change.release)
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
         return
-    default = set_default(operation, sa.text(value.sql))
+    default = set_default(operation, sa.text(as_text(value.sql)))
     yield Step(Place.TOGETHER, f"add {title}", bare(operation), Note(FOR_THE_PREVIOUS), default)
     yield from fill(column, value, change, Place.FILL)
     without = ops.AlterColumnOp(
@@ -70,7 +70,7 @@ def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator
         schema=operation.schema,
         existing_type=column.type,
         existing_nullable=False,
-        existing_server_default=DefaultClause(sa.text(value.sql)),
+        existing_server_default=DefaultClause(sa.text(as_text(value.sql))),
         modify_server_default=None,
     )
     yield Step(Place.CONTRACT_TOGETHER, f"no default of {title}", without)

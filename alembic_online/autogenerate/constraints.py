@@ -13,7 +13,7 @@ from alembic_online.autogenerate.sql import table_sql
 from alembic_online.autogenerate.step import Execute, Note, Place, Step
 from alembic_online.compare.constraints import DropExclusion
 from alembic_online.compare.differences import PrimaryKey
-from alembic_online.expressions import final_name, quote
+from alembic_online.expressions import final_name, quote, sql_of
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
     AddForeignKeyOnlineOp,
@@ -29,8 +29,10 @@ Added = ops.CreateIndexOp | ops.AddConstraintOp
 Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 
-def add(operation: Added) -> Iterator[Step]:
-    """A new index or constraint of a table that is in use."""
+def add(operation: Added, refused: set[str]) -> Iterator[Step]:
+    """A new index or constraint of a table that is in use; those of `refused` columns wait for the new type."""
+    if refused and mentions(operation, refused):
+        return
     if isinstance(operation, CreateExcludeConstraintOp):
         note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())
         yield Step(Place.TOGETHER, f"not yet {operation.constraint_name}", Note(note))
@@ -93,6 +95,20 @@ def name_of(operation: Added | Removed) -> str:
         return final_name(operation.index_name)
     name: Any = getattr(operation, "constraint_name", None)
     return final_name(name)
+
+
+def mentions(operation: Added, columns: set[str]) -> bool:
+    """Whether the new index or constraint is about one of these columns, or may be: SQL has one of the names in it."""
+    parts: list[Any]
+    if isinstance(operation, ops.CreateIndexOp):
+        parts = list(operation.to_index().expressions)
+    elif isinstance(operation, ops.CreateCheckConstraintOp):
+        parts = [operation.condition]
+    else:
+        constraint: Any = operation.to_constraint()
+        parts = list(constraint.columns)
+    texts = [getattr(part, "name", None) or (part if isinstance(part, str) else sql_of(part)) for part in parts]
+    return any(column in text for column in columns for text in texts)
 
 
 def columns_of(operation: Removed) -> set[str]:

@@ -81,7 +81,7 @@ def change_type(column: Column[object], new: str, old: TypeEngine[object], relea
     steps = [
         call("sync_columns_online", table.name, name, new, schema=schema) + "  # neither may have a default",
         call("backfill", table.name, {new: f"{quote(name)}::{type_sql(column.type)}"}, schema=schema)
-        + "  # and then its indexes",
+        + "  # and then its indexes and constraints",
         *([] if column.nullable else [call("set_not_null_online", table.name, new, schema=schema)]),
         call("unsync_columns_online", table.name, name, new, schema=schema) + "  # contract",
         call("drop_column", table.name, name, schema=schema) + "  # contract",

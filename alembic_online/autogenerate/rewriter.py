@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from alembic_online.autogenerate import alterations, columns, constraints, enums, names, schemas, sequences, tables
+from alembic_online.autogenerate import alterations, columns, constraints, enums, schemas, sequences, tables
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Place, Step
 from alembic_online.compare.differences import Difference, EnumValues, Generated, NewSequence, PrimaryKey
@@ -23,7 +23,6 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     """The same change in steps that can be taken while the tables are in use."""
     database = inspect(context.connection)
     assert isinstance(database, PGInspector)
-    names.require_short(context.opts["target_metadata"])
     change = ChangeContext(database, context.opts["target_metadata"], context.opts["release"])
     change.new |= {change.table(each) for each in upgrade.ops if isinstance(each, ops.CreateTableOp)}
     gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
@@ -65,11 +64,10 @@ def _describe(difference: Difference, change: ChangeContext) -> Iterator[Step]:
 
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of an existing table."""
-    succeeded = {
-        alterations.successor(each.column_name)
-        for each in table.ops
-        if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
+    refused = {
+        each.column_name for each in table.ops if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
     }
+    succeeded = set(map(alterations.successor, refused))
     dropped = [each for each in table.ops if isinstance(each, ops.DropColumnOp) and each.column_name not in succeeded]
     lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
     added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
@@ -83,7 +81,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         elif isinstance(operation, Difference):
             yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
-            yield from constraints.add(operation)
+            yield from constraints.add(operation, refused)
         elif isinstance(operation, constraints.Removed):
             # Those of columns that stay for now stay with them, unless others need their names.
             is_replaced = constraints.name_of(operation) in arriving

@@ -116,6 +116,10 @@ CHANGES: dict[str, tuple[Items, Items]] = {
         column(sa.DateTime(True)), column(sa.DateTime(True), server_default=sa.text("clock_timestamp()"))
     ),
     "a default that goes": (column(sa.Text, server_default="it's"), column(sa.Text)),
+    "a check of a column whose type changes": (
+        column(pg.JSONB), lambda: [*column(sa.String(20))(), sa.CheckConstraint("c <> ':x'", name="not_x")]
+    ),
+    "an enum whose first value is odd": (nothing, column(sa.Enum(":x", "100%", name="size"), nullable=False)),
     "a virtual column": (nothing, column(sa.Text, sa.Computed("'100% :x' || id", persisted=False))),
     **{
         f"a default of {text!r}": (column(sa.Text), column(sa.Text, server_default=text, nullable=False))
@@ -144,8 +148,9 @@ def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str
         warnings.filterwarnings("ignore", "Cannot correctly sort tables")
         assert go_to(bench, before) == []
         there, head = bench.dump(), bench.scripts.get_current_head()
-        assert go_to(bench, after) == []
-        assert bench.drift(after) == []
+        comments = go_to(bench, after)
+        assert bool(comments) == ("type changes" in name)
+        assert comments or bench.drift(after) == []
         bench.downgrade(after, str(head))
     now = bench.dump()
     if "values" in name:
