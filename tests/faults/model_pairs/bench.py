@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 
 from alembic_online.autogenerate.step import Note, Nothing, flat
 from alembic_online.drift.report import compare_with_models
-from alembic_online.literal import keep_literal
 from alembic_online.lint import lint_revisions
+from alembic_online.literal import keep_literal
 from alembic_online.project import Project
 from alembic_online.runs.connection import RUN, create_engine
 from alembic_online.runs.environment import options
