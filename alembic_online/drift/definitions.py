@@ -60,9 +60,7 @@ def parse(definition: str) -> Parsed:
         orders.append(plain(tail["operator"] or "") + _order(tail["order"].upper()))
     method = plain(definition[:start]).replace("EXCLUDEUSING", "").lower()
     options = plain(re.sub(r"TABLESPACE \S+|NULLS DISTINCT|NOT DEFERRABLE|'", "", rest))
-    return Parsed(
-        method, tuple(orders), tuple(classes), options, tuple(elements), _without_brackets(where.strip()) or None
-    )
+    return Parsed(method, tuple(orders), tuple(classes), options, tuple(elements), _without_brackets(where.strip()) or None)
 
 
 def _order(written: str) -> str:

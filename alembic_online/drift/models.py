@@ -100,9 +100,7 @@ def _compare_column(
     if generated != column.generated:
         expression, _, stored = (generated or "").rpartition(" ")
         is_stored = column.persisted in {None, stored == "STORED"}
-        pairs = (
-            [Pair(column.generated, expression, table.source)] if column.generated and expression and is_stored else []
-        )
+        pairs = [Pair(column.generated, expression, table.source)] if column.generated and expression and is_stored else []
         found.differ("generated", table.name, column.name, column.generated, pairs)
 
 

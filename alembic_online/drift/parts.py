@@ -48,9 +48,7 @@ def _compare_unnamed(found: Comparison, table: WantedTable, wanted: Sequence[Wan
         if like is None:
             found.differ(part.kind, table.name, "", part.definition)
         else:
-            found.differ(
-                part.kind, table.name, like, part.definition, _differing(part, left.pop(like), table.source) or ()
-            )
+            found.differ(part.kind, table.name, like, part.definition, _differing(part, left.pop(like), table.source) or ())
 
 
 def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:

@@ -69,9 +69,7 @@ def read_changes(connection: Connection, project: Project) -> tuple[Inventory, l
     ).all()
     changes = [Change(Item(*row[:3]), row[4], row[3]) for row in rows if row[5]]
     if server := next((change for change in changes if change.item == SERVER), None):
-        raise NotRecorded(
-            f"the schema was recorded with {server.was}, and this is {server.now}; the next run records it"
-        )
+        raise NotRecorded(f"the schema was recorded with {server.was}, and this is {server.now}; the next run records it")
     items = {Item(*row[:3]): row[3] for row in rows if row[3] is not None}
     return Inventory(items, default_schema(connection)), changes
 

@@ -204,9 +204,7 @@ class Reader:
             f"INITIALLY {constraint.initially}" if constraint.initially else "",
         ]
         written = " ".join(option for option in options if option).upper()
-        return (
-            f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
-        )
+        return f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
 
     def _index(self, found: WantedTable, index: Index) -> None:
         if all(isinstance(each, Column) for each in index.expressions) and not index.dialect_kwargs:
@@ -247,3 +245,4 @@ def identity_definition(identity: Identity, type_: str) -> str:
         f"{'ALWAYS' if identity.always else 'BY DEFAULT'} INCREMENT BY {increment} MINVALUE {minimum} MAXVALUE {maximum}"
         f" START WITH {start} CACHE {identity.cache or 1}{' CYCLE' if identity.cycle else ''}"
     )
+

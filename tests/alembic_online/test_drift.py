@@ -91,13 +91,11 @@ def models() -> sa.MetaData:
         sa.Column("select", sa.SmallInteger, sa.Sequence("steps"), nullable=False),
         sa.CheckConstraint("price BETWEEN 0 AND 100", name="price"),
         sa.CheckConstraint("name IN ('a', 'b') OR percent <> '100%'"),
-        sa.CheckConstraint('"select" > 0'),
+        sa.CheckConstraint("\"select\" > 0"),
         sa.UniqueConstraint("name", "C name"),
         sa.UniqueConstraint("token", name="uq_token", postgresql_nulls_not_distinct=True, deferrable=True),
         sa.Index(None, "since"),
-        sa.Index(
-            "ix_lower", sa.func.lower(sa.column("name")).desc(), unique=True, postgresql_where=sa.text("price > 1")
-        ),
+        sa.Index("ix_lower", sa.func.lower(sa.column("name")).desc(), unique=True, postgresql_where=sa.text("price > 1")),
         sa.Index("ix_ops", "name", "mood", postgresql_ops={"name": "text_pattern_ops"}, postgresql_include=["luck"]),
         sa.Index("ix_gin", "more", postgresql_using="gin", postgresql_with={"fastupdate": False}),
         pg.ExcludeConstraint((sa.column("span"), "&&"), name="ex_span", using="gist", where=sa.text("price > 1")),
@@ -237,9 +235,7 @@ async def test_what_differs_from_the_models_is_said_once(modelled: AsyncConnecti
 
 
 def column(name: str, *args: Any, **options: Any) -> Callable[[sa.MetaData], object]:
-    return lambda models: models.tables["keepers"].append_column(
-        sa.Column(name, *args, **options), replace_existing=True
-    )
+    return lambda models: models.tables["keepers"].append_column(sa.Column(name, *args, **options), replace_existing=True)
 
 
 UNCOMPARABLE = {
