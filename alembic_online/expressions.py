@@ -12,6 +12,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import DefaultClause
 from sqlalchemy.sql import ClauseElement
 
+from alembic_online.literal import keep_literal
+
 DIALECT: Any = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 _preparer = DIALECT.identifier_preparer
 # Reserved words of Postgres that SQLAlchemy's list lacks.
@@ -23,6 +25,7 @@ _preparer.reserved_words = _preparer.reserved_words | {
     "tablesample",
 }
 quote = _preparer.quote
+keep_literal(DIALECT)
 
 # A colon that sa.text() would take for a parameter's, or a backslash before it for an escape.
 _COLON = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))|(?<=\\):(?=\w*(?![:\w]))")

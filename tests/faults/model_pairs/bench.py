@@ -17,10 +17,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from alembic_online.autogenerate.step import Note, Nothing, flat
+from alembic_online.drift.report import compare_with_models
 from alembic_online.lint import lint_revisions
+from alembic_online.literal import keep_literal
 from alembic_online.project import Project
 from alembic_online.runs.connection import RUN, create_engine
-from alembic_online.runs.drift import find_drift
 from alembic_online.runs.environment import options
 from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
@@ -42,6 +43,7 @@ class Bench:
     async def _connect(self) -> Any:
         connection = await self._engine.connect()
         await connection.run_sync(give_time, 5)
+        keep_literal(connection.dialect)
         return connection
 
     def close(self) -> None:
@@ -142,11 +144,9 @@ class Bench:
 
     def drift(self, models: sa.MetaData) -> list[str]:
         def find(connection: Connection) -> list[str]:
-            environment = EnvironmentContext(self.config, self.scripts, fn=lambda *_: [])
-            environment.configure(connection=connection, **options(self.project(models)))
-            found = find_drift(environment.get_context(), models)
+            found = compare_with_models(connection, self.project(models))
             connection.rollback()
-            return found
+            return [*found.changes, *found.not_compared]
 
         return self.do(find)
 
