@@ -23,3 +23,5 @@ def change(difference: EnumValues, change: ChangeContext) -> Iterator[Step]:
     if lost := [value for value in there if value not in type_.enums]:
         note = Note(recipes.enum_values(str(type_.name), lost, change.release))
         yield Step(Place.TOGETHER, f"keep values of {type_.name}", note)
+    elif [value for value in type_.enums if value in there] != there:
+        yield Step(Place.TOGETHER, f"keep order of {type_.name}", Note(recipes.enum_order(str(type_.name), there)))

@@ -199,6 +199,13 @@ revision of its own ({NEW}), with {contract(release)}, where that is the first r
     {call("backfill", "...", {"...": "..."}, where=f"... = {old}")}"""
 
 
+def enum_order(name: str, there: Sequence[str]) -> str:
+    """An enum type whose values have another order in the models."""
+    return f"""\
+The type {name} keeps the order of its values, which Postgres can't change, and by which it compares and sorts them.
+Give the models the same order: {", ".join(map(string_sql, there))}."""
+
+
 def primary_key(table: Table, there: Sequence[str], release: str) -> str:
     """A primary key of other columns than before, or none before."""
     columns, name_sql = [column.name for column in table.primary_key], table_sql(table.name, table.schema)

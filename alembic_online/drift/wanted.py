@@ -104,10 +104,13 @@ class Reader:
             if not column.system:
                 found.column_names.add(column.name)
                 self._add(found, f"column {column.name}", column, self._column)
-        for constraint in table.constraints:
+        of_columns = [constraint for column in table.columns for constraint in column.constraints]
+        for constraint in (*table.constraints, *of_columns):
             self._add(found, f"constraint {constraint.name or ''}".rstrip(), constraint, self._constraint)
         for index in table.indexes:
             self._add(found, f"index {index.name}", index, self._index)
+        # SQLAlchemy adds an enum's check to its table once more for each copy of the column.
+        found.parts[:] = dict.fromkeys(found.parts)
         return found
 
     def qualified(self, schema: str | None, name: str) -> str:

@@ -150,7 +150,8 @@ def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str
         there, head = bench.dump(), bench.scripts.get_current_head()
         comments = go_to(bench, after)
         assert bool(comments) == ("type changes" in name)
-        assert comments or bench.drift(after) == []
+        left = bench.drift(after)
+        assert comments or left == [], "\n".join(left)
         bench.downgrade(after, str(head))
     now = bench.dump()
     if "values" in name:
