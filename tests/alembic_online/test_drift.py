@@ -119,11 +119,11 @@ def models() -> sa.MetaData:
 
 
 @pytest.fixture(scope="module")
-async def modelled(server: Server, maintenance: Any) -> AsyncIterator[AsyncConnection]:
+async def modelled(server: Server, maintenance: Any, worker_id: str) -> AsyncIterator[AsyncConnection]:
     """A database that SQLAlchemy has created from these models; each test rolls back."""
     from tests.conftest import EMPTY, clone, drop
 
-    database = await clone(maintenance, "zoo_drift_models", EMPTY)
+    database = await clone(maintenance, f"zoo_drift_models_{worker_id}", EMPTY)
     async with connected(server, database) as connection:
         await connection.run_sync(models().create_all)
         await connection.commit()
@@ -229,6 +229,8 @@ CHANGED = {
 
 @pytest.mark.parametrize("statement", CHANGED)
 async def test_what_differs_from_the_models_is_said_once(modelled: AsyncConnection, statement: str) -> None:
+    if "SET EXPRESSION" in statement and (modelled.dialect.server_version_info or ()) < (17,):
+        pytest.skip("from Postgres 17 on")
     found = await compare(modelled, *statement.split(";"))
     assert sorted(found.changes) == CHANGED[statement]
     assert not found.not_compared
