@@ -1,8 +1,8 @@
 """The examples: revisions to learn from, each in a file that says which findings it has, and where.
 
 `# expect: <rule>` is in the line of a finding, or above it. `# fails: <text>` is the error of Postgres, or its driver,
-if it refuses the revision; all others run. `# needs: <SQL>` has to run first. `# since: <number>` is the first Postgres on
-which it does what it says.
+if it refuses the revision; all others run. `# needs: <SQL>` has to run first. `# since: <number>` is the first
+version of Postgres on which it does what it says.
 """
 
 import re
