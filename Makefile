@@ -151,7 +151,7 @@ test-faults: .venv/dev  ## test migrators and requests in each other's way, and 
 
 test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres that Debian has installed
 	@set -- $(wildcard /usr/lib/postgresql/*/bin); \
-	if [ $$# = 0 ]; then echo "no other Postgres is installed: nothing was tested (apt-get install postgresql)" >&2; [ -z "$$CI" ]; fi; \
+	if [ $$# = 0 ]; then echo "no other Postgres is installed, so none was tested" >&2; [ -z "$$CI" ] || exit 1; fi; \
 	for programs; do \
 	  "$$programs/postgres" --version; \
 	  POSTGRES_BIN=$$programs $(PYTEST) $(IN_PARALLEL) tests/migrator tests/alembic_online/lint/test_examples.py \

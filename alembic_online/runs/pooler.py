@@ -63,9 +63,11 @@ class Pooler:
             async with asyncio.timeout(SECONDS), engine.connect() as connection:
                 after = await connection.run_sync(_returned)
             changed = sorted(name for name, returned in self._before.items() if after.get(name) != returned)
-            if changed and self._url is None:
+            if not changed:
+                return
+            if self._url is None:
                 log.info("what statements return has changed: a pooler needs RECONNECT", changed=changed)
-            elif changed and self._url:
+            else:
                 await _reconnect(self._url)
                 log.info("the pooler opens its connections anew", changed=changed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the revisions are committed
