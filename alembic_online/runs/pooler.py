@@ -75,7 +75,7 @@ class Pooler:
 
 
 def _returned(connection: Connection) -> dict[str, str]:
-    return dict(connection.execute(_RETURNED).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(_RETURNED)}
 
 
 async def _reconnect(admin_console: str) -> None:
