@@ -149,6 +149,15 @@ test-processes: .venv/dev  ## test what people run: make run, the migrator, the 
 test-faults: .venv/dev  ## test migrators and requests in each other's way, and the api under faults
 	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/faults
 
+test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres that Debian has installed
+	@set -- $(wildcard /usr/lib/postgresql/*/bin); \
+	if [ $$# = 0 ]; then echo "no other Postgres is installed, so none was tested" >&2; [ -z "$$CI" ] || exit 1; fi; \
+	for programs; do \
+	  "$$programs/postgres" --version; \
+	  POSTGRES_BIN=$$programs $(PYTEST) $(IN_PARALLEL) tests/migrator tests/alembic_online/lint/test_examples.py \
+	    tests/alembic_online/test_operations.py tests/alembic_online/test_drift.py || exit; \
+	done
+
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next
 	@$(PYTEST) tests/live
 
@@ -156,8 +165,8 @@ test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PYTEST) tests/stack
 
 test-full: export ROUNDS = full
-test-full: test test-processes test-faults test-live test-stack  ## all of these with ROUNDS=full
+test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
         revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator test \
-        test-processes test-faults test-live test-stack test-full
+        test-processes test-faults test-postgres test-live test-stack test-full

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     migrator_statement_timeout: float = Field(default=60, ge=0)
     migrator_phase: Literal["expand", "contract", "all"] = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
+    migrator_pooler_url: PostgresUrl | None = None
     log_format: Literal["text", "json"] | None = None
 
     def database(self, configured: str | None = None) -> URL:

