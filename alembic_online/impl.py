@@ -1,15 +1,18 @@
 """What Alembic does on Postgres, where it takes SQL for something else than it is.
 
 Alembic passes the text of defaults, checks and conditions through `sa.text()`, which takes `:x` for a parameter, even
-inside quotes; it compares two defaults by letting Postgres compute them, and takes an array for what it is an array of.
+inside quotes; it compares two defaults by letting Postgres compute them, takes an array for what it is an array of, and
+does not compare the conditions of indexes.
 """
 
 from typing import Any
 
+from alembic.ddl._autogen import ComparisonResult
 from alembic.ddl.postgresql import PostgresqlImpl
-from sqlalchemy import ARRAY
+from sqlalchemy import ARRAY, Index
 
-from alembic_online.expressions import as_text, default_sql
+from alembic_online.drift.expressions import Pair, compare
+from alembic_online.expressions import as_text, default_sql, sql_of
 from alembic_online.shadow import stored_default
 
 
@@ -52,3 +55,20 @@ class OnlineImpl(PostgresqlImpl):
             return wanted != there
         assert self.connection is not None
         return stored_default(self.connection, inspector_column, wanted) != there
+
+    def compare_indexes(self, metadata_index: Index, reflected_index: Index) -> ComparisonResult:
+        found = super().compare_indexes(metadata_index, reflected_index)
+        wanted, there = _condition(metadata_index), _condition(reflected_index)
+        if not found.is_equal or wanted == there:
+            return found
+        assert self.connection is not None
+        table: Any = metadata_index.table
+        source = self.dialect.identifier_preparer.format_table(table)
+        if wanted and there and compare(self.connection, [Pair(wanted, there, source)]) == [True]:
+            return found
+        return ComparisonResult.Different(f"condition {there} to {wanted}")
+
+
+def _condition(index: Index) -> str | None:
+    where = index.dialect_options["postgresql"]["where"]
+    return where if where is None or isinstance(where, str) else sql_of(where)

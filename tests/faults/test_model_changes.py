@@ -83,6 +83,14 @@ def numbered() -> list[Any]:
 ENUM = ["small", "big"]
 CHANGES: dict[str, tuple[Items, Items]] = {
     "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
+    "a condition of an index": (
+        lambda: [*column(sa.Text)(), sa.Index("ix_c", "c", postgresql_where=sa.text("c <> ':x'"))],
+        lambda: [*column(sa.Text)(), sa.Index("ix_c", "c", postgresql_where=sa.text("c IN ('100%', ':x')"))],
+    ),
+    "a condition of an index that goes": (
+        lambda: [*column(sa.Text)(), sa.Index("ix_c", "c", postgresql_where=sa.text("c <> 'a'"))],
+        lambda: [*column(sa.Text)(), sa.Index("ix_c", "c")],
+    ),
     "a long name of a foreign key that does something else": (refers(None), refers("SET NULL")),
     "tables that refer to each other": (nothing, mutual(use_alter=False)),
     "tables that refer to each other by ALTER TABLE": (nothing, mutual(use_alter=True)),
