@@ -20,8 +20,8 @@ from tests.alembic_online.lint.examples import project
 from tests.alembic_online.operating import operate
 from tests.conftest import ROOT
 
-# Text that SQLAlchemy, or a driver, might take for a parameter or a format.
-ODD = """:x % %% %s %(y)s 10:30 {"a":1, "b":null} [[:alpha:]]"""
+# Text that SQLAlchemy, or a driver, might take for a parameter or a format, and a tab, of which Alembic makes spaces.
+ODD = """:x\t% %% %s %(y)s 10:30 {"a":1, "b":null} [[:alpha:]]"""
 BODY = '''
 op.create_table(
     "odd % :t",
