@@ -35,8 +35,14 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
         note = Note(recipes.identity_column(column))
         yield Step(Place.TOGETHER, f"add {title}", note, bare(operation))
     elif default and is_rewritten_by_column(column):
-        yield Step(Place.TOGETHER, f"add {title}", bare(operation), set_default(operation, sa.text(as_text(default))))
-        yield from fill(column, Value(default, is_guess=False), change, Place.FILL)
+        has_key, notes = change.key(operation.table_name, operation.schema), []
+        if not has_key:
+            left = f"Existing rows have NULL there: {NO_KEY}."
+            notes = [Note(left if column.nullable else recipes.fill_not_null(column, NO_KEY, change.release))]
+        new_rows = set_default(operation, sa.text(as_text(default)))
+        yield Step(Place.TOGETHER, f"add {title}", *notes, bare(operation), new_rows)
+        if has_key:
+            yield from fill(column, Value(default, is_guess=False), change, Place.FILL)
     elif default or column.nullable:
         yield Step(Place.TOGETHER, f"add {title}", operation)
     elif dropped:

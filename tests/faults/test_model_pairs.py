@@ -84,7 +84,7 @@ def go_to(bench: Bench, models: Models) -> None:
     metadata = models.metadata()
     written = bench.write(metadata)
     findings = bench.lint(metadata, written)
-    assert findings == [], findings
+    assert findings == [], "\n".join(findings)
     bench.upgrade(metadata)
     comments, operations = bench.rest(metadata)
     left = [vars(operation) for operation in operations]
