@@ -29,7 +29,7 @@ Added = ops.CreateIndexOp | ops.AddConstraintOp
 Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 
-def add(operation: Added, refused: set[str]) -> Iterator[Step]:
+def add(operation: Added, refused: set[str], change: ChangeContext) -> Iterator[Step]:
     """A new index or constraint of a table that is in use; those of `refused` columns wait for the new type."""
     if refused and mentions(operation, refused):
         return
@@ -48,8 +48,24 @@ def add(operation: Added, refused: set[str]) -> Iterator[Step]:
         )
         yield Step(Place.BUILD, f"check {operation.constraint_name}", check)
     elif isinstance(operation, ops.CreateForeignKeyOp):
-        foreign_key = operation.to_constraint()
-        yield Step(Place.REFER, f"foreign key {foreign_key.name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
+        yield refer(operation.to_constraint(), change)
+
+
+def refer(foreign_key: sa.ForeignKeyConstraint, change: ChangeContext) -> Step:
+    """A foreign key of its own; only a comment if it refers to a primary key that is itself only described."""
+    referred, name = foreign_key.referred_table, foreign_key.name
+    target = change.model_table(referred.name, referred.schema)
+    columns = {element.column.name for element in foreign_key.elements}
+    if change.of(target) not in change.new and columns == set(target.primary_key.columns.keys()):
+        there = [set(change.key(target.name, target.schema))]
+        there += [
+            set(unique["column_names"])
+            for unique in change.database.get_unique_constraints(target.name, schema=target.schema)
+        ]
+        if columns not in there:
+            note = Note(recipes.foreign_key(foreign_key.table, target, sorted(columns)))
+            return Step(Place.TOGETHER, f"not yet foreign key {name}", note)
+    return Step(Place.REFER, f"foreign key {name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
 
 
 def change_key(difference: PrimaryKey, change: ChangeContext) -> Iterator[Step]:

@@ -225,6 +225,13 @@ without it:
 {_steps(*steps) if columns else "    " + steps[-2]}"""
 
 
+def foreign_key(table: Table, target: Table, columns: Sequence[str]) -> str:
+    """A foreign key to what is not the primary key yet."""
+    return f"""\
+{table.name} has no foreign key to {target.name} ({", ".join(columns)}) yet, because these are not its primary key yet.
+Once they are, autogenerate writes the foreign key."""
+
+
 def exclusion(table: str, constraint: Constraint) -> str:
     """An exclusion constraint of an existing table."""
     return f"""\

@@ -81,7 +81,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         elif isinstance(operation, Difference):
             yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
-            yield from constraints.add(operation, refused)
+            yield from constraints.add(operation, refused, change)
         elif isinstance(operation, constraints.Removed):
             # Those of columns that stay for now stay with them, unless others need their names.
             is_replaced = constraints.name_of(operation) in arriving

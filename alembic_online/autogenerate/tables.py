@@ -6,11 +6,11 @@ import sqlalchemy as sa
 from alembic.operations import ops
 
 from alembic_online.autogenerate import recipes
+from alembic_online.autogenerate.constraints import refer
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.compare.constraints import constraints_of
 from alembic_online.expressions import as_text, sql_of
-from alembic_online.operations.constraints import AddForeignKeyOnlineOp
 
 
 def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step]:
@@ -32,9 +32,8 @@ def create(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[Step
     operation.columns += _checks(operation, change)
     yield from change.types_of(*(item for item in operation.columns if isinstance(item, sa.Column)))
     yield Step(Place.TOGETHER, f"create {operation.table_name}", operation)
-    for constraint in foreign_keys:
-        foreign_key = AddForeignKeyOnlineOp.from_constraint(constraint)
-        yield Step(Place.REFER, f"foreign key {constraint.name}", foreign_key)
+    for foreign_key in foreign_keys:
+        yield refer(foreign_key, change)
 
 
 def _checks(operation: ops.CreateTableOp, change: ChangeContext) -> Iterator[sa.CheckConstraint]:

@@ -5,41 +5,24 @@ And what is written as a comment, for people to do, can be pasted: once it is ap
 
 import re
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from alembic_online.errors import ConfigurationError
 from api.models import Base
-from local.postgres import Server
-from tests.conftest import EMPTY, clone, drop
 from tests.faults.model_pairs.bench import Bench
 from tests.faults.model_pairs.catalog import difference
+from tests.faults.model_pairs.fixtures import bench, own_database
+
+__all__ = ["bench", "own_database"]  # fixtures
 
 LONG = "a_name_that_is_so_long_that_no_other_one_fits_beside_it_in_63"
 Items = Callable[[], list[Any]]
 """Columns, constraints and indexes of the table `t`, or whole other tables."""
-
-
-@pytest.fixture(scope="module")
-async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """A database whose schemas the migrating role may drop."""
-    name = await clone(maintenance, f"changes_{worker_id}", EMPTY)
-    await maintenance.execute(f"ALTER DATABASE {name} OWNER TO zoo_migrator")
-    yield name
-    await drop(maintenance, name)
-
-
-@pytest.fixture
-def bench(server: Server, own_database: str) -> Iterator[Bench]:
-    bench = Bench(server.url("zoo_migrator", own_database))
-    bench.clear()
-    yield bench
-    bench.close()
 
 
 def models(items: Items, name: str = "t", schema: str | None = None) -> sa.MetaData:

@@ -6,37 +6,20 @@ taken back, they leave the schema as it was.
 """
 
 import warnings
-from collections.abc import AsyncIterator, Iterator
 
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from local.postgres import Server
-from tests.conftest import EMPTY, clone, drop
 from tests.faults.model_pairs.bench import Bench
 from tests.faults.model_pairs.catalog import Dump, difference
 from tests.faults.model_pairs.changes import histories
+from tests.faults.model_pairs.fixtures import bench, own_database
 from tests.faults.model_pairs.models import Models
 from tests.rounds import rounds
 
+__all__ = ["bench", "own_database"]  # fixtures
+
 SEEDS, HISTORIES = rounds(quick=(8, 8), full=(80, 10))
-
-
-@pytest.fixture(scope="module")
-async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """A database whose schemas the migrating role may drop."""
-    name = await clone(maintenance, f"pairs_{worker_id}", EMPTY)
-    await maintenance.execute(f"ALTER DATABASE {name} OWNER TO zoo_migrator")
-    yield name
-    await drop(maintenance, name)
-
-
-@pytest.fixture
-def bench(server: Server, own_database: str) -> Iterator[Bench]:
-    bench = Bench(server.url("zoo_migrator", own_database))
-    yield bench
-    bench.close()
 
 
 @pytest.mark.parametrize("number", range(SEEDS))

@@ -1,0 +1,28 @@
+"""A bench for a test, on a database that a worker's tests share."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from local.postgres import Server
+from tests.conftest import EMPTY, clone, drop
+from tests.faults.model_pairs.bench import Bench
+
+
+@pytest.fixture(scope="module")
+async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """A database whose schemas the migrating role may drop."""
+    name = await clone(maintenance, f"pairs_{worker_id}", EMPTY)
+    await maintenance.execute(f"ALTER DATABASE {name} OWNER TO zoo_migrator")
+    yield name
+    await drop(maintenance, name)
+
+
+@pytest.fixture
+def bench(server: Server, own_database: str) -> Iterator[Bench]:
+    """An empty one."""
+    bench = Bench(server.url("zoo_migrator", own_database))
+    bench.clear()
+    yield bench
+    bench.close()
