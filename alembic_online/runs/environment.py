@@ -15,6 +15,7 @@ errors       exit codes
 """
 
 import asyncio
+import gc
 import os
 import signal
 from functools import partial
@@ -95,6 +96,7 @@ def run_command(project: Project) -> None:
     configure_log(os.environ.get("LOG_FORMAT", ""))
     if project.config.cmd_opts is not None and project.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
+    gc.freeze()  # models and modules stay to the end: to look for garbage among them takes half a second of a large app
     try:
         load_revisions(project.scripts)
         if context.is_offline_mode():
