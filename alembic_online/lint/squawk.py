@@ -88,10 +88,14 @@ def _lets_be_written(parsed: ParsedStatement) -> bool:
     )
 
 
+# The migrator finishes a DETACH that was interrupted.
+REPEATABLE = {pg.AT_ValidateConstraint, pg.AT_DetachPartition, pg.AT_DetachPartitionFinalize}
+
+
 def _is_repeatable(parsed: ParsedStatement) -> bool:
     """Whether the statement can be repeated after a kill: in a transaction, it was rolled back."""
-    commands = [command.subtype for _, command in parsed.commands()]
-    return parsed.statement.in_transaction or (bool(commands) and set(commands) == {pg.AT_ValidateConstraint})
+    commands = {command.subtype for _, command in parsed.commands()}
+    return parsed.statement.in_transaction or (bool(commands) and commands <= REPEATABLE)
 
 
 # Rules of squawk, with a check that knows more than squawk.

@@ -1,6 +1,7 @@
-"""The invalid indexes that an interrupted CREATE INDEX or REINDEX CONCURRENTLY has left behind.
+"""What a statement has left behind when it was interrupted.
 
-Guarantee: only those are found that the same statement made when it ran before, and that this role may drop.
+Guarantees: of invalid indexes, only those are found that the same CREATE INDEX or REINDEX CONCURRENTLY made when it ran
+before, and that this role may drop. DETACH ... CONCURRENTLY, which can't be repeated, goes on where it was.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from alembic_online.sql.names import quote, written_name
 from alembic_online.sql.parse import parse
-from alembic_online.sql.transactions import is_concurrent
+from alembic_online.sql.transactions import is_concurrent, partition_commands
 
 # An index is in the schema of its table.
 _OF_NAME = text(
@@ -37,6 +38,28 @@ _SCOPES = {
     pg.REINDEX_OBJECT_SCHEMA: _WITH_TOAST.format("relnamespace = to_regnamespace(:name)"),
     pg.REINDEX_OBJECT_DATABASE: "true",
 }
+_IS_PENDING = text(
+    "SELECT inhdetachpending FROM pg_class LEFT JOIN pg_inherits ON inhrelid = oid"
+    " WHERE oid = to_regclass(:partition) AND to_regclass(:table) IS NOT NULL AND (inhparent IS NULL"
+    " OR inhparent = to_regclass(:table))"
+)
+NOTHING = "SELECT"
+
+
+def rest_of(connection: Connection, sql: str) -> str:
+    """What is left to do of this statement: all of it, unless it detaches a partition and was interrupted at that."""
+    statements = parse(sql)
+    detaches = [command for each in statements for command in partition_commands(each)]
+    if len(statements) != 1 or len(detaches) != 1:
+        return sql
+    (statement,), (detached,) = statements, detaches
+    names = {"table": written_name(statement.relation), "partition": written_name(detached.name)}
+    found = connection.execute(_IS_PENDING, names).all()
+    if not found or found[0][0] is False:
+        return sql
+    if found[0][0] is None:
+        return NOTHING
+    return f"ALTER TABLE {names['table']} DETACH PARTITION {names['partition']} FINALIZE"
 
 
 def find_debris(connection: Connection, sql: str) -> list[str]:

@@ -3,7 +3,7 @@
 Guarantees: they, and only they, may wait long for their locks, because reads and writes go past them meanwhile, and may
 run as long as they need. The invalid indexes that an interrupted build has left are dropped before it is begun again:
 for CREATE INDEX that of the same name, which `IF NOT EXISTS` alone would take for complete; for REINDEX the copies
-that it had begun.
+that it had begun. A DETACH that was interrupted is finished.
 """
 
 import re
@@ -31,10 +31,14 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
     """Let online statements on `connection` wait `lock_seconds` for their locks, and run as long as they need."""
     limits = {"lock_timeout": f"{lock_seconds * 1000:.0f}", "statement_timeout": "0"}
 
-    def before(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+    def before(connection: Connection, _: Any, statement: str, parameters: Any, *__: Any) -> tuple[str, Any]:
         restore_limits(connection)  # those of an online statement that failed are still set
         if is_online(statement):
-            from alembic_online.runs.debris import find_debris  # noqa: PLC0415 - it has the parser
+            from alembic_online.runs.debris import find_debris, rest_of  # noqa: PLC0415 - they have the parser
+
+            if (rest := rest_of(connection, statement)) != statement:
+                log.warning("an interrupted statement is finished", statement=statement)
+                statement = rest
 
             for index in find_debris(connection, statement):
                 log.warning("dropping what an interrupted build has left", index=index)
@@ -43,6 +47,7 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
             for name, value in limits.items():
                 connection.exec_driver_sql(f"SET {name} = '{value}'")
             connection.info["restore_limits"] = restore
+        return statement, parameters
 
     def after(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         if is_online(statement):
@@ -52,5 +57,5 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
         for name, value in connection.info.pop("restore_limits", ()):
             connection.exec_driver_sql(f"SET {name} = '{value}'")
 
-    event.listen(connection, "before_cursor_execute", before)
+    event.listen(connection, "before_cursor_execute", before, retval=True)
     event.listen(connection, "after_cursor_execute", after)

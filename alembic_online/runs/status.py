@@ -19,7 +19,8 @@ _INVALID_INDEXES = text(
     f" JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE NOT indisvalid AND {_OURS} ORDER BY 1"
 )
 _NOT_VALIDATED = text(
-    "SELECT format('%s on %s', conname, conrelid::regclass) FROM pg_constraint"  # noqa: S608
+    "SELECT format('%s on %s', conname, CASE conrelid WHEN 0 THEN contypid::regtype::text"  # noqa: S608
+    " ELSE conrelid::regclass::text END) FROM pg_constraint"
     f" JOIN pg_namespace ON pg_namespace.oid = connamespace WHERE NOT convalidated AND {_OURS} ORDER BY 1"
 )
 

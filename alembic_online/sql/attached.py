@@ -81,9 +81,8 @@ def domain(statement: pg.AlterDomainStmt, schema: Schema) -> Parts:
     adds = statement.subtype == "C" and not definition.skip_validation
     if not adds and statement.subtype not in {"O", "V"}:
         return
-    lock = Lock.SHARE_UPDATE_EXCLUSIVE if statement.subtype == "V" else Lock.SHARE
     users = [table for table, columns in schema.columns.items() if name in columns.values()]
     if not schema.is_known:
         users = [f"(the tables with a column of type {name})"]
     for table in users:
-        yield Effect(table, lock, Work.SCAN, f"every row's {name} is checked")
+        yield Effect(table, Lock.SHARE, Work.SCAN, f"every row's {name} is checked")

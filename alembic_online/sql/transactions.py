@@ -35,7 +35,7 @@ def is_refused_in_transaction(statement: Node) -> bool:
         wide = statement.kind not in {pg.REINDEX_OBJECT_INDEX, pg.REINDEX_OBJECT_TABLE}
         return wide or is_concurrent(statement)
     if isinstance(statement, pg.AlterTableStmt):
-        return any(command.concurrent for command in _partition_commands(statement))
+        return any(command.concurrent for command in partition_commands(statement))
     if isinstance(statement, pg.ClusterStmt):
         return not statement.HasField("relation")
     if isinstance(statement, pg.VacuumStmt):
@@ -55,8 +55,15 @@ def is_concurrent(statement: Node) -> bool:
     if isinstance(statement, pg.ReindexStmt):
         return has_option(statement.params, "concurrently")
     if isinstance(statement, pg.AlterTableStmt):
-        return any(command.concurrent for command in _partition_commands(statement))
+        return any(command.concurrent for command in partition_commands(statement))
     return isinstance(statement, pg.IndexStmt | pg.DropStmt | pg.RefreshMatViewStmt) and bool(statement.concurrent)
+
+
+def partition_commands(statement: Node) -> list[pg.PartitionCmd]:
+    """What the statement attaches and detaches."""
+    commands = _commands(statement) if isinstance(statement, pg.AlterTableStmt) else []
+    found = (unwrap_node(getattr(command, "def")) for command in commands)
+    return [command for command in found if isinstance(command, pg.PartitionCmd)]
 
 
 def _read(sql: str) -> tuple[Node, ...]:
@@ -81,8 +88,3 @@ def _is_online(statement: Node) -> bool:
 
 def _commands(statement: pg.AlterTableStmt) -> list[pg.AlterTableCmd]:
     return [command for command in map(unwrap_node, statement.cmds) if isinstance(command, pg.AlterTableCmd)]
-
-
-def _partition_commands(statement: pg.AlterTableStmt) -> list[pg.PartitionCmd]:
-    found = (unwrap_node(getattr(command, "def")) for command in _commands(statement))
-    return [command for command in found if isinstance(command, pg.PartitionCmd)]

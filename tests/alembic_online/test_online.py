@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.util import await_
 
 from alembic_online.runs.connection import RUN, create_engine
@@ -123,6 +123,50 @@ async def test_an_index_that_an_interrupted_build_has_left_is_built_again(server
         return list(connection.exec_driver_sql(query, (index,)).scalars())
 
     assert await work(server, tables, validity) == [True]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "ALTER TABLE days DETACH PARTITION days_1 CONCURRENTLY",
+        "alter table public.days detach partition days_1 finalize -- !",
+    ],
+)
+async def test_a_detach_that_was_interrupted_is_finished_and_then_nothing_is_left_to_do(
+    server: Server, tables: str, again: str
+) -> None:
+    """The session that interrupts it is one that has read the table, so that the second transaction has to wait."""
+    reader = await asyncpg.connect(server.url("zoo_migrator", tables))
+
+    def partitions(connection: Connection) -> list[str]:
+        query = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = to_regclass('days')"
+        return list(connection.exec_driver_sql(query).scalars())
+
+    def interrupted(connection: Connection) -> list[bool]:
+        raw = connection.connection.driver_connection  # past SQLAlchemy, and its listeners
+        assert raw is not None
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await_(raw.execute("ALTER TABLE days DETACH PARTITION days_1 CONCURRENTLY"))
+        return list(connection.exec_driver_sql("SELECT inhdetachpending FROM pg_inherits ORDER BY 1 DESC").scalars())
+
+    async with reader.transaction():
+        await reader.execute("SELECT FROM days")
+        assert await work(server, tables, interrupted) == [True, False]
+    await reader.close()
+    for _ in range(2):
+        await work(server, tables, lambda connection: connection.exec_driver_sql(again))
+        assert await work(server, tables, partitions) == ["days_2"]
+
+
+@pytest.mark.parametrize("partition", ["days_2", "guides", "no_such_table"])
+async def test_what_is_no_partition_of_the_table_is_no_detach_that_was_interrupted(
+    server: Server, tables: str, admin: asyncpg.Connection, partition: str
+) -> None:
+    """It is one of another table; in no schema of the search path; or does not exist."""
+    await admin.execute("SET ROLE zoo_migrator; CREATE TABLE other (day int) PARTITION BY RANGE (day)")
+    sql = f"ALTER TABLE other DETACH PARTITION {partition} CONCURRENTLY"
+    with pytest.raises(ProgrammingError):
+        await work(server, tables, lambda connection: connection.exec_driver_sql(sql))
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ async def scratch(maintenance: asyncpg.Connection, template: str) -> AsyncIterat
         ),
         (
             "ALTER DOMAIN kilograms ADD CHECK (VALUE > 0)",
-            "SELECT convalidated FROM pg_constraint WHERE conname = 'ck_kilograms'",
+            "SELECT NOT convalidated FROM pg_constraint WHERE conname = 'ck_kilograms'",
         ),
     ],
 )

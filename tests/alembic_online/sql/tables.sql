@@ -3,13 +3,15 @@ CREATE UNIQUE INDEX parks_name ON parks (name);
 CREATE TABLE "Pens" (id int PRIMARY KEY, park int CONSTRAINT pens_park REFERENCES parks, size numeric(6, 2));
 CREATE DOMAIN weight AS int CHECK (VALUE > 0);
 CREATE DOMAIN anything AS int;
+CREATE DOMAIN unchecked AS int;
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE beasts (
     id int PRIMARY KEY, name varchar(20), code text, born timestamp, fed timestamp(3), size numeric(6, 2), pen int, n int,
-    address cidr, label char(5), tags varchar(20)[], kilos weight, feeling mood, double int GENERATED ALWAYS AS (n * 2) STORED,
+    address cidr, label char(5), tags varchar(20)[], kilos weight, height unchecked, feeling mood, double int GENERATED ALWAYS AS (n * 2) STORED,
     CONSTRAINT beasts_n CHECK (n IS NOT NULL),
     CONSTRAINT beasts_checked CHECK (length(label) > 0)
 );
+ALTER DOMAIN unchecked ADD CONSTRAINT later CHECK (VALUE > 0) NOT VALID;
 ALTER TABLE beasts ADD CONSTRAINT beasts_pen FOREIGN KEY (pen) REFERENCES "Pens" NOT VALID;
 ALTER TABLE beasts ADD CONSTRAINT beasts_code CHECK (code <> '') NOT VALID;
 CREATE INDEX beasts_name ON beasts (name);
