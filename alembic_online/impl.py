@@ -15,6 +15,11 @@ from alembic_online.drift.expressions import Pair, compare
 from alembic_online.expressions import as_text, default_sql, sql_of
 from alembic_online.shadow import stored_default
 
+_DEFAULT = (
+    "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
+    " WHERE adrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND attname = $3"
+)
+
 
 class OnlineImpl(PostgresqlImpl):
     """Alembic's own, apart from the above. Alembic uses the class of a dialect that was defined last."""
@@ -38,6 +43,13 @@ class OnlineImpl(PostgresqlImpl):
         return rendered if is_index else as_text(rendered)
 
     def autogen_column_reflect(self, inspector: Any, table: Any, column_info: Any) -> None:
+        default = column_info.get("default")
+        if default and table.schema is not None and "nextval(" in default:
+            # SQLAlchemy takes a sequence of the search path for one of the table's schema.
+            assert self.connection is not None
+            column_info["default"] = self.connection.exec_driver_sql(
+                _DEFAULT, (table.schema, table.name, column_info["name"])
+            ).scalar()
         super().autogen_column_reflect(inspector, table, column_info)  # type: ignore[no-untyped-call]
         if default := column_info.get("default"):
             column_info["default"] = as_text(default)

@@ -37,10 +37,10 @@ def _find_reason(scripts: ScriptDirectory, error: BaseException) -> str:
         try:
             script = Script._from_path(scripts, path)  # noqa: SLF001 - what Alembic loads each file with
         except (Exception, SystemExit) as reason:  # noqa: BLE001 - a module may raise anything
-            return f"{path.name}: the revision can't be loaded: {_in_a_line(reason)}"
+            return f"{path.name}: the revision can't be loaded: {in_a_line(reason)}"
         if script is not None:
             found.append(script)
-    return _find_contradiction(found, error) or f"the revisions can't be loaded: {_in_a_line(error)}"
+    return _find_contradiction(found, error) or f"the revisions can't be loaded: {in_a_line(error)}"
 
 
 def _find_contradiction(found: list[Script], error: BaseException) -> str | None:
@@ -72,7 +72,8 @@ def _files(scripts: ScriptDirectory) -> Iterator[Path]:
             yield from Script._list_py_dir(scripts, folder)  # noqa: SLF001
 
 
-def _in_a_line(error: BaseException) -> str:
+def in_a_line(error: BaseException) -> str:
+    """The error for people, without its traceback."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f"line {error.lineno}: {error.msg}"
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,4 +1,6 @@
-"""Postgres's error codes, and its limit on the length of names."""
+"""Postgres's error codes, and how it names things."""
+
+from collections.abc import Sequence
 
 NAME_BYTES = 63
 
@@ -15,3 +17,8 @@ def sqlstate(error: BaseException) -> str | None:
 def fit(name: str, end: str = "") -> str:
     """`name` followed by `end`, with `name` truncated to fit Postgres's limit."""
     return name.encode()[: NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+
+
+def chosen_name(table: str, columns: Sequence[str], kind: str) -> str:
+    """The name that Postgres gives a constraint that has none; `kind` is what it ends with: key, fkey, check, excl."""
+    return fit("_".join([table, *columns]), f"_{kind}")

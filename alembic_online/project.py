@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import MetaData
 
-from alembic_online.errors import ConfigurationError
-from alembic_online.loading import load_revisions
+from alembic_online.errors import ConfigurationError, MigratorError
+from alembic_online.loading import in_a_line, load_revisions
 
 FOUND = "alembic_online.found"  # in Config.attributes: if it is set, env.py adds its project to it, and runs nothing
 
@@ -80,7 +80,7 @@ class Project:
 def load_project() -> Project:
     """The project whose configuration `alembic` would find here, with its revisions loaded.
 
-    ConfigurationError if there is none, or a revision can't be loaded.
+    ConfigurationError if there is none, or if env.py or a revision can't be loaded.
     """
     config = find_config()
     found: list[Project] = []
@@ -88,7 +88,12 @@ def load_project() -> Project:
     scripts = ScriptDirectory.from_config(config)
     # An env.py that does not use the tool connects to the database: it finds nothing to run, and creates nothing there.
     with EnvironmentContext(config, scripts, fn=lambda *_: [], dont_mutate=True):
-        scripts.run_env()
+        try:
+            scripts.run_env()
+        except (MigratorError, CommandError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise ConfigurationError(f"{scripts.env_py_location} can't be loaded: {in_a_line(error)}") from error
     if not found:
         raise ConfigurationError(
             f"{scripts.env_py_location} does not call alembic_online.run(), so the tool does not know the models"

@@ -15,7 +15,7 @@ from alembic_online.autogenerate.fill import NO_KEY, fill
 from alembic_online.autogenerate.sql import is_rewritten_by_type
 from alembic_online.autogenerate.step import Note, Place, Step
 from alembic_online.autogenerate.values import value_for
-from alembic_online.operations.not_null import DropNotNullOnlineOp
+from alembic_online.operations.not_null import DropNotNullOnlineOp, SetNotNullOnlineOp
 from alembic_online.postgres import fit
 
 STILL_NULL = """\
@@ -66,6 +66,10 @@ def successor(column: str) -> str:
 def _set_not_null(column: sa.Column[Any], change: ChangeContext, dropped: Sequence[sa.Column[Any]]) -> Iterator[Step]:
     """NOT NULL for a column that the previous release of the app knows, and in which it may write NULL at any time."""
     table, value = column.table, value_for(column)
+    if column.computed is not None:  # nobody writes it
+        operation = SetNotNullOnlineOp(table.name, column.name, schema=table.schema)
+        yield Step(Place.CONTRACT, f"{table.name}.{column.name} NOT NULL", operation)
+        return
     if dropped or value is None or not change.key(table.name, table.schema):
         why = another_name(dropped) if dropped else NO_KEY if value else "only you know which value should replace NULL"
         note = Note(recipes.fill_not_null(column, why, change.release))

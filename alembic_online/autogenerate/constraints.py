@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic.ddl.postgresql import CreateExcludeConstraintOp
-from alembic.operations import ops
+from alembic.operations import MigrateOperation, ops
 
 from alembic_online.autogenerate import recipes
 from alembic_online.autogenerate.context import ChangeContext
@@ -21,7 +21,7 @@ from alembic_online.operations.constraints import (
     DropConstraintOnlineOp,
 )
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
-from alembic_online.postgres import fit
+from alembic_online.postgres import chosen_name, fit
 
 SUFFIX = "_old"
 
@@ -51,9 +51,20 @@ def add(operation: Added, refused: set[str], change: ChangeContext) -> Iterator[
         yield refer(operation.to_constraint(), change)
 
 
+def with_name(operation: MigrateOperation) -> MigrateOperation:
+    """The operation; a constraint that the models give no name gets the one that Postgres would choose."""
+    if isinstance(operation, ops.CreateUniqueConstraintOp) and operation.constraint_name is None:
+        columns = list(operation.to_constraint().columns.keys())
+        operation.constraint_name = chosen_name(operation.table_name, columns, "key")
+    elif isinstance(operation, ops.CreateForeignKeyOp) and operation.constraint_name is None:
+        operation.constraint_name = chosen_name(operation.source_table, operation.local_cols, "fkey")
+    return operation
+
+
 def refer(foreign_key: sa.ForeignKeyConstraint, change: ChangeContext) -> Step:
     """A foreign key of its own; only a comment if it refers to a primary key that is itself only described."""
-    referred, name = foreign_key.referred_table, foreign_key.name
+    referred = foreign_key.referred_table
+    name = foreign_key.name or chosen_name(foreign_key.table.name, foreign_key.column_keys, "fkey")
     target = change.model_table(referred.name, referred.schema)
     columns = {element.column.name for element in foreign_key.elements}
     if change.of(target) not in change.new and columns == set(target.primary_key.columns.keys()):
@@ -65,13 +76,17 @@ def refer(foreign_key: sa.ForeignKeyConstraint, change: ChangeContext) -> Step:
         if columns not in there:
             note = Note(recipes.foreign_key(foreign_key.table, target, sorted(columns)))
             return Step(Place.TOGETHER, f"not yet foreign key {name}", note)
-    return Step(Place.REFER, f"foreign key {name}", AddForeignKeyOnlineOp.from_constraint(foreign_key))
+    operation = AddForeignKeyOnlineOp.from_constraint(foreign_key)
+    operation.constraint_name = name
+    return Step(Place.REFER, f"foreign key {name}", operation)
 
 
 def change_key(difference: PrimaryKey, change: ChangeContext) -> Iterator[Step]:
     """A primary key of other columns."""
-    note = recipes.primary_key(difference.table, difference.there, change.release)
-    yield Step(Place.TOGETHER, f"keep the key of {difference.table.name}", Note(note))
+    table = difference.table
+    old = change.database.get_pk_constraint(table.name, schema=table.schema)["name"]
+    note = recipes.primary_key(table, difference.there, old, change.release)
+    yield Step(Place.TOGETHER, f"keep the key of {table.name}", Note(note))
 
 
 def remove(operation: Removed, *, is_replaced: bool) -> Iterator[Step]:

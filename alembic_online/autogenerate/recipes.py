@@ -6,7 +6,7 @@ Each has paragraphs; an indented paragraph is code, and its lines are kept. Code
 
 from collections.abc import Sequence
 
-from sqlalchemy import Column, Constraint, Table
+from sqlalchemy import ARRAY, Column, Constraint, Table
 from sqlalchemy.sql.type_api import TypeEngine
 
 from alembic_online.autogenerate.sql import table_sql, type_sql
@@ -187,16 +187,24 @@ the app may rely on its numbers. Change it once no such release is at work, in a
     {execute(f"ALTER TABLE {table} ALTER COLUMN {quote(column.name)} DROP IDENTITY")}"""
 
 
-def enum_values(name: str, lost: Sequence[str], release: str) -> str:
-    """Values of an enum type that the models no longer have."""
-    old, values = string_sql(lost[0]), ", ".join(map(string_sql, lost))
+def enum_values(name: str, lost: Sequence[str], users: Sequence[Column[object]], release: str) -> str:
+    """Values of an enum type that the models no longer have; `users` are the columns of that type."""
+    steps = []
+    for value in map(string_sql, lost):
+        for column in users:
+            table, of = column.table, quote(column.name)
+            is_array = isinstance(column.type, ARRAY)
+            new = f"array_replace({of}, {value}, '...')" if is_array else "'...'"
+            where = f"{value} = ANY ({of})" if is_array else f"{of} = {value}"
+            steps.append(call("backfill", table.name, {column.name: new}, where=where, schema=table.schema))
     return f"""\
-The type {name} keeps {values}, which the models no longer have: Postgres can't drop a value of a type, and rows may
-have it. It harms nobody. If it has got another name, do not rename it, because the previous release
-of the app writes the old one. Let the models have both until that release has gone, and then change the rows, in a
-revision of its own ({NEW}), with {contract(release)}, where that is the first release that does not write the old one:
+The type {name} keeps {", ".join(map(string_sql, lost))}, which the models no longer have: Postgres can't drop a value
+of a type, and rows may have it. Give the models the value again, and have the app no longer write it: it harms nobody.
+If it has got another name, do not rename it, because the previous release writes the old one: let the models have both.
+Rows get another value once no release is at work that writes the old one. Each of these is a revision of its own, with
+{contract(release)}, where that is the first release that does not:
 
-    {call("backfill", "...", {"...": "..."}, where=f"... = {old}")}"""
+{_steps(*steps)}"""
 
 
 def enum_order(name: str, there: Sequence[str]) -> str:
@@ -206,14 +214,14 @@ The type {name} keeps the order of its values, which Postgres can't change, and 
 Give the models the same order: {", ".join(map(string_sql, there))}."""
 
 
-def primary_key(table: Table, there: Sequence[str], release: str) -> str:
-    """A primary key of other columns than before, or none before."""
+def primary_key(table: Table, there: Sequence[str], old: str | None, release: str) -> str:
+    """A primary key of other columns than before, or none before; `old` is the name of the one that is there."""
     columns, name_sql = [column.name for column in table.primary_key], table_sql(table.name, table.schema)
     name = short_name(f"pk_{table.name}_{'_'.join(columns)}")
     steps = [
         call("create_index_online", name, table.name, columns, schema=table.schema, unique=True),
         *(call("set_not_null_online", table.name, column, schema=table.schema) for column in columns),
-        *([call("drop_constraint_online", "...", table.name, schema=table.schema) + "  # contract"] if there else []),
+        *([call("drop_constraint_online", old, table.name, schema=table.schema) + "  # contract"] if old else []),
         execute(f"ALTER TABLE {name_sql} ADD CONSTRAINT {quote(name)} PRIMARY KEY USING INDEX {quote(name)}"),
     ]
     return f"""\

@@ -64,6 +64,7 @@ def _describe(difference: Difference, change: ChangeContext) -> Iterator[Step]:
 
 def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     """The changes of an existing table."""
+    table.ops = [constraints.with_name(operation) for operation in table.ops]
     refused = {
         each.column_name for each in table.ops if isinstance(each, ops.AlterColumnOp) and alterations.is_refused(each)
     }

@@ -13,7 +13,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
 
 from alembic_online.expressions import DIALECT, as_text
-from alembic_online.postgres import fit
+from alembic_online.postgres import chosen_name
 from alembic_online.shadow import accepts, shadow
 
 _ALL = (
@@ -82,14 +82,14 @@ def constraints_of(table: sa.Table) -> Iterator[Wanted]:
         rule = constraint._create_rule  # noqa: SLF001 - whether this database needs it, for one that a type makes
         if isinstance(constraint, sa.CheckConstraint | ExcludeConstraint) and (rule is None or rule(compiler)):
             # Its own name, or by the convention; longer ones are truncated as they are in SQL.
-            name = DIALECT.identifier_preparer.format_constraint(constraint, _alembic_quote=False)
+            preparer = DIALECT.identifier_preparer
+            name = constraint.name and preparer.format_constraint(constraint, _alembic_quote=False)
             yield Wanted(name or _chosen(table, constraint), bool(name), constraint)
 
 
 def _chosen(table: sa.Table, constraint: sa.CheckConstraint | ExcludeConstraint) -> str:
     kind = "check" if isinstance(constraint, sa.CheckConstraint) else "excl"
-    columns = "_".join(column.name for column in getattr(constraint, "columns", ()))
-    return fit(table.name + (f"_{columns}" if columns else ""), f"_{kind}")
+    return chosen_name(table.name, [column.name for column in getattr(constraint, "columns", ())], kind)
 
 
 def definition_of(constraint: sa.Constraint) -> str:

@@ -25,11 +25,13 @@ Items = Callable[[], list[Any]]
 """Columns, constraints and indexes of the table `t`, or whole other tables."""
 
 
-def models(items: Items, name: str = "t", schema: str | None = None) -> sa.MetaData:
+def models(items: Items, name: str = "t", schema: str | None = None, *, convention: bool = True) -> sa.MetaData:
     """Models with one table, and with others if `items` makes some."""
-    made = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+    made = sa.MetaData(naming_convention=Base.metadata.naming_convention if convention else None)
     parts = items()
-    sa.Table(name, made, ID(), *(part for part in parts if not isinstance(part, sa.Table | tuple)), schema=schema)
+    own = [part for part in parts if not isinstance(part, sa.Table | tuple)]
+    key = [] if any(isinstance(part, sa.Column) and part.name == "id" for part in own) else [ID()]
+    sa.Table(name, made, *key, *own, schema=schema)
     for other, *others in (part for part in parts if isinstance(part, tuple)):
         sa.Table(other, made, ID(), *others)
     return made
@@ -45,6 +47,10 @@ def column(type_: Any, *options: Any, **more: Any) -> Items:
 
 def nothing() -> list[Any]:
     return []
+
+
+def keyless() -> list[Any]:
+    return [sa.Column("id", sa.BigInteger, sa.Identity())]
 
 
 def refers(ondelete: str | None) -> Items:
@@ -106,6 +112,20 @@ CHANGES: dict[str, tuple[Items, Items]] = {
     "a default that is the time": (
         column(sa.DateTime(True)), column(sa.DateTime(True), server_default=sa.text("clock_timestamp()"))
     ),
+    "a default that differs from row to row, and no key": (
+        keyless, lambda: [*keyless(), sa.Column("c", sa.Uuid, server_default=sa.func.gen_random_uuid())]
+    ),
+    "NOT NULL of a virtual column": (
+        column(sa.Text, sa.Computed("'it''s'", persisted=False)),
+        column(sa.Text, sa.Computed("'it''s'", persisted=False), nullable=False),
+    ),
+    "names that nobody has given": (
+        lambda: [*column(sa.Text)(), ("other",)],
+        lambda: [
+            sa.Column("c", sa.Text, sa.CheckConstraint("c <> ''"), unique=True),
+            sa.Column("other_id", sa.BigInteger, sa.ForeignKey("other.id")), ("other",),
+        ],
+    ),
     "a default that goes": (column(sa.Text, server_default="it's"), column(sa.Text)),
     "a check of a column whose type changes": (
         column(pg.JSONB), lambda: [*column(sa.String(20))(), sa.CheckConstraint("c <> ':x'", name="not_x")]
@@ -137,7 +157,7 @@ def go_to(bench: Bench, wanted: sa.MetaData) -> list[str]:
 )
 def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str | None) -> None:
     table = LONG if "index" in name else "t"  # by the convention, its names are longer
-    before, after = (models(items, table, schema) for items in CHANGES[name])
+    before, after = (models(items, table, schema, convention="nobody" not in name) for items in CHANGES[name])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Cannot correctly sort tables")
         assert go_to(bench, before) == []
@@ -190,6 +210,12 @@ RECIPES: dict[str, tuple[Items, Items, dict[str, str]]] = {
     "another expression": (
         column(sa.Integer, sa.Computed("1", persisted=False)), column(sa.Integer, sa.Computed("2", persisted=False)), {}
     ),
+    "another primary key": (
+        column(sa.BigInteger, nullable=False),
+        lambda: [sa.Column("c", sa.BigInteger, nullable=False, primary_key=True)],
+        {},
+    ),
+    "a first primary key": (keyless, nothing, {}),
     "an expression that goes": (column(sa.Integer, sa.Computed("1", persisted=True)), column(sa.Integer), {}),
 }  # fmt: skip
 
@@ -216,6 +242,13 @@ def test_what_a_comment_says_can_be_pasted_and_is_not_written_again(
     assert go_to(bench, before) == []
     comments = go_to(bench, after)
     assert comments != []
+    paste(bench, after, comments, known)
+    assert bench.rest(after) == ([], [])
+    assert bench.drift(after) == []
+
+
+def paste(bench: Bench, wanted: sa.MetaData, comments: list[str], known: dict[str, str]) -> None:
+    """Write, lint and apply what the comments tell people to write."""
     revisions: list[list[str]] = []
     for code in pasted(comments, known):
         if code[0] == "+" and revisions:
@@ -223,7 +256,40 @@ def test_what_a_comment_says_can_be_pasted_and_is_not_written_again(
         else:
             revisions.append([line for line in code if line != "+"])
     for lines in revisions:
-        assert bench.lint(after, [bench.write_by_hand(lines)]) == []
-        bench.upgrade(after)
-    assert bench.rest(after) == ([], [])
+        assert bench.lint(wanted, [bench.write_by_hand(lines)]) == []
+        bench.upgrade(wanted)
+
+
+@pytest.mark.parametrize("schema", [None, "Odd schema"])
+def test_what_refers_to_a_new_primary_key_is_written_once_that_is_there(bench: Bench, schema: str | None) -> None:
+    there = f"{schema}.Keepers.id" if schema else "Keepers.id"
+    before = models(lambda: [*keyless(), ("other", sa.Column("c", sa.BigInteger))], "Keepers", schema)
+    after = models(lambda: [("other", sa.Column("c", sa.BigInteger, sa.ForeignKey(there)))], "Keepers", schema)
+    assert go_to(bench, before) == []
+    comments = go_to(bench, after)
+    assert len(comments) == len(["the primary key", "the foreign key"])
+    paste(bench, after, comments, {})
+    assert go_to(bench, after) == []
     assert bench.drift(after) == []
+
+
+@pytest.mark.parametrize("schema", [None, "Odd schema"])
+@pytest.mark.parametrize("is_array", [False, True])
+def test_rows_can_be_rid_of_a_value_that_the_models_no_longer_have(
+    bench: Bench, schema: str | None, *, is_array: bool
+) -> None:
+    def sizes(*values: str) -> Items:
+        enum = sa.Enum(*values, name="Its size")
+        return column(pg.ARRAY(enum) if is_array else enum)
+
+    before, after = models(sizes("small", "it's"), "Keepers", schema), models(sizes("small"), "Keepers", schema)
+    table = f'"{schema}"."Keepers"' if schema else '"Keepers"'
+    assert go_to(bench, before) == []
+    for row in ("{small,it''s}", "{small}") if is_array else ("it''s", "small"):
+        bench.execute(f"INSERT INTO {table} (c) VALUES ('{row}')")
+    comments = go_to(bench, after)
+    paste(bench, after, comments, {"...": "small"})
+    with_value = f"SELECT count(*) FROM {table} WHERE c::text LIKE '%it''s%'"
+    assert bench.do(lambda connection: connection.exec_driver_sql(with_value).scalar_one()) == 0
+    assert go_to(bench, before) == []  # the models have it again
+    assert bench.drift(before) == []

@@ -108,6 +108,13 @@ def test_the_tools_readme_shows_this_environment() -> None:
     assert ENV in (ROOT / "alembic_online" / "README.md").read_text()
 
 
+def test_an_env_py_that_can_not_be_imported_is_a_line_with_its_name(shop: Project) -> None:
+    shop.take_up()
+    (shop.folder / "shop" / "models.py").write_text("import nowhere_to_be_found\n")
+    (said,) = shop.run("alembic-online lint", code=3).splitlines()
+    assert "migrations/env.py can't be loaded: ModuleNotFoundError: No module named 'nowhere_to_be_found'" in said
+
+
 def rules(printed: str) -> set[tuple[str, str]]:
     """The revision and the rule of each finding that the lint printed."""
     lines = [line for line in printed.splitlines() if line.startswith("migrations/versions/")]

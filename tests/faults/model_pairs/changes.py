@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.faults.model_pairs.models import Column, Models, Table
 from tests.faults.model_pairs.strategies import (
+    KEYS,
     columns,
     keys,
     models,
@@ -16,7 +17,7 @@ from tests.faults.model_pairs.strategies import (
     tables,
     unique_keys,
 )
-from tests.faults.model_pairs.types import CHECKS, COLUMNS, LABELS, TEXTS, TYPES
+from tests.faults.model_pairs.types import CHECKS, COLUMNS, KEPT, LABELS, TEXTS, TYPES
 
 
 @st.composite
@@ -60,7 +61,8 @@ def add_table(draw: st.DrawFn, before: Models) -> Models:
 def add_column(draw: st.DrawFn, before: Models) -> Models:
     def change(table: Table) -> Table:
         free = [name for name in COLUMNS if name not in {column.name for column in table.columns}]
-        return replace(table, columns=(*table.columns, draw(columns(draw(st.sampled_from(free)), len(before.enums)))))
+        made = draw(columns(draw(st.sampled_from(free)), len(before.enums), is_numbered=table.key in KEYS))
+        return replace(table, columns=(*table.columns, made))
 
     return _change_table(draw, before, change)
 
@@ -159,7 +161,10 @@ def change_type(draw: st.DrawFn, before: Models) -> Models:
 
 
 def drop_label(draw: st.DrawFn, before: Models) -> Models:  # noqa: ARG001
-    made = tuple(labels[1:] if len(labels) > 1 else labels for labels in before.enums)
+    dropped = [next((label for label in labels if label not in KEPT), None) for labels in before.enums]
+    made = tuple(
+        tuple(label for label in labels if label != gone) for labels, gone in zip(before.enums, dropped, strict=True)
+    )
     return replace(before, enums=made, refused=before.refused | {"label"})
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from api.models import Base
-from tests.faults.model_pairs.types import CHECKS, TYPES
+from tests.faults.model_pairs.types import CHECKS, EXPRESSIONS, KEPT, TYPES
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,13 @@ class Column:
     comment: str | None = None
     check: int | None = None
     python_default: bool = False
+    generated: str | None = None
+    """Whether it is computed from the key: "STORED" or "VIRTUAL"; `default` chooses the expression."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """An index, or a unique constraint."""
+    """An index, or a unique or an exclusion constraint."""
 
     columns: tuple[str, ...]
     kind: str
@@ -36,6 +38,9 @@ class Reference:
     nullable: bool = True
     ondelete: str | None = None
     use_alter: bool = False
+    columns: tuple[str, ...] = ("id",)
+    timing: str | None = None
+    """If it is deferrable, what it is initially: DEFERRED or IMMEDIATE."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,24 @@ class Table:
 class Models:
     tables: tuple[Table, ...]
     enums: tuple[tuple[str, ...], ...]
-    convention: bool
+    naming: str
+    """Whether constraints are named by the "convention", one by one ("names"), or by Postgres ("unnamed")."""
+    schema: str | None = None
+    """The schema of tables that name none."""
     refused: frozenset[str] = field(default=frozenset())
     """Changes that autogenerate only describes."""
 
     def metadata(self) -> sa.MetaData:
         """The models, as SQLAlchemy has them."""
-        made = sa.MetaData(naming_convention=Base.metadata.naming_convention if self.convention else None)
+        convention = Base.metadata.naming_convention if self.naming == "convention" else None
+        made = sa.MetaData(naming_convention=convention, schema=self.schema)
         for table in self.tables:
             _make(table, made, self)
         return made
+
+    def named(self, name: str) -> str | None:
+        """The name, if constraints are named one by one."""
+        return name if self.naming == "names" else None
 
 
 def _type(kind: str, models: Models, column: str) -> sa.types.TypeEngine[Any]:
@@ -76,9 +89,9 @@ def _type(kind: str, models: Models, column: str) -> sa.types.TypeEngine[Any]:
     return TYPES[kind][0]()
 
 
-def _defaults(kind: str, models: Models) -> tuple[Any, ...]:
+def _defaults(kind: str) -> tuple[Any, ...]:
     if kind.startswith("enum"):
-        return () if kind.endswith("array") else models.enums[int(kind.removeprefix("enum").split()[0])][:2]
+        return () if kind.endswith("array") else (KEPT[int(kind.removeprefix("enum").split()[0])],)
     return TYPES[kind][1]
 
 
@@ -86,7 +99,7 @@ def _make(table: Table, metadata: sa.MetaData, models: Models) -> None:
     items = [
         *_key(table, metadata),
         *(item for column in table.columns for item in _column(column, models)),
-        *(_reference(table, reference, models) for reference in table.references),
+        *(item for reference in table.references for item in _reference(table, reference, models)),
         *(item for number, key in enumerate(table.keys) for item in _index(table, number, key, models)),
     ]
     sa.Table(table.name, metadata, *items, schema=table.schema, comment=table.comment)
@@ -109,29 +122,40 @@ def _key(table: Table, metadata: sa.MetaData) -> list[Any]:
 
 
 def _column(column: Column, models: Models) -> Iterator[Any]:
-    defaults = _defaults(column.kind, models)
+    defaults = _defaults(column.kind)
+    default = None if column.default is None or not defaults else defaults[column.default % len(defaults)]
+    if column.generated:
+        expression = EXPRESSIONS[(column.default or 0) % len(EXPRESSIONS)].format("id")
+        default = sa.Computed(expression, persisted=column.generated == "STORED")
     yield sa.Column(
         column.name,
         _type(column.kind, models, column.name),
         nullable=column.nullable,
-        server_default=None if column.default is None or not defaults else defaults[column.default % len(defaults)],
+        server_default=default,
         comment=column.comment,
-        default="it's 100% :x" if column.python_default and column.kind == "text" else None,
+        default="it's 100% :x" if column.python_default and column.kind == "text" and not column.generated else None,
     )
     if column.check is not None and column.kind in {"text", "varchar"}:
         condition = CHECKS[column.check % len(CHECKS)].format(_quoted(column.name))
-        yield sa.CheckConstraint(sa.literal_column(condition), name=f"check {column.name[:20]}")
+        name = None if models.naming == "unnamed" else f"check {column.name[:20]}"
+        yield sa.CheckConstraint(sa.literal_column(condition), name=name)
 
 
-def _reference(table: Table, reference: Reference, models: Models) -> sa.Column[Any]:
+def _reference(table: Table, reference: Reference, models: Models) -> Iterator[Any]:
     schema, name = reference.table
-    key = sa.ForeignKey(
-        f"{schema}.{name}.id" if schema else f"{name}.id",
-        ondelete=reference.ondelete,
-        use_alter=reference.use_alter,
-        name=None if models.convention else f"fk {table.name[:20]} {name[:20]}",
-    )
-    return sa.Column(f"{name[:20]}_id", sa.BigInteger, key, nullable=reference.nullable)
+    there = f"{schema or models.schema or ''}.{name}".lstrip(".")
+    columns = [f"{name[:20]}_{column}" for column in reference.columns]
+    options: dict[str, Any] = {
+        "ondelete": reference.ondelete,
+        "use_alter": reference.use_alter and models.naming != "unnamed",  # SQLAlchemy wants a name then
+        "name": models.named(f"fk {table.name[:20]} {name[:20]}"),
+        "deferrable": True if reference.timing else None,
+        "initially": reference.timing,
+    }
+    types = {"id": sa.BigInteger, "no": sa.Text}
+    for column, referred in zip(columns, reference.columns, strict=True):
+        yield sa.Column(column, types[referred], nullable=reference.nullable)
+    yield sa.ForeignKeyConstraint(columns, [f"{there}.{referred}" for referred in reference.columns], **options)
 
 
 def _index(table: Table, number: int, key: Key, models: Models) -> Iterator[Any]:
@@ -139,9 +163,11 @@ def _index(table: Table, number: int, key: Key, models: Models) -> Iterator[Any]
     columns = [name for name in key.columns if name in there]
     if not columns:
         return
-    name: Any = None if models.convention else f"{key.kind} {table.name[:20]} {number}"
+    name: Any = models.named(f"{key.kind} {table.name[:20]} {number}")
     if key.kind == "unique":
         yield sa.UniqueConstraint(*columns, name=name)
+    elif key.kind == "exclusion":
+        yield pg.ExcludeConstraint((columns[0], "&&"), name=name)
     elif key.kind == "expression":
         parts: list[Any] = [sa.literal_column(f"lower({_quoted(each)}::text)") for each in columns]
         yield sa.Index(f"ix {number} {table.name}"[:63], *parts)

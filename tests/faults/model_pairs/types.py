@@ -11,8 +11,13 @@ TABLES = ("animals", "order", "Keepers", "per%cent", LONG)
 SCHEMAS = (None, None, None, "shop", "Odd schema")
 COLUMNS = ("name", "user", "Upper", "two words", 'quo"te', "100%", "co:lon", "it's", "größe", f"{LONG}_or_so")
 TEXTS = ("plain", "keeper's", "100%", "%s %(a)s", ":x", "a::b", "\\", "\\:y", '"', "{}", "", "ü", "'quoted'", "a\nb")
+KEPT = ("small", ":x")  # a label of each of the two enums that rows may have, so it always stays
 LABELS = ("small", "Big", "keeper's", "100%", "two words", ":x")
-CHECKS = ("{} <> 'keeper''s'", "{} <> ':x'", "{} NOT LIKE '100%'", "length({}) < 100", "{} ~ '^[^\\:x]'")
+# None of the texts violates one of them.
+CHECKS = ("{} <> 'it''s not'", "{} <> ':y'", "{} NOT LIKE '100%%s'", "length({}) < 100", "{} !~ '^[\\:x]y'")
+EXPRESSIONS = ("'it''s ' || {}", "'100%' || ':x'", "{}::text || '%s'", "coalesce({}::text, '\\')")
+
+RANGES = ("int4range", "tstzrange")
 
 TYPES: dict[str, tuple[Callable[[], sa.types.TypeEngine[Any]], tuple[Any, ...]]] = {
     "text": (sa.Text, TEXTS),
