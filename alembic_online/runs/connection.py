@@ -5,15 +5,18 @@ its own (not a pooler's), and only with the right to change the schema.
 """
 
 import asyncio
+import ssl
 from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, pool, text
+from asyncpg.exceptions import TargetServerAttributeNotMatched
+from sqlalchemy import pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from alembic_online.errors import ConfigurationError, DatabaseUnreachable
+from postgres_url import DatabaseUrl, connect, session_name
 
 # Names of sessions in Postgres: the one that a run works on, the one that holds its lock, those that only read.
 RUN, LOCK, LOOK = "migrator", "migrator lock", "migrator look"
@@ -22,6 +25,8 @@ CONNECT_SECONDS = 5
 # cannot connect now (starting up, shutting down), too many connections
 NOT_YET = {"57P03", "53300"}
 PROTOCOL_VIOLATION = "08P01"
+# undefined object, invalid parameter value, insufficient privilege: of a setting of the session
+WRONG_OPTIONS = {"42704", "22023", "42501"}
 POOLER = (
     "MIGRATION_DATABASE_URL leads to a connection pooler. A migration needs a session of its own, for its lock and its "
     "time-outs: give the address of Postgres itself"
@@ -32,41 +37,53 @@ log = structlog.get_logger(__name__)
 _RIGHTS = text("SELECT current_user, coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
 
 
-def create_engine(url: URL, application_name: str, **limits: str) -> AsyncEngine:
+def create_engine(url: DatabaseUrl, application_name: str, **limits: str) -> AsyncEngine:
     """Connections with these limits (`lock_timeout`, `statement_timeout`); their statements don't outlive this process.
 
     If it dies, they end within half a second; if its machine or the network fails, within half a minute.
     """
     return create_async_engine(
-        url,
+        "postgresql+asyncpg://",
         poolclass=pool.NullPool,
         # Not by SET: that would begin a transaction around the whole run, which would never be committed.
         connect_args={
-            "timeout": CONNECT_SECONDS,
             "async_creator_fn": _connect,
-            "server_settings": {
-                "application_name": application_name,
-                "client_connection_check_interval": "500ms",
+            "url": url,
+            "timeout": CONNECT_SECONDS,
+            "defaults": {
                 "jit": "off",  # it would add a second or two to the driver's own queries of the catalogs
                 "tcp_keepalives_idle": "10",
                 "tcp_keepalives_interval": "5",
                 "tcp_keepalives_count": "3",
+            },
+            "settings": {
+                "application_name": session_name(url, application_name),
+                "client_connection_check_interval": "500ms",
+                # Each statement sees what others have committed before it, and none fails because they have.
+                "default_transaction_isolation": "read committed",
                 **limits,
             },
         },
     )
 
 
-async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
     try:
-        return await asyncpg.connect(*args, **options)
-    except OSError as error:
+        return await connect(url, **options)
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", None) or error.reason or str(error)
+        raise DatabaseRefused(f"no TLS with the database: {why}; see sslmode and sslrootcert in the URL") from error
+    except (OSError, TargetServerAttributeNotMatched) as error:
         raise DatabaseUnreachable(f"the database can't be reached: {error}") from error
     except asyncpg.PostgresError as error:
         if error.sqlstate in NOT_YET:
             raise DatabaseUnreachable(f"the database is not ready: {error}") from error
         if error.sqlstate == PROTOCOL_VIOLATION and "startup parameter" in str(error):
             raise ConfigurationError(POOLER) from error
+        if error.sqlstate in WRONG_OPTIONS:
+            raise ConfigurationError(f"MIGRATION_DATABASE_URL: options: {error}") from error
+        raise DatabaseRefused(f"the database refuses the migrator: {error}") from error
+    except asyncpg.InterfaceError as error:  # a way to log in that the driver does not know, say
         raise DatabaseRefused(f"the database refuses the migrator: {error}") from error
 
 
