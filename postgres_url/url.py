@@ -118,7 +118,7 @@ def _service(name: str, file: str | None) -> dict[str, str]:
 
 
 def _hosts(listed: str, ports: str) -> tuple[tuple[str, int], ...]:
-    """Hosts with commas between them, each with its port, or the one in `ports`, which are for all hosts, or for each."""
+    """Hosts with commas between them, each with its own port, or that in `ports`: one for all, or one for each."""
     hosts = [_host(part) for part in listed.split(",")]
     each = ports.split(",") if ports else [port for _, port in hosts]
     if len(each) == 1:
