@@ -15,6 +15,7 @@ from postgres_url.tls import SYSTEM, context
 from postgres_url.url import DatabaseUrl
 
 NAME_BYTES = 63  # of a session's name; Postgres would truncate a longer one, too, with a notice to each connection
+SEPARATOR = ": "
 ESCAPED = re.compile(r"\\(.)")
 OPTION = re.compile(r"(?:-c\s*|--)([\w.-]+)=((?:\\.|\S)*)")
 # libpq goes on to the next host after these, and so do we.
@@ -27,9 +28,11 @@ _TLS = (
 
 
 def session_name(url: DatabaseUrl, name: str) -> str:
-    """`name`, after the URL's own application_name, of which only as much is left as fits."""
-    prefix = url.parameters.get("application_name", "").encode()[: max(0, NAME_BYTES - len(name.encode()) - 1)]
-    return f"{prefix.decode(errors='ignore')} {name}".strip().encode()[:NAME_BYTES].decode(errors="ignore")
+    """`name`, after the URL's own application_name, of which as much is left as fits: `billing: api@1.0`."""
+    own = name.encode()[:NAME_BYTES].decode(errors="ignore")
+    room = max(0, NAME_BYTES - len(own.encode()) - len(SEPARATOR))
+    before = url.parameters.get("application_name", "").encode()[:room].decode(errors="ignore")
+    return f"{before}{SEPARATOR}{own}" if before else own
 
 
 async def connect(

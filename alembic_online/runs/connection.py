@@ -1,7 +1,7 @@
 """The migrator's connections to Postgres.
 
 Guarantees: it waits for a database that is not up yet, but not for one that refuses it. It works only on a session of
-its own (not a pooler's), and only with the right to change the schema.
+its own (not a pooler's), only with the right to change the schema, and only where something can be written.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ POOLER = (
 
 log = structlog.get_logger(__name__)
 
-_RIGHTS = text("SELECT current_user, coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
+_RIGHTS = text("SELECT current_user, current_schema(), has_schema_privilege(current_schema(), 'CREATE')")
+_READ_ONLY = text("SELECT current_setting('transaction_read_only')::bool")  # on a standby, too
 
 
 def create_engine(url: DatabaseUrl, application_name: str, **limits: str) -> AsyncEngine:
@@ -91,8 +92,11 @@ class DatabaseRefused(DatabaseUnreachable):
     """Wrong password, no such database: waiting would not help."""
 
 
-async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
-    """Return when the database accepts this session; DatabaseUnreachable if it has not after `seconds`."""
+async def wait_for_database(engine: AsyncEngine, seconds: float, *, to_write: bool = False) -> None:
+    """Return when the database accepts this session, and, if asked for, what it writes.
+
+    DatabaseUnreachable if it does not after `seconds`.
+    """
     deadline = asyncio.get_running_loop().time() + seconds
     pause = FIRST_PAUSE
     while True:
@@ -100,8 +104,12 @@ async def wait_for_database(engine: AsyncEngine, seconds: float) -> None:
             async with engine.connect() as connection:
                 await _require_own_session(connection)
                 await _require_rights(connection)
+                if to_write:
+                    await _require_that_it_writes(connection)
         except DatabaseRefused:
             raise
+        except DBAPIError as error:  # while nothing has begun
+            raise DatabaseRefused(f"the database refuses the migrator: {error.orig}") from error
         except DatabaseUnreachable as error:
             if asyncio.get_running_loop().time() + pause > deadline:
                 raise DatabaseUnreachable(f"{error} (waited {seconds:g} s)") from error
@@ -125,10 +133,17 @@ async def _require_own_session(connection: AsyncConnection) -> None:
         raise ConfigurationError(POOLER)
 
 
+async def _require_that_it_writes(connection: AsyncConnection) -> None:
+    if await connection.scalar(_READ_ONLY):
+        raise DatabaseUnreachable("the database is read-only: default_transaction_read_only is on, or it is a standby")
+
+
 async def _require_rights(connection: AsyncConnection) -> None:
-    role, may_create = (await connection.execute(_RIGHTS)).one()
+    role, schema, may_create = (await connection.execute(_RIGHTS)).one()
+    if schema is None:
+        raise ConfigurationError(f"the search_path of the role {role} names no schema that it may use")
     if not may_create:
         raise ConfigurationError(
             f"the role {role} may not change the schema: use a role in MIGRATION_DATABASE_URL that may "
-            f"(GRANT CREATE ON SCHEMA public TO ...)"
+            f"(GRANT CREATE ON SCHEMA {schema} TO ...)"
         )

@@ -244,7 +244,7 @@ async def run_online(project: Project) -> None:
         async with engine(LOOK).connect() as connection:
             await connection.run_sync(look, project)
         return
-    await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
+    await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
         planned = decided_once(planned_steps(), progress)

@@ -1,8 +1,8 @@
 """Which releases of the app are connected, and whether one is older than another.
 
 The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`; before
-that they may have a name that is in their URL. A session counts as older if it has no release, or one that is not a
-version number (`dev`, a commit's hash).
+that they may have the name that is in their URL, as in `billing: api@1.0`. A session counts as older if it has no
+release, or one that is not a version number (`dev`, a commit's hash).
 """
 
 import re
@@ -34,7 +34,7 @@ class Sessions:
 
 def find_sessions(connection: Connection, application: str) -> list[Sessions]:
     """The sessions of the app on this database, as of the transaction's first look at the sessions."""
-    named = re.compile(rf"(?:.* )?{re.escape(application)}(?: command)?(?:@(.*))?", re.DOTALL)
+    named = re.compile(rf"(?:.*: )?{re.escape(application)}(?: command)?(?:@(.*))?", re.DOTALL)
     found = [(row, named.fullmatch(row[0])) for row in connection.execute(_SESSIONS)]
     return [Sessions(row[0], row[1], row[2], match[1] or UNKNOWN) for row, match in found if match]
 

@@ -162,7 +162,7 @@ def test_a_service_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("prefix", "expected"), [(None, "api@1.0"), ("zoo", "zoo api@1.0"), ("é" * 60, f"{'é' * 27} api@1.0")]
+    ("prefix", "expected"), [(None, "api@1.0"), ("zoo", "zoo: api@1.0"), ("é" * 60, f"{'é' * 27}: api@1.0")]
 )
 def test_the_name_in_a_url_stands_before_the_sessions_own(prefix: str | None, expected: str) -> None:
     url = DatabaseUrl("zoo", parameters={"application_name": prefix} if prefix else {})

@@ -5,16 +5,12 @@ import os
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from api.main import create_app
 from api.settings import Settings
@@ -29,6 +25,7 @@ from local.postgres import (
     serve,
 )
 from postgres_url import connect, read_url
+from tests.authority import DAY, Authority
 from tests.conftest import FAST_AND_FORGETFUL, alembic, find_free_port, started
 
 WITH_TLS = Path("/usr/lib/postgresql")  # Debian's; the embedded one is built without
@@ -38,54 +35,6 @@ local all all trust
 hostssl all certified all cert
 hostssl all all all trust
 """
-Day = timedelta(days=1)
-
-
-class Authority:
-    """A CA, and the certificates that it gives."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.key, self.name = folder, ec.generate_private_key(ec.SECP256R1()), name
-        self.certificate = self._sign(name, self.key.public_key(), Day, is_authority=True)
-        self.path = folder / f"{name}.pem"
-        self.path.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-
-    def give(self, name: str, host: str, valid: timedelta = Day, passphrase: str = "") -> tuple[Path, Path]:
-        """Files with a certificate for `name`, at `host`, and with its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        signed = self._sign(name, key.public_key(), valid, host)
-        paths = self.folder / f"{self.name}-{name}.crt", self.folder / f"{self.name}-{name}.key"
-        paths[0].write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        encryption = (
-            serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
-        )
-        pem = serialization.PrivateFormat.PKCS8
-        paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, pem, encryption))
-        return paths
-
-    def _sign(
-        self, name: str, key: ec.EllipticCurvePublicKey, valid: timedelta, host: str = "", is_authority: bool = False
-    ) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
-        now = datetime.now(UTC)
-        made = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer)
-            .public_key(key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * Day)
-            .not_valid_after(now + valid)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
-        )  # fmt: skip
-        if host:
-            made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        return made.sign(self.key, hashes.SHA256())
 
 
 @dataclass(frozen=True)
@@ -216,7 +165,7 @@ async def test_a_server_that_is_not_proven_to_be_the_right_one_is_not_used(
 
 @pytest.mark.parametrize(
     ("host", "valid", "said"),
-    [("elsewhere.example", Day, "Hostname mismatch"), ("localhost", -Day, "certificate has expired")],
+    [("elsewhere.example", DAY, "Hostname mismatch"), ("localhost", -DAY, "certificate has expired")],
 )
 async def test_a_certificate_that_is_not_valid_for_the_host_or_no_longer_is_refused(
     tls: Managed, host: str, valid: timedelta, said: str
