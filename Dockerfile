@@ -51,8 +51,9 @@ LABEL org.opencontainers.image.title="zoo-api" \
 COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
+COPY postgres_url postgres_url
 COPY api api
-RUN python3 -m compileall -q api  # otherwise each start would do it, and could not store the result
+RUN python3 -m compileall -q postgres_url api  # otherwise each start would do it, and could not store the result
 USER 10001:10001
 EXPOSE 8000
 CMD ["python3", "-m", "api.server"]
@@ -70,8 +71,9 @@ ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
 COPY api/__init__.py api/enums.py api/
 COPY api/models api/models
+COPY postgres_url postgres_url
 COPY alembic_online alembic_online
 COPY migrator migrator
-RUN python3 -m compileall -q alembic_online api migrator
+RUN python3 -m compileall -q postgres_url alembic_online api migrator
 USER 10001:10001
 CMD ["alembic", "upgrade", "head"]

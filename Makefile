@@ -155,7 +155,8 @@ test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres
 	for programs; do \
 	  "$$programs/postgres" --version; \
 	  POSTGRES_BIN=$$programs $(PYTEST) $(IN_PARALLEL) tests/migrator tests/alembic_online/lint/test_examples.py \
-	    tests/alembic_online/test_operations.py tests/alembic_online/test_drift.py || exit; \
+	    tests/alembic_online/test_operations.py tests/alembic_online/test_drift.py \
+	    tests/processes/test_roles_script.py || exit; \
 	done
 
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next

@@ -1,35 +1,25 @@
 """The settings of a run, and where they come from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from alembic_online.errors import ConfigurationError
+from postgres_url import DatabaseUrl, read_url
 
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
-URL_PARAMETERS = {"host", "port", "ssl"}
+INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
-def _asyncpg_url(value: str) -> str:
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError) as error:  # ValueError: the port is not a number
-        raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
-    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
-        raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
-    # libpq calls it sslmode, asyncpg ssl; the values are the same.
-    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
-    if unknown := query.keys() - URL_PARAMETERS:
-        raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
-    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
+    return read_url(value, INSTEAD) if isinstance(value, str) else value
 
 
-PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
 
 
 class Settings(BaseSettings):
@@ -54,23 +44,24 @@ class Settings(BaseSettings):
     migrator_pooler_url: PostgresUrl | None = None
     log_format: Literal["text", "json"] | None = None
 
-    def database(self, configured: str | None = None) -> URL:
+    def database(self, configured: str | None = None) -> DatabaseUrl:
         """The database to migrate, with its password; `configured`, Alembic's sqlalchemy.url, is the fallback.
 
         ConfigurationError if neither can be used, or if production has a weak password.
         """
-        url = self.migration_database_url
-        if url is None and configured:
+        login = self.migration_database_url
+        if login is None and configured:
             try:
-                url = _asyncpg_url(configured)
+                login = _database_url(configured)
             except ValueError as error:
                 raise ConfigurationError(f"sqlalchemy.url: {error}") from error
-        if url is None:
+        if login is None:
             raise ConfigurationError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
-        login = make_url(url)
         if self.migration_database_password is not None:
-            login = login.set(password=self.migration_database_password.get_secret_value())
-        if self.environment == "production" and len(login.password or "") < MIN_SECRET_LENGTH:
+            login = replace(login, password=self.migration_database_password.get_secret_value())
+        secret = login.password or ""
+        is_weak = len(secret) < MIN_SECRET_LENGTH
+        if self.environment == "production" and is_weak and (secret or not login.proves_itself_otherwise):
             raise ConfigurationError(
                 f"MIGRATION_DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in "
                 f"the environment, or in {SECRETS_DIR}/migration_database_password, before running in production"

@@ -32,6 +32,7 @@ from api.schemas.users import UserCreate
 from api.settings import Settings, load_settings
 
 NOTHING_LOADED = "Nothing was loaded."
+WRONG_SETTINGS, UNREACHABLE = 3, 4
 SEED = Path(__file__).parent.parent / "seed"
 T = TypeVar("T")
 
@@ -136,7 +137,10 @@ async def _create_user(data: UserCreate) -> User:
 
 
 def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
-    """Run `work`; if it fails for a reason that the caller can correct, print it and `otherwise`, and exit 1."""
+    """Run `work`; if it fails for a reason that the caller can correct, print it and `otherwise`, and exit.
+
+    The exit code is 1, or, as that of the migrator, 3 if a setting is wrong, and 4 if the database can't be reached.
+    """
     try:
         return asyncio.run(work)
     except ImportRefused as error:
@@ -146,20 +150,20 @@ def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
     except Unprocessable as error:
         _fail(*(f"{found['loc'][-1]}: {found['msg']}" for found in error.detail if isinstance(found, dict)), otherwise)
     except Unavailable as error:
-        _fail(f"{error.detail}: {error.__cause__}", otherwise)
+        _fail(f"{error.detail}: {error.__cause__}", otherwise, code=UNREACHABLE)
     except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
         reason = explain_database_error(error)
         if reason is None:
             raise
-        _fail(f"{reason.detail}: {error}", otherwise)
+        _fail(f"{reason.detail}: {error}", otherwise, code=UNREACHABLE if isinstance(reason, Unavailable) else 1)
     except ValueError as error:  # the settings
-        _fail(str(error))
+        _fail(str(error), code=WRONG_SETTINGS)
 
 
-def _fail(*lines: str) -> NoReturn:
+def _fail(*lines: str, code: int = 1) -> NoReturn:
     for line in lines:
         typer.secho(line, err=True, fg="red")
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """The settings, where they come from, and what production rejects."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from api import __version__
+from postgres_url import DatabaseUrl, read_url
 
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
@@ -19,25 +19,19 @@ LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa:
 # The defaults of docker-compose.yml, so that a fresh clone runs without preparation.
 LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres", LOCAL_TOKEN_SECRET}
 
-URL_PARAMETERS = {"host", "port", "ssl"}
+# What other programs say in a database's URL, and is a setting of its own here.
+INSTEAD = {
+    **dict.fromkeys(("connection_limit", "pool_size", "max_conns", "pool_max_conns"), "set DATABASE_POOL_SIZE instead"),
+    "pool_timeout": "set DATABASE_POOL_TIMEOUT instead",
+}
 # Only characters that need no quoting (RFC 3986, section 2.3), and no segment begins with a dot: nothing in it can lead
 # to another host or out of the path, or end a header, a quoted string or a URL.
 PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
-def _asyncpg_url(value: str) -> str:
-    try:
-        url = make_url(value)
-    except (ArgumentError, ValueError) as error:  # the latter if the port is not a number
-        raise ValueError("not a URL; write postgresql://USER@HOST:PORT/DATABASE") from error
-    if url.get_backend_name() not in {"postgresql", "postgres"} or not url.database:
-        raise ValueError("write postgresql://USER@HOST:PORT/DATABASE")
-    # libpq's name for asyncpg's parameter; the values are the same.
-    query = {"ssl" if name == "sslmode" else name: value for name, value in url.query.items()}
-    if unknown := query.keys() - URL_PARAMETERS:
-        raise ValueError(f"unknown parameter {min(unknown)}; known: {', '.join(sorted(URL_PARAMETERS))}")
-    return url.set(drivername="postgresql+asyncpg", query=query).render_as_string(hide_password=False)
+def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
+    return read_url(value, INSTEAD) if isinstance(value, str) else value
 
 
 def _smtp_url(value: str) -> str:
@@ -76,7 +70,7 @@ def _origin(value: str) -> str:
     return f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else port}"
 
 
-PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
+PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]
@@ -101,7 +95,7 @@ class Settings(BaseSettings):
     # the proxy sends at that moment is lost.
     keep_alive_timeout: int = Field(default=75, ge=1)
     client_timeout: int = Field(default=60, ge=1)
-    database_url: PostgresUrl = "postgresql+asyncpg://zoo_api@127.0.0.1/zoo"
+    database_url: PostgresUrl = DatabaseUrl("zoo", (("127.0.0.1", 5432),), "zoo_api")
     database_password: SecretStr | None = None
     database_pool_size: int = Field(default=8, ge=1)  # a few per core: more would only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
@@ -119,13 +113,14 @@ class Settings(BaseSettings):
     gzip: bool = True
     log_format: Literal["text", "json"] | None = None
 
-    def database(self) -> URL:
+    def database(self) -> DatabaseUrl:
         """Where to connect, password included. ValueError if production would run with a weak secret."""
-        login = make_url(self.database_url)
+        login = self.database_url
         if self.database_password is not None:
-            login = login.set(password=self.database_password.get_secret_value())
+            login = replace(login, password=self.database_password.get_secret_value())
         secret = login.password or ""
-        if self.environment == "production" and (secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH):
+        is_weak = secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH
+        if self.environment == "production" and is_weak and (secret or not login.proves_itself_otherwise):
             raise ValueError(
                 f"DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in the "
                 f"environment, or in {SECRETS_DIR}/database_password, before running in production"

@@ -120,9 +120,9 @@ def create(large: Large) -> None:
     """Create its database: the schema as SQLAlchemy creates it, and all revisions as applied."""
     code = (
         "import models, os, sqlalchemy as sa; from alembic_online.settings import Settings; import asyncio;"
-        "from sqlalchemy.ext.asyncio import create_async_engine as create\n"
+        "from alembic_online.runs.connection import create_engine as create\n"
         "async def main():\n"
-        "    async with create(Settings().database()).begin() as connection:\n"
+        "    async with create(Settings().database(), 'create').begin() as connection:\n"
         "        await connection.run_sync(models.metadata.create_all)\n"
         "asyncio.run(main())"
     )

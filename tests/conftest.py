@@ -30,6 +30,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
 from starlette.types import Receive, Scope, Send
 
 from api.background import Background
@@ -163,6 +164,11 @@ def server() -> Server:
     return Server(Path(os.environ[SOCKET_DIR]))
 
 
+def engine_for(url: str) -> AsyncEngine:
+    """SQLAlchemy's own connections, each closed after its use."""
+    return create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"), poolclass=NullPool)
+
+
 async def superuser(server: Server, database: str = "postgres") -> asyncpg.Connection:
     return await asyncpg.connect(server.url(SUPERUSER, database))
 
@@ -253,8 +259,7 @@ async def empty_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="session")
 async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
-    url = Settings(database_url=server.url("zoo_api", worker_database)).database()
-    engine = create_async_engine(url)
+    engine = create_async_engine(server.url("zoo_api", worker_database).replace("postgresql:", "postgresql+asyncpg:"))
     yield engine
     await engine.dispose()
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from alembic.util import CommandError
-from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -17,6 +16,7 @@ from alembic_online.project import Project, load_project
 from alembic_online.runs.connection import LOOK, create_engine, wait_for_database
 from alembic_online.runs.retries import LOCK_TIMEOUT
 from alembic_online.settings import Settings, load_settings
+from postgres_url import DatabaseUrl
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Setup:
 
     project: Project
     settings: Settings
-    url: URL
+    url: DatabaseUrl
 
     def connect(self, name: str) -> AsyncEngine:
         """An engine whose sessions have this name."""

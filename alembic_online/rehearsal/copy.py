@@ -1,7 +1,6 @@
 """Fills the scratch database: the schema of the real one, Alembic's tables, and some rows."""
 
 import asyncpg
-from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.rehearsal.dump import OWN_TABLES, POST_DATA, PRE_DATA, PgDump
@@ -9,6 +8,7 @@ from alembic_online.rehearsal.sample import copy_rows, copy_sample, find_tables
 from alembic_online.rehearsal.scratch import session
 from alembic_online.runs.history import TABLE_NAME
 from alembic_online.runs.retries import LOCK_TIMEOUT
+from postgres_url import DatabaseUrl
 
 # Not the table of backfills: one that was interrupted, or paused, is rehearsed from its start.
 BOOKKEEPING = {("public", "alembic_version"), ("public", TABLE_NAME)}
@@ -32,7 +32,9 @@ MISSING = (
 )
 
 
-async def copy_database(pg_dump: PgDump, url: URL, scratch: URL, sample: int) -> tuple[dict[str, int], list[str]]:
+async def copy_database(
+    pg_dump: PgDump, url: DatabaseUrl, scratch: DatabaseUrl, sample: int
+) -> tuple[dict[str, int], list[str]]:
     """Copy the database `url` into `scratch`; the number of rows by table, and what was left out.
 
     All of it is as of one moment. The real database is read in a transaction that can't write.

@@ -11,10 +11,10 @@ import shutil
 from dataclasses import dataclass
 
 import postgast
-from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs import history
+from postgres_url import DatabaseUrl
 
 # The migrator's own tables, which no revision creates.
 OWN_TABLES = ("alembic_version", *history.OWN_TABLES)
@@ -30,14 +30,6 @@ OPTIONS = (
 PSQL = re.compile(r"^\\(?:un)?restrict .*$", re.MULTILINE)
 COMMENTS = re.compile(r"\A(?:\s*--[^\n]*\n|\s+)*")
 VERSION = re.compile(r"\(PostgreSQL\) (\d+)")
-_FROM_URL = {
-    "username": "PGUSER",
-    "password": "PGPASSWORD",
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "database": "PGDATABASE",
-}
-_FROM_QUERY = {"host": "PGHOST", "port": "PGPORT", "ssl": "PGSSLMODE"}
 
 
 @dataclass(frozen=True)
@@ -46,18 +38,24 @@ class PgDump:
 
     path: str
 
-    async def section(self, url: URL, section: str, snapshot: str) -> list[str]:
+    async def section(self, url: DatabaseUrl, section: str, snapshot: str) -> list[str]:
         """The statements that create one section of the schema of `url`, as of an exported snapshot."""
         return await self._statements(url, f"--section={section}", f"--snapshot={snapshot}")
 
-    async def schema(self, url: URL) -> list[str]:
+    async def schema(self, url: DatabaseUrl) -> list[str]:
         """The statements that create the schema of `url`, without the migrator's own tables."""
         return await self._statements(
             url, "--schema-only", *(f"--exclude-table=public.{table}" for table in OWN_TABLES)
         )
 
-    async def _statements(self, url: URL, *options: str) -> list[str]:
-        script = await _run([self.path, *OPTIONS, *options], os.environ | _environment(url))
+    async def _statements(self, url: DatabaseUrl, *options: str) -> list[str]:
+        if "sslpassword" in url.parameters:
+            raise ConfigurationError(
+                "a rehearsal can't tell pg_dump the sslpassword: others could read it; use a key without one"
+            )
+        command = [self.path, *OPTIONS, *options, f"--dbname={url.without_secrets()}"]
+        password = {} if url.password is None else {"PGPASSWORD": url.password}
+        script = await _run(command, os.environ | password)
         return [COMMENTS.sub("", statement) for statement in postgast.split(PSQL.sub("", script))]
 
 
@@ -73,12 +71,6 @@ async def find_pg_dump(server_major: int) -> PgDump:
     if version is None or int(version[1]) < server_major:
         raise ConfigurationError(f"{needs}, but {path} is {printed.strip()}: {install}")
     return PgDump(path)
-
-
-def _environment(url: URL) -> dict[str, str]:
-    found = {name: getattr(url, part) for part, name in _FROM_URL.items()}
-    found |= {name: url.query[part] for part, name in _FROM_QUERY.items() if part in url.query}
-    return {name: str(value) for name, value in found.items() if value is not None}
 
 
 async def _run(command: list[str], environment: "os._Environ[str] | dict[str, str]") -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 
 from alembic_online.drift.report import compare_with_models
 from alembic_online.plan import make_plan
@@ -22,6 +22,7 @@ from alembic_online.rehearsal.trace import Leg, Ran, Trace
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.history import require_unchanged
 from alembic_online.runs.retries import LOCK_TIMEOUT
+from postgres_url import DatabaseUrl
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class _Schemas:
             self.differences[what] = found
 
 
-async def rehearse(url: URL, project: Project, sample: int) -> Rehearsal:
+async def rehearse(url: DatabaseUrl, project: Project, sample: int) -> Rehearsal:
     """Rehearse the pending revisions of `url` on a copy of its schema, and of `sample` rows of each table.
 
     ConfigurationError if that can't be done. The real database is only read.

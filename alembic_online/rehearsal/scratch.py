@@ -10,15 +10,16 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 
 import asyncpg
 import structlog
-from sqlalchemy import URL
 
 from alembic_online.errors import ConfigurationError, LocksNotObtained
 from alembic_online.postgres import fit
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.lock import lock_key
+from postgres_url import DatabaseUrl
 
 # Held while a database is created and has no session yet, and during the search for leftovers.
 LOCK_KEY = lock_key("alembic_online rehearsal")
@@ -51,19 +52,18 @@ _SCHEMAS = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_
 
 
 @asynccontextmanager
-async def session(url: URL, **settings: str) -> AsyncIterator[asyncpg.Connection]:
+async def session(url: DatabaseUrl, **settings: str) -> AsyncIterator[asyncpg.Connection]:
     """A session of the driver itself: for scripts, and for COPY."""
     async with create_engine(url, LOOK, **settings).connect() as connection:
         yield (await connection.get_raw_connection()).driver_connection
 
 
 @asynccontextmanager
-async def scratch_database(url: URL) -> AsyncIterator[URL]:
+async def scratch_database(url: DatabaseUrl) -> AsyncIterator[DatabaseUrl]:
     """An empty database beside that of `url`, for as long as the block runs.
 
     ConfigurationError if the role may not create one.
     """
-    assert url.database is not None
     name = fit(url.database, f"_rehearsal_{secrets.token_hex(RANDOM_LENGTH // 2)}")
     async with AsyncExitStack() as stack:
         async with session(url) as real:
@@ -72,7 +72,7 @@ async def scratch_database(url: URL) -> AsyncIterator[URL]:
             await _drop_leftovers(real, name[:-RANDOM_LENGTH])
             stack.push_async_callback(_drop, url, name)
             await real.execute(await real.fetchval(_CREATE, name))
-            scratch = url.set(database=name)
+            scratch = replace(url, database=name)
             keeper = await stack.enter_async_context(session(scratch))
             await keeper.execute(f"REVOKE ALL ON DATABASE {_quote(name)} FROM PUBLIC")
             for setting in [row[0] for row in await real.fetch(_SETTINGS)]:
@@ -109,7 +109,7 @@ async def _drop_leftovers(real: asyncpg.Connection, prefix: str) -> None:
             await real.execute(f"DROP DATABASE {_quote(name)}")
 
 
-async def _drop(url: URL, name: str) -> None:
+async def _drop(url: DatabaseUrl, name: str) -> None:
     """Drop it on a new connection, because the rehearsal's own may be what failed.
 
     Somebody's session that this role may not end is no failure of the rehearsal: the database is left to the next one,
@@ -122,7 +122,7 @@ async def _drop(url: URL, name: str) -> None:
                 await real.execute(f"DROP DATABASE IF EXISTS {_quote(name)} WITH (FORCE)")
             except asyncpg.InsufficientPrivilegeError:
                 guests = [row[0] for row in await real.fetch(_GUESTS, name)]
-                await _empty(url.set(database=name))
+                await _empty(replace(url, database=name))
                 log.warning(
                     "the scratch database is left, without rows: the next rehearsal drops it, when nobody is in it",
                     sessions=guests,
@@ -133,7 +133,7 @@ async def _drop(url: URL, name: str) -> None:
         raise
 
 
-async def _empty(scratch: URL) -> None:
+async def _empty(scratch: DatabaseUrl) -> None:
     """Drop all of this role's schemas in it, and with them the copied rows."""
     async with session(scratch, lock_timeout="2s") as connection:
         for name in [row[0] for row in await connection.fetch(_SCHEMAS)]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 import asyncpg
-from sqlalchemy import URL, Connection, ExceptionContext, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.util import await_
 
 from alembic_online.operations import existing
@@ -24,6 +24,7 @@ from alembic_online.rehearsal.lock_observation import LockObservation, observati
 from alembic_online.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, read_snapshot, seen_between
 from alembic_online.rehearsal.watch import Watch
 from alembic_online.runs import lock, online
+from postgres_url import DatabaseUrl
 
 # The migrator's own queries and settings: around a revision's statement, and between the statements of an operation.
 AROUND = online.__file__
@@ -68,7 +69,7 @@ class _Open:
 class Trace:
     """The statements of the revisions in `files` (revisions by path), on the database `url`."""
 
-    def __init__(self, files: Mapping[str, str], url: URL) -> None:
+    def __init__(self, files: Mapping[str, str], url: DatabaseUrl) -> None:
         self.files, self.url = files, url
         self.leg = Leg.UP
         self.ran: list[Ran] = []

@@ -9,10 +9,10 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 
 import asyncpg
-from sqlalchemy import URL
 
 from alembic_online.rehearsal.scratch import session
 from alembic_online.rehearsal.snapshot import LOCKS
+from postgres_url import DatabaseUrl
 
 POLL_SECONDS = 0.001
 _IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted)"
@@ -29,7 +29,7 @@ _LET_GO = ("ROLLBACK TO SAVEPOINT first", "ROLLBACK")
 class Watch:
     """A second session, which sees what the session `pid` locks."""
 
-    def __init__(self, url: URL, pid: int) -> None:
+    def __init__(self, url: DatabaseUrl, pid: int) -> None:
         self.url, self.pid = url, pid
         self.modes: set[tuple[int, str]] = set()
         self._stack = AsyncExitStack()

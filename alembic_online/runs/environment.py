@@ -232,23 +232,21 @@ async def run_online(project: Project) -> None:
     given = context.config.attributes.get("connection")  # pytest-alembic's
     trace = context.config.attributes.get("trace")  # a rehearsal's, on a database where no api is connected
     settings = load_settings()
-    url = (
-        given.url
-        if given
-        else trace.url
-        if trace
-        else settings.database(context.config.get_alembic_option("sqlalchemy.url"))
-    )
+    configured = context.config.get_alembic_option("sqlalchemy.url")
     statement_timeout = f"{settings.migrator_statement_timeout * 1000:.0f}"
 
     def engine(name: str, lock_timeout: str = LOCK_TIMEOUT) -> AsyncEngine:
-        return given or create_engine(url, name, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
+        if given is not None:
+            made: AsyncEngine = given
+            return made
+        url = trace.url if trace else settings.database(configured)
+        return create_engine(url, name, lock_timeout=lock_timeout, statement_timeout=statement_timeout)
 
     if not moves_schema():
         async with engine(LOOK).connect() as connection:
             await connection.run_sync(look, project)
         return
-    await wait_for_database(engine(LOOK), settings.migrator_wait_seconds)
+    await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
         planned = decided_once(planned_steps(), progress)

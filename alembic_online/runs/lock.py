@@ -53,7 +53,8 @@ _IS_HELD = text(f"SELECT EXISTS (SELECT FROM pg_locks WHERE pid = :pid AND {_LOC
 # The previous holder of the lock is gone, and its statements should be, too.
 _LEFTOVERS = text(
     "SELECT pid, format('pid %s (%s, since %s)', pid, state, query_start::timestamptz(0)) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND usename = current_user AND application_name = :name AND state <> 'idle'"
+    " WHERE datname = current_database() AND usename = current_user AND state <> 'idle'"
+    " AND right(application_name, length(:name) + 2) IN (:name, ': ' || :name)"  # after the URL's own, if any
 ).bindparams(name=RUN)
 _END = text("SELECT pg_terminate_backend(:pid)")
 

@@ -13,13 +13,13 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 import structlog
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.runs.steps import Steps
+from postgres_url import DatabaseUrl, connect
 
 SECONDS = 2  # because a run that SIGTERM ends tells it, too
 
@@ -40,7 +40,7 @@ _RETURNED = text(
 class Pooler:
     """The pooler of one run, by the URL of its admin console; None if it is not known."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: DatabaseUrl | None) -> None:
         self._url = url
         self._before: dict[str, str] | None = None
 
@@ -78,12 +78,10 @@ def _returned(connection: Connection) -> dict[str, str]:
     return {row[0]: row[1] for row in connection.execute(_RETURNED)}
 
 
-async def _reconnect(admin_console: str) -> None:
+async def _reconnect(admin_console: DatabaseUrl) -> None:
     """The console understands neither prepared statements nor transactions, and so nothing that SQLAlchemy sends."""
-    url = make_url(admin_console)
-    _, options = url.get_dialect()().create_connect_args(url)
     async with asyncio.timeout(SECONDS):
-        console = await asyncpg.connect(**options)
+        console = await connect(admin_console, timeout=SECONDS, defaults={}, settings={})
         try:
             await console.execute("RECONNECT")
         finally:

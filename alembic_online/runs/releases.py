@@ -1,9 +1,11 @@
 """Which releases of the app are connected, and whether one is older than another.
 
-The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`. A
-session counts as older if it has no release, or one that is not a version number (`dev`, a commit's hash).
+The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`; before
+that they may have the name that is in their URL, as in `billing: api@1.0`. A session counts as older if it has no
+release, or one that is not a version number (`dev`, a commit's hash).
 """
 
+import re
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
@@ -13,8 +15,7 @@ UNKNOWN = "unknown"
 
 _SESSIONS = text(
     "SELECT application_name, count(*), min(pid) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND split_part(application_name, '@', 1) IN (:name, :name || ' command')"
-    " GROUP BY 1 ORDER BY 1"
+    " WHERE datname = current_database() AND application_name <> '' GROUP BY 1 ORDER BY 1"
 )
 
 
@@ -25,11 +26,7 @@ class Sessions:
     name: str
     count: int
     pid: int
-
-    @property
-    def release(self) -> str:
-        """The release in their name."""
-        return self.name.partition("@")[2] or UNKNOWN
+    release: str
 
     def __str__(self) -> str:
         return f"{self.name} ({self.count} session{'s' * (self.count > 1)}, pid {self.pid})"
@@ -37,7 +34,9 @@ class Sessions:
 
 def find_sessions(connection: Connection, application: str) -> list[Sessions]:
     """The sessions of the app on this database, as of the transaction's first look at the sessions."""
-    return [Sessions(*row) for row in connection.execute(_SESSIONS, {"name": application})]
+    named = re.compile(rf"(?:.*: )?{re.escape(application)}(?: command)?(?:@(.*))?", re.DOTALL)
+    found = [(row, named.fullmatch(row[0])) for row in connection.execute(_SESSIONS)]
+    return [Sessions(row[0], row[1], row[2], match[1] or UNKNOWN) for row, match in found if match]
 
 
 def count_releases(sessions: list[Sessions]) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import exists, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.imports import RESOURCES, load_csv
+from api.models import Exhibit
 
-# If two processes seed at the same moment, one does it, and the other finds the zoo filled.
-LOCK_KEY = int.from_bytes(b"zoo/seed")
+# If two processes seed at the same moment, one does it, and the other finds the zoo filled. Reads go on meanwhile.
+LOCK = text(f"LOCK TABLE {Exhibit.__tablename__} IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
@@ -16,7 +17,7 @@ async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
 
     Nothing is loaded, and the result is empty, if the zoo has or had any record: deleted records do not come back.
     """
-    await session.execute(select(func.pg_advisory_xact_lock(LOCK_KEY)))
+    await session.execute(LOCK)
     if await session.scalar(select(or_(*(exists(select(resource.model.id)) for resource in RESOURCES.values())))):
         return {}
     loaded = {}

@@ -1,8 +1,6 @@
 """Access to Postgres: one engine per process, and the session of a request."""
 
 import asyncio
-import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -17,6 +15,7 @@ from api.database.errors import DATABASE_ERRORS, is_stale
 from api.database.pool import FairQueuePool
 from api.errors import Unavailable
 from api.settings import Settings
+from postgres_url import DatabaseUrl, connect, session_name
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
 # because a contract revision, which takes something away, is applied after this release has been rolled out.
@@ -31,12 +30,13 @@ COMMAND_TIMEOUT = 15
 
 # If a server's machine is off, or the network drops packets, no packet is acknowledged, unlike those to a slow server:
 # then the connection ends after 5 s. An idle connection is probed after 2 s. (On Linux; elsewhere, COMMAND_TIMEOUT
-# ends it.)
-USER_TIMEOUT_MILLISECONDS = 5000
-KEEPALIVE_IDLE_SECONDS = 2
-KEEPALIVE_INTERVAL_SECONDS = 1
+# ends it.) A URL may have others.
+QUIET = {"keepalives_idle": 2, "keepalives_interval": 1, "tcp_user_timeout": 5000}
 
-NAME_BYTES = 63  # of a session's name; Postgres would truncate a longer one, too, with a notice to each connection
+# Each statement sees what was committed before it, whatever the database's own default is: what may not change before
+# the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
+ISOLATION = {"default_transaction_isolation": "read committed"}
+
 VISIBLE_SECONDS = 1
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
@@ -48,17 +48,17 @@ def create_engine(
 ) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
-    Its sessions have the name `<application_name>@<release>`: while the migrator sees sessions of a release, it takes
-    nothing away that the release uses.
+    Its sessions have the name `<application_name>@<release>`, after the one in the URL, if any: while the migrator sees
+    sessions of a release, it takes nothing away that the release uses.
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
     waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once if too many wait.
 
-    `server_settings` are Postgres's, for its sessions.
+    `server_settings` are Postgres's, for its sessions, where the URL's `options` have no others.
     """
-    name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
+    url = settings.database()
     engine = create_async_engine(
-        settings.database(),
+        "postgresql+asyncpg://",
         poolclass=FairQueuePool,
         pool_size=pool_size or settings.database_pool_size,
         max_overflow=0,
@@ -66,9 +66,14 @@ def create_engine(
         hide_parameters=True,  # they are personal data, and errors are logged
         connect_args={
             "async_creator_fn": _connect,
+            "url": url,
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
-            "server_settings": {"application_name": name, **server_settings},
+            "defaults": server_settings,
+            "settings": {
+                "application_name": session_name(url, f"{application_name}@{settings.release}"),
+                **ISOLATION,
+            },
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -89,21 +94,11 @@ async def stay_visible(engine: AsyncEngine) -> None:
         await asyncio.sleep(VISIBLE_SECONDS)
 
 
-async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
+async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
     try:
-        connection = await asyncpg.connect(*args, **options)
-        _notice_silence(connection._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
-    except OSError as error:  # no such host, refused, timed out
+        return await connect(url, quiet=QUIET, **options)
+    except OSError as error:  # no such host, refused, timed out, another certificate
         raise Unavailable("The database can't be reached") from error
-    return connection
-
-
-def _notice_silence(connected: socket.socket) -> None:
-    if sys.platform == "linux" and connected.family != socket.AF_UNIX:
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_SECONDS)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLISECONDS)
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:

@@ -7,16 +7,14 @@ from typing import Any
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 import alembic_online.operations  # noqa: F401 - registers them
 from alembic_online.literal import OFFLINE, keep_literal
 from alembic_online.runs.online import give_time
-from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.zoo import ZOO
+from tests.conftest import engine_for
 
 Work = Callable[[Any], object]
 """What a revision does with `op`: Any, because Alembic's types do not know the online operations."""
@@ -36,8 +34,7 @@ async def operate(server: Server, database: str, *works: Work, version: tuple[in
             with context.begin_transaction(_per_migration=True), Operations.context(context) as op:
                 work(op)
 
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = engine_for(server.url("zoo_migrator", database))
     async with engine.connect() as connection:
         await connection.run_sync(revisions)
     await engine.dispose()

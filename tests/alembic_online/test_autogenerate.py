@@ -13,18 +13,16 @@ from alembic.operations import ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from alembic_online.autogenerate import write_online
 from alembic_online.autogenerate.render import render_item
 from alembic_online.autogenerate.step import flat
 from alembic_online.operations.rows import BackfillOp
 from alembic_online.runs.drift import compare_options
-from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.zoo import ZOO
+from tests.conftest import engine_for
 
 Change = Callable[[sa.MetaData], object]
 Write = Callable[..., Awaitable[list[ops.MigrationScript]]]
@@ -54,8 +52,7 @@ def write(server: Server, database: str) -> Write:
             write_online(context, (), directives)
             return directives
 
-        url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
-        engine = create_async_engine(url, poolclass=NullPool)
+        engine = engine_for(server.url("zoo_migrator", database))
         async with engine.connect() as connection:
             directives = await connection.run_sync(compare)
         await engine.dispose()

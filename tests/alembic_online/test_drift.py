@@ -12,24 +12,20 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import UserDefinedType
 
 from alembic_online.drift import record
 from alembic_online.drift.report import Drift, compare_with_models, find_drift
-from alembic_online.settings import Settings
 from local.postgres import SUPERUSER, Server
 from tests.alembic_online.zoo import ZOO
-from tests.conftest import EMPTY, clone, drop
+from tests.conftest import EMPTY, clone, drop, engine_for
 
 
 @asynccontextmanager
 async def connected(server: Server, database: str) -> AsyncIterator[AsyncConnection]:
     """A superuser's connection, whose work is rolled back."""
-    engine = create_async_engine(
-        Settings(migration_database_url=server.url(SUPERUSER, database)).database(), poolclass=NullPool
-    )
+    engine = engine_for(server.url(SUPERUSER, database))
     async with engine.connect() as connection:
         yield connection
         await connection.rollback()

@@ -115,14 +115,23 @@ async def test_releases_are_told_by_the_names_of_the_sessions_on_this_database(
     async def connect(name: str, to: str = database) -> asyncpg.Connection:
         return await asyncpg.connect(server.url("zoo_api", to), server_settings={"application_name": name})
 
-    api = ["api@0.3.0", "api@0.3.0", "api command@0.3.0", "api", "api@", "api command", "api@1@2"]
-    others = ["apis@0.1.0", "my api@0.1.0", "psql", "", "api-gateway", "API@0.1.0", "migrator"]
+    api = [
+        "api@0.3.0",
+        "api@0.3.0",
+        "api command@0.3.0",
+        "api",
+        "api@",
+        "api command",
+        "api@1@2",
+        "bill@2: eu: api@0.2.0",
+    ]
+    others = ["apis@0.1.0", "my api@0.1.0", ": apis@0.1.0", "psql", "", "api-gateway", "API@0.1.0", "migrator"]
     sessions = [await connect(name) for name in api + others]
     sessions.append(await connect("api@0.1.0", worker_database))
     found = await look(server, database, partial(find_sessions, application="api"))
     for session in sessions:
         await session.close()
-    assert count_releases(found) == {"0.3.0": 3, "unknown": 3, "1@2": 1}
+    assert count_releases(found) == {"0.3.0": 3, "unknown": 3, "1@2": 1, "0.2.0": 1}
     (pair,) = (group for group in found if group.count > 1)
     assert str(pair) == f"api@0.3.0 (2 sessions, pid {pair.pid})"
 

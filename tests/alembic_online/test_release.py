@@ -2,17 +2,14 @@
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from alembic_online.autogenerate.release import next_release
-from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.conftest import engine_for
 
 
 async def found(server: Server, database: str, version: str) -> str:
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = engine_for(server.url("zoo_migrator", database))
     async with engine.connect() as connection:
         release = await connection.run_sync(next_release, version)
     await engine.dispose()

@@ -49,7 +49,12 @@ def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
 @pytest.mark.parametrize("driver", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
 def test_a_url_may_be_written_as_hosts_and_other_drivers_have_it(driver: str) -> None:
     url = Settings(migration_database_url=f"{driver}://zoo@db:5433/zoo?sslmode=require").database()
-    assert url.render_as_string() == "postgresql+asyncpg://zoo@db:5433/zoo?ssl=require"
+    assert (url.user, url.hosts, url.database, url.parameters) == (
+        "zoo",
+        (("db", 5433),),
+        "zoo",
+        {"sslmode": "require"},
+    )
 
 
 def test_what_can_not_be_used_is_said_in_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from alembic_online.settings import Settings
 from alembic_online.sql import (
     Lock,
     NotUnderstood,
@@ -29,7 +27,7 @@ from alembic_online.sql.catalog import read_schema
 from alembic_online.sql.expressions import NOT_VOLATILE, TYPES, VOLATILE
 from alembic_online.sql.types import Type, parse_type
 from local.postgres import SUPERUSER, Server
-from tests.conftest import EMPTY, clone, drop, superuser
+from tests.conftest import EMPTY, clone, drop, engine_for, superuser
 
 FOLDER = Path(__file__).parent / "sql"
 # Statements that are compared with what Postgres does, one per line.
@@ -81,8 +79,7 @@ async def made(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator
     connection = await superuser(server, name)
     await connection.execute((FOLDER / "tables.sql").read_text())
     await connection.close()
-    url = Settings(migration_database_url=server.url(SUPERUSER, name)).database()
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = engine_for(server.url(SUPERUSER, name))
     async with engine.connect() as reading:
         schema = await reading.run_sync(read_schema)
     yield Zoo(server, name, schema, engine.connect)

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
+from tests.conftest import ROOT
 
 FORBIDDEN = [
     "CREATE TABLE mine (id int)",
@@ -40,6 +41,27 @@ FORBIDDEN = [
     "INSERT INTO migration_history (revision, direction) VALUES ('mine', 'upgrade')",
     "COPY animals TO PROGRAM 'true'",
     "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT pg_try_advisory_lock(1)",
+    "SELECT pg_try_advisory_lock_shared(1, 1)",
+    "SELECT pg_advisory_xact_lock(1)",
+    "SELECT lo_create(0)",
+    "SELECT lo_creat(0)",
+    "SELECT lo_from_bytea(0, 'mine')",
+    "LOCK TABLE alembic_version IN ROW EXCLUSIVE MODE",
+    "LOCK TABLE migration_history IN ACCESS EXCLUSIVE MODE",
+    "ALTER ROLE zoo_api CREATEDB",
+    "ALTER ROLE zoo_migrator PASSWORD 'mine'",
+    "ALTER ROLE zoo_migrator SET search_path = mine",
+    "ALTER DATABASE zoo_migrated SET search_path = mine",
+]
+# What Postgres allows every role; docs/operations.md says what each would do.
+ALLOWED = [
+    "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+    "ALTER ROLE CURRENT_USER SET statement_timeout = 0",
+    "SET statement_timeout = 0",
+    "LOCK TABLE animals IN ACCESS EXCLUSIVE MODE",
+    "NOTIFY mine",
 ]
 
 
@@ -81,6 +103,42 @@ async def test_statements_of_the_api_and_their_waits_for_locks_are_limited(
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     assert [await connection.fetchval(f"SHOW {name}") for name in names] == ["10s", "2s", "30s"]
+    await connection.close()
+
+
+@pytest.mark.parametrize("statement", ALLOWED)
+async def test_what_postgres_can_not_forbid_the_api_is_in_the_documents(
+    server: Server, worker_database: str, statement: str
+) -> None:
+    assert f"`{statement}`" in (ROOT / "docs" / "operations.md").read_text()
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database))
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(statement)
+    await transaction.rollback()
+    await connection.close()
+
+
+@pytest.mark.parametrize(("database", "statement"), [("postgres", "CREATE TEMPORARY TABLE mine ()"), ("template1", "")])
+async def test_the_api_makes_nothing_in_the_servers_own_databases(
+    server: Server, database: str, statement: str
+) -> None:
+    async def make() -> None:
+        connection = await asyncpg.connect(server.url("zoo_api", database))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await make()
+
+
+async def test_the_migrator_may_hold_its_lock_and_create_schemas(server: Server, empty_database: str) -> None:
+    server.grant_roles(empty_database)
+    connection = await asyncpg.connect(server.url("zoo_migrator", empty_database))
+    assert await connection.fetchval("SELECT pg_try_advisory_lock(1)")
+    await connection.execute("CREATE SCHEMA mine")
     await connection.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from local.postgres import DATABASE, serve
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, find_free_port, uncoloured
 
-PACKAGES = ("alembic_online", "api", "migrator")
+PACKAGES = ("alembic_online", "api", "migrator", "postgres_url")
 PORT = re.compile(r"\b80[1-9]\d\b")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -20,9 +20,7 @@ def copy_checkout(target: Path) -> Path:
     """A clone, with this checkout's virtual environment and compiled modules."""
     clone(target)
     (target / ".venv").symlink_to(ROOT / ".venv")
-    for compiled in (
-        cache for package in ("alembic_online", "api", "migrator") for cache in (ROOT / package).rglob("__pycache__")
-    ):
+    for compiled in (cache for package in PACKAGES for cache in (ROOT / package).rglob("__pycache__")):
         shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     return target
 

@@ -12,6 +12,7 @@ import pytest
 
 from alembic_online.runs.lock import LOCK_KEY
 from local.postgres import DATABASE, Server, as_caller, serve
+from tests.api.test_isolation import ODD
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
 from tests.faults.checkout import checkout_with, start
@@ -168,6 +169,37 @@ class TestFailures:
         admin = await superuser(server, empty_database)
         assert await admin.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
         await admin.close()
+
+    @pytest.mark.parametrize(
+        ("parameters", "code", "said"),
+        [
+            ("sslmode=no-verify", 3, "MIGRATION_DATABASE_URL: sslmode=no-verify: write sslmode=require"),
+            ("sslrootcert=/no/where.pem", 3, "MIGRATION_DATABASE_URL: sslrootcert=/no/where.pem: No such file"),
+            ("pgbouncer=true", 3, "MIGRATION_DATABASE_URL: pgbouncer: leave it out, and give the address of Postgres"),
+            ("options=-c%20nonsense%3D1", 3, "MIGRATION_DATABASE_URL: options: unrecognized configuration parameter"),
+            ("options=-c%20DateStyle%3Dx", 3, "MIGRATION_DATABASE_URL: options: invalid value for parameter"),
+            ("options=-c%20search_path%3Delsewhere", 3, "names no schema"),
+            ("target_session_attrs=standby", 4, "the database can't be reached"),
+            ("options=-c%20default_transaction_read_only%3Don", 4, "the database is read-only"),
+        ],
+    )
+    def test_what_is_wrong_in_a_url_is_no_failure_of_a_revision(
+        self, server: Server, empty_database: str, parameters: str, code: int, said: str
+    ) -> None:
+        url = f"{server.url('zoo_migrator', empty_database)}&{parameters}"
+        line = self.fails({"MIGRATION_DATABASE_URL": url, "MIGRATOR_WAIT_SECONDS": "0.1"}, code)
+        assert said in line
+        assert "a revision" not in line
+
+    async def test_defaults_of_the_database_do_not_matter(self, server: Server, empty_database: str) -> None:
+        admin = await superuser(server, empty_database)
+        for name, value in ODD.items():
+            await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {empty_database} SET {name} = '{value}'")
+        await admin.close()
+        environment = server.environment(empty_database) | {"MIGRATOR_DRIFT": "fail"}
+        for command in ("upgrade head", "check", "downgrade base", "upgrade head"):
+            done = alembic(environment, *command.split())
+            assert done.returncode == 0, done.stderr
 
     def test_the_apis_role(self, server: Server, database: str) -> None:
         line = self.fails({"MIGRATION_DATABASE_URL": server.url("zoo_api", database)}, 3)

@@ -13,15 +13,14 @@ from pytest_alembic.tests import (  # noqa: F401 - collected here by name
     test_up_down_consistency,
     test_upgrade,
 )
-from sqlalchemy import pool
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.runs.phases import is_contract
-from alembic_online.settings import Settings
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
-from tests.conftest import ROOT
+from tests.conftest import ROOT, engine_for
 
+OWN = ("alembic_online", "api", "migrator", "local", "postgres_url")
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
 
 
@@ -32,8 +31,7 @@ def alembic_config() -> Config:
 
 @pytest.fixture
 def alembic_engine(server: Server, empty_database: str) -> AsyncEngine:
-    url = Settings(migration_database_url=server.url("zoo_migrator", empty_database)).database()
-    return create_async_engine(url, poolclass=pool.NullPool)
+    return engine_for(server.url("zoo_migrator", empty_database))
 
 
 def test_the_api_needs_the_newest_revision_that_expands(alembic_config: Config) -> None:
@@ -57,11 +55,9 @@ class TestFile:
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
         ]
-        assert [name for name in imported if name.split(".")[0] in {"alembic_online", "api", "migrator", "local"}] == []
+        assert [name for name in imported if name.split(".")[0] in OWN] == []
 
 
 def test_nothing_but_a_migration_makes_tables() -> None:
-    sources = [
-        path for folder in ("alembic_online", "api", "migrator", "local") for path in (ROOT / folder).rglob("*.py")
-    ]
+    sources = [path for folder in OWN for path in (ROOT / folder).rglob("*.py")]
     assert [str(path) for path in sources if "create_all" in path.read_text()] == []

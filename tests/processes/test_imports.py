@@ -61,12 +61,12 @@ class TestCommand:
     def test_says_when_the_database_is_away(self) -> None:
         away = {"DATABASE_URL": "postgresql://zoo_api@127.0.0.1:1/zoo"}
         code, _, err = self.run(away, "import", "animals", "-", stdin=b"name\nA\n")
-        assert code == 1
+        assert code == 4
         assert err.startswith("The database can't be reached")
 
     def test_says_which_setting_is_wrong(self) -> None:
         code, _, err = self.run({"DATABASE_URL": "mysql://somewhere"}, "seed")
-        assert code == 1
+        assert code == 3
         assert "postgresql://USER@HOST:PORT/DATABASE" in err
 
     def test_shows_a_bar_on_a_terminal(self, environment: dict[str, str], tmp_path: Path) -> None:

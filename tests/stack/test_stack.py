@@ -405,8 +405,8 @@ class TestImages:
         script = "id -u; command -v cc gcc g++ c++ clang make ld || true; ls /app; stat -c %U /app/* | sort -u"
         shown = docker("run", "--rm", "--entrypoint", "sh", image, "-c", script).split()
         expected = {
-            "api": ["api", "deploy", "seed"],
-            "migrator": ["alembic_online", "api", "migrator", "pyproject.toml"],
+            "api": ["api", "deploy", "postgres_url", "seed"],
+            "migrator": ["alembic_online", "api", "migrator", "postgres_url", "pyproject.toml"],
         }[target]
         assert shown == ["10001", *expected, "root"]
         labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))

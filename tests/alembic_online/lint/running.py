@@ -10,16 +10,13 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
 from alembic_online.literal import InQuotes, keep_literal
-from alembic_online.settings import Settings
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.lint.examples import HERE, notes, script_of
 from tests.alembic_online.zoo import ZOO
-from tests.conftest import clone, drop, superuser
+from tests.conftest import clone, drop, engine_for, superuser
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +62,7 @@ async def run(server: Server, database: str, file: Path, *, commit: bool) -> Non
             if not commit:
                 raise Undone
 
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = engine_for(server.url("zoo_migrator", database))
     async with engine.connect() as connection:
         if (int(said.get("since", 0)),) > (connection.dialect.server_version_info or ()):
             pytest.skip(f"from Postgres {said['since']} on")
