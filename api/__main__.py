@@ -136,7 +136,7 @@ async def _create_user(data: UserCreate) -> User:
 
 
 def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
-    """Run `work`; if it fails for a reason that the caller can correct, print it and `otherwise`, and exit 1."""
+    """Run `work`; if it fails for a reason that the caller can correct, print it and exit 1, or 3 for settings."""
     try:
         return asyncio.run(work)
     except ImportRefused as error:
@@ -153,13 +153,13 @@ def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
             raise
         _fail(f"{reason.detail}: {error}", otherwise)
     except ValueError as error:  # the settings
-        _fail(str(error))
+        _fail(str(error), code=3)
 
 
-def _fail(*lines: str) -> NoReturn:
+def _fail(*lines: str, code: int = 1) -> NoReturn:
     for line in lines:
         typer.secho(line, err=True, fg="red")
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from api.settings import load_settings
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "gunicorn.conf.py"
 
+UNUSABLE = 3  # as the migrator's ConfigurationError
+
 
 def _require_usable_settings() -> None:
     """ValueError, with a line for each setting that can't be used, if there is any."""
@@ -24,14 +26,14 @@ def _require_usable_settings() -> None:
 
 
 def main() -> None:
-    """Serve until a signal comes; exit 1 if the settings can't be used."""
+    """Serve until a signal comes; exit 3 if the settings can't be used."""
     try:
         _require_usable_settings()
     except ValueError as error:
         configure_log(os.environ.get("LOG_FORMAT", ""))
         for reason in str(error).splitlines():
             structlog.get_logger("api").error("settings can't be used", reason=reason)
-        sys.exit(1)
+        sys.exit(UNUSABLE)
     import gunicorn.__main__ as command  # noqa: PLC0415 - only now can it be imported
     from gunicorn.app.wsgiapp import run  # noqa: PLC0415
 
