@@ -26,12 +26,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM build AS build-api
 COPY requirements/api.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
-    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt \
+    && rm /opt/venv/.lock  # all could write to it
 
 FROM build AS build-migrator
 COPY requirements/migrator.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
-    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt \
+    && rm /opt/venv/.lock  # all could write to it
 
 # pg_dump for rehearsals, in the server's version, with the libraries that it is linked with, and the loader.
 FROM ${POSTGRES_IMAGE:-postgres:18} AS pg-dump
