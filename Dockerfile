@@ -1,10 +1,12 @@
-# Two images from one file:  docker build --target api .   and   docker build --target migrator .
+# Three images from one file:  docker build --target api .   and   --target migrator   and   --target db
+# No image takes modes from the checkout, which a strict umask makes readable to its owner only.
 
-ARG PYTHON=python:3.13-slim-trixie
-ARG POSTGRES=postgres:18
+# Of which bases; `make lock-images` pins them by their digests.
+ARG PYTHON_IMAGE=
+ARG POSTGRES_IMAGE=
 
 # The base of both images: only Python, and a user without privileges.
-FROM ${PYTHON} AS base
+FROM ${PYTHON_IMAGE:-python:3.13-slim-trixie} AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
@@ -12,7 +14,7 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sb
 WORKDIR /app
 
 # One virtual environment per image, from its locked requirements, by uv, whose own requirements are locked, too.
-FROM ${PYTHON} AS build
+FROM ${PYTHON_IMAGE:-python:3.13-slim-trixie} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
@@ -24,15 +26,17 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM build AS build-api
 COPY requirements/api.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
-    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt \
+    && rm /opt/venv/.lock  # all could write to it
 
 FROM build AS build-migrator
 COPY requirements/migrator.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
-    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt \
+    && rm /opt/venv/.lock  # all could write to it
 
 # pg_dump for rehearsals, in the server's version, with the libraries that it is linked with, and the loader.
-FROM ${POSTGRES} AS pg-dump
+FROM ${POSTGRES_IMAGE:-postgres:18} AS pg-dump
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN mkdir -p /opt/pg-dump/lib \
     && cp "$(readlink -f "$(command -v pg_dump)")" /opt/pg-dump/lib/pg_dump \
@@ -43,28 +47,30 @@ RUN mkdir -p /opt/pg-dump/lib \
 
 # The api serves, and can't migrate: it has neither Alembic nor the migrations.
 FROM base AS api
-ARG RELEASE=
-ENV RELEASE=${RELEASE}
-LABEL org.opencontainers.image.title="zoo-api" \
-      org.opencontainers.image.description="The zoo's HTTP service" \
-      org.opencontainers.image.version="${RELEASE:-dev}"
 COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
 COPY postgres_url postgres_url
 COPY api api
-RUN python3 -m compileall -q postgres_url api  # otherwise each start would do it, and could not store the result
+# Otherwise each start would compile it, and could not store the result.
+RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q postgres_url api
+ARG RELEASE=
+ARG REVISION=
+ARG SOURCE=
+ARG CREATED=
+ENV RELEASE=${RELEASE}
+LABEL org.opencontainers.image.title="zoo-api" \
+      org.opencontainers.image.description="The zoo's HTTP service" \
+      org.opencontainers.image.version="${RELEASE:-dev}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.created="${CREATED}"
 USER 10001:10001
 EXPOSE 8000
 CMD ["python3", "-m", "api.server"]
 
 # The migrator changes the schema, and can't serve: it has the models of the api, and no web server.
 FROM base AS migrator
-ARG RELEASE=
-ENV RELEASE=${RELEASE}
-LABEL org.opencontainers.image.title="zoo-migrator" \
-      org.opencontainers.image.description="Brings the zoo's schema to this release" \
-      org.opencontainers.image.version="${RELEASE:-dev}"
 COPY --from=build-migrator /opt/venv /opt/venv
 COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
 ENV PATH=${PATH}:/opt/pg-dump
@@ -74,6 +80,33 @@ COPY api/models api/models
 COPY postgres_url postgres_url
 COPY alembic_online alembic_online
 COPY migrator migrator
-RUN python3 -m compileall -q postgres_url alembic_online api migrator
+RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q postgres_url alembic_online api migrator
+ARG RELEASE=
+ARG REVISION=
+ARG SOURCE=
+ARG CREATED=
+ENV RELEASE=${RELEASE}
+LABEL org.opencontainers.image.title="zoo-migrator" \
+      org.opencontainers.image.description="Brings the zoo's schema to this release" \
+      org.opencontainers.image.version="${RELEASE:-dev}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.created="${CREATED}"
 USER 10001:10001
 CMD ["alembic", "upgrade", "head"]
+
+# The database: Postgres with the roles' script in it, which Postgres would skip in silence if it could not read it. It has
+# no label of a release or a commit: a new image would stop the database for each of them.
+FROM ${POSTGRES_IMAGE:-postgres:18} AS db
+LABEL org.opencontainers.image.title="zoo-db" \
+      org.opencontainers.image.description="Postgres with the zoo's roles"
+COPY deploy/postgres /opt/zoo
+RUN sed -i 's/\r$//' /opt/zoo/* \
+    && chmod -R u=rwX,go=rX /opt/zoo \
+    && chmod 755 /opt/zoo/*.sh \
+    && ln -s /opt/zoo/10-roles.sh /docker-entrypoint-initdb.d/ \
+    && chmod 3777 /var/run/postgresql  # a tmpfs there gets this mode
+# The folder of the volume belongs to this user.
+USER postgres
+ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
+CMD ["postgres"]

@@ -40,7 +40,8 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 ##@ Start it with Docker
 
 up:  ## build and start the Compose stack, and wait until it serves
-	@docker compose up --detach --build --wait
+	@. deploy/build-args.sh && docker compose up --detach --build --wait \
+	  || { docker compose logs --no-log-prefix --tail 20 db migrator; exit 1; }
 
 seed:  ## load the seed data into the Compose stack
 	@docker compose run --rm api python -m api seed
@@ -126,6 +127,9 @@ lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions
 	    --output-file requirements/$$group.txt pyproject.toml; \
 	done
 
+lock-images:  ## pin the base images by the digests that their tags have now, in images.env (needs a registry)
+	@deploy/lock-images.sh
+
 bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESULTS.md (needs wrk: apt-get install wrk)
 	@$(PY) -m benchmarks
 
@@ -169,5 +173,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator test \
+        revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters bench-migrator test \
         test-processes test-faults test-postgres test-live test-stack test-full

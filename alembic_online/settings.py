@@ -1,17 +1,15 @@
 """The settings of a run, and where they come from."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError
 
 from alembic_online.errors import ConfigurationError
+from alembic_online.secret import SettingsWithSecrets, weakness
 from postgres_url import DatabaseUrl, read_url
 
-SECRETS_DIR = Path("/run/secrets")
-MIN_SECRET_LENGTH = 16
 INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
@@ -22,18 +20,13 @@ def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
 PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
 
 
-class Settings(BaseSettings):
+class Settings(SettingsWithSecrets):
     """Settings of the tool: from the environment, or a file in /run/secrets of the same name. Times are seconds."""
 
-    model_config = SettingsConfigDict(
-        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,  # a URL may contain a password
-    )
-
     environment: Literal["local", "production"] = "local"
-    migration_database_url: PostgresUrl | None = None  # no default: no schema is changed by accident
+    migration_database_url: PostgresUrl | None = Field(
+        default=None, repr=False
+    )  # no default: no schema is changed by accident
     migration_database_password: SecretStr | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
@@ -41,11 +34,13 @@ class Settings(BaseSettings):
     migrator_statement_timeout: float = Field(default=60, ge=0)
     migrator_phase: Literal["expand", "contract", "all"] = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
-    migrator_pooler_url: PostgresUrl | None = None
+    migrator_pooler_url: PostgresUrl | None = Field(default=None, repr=False)
     log_format: Literal["text", "json"] | None = None
 
     def database(self, configured: str | None = None) -> DatabaseUrl:
         """The database to migrate, with its password; `configured`, Alembic's sqlalchemy.url, is the fallback.
+
+        A password in the URL is the password; without one, it is MIGRATION_DATABASE_PASSWORD.
 
         ConfigurationError if neither can be used, or if production has a weak password.
         """
@@ -57,14 +52,13 @@ class Settings(BaseSettings):
                 raise ConfigurationError(f"sqlalchemy.url: {error}") from error
         if login is None:
             raise ConfigurationError("MIGRATION_DATABASE_URL is not set: write postgresql://USER@HOST:PORT/DATABASE")
-        if self.migration_database_password is not None:
+        name = "MIGRATION_DATABASE_PASSWORD" if login.password is None else "the password in MIGRATION_DATABASE_URL"
+        if login.password is None and self.migration_database_password is not None:
             login = replace(login, password=self.migration_database_password.get_secret_value())
-        secret = login.password or ""
-        is_weak = len(secret) < MIN_SECRET_LENGTH
-        if self.environment == "production" and is_weak and (secret or not login.proves_itself_otherwise):
+        reason = weakness(login.password or "")
+        if self.environment == "production" and reason and (login.password or not login.proves_itself_otherwise):
             raise ConfigurationError(
-                f"MIGRATION_DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in "
-                f"the environment, or in {SECRETS_DIR}/migration_database_password, before running in production"
+                f"{name} {reason}: set another before running in production (openssl rand -base64 32 makes one)"
             )
         return login
 
@@ -73,6 +67,8 @@ def load_settings() -> Settings:
     """The settings of the environment. ConfigurationError, with one line per invalid setting."""
     try:
         return Settings()
+    except SettingsError as error:  # a file
+        raise ConfigurationError(str(error.__cause__)) from error
     except ValidationError as error:
         found = [(str(e["loc"][0]).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
         raise ConfigurationError("\n".join(f"{name}: {message}" for name, message in found)) from error

@@ -2,22 +2,19 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsError
 
 from api import __version__
+from api.secret import SettingsWithSecrets, weakness
 from postgres_url import DatabaseUrl, read_url
 
-SECRETS_DIR = Path("/run/secrets")
-MIN_SECRET_LENGTH = 16
-MIN_DIFFERENT = 8
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
-# The defaults of docker-compose.yml, so that a fresh clone runs without preparation.
-LOCAL_SECRETS = {"zoo_api", "zoo_migrator", "postgres", LOCAL_TOKEN_SECRET}
+MADE_BY = "openssl rand -base64 32 makes one"
 
 # What other programs say in a database's URL, and is a setting of its own here.
 INSTEAD = {
@@ -35,9 +32,12 @@ def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
 
 
 def _smtp_url(value: str) -> str:
-    if not re.fullmatch(r"smtps?://([^\s@/?#:]+@)?([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?/?", value):
+    if not re.fullmatch(
+        r"smtps?://([^\s@/?#:]+(:[^\s@/?#:]+)?@)?([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?/?", value
+    ):
         raise ValueError(
-            "write smtp://USER@HOST:PORT, or smtps:// for TLS from the start; the password is SMTP_PASSWORD"
+            "write smtp://USER:PASSWORD@HOST:PORT, or smtps:// for TLS from the start; the password may be in "
+            "SMTP_PASSWORD instead; in the URL, write other characters than letters and digits as %XX"
         )
     return value
 
@@ -77,15 +77,8 @@ Prefix = Annotated[str, AfterValidator(_path_prefix)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
-class Settings(BaseSettings):
+class Settings(SettingsWithSecrets):
     """Settings of the api, from the environment, or from files of the same names in /run/secrets."""
-
-    model_config = SettingsConfigDict(
-        secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None,
-        env_ignore_empty=True,
-        extra="ignore",
-        hide_input_in_errors=True,  # a URL may have a password in it
-    )
 
     environment: Literal["local", "production"] = "local"
     release: str = __version__
@@ -102,7 +95,7 @@ class Settings(BaseSettings):
     database_connect_timeout: float = Field(default=2, gt=0)
     token_secret: SecretStr = SecretStr(LOCAL_TOKEN_SECRET)
     access_token_seconds: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
-    smtp_url: SmtpUrl | None = None
+    smtp_url: SmtpUrl | None = Field(default=None, repr=False)
     smtp_password: SecretStr | None = None
     mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
     payments_url: HttpUrl | None = None
@@ -114,48 +107,68 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] | None = None
 
     def database(self) -> DatabaseUrl:
-        """Where to connect, password included. ValueError if production would run with a weak secret."""
+        """Where to connect, password included. ValueError if production would run with a weak one.
+
+        A password in DATABASE_URL is the password; without one, it is DATABASE_PASSWORD.
+        """
         login = self.database_url
-        if self.database_password is not None:
+        name = "DATABASE_PASSWORD" if login.password is None else "the password in DATABASE_URL"
+        if login.password is None and self.database_password is not None:
             login = replace(login, password=self.database_password.get_secret_value())
-        secret = login.password or ""
-        is_weak = secret in LOCAL_SECRETS or len(secret) < MIN_SECRET_LENGTH
-        if self.environment == "production" and is_weak and (secret or not login.proves_itself_otherwise):
-            raise ValueError(
-                f"DATABASE_PASSWORD is a default or shorter than {MIN_SECRET_LENGTH} characters: set it in the "
-                f"environment, or in {SECRETS_DIR}/database_password, before running in production"
-            )
+        if login.password or not login.proves_itself_otherwise:
+            self._require_strong(name, weakness(login.password or ""))
         return login
 
-    def require_usable(self) -> None:
-        """ValueError if the api can't run with these settings."""
-        self.database()
-        has_user, has_password = (
-            "@" in (self.smtp_url or ""),
-            bool(self.smtp_password and self.smtp_password.get_secret_value()),
-        )
-        if self.smtp_url and has_user != has_password:
+    def smtp_login(self) -> tuple[str, str] | None:
+        """The mail server's user and password; None if it wants none. A password in SMTP_URL is the password.
+
+        ValueError if one of the two is missing.
+        """
+        server = urlsplit(self.smtp_url or "")
+        user, password = unquote(server.username or ""), unquote(server.password or "")
+        if not password and self.smtp_password:
+            password = self.smtp_password.get_secret_value()
+        if bool(user) != bool(password):
             raise ValueError("SMTP_URL has to name a USER if there is an SMTP_PASSWORD, and only then")
-        if self.environment == "production":
-            secret = self.token_secret.get_secret_value()
-            if (
-                secret == LOCAL_TOKEN_SECRET
-                or len(secret) < MIN_TOKEN_SECRET_LENGTH
-                or len(set(secret)) < MIN_DIFFERENT
-            ):
-                raise ValueError(
-                    f"TOKEN_SECRET is the default, or shorter than {MIN_TOKEN_SECRET_LENGTH} characters, or of few "
-                    f"different ones: set it in the environment, or in {SECRETS_DIR}/token_secret "
-                    "(openssl rand -hex 32 makes one)"
-                )
-            if self.smtp_url is None:
+        return (user, password) if user else None
+
+    def require_usable(self) -> None:
+        """ValueError, with a line for each setting that the api can't run with, if there is any."""
+        found = []
+        for check in (self.database, self._require_mail, self._require_token_secret):
+            try:
+                check()
+            except ValueError as error:
+                found.append(str(error))
+        if found:
+            raise ValueError("\n".join(found))
+
+    def _require_mail(self) -> None:
+        if self.smtp_url is None:
+            if self.environment == "production":
                 raise ValueError("SMTP_URL is not set: nobody would get the mail that resets a password")
+            return
+        login = self.smtp_login()
+        if login is not None:
+            # Its length is up to who runs the server.
+            self._require_strong("SMTP_PASSWORD", weakness(login[1], min_length=1))
+
+    def _require_token_secret(self) -> None:
+        secret = self.token_secret.get_secret_value()
+        reason = "is the default" if secret == LOCAL_TOKEN_SECRET else weakness(secret, MIN_TOKEN_SECRET_LENGTH)
+        self._require_strong("TOKEN_SECRET", reason)
+
+    def _require_strong(self, name: str, reason: str | None) -> None:
+        if reason and self.environment == "production":
+            raise ValueError(f"{name} {reason}: set another before running in production ({MADE_BY})")
 
 
 def load_settings() -> Settings:
     """The settings of the environment. ValueError, with a line for each that can't be used, if there is any."""
     try:
         return Settings()
+    except SettingsError as error:  # a file
+        raise ValueError(str(error.__cause__)) from error
     except ValidationError as error:
         found = [(str(e["loc"][0]).upper(), e["msg"].removeprefix("Value error, ")) for e in error.errors()]
         raise ValueError("\n".join(f"{name}: {message}" for name, message in found)) from error

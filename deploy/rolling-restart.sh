@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 export COMPOSE_FILE="${COMPOSE_FILE:-docker-compose.yml:docker-compose.replicas.yml}"
 
+. deploy/build-args.sh
 docker compose build migrator api
 docker compose run --rm --no-TTY --env MIGRATOR_PHASE=expand migrator
 for replica in api api-2; do

@@ -2,7 +2,7 @@
 
 from email.message import EmailMessage
 from email.utils import make_msgid
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiosmtplib
 import structlog
@@ -57,15 +57,15 @@ class Mail:
         reraise=True,
     )
     async def _deliver(self, url: str, message: EmailMessage) -> None:
-        server, secret = urlsplit(url), self._settings.smtp_password
-        password = secret.get_secret_value() if secret else ""
+        server = urlsplit(url)
+        user, password = self._settings.smtp_login() or (None, None)
         implicit_tls = server.scheme == "smtps"
         await aiosmtplib.send(
             message,
             hostname=server.hostname,
             port=server.port,
-            username=unquote(server.username) if server.username else None,
-            password=password or None,
+            username=user,
+            password=password,
             use_tls=implicit_tls,
             # A password is never sent unencrypted; without a password, TLS if the server offers it.
             start_tls=None if implicit_tls or not password else True,

@@ -10,13 +10,13 @@
 # costs; without what is needed, nothing is changed.
 #   PGHOST=... PGPASSWORD=... POSTGRES_USER=postgres POSTGRES_DB=zoo \
 #   DATABASE_PASSWORD=... MIGRATION_DATABASE_PASSWORD=... deploy/postgres/10-roles.sh
-# A password may also come from a file: DATABASE_PASSWORD_FILE, MIGRATION_DATABASE_PASSWORD_FILE.
+# A password may also come from a file: DATABASE_PASSWORD_FILE, MIGRATION_DATABASE_PASSWORD_FILE. It needs secrets.sh beside
+# it.
 set -eu
 
-if [ -n "${DATABASE_PASSWORD_FILE:-}" ]; then DATABASE_PASSWORD=$(cat "$DATABASE_PASSWORD_FILE"); fi
-if [ -n "${MIGRATION_DATABASE_PASSWORD_FILE:-}" ]; then
-    MIGRATION_DATABASE_PASSWORD=$(cat "$MIGRATION_DATABASE_PASSWORD_FILE")
-fi
+. "$(dirname "$(readlink -f "$0")")/secrets.sh"
+read_secret DATABASE_PASSWORD
+read_secret MIGRATION_DATABASE_PASSWORD
 : "${DATABASE_PASSWORD:?set DATABASE_PASSWORD, or DATABASE_PASSWORD_FILE}"
 : "${MIGRATION_DATABASE_PASSWORD:?set MIGRATION_DATABASE_PASSWORD, or MIGRATION_DATABASE_PASSWORD_FILE}"
 # Passed by environment, because every user of the machine could read arguments.
@@ -162,3 +162,15 @@ END
 $roles$;
 COMMIT;
 SQL
+
+# In Compose, where the superuser's password may also have been changed.
+if [ -z "${PGHOST:-}" ]; then
+    read_secret POSTGRES_PASSWORD
+    if [ -n "${POSTGRES_PASSWORD:-}" ]; then
+        export POSTGRES_PASSWORD
+        psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
+\getenv password POSTGRES_PASSWORD
+ALTER ROLE CURRENT_USER PASSWORD :'password';
+SQL
+    fi
+fi

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from alembic_online.errors import ConfigurationError
-from alembic_online.settings import MIN_SECRET_LENGTH, Settings, load_settings
+from alembic_online.settings import Settings, load_settings
 
 GOOD = "correct horse battery staple"
 URL = "postgresql://zoo_migrator@db/zoo"
@@ -22,11 +22,29 @@ def test_a_secret_may_be_a_file(tmp_path: Path) -> None:
     assert Settings(_secrets_dir=tmp_path, migration_database_url=URL).database().password == GOOD
 
 
-@pytest.mark.parametrize("password", [None, "", "zoo_migrator", "x" * (MIN_SECRET_LENGTH - 1)])
-def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
+@pytest.mark.parametrize("given", ["of the setting", "", None])
+def test_a_password_in_the_url_is_the_password(given: str | None) -> None:
+    url = "postgresql://zoo_migrator:a%24b%23%20%C3%A9@db/zoo"
+    settings = Settings(migration_database_url=url, migration_database_password=given)
+    assert settings.database().password == "a$b# é"
+    assert Settings(migration_database_password=given).database(url).password == "a$b# é"
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [(None, "is not set"), ("", "is not set"), ("zoo_migrator", "is shorter"), ("a" * 30, "repeats itself")],
+)
+def test_production_refuses_a_password_that_can_be_guessed(password: str | None, reason: str) -> None:
     settings = Settings(environment="production", migration_database_url=URL, migration_database_password=password)
-    with pytest.raises(ConfigurationError, match=r"^MIGRATION_DATABASE_PASSWORD is a default or shorter"):
+    with pytest.raises(ConfigurationError, match=rf"^MIGRATION_DATABASE_PASSWORD {reason}.*openssl rand -base64 32"):
         settings.database()
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "migration_database_password").write_bytes(GOOD.encode("utf-16"))
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    with pytest.raises(ConfigurationError, match="migration_database_password: is not UTF-8"):
+        load_settings()
 
 
 def test_production_takes_a_long_password() -> None:

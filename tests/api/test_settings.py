@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 import alembic_online.settings
-from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
+from api.settings import LOCAL_TOKEN_SECRET, Settings, load_settings
 from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
@@ -33,14 +33,43 @@ def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypa
     assert Settings(_secrets_dir=tmp_path).database().password == "from the environment"
 
 
-@pytest.mark.parametrize("password", [None, "", "zoo_api", "x" * (MIN_SECRET_LENGTH - 1)])
-def test_production_refuses_a_default_or_short_password(password: str | None) -> None:
+def test_a_file_is_read_without_line_ends_and_a_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "database_password").write_bytes(f"\ufeff {GOOD}\r\n".encode())
+    monkeypatch.delenv("DATABASE_PASSWORD", raising=False)
+    assert Settings(_secrets_dir=tmp_path).database().password == GOOD
+
+
+def test_a_file_that_is_not_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token_secret").write_bytes(GOOD.encode("utf-16"))
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    with pytest.raises(ValueError, match="token_secret: is not UTF-8"):
+        load_settings()
+
+
+@pytest.mark.parametrize("given", ["of the setting", "", None])
+def test_a_password_in_the_url_is_the_password(given: str | None) -> None:
+    settings = Settings(database_url="postgresql://zoo_api:a%24b%23%20%C3%A9@db/zoo", database_password=given)
+    assert settings.database().password == "a$b# é"
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [(None, "is not set"), ("", "is not set"), ("zoo_api", "is shorter"), ("zoo_api_zoo_api_zoo_api", "repeats")],
+)
+def test_production_refuses_a_password_that_can_be_guessed(password: str | None, reason: str) -> None:
     settings = Settings(environment="production", database_password=password)
-    with pytest.raises(ValueError, match=r"^DATABASE_PASSWORD is a default or shorter"):
+    with pytest.raises(ValueError, match=rf"^DATABASE_PASSWORD {reason}.*openssl rand -base64 32"):
+        settings.database()
+    settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{password or ''}@db/zoo")
+    with pytest.raises(
+        ValueError, match=rf"^the password in DATABASE_URL {reason if password else '(is not set|is shorter)'}"
+    ):
         settings.database()
 
 
-def test_production_accepts_a_long_password_in_the_url_too() -> None:
+def test_production_accepts_a_good_password_in_the_url_too() -> None:
     settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{GOOD}@db/zoo")
     assert settings.database().password == GOOD
 
@@ -63,9 +92,11 @@ def test_production_runs_with_safe_settings() -> None:
         ({"token_secret": LOCAL_TOKEN_SECRET}, "TOKEN_SECRET"),
         ({"token_secret": "x1y2z3" * 5}, "TOKEN_SECRET"),
         ({"token_secret": " " * 32}, "TOKEN_SECRET"),
+        ({"token_secret": GOOD}, "TOKEN_SECRET is shorter than 32"),
         ({"smtp_url": None}, "SMTP_URL"),
         ({"smtp_url": "smtp://zoo@mail"}, "SMTP_PASSWORD"),
         ({"smtp_password": GOOD}, "SMTP_PASSWORD"),
+        ({"smtp_url": "smtp://zoo:aaaaaa@mail"}, "SMTP_PASSWORD repeats"),
     ],
 )
 def test_production_refuses_settings_that_are_unsafe_or_lose_mail(setting: dict[str, str], said: str) -> None:
@@ -73,12 +104,40 @@ def test_production_refuses_settings_that_are_unsafe_or_lose_mail(setting: dict[
         Settings(**{**SAFE, **setting}).require_usable()
 
 
+def test_all_that_production_refuses_is_said_at_once() -> None:
+    with pytest.raises(ValueError, match=r"^DATABASE_PASSWORD .*\nSMTP_URL .*\nTOKEN_SECRET [^\n]*$"):
+        Settings(environment="production").require_usable()
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "login"),
+    [
+        ("smtp://mail", None, None),
+        ("smtp://zoo@mail", "of the setting", ("zoo", "of the setting")),
+        ("smtps://zoo%40example:p%40ss%3A@mail", "of the setting", ("zoo@example", "p@ss:")),
+    ],
+)
+def test_a_password_in_the_mail_servers_url_is_the_password(
+    url: str, password: str | None, login: tuple[str, str] | None
+) -> None:
+    assert Settings(smtp_url=url, smtp_password=password).smtp_login() == login
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         *(
             ("smtp_url", url)
-            for url in ("mail", "http://mail", "smtp://", "smtp://a b", "smtp://m:x", "smtp://u:p@m", "smtp://m#x")
+            for url in (
+                "mail",
+                "http://mail",
+                "smtp://",
+                "smtp://a b",
+                "smtp://m:x",
+                "smtp://u:@m",
+                "smtp://u:p:q@m",
+                "smtp://m#x",
+            )
         ),
         *(("mail_from", address) for address in ("zoo", "zoo@zoo.example\n", "Zoo <zoo@zoo.example>")),
         ("access_token_seconds", 0),
@@ -102,8 +161,9 @@ def test_an_invalid_url_is_refused_with_the_form_to_write(url: str) -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    settings = Settings(database_password=GOOD)
-    assert GOOD not in repr(settings) + str(settings.database())
+    in_urls = {"database_url": f"postgresql://zoo_api:{GOOD}@db/zoo", "smtp_url": "smtp://zoo:correct@mail"}
+    for settings in (Settings(database_password=GOOD), Settings(**in_urls)):  # type: ignore[arg-type]
+        assert "correct" not in repr(settings) + str(settings.database())
 
 
 @pytest.mark.parametrize("url", ["postgres://zoo:hidden-in-url@db/", "mysql://zoo:hidden-in-url@db/zoo"])
@@ -133,12 +193,13 @@ def test_a_service_may_be_below_a_path() -> None:
 
 
 def settings_of(path: str, pattern: str) -> dict[str, str]:
-    return dict(re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE))
+    """The first value of each setting."""
+    return dict(reversed(re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE)))
 
 
 def test_every_setting_is_in_env_example_with_its_default() -> None:
     documented = settings_of(".env.example", r"^([A-Z_]+)=(.*)$")
-    in_compose = settings_of("docker-compose.yml", r"\$\{([A-Z_]+):-([^}]*)\}")
+    in_compose = settings_of("docker-compose.yml", r"\$\{((?!COMPOSE_)[A-Z_]+):-([^}]*)\}")
     assert documented == in_compose
     fields = alembic_online.settings.Settings.model_fields | Settings.model_fields
     assert fields.pop("port").default == 8000  # within Compose's containers, always

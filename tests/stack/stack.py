@@ -16,7 +16,9 @@ import httpx
 from tests.conftest import PASSWORD, ROOT, find_free_port
 
 RELEASE = f"test-{uuid4().hex[:8]}"
-IMAGES = [f"zoo-api:{RELEASE}", f"zoo-migrator:{RELEASE}", f"zoo-proxy:{RELEASE}"]
+PREFIX = f"zoo-{RELEASE}-"
+IMAGES = [f"{PREFIX}db:18", *(f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "proxy"))]
+HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
 IPTABLES = "zoo-tests-iptables"
 
@@ -24,14 +26,22 @@ IPTABLES = "zoo-tests-iptables"
 class Stack:
     """`docker compose` on one project, and the address where its api is published."""
 
-    def __init__(self, *files: Path, **settings: str) -> None:
+    def __init__(self, *files: Path, root: Path = ROOT, env_file: Path | None = None, **settings: str) -> None:
         self.project = f"zoo-{uuid4().hex[:12]}"
-        self.files = (ROOT / "docker-compose.yml", *files)
+        self.root, self.env_file = root, env_file
+        shared = [HERE / "images.yml", *([HERE / "images-replicas.yml"] if REPLICAS in files else [])]
+        self.files = (root / "docker-compose.yml", *files, *shared)
         self.port = find_free_port()
         self.was_changed = False
         self.address = f"http://127.0.0.1:{self.port}"
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.environment = {**clean, "RELEASE": RELEASE, "API_PORT": str(self.port), **settings}
+        self.environment = {
+            **clean,
+            "RELEASE": RELEASE,
+            "IMAGES": PREFIX,
+            "API_PORT": str(self.port),
+            **settings,
+        }
 
     def compose(self, *arguments: str, check: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":
         """Run `docker compose ARGUMENTS`; with `check`, to success."""
@@ -55,8 +65,9 @@ class Stack:
             "--project-name",
             self.project,
             "--project-directory",
-            str(ROOT),
+            str(self.root),
             *files,
+            *(["--env-file", str(self.env_file)] if self.env_file else []),
             *arguments,
         ]
 

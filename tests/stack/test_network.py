@@ -78,6 +78,7 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
     standby = {
         "image": "postgres:18",
         "user": "postgres",
+        "networks": ["database"],
         "environment": {"PGUSER": "postgres", "PGPASSWORD": "postgres"},
         "command": ["sh", "-c", follow],
         "healthcheck": {
@@ -93,7 +94,7 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
         stack.compose("exec", "--no-TTY", "db", "sh", "-c", allow)
         stack.sql("postgres", "SELECT pg_reload_conf()")
         stack.compose("up", "--detach", "--wait", "--no-deps", "standby")
-        before, network = identity(stack), f"{stack.project}_default"
+        before, network = identity(stack), f"{stack.project}_database"
         old, new = stack.container("db"), stack.container("standby")
         async with at_work(stack) as load:
             await asyncio.sleep(UP_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.rounds import STALL, rounds
 from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
-from tests.stack.stack import RELEASE, Stack, docker
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
 CONNECTED = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = 'zoo_api'"
@@ -22,7 +22,7 @@ MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  
 @pytest.fixture
 def next_release() -> Iterator[str]:
     yield NEXT
-    docker("image", "rm", "--force", f"zoo-api:{NEXT}", f"zoo-migrator:{NEXT}", f"zoo-proxy:{NEXT}")
+    docker("image", "rm", "--force", *(f"{PREFIX}{target}:{NEXT}" for target in ("api", "migrator", "proxy")))
 
 
 async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_is_lost(

@@ -1,7 +1,6 @@
 """The stack as `docker compose up` makes it."""
 
 import json
-import re
 import socket
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from api.database.engine import SCHEMA_REVISION
 from tests.conftest import PASSWORD, ROOT
 from tests.processes.test_history import REVISIONS
 from tests.rounds import STALL, rounds
-from tests.stack.stack import RELEASE, Stack, docker, running
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
 OUTSIDE = ROOT / "tests" / "stack" / "outside.py"
@@ -112,7 +111,7 @@ class TestOrders:
         self, stack: Stack, tmp_path: Path
     ) -> None:
         override = tmp_path / "compose.yml"
-        service = {"image": f"zoo-api:{RELEASE}", "command": ["python3", "-c", OUTSIDE.read_text(), "3000"]}
+        service = {"image": f"{PREFIX}api:{RELEASE}", "command": ["python3", "-c", OUTSIDE.read_text(), "3000"]}
         override.write_text(json.dumps({"services": {"payments": service, "kitchen": service}}))
         with (
             stack.changed(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000"),
@@ -310,7 +309,7 @@ def clients(stack: Stack, seconds: float) -> Iterator[dict[str, int]]:
     """Load on the api, from within its network namespace; after the block, the outcome of every request."""
     network = f"container:{stack.container('api')}"
     load = ["python3", "-c", LOAD.read_text(), str(CLIENTS), str(seconds)]
-    command = ["docker", "run", "--rm", "--network", network, f"zoo-api:{RELEASE}", *load]
+    command = ["docker", "run", "--rm", "--network", network, f"{PREFIX}api:{RELEASE}", *load]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
@@ -350,77 +349,3 @@ class TestSecurity:
         done = stack.compose(*migrator, check=False)
         assert done.returncode == 4
         assert "password authentication failed" in done.stderr
-
-    def test_production_refuses_default_passwords_in_one_line(self, images: list[str]) -> None:  # noqa: ARG002
-        stack = Stack(ENVIRONMENT="production")
-        for service, name in (("api", "DATABASE_PASSWORD"), ("migrator", "MIGRATION_DATABASE_PASSWORD")):
-            done = stack.compose("run", "--rm", "--no-TTY", "--no-deps", service, check=False)
-            assert done.returncode != 0
-            assert f"{name} is a default or shorter than 16 characters" in done.stderr
-            assert "Traceback" not in done.stderr
-        stack.compose("down", "--volumes")
-
-    def test_production_runs_on_secrets_from_files(self, images: list[str], tmp_path: Path) -> None:  # noqa: ARG002
-        override = tmp_path / "compose.yml"
-        names = re.findall(r"^  (\w+): \{file: ", (ROOT / "docker-compose.secrets.yml").read_text(), re.MULTILINE)
-        assert "token_secret" in names
-        for name in names:
-            (tmp_path / name).write_text(f"{name} of 16 and more characters, @/:?# among them\n")
-        override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
-        stack = Stack(
-            ROOT / "docker-compose.secrets.yml", override, ENVIRONMENT="production", SMTP_URL="smtp://zoo@mail"
-        )
-        with running(stack):
-            assert stack.get("/health/ready").status_code == 200
-            shown = docker("inspect", *(stack.container(service) for service in ("db", "migrator", "api")))
-            assert "16 and more characters" not in shown
-
-    def test_a_password_is_changed_by_the_roles_script(self, images: list[str]) -> None:  # noqa: ARG002 - built before
-        with running(Stack()) as stack:
-            stack.environment["DATABASE_PASSWORD"] = "another"
-            stack.compose("up", "--detach", "--wait", "db")
-            stack.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
-            stack.compose("up", "--detach", "--wait")
-            assert stack.get("/animals").status_code == 200
-
-    @pytest.mark.parametrize("service", ["api", "migrator"])
-    def test_a_container_has_no_rights_that_it_does_not_need(self, stack: Stack, service: str) -> None:
-        host = stack.inspect(service)["HostConfig"]
-        assert host["ReadonlyRootfs"]
-        assert host["CapDrop"] == ["ALL"]
-        assert "no-new-privileges:true" in host["SecurityOpt"]
-        assert host["Init"]
-        assert host["Memory"]
-
-    @pytest.mark.parametrize("service", ["db", "migrator", "api"])
-    def test_a_log_does_not_fill_the_disk(self, stack: Stack, service: str) -> None:
-        log = stack.inspect(service)["HostConfig"]["LogConfig"]
-        assert log == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
-
-
-class TestImages:
-    @pytest.mark.parametrize("target", ["api", "migrator"])
-    def test_has_no_compiler_and_no_root(self, images: list[str], target: str) -> None:  # noqa: ARG002
-        image = f"zoo-{target}:{RELEASE}"
-        script = "id -u; command -v cc gcc g++ c++ clang make ld || true; ls /app; stat -c %U /app/* | sort -u"
-        shown = docker("run", "--rm", "--entrypoint", "sh", image, "-c", script).split()
-        expected = {
-            "api": ["api", "deploy", "postgres_url", "seed"],
-            "migrator": ["alembic_online", "api", "migrator", "postgres_url", "pyproject.toml"],
-        }[target]
-        assert shown == ["10001", *expected, "root"]
-        labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
-        assert labels["org.opencontainers.image.title"] == f"zoo-{target}"
-        assert labels["org.opencontainers.image.version"] == RELEASE
-
-    def test_the_api_cannot_migrate_and_the_migrator_cannot_serve(self, images: list[str]) -> None:  # noqa: ARG002
-        look = "import importlib.util as u; print(*(n for n in {!r}.split() if u.find_spec(n)))"
-        names = "alembic migrator local pytest fastapi uvicorn gunicorn asyncpg"
-        found = {
-            target: docker("run", "--rm", f"zoo-{target}:{RELEASE}", "python", "-c", look.format(names)).split()
-            for target in ("api", "migrator")
-        }
-        assert found == {
-            "api": ["fastapi", "uvicorn", "gunicorn", "asyncpg"],
-            "migrator": ["alembic", "migrator", "asyncpg"],
-        }
