@@ -44,10 +44,12 @@ RUN mkdir -p /opt/pg-dump/lib \
 # The api serves, and can't migrate: it has neither Alembic nor the migrations.
 FROM base AS api
 ARG RELEASE=
+ARG REVISION=
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-api" \
       org.opencontainers.image.description="The zoo's HTTP service" \
-      org.opencontainers.image.version="${RELEASE:-dev}"
+      org.opencontainers.image.version="${RELEASE:-dev}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
@@ -60,10 +62,12 @@ CMD ["python3", "-m", "api.server"]
 # The migrator changes the schema, and can't serve: it has the models of the api, and no web server.
 FROM base AS migrator
 ARG RELEASE=
+ARG REVISION=
 ENV RELEASE=${RELEASE}
 LABEL org.opencontainers.image.title="zoo-migrator" \
       org.opencontainers.image.description="Brings the zoo's schema to this release" \
-      org.opencontainers.image.version="${RELEASE:-dev}"
+      org.opencontainers.image.version="${RELEASE:-dev}" \
+      org.opencontainers.image.revision="${REVISION}"
 COPY --from=build-migrator /opt/venv /opt/venv
 COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
 ENV PATH=${PATH}:/opt/pg-dump
