@@ -202,7 +202,18 @@ def _publish(folder: Path, images: list[str]) -> None:
         services = folder / "services.json"
         services.write_text(json.dumps(NO_SERVICES))
         bundle = sums.with_suffix(".sigstore.json")
-        sign = ["cosign", "sign-blob", "--yes", "--key", key, "--signing-config", services, "--bundle", bundle, sums]
+        sign: list[str | Path] = [
+            "cosign",
+            "sign-blob",
+            "--yes",
+            "--key",
+            key,
+            "--signing-config",
+            services,
+            "--bundle",
+            bundle,
+            sums,
+        ]
         try:
             subprocess.run(sign, check=True)
         finally:

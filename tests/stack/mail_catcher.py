@@ -17,6 +17,7 @@ MAILS: list[str] = []
 
 class Catcher:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: ARG002, N802 - aiosmtpd's
+        assert isinstance(envelope.content, bytes)
         message = message_from_bytes(envelope.content, policy=policy.default)
         MAILS.append(f"To: {message['To']}\n\n{message.get_content()}")
         return "250 OK"
