@@ -186,6 +186,6 @@ test-stack: .venv/dev  ## build the images and drive the real Compose stack
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator \
+.PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history \
+        heads show revision lint plan rehearse sql install check format lock bench bench-reads bench-linters bench-migrator \
         release test test-processes test-faults test-postgres test-live test-stack test-full

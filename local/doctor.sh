@@ -15,7 +15,8 @@ names() { tr '\n' ' ' | sed 's/ $//'; }
 # The value of a setting: the environment's, or that of .env, or the default.
 setting() {
     value=$(printenv "$1")
-    [ -n "$value" ] || [ ! -r .env ] || value=$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" .env | tail -n 1 | tr -d "\"'\r ")
+    [ -n "$value" ] || [ ! -r .env ] ||
+        value=$(sed -n "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*//p" .env | tail -n 1 | sed 's/[[:space:]]#.*//' | tr -d "\"'\r ")
     printf '%s\n' "${value:-$2}"
 }
 
@@ -81,6 +82,7 @@ listener() {
 }
 
 check_port() {
+    case $1 in *[!0-9]* | '') return ;; esac # Compose says what is wrong with it
     who=
     ! holder=$(listener "$1") || [ -z "$holder" ] || fault "port $1 is in use by $holder" "end that, or choose another port: $2"
 }
@@ -111,17 +113,18 @@ check_docker() {
         said=$(docker compose config --quiet 2>&1)
         [ -z "$said" ] || fault "Compose says: $(first_line "$said")" "correct .env; a \$ is written \$\$, or the value in single quotes"
     fi
-    if ! engine=$(docker version --format '{{.Server.Version}}' 2>&1); then
+    case $(docker --version) in
+    *podman*) engine=$(docker info --format '25' 2>&1) ;; # it has versions of its own
+    *) engine=$(docker version --format '{{.Server.Version}}' 2>&1) ;;
+    esac || {
         case $engine in
         *"permission denied"*) fault "Docker's engine does not let you in" "sudo usermod -aG docker $(id -un), and sign in anew" ;;
         *) fault "Docker's engine does not answer: $(first_line "$engine")" "sudo systemctl start docker, or start Docker Desktop" ;;
         esac
         return
-    fi
-    case $(docker --version) in
-    *podman*) ;;
-    *) at_least "$engine" 25 || fault "Docker's engine is $engine, and 25 is needed (start_interval)" "upgrade it: https://docs.docker.com/engine/install/" ;;
-    esac
+    }
+    at_least "$engine" 25 || fault "Docker's engine is $engine, and 25 is needed (start_interval)" \
+        "upgrade it: https://docs.docker.com/engine/install/"
     check_room "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)" "docker system prune"
     memory=$(docker info --format '{{.MemTotal}}' 2>/dev/null)
     [ "${memory:-0}" -ge 1900000000 ] || [ "${memory:-0}" = 0 ] || fault "Docker has $((memory / 1048576)) MB of memory, and the stack may take 1800" \
