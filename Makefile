@@ -18,6 +18,10 @@ help:
 	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' \
 	  $(MAKEFILE_LIST)
 
+# Made anew if its Python is gone.
+.venv/local .venv/dev .venv/release: $(if $(wildcard .venv),$(shell $(PY) -c '' 2>/dev/null || echo no-python))
+no-python:
+
 .venv/local: requirements/local.txt requirements/uv.txt
 	@local/install.sh local
 	@touch $@
@@ -25,6 +29,10 @@ help:
 .venv/dev: requirements/dev.txt requirements/uv.txt
 	@local/install.sh dev
 	@touch .venv/local $@
+
+.venv/release: requirements/release.txt requirements/uv.txt
+	@local/install.sh release
+	@touch $@
 
 ##@ Start it without Docker
 
@@ -39,8 +47,9 @@ clean:  ## remove the virtual environment and the embedded Postgres's data
 
 ##@ Start it with Docker
 
-up:  ## build and start the Compose stack, and wait until it serves
-	@. deploy/build-args.sh && docker compose up --detach --build --wait \
+up:  ## build and start the Compose stack, and wait until it serves (MAIL=1: its mail on 127.0.0.1:8025)
+	@. deploy/build-args.sh && $(if $(MAIL),SMTP_URL=smtp://mail:1025 SMTP_PASSWORD=) \
+	  docker compose $(if $(MAIL),--profile mail) up --detach --build --wait \
 	  || { docker compose logs --no-log-prefix --tail 20 db migrator; exit 1; }
 
 seed:  ## load the seed data into the Compose stack
@@ -52,6 +61,11 @@ admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password,
 
 down:  ## stop the Compose stack; the data is kept
 	@docker compose down
+
+##@ If it does not start
+
+doctor:  ## say what is missing on this machine and in this checkout, and how to mend it
+	@sh -c "$$(tr -d '\r' <local/doctor.sh)" local/doctor.sh
 
 ##@ Migrate
 
@@ -121,7 +135,7 @@ format: .venv/dev  ## format the code and fix what ruff can fix
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator uv linters; do \
+	@for group in dev local api migrator uv release linters; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
 	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \
@@ -141,6 +155,11 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
+
+##@ Release it
+
+release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs and checksums; push nothing (VERSION=)
+	@. deploy/build-args.sh && $(PY) -m local.release "$(VERSION)"
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
@@ -172,6 +191,6 @@ test-stack: .venv/dev  ## build the images and drive the real Compose stack
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: help run postgres clean up seed admin down migrate downgrade stamp status current drift history heads show \
-        revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters bench-migrator test \
-        test-processes test-faults test-postgres test-live test-stack test-full
+.PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history \
+        heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
+        bench-migrator release test test-processes test-faults test-postgres test-live test-stack test-full

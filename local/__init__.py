@@ -1,1 +1,1 @@
-"""The stack without Docker: an embedded Postgres, and commands that use it."""
+"""What runs on a developer's machine: the stack without Docker, on an embedded Postgres; and releases."""

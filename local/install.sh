@@ -7,17 +7,7 @@ cd "$(dirname "$0")/.."
 requirements=requirements/$1.txt
 python=.venv/bin/python
 
-fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-
-# The first Python that is new enough, of all names that one may have.
-find_python() {
-    for name in python3 python3.14 python3.13 python3.12 python3.11 python; do
-        if fits "$name"; then echo "$name" && return; fi
-    done
-    found=$(python3 --version 2>&1) || found=none
-    echo "error: this needs Python 3.11 or newer, but finds $found: install one, from python.org or as python3.13" >&2
-    return 1
-}
+. local/python.sh
 
 # pip, for .venv: this machine's own, which saves a second, or else a new one.
 pip() {

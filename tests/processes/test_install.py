@@ -4,6 +4,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ def checkout(tmp_path: Path) -> Path:
     return checkout
 
 
+@cache
 def pythons() -> dict[tuple[int, ...], str]:
     """The Pythons of this machine, by version."""
     found: dict[tuple[int, ...], str] = {}
@@ -116,8 +119,35 @@ def test_a_python_that_is_too_old_is_said_in_one_line(checkout: Path, tmp_path: 
     assert done.returncode != 0
     assert not (checkout / ".venv").exists()
     line, *from_make = done.stderr.splitlines()
-    assert re.match(r"error: this needs Python 3\.11 or newer, but finds Python \d\.\d+\.\d+: install one", line)
+    assert re.match(r"error: this needs Python 3\.11 to 3\.14, but finds Python \d\.\d+\.\d+: install one", line)
     assert all(each.startswith("make: ***") for each in from_make)
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "local").touch()
+    python = checkout / ".venv" / "bin" / "python"
+    planned = ["make", "--dry-run", ".venv/local"]
+    python.symlink_to(sys.executable)
+    assert "install.sh" not in subprocess.check_output(planned, cwd=checkout, text=True)
+    python.unlink()
+    python.symlink_to("/nowhere/python3.11")
+    assert "local/install.sh local" in subprocess.check_output(planned, cwd=checkout, text=True)
+
+
+def test_a_python_for_which_there_are_no_packages_yet_is_passed_over(checkout: Path, tmp_path: Path) -> None:
+    there = pythons()
+    newest = max(there)
+    (tmp_path / "later" / "sitecustomize.py").parent.mkdir()
+    (tmp_path / "later" / "sitecustomize.py").write_text("import sys; sys.version_info = (3, 15, 0, 'final', 0)\n")
+    later = tmp_path / "later" / "python3"
+    later.write_text(f'#!/bin/sh\nPYTHONPATH={later.parent} exec {there[newest]} "$@"\n')
+    later.chmod(0o755)
+    path = path_with(tmp_path / "bin", python3=str(later), **{f"python3.{newest[1]}": there[newest]})
+    found = subprocess.check_output(
+        [str(shutil.which("sh")), "-c", ". local/python.sh; find_python"], cwd=checkout, env={"PATH": path}, text=True
+    )
+    assert found == f"python3.{newest[1]}\n"
 
 
 def test_of_several_pythons_one_that_fits_is_taken_and_takes_the_place_of_one_that_is_gone(

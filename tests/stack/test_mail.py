@@ -1,0 +1,92 @@
+"""`make up MAIL=1`: what the api mails can be read on this machine, and on no other."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, find_free_port
+from tests.stack.stack import Stack, docker
+
+CATCHER = Path(__file__).with_name("mail_catcher.py")
+# Debian's aiosmtpd in Mailpit's place; all else is as the Compose file says.
+IMAGE = f"""
+services:
+  mail:
+    image: zoo-tests-mail
+    build:
+      context: {CATCHER.parent}
+      dockerfile_inline: |
+        FROM debian:trixie-slim
+        RUN apt-get update && apt-get install -y --no-install-recommends python3-aiosmtpd
+        COPY --chmod=755 {CATCHER.name} /mailpit
+        CMD ["/mailpit"]
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, int]]:  # noqa: ARG001
+    """A stack with the mail catcher, and the port at which its mail is read."""
+    override = tmp_path_factory.mktemp("mail") / "compose.yml"
+    override.write_text(IMAGE)
+    port = find_free_port()
+    # As in the .env of somebody who sends real mail otherwise.
+    stack = Stack(override, MAIL_PORT=str(port), SMTP_URL="smtp://zoo@mail.example:587", SMTP_PASSWORD="secret")
+    names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
+    try:
+        up = ["make", "--silent", "up", "MAIL=1"]
+        subprocess.run(up, cwd=ROOT, env=stack.environment | names, check=True, timeout=300)
+        yield stack, port
+    finally:
+        subprocess.run(["make", "--silent", "down"], cwd=ROOT, env=stack.environment | names, check=True, timeout=120)
+        left = docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={stack.project}")
+        stack.compose("down", "--volumes", check=False)
+        assert left == ""  # the mail catcher goes with the others
+
+
+def test_a_mail_is_read_on_this_machine(stack: tuple[Stack, int]) -> None:
+    running, port = stack
+    running.admin("ngozi@zoo.example")
+    address = f"http://127.0.0.1:{port}/view/latest.txt"
+    assert httpx.get(address).status_code == httpx.codes.NOT_FOUND
+    asked = httpx.post(f"{running.address}/auth/forgot-password", json={"email": "ngozi@zoo.example"}, timeout=10)
+    assert asked.status_code == httpx.codes.ACCEPTED
+    for _ in range(100):
+        if (mail := httpx.get(address)).status_code == httpx.codes.OK:
+            break
+    assert mail.text.startswith("To: ngozi@zoo.example\n\n")
+    assert "\neyJ" in mail.text  # the token
+
+
+def test_the_catcher_is_published_on_this_machine_only_and_has_no_rights(stack: tuple[Stack, int]) -> None:
+    running, port = stack
+    inspected: dict[str, Any] = json.loads(docker("inspect", running.container("mail")))[0]
+    assert inspected["NetworkSettings"]["Ports"] == {"8025/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    assert (inspected["HostConfig"]["ReadonlyRootfs"], inspected["HostConfig"]["CapDrop"]) == (True, ["ALL"])
+    assert inspected["Config"]["User"] == "10001:10001"
+    assert inspected["State"]["Health"]["Status"] == "healthy"
+
+
+def test_without_the_profile_there_is_no_catcher() -> None:
+    command = ["docker", "compose", "--file", str(ROOT / "docker-compose.yml"), "config", "--services"]
+    profile = [
+        "docker",
+        "compose",
+        "--file",
+        str(ROOT / "docker-compose.yml"),
+        "--profile",
+        "mail",
+        "config",
+        "--images",
+    ]
+    clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    assert "mail" not in subprocess.check_output(command, env=clean, text=True).split()
+    assert any(
+        image.startswith("axllent/mailpit:v")
+        for image in subprocess.check_output(profile, env=clean, text=True).split()
+    )

@@ -1,0 +1,171 @@
+"""`make release`, in a clone with a remote."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.docs.documents import copy_checkout
+from tests.stack.stack import docker
+
+VERSION = f"0.{int(uuid4()) % 10**9 + 10**9}.0"  # nobody has images of it
+TAG = f"v{VERSION}"
+CHANGES = "### Added\n- Otters.\n"
+
+
+def git(checkout: Path, *arguments: str) -> str:
+    return subprocess.check_output(["git", *arguments], cwd=checkout, text=True).rstrip("\n")
+
+
+def make_release(checkout: Path, version: str = VERSION, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["make", "--silent", "release", f"VERSION={version}"],
+        cwd=checkout, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, images: list[str]) -> Iterator[Path]:  # noqa: ARG001 - an engine
+    """A clone of a remote, with changes that are not released."""
+    folder = tmp_path_factory.mktemp("release")
+    checkout = copy_checkout(folder / f"zoo-{uuid4().hex[:8]}")
+    changelog = checkout / "CHANGELOG.md"
+    changelog.write_text(
+        re.sub(
+            r"(?<=^## Unreleased\n).*?(?=^## )", f"\n{CHANGES}\n", changelog.read_text(), flags=re.MULTILINE | re.DOTALL
+        )
+    )
+    for name, value in (("user.name", "Ngozi"), ("user.email", "ngozi@zoo.example")):
+        git(checkout, "config", name, value)
+    git(checkout, "branch", "--move", "main")
+    git(checkout, "commit", "--quiet", "--all", "--message", "Otters")
+    subprocess.run(["git", "init", "--quiet", "--bare", folder / "remote.git"], check=True)
+    git(checkout, "remote", "add", "origin", str(folder / "remote.git"))
+    git(checkout, "push", "--quiet", "--set-upstream", "origin", "main")
+    yield checkout
+    listed = checkout / "dist" / VERSION / "images.txt"
+    if listed.exists():
+        docker("image", "rm", "--force", *(line.split()[0] for line in listed.read_text().splitlines()))
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A key pair of cosign's, in the environment."""
+    if not shutil.which("cosign"):
+        pytest.skip("cosign is not installed")
+    folder = tmp_path_factory.mktemp("key")
+    environment = {"COSIGN_PASSWORD": "a giraffe in the rain", "COSIGN_KEY": str(folder / "cosign.key")}
+    command = ["cosign", "generate-key-pair"]
+    subprocess.run(command, cwd=folder, env=os.environ | environment, check=True, capture_output=True)
+    return environment
+
+
+def test_a_failing_check_is_refused_and_nothing_is_changed(checkout: Path) -> None:
+    before = git(checkout, "rev-parse", "HEAD")
+    (checkout / "api" / "unused.py").write_text("import os\n")
+    git(checkout, "add", "api/unused.py")
+    git(checkout, "commit", "--quiet", "--message", "Unused")
+    done = make_release(checkout)
+    assert done.returncode != 0
+    assert "api/unused.py" in done.stdout
+    assert "error: make check fails: see above" in done.stderr
+    assert git(checkout, "status", "--porcelain") == git(checkout, "tag") == ""
+    assert git(checkout, "log", "--max-count=1", "--format=%s") == "Unused"
+    git(checkout, "reset", "--quiet", "--hard", before)
+
+
+def test_killed_half_way_it_goes_on_to_one_commit_one_tag_and_images_of_it_and_pushes_nothing(checkout: Path) -> None:
+    pushed = git(checkout, "ls-remote", "origin")
+    log = checkout.with_suffix(".log")
+    with log.open("w") as output, subprocess.Popen(
+        ["make", "--silent", "release", f"VERSION={VERSION}"], cwd=checkout, start_new_session=True,
+        stdout=output, stderr=output,
+    ) as first:  # fmt: skip
+        while not git(checkout, "tag"):
+            assert first.poll() is None, log.read_text()
+            time.sleep(0.02)
+        os.killpg(first.pid, signal.SIGKILL)
+    done = make_release(checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    assert git(checkout, "status", "--porcelain") == ""
+    assert git(checkout, "log", "--format=%s", "origin/main..HEAD") == f"Release {VERSION}"
+    assert git(checkout, "show", "HEAD:api/__init__.py").endswith(f'__version__ = "{VERSION}"')
+    released = f"## Unreleased\n\n## {VERSION} - {datetime.now(UTC).date()}\n\n{CHANGES}\n## "
+    assert released in git(checkout, "show", "HEAD:CHANGELOG.md")
+    assert git(checkout, "rev-list", "--max-count=1", TAG) == git(checkout, "rev-parse", "HEAD")
+    assert git(checkout, "cat-file", "-t", TAG) == "tag"
+    assert "- Otters." in git(checkout, "tag", "--list", "--format=%(contents)", TAG)
+
+    folder = checkout / "dist" / VERSION
+    images = dict(line.split() for line in (folder / "images.txt").read_text().splitlines())
+    named = {re.sub(r".*zoo-(\w+-)?|:.*", "", name) for name in images}
+    assert {"api", "migrator", "proxy"} <= named
+    for image, identity in images.items():
+        config = json.loads(docker("image", "inspect", identity))[0]["Config"]
+        if "-proxy:" not in image and "-db:" not in image:
+            assert image.endswith(f":{VERSION}")
+            assert f"RELEASE={VERSION}" in config["Env"]
+            assert config["Labels"]["org.opencontainers.image.revision"] == git(checkout, "rev-parse", "HEAD")
+        sbom = json.loads((folder / f"{image.rpartition('/')[2].replace(':', '-')}.spdx.json").read_text())
+        packages = {package["name"] for package in sbom["packages"]}
+        assert "libc6" in packages
+        assert ("fastapi" in packages, "alembic" in packages) == ("-api:" in image, "-migrator:" in image)
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+    assert len((folder / "SHA256SUMS").read_text().splitlines()) == len(list(folder.iterdir())) - 1
+    assert git(checkout, "ls-remote", "origin") == pushed
+
+
+def test_what_it_prints_pushes_and_takes_back(checkout: Path) -> None:
+    done = make_release(checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (push,) = re.findall(r"^  (git push .+)$", done.stdout, re.MULTILINE)
+    assert re.findall(r"^  docker push (\S+)$", done.stdout, re.MULTILINE)
+    subprocess.run(push, shell=True, cwd=checkout, check=True, capture_output=True)
+    assert f"refs/tags/{TAG}" in git(checkout, "ls-remote", "origin")
+    (undo,) = re.findall(r"^To take it back, while nothing is pushed: (.+)$", done.stdout, re.MULTILINE)
+    commit = git(checkout, "rev-parse", "HEAD")
+    subprocess.run(undo, shell=True, cwd=checkout, check=True, capture_output=True)
+    assert git(checkout, "tag") == git(checkout, "status", "--porcelain") == ""
+    assert git(checkout, "log", "--max-count=1", "--format=%s") == "Otters"
+    git(checkout, "fetch", "--quiet", "--tags")
+    git(checkout, "reset", "--quiet", "--hard", commit)
+
+
+def test_with_a_key_the_checksums_are_signed(checkout: Path, key: dict[str, str]) -> None:
+    done = make_release(checkout, **key)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sums = checkout / "dist" / VERSION / "SHA256SUMS"
+    verify = [
+        "cosign", "verify-blob", "--insecure-ignore-tlog", "--key", key["COSIGN_KEY"].replace(".key", ".pub"),
+        "--bundle", "SHA256SUMS.sigstore.json", "SHA256SUMS",
+    ]  # fmt: skip
+    subprocess.run(verify, cwd=sums.parent, check=True, capture_output=True)
+    sums.write_text(sums.read_text() + "\n")
+    assert subprocess.run(verify, cwd=sums.parent, check=False, capture_output=True).returncode != 0
+
+
+def test_a_build_that_fails_says_how_to_go_on_and_how_to_take_it_back(checkout: Path) -> None:
+    before = git(checkout, "rev-parse", "HEAD")
+    dockerfile = checkout / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("USER 10001:10001", "RUN false"))
+    changelog = checkout / "CHANGELOG.md"
+    changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- Fewer otters.\n", 1))
+    git(checkout, "commit", "--quiet", "--all", "--message", "Broken")
+    following = VERSION.replace(".0", ".1") if VERSION.endswith(".0") else VERSION
+    done = make_release(checkout, following)
+    assert done.returncode != 0
+    assert f"To go on: make release VERSION={following}" in done.stderr
+    undo = f"To take it back, while nothing is pushed: git tag --delete v{following} && git reset --keep HEAD~1"
+    assert undo in done.stderr
+    git(checkout, "tag", "--delete", f"v{following}")
+    git(checkout, "reset", "--quiet", "--hard", before)
