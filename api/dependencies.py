@@ -5,16 +5,18 @@ All are async functions, not classes: FastAPI calls anything else in a thread, f
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
+from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response, params
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
 from api.crud.accounts.sign_ins import count_registration
-from api.database.driver import Database
-from api.database.engine import Transactions
+from api.crud.once import Readable, begun, done_once
+from api.database.driver import Database, savepoint
+from api.database.engine import Transactions, driver_of
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
@@ -34,6 +36,9 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
     async with state_of(request).sessionmaker() as session:
         yield session
+        if (once := begun(request)) is not None:
+            await session.flush()
+            await once.keep(await driver_of(session))
         await session.commit()
 
 
@@ -47,6 +52,17 @@ async def get_database(request: Request) -> Database:
     return state_of(request).database
 
 
+async def get_changes(request: Request) -> AsyncIterator[Database]:
+    """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
+    database, once = state_of(request).database, begun(request)
+    if once is None:
+        yield database
+        return
+    async with database.begin() as transaction:
+        yield Database(partial(savepoint, transaction))
+        await once.keep(transaction)
+
+
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """The request's session, in function scope: it is committed before the answer, which can still become an error."""
 
@@ -54,6 +70,9 @@ TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """The database, for statements that need no session."""
+
+ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
+"""The database, for statements that change something and need no session."""
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 """The id in a path."""
@@ -225,6 +244,22 @@ IdempotencyKeyDep = Annotated[
         " is not done again, but answered as before. Kept for 24 hours.",
     ),
 ]
+
+
+def honours_key(require_readable: Readable | None = None) -> params.Depends:
+    """For a route's dependencies, after those that say who may use it: with an Idempotency-Key, it is done once.
+
+    The answer is given again only if `require_readable` still finds the record that it is about.
+    """
+
+    async def do_once(request: Request, caller: CallerDep, key: IdempotencyKeyDep = None) -> AsyncIterator[None]:
+        if key is None:
+            yield
+            return
+        async with done_once(state_of(request).database, request, caller, key, require_readable):
+            yield
+
+    return params.Depends(do_once, scope="function")
 
 
 async def get_if_match(

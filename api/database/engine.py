@@ -124,6 +124,13 @@ def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]
     return async_sessionmaker(engine, expire_on_commit=False)
 
 
+async def driver_of(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection of a session: statements that it runs are in the session's transaction."""
+    driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
+
+
 @asynccontextmanager
 async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
     """A command's session, on a connection of its own: committed at the end, rolled back on any exception."""

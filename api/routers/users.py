@@ -7,9 +7,18 @@ from uuid import UUID
 from fastapi import Body, Query, Response
 
 from api.crud.accounts import users
-from api.dependencies import ADMIN, CallerDep, IfMatchDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
+from api.dependencies import (
+    ADMIN,
+    CallerDep,
+    IfMatchDep,
+    LinksDep,
+    SessionDep,
+    StillSignedInDep,
+    UserManagerDep,
+    honours_key,
+)
 from api.errors import BadRequest, Conflict, Forbidden, NotFound
-from api.http.openapi import BODY, CHANGED, DELETED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
+from api.http.openapi import BODY, CHANGED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.models import User
 from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
 
@@ -72,8 +81,8 @@ async def update_user(
     USER,
     status_code=204,
     response_class=Response,
-    responses=RESTRICTED | DELETED | errors(NotFound, Conflict),
-    dependencies=[ADMIN],
+    responses=RESTRICTED | DELETED | errors(NotFound) | KEYED,
+    dependencies=[ADMIN, honours_key()],
 )
 async def delete_user(user_id: UUID, session: SessionDep, if_match: IfMatchDep) -> None:
     """Delete an account permanently. The last active admin can't be deleted."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.rules import not_found, visible
 from api.database.json_rows import JsonPage, JsonPages, json_array
-from api.database.statements import Executor
+from api.database.statements import Executor, Statement
 from api.models import Order, OrderEvent, OrderItem
 from api.models.orders import CANCELLED, NEEDS_ATTENTION, NOT_CANCELLED, NOT_DELETED
 from api.schemas.fields import PAGE_SIZE
@@ -82,6 +82,22 @@ async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
     if order is None:
         raise not_found(order_id)
     return order
+
+
+def _seen(everybodys: bool) -> Statement[Any]:
+    found = select(Order.id).where(Order.id == bindparam("id", type_=Uuid), NOT_DELETED)
+    if not everybodys:
+        found = found.where(Order.user_id == bindparam("user_id", type_=Uuid))
+    return Statement(found, lambda found: found)
+
+
+_SEEN = {everybodys: _seen(everybodys) for everybodys in (True, False)}
+
+
+async def require_visible(db: Executor, caller: Caller, order_id: str) -> None:
+    """NotFound if there is no such order that the caller sees."""
+    if await _SEEN[caller.sees_all].first(db, id=UUID(order_id), user_id=caller.id) is None:
+        raise not_found(UUID(order_id))
 
 
 async def list_events(session: AsyncSession, caller: Caller, order_id: UUID) -> Sequence[OrderEvent]:
