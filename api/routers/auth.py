@@ -46,11 +46,9 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
 
 
 @router.post("/jwt/login", responses=SIGN_IN)
-async def sign_in(
-    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
-) -> BearerToken:
+async def sign_in(form: SignInForm, transactions: TransactionsDep, address: ClientAddress) -> BearerToken:
     """Sign in with a form of `username`, the email address, and `password`; the answer is a bearer token."""
-    return BearerToken(access_token=await _sign_in(form, transactions, settings, address))
+    return BearerToken(access_token=await sign_ins.sign_in(transactions, form.username, form.password, address))
 
 
 @router.post(
@@ -64,14 +62,8 @@ async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request
 ) -> Response:
     """Sign in with a form of `username`, the email address, and `password`; the token is in a cookie."""
-    token = await _sign_in(form, transactions, settings, address)
+    token = await sign_ins.sign_in(transactions, form.username, form.password, address)
     return await SameOriginCookieTransport(settings, root_path_of(request)).get_login_response(token)
-
-
-async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: SettingsDep, address: str) -> str:
-    return await sign_ins.sign_in(
-        transactions, form.username, form.password, address, token_lifetime_seconds=settings.access_token_seconds
-    )
 
 
 @router.post(

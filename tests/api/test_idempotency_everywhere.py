@@ -31,7 +31,7 @@ TABLES = ("animals", "exhibits", "staff", "orders", "order_items", "order_events
 
 def of_kind(app_routes: list[APIRoute], route: str) -> APIRoute:
     method, _, path = route.partition(" ")
-    (found,) = (one for one in app_routes if one.path == path and method in one.methods)
+    (found,) = (one for one in app_routes if one.path == path and method in (one.methods or ()))
     return found
 
 

@@ -10,7 +10,7 @@ exists, because that one is not limited.)
 
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +19,6 @@ from api.crud import throttles
 from api.crud.accounts import access_tokens
 from api.crud.accounts.passwords import verify_password
 from api.crud.accounts.users import UserStore
-from api.crud.old_rows import forget
 from api.database.engine import Transactions
 from api.errors import BadRequest, Unavailable
 from api.models import KnownAddress, User
@@ -32,11 +31,10 @@ MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
 MAX_MAILS_TO_AN_ADDRESS = 3
 MAX_MAILS_FOR_A_CLIENT = 20
 KNOWN_FOR = timedelta(days=90)
+MAX_KNOWN_ADDRESSES = 100  # of a user: the one that was used least lately is forgotten
 
 
-async def sign_in(
-    transactions: Transactions, email: str, password: str, address: str, *, token_lifetime_seconds: int
-) -> str:
+async def sign_in(transactions: Transactions, email: str, password: str, address: str) -> str:
     """A new access token for the user with this email and password, who is at `address`.
 
     BadRequest if there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
@@ -65,7 +63,7 @@ async def sign_in(
             raise BadRequest("Wrong email or password")
         await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
         await _know(session, user, address)
-        return await access_tokens.create(session, user.id, timedelta(seconds=token_lifetime_seconds))
+        return await access_tokens.create(session, user.id)
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:
@@ -120,5 +118,8 @@ async def _know(session: AsyncSession, user: User, address: str) -> None:
         .values(user_id=user.id, address=address)
         .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
     )
-    # Personal data: so those of users who do not return are deleted, too.
-    await forget(session, KnownAddress, KnownAddress.last_used_at <= now - KNOWN_FOR)
+    of_user = select(KnownAddress.address).where(KnownAddress.user_id == user.id)
+    too_many = of_user.order_by(KnownAddress.last_used_at.desc(), KnownAddress.address).offset(MAX_KNOWN_ADDRESSES)
+    await session.execute(
+        delete(KnownAddress).where(KnownAddress.user_id == user.id, KnownAddress.address.in_(too_many))
+    )
