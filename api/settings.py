@@ -1,6 +1,8 @@
 """The settings, where they come from, and what production rejects."""
 
 import re
+from contextvars import ContextVar
+from email import policy
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,6 +12,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from api import __version__
+
+ENVIRONMENT: ContextVar[str] = ContextVar("environment", default="production")
+"""The environment that a request, or a command, runs in: in `local`, addresses need not be deliverable."""
 
 SECRETS_DIR = Path("/run/secrets")
 MIN_SECRET_LENGTH = 16
@@ -54,6 +59,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _mailbox(value: str) -> str:
+    found = policy.default.header_factory("From", value if value.isprintable() else "").addresses
+    is_one = len(found) == 1 and re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", found[0].addr_spec)
+    if not is_one or not value.count("<") == value.count(">") <= 1:
+        raise ValueError("write zoo@zoo.example, or The Zoo <zoo@zoo.example>")
+    return value
+
+
 def _path_prefix(value: str) -> str:
     if value and not PATH_PREFIX.fullmatch(value):
         raise ValueError("write a path such as /zoo: letters, digits, . _ ~ and -, without a slash at the end")
@@ -79,6 +92,7 @@ def _origin(value: str) -> str:
 PostgresUrl = Annotated[str, AfterValidator(_asyncpg_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
@@ -110,7 +124,7 @@ class Settings(BaseSettings):
     access_token_seconds: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
     smtp_url: SmtpUrl | None = None
     smtp_password: SecretStr | None = None
-    mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
+    mail_from: Mailbox = "zoo@localhost"
     payments_url: HttpUrl | None = None
     kitchen_url: HttpUrl | None = None
     root_path: Prefix = ""

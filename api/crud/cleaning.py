@@ -32,7 +32,7 @@ from api.errors import Unavailable
 from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Throttle
 from api.models.orders import TO_BE_EMPTIED
 
-EVERY_SECONDS = 60
+FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches
 ROWS_AT_ONCE, ORDERS_AT_ONCE = 500, 50
 # How long the items of a deleted order are kept.
@@ -75,7 +75,8 @@ _ITEMS = _empty()
 
 
 async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
-    """Remove what is old, now and regularly, until cancelled."""
+    """Remove what is old, soon and regularly, until cancelled."""
+    await asyncio.sleep(FIRST_AFTER_SECONDS)
     while True:
         try:
             await clean(db, token_lifetime)

@@ -11,8 +11,11 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from api.errors import Unprocessable, UnsupportedMediaType
@@ -31,6 +34,7 @@ KEY = b"idempotency-key"
 SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", KEY, b"origin"}
 
 FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
 TOO_MANY = f"More than {MAX_PARAMETERS} parameters"
 
 
@@ -83,7 +87,7 @@ class Route(APIRoute):
                 _check_head(request, takes_query, max_body_size, refuses_key=refuses_key)
                 bounded = BoundedRequest(request, max_body_size)
                 if is_form:
-                    await _read_form(bounded)
+                    await bounded.read_form()
                 return await handle(bounded)
 
         return handle_checked
@@ -124,13 +128,33 @@ class BoundedRequest(Request):
         """A function that parses the body: RequestBody calls it."""
         return partial(parse, await self.body())
 
+    async def read_form(self) -> None:
+        """Read a form, or the same fields as JSON; the 415 says in which types.
 
-async def _read_form(request: Request) -> None:
-    # Not multipart: Starlette would decode it with any codec that the client names; some take minutes for a megabyte.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}")
-    form = await request.form(max_fields=MAX_PARAMETERS)
-    refuse_repeated("body", [name for name, _ in form.multi_items()])
+        Not multipart: Starlette would decode it with any codec that the client names; some take minutes for a megabyte.
+        """
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON:
+            self.fields = FormData(_fields_of(await self.body()))
+        elif kind == FORM:
+            self.fields = await super().form(max_fields=MAX_PARAMETERS)
+            refuse_repeated("body", [name for name, _ in self.fields.multi_items()])
+        else:
+            raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}, or JSON, with {JSON}")
+
+    async def form(self, **_: Any) -> FormData:  # type: ignore[override]  # FastAPI only awaits it
+        """The fields that `read_form` has read."""
+        return self.fields
+
+
+def _fields_of(body: bytes) -> list[tuple[str, Any]]:
+    try:
+        found = parse(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
+    if not isinstance(found, dict):
+        raise Unprocessable([finding("dict_type", ["body"], "Send an object with the fields of the form")])
+    return [(name, value) for name, value in found.items() if value is not None]
 
 
 def _takes_query(dependant: Dependant) -> bool:

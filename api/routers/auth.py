@@ -31,6 +31,8 @@ router = resource_router("auth", [SECRET])
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
 SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
+# The form's fields may also be sent as JSON: api/http/route.py.
+AS_JSON = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Credentials"}}}}}
 
 
 @router.post(
@@ -45,9 +47,9 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN)
+@router.post("/jwt/login", responses=SIGN_IN, openapi_extra=AS_JSON)
 async def sign_in(form: SignInForm, transactions: TransactionsDep, address: ClientAddress) -> BearerToken:
-    """Sign in with a form of `username`, the email address, and `password`; the answer is a bearer token."""
+    """Sign in with a form, or JSON, of `username`, the email address, and `password`; the answer is a bearer token."""
     return BearerToken(access_token=await sign_ins.sign_in(transactions, form.username, form.password, address))
 
 
@@ -57,11 +59,12 @@ async def sign_in(form: SignInForm, transactions: TransactionsDep, address: Clie
     response_class=Response,
     responses=SIGN_IN | errors(Forbidden),
     dependencies=[SAME_ORIGIN],
+    openapi_extra=AS_JSON,
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request
 ) -> Response:
-    """Sign in with a form of `username`, the email address, and `password`; the token is in a cookie."""
+    """Sign in with a form, or JSON, of `username`, the email address, and `password`; the token is in a cookie."""
     token = await sign_ins.sign_in(transactions, form.username, form.password, address)
     return await SameOriginCookieTransport(settings, root_path_of(request)).get_login_response(token)
 

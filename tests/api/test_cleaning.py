@@ -37,7 +37,8 @@ TABLES = {
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleaning, "PAUSE_SECONDS", 0)
+    for name in ("PAUSE_SECONDS", "FIRST_AFTER_SECONDS"):
+        monkeypatch.setattr(cleaning, name, 0)
 
 
 async def clean(client: httpx.AsyncClient) -> None:

@@ -80,7 +80,20 @@ def test_production_refuses_settings_that_are_unsafe_or_lose_mail(setting: dict[
             ("smtp_url", url)
             for url in ("mail", "http://mail", "smtp://", "smtp://a b", "smtp://m:x", "smtp://u:p@m", "smtp://m#x")
         ),
-        *(("mail_from", address) for address in ("zoo", "zoo@zoo.example\n", "Zoo <zoo@zoo.example>")),
+        *(
+            ("mail_from", address)
+            for address in (
+                "zoo",
+                "zoo@zoo.example\n",
+                "Zoo <zoo>",
+                "Zoo <zoo@zoo.example",
+                "Zoo, Inc. <zoo@zoo.example>",
+                "<>",
+                "Zoo\r\nBcc: x@y.example <zoo@zoo.example>",
+                "a@zoo.example, b@zoo.example",
+                "Zoo <a@zoo.example> <b@c.d>",
+            )
+        ),
         ("access_token_seconds", 0),
         ("access_token_seconds", 10**12),
     ],
@@ -88,6 +101,14 @@ def test_production_refuses_settings_that_are_unsafe_or_lose_mail(setting: dict[
 def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["zoo@localhost", "Zoo <zoo@zoo.example>", '"Zoo, Inc." <zoo@zoo.example>', "Zoo Inc. <z@z.example>", "<z@z.de>"],
+)
+def test_the_sender_of_mail_may_have_a_name(sender: str) -> None:
+    assert Settings(mail_from=sender).mail_from == sender
 
 
 @pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])

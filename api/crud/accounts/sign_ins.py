@@ -8,7 +8,9 @@ lock no user out. And a password reset by mail always gives access.
 exists, because that one is not limited.)
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -40,6 +42,35 @@ async def sign_in(transactions: Transactions, email: str, password: str, address
     BadRequest if there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
     same whether there is an account or not. No connection is held while the password is verified.
     """
+    found, limits = await _try(transactions, email, password, address)
+    async with transactions() as session:
+        # Checked again, because it may have changed meanwhile; from here on it can't.
+        user = await UserStore(session).get_locked(found.id) if found else None
+        if found is None or user is None or not user.is_active or user.hashed_password != found.hashed_password:
+            raise BadRequest("Wrong email or password")
+        await _succeed(session, email, address, limits)
+        await _know(session, user, address)
+        return await access_tokens.create(session, user.id)
+
+
+async def require_password(transactions: Transactions, user_id: UUID, password: str, address: str) -> None:
+    """Make sure that it is the user's password: BadRequest if not, TooManyRequests after too many tries, which count
+    like those to sign in.
+    """
+    async with transactions() as session:
+        user = await UserStore(session).get(user_id)
+    email = user.email if user else ""
+    found, limits = await _try(transactions, email, password, address)
+    if found is None or found.id != user_id:
+        raise BadRequest("Wrong password")
+    async with transactions() as session:
+        await _succeed(session, email, address, limits)
+
+
+async def _try(
+    transactions: Transactions, email: str, password: str, address: str
+) -> tuple[User | None, Mapping[str, int]]:
+    """The user with this email, if the password is right; and the limits that the try is counted under."""
     name_client(email.lower())
     here, everywhere, anybody = _keys(email, address)
     async with transactions() as session:
@@ -56,14 +87,12 @@ async def sign_in(transactions: Transactions, email: str, password: str, address
         async with transactions() as session:
             await throttles.settle(session, take_back=limits)
         raise
-    async with transactions() as session:
-        # Checked again, because it may have changed meanwhile; from here on it can't.
-        user = await UserStore(session).get_locked(user.id) if user and is_right else None
-        if user is None or not user.is_active or user.hashed_password != hashed:
-            raise BadRequest("Wrong email or password")
-        await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
-        await _know(session, user, address)
-        return await access_tokens.create(session, user.id)
+    return (user if is_right else None), limits
+
+
+async def _succeed(session: AsyncSession, email: str, address: str, limits: Mapping[str, int]) -> None:
+    here, _, _ = _keys(email, address)
+    await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:
@@ -86,7 +115,9 @@ async def count_mail(session: AsyncSession, kind: str, email: str, address: str)
 
 
 async def count_registration(session: AsyncSession, address: str) -> None:
-    """Count an account that a client at `address` wants to create; TooManyRequests if they are too many."""
+    """Count an account that a client at `address` wants to create, or an address or password that it wants to change;
+    TooManyRequests if they are too many.
+    """
     await throttles.count(session, {throttles.key("register", address): MAX_REGISTRATIONS_FROM_AN_ADDRESS})
 
 

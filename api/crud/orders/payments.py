@@ -63,8 +63,11 @@ async def pay(
 
 
 async def keep_settling(transactions: Transactions, services: Services) -> None:
-    """Settle, now and regularly, what was left unsettled, until cancelled. Many workers may do so at once."""
-    while True:
+    """Settle, now and regularly, what was left unsettled, until cancelled. Many workers may do so at once.
+
+    Without a service there is nothing to settle.
+    """
+    while services.payments or services.kitchen:
         try:
             await settle_all(transactions, services)
         except (Unavailable, *DATABASE_ERRORS) as error:
