@@ -29,7 +29,7 @@ from api.external_services.mail import Mail
 from api.main import create_app
 from api.models import User
 from api.schemas.users import UserCreate
-from api.settings import Settings, load_settings
+from api.settings import ENVIRONMENT, Settings, load_settings
 
 NOTHING_LOADED = "Nothing was loaded."
 WRONG_SETTINGS, UNREACHABLE = 3, 4
@@ -86,7 +86,9 @@ def _open_csv(path: str, label: str) -> AbstractContextManager[TextIO]:
 
 
 async def _import(resource: str, rows: TextIO) -> int:
-    async with transaction(load_settings()) as session:
+    settings = load_settings()
+    ENVIRONMENT.set(settings.environment)
+    async with transaction(settings) as session:
         return await load_csv(session, resource, rows)
 
 
@@ -115,9 +117,12 @@ def create_user(
     Example: python -m api create-user ngozi@zoo.example --type admin
     """
     try:
+        ENVIRONMENT.set(load_settings().environment)
         data = UserCreate(email=email, password=_read_password(), type=kind)
     except ValidationError as error:
         _fail(*(f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors()))
+    except ValueError as error:  # the settings
+        _fail(str(error))
     user = _run(_create_user(data), "No user was created.")
     typer.echo(f"{user.email} is a user of type {user.type}")
 

@@ -5,25 +5,30 @@ All are async functions, not classes: FastAPI calls anything else in a thread, f
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response
+from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response, params
+from pydantic import MISSING
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
-from api.crud.accounts.sign_ins import count_registration
-from api.database.driver import Database
-from api.database.engine import Transactions
+from api.crud.accounts.sign_ins import count_registration, require_password
+from api.crud.once import Readable, begun, done_once
+from api.database.driver import Database, savepoint
+from api.database.engine import Transactions, driver_of
 from api.enums import UserType
-from api.errors import Forbidden, Unauthenticated
+from api.errors import Forbidden, Unauthenticated, Unprocessable
 from api.external_services.services import Services
 from api.http.answers import mark_personal, mark_secret
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
 from api.http.clients import address_of
 from api.http.etags import IfMatch, header
+from api.http.findings import finding
 from api.http.links import Links
 from api.schemas.fields import MAX_ID
+from api.schemas.users import OwnUpdate
 from api.settings import Settings
 from api.state import State, state_of
 
@@ -34,6 +39,9 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
     async with state_of(request).sessionmaker() as session:
         yield session
+        if (once := begun(request)) is not None:
+            await session.flush()
+            await once.keep(await driver_of(session))
         await session.commit()
 
 
@@ -47,6 +55,17 @@ async def get_database(request: Request) -> Database:
     return state_of(request).database
 
 
+async def get_changes(request: Request) -> AsyncIterator[Database]:
+    """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
+    database, once = state_of(request).database, begun(request)
+    if once is None:
+        yield database
+        return
+    async with database.begin() as transaction:
+        yield Database(partial(savepoint, transaction))
+        await once.keep(transaction)
+
+
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
 """The request's session, in function scope: it is committed before the answer, which can still become an error."""
 
@@ -54,6 +73,9 @@ TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """The database, for statements that need no session."""
+
+ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
+"""The database, for statements that change something and need no session."""
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 """The id in a path."""
@@ -115,6 +137,10 @@ class AfterAnswer:
                 await work(make_user_manager(self.state, session))
 
         self.tasks.add_task(self.state.background.start, in_transaction)
+
+    def mail(self, to: str, subject: str, text: str) -> None:
+        """Send a mail in the background."""
+        self.tasks.add_task(self.state.background.start, partial(self.state.mail.send, to, subject, text))
 
 
 async def get_after_answer(request: Request, tasks: BackgroundTasks) -> AfterAnswer:
@@ -207,6 +233,37 @@ async def get_still_signed_in(
 StillSignedInDep = Annotated[StillSignedIn, Depends(get_still_signed_in)]
 
 
+class Proof:
+    """Asks the user, who is signed in, for their password: whoever has found a token does not have it."""
+
+    def __init__(self, caller: Caller, transactions: Transactions, address: str) -> None:
+        self.caller = caller
+        self.transactions = transactions
+        self.address = address
+
+    async def require(self, password: str) -> None:
+        """BadRequest if it is wrong, TooManyRequests after too many tries."""
+        await require_password(self.transactions, self.caller.id, password, self.address)
+
+    async def require_for_change(self, changes: OwnUpdate) -> None:
+        """The same for the password that `changes` names; Unprocessable without one. Changes are limited as registering
+        is, because they, too, say which addresses have an account.
+        """
+        if changes.current_password is MISSING:
+            raise Unprocessable([finding("missing", ["body", "current_password"], "Your current password is needed")])
+        async with self.transactions() as session:
+            await count_registration(session, self.address)
+        await self.require(changes.current_password)
+
+
+async def get_proof(caller: CallerDep, transactions: TransactionsDep, address: ClientAddress) -> Proof:
+    """Asks later for the user's password."""
+    return Proof(caller, transactions, address)
+
+
+ProofDep = Annotated[Proof, Depends(get_proof)]
+
+
 async def get_services(request: Request) -> Services:
     """The services that orders are paid with and made by."""
     return state_of(request).services
@@ -225,6 +282,22 @@ IdempotencyKeyDep = Annotated[
         " is not done again, but answered as before. Kept for 24 hours.",
     ),
 ]
+
+
+def honours_key(require_readable: Readable | None = None) -> params.Depends:
+    """For a route's dependencies, after those that say who may use it: with an Idempotency-Key, it is done once.
+
+    The answer is given again only if `require_readable` still finds the record that it is about.
+    """
+
+    async def do_once(request: Request, caller: CallerDep, key: IdempotencyKeyDep = None) -> AsyncIterator[None]:
+        if key is None:
+            yield
+            return
+        async with done_once(state_of(request).database, request, caller, key, require_readable):
+            yield
+
+    return params.Depends(do_once, scope="function")
 
 
 async def get_if_match(

@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp
 
 from api import __version__
 from api.background import Background
+from api.crud.cleaning import keep_clean
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
 from api.database.engine import STATEMENT_TIMEOUT, create_engine, create_sessionmaker, stay_visible
@@ -74,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             tasks = [
                 asyncio.create_task(stay_visible(probing)),
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
+                asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
             for task in tasks:

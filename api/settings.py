@@ -1,7 +1,9 @@
 """The settings, where they come from, and what production rejects."""
 
 import re
+from contextvars import ContextVar
 from dataclasses import replace
+from email import policy
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +13,9 @@ from pydantic_settings import NoDecode, SettingsError
 from api import __version__
 from api.secret import SettingsWithSecrets, weakness
 from postgres_url import DatabaseUrl, read_url
+
+ENVIRONMENT: ContextVar[str] = ContextVar("environment", default="production")
+"""The environment that a request, or a command, runs in: in `local`, addresses need not be deliverable."""
 
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
@@ -48,6 +53,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _mailbox(value: str) -> str:
+    found = policy.default.header_factory("From", value if value.isprintable() else "").addresses
+    is_one = len(found) == 1 and re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", found[0].addr_spec)
+    if not is_one or not value.count("<") == value.count(">") <= 1:
+        raise ValueError("write zoo@zoo.example, or The Zoo <zoo@zoo.example>")
+    return value
+
+
 def _path_prefix(value: str) -> str:
     if value and not PATH_PREFIX.fullmatch(value):
         raise ValueError("write a path such as /zoo: letters, digits, . _ ~ and -, without a slash at the end")
@@ -73,6 +86,7 @@ def _origin(value: str) -> str:
 PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
@@ -97,7 +111,7 @@ class Settings(SettingsWithSecrets):
     access_token_seconds: int = Field(default=86_400, ge=1, le=10 * 365 * 86_400)
     smtp_url: SmtpUrl | None = Field(default=None, repr=False)
     smtp_password: SecretStr | None = None
-    mail_from: str = Field(default="zoo@localhost", pattern=r"^[^\s@<>,]+@[^\s@<>,]+$")
+    mail_from: Mailbox = "zoo@localhost"
     payments_url: HttpUrl | None = None
     kitchen_url: HttpUrl | None = None
     root_path: Prefix = ""

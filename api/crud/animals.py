@@ -1,6 +1,7 @@
 """Animals: their SQL and their rules."""
 
 from api.crud import exhibits, occupants, records
+from api.crud.accounts.access_tokens import Caller
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
@@ -23,6 +24,11 @@ async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: ExhibitAnim
     """A page of the animals of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))
+
+
+async def require_readable(db: Executor, _: Caller, animal_id: str) -> None:
+    """NotFound unless there is the animal."""
+    await get(db, int(animal_id))
 
 
 async def get(db: Executor, animal_id: int) -> AnimalRead:

@@ -3,6 +3,7 @@
 from sqlalchemy import bindparam, select
 
 from api.crud import records
+from api.crud.accounts.access_tokens import Caller
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
@@ -29,6 +30,11 @@ _OCCUPANTS = {"animals": _has(Animal), "staff": _has(Staff)}
 async def list_page(db: Executor, query: ExhibitQuery) -> JsonPage:
     """A page of the exhibits."""
     return await records.list_page(db, EXHIBIT, query, location=query.location)
+
+
+async def require_readable(db: Executor, _: Caller, exhibit_id: str) -> None:
+    """NotFound unless there is the exhibit."""
+    await get(db, int(exhibit_id))
 
 
 async def get(db: Executor, exhibit_id: int) -> ExhibitRead:

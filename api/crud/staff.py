@@ -1,6 +1,7 @@
 """Staff: their SQL and their rules."""
 
 from api.crud import exhibits, occupants, records
+from api.crud.accounts.access_tokens import Caller
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
@@ -22,6 +23,11 @@ async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: PageQuery) 
     """A page of the staff of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))
+
+
+async def require_readable(db: Executor, _: Caller, staff_id: str) -> None:
+    """NotFound unless there is the member of staff."""
+    await get(db, int(staff_id))
 
 
 async def get(db: Executor, staff_id: int) -> StaffRead:

@@ -11,7 +11,6 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.old_rows import forget
 from api.errors import TooManyRequests
 from api.models import Throttle
 
@@ -30,7 +29,7 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
     """
     now = func.statement_timestamp()
     is_over = Throttle.since <= now - WINDOW
-    # Always in the same order, so that no two requests wait for each other; `forget` comes last: it does not wait.
+    # Always in the same order, so that no two requests wait for each other.
     first = [{"key": name, "count": 1, "since": now} for name in sorted(limits)]
     statement = (
         insert(Throttle)
@@ -45,7 +44,6 @@ async def count(session: AsyncSession, limits: Mapping[str, int]) -> None:
         .returning(Throttle.key, Throttle.count, func.ceil(func.extract("epoch", Throttle.since + WINDOW - now)))
     )
     counted = (await session.execute(statement)).all()
-    await forget(session, Throttle, is_over)
     seconds_left = [int(seconds) for name, number, seconds in counted if number > limits[name]]
     if seconds_left:
         raise TooManyRequests(f"Too many attempts: try again in {max(seconds_left)} s", max(seconds_left))

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database.errors import is_stale
 from api.database.pool import FairQueuePool
-from api.database.statements import Executor
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
 """Takes a connection from the pool: `async with connect() as connection`."""
@@ -31,10 +30,17 @@ class Database:
             return await connection.fetchrow(sql, *values)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Executor]:
+    async def begin(self) -> AsyncIterator[asyncpg.Connection]:
         """A transaction: committed at its end, rolled back on any exception."""
         async with self.connect() as connection, connection.transaction():
             yield connection
+
+
+@asynccontextmanager
+async def savepoint(transaction: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """The same connection, for work that is rolled back on any exception, while the transaction goes on."""
+    async with transaction.transaction():
+        yield transaction
 
 
 class PooledConnection:

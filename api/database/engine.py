@@ -19,7 +19,7 @@ from postgres_url import DatabaseUrl, connect, session_name
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
 # because a contract revision, which takes something away, is applied after this release has been rolled out.
-SCHEMA_REVISION = "3b8a500f1cd2"
+SCHEMA_REVISION = "d5259858e32b"
 
 # A request's statements take milliseconds: the server cancels one that takes this long, which frees its connection for
 # others. Commands have the limit of the api's role (deploy/postgres), 10 s.
@@ -117,6 +117,13 @@ def _end_stale(context: ExceptionContext) -> None:
 def create_sessionmaker(engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
     """Sessions whose objects can still be read after the commit, because the answer is made from them."""
     return async_sessionmaker(engine, expire_on_commit=False)
+
+
+async def driver_of(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection of a session: statements that it runs are in the session's transaction."""
+    driver = (await (await session.connection()).get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver
 
 
 @asynccontextmanager

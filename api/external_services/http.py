@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from enum import Enum, auto
 from functools import cache
 from typing import Any, TypeVar
 
@@ -18,6 +19,10 @@ MAX_SECONDS = 8
 # After these, the request can't have arrived.
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
+# Refusals that say nothing about the request itself: the same one may succeed later.
+NOT_FOR_GOOD = {408, 425, 429}
+MAX_SAID = 200  # bytes of a service's own words
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -27,12 +32,25 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class ServiceError(Exception):
-    """A service failed; the message says how. Unless `may_be_done`, it has done nothing of what was asked."""
+class Failure(Enum):
+    """How a service failed."""
 
-    def __init__(self, message: str, *, may_be_done: bool) -> None:
+    UNREACHABLE = auto()  # as it will be for any other request
+    REFUSED = auto()  # as it will the same request again
+    FAILED = auto()
+
+
+class ServiceError(Exception):
+    """A service failed; the message says how, and `said` what it answered. Unless `may_be_done`, it has done nothing of
+    what was asked.
+    """
+
+    def __init__(self, message: str, *, service: str, failure: Failure, may_be_done: bool, said: str = "") -> None:
         super().__init__(message)
+        self.service = service
+        self.failure = failure
         self.may_be_done = may_be_done
+        self.said = said
 
 
 class _ServerError(Exception):
@@ -43,7 +61,7 @@ class Service:
     """A service at a URL. It keeps connections open, until `close()`."""
 
     def __init__(self, name: str, url: str) -> None:
-        self._name = name
+        self.name = name
         self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=_tls())
 
     async def close(self) -> None:
@@ -83,14 +101,19 @@ class Service:
                 response: httpx.Response = await tries(send)
         except (TimeoutError, httpx.TimeoutException) as error:
             may_be_done |= isinstance(error, TimeoutError)
-            raise self._error("does not answer in time", may_be_done=may_be_done) from error
+            raise self._error("does not answer in time", _kind_of(error), may_be_done=may_be_done) from error
         except httpx.HTTPError as error:
-            raise self._error("can't be reached", may_be_done=may_be_done) from error
+            raise self._error("can't be reached", _kind_of(error), may_be_done=may_be_done) from error
         except _ServerError as error:
-            raise self._error(str(error), may_be_done=may_be_done) from error
-        if response.status_code not in expected:
+            raise self._error(str(error), Failure.FAILED, may_be_done=may_be_done) from error
+        status = response.status_code
+        if status not in expected:
+            is_final = response.is_client_error and status not in NOT_FOR_GOOD
             raise self._error(
-                f"answers {response.status_code}", may_be_done=may_be_done or not response.is_client_error
+                f"answers {status}",
+                Failure.REFUSED if is_final else Failure.FAILED,
+                may_be_done=may_be_done or not response.is_client_error,
+                said=_printable(response.content),
             )
         return response
 
@@ -99,7 +122,20 @@ class Service:
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
-            raise self._error("answers something that can't be understood", may_be_done=True) from error
+            message = "answers something that can't be understood"
+            raise self._error(message, Failure.FAILED, may_be_done=True) from error
 
-    def _error(self, failure: str, *, may_be_done: bool) -> ServiceError:
-        return ServiceError(f"The {self._name} {failure}", may_be_done=may_be_done)
+    def _error(self, what: str, failure: Failure, *, may_be_done: bool, said: str = "") -> ServiceError:
+        return ServiceError(
+            f"The {self.name} {what}", service=self.name, failure=failure, may_be_done=may_be_done, said=said
+        )
+
+
+def _kind_of(error: Exception) -> Failure:
+    return Failure.UNREACHABLE if isinstance(error, NOT_SENT) else Failure.FAILED
+
+
+def _printable(answer: bytes) -> str:
+    """The beginning of a service's answer, in one line, without what a database or a terminal can't take."""
+    text = answer[:MAX_SAID].decode(errors="replace")
+    return "".join(c if c.isprintable() else " " for c in text).strip()

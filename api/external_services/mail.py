@@ -24,6 +24,11 @@ def _is_transient(error: BaseException) -> bool:
     return code in SMTP_TRANSIENT if code else isinstance(error, OSError)
 
 
+def _ascii(address: str) -> str:
+    # It was checked before it was stored. What follows it here lets the library read x@localhost, too.
+    return str(validate_email(f"{address}.example", check_deliverability=False).ascii_email).removesuffix(".example")
+
+
 class Mail:
     """Sends mail through the server in SMTP_URL; without one, which only `local` allows, logs it."""
 
@@ -37,9 +42,9 @@ class Mail:
         """
         message = EmailMessage()
         message["From"] = self._settings.mail_from
-        message["To"] = validate_email(to, check_deliverability=False).ascii_email  # every server accepts it
+        message["To"] = _ascii(to)  # every server accepts it
         message["Subject"] = subject
-        message["Message-ID"] = make_msgid(domain=self._settings.mail_from.rpartition("@")[2])
+        message["Message-ID"] = make_msgid(domain=message["From"].addresses[0].domain)
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies, please
         message.set_content(text)
         if self._settings.smtp_url is None:

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
@@ -34,6 +35,11 @@ class Payments(Service):
 
     def __init__(self, url: str) -> None:
         super().__init__("payments service", url)
+
+    async def refund(self, payment_id: str, order_id: UUID, *, key: str) -> None:
+        """Give back what was paid. With the same key it is given back once, however often that is requested."""
+        path = f"/payments/{quote(payment_id, safe='')}/refund"
+        await self.post(path, {"order_id": str(order_id)}, key, {200, 201, 202, 204})
 
     async def pay(self, order_id: UUID, status: str, *, key: str) -> Payment:
         """Pay for an order. With the same key it is the same payment, however often it is requested."""

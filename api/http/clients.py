@@ -26,11 +26,14 @@ def address_of(scope: Scope) -> str:
 
 @lru_cache(1024)
 def subscriber(host: str) -> str:
-    """What a client's address counts as: for IPv6, its network, because the owner may use any address in it."""
+    """What a client's address counts as: for IPv6, its network, because the owner may use any address in it.
+
+    Nothing, if it is none: a Unix socket has no address, and a proxy may pass on whatever a client has written.
+    """
     try:
         address = ipaddress.ip_address(host)
-    except ValueError:  # a Unix socket has no address
-        return host
+    except ValueError:
+        return ""
     if isinstance(address, ipaddress.IPv6Address):
         return str(address.ipv4_mapped or ipaddress.ip_network((address, IPV6_SUBSCRIBER_PREFIX), strict=False))
     return str(address)

@@ -17,7 +17,7 @@ from api.http.path_prefix import HEADER as PREFIX
 from api.http.path_prefix import PathPrefix
 from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, id_of, is_gone, write_line
 from api.log import REQUEST_ID
-from api.settings import Settings
+from api.settings import ENVIRONMENT, Settings
 
 log = structlog.get_logger(__name__)
 requests = logging.getLogger("api.requests")
@@ -39,6 +39,7 @@ class Exchange:
         self.prefix = PathPrefix(settings.root_path, settings.forwarded_allow_ips)
         self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.gzip = settings.gzip
+        self.environment = settings.environment
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,6 +52,7 @@ class Exchange:
         REQUEST_ID.set(request_id)  # never reset, because the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
         CLIENT.set(client_of(inner, asked))
+        ENVIRONMENT.set(self.environment)
         always = [(HEADER, request_id.encode())]
         if self.cors is not None:
             always += self.cors.headers(asked)

@@ -109,6 +109,8 @@ def page(order: str) -> Responses:
 
 
 PAGE = page("in id order")
+# Further answers of routes that honour an Idempotency-Key.
+KEYED = errors(InProgress, TooManyRequests)
 # Answers of routes that need a user.
 SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)

@@ -11,12 +11,17 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from api.errors import Unprocessable, UnsupportedMediaType
+from api.http.authentication import SAFE_METHODS
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
+from api.http.idempotency import ANSWER, DoneBefore, refuse_key, takes_key
 from api.http.json_body import parse
 
 TOO_LARGE = 413
@@ -25,9 +30,11 @@ DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
 MAX_PARAMETERS = 50  # of a query string, or a form
 
 # Headers that may have only one value, and that this api uses.
-SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", b"idempotency-key", b"origin"}
+KEY = b"idempotency-key"
+SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", KEY, b"origin"}
 
 FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
 TOO_MANY = f"More than {MAX_PARAMETERS} parameters"
 
 
@@ -46,6 +53,8 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Route(APIRoute):
     """FastAPI's route, for requests that are limited in size and can't be misunderstood.
 
+    If it changes something, it refuses an Idempotency-Key, unless it takes one: no key is ever ignored.
+
     `max_body_size`, in bytes, is declared with the route, or with its router; the document has it at 413.
     (FastAPI has a middleware of its own for it, which answers in plain text: api/main.py leaves it out.)
     """
@@ -61,23 +70,41 @@ class Route(APIRoute):
         handle = super().get_route_handler()
         takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
+        is_keyed = takes_key(self.dependant)
+        refuses_key = not is_keyed and not (self.methods or set()) <= SAFE_METHODS
+        if is_keyed:
+            handle = _once(handle)
         if body is None:
 
             async def handle_checked(request: Request) -> Response:
-                _check_head(request, takes_query, max_body_size)
+                _check_head(request, takes_query, max_body_size, refuses_key=refuses_key)
                 return await handle(request)
 
         else:
             is_form = isinstance(body.field_info, Form)
 
             async def handle_checked(request: Request) -> Response:
-                _check_head(request, takes_query, max_body_size)
+                _check_head(request, takes_query, max_body_size, refuses_key=refuses_key)
                 bounded = BoundedRequest(request, max_body_size)
                 if is_form:
-                    await _read_form(bounded)
+                    await bounded.read_form()
                 return await handle(bounded)
 
         return handle_checked
+
+
+def _once(handle: Handler) -> Handler:
+    """The handler, whose answer is known before its transaction is committed, or that gives one of before."""
+
+    async def handle_once(request: Request) -> Response:
+        try:
+            response = await handle(request)
+        except DoneBefore as done:
+            return done.response
+        request.scope[ANSWER] = response
+        return response
+
+    return handle_once
 
 
 class BoundedRequest(Request):
@@ -101,24 +128,44 @@ class BoundedRequest(Request):
         """A function that parses the body: RequestBody calls it."""
         return partial(parse, await self.body())
 
+    async def read_form(self) -> None:
+        """Read a form, or the same fields as JSON; the 415 says in which types.
 
-async def _read_form(request: Request) -> None:
-    # Not multipart: Starlette would decode it with any codec that the client names; some take minutes for a megabyte.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}")
-    form = await request.form(max_fields=MAX_PARAMETERS)
-    refuse_repeated("body", [name for name, _ in form.multi_items()])
+        Not multipart: Starlette would decode it with any codec that the client names; some take minutes for a megabyte.
+        """
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == JSON:
+            self.fields = FormData(_fields_of(await self.body()))
+        elif kind == FORM:
+            self.fields = await super().form(max_fields=MAX_PARAMETERS)
+            refuse_repeated("body", [name for name, _ in self.fields.multi_items()])
+        else:
+            raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}, or JSON, with {JSON}")
+
+    async def form(self, **_: Any) -> FormData:  # type: ignore[override]  # FastAPI only awaits it
+        """The fields that `read_form` has read."""
+        return self.fields
+
+
+def _fields_of(body: bytes) -> list[tuple[str, Any]]:
+    try:
+        found = parse(body)
+    except ValidationError as error:
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from error
+    if not isinstance(found, dict):
+        raise Unprocessable([finding("dict_type", ["body"], "Send an object with the fields of the form")])
+    return [(name, value) for name, value in found.items() if value is not None]
 
 
 def _takes_query(dependant: Dependant) -> bool:
     return bool(dependant.query_params) or any(map(_takes_query, dependant.dependencies))
 
 
-def _check_head(request: Request, takes_query: bool, max_body_size: int) -> None:
+def _check_head(request: Request, takes_query: bool, max_body_size: int, *, refuses_key: bool) -> None:
     if request.scope["query_string"]:
         _check_query(request, takes_query)
     if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
-        _check_headers(single, max_body_size)
+        _check_headers(single, max_body_size, refuses_key=refuses_key)
 
 
 def _check_query(request: Request, takes_query: bool) -> None:
@@ -130,12 +177,14 @@ def _check_query(request: Request, takes_query: bool) -> None:
         raise Unprocessable([finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]])
 
 
-def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int) -> None:
+def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int, *, refuses_key: bool) -> None:
     values = dict(single)
     if len(values) < len(single):
         refuse_repeated("header", [name.decode() for name, _ in single])
     if values.get(b"content-encoding", b"identity").strip().lower() not in {b"identity", b""}:
         raise ContentEncoded
+    if refuses_key and KEY in values:
+        refuse_key()
     announced = values.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > max_body_size:
         raise _too_large(max_body_size)

@@ -13,6 +13,9 @@ from api.models.base import Base
 NOT_DELETED = text("deleted_at IS NULL")
 CANCELLED = text("deleted_at IS NULL AND status = 'cancelled'")
 NOT_CANCELLED = text("deleted_at IS NULL AND status <> 'cancelled'")
+NEEDS_ATTENTION = text("deleted_at IS NULL AND attention IS NOT NULL")
+COUNTED = text("status <> 'delivered' AND NOT is_emptied")
+TO_BE_EMPTIED = text("deleted_at IS NOT NULL AND NOT is_emptied")
 
 STATUS = Enum(OrderStatus, name="order_status", values_callable=lambda statuses: [member.value for member in statuses])
 SIZE = Enum(Size, name="item_size", values_callable=lambda sizes: [member.value for member in sizes])
@@ -40,6 +43,8 @@ class Order(Base):
 
     Until `claimed_until`, a worker waits for an external service about this order. `is_being_paid` says that a payment
     may have been requested, with a result that is not known; paying again, with the same key, settles it.
+    `settle_failures` says how often that has failed, and `attention`, why keepers have to look at the order. An order
+    that is deleted is some time later `is_emptied`: its items are gone.
     """
 
     __tablename__ = "orders"
@@ -54,6 +59,7 @@ class Order(Base):
         CheckConstraint("NOT is_paid_at_till OR is_being_paid OR status <> 'created'", "paid_at_till"),
         CheckConstraint("payment_id IS NULL OR NOT is_paid_at_till", "paid_once"),
         CheckConstraint("deleted_at IS NULL OR status IN ('created', 'cancelled', 'delivered')", "deleted"),
+        CheckConstraint("NOT is_emptied OR deleted_at IS NOT NULL", "emptied"),
         # A page of each list (everybody's or a user's, of any status, cancelled or not) is one range of one index.
         Index("ix_orders_id", "id", postgresql_where=NOT_DELETED),
         Index("ix_orders_id_cancelled", "id", postgresql_where=CANCELLED),
@@ -62,6 +68,9 @@ class Order(Base):
         Index("ix_orders_user_id_id_cancelled", "user_id", "id", postgresql_where=CANCELLED),
         Index("ix_orders_user_id_id_not_cancelled", "user_id", "id", postgresql_where=NOT_CANCELLED),
         Index("ix_orders_id_being_paid", "id", postgresql_where=text("is_being_paid")),
+        Index("ix_orders_id_needs_attention", "id", postgresql_where=NEEDS_ATTENTION),
+        Index("ix_orders_user_id_counted", "user_id", postgresql_where=COUNTED),
+        Index("ix_orders_deleted_at", "deleted_at", postgresql_where=TO_BE_EMPTIED),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -73,6 +82,9 @@ class Order(Base):
     payment_id: Mapped[str | None]
     is_paid_at_till: Mapped[bool] = mapped_column(server_default="false")
     schedule_id: Mapped[str | None]
+    settle_failures: Mapped[int] = mapped_column(Integer(), server_default="0")
+    attention: Mapped[str | None]
+    is_emptied: Mapped[bool] = mapped_column(server_default="false")
     created_at: Mapped[datetime] = mapped_column(server_default=func.statement_timestamp())
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.statement_timestamp(), onupdate=func.statement_timestamp()

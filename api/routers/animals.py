@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
+from api.dependencies import KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
 from api.errors import NotFound
-from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
 from api.schemas.fields import RECORD_BODY
 
 router = resource_router("animals", max_body_size=RECORD_BODY)
+ONCE = honours_key(animals.require_readable)
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
@@ -20,8 +21,8 @@ async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, 
     return links.page(await animals.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[KEEPER])
-async def create_animal(data: AnimalCreate, db: DatabaseDep, links: LinksDep) -> AnimalRead:
+@router.post("", status_code=201, responses=CREATED | RESTRICTED | KEYED, dependencies=[KEEPER, ONCE])
+async def create_animal(data: AnimalCreate, db: ChangesDep, links: LinksDep) -> AnimalRead:
     """Create an animal."""
     return links.created(await animals.create(db, data))
 
@@ -32,18 +33,20 @@ async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
     return await animals.get(db, animal_id)
 
 
-@router.patch("/{animal_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound), dependencies=[KEEPER])
+@router.patch(
+    "/{animal_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | KEYED, dependencies=[KEEPER, ONCE]
+)
 async def update_animal(
     animal_id: RecordId,
     changes: Annotated[AnimalUpdate, Body(default_factory=AnimalUpdate)],
-    db: DatabaseDep,
+    db: ChangesDep,
     if_match: IfMatchDep,
 ) -> AnimalRead:
     """Change an animal: only the fields sent; null clears an optional one."""
     return await animals.update(db, animal_id, changes, if_match)
 
 
-@router.delete("/{animal_id}", responses=RESTRICTED | DELETED | errors(NotFound), dependencies=[KEEPER])
-async def delete_animal(animal_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> AnimalRead:
+@router.delete("/{animal_id}", responses=RESTRICTED | DELETED | errors(NotFound) | KEYED, dependencies=[KEEPER, ONCE])
+async def delete_animal(animal_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(db, animal_id, if_match)

@@ -31,6 +31,8 @@ router = resource_router("auth", [SECRET])
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
 SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
+# The form's fields may also be sent as JSON: api/http/route.py.
+AS_JSON = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Credentials"}}}}}
 
 
 @router.post(
@@ -45,12 +47,10 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN)
-async def sign_in(
-    form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress
-) -> BearerToken:
-    """Sign in with a form of `username`, the email address, and `password`; the answer is a bearer token."""
-    return BearerToken(access_token=await _sign_in(form, transactions, settings, address))
+@router.post("/jwt/login", responses=SIGN_IN, openapi_extra=AS_JSON)
+async def sign_in(form: SignInForm, transactions: TransactionsDep, address: ClientAddress) -> BearerToken:
+    """Sign in with a form, or JSON, of `username`, the email address, and `password`; the answer is a bearer token."""
+    return BearerToken(access_token=await sign_ins.sign_in(transactions, form.username, form.password, address))
 
 
 @router.post(
@@ -59,19 +59,14 @@ async def sign_in(
     response_class=Response,
     responses=SIGN_IN | errors(Forbidden),
     dependencies=[SAME_ORIGIN],
+    openapi_extra=AS_JSON,
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request
 ) -> Response:
-    """Sign in with a form of `username`, the email address, and `password`; the token is in a cookie."""
-    token = await _sign_in(form, transactions, settings, address)
+    """Sign in with a form, or JSON, of `username`, the email address, and `password`; the token is in a cookie."""
+    token = await sign_ins.sign_in(transactions, form.username, form.password, address)
     return await SameOriginCookieTransport(settings, root_path_of(request)).get_login_response(token)
-
-
-async def _sign_in(form: Credentials, transactions: TransactionsDep, settings: SettingsDep, address: str) -> str:
-    return await sign_ins.sign_in(
-        transactions, form.username, form.password, address, token_lifetime_seconds=settings.access_token_seconds
-    )
 
 
 @router.post(

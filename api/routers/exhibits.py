@@ -5,15 +5,16 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
-from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
-from api.errors import Conflict, NotFound
-from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
+from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
+from api.errors import NotFound
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
 from api.schemas.fields import RECORD_BODY, PageQuery
 from api.schemas.staff import StaffRead
 
 router = resource_router("exhibits", max_body_size=RECORD_BODY)
+ONCE = honours_key(exhibits.require_readable)
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
@@ -22,8 +23,8 @@ async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep
     return links.page(await exhibits.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED | RESTRICTED, dependencies=[ADMIN])
-async def create_exhibit(data: ExhibitCreate, db: DatabaseDep, links: LinksDep) -> ExhibitRead:
+@router.post("", status_code=201, responses=CREATED | RESTRICTED | KEYED, dependencies=[ADMIN, ONCE])
+async def create_exhibit(data: ExhibitCreate, db: ChangesDep, links: LinksDep) -> ExhibitRead:
     """Create an exhibit."""
     return links.created(await exhibits.create(db, data))
 
@@ -34,19 +35,21 @@ async def read_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
     return await exhibits.get(db, exhibit_id)
 
 
-@router.patch("/{exhibit_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound), dependencies=[ADMIN])
+@router.patch(
+    "/{exhibit_id}", responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE]
+)
 async def update_exhibit(
     exhibit_id: RecordId,
     changes: Annotated[ExhibitUpdate, Body(default_factory=ExhibitUpdate)],
-    db: DatabaseDep,
+    db: ChangesDep,
     if_match: IfMatchDep,
 ) -> ExhibitRead:
     """Change an exhibit: only the fields sent; null clears an optional one."""
     return await exhibits.update(db, exhibit_id, changes, if_match)
 
 
-@router.delete("/{exhibit_id}", responses=RESTRICTED | DELETED | errors(NotFound, Conflict), dependencies=[ADMIN])
-async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> ExhibitRead:
+@router.delete("/{exhibit_id}", responses=RESTRICTED | DELETED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+async def delete_exhibit(exhibit_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> ExhibitRead:
     """Delete an exhibit that has no animals or staff. The answer is the record as it was, with `deleted_at` set."""
     return await exhibits.delete(db, exhibit_id, if_match)
 

@@ -6,25 +6,25 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from api.crud.idempotency import Answer
-from api.crud.orders import cancellations, reads, requests, rules
+from api.crud.orders import cancellations, payments, reads, rules
 from api.dependencies import (
     KEEPER,
     CallerDep,
     DatabaseDep,
-    IdempotencyKeyDep,
     IfMatchDep,
     LinksDep,
     ServicesDep,
     SessionDep,
     TransactionsDep,
+    honours_key,
 )
-from api.errors import BadGateway, Conflict, InProgress, NotFound
+from api.errors import BadGateway, NotFound
 from api.http.openapi import (
     BODY,
     CHANGED,
     CREATED,
     DELETED,
+    KEYED,
     RECORD,
     RESTRICTED,
     SIGNED_IN,
@@ -38,7 +38,8 @@ from api.schemas.orders import ORDER_BODY, EventList, OrderCreate, OrderList, Or
 router = resource_router("orders", max_body_size=ORDER_BODY)
 
 ORDER = "/{order_id}"
-SETTLED = RESTRICTED | CHANGED | errors(NotFound, InProgress, BadGateway)
+SETTLED = RESTRICTED | CHANGED | errors(NotFound, BadGateway) | KEYED
+ONCE = honours_key(reads.require_visible)
 
 
 @router.get("", response_model=OrderList, responses=page("the newest first") | SIGNED_IN)
@@ -49,16 +50,10 @@ async def list_orders(
     return links.page(await reads.list_page(db, caller, query), "orders")
 
 
-@router.post("", response_model=OrderRead, status_code=201, responses=CREATED | RESTRICTED | errors(InProgress))
-async def create_order(
-    data: OrderCreate,
-    caller: CallerDep,
-    transactions: TransactionsDep,
-    links: LinksDep,
-    key: IdempotencyKeyDep = None,
-) -> Response:
+@router.post("", response_model=OrderRead, status_code=201, responses=CREATED | RESTRICTED | KEYED, dependencies=[ONCE])
+async def create_order(data: OrderCreate, caller: CallerDep, session: SessionDep, links: LinksDep) -> Order:
     """Create an order."""
-    return _respond(await requests.create(transactions, caller, data, key, links.of))
+    return links.created(await rules.create(session, caller, data))
 
 
 @router.get(ORDER, response_model=OrderRead, responses=RECORD | SIGNED_IN | errors(NotFound))
@@ -67,7 +62,12 @@ async def read_order(order_id: UUID, caller: CallerDep, session: SessionDep) -> 
     return await reads.get(session, caller, order_id)
 
 
-@router.put(ORDER, response_model=OrderRead, responses=BODY | RESTRICTED | CHANGED | errors(NotFound, Conflict))
+@router.put(
+    ORDER,
+    response_model=OrderRead,
+    responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | KEYED,
+    dependencies=[ONCE],
+)
 async def replace_order(
     order_id: UUID, data: OrderUpdate, caller: CallerDep, session: SessionDep, if_match: IfMatchDep
 ) -> Order:
@@ -76,27 +76,26 @@ async def replace_order(
 
 
 @router.delete(
-    ORDER, status_code=204, response_class=Response, responses=RESTRICTED | DELETED | errors(NotFound, Conflict)
+    ORDER,
+    status_code=204,
+    response_class=Response,
+    responses=RESTRICTED | DELETED | errors(NotFound) | KEYED,
+    dependencies=[ONCE],
 )
 async def delete_order(order_id: UUID, caller: CallerDep, session: SessionDep, if_match: IfMatchDep) -> None:
     """Delete an order that is not being made."""
     await rules.remove(session, caller, order_id, if_match)
 
 
-@router.post(ORDER + "/pay", response_model=OrderRead, responses=SETTLED)
-async def pay_order(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
-    order_id: UUID,
-    caller: CallerDep,
-    transactions: TransactionsDep,
-    services: ServicesDep,
-    if_match: IfMatchDep,
-    key: IdempotencyKeyDep = None,
-) -> Response:
+@router.post(ORDER + "/pay", response_model=OrderRead, responses=SETTLED, dependencies=[ONCE])
+async def pay_order(
+    order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep, if_match: IfMatchDep
+) -> Order:
     """Pay an order. If it has been paid already, nothing changes; if the payment is pending, pay again later."""
-    return _respond(await requests.pay(transactions, services, caller, order_id, key, if_match=if_match))
+    return await payments.pay(transactions, services, caller, order_id, if_match)
 
 
-@router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED)
+@router.post(ORDER + "/cancel", response_model=OrderRead, responses=SETTLED, dependencies=[ONCE])
 async def cancel_order(
     order_id: UUID, caller: CallerDep, transactions: TransactionsDep, services: ServicesDep, if_match: IfMatchDep
 ) -> Order:
@@ -107,8 +106,8 @@ async def cancel_order(
 @router.post(
     ORDER + "/advance",
     response_model=OrderRead,
-    responses=RESTRICTED | CHANGED | errors(NotFound, InProgress),
-    dependencies=[KEEPER],
+    responses=RESTRICTED | CHANGED | errors(NotFound) | KEYED,
+    dependencies=[KEEPER, ONCE],
 )
 async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep, if_match: IfMatchDep) -> Order:
     """Move a paid order one step forward: to progress, dispatched, delivered."""
@@ -121,8 +120,3 @@ async def advance_order(order_id: UUID, caller: CallerDep, session: SessionDep, 
 async def list_order_events(order_id: UUID, caller: CallerDep, session: SessionDep) -> dict[str, Sequence[OrderEvent]]:
     """List the changes of an order's status, and who made them."""
     return {"events": await reads.list_events(session, caller, order_id)}
-
-
-def _respond(answer: Answer) -> Response:
-    headers = {"Location": answer.location} if answer.location else None
-    return Response(answer.body, answer.status, headers, "application/json")

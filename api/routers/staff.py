@@ -5,13 +5,14 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import staff
-from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
+from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
 from api.errors import NotFound
-from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
+from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
 router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, max_body_size=RECORD_BODY)
+ONCE = honours_key(staff.require_readable)
 
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
@@ -20,8 +21,8 @@ async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, lin
     return links.page(await staff.list_page(db, query))
 
 
-@router.post("", status_code=201, responses=CREATED, dependencies=[ADMIN])
-async def create_staff_member(data: StaffCreate, db: DatabaseDep, links: LinksDep) -> StaffRead:
+@router.post("", status_code=201, responses=CREATED | KEYED, dependencies=[ADMIN, ONCE])
+async def create_staff_member(data: StaffCreate, db: ChangesDep, links: LinksDep) -> StaffRead:
     """Create a member of staff."""
     return links.created(await staff.create(db, data))
 
@@ -32,18 +33,18 @@ async def read_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
     return await staff.get(db, staff_id)
 
 
-@router.patch("/{staff_id}", responses=BODY | CHANGED | errors(NotFound), dependencies=[ADMIN])
+@router.patch("/{staff_id}", responses=BODY | CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
 async def update_staff_member(
     staff_id: RecordId,
     changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)],
-    db: DatabaseDep,
+    db: ChangesDep,
     if_match: IfMatchDep,
 ) -> StaffRead:
     """Change a member of staff: only the fields sent; null clears an optional one."""
     return await staff.update(db, staff_id, changes, if_match)
 
 
-@router.delete("/{staff_id}", responses=DELETED | errors(NotFound), dependencies=[ADMIN])
-async def delete_staff_member(staff_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> StaffRead:
+@router.delete("/{staff_id}", responses=DELETED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+async def delete_staff_member(staff_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
     return await staff.delete(db, staff_id, if_match)

@@ -7,15 +7,27 @@ from uuid import UUID
 from fastapi import Body, Query, Response
 
 from api.crud.accounts import users
-from api.dependencies import ADMIN, CallerDep, IfMatchDep, LinksDep, SessionDep, StillSignedInDep, UserManagerDep
-from api.errors import BadRequest, Conflict, Forbidden, NotFound
-from api.http.openapi import BODY, CHANGED, DELETED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
+from api.dependencies import (
+    ADMIN,
+    CALLER,
+    AfterAnswerDep,
+    CallerDep,
+    IfMatchDep,
+    LinksDep,
+    ProofDep,
+    SessionDep,
+    StillSignedInDep,
+    UserManagerDep,
+    honours_key,
+)
+from api.errors import BadRequest, Conflict, Forbidden, NotFound, TooManyRequests
+from api.http.openapi import BODY, CHANGED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
 from api.models import User
-from api.schemas.users import UserAdminUpdate, UserQuery, UserRead, UserUpdate
+from api.schemas.users import AccountDeletion, OwnUpdate, UserAdminUpdate, UserQuery, UserRead
 
 router = resource_router("users")
 
-# Only UUIDs: `DELETE /users/me` is a method that does not exist (405), rather than an invalid id (422).
+# Only UUIDs: `POST /users/me` is a method that does not exist (405), rather than an invalid id (422).
 USER = "/{user_id:uuid}"
 
 
@@ -26,17 +38,44 @@ async def read_me(caller: CallerDep, session: SessionDep) -> User:
 
 
 @router.patch(
-    "/me", response_model=UserRead, responses=BODY | SIGNED_IN | CHANGED | errors(BadRequest, Forbidden, NotFound)
+    "/me",
+    response_model=UserRead,
+    responses=BODY | SIGNED_IN | CHANGED | errors(BadRequest, Forbidden, NotFound, TooManyRequests),
+    dependencies=[CALLER],
 )
-async def update_me(
+async def update_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    changes: Annotated[OwnUpdate, Body(default_factory=OwnUpdate)],
     caller: CallerDep,
-    changes: Annotated[UserUpdate, Body(default_factory=UserUpdate)],
+    proof: ProofDep,
     manager: UserManagerDep,
     signed_in: StillSignedInDep,
     if_match: IfMatchDep,
+    after_answer: AfterAnswerDep,
 ) -> User:
     """Change your own address or password: only the fields sent. A new password revokes all access tokens."""
-    return await manager.change(caller.id, changes, if_match, signed_in.require)
+    if changes.model_fields_set - {"current_password"}:
+        await proof.require_for_change(changes)
+    return await manager.change(caller.id, changes, if_match, signed_in.require, after_answer.mail)
+
+
+@router.delete(
+    "/me",
+    status_code=204,
+    response_class=Response,
+    responses=BODY | SIGNED_IN | DELETED | errors(BadRequest, Forbidden, NotFound, Conflict, TooManyRequests),
+    dependencies=[CALLER],
+)
+async def delete_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
+    data: AccountDeletion,
+    caller: CallerDep,
+    proof: ProofDep,
+    session: SessionDep,
+    signed_in: StillSignedInDep,
+    if_match: IfMatchDep,
+) -> None:
+    """Delete your own account permanently; your orders stay, without you. The last active admin can't."""
+    await proof.require(data.password)
+    await users.delete_user(session, caller.id, if_match, signed_in.require)
 
 
 @router.get("", response_model=list[UserRead], responses=PAGE | RESTRICTED, dependencies=[ADMIN])
@@ -57,23 +96,24 @@ async def read_user(user_id: UUID, session: SessionDep) -> User:
     responses=BODY | RESTRICTED | CHANGED | errors(BadRequest, NotFound, Conflict),
     dependencies=[ADMIN],
 )
-async def update_user(
+async def update_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     user_id: UUID,
     changes: Annotated[UserAdminUpdate, Body(default_factory=UserAdminUpdate)],
     manager: UserManagerDep,
     signed_in: StillSignedInDep,
     if_match: IfMatchDep,
+    after_answer: AfterAnswerDep,
 ) -> User:
     """Change an account: only the fields sent. A new password or a deactivation revokes all of the user's tokens."""
-    return await manager.change(user_id, changes, if_match, signed_in.require)
+    return await manager.change(user_id, changes, if_match, signed_in.require, after_answer.mail)
 
 
 @router.delete(
     USER,
     status_code=204,
     response_class=Response,
-    responses=RESTRICTED | DELETED | errors(NotFound, Conflict),
-    dependencies=[ADMIN],
+    responses=RESTRICTED | DELETED | errors(NotFound) | KEYED,
+    dependencies=[ADMIN, honours_key()],
 )
 async def delete_user(user_id: UUID, session: SessionDep, if_match: IfMatchDep) -> None:
     """Delete an account permanently. The last active admin can't be deleted."""

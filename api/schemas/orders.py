@@ -74,12 +74,18 @@ class OrderRead(BaseModel):
     order: list[ItemRead] = Field(validation_alias="items")
 
 
+class OrderListed(OrderRead):
+    """An order in a list."""
+
+    attention: str = Field(default="", description="Why keepers have to look at it: only with `needs_attention=true`.")
+
+
 class OrderList(BaseModel):
     """A page of orders, the newest first."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"orders": [ORDER]}]})
 
-    orders: list[OrderRead]
+    orders: list[OrderListed]
 
 
 class EventRead(BaseModel):
@@ -143,6 +149,11 @@ class OrderQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cancelled: bool | None = Field(default=None, description="true: only cancelled orders; false: only the others.")
+    needs_attention: bool | None = Field(
+        default=None,
+        description="true: only orders that were paid, or may have been, and that the api can't bring to an end by"
+        " itself; false: only the others.",
+    )
     limit: int = Field(
         default=PAGE_SIZE, ge=1, le=MAX_ID, description=f"How many orders at most; a page has no more than {PAGE_SIZE}."
     )

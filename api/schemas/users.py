@@ -58,6 +58,12 @@ Password = Annotated[
 """Any 12 to 128 characters, but not the address."""
 
 
+CurrentPassword = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "password", "writeOnly": True}, mode="validation")
+]
+"""The password of an account, to be compared with its hash."""
+
+
 class UserCreate(RequestBody):
     """A registration, always as a visitor: what else clients of fastapi-users may send has no effect."""
 
@@ -78,6 +84,26 @@ class UserUpdate(RequestBody):
 
     email: AccountEmail | MISSING = MISSING
     password: Password | MISSING = MISSING
+
+
+class OwnUpdate(UserUpdate):
+    """Changes to your own account: they need the current password."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"email": "amara@zoo.example", "current_password": EXAMPLE["password"]}]}
+    )
+
+    current_password: CurrentPassword | MISSING = Field(
+        default=MISSING, description="Needed for a new address, and for a new password."
+    )
+
+
+class AccountDeletion(RequestBody):
+    """The password of the account that is to be deleted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"password": EXAMPLE["password"]}]})
+
+    password: CurrentPassword
 
 
 class UserAdminUpdate(UserUpdate):

@@ -34,8 +34,10 @@ class Outside:
 
     url: str = ""
     payment: str = "paid"
+    said: str = "{}"  # with a status that the script has
     script: deque[str] = field(default_factory=deque)
     calls: list[Call] = field(default_factory=list)
+    always: dict[str, str] = field(default_factory=dict)  # the same, for all requests with a key
     done: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,13 +66,13 @@ class Outside:
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
         self.calls.append(Call(path, key, body))
         self.arrived.set()
-        told = self.script.popleft() if self.script else "answer"
+        told = self.always.get(key) or (self.script.popleft() if self.script else "answer")
         if told == "hold":
             await self.go.wait()
         if told == "drop":
             return False
         if told.isdecimal():
-            self._write(writer, int(told), "{}")
+            self._write(writer, int(told), self.said)
             return True
         answer = self.done.setdefault((path, key), self._do(path, body))
         if told == "lose":
@@ -82,6 +84,8 @@ class Outside:
     def _do(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         if path == "/payments":
             return {"payment_id": str(uuid4()), "status": self.payment}
+        if path.endswith("/refund"):
+            return {"status": "refunded"}
         return {"id": str(uuid4()), "status": "pending", "scheduled": 1, "order": body["order"]}
 
     @staticmethod

@@ -147,10 +147,6 @@ class TestSignIn:
         answer = await sign_in(anonymous, email, password)
         assert (answer.status_code, answer.json()) == (400, {"detail": "Wrong email or password"})
 
-    async def test_json_in_place_of_a_form_is_415(self, anonymous: httpx.AsyncClient) -> None:
-        answer = await anonymous.post("/auth/jwt/login", json={"username": email_of("visitor"), "password": PASSWORD})
-        assert answer.status_code == 415
-
     @pytest.mark.parametrize("path", ["/auth/jwt/login", "/auth/cookie/login", "/auth/register"])
     async def test_a_multipart_body_is_415_and_not_even_parsed(self, anonymous: httpx.AsyncClient, path: str) -> None:
         """Its parts would be decoded with the codec that the client names, and this codec takes minutes."""
@@ -208,12 +204,10 @@ class TestToken:
             assert await who(client, token) == 200
             await admin.execute(age, timedelta(seconds=61), hash_token(token))
             assert await who(client, token) == 401
-            await token_of(client, email_of("visitor"))  # and the next one removes it
-            assert not await admin.fetchval("SELECT count(*) FROM access_tokens WHERE token = $1", hash_token(token))
 
     async def test_a_new_password_revokes_every_token(self, anonymous: httpx.AsyncClient) -> None:
         tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(2)]
-        changes = {"password": ANOTHER_PASSWORD}
+        changes = {"password": ANOTHER_PASSWORD, "current_password": PASSWORD}
         changed = await anonymous.patch("/users/me", json=changes, headers=bearer(tokens[0]))
         assert changed.status_code == 200
         assert [await who(anonymous, token) for token in tokens] == [401, 401]
@@ -467,7 +461,7 @@ class TestMail:
         await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
         async with admin.transaction():
             await admin.execute("SELECT FROM users FOR UPDATE")
-            changes = {"email": "ceo@bank.example"}
+            changes = {"email": "ceo@bank.example", "current_password": PASSWORD}
             moving = asyncio.create_task(mailing.patch("/users/me", json=changes, headers=signed_in("visitor")))
             while await admin.fetchval(WAITING) < 1:
                 await asyncio.sleep(0.01)
@@ -534,7 +528,7 @@ class TestMail:
         assert (again.status_code, again.json()["detail"]) == (400, "The address is verified already")
         await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
         assert len(mailbox.messages) == 1
-        changes = {"email": "another@zoo.example"}
+        changes = {"email": "another@zoo.example", "current_password": PASSWORD}
         moved = await mailing.patch("/users/me", json=changes, headers=signed_in("visitor"))
         assert (moved.json()["email"], moved.json()["is_verified"]) == ("another@zoo.example", False)
         late = await mailing.post("/auth/verify", json={"token": mailbox.token()})

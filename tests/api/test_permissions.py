@@ -62,6 +62,7 @@ MATRIX = {
     "GET /users": Case(ADMIN, 200),
     "GET /users/me": Case(USER, 200),
     "PATCH /users/me": Case(USER, 200, {}),
+    "DELETE /users/me": Case(USER, 204, {"password": PASSWORD}),
     "GET /users/{user_id:uuid}": Case(ADMIN, 404),
     "PATCH /users/{user_id:uuid}": Case(ADMIN, 404, {"type": "keeper"}),
     "DELETE /users/{user_id:uuid}": Case(ADMIN, 404),

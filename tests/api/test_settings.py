@@ -139,7 +139,20 @@ def test_a_password_in_the_mail_servers_url_is_the_password(
                 "smtp://m#x",
             )
         ),
-        *(("mail_from", address) for address in ("zoo", "zoo@zoo.example\n", "Zoo <zoo@zoo.example>")),
+        *(
+            ("mail_from", address)
+            for address in (
+                "zoo",
+                "zoo@zoo.example\n",
+                "Zoo <zoo>",
+                "Zoo <zoo@zoo.example",
+                "Zoo, Inc. <zoo@zoo.example>",
+                "<>",
+                "Zoo\r\nBcc: x@y.example <zoo@zoo.example>",
+                "a@zoo.example, b@zoo.example",
+                "Zoo <a@zoo.example> <b@c.d>",
+            )
+        ),
         ("access_token_seconds", 0),
         ("access_token_seconds", 10**12),
     ],
@@ -147,6 +160,14 @@ def test_a_password_in_the_mail_servers_url_is_the_password(
 def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["zoo@localhost", "Zoo <zoo@zoo.example>", '"Zoo, Inc." <zoo@zoo.example>', "Zoo Inc. <z@z.example>", "<z@z.de>"],
+)
+def test_the_sender_of_mail_may_have_a_name(sender: str) -> None:
+    assert Settings(mail_from=sender).mail_from == sender
 
 
 @pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])

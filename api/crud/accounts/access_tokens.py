@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.old_rows import forget
 from api.database.statements import Executor, Statement
 from api.enums import UserType
 from api.models import AccessToken, User
+
+MAX_TOKENS = 100  # of a user
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,14 @@ async def find_type(session: AsyncSession, token: str, lifetime: timedelta) -> U
     return await session.scalar(statement.where(*_is_good(hash_token(token), lifetime)))
 
 
-async def create(session: AsyncSession, user_id: UUID, lifetime: timedelta) -> str:
-    """A new token for the user; some expired ones are deleted."""
+async def create(session: AsyncSession, user_id: UUID) -> str:
+    """A new token for the user, who is locked. Of more than MAX_TOKENS, the oldest ends."""
     token = secrets.token_urlsafe()
     session.add(AccessToken(token=hash_token(token), user_id=user_id))
     await session.flush()  # before the others are deleted
-    await forget(session, AccessToken, AccessToken.created_at <= func.statement_timestamp() - lifetime)
+    of_user = select(AccessToken.token).where(AccessToken.user_id == user_id)
+    too_many = of_user.order_by(AccessToken.created_at.desc(), AccessToken.token).offset(MAX_TOKENS)
+    await session.execute(delete(AccessToken).where(AccessToken.token.in_(too_many)))
     return token
 
 

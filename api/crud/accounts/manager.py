@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -26,7 +26,7 @@ from api.background import Background
 from api.client import name_client
 from api.crud.accounts.passwords import hash_password, normalized
 from api.crud.accounts.sign_ins import let_in
-from api.crud.accounts.users import UserStore, keep_an_admin, require_match
+from api.crud.accounts.users import Check, UserStore, keep_an_admin, require_match
 from api.enums import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
@@ -38,7 +38,13 @@ from api.schemas.users import UserCreate, UserUpdate
 TOKEN_LIFETIME = timedelta(hours=1)
 VALID = f"It is good for {TOKEN_LIFETIME // timedelta(minutes=1)} minutes, once. If you did not ask for it, do nothing."
 
-Check = Callable[[], Awaitable[None]]
+CHANGED = """The {what} of your account at the zoo was changed.
+
+If it was not you, set a new password by POST /auth/forgot-password, or ask the zoo for help.
+"""
+
+Tell = Callable[[str, str, str], None]
+"""Sends a mail, with a subject and a text, once all is committed."""
 
 
 class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
@@ -78,14 +84,18 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         if normalized(password).casefold() == normalized(user.email).casefold():
             raise Unprocessable([{"type": "value", "loc": ["body", "password"], "msg": "must not be the address"}])
 
-    async def change(self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check) -> User:
+    async def change(
+        self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check, tell: Tell
+    ) -> User:
         """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
         PreconditionFailed if the user is not as the client has seen them.
+
+        A new address or password is told to the address of before.
 
         Hashing a password takes a while, in which no connection is held; `require_still_allowed` then checks whether
         the caller may still do this.
         """
-        values = changes.model_dump(exclude_unset=True)
+        values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
         password = values.pop("password", None)
         if password is not None:
             values["hashed_password"] = await hash_password(password)
@@ -96,11 +106,16 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         if user is None:
             raise NotFound(f"No user {user_id}")
         require_match(user, if_match)
+        address, changed = user.email, ["password"] if password is not None else []
         if values.get("email", user.email) != user.email:
             values["is_verified"] = values.get("is_verified", False)
+            changed.insert(0, "address")
         user = await self.user_db.update(user, values)
         if password is not None:
             await self.validate_password(password, user)
+        if changed:
+            what = " and the ".join(changed)
+            tell(address, f"The {what} of your account at the zoo", CHANGED.format(what=what))
         return user
 
     async def mail_reset_token(self, email: str) -> None:

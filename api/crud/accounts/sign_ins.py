@@ -8,9 +8,11 @@ lock no user out. And a password reset by mail always gives access.
 exists, because that one is not limited.)
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +21,6 @@ from api.crud import throttles
 from api.crud.accounts import access_tokens
 from api.crud.accounts.passwords import verify_password
 from api.crud.accounts.users import UserStore
-from api.crud.old_rows import forget
 from api.database.engine import Transactions
 from api.errors import BadRequest, Unavailable
 from api.models import KnownAddress, User
@@ -32,16 +33,44 @@ MAX_REGISTRATIONS_FROM_AN_ADDRESS = 100
 MAX_MAILS_TO_AN_ADDRESS = 3
 MAX_MAILS_FOR_A_CLIENT = 20
 KNOWN_FOR = timedelta(days=90)
+MAX_KNOWN_ADDRESSES = 100  # of a user: the one that was used least lately is forgotten
 
 
-async def sign_in(
-    transactions: Transactions, email: str, password: str, address: str, *, token_lifetime_seconds: int
-) -> str:
+async def sign_in(transactions: Transactions, email: str, password: str, address: str) -> str:
     """A new access token for the user with this email and password, who is at `address`.
 
     BadRequest if there is none, TooManyRequests after too many tries. What it answers, and how long it takes, is the
     same whether there is an account or not. No connection is held while the password is verified.
     """
+    found, limits = await _try(transactions, email, password, address)
+    async with transactions() as session:
+        # Checked again, because it may have changed meanwhile; from here on it can't.
+        user = await UserStore(session).get_locked(found.id) if found else None
+        if found is None or user is None or not user.is_active or user.hashed_password != found.hashed_password:
+            raise BadRequest("Wrong email or password")
+        await _succeed(session, email, address, limits)
+        await _know(session, user, address)
+        return await access_tokens.create(session, user.id)
+
+
+async def require_password(transactions: Transactions, user_id: UUID, password: str, address: str) -> None:
+    """Make sure that it is the user's password: BadRequest if not, TooManyRequests after too many tries, which count
+    like those to sign in.
+    """
+    async with transactions() as session:
+        user = await UserStore(session).get(user_id)
+    email = user.email if user else ""
+    found, limits = await _try(transactions, email, password, address)
+    if found is None or found.id != user_id:
+        raise BadRequest("Wrong password")
+    async with transactions() as session:
+        await _succeed(session, email, address, limits)
+
+
+async def _try(
+    transactions: Transactions, email: str, password: str, address: str
+) -> tuple[User | None, Mapping[str, int]]:
+    """The user with this email, if the password is right; and the limits that the try is counted under."""
     name_client(email.lower())
     here, everywhere, anybody = _keys(email, address)
     async with transactions() as session:
@@ -58,14 +87,12 @@ async def sign_in(
         async with transactions() as session:
             await throttles.settle(session, take_back=limits)
         raise
-    async with transactions() as session:
-        # Checked again, because it may have changed meanwhile; from here on it can't.
-        user = await UserStore(session).get_locked(user.id) if user and is_right else None
-        if user is None or not user.is_active or user.hashed_password != hashed:
-            raise BadRequest("Wrong email or password")
-        await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
-        await _know(session, user, address)
-        return await access_tokens.create(session, user.id, timedelta(seconds=token_lifetime_seconds))
+    return (user if is_right else None), limits
+
+
+async def _succeed(session: AsyncSession, email: str, address: str, limits: Mapping[str, int]) -> None:
+    here, _, _ = _keys(email, address)
+    await throttles.settle(session, clear=[here], take_back=limits.keys() - {here})
 
 
 async def let_in(session: AsyncSession, user: User, address: str) -> None:
@@ -88,7 +115,9 @@ async def count_mail(session: AsyncSession, kind: str, email: str, address: str)
 
 
 async def count_registration(session: AsyncSession, address: str) -> None:
-    """Count an account that a client at `address` wants to create; TooManyRequests if they are too many."""
+    """Count an account that a client at `address` wants to create, or an address or password that it wants to change;
+    TooManyRequests if they are too many.
+    """
     await throttles.count(session, {throttles.key("register", address): MAX_REGISTRATIONS_FROM_AN_ADDRESS})
 
 
@@ -120,5 +149,8 @@ async def _know(session: AsyncSession, user: User, address: str) -> None:
         .values(user_id=user.id, address=address)
         .on_conflict_do_update(index_elements=[KnownAddress.user_id, KnownAddress.address], set_={"last_used_at": now})
     )
-    # Personal data: so those of users who do not return are deleted, too.
-    await forget(session, KnownAddress, KnownAddress.last_used_at <= now - KNOWN_FOR)
+    of_user = select(KnownAddress.address).where(KnownAddress.user_id == user.id)
+    too_many = of_user.order_by(KnownAddress.last_used_at.desc(), KnownAddress.address).offset(MAX_KNOWN_ADDRESSES)
+    await session.execute(
+        delete(KnownAddress).where(KnownAddress.user_id == user.id, KnownAddress.address.in_(too_many))
+    )

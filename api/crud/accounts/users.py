@@ -1,6 +1,6 @@
 """Users: their SQL, in the form of fastapi-users's store, on our session."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -18,6 +18,9 @@ from api.errors import Conflict, NotFound
 from api.http.etags import IfMatch
 from api.models import AccessToken, User
 from api.schemas.users import UserQuery, UserRead
+
+Check = Callable[[], Awaitable[None]]
+"""Raises an error if the caller may no longer do what was begun."""
 
 UNIQUE_EMAIL = "uq_users_lower_email"
 
@@ -101,13 +104,17 @@ def _found(user: User | None, user_id: UUID) -> User:
     return user
 
 
-async def delete_user(session: AsyncSession, user_id: UUID, if_match: IfMatch) -> None:
+async def delete_user(
+    session: AsyncSession, user_id: UUID, if_match: IfMatch, require_still_allowed: Check | None = None
+) -> None:
     """Delete a user: NotFound without one, Conflict if it is the last admin, PreconditionFailed if it is not as the
-    client has seen it.
+    client has seen it. With the user go their tokens, keys and addresses; orders stay, without them.
     """
     await keep_an_admin(session, user_id)
     store = UserStore(session)
     user = _found(await store.get_locked(user_id), user_id)
+    if require_still_allowed is not None:
+        await require_still_allowed()
     require_match(user, if_match)
     await store.delete(user)
 

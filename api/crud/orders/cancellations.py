@@ -1,4 +1,8 @@
-"""Cancelling an order: first with the kitchen, if it is in its schedule, then here."""
+"""Cancelling an order: first with the services, if they have to know, then here.
+
+The kitchen has to, if the order is in its schedule. If the api could not settle the order, keepers may cancel it: then
+what was paid is given back. They find the order until that is done.
+"""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,6 +19,8 @@ from api.external_services.services import Services
 from api.http.etags import IfMatch
 from api.models import Order
 
+UNKNOWN = "Cancelled, but a payment may have been made: look for it in the payments service, then cancel it again"
+
 
 async def cancel(
     transactions: Transactions, services: Services, caller: Caller, order_id: UUID, if_match: IfMatch
@@ -22,34 +28,36 @@ async def cancel(
     """Cancel an order. If it is cancelled already, nothing changes.
 
     NotFound without one, PreconditionFailed if it is not as the client has seen it, Conflict if it was dispatched or
-    its payment is not settled, BadGateway if the kitchen fails, InProgress if another request takes too long to cancel
-    it.
+    its payment is not settled, unless that is left to the caller, BadGateway if the kitchen fails, InProgress if
+    another request takes too long to cancel it.
     """
 
     async def begin() -> tuple[Order, datetime | None] | None:
         async with transactions() as session:
             locked = await rules.lock(session, caller, order_id, Action.CANCEL)
             order = locked.order
-            rules.refuse_unsettled(order, Action.CANCEL)
+            is_left_to_caller = order.attention is not None and caller.sees_all
+            if not is_left_to_caller:
+                rules.refuse_unsettled(order, Action.CANCEL)
             rules.require_match(order, if_match)
             if locked.is_claimed:
                 return None
+            if is_left_to_caller:
+                return order, await claim(session, order)
             if order.schedule_id and services.kitchen and locked.target is not order.status:
                 return order, await claim(session, order)
             rules.move(session, order, locked.target, caller.id)
             return order, None
 
     order, claimed_until = await patiently(order_id, begin)
+    if claimed_until is not None and order.attention is not None:
+        return await _give_up(transactions, services, caller, order)
     if claimed_until is None or order.schedule_id is None or services.kitchen is None:
         return order
-    items = rules.items_as_json(order)
     try:
-        await services.kitchen.cancel(order.schedule_id, items, key=str(order_id))
+        await services.kitchen.cancel(order.schedule_id, rules.items_as_json(order), key=str(order_id))
     except ServiceError as error:
-        async with transactions() as session:
-            found, _ = await rules.lock_whatever(session, order_id)
-            if found is not None and found.claimed_until == claimed_until:
-                found.claimed_until = None
+        await _let_go(transactions, order_id, claimed_until)
         raise BadGateway(f"{error}: the order is unchanged, cancel it again") from error
     async with transactions() as session:
         found, _ = await rules.lock_whatever(session, order_id)
@@ -61,3 +69,40 @@ async def cancel(
         found.claimed_until = None
         rules.move(session, found, OrderStatus.CANCELLED, caller.id)
         return found
+
+
+async def _let_go(transactions: Transactions, order_id: UUID, claimed_until: datetime) -> None:
+    async with transactions() as session:
+        found, _ = await rules.lock_whatever(session, order_id)
+        if found is not None and found.claimed_until == claimed_until:
+            found.claimed_until = None
+
+
+async def _give_up(transactions: Transactions, services: Services, caller: Caller, order: Order) -> Order:
+    """Cancel an order that can't be settled, and give back what was paid; what can't be given back stays to be seen."""
+    problem = await _refund(services, order)
+    async with transactions() as session:
+        found, _ = await rules.lock_whatever(session, order.id)
+        if found is None:
+            raise rules.not_found(order.id)
+        if found.is_being_paid or found.status is OrderStatus.CANCELLED:
+            found.is_being_paid = False
+            found.claimed_until = None
+            found.attention = problem
+            rules.move(session, found, OrderStatus.CANCELLED, caller.id)
+        return found
+
+
+async def _refund(services: Services, order: Order) -> str | None:
+    """Give back what was paid for the order; if that is not certain, what keepers have to know."""
+    if order.payment_id is None:
+        is_unknown = order.is_being_paid and not order.is_paid_at_till
+        return UNKNOWN if is_unknown else None
+    try:
+        if services.payments is None:
+            return f"Cancelled, but payment {order.payment_id} is not given back: there is no payments service"
+        await services.payments.refund(order.payment_id, order.id, key=f"{order.id}.refund")
+    except ServiceError as error:
+        said = f"{error}: {error.said}".rstrip(": ")
+        return f"Cancelled, but payment {order.payment_id} is not given back ({said}): cancel it again"
+    return None

@@ -12,9 +12,9 @@ from sqlalchemy.orm import selectinload
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.rules import not_found, visible
 from api.database.json_rows import JsonPage, JsonPages, json_array
-from api.database.statements import Executor
+from api.database.statements import Executor, Statement
 from api.models import Order, OrderEvent, OrderItem
-from api.models.orders import CANCELLED, NOT_CANCELLED, NOT_DELETED
+from api.models.orders import CANCELLED, NEEDS_ATTENTION, NOT_CANCELLED, NOT_DELETED
 from api.schemas.fields import PAGE_SIZE
 from api.schemas.orders import MAX_ITEMS, OrderQuery
 
@@ -39,16 +39,30 @@ async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage
     values: dict[str, Any] = {"before": query.after or BEYOND}
     if not caller.sees_all:
         values |= {"user_id": caller.id, "nil": NIL}
-    return await _list(caller.sees_all, query.cancelled).page(db, min(query.limit, PAGE_SIZE), **values)
+    pages = _list(caller.sees_all, query.cancelled, query.needs_attention)
+    return await pages.page(db, min(query.limit, PAGE_SIZE), **values)
 
 
 @cache
-def _list(everybodys: bool, cancelled: bool | None) -> JsonPages:
+def _list(everybodys: bool, cancelled: bool | None, needs_attention: bool | None) -> JsonPages:
     orders, in_full = (
-        _which(rows.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled]), everybodys)
+        _which(
+            _to_be_seen_to(
+                rows.where({None: NOT_DELETED, True: CANCELLED, False: NOT_CANCELLED}[cancelled]), needs_attention
+            ),
+            everybodys,
+        )
         for rows in (UP_TO_MAX_ITEMS, IN_FULL)
     )
     return JsonPages(orders, PAGE_SIZE, rows_in_full=in_full, may_lack="order")
+
+
+def _to_be_seen_to(orders: Select[Any], needs_attention: bool | None) -> Select[Any]:
+    if needs_attention is None:
+        return orders
+    if needs_attention:
+        return orders.where(NEEDS_ATTENTION).add_columns(Order.attention)
+    return orders.where(Order.attention.is_(None))
 
 
 def _which(orders: Select[Any], everybodys: bool) -> Select[Any]:
@@ -68,6 +82,22 @@ async def get(session: AsyncSession, caller: Caller, order_id: UUID) -> Order:
     if order is None:
         raise not_found(order_id)
     return order
+
+
+def _seen(everybodys: bool) -> Statement[Any]:
+    found = select(Order.id).where(Order.id == bindparam("id", type_=Uuid), NOT_DELETED)
+    if not everybodys:
+        found = found.where(Order.user_id == bindparam("user_id", type_=Uuid))
+    return Statement(found, lambda found: found)
+
+
+_SEEN = {everybodys: _seen(everybodys) for everybodys in (True, False)}
+
+
+async def require_visible(db: Executor, caller: Caller, order_id: str) -> None:
+    """NotFound if there is no such order that the caller sees."""
+    if await _SEEN[caller.sees_all].first(db, id=UUID(order_id), user_id=caller.id) is None:
+        raise not_found(UUID(order_id))
 
 
 async def list_events(session: AsyncSession, caller: Caller, order_id: UUID) -> Sequence[OrderEvent]:

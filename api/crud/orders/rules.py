@@ -12,6 +12,7 @@ from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
 
 from api.crud.accounts.access_tokens import Caller
+from api.crud.orders.quotas import require_room
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.http.etags import IfMatch
@@ -42,7 +43,8 @@ TRANSITIONS: Mapping[Action, Mapping[OrderStatus, OrderStatus]] = {
 
 
 async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Order:
-    """A new order of the caller."""
+    """A new order of the caller; TooManyRequests if the caller has no room for it."""
+    await require_room(session, caller, data.order)
     order = Order(id=uuid7(), user_id=caller.id, items=_items(data.order))
     session.add(order)
     await session.flush()  # its timestamp and status are in the answer, and the event refers to it
@@ -52,8 +54,9 @@ async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Or
 
 async def replace(session: AsyncSession, caller: Caller, order_id: UUID, data: OrderUpdate, if_match: IfMatch) -> Order:
     """Replace an order's items: NotFound without one, Conflict unless it is new, PreconditionFailed if it is not as the
-    client has seen it.
+    client has seen it, TooManyRequests if the caller has no room for them.
     """
+    await require_room(session, caller, data.order, replaced=order_id)
     order = (await lock(session, caller, order_id, Action.REPLACE)).order
     refuse_unsettled(order, Action.REPLACE)
     require_match(order, if_match)

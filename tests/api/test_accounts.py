@@ -1,0 +1,261 @@
+"""Changing and deleting one's own account, addresses of a developer's machine, and the forms of signing in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from api.crud.accounts import sign_ins
+from api.external_services.mail import Mail
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.mailbox import Mailbox
+from tests.api.ordering import ADMIN, VISITOR, order
+from tests.api.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
+from tests.conftest import PASSWORD, WAITING, Served, email_of, serve_app, signed_in, state_of
+
+__all__ = ["mailbox"]  # a fixture
+
+NEW = "moved@zoo.example"
+JSON = {"Content-Type": "application/json"}
+
+
+async def change(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
+    return await client.patch("/users/me", json=changes, headers=VISITOR)
+
+
+async def delete(client: httpx.AsyncClient, password: Any, who: dict[str, str] = VISITOR) -> httpx.Response:
+    return await client.request("DELETE", "/users/me", json={"password": password}, headers=who)
+
+
+@pytest.fixture
+async def mailing(server: Server, database: str, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
+    sender = "The Zoo, Nürnberg"
+    settings = Settings(
+        database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from=f'"{sender}" <zoo@zoo.example>'
+    )
+    async with serve_app(create_app(settings)) as app, app.client() as client:
+        yield client
+
+
+class TestChange:
+    @pytest.mark.parametrize("changes", [{"email": NEW}, {"password": ANOTHER_PASSWORD}], ids=["address", "password"])
+    async def test_needs_the_current_password(self, anonymous: httpx.AsyncClient, changes: dict[str, str]) -> None:
+        missing = await change(anonymous, **changes)
+        assert (missing.status_code, missing.json()["detail"][0]["loc"]) == (422, ["body", "current_password"])
+        for wrong in ("wrong", "", PASSWORD.upper(), "x" * 1000, "\x00"):
+            refused = await change(anonymous, **changes, current_password=wrong)
+            assert (refused.status_code, refused.json()["detail"]) == (400, "Wrong password")
+        assert (await anonymous.get("/users/me", headers=VISITOR)).json()["email"] == email_of("visitor")
+        assert (await change(anonymous, **changes, current_password=PASSWORD)).status_code == 200
+
+    async def test_tells_the_address_of_before(self, mailing: httpx.AsyncClient, mailbox: Mailbox) -> None:
+        assert (await change(mailing, email="visitor@zoo.example", current_password=PASSWORD)).status_code == 200
+        assert (await change(mailing, email=NEW, current_password="wrong")).status_code == 400
+        assert (await change(mailing, email=email_of("keeper"), current_password=PASSWORD)).status_code == 400
+        await state_of(mailing).background.finish()
+        assert mailbox.messages == []  # nothing has changed
+        moved = await change(mailing, email=NEW, current_password=PASSWORD)
+        assert (moved.json()["email"], moved.json()["is_verified"]) == (NEW, False)
+        await change(mailing, password=ANOTHER_PASSWORD, current_password=PASSWORD)
+        await state_of(mailing).background.finish()
+        assert [(mail["To"], mail["Subject"]) for mail in mailbox.messages] == [
+            (email_of("visitor"), "The address of your account at the zoo"),
+            (NEW, "The password of your account at the zoo"),
+        ]
+        sender = mailbox.messages[0]["From"].addresses[0]
+        assert (sender.display_name, sender.addr_spec) == ("The Zoo, Nürnberg", "zoo@zoo.example")
+        assert mailbox.messages[0]["Message-ID"].endswith("@zoo.example>")
+        assert NEW not in mailbox.messages[0].get_content()
+
+    async def test_an_admins_change_is_told_too(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+    ) -> None:
+        user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
+        changes = {"email": NEW, "password": ANOTHER_PASSWORD}
+        assert (await mailing.patch(f"/users/{user}", json=changes, headers=ADMIN)).status_code == 200
+        await state_of(mailing).background.finish()
+        (told,) = mailbox.messages
+        assert (told["To"], told["Subject"]) == (
+            email_of("visitor"), "The address and the password of your account at the zoo",
+        )  # fmt: skip
+
+    async def test_is_limited_as_registering_is(
+        self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sign_ins, "MAX_REGISTRATIONS_FROM_AN_ADDRESS", 3)
+        taken = {"email": email_of("keeper"), "current_password": PASSWORD}
+        found = [(await change(anonymous, **taken)).status_code for _ in range(5)]
+        assert found == [400, 400, 400, 429, 429]
+        assert (await register(anonymous)).status_code == 429
+        assert (await change(anonymous)).status_code == 200
+
+    async def test_passwords_cannot_be_guessed_there(self, anonymous: httpx.AsyncClient) -> None:
+        most = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS
+        tries = [change(anonymous, email=NEW, current_password="wrong") for _ in range(most // 2)]
+        tries += [delete(anonymous, "wrong") for _ in range(most - most // 2)]
+        assert {(await answer).status_code for answer in tries} == {400}
+        for refused in (
+            await change(anonymous, email=NEW, current_password=PASSWORD),
+            await delete(anonymous, PASSWORD),
+            await sign_in(anonymous, email_of("visitor")),
+        ):
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) > 0
+
+    async def test_a_right_password_does_not_count_as_a_failure(
+        self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sign_ins, "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS", 2)
+        for number in range(5):
+            moved = await change(anonymous, email=f"m{number}@zoo.example", current_password=PASSWORD)
+            assert moved.status_code == 200
+
+    async def test_whoever_changes_the_password_first_keeps_the_account(
+        self, committing_client: httpx.AsyncClient
+    ) -> None:
+        changes = [
+            {"email": NEW, "current_password": PASSWORD},
+            {"password": ANOTHER_PASSWORD, "current_password": PASSWORD},
+        ]
+        answers = await asyncio.gather(*(change(committing_client, **one) for one in changes))
+        assert answers[1].status_code == 200
+        assert answers[0].status_code in {200, 400, 401}
+
+
+class TestDelete:
+    async def test_the_person_goes_and_orders_stay(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        path, token = await order(committing_client), await token_of(committing_client, email_of("visitor"))
+        keyed = VISITOR | {"Idempotency-Key": "k"}
+        assert (await committing_client.post(f"{path}/pay", headers=keyed)).status_code == 200
+        user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
+        for wrong in ("wrong", "", None, 1):
+            assert (await delete(committing_client, wrong)).status_code in {400, 422}
+        assert (await committing_client.delete("/users/me", headers=VISITOR)).status_code == 422
+        gone = await delete(committing_client, PASSWORD)
+        assert (gone.status_code, gone.content) == (204, b"")
+        for table in ("access_tokens", "known_addresses", "idempotency_keys", "orders", "order_events"):
+            assert await admin.fetchval(f"SELECT count(*) FROM {table} WHERE user_id = $1", user) == 0
+        assert await admin.fetchval("SELECT count(*) FROM users WHERE id = $1 OR email ~ 'visitor'", user) == 0
+        assert await who(committing_client, token) == 401
+        assert (await sign_in(committing_client, email_of("visitor"))).status_code == 400
+        assert (await committing_client.get(path)).json()["status"] == "paid"
+        assert (await register(committing_client, email=email_of("visitor"))).status_code == 201
+
+    async def test_the_last_active_admin_cannot(self, client: httpx.AsyncClient) -> None:
+        expired = (await client.get("/users", params={"email": email_of("expired")})).json()[0]
+        assert (await client.patch(f"/users/{expired['id']}", json={"type": "keeper"})).status_code == 200
+        refused = await delete(client, PASSWORD, ADMIN)
+        assert refused.status_code == 409
+        assert "last active admin" in refused.json()["detail"]
+        assert (await client.get("/users/me")).status_code == 200
+
+    async def test_of_the_last_two_admins_at_once_one_stays(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("UPDATE users SET type = 'visitor' WHERE type = 'admin'")
+        await admin.execute("UPDATE users SET type = 'admin' WHERE email ~ '^(keeper|visitor)'")
+        async with admin.transaction():
+            await admin.execute("SELECT FROM users FOR KEY SHARE")  # until both have come to the same point
+            leaving = [
+                asyncio.create_task(delete(committing_client, PASSWORD, signed_in(name)))
+                for name in ("keeper", "visitor")
+            ]
+            while await admin.fetchval(WAITING) < 1:
+                await asyncio.sleep(0.01)
+        answers = await asyncio.gather(*leaving)
+        assert sorted(answer.status_code for answer in answers) == [204, 409]
+        assert await admin.fetchval("SELECT count(*) FROM users WHERE type = 'admin'") == 1
+
+    async def test_a_precondition_is_respected(self, anonymous: httpx.AsyncClient) -> None:
+        tag = (await anonymous.get("/users/me", headers=VISITOR)).headers["ETag"]
+        assert (await delete(anonymous, PASSWORD, VISITOR | {"If-Match": '"x"'})).status_code == 412
+        assert (await delete(anonymous, PASSWORD, VISITOR | {"If-Match": tag})).status_code == 204
+
+
+class TestLocalAddresses:
+    @pytest.mark.parametrize("email", ["x@zoo.local", "x@localhost", "x@test", "X@a.Test", "x@api.localhost"])
+    async def test_are_accepted_in_local_only(self, server: Server, database: str, app: Served, email: str) -> None:
+        secret = "a secret that is long enough for production"
+        production = Settings(
+            environment="production",
+            database_url=server.url("zoo_api", database),
+            database_password=secret,
+            token_secret=secret,
+            smtp_url="smtp://127.0.0.1:1",
+        )
+        body = {"email": email, "password": PASSWORD}
+        local = app.client("admin")
+        assert (await local.post("/auth/register", json=body)).status_code == 201
+        assert (await sign_in(local, email)).status_code == 200
+        assert (await local.post("/staff", json={"name": "A", "email": email})).status_code == 201
+        async with serve_app(create_app(production)) as served, served.client() as client:
+            refused = await client.post("/auth/register", json=body)
+            assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+
+    @pytest.mark.parametrize(
+        "email",
+        ["x@local host", "@localhost", "x@.local", "x@@test", "x@testing", "x@nolocal", "a b@test", "x@zoo..local"],
+    )
+    async def test_what_is_no_address_is_none_there_either(self, anonymous: httpx.AsyncClient, email: str) -> None:
+        refused = await anonymous.post("/auth/register", json={"email": email, "password": PASSWORD})
+        assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+
+    async def test_get_mail(self, mailbox: Mailbox) -> None:
+        for address in ("x@zoo.local", "x@localhost", "x@bücher.test"):
+            await Mail(Settings(smtp_url=mailbox.url)).send(address, "Hello", "Hello")
+        assert [mail["To"] for mail in mailbox.messages] == ["x@zoo.local", "x@localhost", "x@xn--bcher-kva.test"]
+
+
+class TestJson:
+    @pytest.mark.parametrize(("path", "status"), [("/auth/jwt/login", 200), ("/auth/cookie/login", 204)])
+    async def test_signs_in_as_a_form_does(self, anonymous: httpx.AsyncClient, path: str, status: int) -> None:
+        fields = {"username": email_of("visitor"), "password": PASSWORD}
+        for body in (fields, fields | {"grant_type": "password", "scope": "", "client_id": None}):
+            assert (await anonymous.post(path, json=body)).status_code == status
+        assert (await anonymous.post(path, data=fields)).status_code == status
+        assert (await anonymous.post(path, json=fields | {"password": "wrong"})).status_code == 400
+
+    @pytest.mark.parametrize(
+        ("body", "loc"),
+        [
+            ("{", ["body", 1]), ("[]", ["body"]), ('"x"', ["body"]), ("null", ["body"]), ("", ["body", 0]),
+            ("{}", ["body", "username"]), ('{"username": "a", "password": 1}', ["body", "password"]),
+            ('{"username": ["a"], "password": "b"}', ["body", "username"]),
+            ('{"username": {"a": 1}, "password": "b"}', ["body", "username"]),
+            ('{"username": "a", "username": "b", "password": "c"}', ["body", "username"]),
+            ('{"username": "a", "password": null}', ["body", "password"]),
+        ],
+    )  # fmt: skip
+    async def test_that_does_not_fit_is_422_and_says_where(
+        self, anonymous: httpx.AsyncClient, body: str, loc: list[str]
+    ) -> None:
+        for path in ("/auth/jwt/login", "/auth/cookie/login"):
+            refused = await anonymous.post(path, content=body, headers=JSON)
+            assert refused.status_code == 422, refused.text
+            assert refused.json()["detail"][0]["loc"] == loc
+
+    async def test_other_types_are_415_and_the_document_has_both(self, anonymous: httpx.AsyncClient) -> None:
+        for kind in ("text/plain", "multipart/form-data; boundary=x", "application/xml", ""):
+            refused = await anonymous.post("/auth/jwt/login", content="{}", headers={"Content-Type": kind})
+            assert refused.status_code == 415
+        document = (await anonymous.get("/openapi.json")).json()
+        for path in ("/auth/jwt/login", "/auth/cookie/login"):
+            content = document["paths"][path]["post"]["requestBody"]["content"]
+            assert content["application/json"] == content["application/x-www-form-urlencoded"]
+
+
+@pytest.mark.parametrize("said", ["x" * 6_000, "not an address", "<script>", "192.0.2.1\x01"])
+async def test_what_a_proxy_says_reaches_the_database_only_if_it_is_an_address(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, said: str
+) -> None:
+    served: Served = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
+    async with served.client(client=(said, 1)) as client:
+        assert (await sign_in(client, email_of("visitor"))).status_code == 200
+    assert await admin.fetchval("SELECT address FROM known_addresses") == ""

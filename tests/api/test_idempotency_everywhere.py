@@ -1,0 +1,238 @@
+"""Idempotency-Key on every route that changes something: it is honoured, or refused; never ignored.
+
+And an answer is given again only to who may still read it.
+"""
+
+import asyncio
+import re
+
+import asyncpg
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.crud import idempotency
+from api.http.authentication import SAFE_METHODS
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
+from tests.api.postgres_proxy import proxying
+from tests.api.records import make
+from tests.api.test_permissions import ANYBODY, MATRIX
+from tests.conftest import email_of, started
+
+KEY = {"Idempotency-Key": "once"}
+UNSAFE = [route for route in MATRIX if route.partition(" ")[0] not in SAFE_METHODS]
+TABLES = ("animals", "exhibits", "staff", "orders", "order_items", "order_events", "users", "access_tokens")
+
+
+def of_kind(app_routes: list[APIRoute], route: str) -> APIRoute:
+    method, _, path = route.partition(" ")
+    (found,) = (one for one in app_routes if one.path == path and method in (one.methods or ()))
+    return found
+
+
+def has_a_secret(route: APIRoute) -> bool:
+    fields = getattr(getattr(route.body_field, "field_info", None), "annotation", None)
+    return route.path.startswith("/auth/") or bool(
+        {"password", "current_password"} & set(fields.model_fields if fields else ())
+    )
+
+
+async def snapshot(session: AsyncSession) -> list[str | None]:
+    """The rows of all tables but that of the keys."""
+    return [
+        await session.scalar(text(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t"))
+        for table in TABLES
+    ]
+
+
+async def path_of(client: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
+    """The path with the id of a record that the request can be about."""
+    if "{order_id}" in path:
+        return path.replace(
+            "/orders/{order_id}", await bring(client, "paid" if path.endswith("/advance") else "created")
+        )
+    if "{user_id" in path:
+        found = await session.scalar(text("SELECT id FROM users WHERE email = :email"), {"email": email_of("keeper")})
+        return path.replace("{user_id:uuid}", str(found))
+    made = await make(client, "/" + path.split("/")[1]) if "{" in path else {"id": ""}
+    return re.sub(r"\{\w+\}", str(made["id"]), path)
+
+
+@pytest.mark.parametrize("route", UNSAFE)
+async def test_every_route_that_changes_something_is_done_once_or_refuses_the_key(
+    client: httpx.AsyncClient, session: AsyncSession, route: str
+) -> None:
+    case, (method, _, template) = MATRIX[route], route.partition(" ")
+    path = await path_of(client, session, template)
+    before = await snapshot(session)
+    first = await client.request(method, path, json=case.json, data=case.form, headers=KEY)
+    after = await snapshot(session)
+    again = await client.request(method, path, json=case.json, data=case.form, headers=KEY)
+    routes = [one for one in create_app(Settings()).routes if isinstance(one, APIRoute)]
+    if case.least == ANYBODY or has_a_secret(of_kind(routes, route)):
+        assert {first.status_code, again.status_code} == {422}
+        assert first.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+        assert before == after
+    else:
+        assert first.status_code < 300, first.text
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again.headers.get("Location") == first.headers.get("Location")
+        assert before != after
+    assert await snapshot(session) == after
+
+
+async def test_a_safe_request_may_have_one(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/animals", headers=KEY)).status_code == 200
+
+
+async def test_advances_with_one_key_are_one_step(client: httpx.AsyncClient) -> None:
+    path = await bring(client, "paid")
+    answers = [await client.post(f"{path}/advance", headers=KEEPER | KEY) for _ in range(3)]
+    assert [answer.json()["status"] for answer in answers] == ["progress"] * 3
+    assert await status_of(client, path) == "progress"
+    assert (await client.post(f"{path}/advance", headers=KEEPER | {"Idempotency-Key": "b"})).json()[
+        "status"
+    ] != "progress"
+
+
+async def test_what_is_left_out_of_a_change_is_not_null(client: httpx.AsyncClient) -> None:
+    path = f"/animals/{(await make(client, '/animals'))['id']}"
+    assert (await client.patch(path, json={}, headers=KEY)).status_code == 200
+    assert (await client.patch(path, json={"species": None}, headers=KEY)).status_code == 422
+    assert (await client.patch(path, headers=KEY)).status_code == 422
+    assert (await client.patch("/animals/1", json={}, headers=KEY)).status_code == 422  # another record
+
+
+@pytest.mark.parametrize("body", ["{", '{"name": "A", "name": "B"}', '{"name": 1}', '{"nam": "A"}', "[]", ""])
+async def test_a_body_that_cannot_be_read_leaves_the_key_free(client: httpx.AsyncClient, body: str) -> None:
+    headers = KEY | {"Content-Type": "application/json"}
+    assert (await client.post("/animals", content=body, headers=headers)).status_code == 422
+    assert (await client.post("/animals", json={"name": "A"}, headers=headers)).status_code == 201
+
+
+async def test_a_precondition_that_fails_leaves_the_key_free_and_a_refusal_is_answered_as_before(
+    client: httpx.AsyncClient,
+) -> None:
+    path = f"/exhibits/{(await make(client, '/exhibits'))['id']}"
+    stale = await client.patch(path, json={"name": "B"}, headers=KEY | {"If-Match": '"x"'})
+    assert stale.status_code == 412
+    assert (await client.patch(path, json={"name": "B"}, headers=KEY)).status_code == 200
+    animal = await make(client, "/animals", exhibit_id=int(path.rpartition("/")[2]))
+    gone = {"Idempotency-Key": "delete"}
+    refused = await client.delete(path, headers=gone)
+    assert (await client.delete(f"/animals/{animal['id']}")).status_code == 200
+    again = await client.delete(path, headers=gone)
+    assert (refused.status_code, again.status_code, again.json()) == (409, 409, refused.json())
+
+
+class TestWhoMayStillReadIt:
+    async def test_a_role_that_is_taken_away(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
+        path, headers = await bring(client, "paid"), KEEPER | KEY
+        cancel = {**KEEPER, "Idempotency-Key": "cancel"}
+        pay = {**KEEPER, "Idempotency-Key": "pay"}
+        create = {**KEEPER, "Idempotency-Key": "animal"}
+        own = {**KEEPER, "Idempotency-Key": "own"}
+        requests = [
+            (f"{path}/advance", headers, None, 403),
+            (f"{path}/pay", pay, None, 404),
+            (f"{path}/cancel", cancel, None, 404),
+            ("/animals", create, {"name": "Amara"}, 403),
+            ("/orders", own, {"order": [TEA]}, 201),
+        ]
+        for url, who, body, _ in requests:
+            assert (await client.post(url, json=body, headers=who)).status_code in {200, 201}
+        await session.execute(text("UPDATE users SET type = 'visitor' WHERE email = :e"), {"e": email_of("keeper")})
+        await session.commit()
+        for url, who, body, status in requests:
+            assert (await client.post(url, json=body, headers=who)).status_code == status
+
+    async def test_an_order_that_is_no_longer_theirs(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
+        created = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)
+        path = created.headers["Location"]
+        put = {**VISITOR, "Idempotency-Key": "put"}
+        assert (await client.put(path, json={"order": [CAKE]}, headers=put)).status_code == 200
+        await session.execute(text("UPDATE orders SET user_id = NULL"))
+        await session.commit()
+        again = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)
+        assert (again.status_code, again.json()) == (404, {"detail": f"No order {path.rpartition('/')[2]}"})
+        assert (await client.put(path, json={"order": [CAKE]}, headers=put)).status_code == 404
+
+    async def test_a_token_that_has_ended(self, client: httpx.AsyncClient) -> None:
+        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)).status_code == 201
+        assert (await client.post("/auth/jwt/logout", headers=VISITOR)).status_code == 204
+        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)).status_code == 401
+
+    async def test_a_record_that_was_deleted_though_its_deletion_is_answered_as_before(
+        self, client: httpx.AsyncClient
+    ) -> None:
+        created = await client.post("/animals", json={"name": "Amara"}, headers=KEEPER | KEY)
+        path, change, delete = (
+            created.headers["Location"],
+            KEEPER | {"Idempotency-Key": "b"},
+            KEEPER | {"Idempotency-Key": "c"},
+        )
+        assert (await client.patch(path, json={"name": "B"}, headers=change)).status_code == 200
+        deleted = await client.delete(path, headers=delete)
+        assert (await client.post("/animals", json={"name": "Amara"}, headers=KEEPER | KEY)).status_code == 404
+        assert (await client.patch(path, json={"name": "B"}, headers=change)).status_code == 404
+        assert (await client.delete(path, headers=delete)).content == deleted.content
+
+    async def test_an_order_that_was_deleted(self, client: httpx.AsyncClient) -> None:
+        path = await order(client)
+        pay, delete = {**VISITOR, "Idempotency-Key": "a"}, {**VISITOR, "Idempotency-Key": "b"}
+        assert (await client.post(f"{path}/cancel", headers=pay)).status_code == 200
+        assert [(await client.delete(path, headers=delete)).status_code for _ in range(2)] == [204, 204]
+        assert (await client.post(f"{path}/cancel", headers=pay)).status_code == 404
+
+
+class TestReal:
+    """With real commits."""
+
+    async def test_of_many_at_once_one_is_done(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        for number in range(5):
+            headers = KEEPER | {"Idempotency-Key": f"k{number}"}
+            asked = (committing_client.post("/animals", json={"name": "A"}, headers=headers) for _ in range(4))
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 409}
+        assert await admin.fetchval("SELECT count(*) FROM animals") == 5
+
+    @pytest.mark.parametrize("table", ["animals", "orders"])
+    async def test_nothing_is_done_twice_when_the_connection_is_cut_after_the_commit(
+        self, server: Server, database: str, admin: asyncpg.Connection, table: str
+    ) -> None:
+        body = {"animals": {"name": "A"}, "orders": {"order": [TEA]}}[table]
+        async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
+            url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
+            async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
+                proxy.armed = f"INSERT INTO {table}".encode()
+                lost = await client.post(f"/{table}", json=body, headers=ADMIN | KEY)
+                assert (lost.status_code, proxy.cuts) == (503, 1)
+                again = await client.post(f"/{table}", json=body, headers=ADMIN | KEY)
+                assert again.status_code == 201
+                assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1
+
+    @pytest.mark.parametrize(("limit", "most"), [("MAX_KEYS", 3), ("MAX_BYTES", 700)])
+    async def test_a_user_has_so_many_keys_at_a_time(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch,
+        limit: str, most: int,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(idempotency, limit, most)
+        keys = [KEEPER | {"Idempotency-Key": f"k{number}"} for number in range(12)]
+        asked = (committing_client.post("/animals", json={"name": "A"}, headers=headers) for headers in keys)
+        answers = await asyncio.gather(*asked)
+        done = [answer for answer in answers if answer.status_code == 201]
+        assert {answer.status_code for answer in answers} == {201, 429}
+        assert (
+            len(done)
+            == await admin.fetchval("SELECT count(*) FROM animals")
+            == await admin.fetchval("SELECT count(*) FROM idempotency_keys")
+        )
+        assert limit == "MAX_BYTES" or len(done) == most
+        assert (await committing_client.post("/animals", json={"name": "A"}, headers=ADMIN | KEY)).status_code == 201
+        assert [answer.headers.get("Retry-After", "") for answer in answers].count("600") == 12 - len(done)

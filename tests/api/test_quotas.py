@@ -1,0 +1,113 @@
+"""What one user may store, also with many requests at once."""
+
+import asyncio
+
+import asyncpg
+import httpx
+import pytest
+
+from api.crud.accounts import access_tokens, sign_ins
+from api.crud.orders import quotas
+from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
+from tests.api.test_auth import bearer, sign_in, token_of
+from tests.conftest import email_of, signed_in
+
+LARGEST = [TEA | {"product": "é" * 200}] * 100
+
+
+async def post(client: httpx.AsyncClient, who: dict[str, str] = VISITOR, items: object = (TEA,)) -> int:
+    return (await client.post("/orders", json={"order": list(items)}, headers=who)).status_code  # type: ignore[call-overload]
+
+
+class TestOpenOrders:
+    @pytest.fixture(autouse=True)
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(quotas, "MAX_OPEN_ORDERS", 3)
+
+    async def test_a_visitor_has_so_many_and_others_are_not_affected(self, client: httpx.AsyncClient) -> None:
+        paths = [await bring(client, status) for status in ("created", "paid", "dispatched")]
+        refused = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        assert "3 open orders" in refused.json()["detail"]
+        assert [await post(client, KEEPER) for _ in range(4)] == [201] * 4
+        assert (await client.put(paths[0], json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
+
+    @pytest.mark.parametrize("end", ["cancel", "delete", "deliver"])
+    async def test_one_that_ends_makes_room(self, client: httpx.AsyncClient, end: str) -> None:
+        *_, path = [await bring(client, "dispatched" if end == "deliver" else "created") for _ in range(3)]
+        assert await post(client) == 429
+        if end == "delete":
+            assert (await client.delete(path, headers=VISITOR)).status_code == 204
+        else:
+            action, who = ("cancel", VISITOR) if end == "cancel" else ("advance", KEEPER)
+            assert (await client.post(f"{path}/{action}", headers=who)).status_code == 200
+        assert [await post(client), await post(client)] == [201, 429]
+
+    async def test_of_many_at_once_no_more_get_through(self, committing_client: httpx.AsyncClient) -> None:
+        statuses = await asyncio.gather(*(post(committing_client) for _ in range(12)))
+        assert statuses.count(201) == 3
+        assert set(statuses) <= {201, 429, 503}  # on a busy machine some wait for too long
+
+
+class TestBytes:
+    async def test_a_visitor_stores_a_few_megabytes_however_often_orders_are_deleted(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        made = 0
+        while True:
+            answer = await committing_client.post("/orders", json={"order": LARGEST}, headers=VISITOR)
+            if answer.status_code == 429:
+                break
+            made += 1
+            if made % 2:
+                await committing_client.post(f"{answer.headers['Location']}/cancel", headers=VISITOR)
+            await committing_client.delete(answer.headers["Location"], headers=VISITOR)
+        assert made == quotas.MAX_BYTES // (100 * (400 + quotas.BYTES_OF_A_ROW) + quotas.BYTES_OF_A_ROW)
+        assert await admin.fetchval("SELECT sum(octet_length(product)) FROM order_items") < quotas.MAX_BYTES
+        assert await post(committing_client, KEEPER, LARGEST) == 201
+        assert await post(committing_client) == 201  # a small one fits
+        await admin.execute("DELETE FROM order_items")
+        await admin.execute("UPDATE orders SET is_emptied = true WHERE deleted_at IS NOT NULL")
+        assert await post(committing_client, items=LARGEST) == 201
+
+    async def test_items_in_place_of_others_count_instead_of_them(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quotas, "MAX_BYTES", 60_000)
+        path, other = await order(client, *LARGEST), await order(client)
+        for body, status in ((LARGEST, 200), (LARGEST, 200)):
+            assert (await client.put(path, json={"order": body}, headers=VISITOR)).status_code == status
+        assert (await client.put(other, json={"order": LARGEST}, headers=VISITOR)).status_code == 429
+        assert (await client.put(other, json={"order": LARGEST}, headers=KEEPER)).status_code == 200
+
+    async def test_of_many_at_once_no_more_get_through(
+        self, committing_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(quotas, "MAX_BYTES", 110_000)
+        statuses = await asyncio.gather(*(post(committing_client, items=LARGEST) for _ in range(8)))
+        assert statuses.count(201) == 2
+        assert set(statuses) <= {201, 429, 503}
+
+
+class TestTokens:
+    async def test_of_too_many_the_oldest_ends(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access_tokens, "MAX_TOKENS", 3)
+        tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(4)]
+        found = [(await anonymous.get("/users/me", headers=bearer(token))).status_code for token in tokens]
+        assert found == [401, 200, 200, 200]
+        assert (await client.get("/users/me", headers=signed_in("visitor"))).status_code == 401
+        assert (await client.get("/users/me")).status_code == 200
+
+    async def test_of_sign_ins_at_once_as_many_stay(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(access_tokens, "MAX_TOKENS", 3)
+        monkeypatch.setattr(sign_ins, "MAX_KNOWN_ADDRESSES", 1)
+        answers = await asyncio.gather(*(sign_in(committing_client, email_of("visitor")) for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {200}
+        of_visitor = "SELECT count(*) FROM access_tokens JOIN users ON users.id = user_id WHERE email LIKE 'visitor%'"
+        assert await admin.fetchval(of_visitor) == 3
+        assert await admin.fetchval("SELECT count(*) FROM known_addresses") == 1

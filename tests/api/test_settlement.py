@@ -1,0 +1,273 @@
+"""What was left unsettled is settled by the api, order by order, or left to the keepers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from tenacity import wait_none
+
+from api.crud.orders.payments import settle_all
+from api.external_services import http
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, events_of, order, status_of
+from tests.api.outside import Outside, serving
+from tests.conftest import find_free_port, started, state_of
+
+GIVEN_UP = "?needs_attention=true"
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BACKOFF", wait_none())
+
+
+@pytest.fixture
+async def payments() -> AsyncIterator[Outside]:
+    async with serving() as outside:
+        yield outside
+
+
+@pytest.fixture
+async def kitchen() -> AsyncIterator[Outside]:
+    async with serving() as outside:
+        yield outside
+
+
+Api = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def api(server: Server, database: str) -> Api:
+    """Starts an api with these services, on the test's database."""
+    url = server.url("zoo_api", database)
+    return lambda **services: started(create_app(Settings.model_validate({"database_url": url, **services})))
+
+
+@pytest.fixture
+async def shop(api: Api, payments: Outside, kitchen: Outside) -> AsyncIterator[httpx.AsyncClient]:
+    async with api(payments_url=payments.url, kitchen_url=kitchen.url) as client:
+        yield client
+
+
+def id_of(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+async def pay(client: httpx.AsyncClient, path: str, who: dict[str, str] = VISITOR) -> int:
+    return (await client.post(f"{path}/pay", headers=who)).status_code
+
+
+async def let_time_pass(admin: asyncpg.Connection, minutes: int = 60) -> None:
+    await admin.execute("UPDATE orders SET updated_at = updated_at - $1 * interval '1 minute'", minutes)
+
+
+async def settle(client: httpx.AsyncClient, admin: asyncpg.Connection, times: int = 1) -> None:
+    """The api's own rounds, an hour apart."""
+    for _ in range(times):
+        await let_time_pass(admin)
+        await settle_all(state_of(client).sessionmaker.begin, state_of(client).services)
+
+
+async def given_up(client: httpx.AsyncClient, who: dict[str, str] = KEEPER, query: str = "") -> dict[str, str]:
+    """The orders that need attention, and why."""
+    found: list[dict[str, Any]] = (await client.get(f"/orders{GIVEN_UP}{query}", headers=who)).json()["orders"]
+    return {f"/orders/{one['id']}": one["attention"] for one in found}
+
+
+async def refused(client: httpx.AsyncClient, kitchen: Outside, answer: str = "422") -> str:
+    """An order that is paid, and that the kitchen answers so."""
+    path = await order(client)
+    kitchen.always[id_of(path)] = answer
+    assert await pay(client, path) == 502
+    return path
+
+
+async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection) -> str:
+    path = await refused(client, kitchen)
+    await settle(client, admin, times=2)
+    assert list(await given_up(client)) == [path]
+    return path
+
+
+@pytest.mark.parametrize("failure", ["422", "404", "500", "503", "drop", "garbage", "429"])
+async def test_the_others_are_settled_whatever_one_fails_with(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, failure: str
+) -> None:
+    failing = [await refused(shop, kitchen, failure) for _ in range(4)]
+    waiting = await refused(shop, kitchen)
+    kitchen.always.pop(id_of(waiting))
+    await settle(shop, admin)
+    assert await status_of(shop, waiting) == "paid"
+    assert [await status_of(shop, path) for path in failing] == ["created"] * 4
+
+
+async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(
+    api: Api, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    begun = await order(shop)
+    payments.always[id_of(begun)] = "lose"
+    assert await pay(shop, begun) == 502
+    waiting = await refused(shop, kitchen)
+    kitchen.always.clear()
+    async with api(kitchen_url=kitchen.url) as client:
+        await settle(client, admin, times=3)
+        assert await status_of(client, waiting) == "paid"
+        assert "no longer in the api's settings" in (await given_up(client))[begun]
+
+
+async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(
+    api: Api, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    unpaid = [await order(shop) for _ in range(2)]
+    for path in unpaid:
+        payments.always[id_of(path)] = "lose"
+        assert await pay(shop, path) == 502
+    paid = await refused(shop, kitchen, "503")
+    kitchen.always.clear()
+    async with api(payments_url=f"http://127.0.0.1:{find_free_port()}", kitchen_url=kitchen.url) as client:
+        await settle(client, admin, times=12)
+        assert [await status_of(client, path) for path in [*unpaid, paid]] == ["created", "created", "paid"]
+        assert await given_up(client) == {}
+    payments.always.clear()
+    await settle(shop, admin)
+    assert [await status_of(shop, path) for path in unpaid] == ["paid", "paid"]
+
+
+async def test_after_each_failure_an_order_is_left_alone_for_longer(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await refused(shop, kitchen, "500")
+    pauses = []
+    for _ in range(7):
+        asked, minutes = len(kitchen.calls), 0
+        while len(kitchen.calls) == asked:
+            minutes += 1
+            await let_time_pass(admin, 1)
+            await settle_all(state_of(shop).sessionmaker.begin, state_of(shop).services)
+        pauses.append(minutes)
+    assert pauses == [4, 8, 16, 32, 60, 60, 60]
+    kitchen.always.clear()
+    await settle(shop, admin)
+    assert await status_of(shop, path) == "paid"
+
+
+async def test_what_a_service_refuses_for_good_is_left_to_keepers_with_the_reason(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    kitchen.said = '{"detail": "no\\u0000 Tea\x1b"}'
+    path = await refused(shop, kitchen)
+    await settle(shop, admin)
+    assert await given_up(shop) == {}
+    await settle(shop, admin)
+    assert await given_up(shop) == {path: 'The kitchen answers 422: {"detail": "no\\u0000 Tea "}'}
+    assert await given_up(shop, ADMIN, "&cancelled=false") == await given_up(shop, VISITOR) != {}
+    assert await given_up(shop, KEEPER, "&cancelled=true") == {}
+    others = (await shop.get("/orders?needs_attention=false", headers=KEEPER)).json()["orders"]
+    assert others == []
+    asked = len(kitchen.calls)
+    await settle(shop, admin, times=3)
+    assert len(kitchen.calls) == asked
+    assert len(payments.did("/payments")) == 1
+
+
+async def test_a_service_that_fails_for_hours_is_left_to_keepers_too(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await refused(shop, kitchen, "500")
+    await settle(shop, admin, times=9)
+    assert await given_up(shop) == {path: "The kitchen answers 500"}
+
+
+async def test_keepers_try_again_and_the_reason_is_the_newest(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    kitchen.always[id_of(path)] = "409"
+    assert await pay(shop, path, KEEPER) == 502
+    assert await given_up(shop) == {path: "The kitchen answers 409: {}"}
+    kitchen.always.clear()
+    assert await pay(shop, path, KEEPER) == 200
+    assert await given_up(shop) == {}
+    assert len(payments.did("/payments")) == len(kitchen.did("/kitchen/schedules")) == 1
+
+
+async def test_keepers_cancel_it_and_what_was_paid_is_given_back_once(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    payment = await admin.fetchval("SELECT payment_id FROM orders")
+    assert (await shop.post(f"{path}/cancel", headers=VISITOR)).status_code == 409
+    assert (await shop.put(path, json={"order": [CAKE]}, headers=KEEPER)).status_code == 409
+    answers = await asyncio.gather(*(shop.post(f"{path}/cancel", headers=KEEPER) for _ in range(4)))
+    assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(200, "cancelled")}
+    refunds = [call for call in payments.calls if call.path.endswith("/refund")]
+    assert [(call.path, call.key, call.body) for call in refunds] == [
+        (f"/payments/{payment}/refund", f"{id_of(path)}.refund", {"order_id": id_of(path)})
+    ]
+    assert await given_up(shop) == {}
+    assert await events_of(shop, path) == [(None, "created"), ("created", "cancelled")]
+    await settle(shop, admin)
+    assert await status_of(shop, path) == "cancelled"
+
+
+@pytest.mark.parametrize("failure", ["500", "404", "drop"])
+async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection, failure: str
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    payments.always[f"{id_of(path)}.refund"] = failure
+    cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
+    assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    assert "is not given back (The payments service " in (await given_up(shop))[path]
+    payments.always.clear()
+    assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
+    assert await given_up(shop) == {}
+    assert len([done for done in payments.done if done[0].endswith("/refund")]) == 1
+
+
+async def test_what_may_have_been_paid_is_said_when_it_is_cancelled(
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await order(shop)
+    payments.always[id_of(path)] = "lose"
+    assert await pay(shop, path) == 502
+    payments.always[id_of(path)] = "410"
+    await settle(shop, admin, times=2)
+    assert list(await given_up(shop)) == [path]
+    assert (await shop.post(f"{path}/cancel", headers=KEEPER)).json()["status"] == "cancelled"
+    assert "may have been made" in (await given_up(shop))[path]
+    assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
+    assert await given_up(shop) == {}
+
+
+async def test_an_order_paid_at_the_till_is_cancelled_without_a_service(
+    api: Api, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    async with api(kitchen_url=kitchen.url) as client:
+        path = await order(client, TEA)
+        kitchen.always[id_of(path)] = "lose"
+        assert await pay(client, path) == 502
+        kitchen.always[id_of(path)] = "422"
+        await settle(client, admin, times=2)
+        assert list(await given_up(client)) == [path]
+        assert (await client.post(f"{path}/cancel", headers=KEEPER)).json()["status"] == "cancelled"
+        assert await given_up(client) == {}
+
+
+async def test_many_workers_at_once_settle_each_order_once(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    paths = [await refused(shop, kitchen, "500") for _ in range(6)]
+    kitchen.always.clear()
+    await let_time_pass(admin)
+    state = state_of(shop)
+    await asyncio.gather(*(settle_all(state.sessionmaker.begin, state.services) for _ in range(4)))
+    assert [await status_of(shop, path) for path in paths] == ["paid"] * 6
+    assert len(kitchen.did("/kitchen/schedules")) == len(payments.did("/payments")) == 6
+    assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
