@@ -15,20 +15,6 @@ MAX_OFFSET = 10_000
 RECORD_BODY = 128 * 2**10
 
 
-def without_nul(value: str) -> str:
-    """`value`; ValueError if it contains a NUL."""
-    # Postgres can't store it: "character with byte sequence 0x00 ... has no equivalent".
-    if "\x00" in value:
-        raise ValueError("must not contain the NUL character")
-    return value
-
-
-def _not_blank(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty or blank")
-    return value
-
-
 def _shallow(value: int) -> int:
     if value > MAX_OFFSET:
         raise ValueError(f"must be {MAX_OFFSET:,} at most: beyond that, use `after`, as the Link header does")
@@ -44,37 +30,9 @@ Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 Offset = Annotated[int, AfterValidator(_shallow), Field(json_schema_extra={"maximum": MAX_OFFSET})]
 
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=200),
-    AfterValidator(_not_blank),
-    AfterValidator(without_nul),
-    WithJsonSchema(
-        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"},
-        mode="validation",
-    ),
-]
-"""A required text of 1 to 200 characters, without the white space around it."""
-
-Line = Annotated[
-    str,
-    StringConstraints(max_length=200),
-    AfterValidator(without_nul),
-    WithJsonSchema({"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"}, mode="validation"),
-]
-"""An optional text of up to 200 characters."""
-
-Prose = Annotated[
-    str,
-    StringConstraints(max_length=10_000),
-    AfterValidator(without_nul),
-    WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\x00]*$"}, mode="validation"),
-]
-"""An optional text of up to 10,000 characters."""
-
 Email = Annotated[
     str,
-    StringConstraints(max_length=254),
+    StringConstraints(strip_whitespace=True, max_length=254),
     AfterValidator(_email),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
