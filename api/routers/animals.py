@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
-from api.errors import NotFound
+from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
+from api.errors import Conflict, NotFound
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
 from api.schemas.fields import RECORD_BODY
@@ -16,7 +16,7 @@ router = resource_router("animals", max_body_size=RECORD_BODY)
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
 async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List animals, in id order, without deleted ones."""
+    """List animals, without deleted ones."""
     return links.page(await animals.list_page(db, query))
 
 
@@ -47,3 +47,9 @@ async def update_animal(
 async def delete_animal(animal_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(db, animal_id, if_match)
+
+
+@router.post("/{animal_id}/restore", responses=RESTRICTED | CHANGED | errors(NotFound, Conflict), dependencies=[ADMIN])
+async def restore_animal(animal_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> AnimalRead:
+    """Undo that an animal was deleted. Its exhibit must not be deleted."""
+    return await animals.restore(db, animal_id, if_match)

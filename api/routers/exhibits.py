@@ -18,7 +18,7 @@ router = resource_router("exhibits", max_body_size=RECORD_BODY)
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
 async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List exhibits, in id order, without deleted ones."""
+    """List exhibits, without deleted ones."""
     return links.page(await exhibits.list_page(db, query))
 
 
@@ -51,11 +51,17 @@ async def delete_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatc
     return await exhibits.delete(db, exhibit_id, if_match)
 
 
+@router.post("/{exhibit_id}/restore", responses=RESTRICTED | CHANGED | errors(NotFound, Conflict), dependencies=[ADMIN])
+async def restore_exhibit(exhibit_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> ExhibitRead:
+    """Undo that an exhibit was deleted."""
+    return await exhibits.restore(db, exhibit_id, if_match)
+
+
 @router.get("/{exhibit_id}/animals", response_model=list[AnimalRead], responses=PAGE | errors(NotFound))
 async def list_animals_of_exhibit(
     exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the animals of an exhibit, in id order, without deleted ones."""
+    """List the animals of an exhibit, without deleted ones."""
     return links.page(await animals.list_page_of_exhibit(db, exhibit_id, query))
 
 
@@ -68,5 +74,5 @@ async def list_animals_of_exhibit(
 async def list_staff_of_exhibit(
     exhibit_id: RecordId, query: Annotated[PageQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the staff of an exhibit, in id order, without deleted ones."""
+    """List the staff of an exhibit, without deleted ones."""
     return links.page(await staff.list_page_of_exhibit(db, exhibit_id, query))

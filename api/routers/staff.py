@@ -6,7 +6,7 @@ from fastapi import Body, Query, Response
 
 from api.crud import staff
 from api.dependencies import ADMIN, KEEPER, DatabaseDep, IfMatchDep, LinksDep, RecordId
-from api.errors import NotFound
+from api.errors import Conflict, NotFound
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -16,7 +16,7 @@ router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, m
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
 async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List staff, in id order, without deleted ones."""
+    """List staff, without deleted ones."""
     return links.page(await staff.list_page(db, query))
 
 
@@ -47,3 +47,9 @@ async def update_staff_member(
 async def delete_staff_member(staff_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
     return await staff.delete(db, staff_id, if_match)
+
+
+@router.post("/{staff_id}/restore", responses=CHANGED | errors(NotFound, Conflict), dependencies=[ADMIN])
+async def restore_staff_member(staff_id: RecordId, db: DatabaseDep, if_match: IfMatchDep) -> StaffRead:
+    """Undo that a member of staff was deleted. Its exhibit must not be deleted."""
+    return await staff.restore(db, staff_id, if_match)

@@ -1,12 +1,25 @@
 """The types of the resources' fields, and their limits."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from email_validator import validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from api.schemas.text import SearchText
 
 MAX_ID = 2**63 - 1  # bigint
 PAGE_SIZE = 100  # of any list: no page has more
@@ -26,7 +39,36 @@ def _email(value: str) -> str:
     return validate_email(value, check_deliverability=False).normalized
 
 
+@dataclass(frozen=True)
+class Position:
+    """A place in a list: after the record `id`, whose value of what the list is sorted by is `value`."""
+
+    id: int
+    value: str | datetime | None = None
+
+
+def _position(after: Any, info: ValidationInfo) -> Any:
+    """The position that `after` names, in the order that `sort` asks for."""
+    if not isinstance(after, str) or "sort" not in info.data:
+        return after
+    value, comma, record_id = after.rpartition(",")
+    order = info.data["sort"].removeprefix("-")
+    if bool(comma) != (order != "id") or "\x00" in value:
+        raise ValueError("must be the `after` of a Link header, in the same order")
+    if not (re.fullmatch(r"[0-9]{1,19}", record_id) and int(record_id) <= MAX_ID):
+        raise ValueError(f"must have an id from 0 to {MAX_ID}")
+    if order == "id":
+        return Position(int(record_id))
+    if order == "name":
+        return Position(int(record_id), value)
+    if not value.endswith("Z"):
+        raise ValueError("must have a time in UTC")
+    return Position(int(record_id), datetime.fromisoformat(value))
+
+
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+Sort = Literal["id", "-id", "name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"]
 
 Offset = Annotated[int, AfterValidator(_shallow), Field(json_schema_extra={"maximum": MAX_OFFSET})]
 
@@ -86,9 +128,14 @@ class LimitQuery(BaseModel):
 
 
 class PageQuery(LimitQuery):
-    """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
+    """Which part of a list, and in which order: `limit` records after `after`, or after the first `offset`."""
 
+    sort: Sort = Field(default="id", description="The order; with a minus, the other way round.")
+    q: SearchText | None = Field(default=None, description="Only records whose name contains this, whatever its case.")
+    count: bool = Field(default=False, description="Also say in `X-Total-Count` how many records all pages have.")
     offset: Offset = Field(default=0, ge=0, description="How many records to skip; the more, the slower.")
-    after: int | None = Field(
-        default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."
+    after: Annotated[Position | None, BeforeValidator(_position), WithJsonSchema({"type": "string"})] = Field(
+        default=None,
+        description="Only records after this one, as the `Link` header names it; in id order, it is an id. A page costs"
+        " the same at any depth.",
     )

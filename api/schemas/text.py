@@ -14,6 +14,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 MAX_LINE, MAX_PROSE = 200, 10_000  # characters
+MIN_PART = 2  # of what is searched for: an index has pairs of characters
 # UAX #15, section 13: no language needs more. To sort longer runs takes the square of their length.
 MAX_MARKS = 30
 
@@ -90,6 +91,14 @@ def name(value: str) -> str:
     return value
 
 
+def part(value: str) -> str:
+    """`value` as a line that can be searched for by an index."""
+    value = one_line(value)
+    if len(value) < MIN_PART:
+        raise ValueError(f"must have at least {MIN_PART} characters")
+    return value
+
+
 def prose(value: str) -> str:
     """`value` as a text of any number of lines: in normal form, and empty if nothing can be seen."""
     value = normal_form(value)
@@ -126,6 +135,16 @@ Line = Annotated[
     WithJsonSchema({"type": "string", "maxLength": MAX_LINE, "pattern": f"^[^{_REFUSED}]*$"}, mode="validation"),
 ]
 """An optional text of one line, of up to 200 characters."""
+
+SearchText = Annotated[
+    str,
+    AfterValidator(part),
+    WithJsonSchema(
+        {"type": "string", "minLength": MIN_PART, "maxLength": MAX_LINE, "pattern": f"^{_INK}{{2,}}$"},
+        mode="validation",
+    ),
+]
+"""A part of a line, of 2 to 200 characters."""
 
 Prose = Annotated[
     str,
