@@ -29,7 +29,7 @@ from api.http.exchange import Exchange
 from api.http.openapi import completed
 from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
 from api.settings import Settings, load_settings
-from api.state import NAME, State
+from api.state import NAME, State, state_of
 
 # How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # OpenTelemetry is not set up here, and FastAPI would look for it at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    add_handlers(app)
+    add_handlers(app, lambda request: state_of(request).database)
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
     for resource in (animals, exhibits, staff, orders, users, auth, health, docs):
         app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)

@@ -157,7 +157,9 @@ def _initialise(data: Path) -> None:
     command: list[str | Path] = [binaries() / "initdb", "-D", unfinished, "-U", SUPERUSER, "--auth=trust"]
     if os.geteuid() == 0:
         os.chown(unfinished, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
-    _run([*command, "-E", "UTF8", "--no-locale", "--no-sync"])
+    # So that lower() knows all letters. New in Postgres 17.
+    unicode = [] if OTHER_BINARIES in os.environ else ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    _run([*command, "-E", "UTF8", "--no-locale", *unicode, "--no-sync"])
     unfinished.rename(data)
 
 

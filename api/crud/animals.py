@@ -23,7 +23,7 @@ async def list_page(db: Executor, query: AnimalQuery) -> JsonPage:
 async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
     """A page of the animals of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
-    return await list_page(db, AnimalQuery(**query.model_dump(), exhibit_id=exhibit_id))
+    return await list_page(db, AnimalQuery.model_construct(**query.__dict__, exhibit_id=exhibit_id))
 
 
 async def require_readable(db: Executor, _: Caller, animal_id: str) -> None:
@@ -51,3 +51,10 @@ async def update(db: Database, animal_id: int, changes: AnimalUpdate, if_match: 
 async def delete(db: Database, animal_id: int, if_match: IfMatch) -> AnimalRead:
     """Delete an animal: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     return await occupants.delete(db, ANIMAL, animal_id, if_match)
+
+
+async def restore(db: Database, animal_id: int, if_match: IfMatch) -> AnimalRead:
+    """Undo that an animal was deleted: NotFound if it never existed, PreconditionFailed if it is not as the client has
+    seen it, Conflict if its exhibit is deleted.
+    """
+    return await occupants.restore(db, ANIMAL, animal_id, if_match)

@@ -68,6 +68,14 @@ async def delete(db: Database, exhibit_id: int, if_match: IfMatch) -> ExhibitRea
         return await records.delete(transaction, EXHIBIT, exhibit_id)
 
 
+async def restore(db: Database, exhibit_id: int, if_match: IfMatch) -> ExhibitRead:
+    """Undo that an exhibit was deleted: NotFound if it never existed, PreconditionFailed if it is not as the client has
+    seen it.
+    """
+    async with db.begin() as transaction:
+        return await records.restore(transaction, EXHIBIT, exhibit_id, if_match)
+
+
 async def require(transaction: Executor, exhibit_id: int) -> None:
     """Make sure that an exhibit is live until this transaction ends; InvalidReference without one.
 

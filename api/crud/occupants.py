@@ -3,6 +3,7 @@
 from api.crud import exhibits, records
 from api.crud.records import M, R, Resource
 from api.database.driver import Database
+from api.errors import Conflict, InvalidReference
 from api.http.etags import IfMatch
 from api.schemas.fields import RequestBody
 
@@ -42,3 +43,17 @@ async def delete(db: Database, resource: Resource[M, R], record_id: int, if_matc
     async with db.begin() as transaction:
         await records.lock(transaction, resource, record_id, if_match)
         return await records.delete(transaction, resource, record_id)
+
+
+async def restore(db: Database, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
+    """Undo that a record was deleted: NotFound if it never existed, PreconditionFailed if it is not as the client has
+    seen it, Conflict if its exhibit is deleted.
+    """
+    async with db.begin() as transaction:
+        record = await records.restore(transaction, resource, record_id, if_match)
+        if (exhibit_id := getattr(record, "exhibit_id", None)) is not None:
+            try:
+                await exhibits.require(transaction, exhibit_id)
+            except InvalidReference as error:
+                raise Conflict(f"Its exhibit {exhibit_id} is deleted: restore that first") from error
+        return record

@@ -1,18 +1,20 @@
 """What all resources share: reading live records and pages of them, changing and deleting a record."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, tuple_, update
 
+from api.database.counts import Counts
 from api.database.json_rows import JsonPage, JsonPages
 from api.database.statements import Executor, Statement
 from api.errors import NotFound
 from api.http.etags import IfMatch
 from api.models.base import Record
-from api.schemas.fields import PAGE_SIZE, PageQuery, RecordRead, RequestBody
+from api.models.search import contains
+from api.schemas.fields import PAGE_SIZE, PageQuery, RecordRead, RequestBody, Sort
 
 M = TypeVar("M", bound=Record)
 R = TypeVar("R", bound=RecordRead)
@@ -71,26 +73,48 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
 
 async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
     """The page of the live records that `query` asks for; a filter that is None is ignored."""
-    values = {name: value for name, value in filters.items() if value is not None}
+    values: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
+    if query.q is not None:
+        values["q"] = query.q
+    counted = await _count(resource, frozenset(values)).count(db, **values) if query.count else None
     if query.after is not None:
-        values["after"] = query.after
+        values["after"] = query.after.id
+        values["after_value"] = query.after.value
     if query.offset:
         values["offset"] = query.offset
-    return await _list(resource, frozenset(values)).page(db, query.limit, **values)
+    page = await _list(resource, query.sort, frozenset(values)).page(db, query.limit, **values)
+    return page if counted is None else replace(page, total=counted)
 
 
 @cache
-def _list(resource: Resource[M, R], values: frozenset[str]) -> JsonPages:
-    """The pages for this choice of filters, `after` and `offset`."""
-    model = resource.model
-    found = live(model).with_only_columns(*resource.columns.values()).order_by(model.id)
+def _list(resource: Resource[M, R], sort: Sort, values: frozenset[str]) -> JsonPages:
+    """The pages in this order, for this choice of filters, `after` and `offset`."""
+    model, order = resource.model, sort.removeprefix("-")
+    found = _filtered(resource, values).with_only_columns(*resource.columns.values())
+    key = [model.id] if order == "id" else [getattr(model, order), model.id]
+    found = found.order_by(*(column.desc() if sort.startswith("-") else column for column in key))
     if "after" in values:
-        found = found.where(model.id > bindparam("after"))
+        at = tuple_(*key[:-1], model.id)
+        position = tuple_(
+            *(bindparam("after_value", type_=column.type) for column in key[:-1]), bindparam("after", type_=BigInteger)
+        )
+        found = found.where(at < position if sort.startswith("-") else at > position)
     if "offset" in values:
         found = found.offset(bindparam("offset", type_=BigInteger))
-    for name in sorted(values - {"after", "offset"}):
-        found = found.where(getattr(model, name) == bindparam(name))
-    return JsonPages(found, PAGE_SIZE)
+    return JsonPages(found, PAGE_SIZE, order=order)
+
+
+@cache
+def _count(resource: Resource[M, R], values: frozenset[str]) -> Counts:
+    return Counts(_filtered(resource, values))
+
+
+def _filtered(resource: Resource[M, R], values: frozenset[str]) -> Select[Any]:
+    """The live records that the filters among `values` ask for."""
+    found = live(resource.model)
+    for name in sorted(values - {"after", "after_value", "offset", "q"}):
+        found = found.where(getattr(resource.model, name) == bindparam(name))
+    return found.where(contains("name", "q")) if "q" in values else found
 
 
 async def create(db: Executor, resource: Resource[M, R], data: RequestBody) -> R:
@@ -137,6 +161,23 @@ def _delete(resource: Resource[M, R]) -> Statement[R]:
     statement = update(model).where(model.id == bindparam("id"), model.deleted_at.is_(None))
     statement = statement.values(deleted_at=func.statement_timestamp())
     return Statement(statement.returning(*resource.columns.values()), resource.read)
+
+
+async def restore(db: Executor, resource: Resource[M, R], record_id: int, if_match: IfMatch) -> R:
+    """Undo that `record_id` was deleted: NotFound if it never existed, PreconditionFailed if `if_match` fails."""
+    record: R | None = await _lock_any(resource).first(db, id=record_id)
+    record = _found(resource, record_id, record)
+    if_match.require(record)
+    if record.deleted_at is None:
+        return record
+    restored: R | None = await _change(resource, ("deleted_at",)).first(db, deleted_at=None, record_id=record_id)
+    return _found(resource, record_id, restored)
+
+
+@cache
+def _lock_any(resource: Resource[M, R]) -> Statement[R]:
+    any_ = select(*resource.columns.values()).where(resource.model.id == bindparam("id"))
+    return Statement(any_.with_for_update(key_share=True), resource.read)
 
 
 def _found(resource: Resource[M, R], record_id: int, record: R | None) -> R:

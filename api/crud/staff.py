@@ -22,7 +22,7 @@ async def list_page(db: Executor, query: StaffQuery) -> JsonPage:
 async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: PageQuery) -> JsonPage:
     """A page of the staff of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
-    return await list_page(db, StaffQuery(**query.model_dump(), exhibit_id=exhibit_id))
+    return await list_page(db, StaffQuery.model_construct(**query.__dict__, exhibit_id=exhibit_id))
 
 
 async def require_readable(db: Executor, _: Caller, staff_id: str) -> None:
@@ -50,3 +50,10 @@ async def update(db: Database, staff_id: int, changes: StaffUpdate, if_match: If
 async def delete(db: Database, staff_id: int, if_match: IfMatch) -> StaffRead:
     """Delete a member of staff: NotFound without one, PreconditionFailed if it is not as the client has seen it."""
     return await occupants.delete(db, STAFF, staff_id, if_match)
+
+
+async def restore(db: Database, staff_id: int, if_match: IfMatch) -> StaffRead:
+    """Undo that a member of staff was deleted: NotFound if it never existed, PreconditionFailed if it is not as
+    the client has seen it, Conflict if its exhibit is deleted.
+    """
+    return await occupants.restore(db, STAFF, staff_id, if_match)

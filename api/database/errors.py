@@ -60,6 +60,14 @@ def _cause(error: BaseException) -> BaseException:
     return getattr(error, "orig", None) or error
 
 
+def unique_violation(error: BaseException) -> asyncpg.UniqueViolationError | None:
+    """Postgres's error about a value that is not unique; None if `error` is another."""
+    for found in (error, _cause(error), _cause(error).__cause__):
+        if isinstance(found, asyncpg.UniqueViolationError):
+            return found
+    return None
+
+
 def explain_database_error(error: Exception) -> ZooError | None:
     """The error for the client, with the database's as its cause; None if it is a fault of this code."""
     cause, state = _cause(error), sqlstate(error)

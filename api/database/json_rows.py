@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
 )
 
+from api.database.counts import Count
 from api.database.statements import Executor, Statement
 
 L = TypeVar("L")
@@ -44,10 +45,13 @@ MAX_PAGE_BYTES_LITERAL: ColumnElement[int] = literal_column(str(MAX_PAGE_BYTES))
 
 @dataclass(frozen=True)
 class Page(Generic[L]):
-    """A part of a list in id order. `next_after` is the `after` of the next page; None if this is the last."""
+    """A part of a list. `next_after` is the `after` of the next page, None if this is the last; `total` the number of
+    records of all pages, if it was asked for.
+    """
 
     records: L
-    next_after: int | UUID | None
+    next_after: int | UUID | str | None
+    total: Count | None = None
 
 
 JsonPage = Page[str]
@@ -72,13 +76,19 @@ class JsonPages:
     """
 
     def __init__(
-        self, rows: Select[Any], page_size: int, rows_in_full: Select[Any] | None = None, may_lack: str | None = None
+        self,
+        rows: Select[Any],
+        page_size: int,
+        rows_in_full: Select[Any] | None = None,
+        may_lack: str | None = None,
+        order: str = "id",
     ) -> None:
-        """`rows` are in order, and have an `id`. If a row may have any size, its column `may_lack` is null if it is too
-        large; then the page is made of `rows_in_full`.
+        """`rows` are in order, that of their column `order` and their `id`. If a row may have any size, its column
+        `may_lack` is null if it is too large; then the page is made of `rows_in_full`.
         """
-        self._all_together = Statement(_all_together(rows, page_size, may_lack), _page)
-        self._one_by_one = Statement(_one_by_one(rows if rows_in_full is None else rows_in_full, page_size), _page)
+        self._all_together = Statement(_all_together(rows, page_size, may_lack, order), _page)
+        in_full = rows if rows_in_full is None else rows_in_full
+        self._one_by_one = Statement(_one_by_one(in_full, page_size, order), _page)
 
     async def page(self, db: Executor, limit: int, **values: Any) -> JsonPage:
         """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
@@ -88,35 +98,40 @@ class JsonPages:
         raise AssertionError("there is a page of any list")
 
 
-def _page(records: str | None, next_after: int | UUID | None) -> JsonPage | None:
+def _page(records: str | None, next_after: int | UUID | str | None) -> JsonPage | None:
     return None if records is None else JsonPage(records, next_after)
 
 
-def _all_together(rows: Select[Any], page_size: int, may_lack: str | None) -> Select[Any]:
-    """The records as a JSON array, null if it is too large; the id of the last, null if there are no more."""
+def _all_together(rows: Select[Any], page_size: int, may_lack: str | None, order: str) -> Select[Any]:
+    """The records as a JSON array, null if it is too large; the position of the last, null if there are no more."""
     row = _rows_of_page(rows, page_size)
-    objects, ids = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(row.c.id)
+    objects, positions = func.array_agg(_object(row), type_=ARRAY(Text)), func.array_agg(_position(row, order))
     is_too_large = func.pg_column_size(objects) > MAX_PAGE_BYTES_LITERAL
     if may_lack is not None:
         is_too_large |= func.count(row.c[may_lack]) < func.count()
     array = _bracketed(func.array_to_string(objects[ONE:LIMIT], COMMA))
-    return select(case((is_too_large, null()), else_=array), case((func.count() > LIMIT, ids[LIMIT])))
+    return select(case((is_too_large, null()), else_=array), case((func.count() > LIMIT, positions[LIMIT])))
 
 
-def _one_by_one(rows: Select[Any], page_size: int) -> Select[Any]:
+def _one_by_one(rows: Select[Any], page_size: int, order: str) -> Select[Any]:
     """The same, with as many records as fit."""
     row = _rows_of_page(rows, page_size)
     # As a CTE, each row is written as JSON when it is first read, and kept for further reads.
-    written = select(row.c.id, _object(row).label("object")).cte("written")
+    written = select(_position(row, order).label("position"), _object(row).label("object")).cte("written")
     size = func.sum(func.octet_length(written.c.object)).over(rows=SO_FAR).label("size")
     sizes = select(func.row_number().over(rows=SO_FAR).label("number"), size).select_from(written).subquery("sizes")
     first_too_many = select(sizes.c.number).where(sizes.c.size > MAX_PAGE_BYTES_LITERAL).limit(ONE).scalar_subquery()
     fitting = select(func.greatest(ONE, func.least(LIMIT, first_too_many - ONE)).label("fitting")).cte("fits")
     limit = select(fitting.c.fitting).scalar_subquery()
-    kept = select(written.c.id, written.c.object).limit(limit + ONE).subquery("kept")
-    objects, ids = func.array_agg(kept.c.object, type_=ARRAY(Text)), func.array_agg(kept.c.id)
+    kept = select(written.c.position, written.c.object).limit(limit + ONE).subquery("kept")
+    objects, positions = func.array_agg(kept.c.object, type_=ARRAY(Text)), func.array_agg(kept.c.position)
     array = _bracketed(func.array_to_string(objects[ONE:limit], COMMA))
-    return select(array, case((func.count() > limit, ids[limit])))
+    return select(array, case((func.count() > limit, positions[limit])))
+
+
+def _position(row: Subquery, order: str) -> ColumnElement[Any]:
+    """Where a row stands in the order: its id or, in another order, the value and the id, with a comma between."""
+    return row.c.id if order == "id" else func.concat(row.c[order], COMMA, row.c.id)
 
 
 def _rows_of_page(rows: Select[Any], page_size: int) -> Subquery:

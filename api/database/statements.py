@@ -6,13 +6,16 @@ only read needs none of that: here a row becomes a plain dataclass, which pydant
 the gain.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 import asyncpg
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
+
+from api.database.limits import misfit
+from api.errors import Unprocessable
 
 T = TypeVar("T")
 
@@ -37,9 +40,25 @@ class Statement(Generic[T]):
         assert isinstance(compiled, SQLCompiler)
         self._sql = compiled.string
         self._names = compiled.positiontup or ()
+        self._types = {name: bind.type for name, bind in compiled.binds.items()}
+        self._where = "body" if compiled.isinsert or compiled.isupdate else "query"
         self._row = row
 
     async def first(self, db: Executor, **values: Any) -> T | None:
-        """What the first row becomes; None if there is none."""
-        record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
+        """What the first row becomes; None if there is none. Unprocessable if a column can't hold a value."""
+        try:
+            record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
+        except asyncpg.DataError as error:
+            raise self._refused(values) or error from error
         return None if record is None else self._row(*record)
+
+    async def explain(self, db: Executor, **values: Any) -> str:
+        """The first line of how Postgres would run it."""
+        plan = await db.fetchrow(f"EXPLAIN {self._sql}", *(values[name] for name in self._names))
+        assert plan is not None
+        return str(plan[0])
+
+    def _refused(self, values: Mapping[str, Any]) -> Unprocessable | None:
+        found = [(name, misfit(self._types[name], values[name])) for name in self._names]
+        detail = [{"type": "value", "loc": [self._where, name], "msg": why} for name, why in found if why]
+        return Unprocessable(detail) if detail else None

@@ -1,6 +1,8 @@
 """How each exception that leaves a route is answered: api/errors.py lists them all."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -18,8 +20,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
-from api.errors import BadGateway, BadRequest, Unavailable, UnsupportedMediaType, ZooError
+from api.database.collisions import find_collision
+from api.database.driver import Database
+from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
+from api.errors import BadGateway, BadRequest, Conflict, Unavailable, UnsupportedMediaType, ZooError
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
 
 NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
@@ -98,12 +102,29 @@ def _sentence(found: dict[str, Any]) -> str:
     return str(found["msg"]).removeprefix("Value error, ")
 
 
-async def handle_database_error(request: Request, error: Exception) -> ErrorResponse:
-    """Answer with the meaning of a failure of the database: by its SQLSTATE, if it has one."""
-    found = explain_database_error(error)
-    if found is None:
-        raise error
-    return await handle_zoo_error(request, found)
+DatabaseOf = Callable[[Request], Database]
+"""The database of the app that serves a request."""
+
+
+class DatabaseErrorHandler:
+    """Answers with the meaning of a failure of the database: by its SQLSTATE, if it has one."""
+
+    def __init__(self, database_of: DatabaseOf) -> None:
+        self.database_of = database_of
+
+    async def __call__(self, request: Request, error: Exception) -> ErrorResponse:
+        found = await self._collision(request, error) or explain_database_error(error)
+        if found is None:
+            raise error
+        return await handle_zoo_error(request, found)
+
+    async def _collision(self, request: Request, error: Exception) -> Conflict | None:
+        violation = unique_violation(error)
+        if violation is None:
+            return None
+        with suppress(ZooError, *DATABASE_ERRORS):
+            return Conflict(str(await find_collision(self.database_of(request), violation)))
+        return None
 
 
 async def handle_response_validation_error(_: Request, error: ResponseValidationError) -> ErrorResponse:
@@ -118,12 +139,13 @@ def internal_error() -> ErrorResponse:
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 
-def add_handlers(app: FastAPI) -> None:
+def add_handlers(app: FastAPI, database_of: DatabaseOf) -> None:
     """Add a handler for each exception that may leave a route."""
     app.exception_handler(ZooError)(handle_zoo_error)
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
     app.exception_handler(ResponseValidationError)(handle_response_validation_error)
+    handle_database_error = DatabaseErrorHandler(database_of)
     for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)

@@ -50,7 +50,7 @@ class Links:
         return Response(content, headers=self.response.headers, media_type="application/json")
 
     def next(self, page: Page[L]) -> L:
-        """The records of `page`; a Link to the next one, if there is one, is in the headers.
+        """The records of `page`; a Link to the next one, if there is one, is in the headers, as is their number.
 
         The link keeps the filters and uses `after`, even if the client used `offset`.
         """
@@ -60,4 +60,7 @@ class Links:
             ]
             query = urlencode([*kept, ("after", page.next_after)])
             self.response.headers["Link"] = f'<{self.path}?{query}>; rel="next"'
+        if page.total is not None:
+            self.response.headers["X-Total-Count"] = str(page.total.rows)
+            self.response.headers["X-Total-Count-Is"] = "exact" if page.total.is_exact else "estimated"
         return page.records

@@ -102,13 +102,18 @@ def resource_router(
     )
 
 
-def page(order: str) -> Responses:
-    """A page of a list in this order."""
+def page(order: str, headers: dict[str, Any] | None = None) -> Responses:
+    """A page of a list in this order, with these headers, too."""
     more = _header("Link", 'The next page (rel="next"), if there are more records.')
-    return _NOT_MODIFIED | {200: {"description": f"A page of the list, {order}.", "headers": _ETAG | more}}
+    return _NOT_MODIFIED | {
+        200: {"description": f"A page of the list, {order}.", "headers": _ETAG | more | (headers or {})}
+    }
 
 
-PAGE = page("in id order")
+_COUNT = _header("X-Total-Count", "How many records all pages have, if `count=true`.", "integer") | _header(
+    "X-Total-Count-Is", "`exact`, or, for more than 10,000 records, `estimated`."
+)
+PAGE = page("in the order of `sort`", _COUNT)
 # Further answers of routes that honour an Idempotency-Key.
 KEYED = errors(InProgress, TooManyRequests)
 # Answers of routes that need a user.

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
@@ -28,6 +29,12 @@ TOO_LARGE = 413
 KIB = 2**10
 DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
 MAX_PARAMETERS = 50  # of a query string, or a form
+
+# What libraries, and links in mail, advertisements and social networks, add to any address; and utm_*.
+PASSED_OVER = {
+    "_", "_ga", "_gl", "dclid", "fbclid", "gbraid", "gclid", "igshid", "mc_cid", "mc_eid", "msclkid", "ttclid",
+    "twclid", "wbraid", "yclid",
+}  # fmt: skip
 
 # Headers that may have only one value, and that this api uses.
 KEY = b"idempotency-key"
@@ -77,15 +84,14 @@ class Route(APIRoute):
         if body is None:
 
             async def handle_checked(request: Request) -> Response:
-                _check_head(request, takes_query, max_body_size, refuses_key=refuses_key)
-                return await handle(request)
+                return await handle(_checked(request, takes_query, max_body_size, refuses_key=refuses_key))
 
         else:
             is_form = isinstance(body.field_info, Form)
 
             async def handle_checked(request: Request) -> Response:
-                _check_head(request, takes_query, max_body_size, refuses_key=refuses_key)
-                bounded = BoundedRequest(request, max_body_size)
+                checked = _checked(request, takes_query, max_body_size, refuses_key=refuses_key)
+                bounded = BoundedRequest(checked, max_body_size)
                 if is_form:
                     await bounded.read_form()
                 return await handle(bounded)
@@ -161,20 +167,26 @@ def _takes_query(dependant: Dependant) -> bool:
     return bool(dependant.query_params) or any(map(_takes_query, dependant.dependencies))
 
 
-def _check_head(request: Request, takes_query: bool, max_body_size: int, *, refuses_key: bool) -> None:
-    if request.scope["query_string"]:
-        _check_query(request, takes_query)
+def _checked(request: Request, takes_query: bool, max_body_size: int, *, refuses_key: bool) -> Request:
+    """The request, without the parameters that are passed over."""
     if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
         _check_headers(single, max_body_size, refuses_key=refuses_key)
+    return _check_query(request, takes_query) if request.scope["query_string"] else request
 
 
-def _check_query(request: Request, takes_query: bool) -> None:
+def _check_query(request: Request, takes_query: bool) -> Request:
     if request.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
         raise Unprocessable([finding("too_many", ["query"], TOO_MANY)])
-    names = [name for name, _ in request.query_params.multi_items()]
+    sent = request.query_params.multi_items()
+    kept = [(name, value) for name, value in sent if name not in PASSED_OVER and not name.startswith("utm_")]
+    names = [name for name, _ in kept]
     refuse_repeated("query", names)
     if names and not takes_query:
         raise Unprocessable([finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]])
+    if len(kept) == len(sent):
+        return request
+    request.scope["query_string"] = urlencode(kept).encode()
+    return Request(request.scope, request.receive)
 
 
 def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int, *, refuses_key: bool) -> None:

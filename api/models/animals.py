@@ -4,18 +4,23 @@ from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Base, Record
+from api.models.search import search_index
 
 
 class Animal(Record, Base):
     """An animal of the zoo."""
 
     __tablename__ = "animals"
-    # The list, and each filter, has an index that leaves out deleted rows and ends in `id`: a page is one range of it.
+    # Each order of the list, and each filter, has an index that leaves out deleted rows and ends in `id`: a page is one
+    # range of it.
     __table_args__ = (
         Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "species", "id", postgresql_where=text("deleted_at IS NULL")),
         Index(None, "name", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        Index(None, "updated_at", "id", postgresql_where=text("deleted_at IS NULL")),
+        search_index("animals", "name"),
     )
 
     name: Mapped[str]

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals
-from api.dependencies import KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
+from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
 from api.errors import NotFound
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate
@@ -17,7 +17,7 @@ ONCE = honours_key(animals.require_readable)
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
 async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List animals, in id order, without deleted ones."""
+    """List animals, without deleted ones."""
     return links.page(await animals.list_page(db, query))
 
 
@@ -50,3 +50,11 @@ async def update_animal(
 async def delete_animal(animal_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> AnimalRead:
     """Delete an animal. The answer is the record as it was, with `deleted_at` set."""
     return await animals.delete(db, animal_id, if_match)
+
+
+@router.post(
+    "/{animal_id}/restore", responses=RESTRICTED | CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE]
+)
+async def restore_animal(animal_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> AnimalRead:
+    """Undo that an animal was deleted. Its exhibit must not be deleted."""
+    return await animals.restore(db, animal_id, if_match)

@@ -19,7 +19,7 @@ ONCE = honours_key(exhibits.require_readable)
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
 async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List exhibits, in id order, without deleted ones."""
+    """List exhibits, without deleted ones."""
     return links.page(await exhibits.list_page(db, query))
 
 
@@ -54,11 +54,19 @@ async def delete_exhibit(exhibit_id: RecordId, db: ChangesDep, if_match: IfMatch
     return await exhibits.delete(db, exhibit_id, if_match)
 
 
+@router.post(
+    "/{exhibit_id}/restore", responses=RESTRICTED | CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE]
+)
+async def restore_exhibit(exhibit_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> ExhibitRead:
+    """Undo that an exhibit was deleted."""
+    return await exhibits.restore(db, exhibit_id, if_match)
+
+
 @router.get("/{exhibit_id}/animals", response_model=list[AnimalRead], responses=PAGE | errors(NotFound))
 async def list_animals_of_exhibit(
     exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the animals of an exhibit, in id order, without deleted ones."""
+    """List the animals of an exhibit, without deleted ones."""
     return links.page(await animals.list_page_of_exhibit(db, exhibit_id, query))
 
 
@@ -71,5 +79,5 @@ async def list_animals_of_exhibit(
 async def list_staff_of_exhibit(
     exhibit_id: RecordId, query: Annotated[PageQuery, Query()], db: DatabaseDep, links: LinksDep
 ) -> Response:
-    """List the staff of an exhibit, in id order, without deleted ones."""
+    """List the staff of an exhibit, without deleted ones."""
     return links.page(await staff.list_page_of_exhibit(db, exhibit_id, query))

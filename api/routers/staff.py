@@ -17,7 +17,7 @@ ONCE = honours_key(staff.require_readable)
 
 @router.get("", response_model=list[StaffRead], responses=PAGE)
 async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
-    """List staff, in id order, without deleted ones."""
+    """List staff, without deleted ones."""
     return links.page(await staff.list_page(db, query))
 
 
@@ -48,3 +48,9 @@ async def update_staff_member(
 async def delete_staff_member(staff_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
     return await staff.delete(db, staff_id, if_match)
+
+
+@router.post("/{staff_id}/restore", responses=CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+async def restore_staff_member(staff_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> StaffRead:
+    """Undo that a member of staff was deleted. Its exhibit must not be deleted."""
+    return await staff.restore(db, staff_id, if_match)

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from pydantic import MISSING, ConfigDict, Field
 
-from api.schemas.fields import Line, Name, PageQuery, Prose, RecordRead, RequestBody, record_example
+from api.schemas.fields import PageQuery, RecordRead, RequestBody, record_example
+from api.schemas.text import Line, Name, Prose
 
 EXAMPLE: dict[str, Any] = {
     "name": "Savanna",

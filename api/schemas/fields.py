@@ -1,13 +1,25 @@
 """The types of the resources' fields, and their limits."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from email_validator import validate_email
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from api.schemas.text import SearchText
 from api.settings import ENVIRONMENT
 
 MAX_ID = 2**63 - 1  # bigint
@@ -19,20 +31,6 @@ LOCAL_DOMAINS = tuple(f"{before}{name}" for name in ("local", "localhost", "test
 INVENTED = ".example"
 # Bytes: enough for Prose and a few Lines, with each character as two escapes of six bytes.
 RECORD_BODY = 128 * 2**10
-
-
-def without_nul(value: str) -> str:
-    """`value`; ValueError if it contains a NUL."""
-    # Postgres can't store it: "character with byte sequence 0x00 ... has no equivalent".
-    if "\x00" in value:
-        raise ValueError("must not contain the NUL character")
-    return value
-
-
-def _not_blank(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty or blank")
-    return value
 
 
 def _shallow(value: int) -> int:
@@ -48,41 +46,42 @@ def _email(value: str) -> str:
     return validate_email(value, check_deliverability=False).normalized
 
 
+@dataclass(frozen=True)
+class Position:
+    """A place in a list: after the record `id`, whose value of what the list is sorted by is `value`."""
+
+    id: int
+    value: str | datetime | None = None
+
+
+def _position(after: Any, info: ValidationInfo) -> Any:
+    """The position that `after` names, in the order that `sort` asks for."""
+    if not isinstance(after, str) or "sort" not in info.data:
+        return after
+    value, comma, record_id = after.rpartition(",")
+    order = info.data["sort"].removeprefix("-")
+    if bool(comma) != (order != "id") or "\x00" in value:
+        raise ValueError("must be the `after` of a Link header, in the same order")
+    if not (re.fullmatch(r"[0-9]{1,19}", record_id) and int(record_id) <= MAX_ID):
+        raise ValueError(f"must have an id from 0 to {MAX_ID}")
+    if order == "id":
+        return Position(int(record_id))
+    if order == "name":
+        return Position(int(record_id), value)
+    if not value.endswith("Z"):
+        raise ValueError("must have a time in UTC")
+    return Position(int(record_id), datetime.fromisoformat(value))
+
+
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+Sort = Literal["id", "-id", "name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"]
 
 Offset = Annotated[int, AfterValidator(_shallow), Field(json_schema_extra={"maximum": MAX_OFFSET})]
 
-Name = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, max_length=200),
-    AfterValidator(_not_blank),
-    AfterValidator(without_nul),
-    WithJsonSchema(
-        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"},
-        mode="validation",
-    ),
-]
-"""A required text of 1 to 200 characters, without the white space around it."""
-
-Line = Annotated[
-    str,
-    StringConstraints(max_length=200),
-    AfterValidator(without_nul),
-    WithJsonSchema({"type": "string", "maxLength": 200, "pattern": r"^[^\x00]*$"}, mode="validation"),
-]
-"""An optional text of up to 200 characters."""
-
-Prose = Annotated[
-    str,
-    StringConstraints(max_length=10_000),
-    AfterValidator(without_nul),
-    WithJsonSchema({"type": "string", "maxLength": 10_000, "pattern": r"^[^\x00]*$"}, mode="validation"),
-]
-"""An optional text of up to 10,000 characters."""
-
 Email = Annotated[
     str,
-    StringConstraints(max_length=254),
+    StringConstraints(strip_whitespace=True, max_length=254),
     AfterValidator(_email),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
@@ -136,9 +135,14 @@ class LimitQuery(BaseModel):
 
 
 class PageQuery(LimitQuery):
-    """Which part of a list: `limit` records after the id `after`, or after the first `offset`."""
+    """Which part of a list, and in which order: `limit` records after `after`, or after the first `offset`."""
 
+    sort: Sort = Field(default="id", description="The order; with a minus, the other way round.")
+    q: SearchText | None = Field(default=None, description="Only records whose name contains this, whatever its case.")
+    count: bool = Field(default=False, description="Also say in `X-Total-Count` how many records all pages have.")
     offset: Offset = Field(default=0, ge=0, description="How many records to skip; the more, the slower.")
-    after: int | None = Field(
-        default=None, ge=0, le=MAX_ID, description="Only records with a larger id: a page costs the same at any depth."
+    after: Annotated[Position | None, BeforeValidator(_position), WithJsonSchema({"type": "string"})] = Field(
+        default=None,
+        description="Only records after this one, as the `Link` header names it; in id order, it is an id. A page costs"
+        " the same at any depth.",
     )

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.enums import OrderStatus, Size
-from api.schemas.fields import MAX_ID, PAGE_SIZE, RequestBody, without_nul
+from api.schemas.fields import MAX_ID, PAGE_SIZE, RequestBody
+from api.schemas.text import Name
 
 MAX_ITEMS = 100
 ORDER_BODY = 64 * 2**10  # bytes
@@ -20,21 +21,13 @@ ORDER: dict[str, Any] = {
     "order": [ITEM],
 }
 
-Product = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=200),
-    AfterValidator(without_nul),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[^\x00]+$"}, mode="validation"),
-]
-"""1 to 200 characters, stored unchanged."""
-
 
 class ItemCreate(RequestBody):
     """A line of an order."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [ITEM]})
 
-    product: Product
+    product: Name
     size: Annotated[Size, Field(strict=False)]
     quantity: int = Field(default=1, ge=1, le=MAX_QUANTITY)
 

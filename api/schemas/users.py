@@ -16,7 +16,8 @@ from pydantic import (
 )
 
 from api.enums import UserType
-from api.schemas.fields import Email, LimitQuery, RequestBody, without_nul
+from api.schemas.fields import Email, LimitQuery, RequestBody
+from api.schemas.text import normal_form, visible_length
 
 MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 128
@@ -29,9 +30,9 @@ def _ascii_mailbox(value: object) -> object:
     return value
 
 
-def _not_blank(value: str) -> str:
-    if value.isspace():
-        raise ValueError("must not be blank")
+def _can_be_seen(value: str) -> str:
+    if visible_length(value) < MIN_PASSWORD_LENGTH:
+        raise ValueError(f"must have at least {MIN_PASSWORD_LENGTH} characters that can be seen")
     return value
 
 
@@ -41,8 +42,8 @@ AccountEmail = Annotated[Email, BeforeValidator(_ascii_mailbox)]
 Password = Annotated[
     str,
     StringConstraints(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH),
-    AfterValidator(without_nul),
-    AfterValidator(_not_blank),
+    AfterValidator(normal_form),
+    AfterValidator(_can_be_seen),
     WithJsonSchema(
         {
             "type": "string",
@@ -55,7 +56,7 @@ Password = Annotated[
         mode="validation",
     ),
 ]
-"""Any 12 to 128 characters, but not the address."""
+"""Any 12 to 128 characters that can be seen, but not the address."""
 
 
 CurrentPassword = Annotated[
@@ -151,6 +152,6 @@ class UserQuery(LimitQuery):
     """Which users."""
 
     after: UUID | None = Field(default=None, description="Only users with a larger id, which registered later.")
-    email: Annotated[str, AfterValidator(without_nul)] | None = Field(
+    email: Annotated[str, AfterValidator(normal_form)] | None = Field(
         default=None, max_length=254, description="Only the user with this address; case is ignored."
     )

@@ -1,0 +1,171 @@
+"""A value that is not unique, or that a column can't hold: for whatever model, the answer names its field."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import Index, Integer, Numeric, SmallInteger, String, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from api.crud import records
+from api.crud.records import Resource
+from api.dependencies import DatabaseDep, LinksDep, SessionDep
+from api.http.openapi import resource_router
+from api.main import _route_of, create_app
+from api.models.base import Base, Record
+from api.schemas.fields import RecordRead, RequestBody
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import started
+
+LIVE = text("deleted_at IS NULL")
+
+
+class Other(DeclarativeBase):
+    type_annotation_map = Base.type_annotation_map
+
+
+class Ticket(Record, Other):
+    __tablename__ = "tickets"
+    __table_args__ = (
+        Index("uq_code", "code", unique=True, postgresql_where=LIVE),
+        Index("uq_lower_holder", text("lower(holder)"), unique=True, postgresql_where=LIVE),
+        Index("uq_row_seat", "row", "seat", unique=True, postgresql_where=LIVE),
+    )
+
+    code: Mapped[str | None] = mapped_column(String(20))
+    holder: Mapped[str | None]
+    row: Mapped[str | None]
+    seat: Mapped[int | None] = mapped_column(SmallInteger())
+    visits: Mapped[int | None] = mapped_column(Integer())
+    price: Mapped[Decimal | None] = mapped_column(Numeric(5, 2))
+
+
+class TicketCreate(RequestBody):
+    code: str | None = None
+    holder: str | None = None
+    row: str | None = None
+    seat: int | None = None
+    visits: int | None = None
+    price: float | None = None
+
+
+@dataclass
+class TicketRead(RecordRead):
+    code: str | None
+    holder: str | None
+    row: str | None
+    seat: int | None
+    visits: int | None
+    price: float | None
+
+
+TICKET = Resource(Ticket, TicketRead, "ticket")
+
+
+@pytest.fixture
+async def tickets(server: Server, database: str, admin: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an api with one more resource, whose routes say nothing of collisions."""
+    await admin.execute(
+        "SET ROLE zoo_migrator;"
+        "CREATE TABLE tickets (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code varchar(20), holder text,"
+        " row text, seat smallint, visits integer, price numeric(5, 2),"
+        " created_at timestamptz NOT NULL DEFAULT statement_timestamp(),"
+        " updated_at timestamptz NOT NULL DEFAULT statement_timestamp(), deleted_at timestamptz);"
+        "CREATE UNIQUE INDEX uq_code ON tickets (code) WHERE deleted_at IS NULL;"
+        "CREATE UNIQUE INDEX uq_lower_holder ON tickets (lower(holder)) WHERE deleted_at IS NULL;"
+        'CREATE UNIQUE INDEX uq_row_seat ON tickets ("row", seat) WHERE deleted_at IS NULL;'
+        "RESET ROLE"
+    )
+    app = create_app(Settings(database_url=server.url("zoo_api", database)))
+    router = resource_router("tickets")
+
+    @router.post("", status_code=201)
+    async def create(data: TicketCreate, db: DatabaseDep, links: LinksDep) -> TicketRead:
+        return links.created(await records.create(db, TICKET, data))
+
+    @router.patch("/{ticket_id}")
+    async def change(ticket_id: int, data: TicketCreate, db: DatabaseDep) -> TicketRead:
+        async with db.begin() as transaction:
+            return await records.change(transaction, TICKET, await records.get(transaction, TICKET, ticket_id), data)
+
+    @router.delete("/{ticket_id}")
+    async def delete(ticket_id: int, db: DatabaseDep) -> TicketRead:
+        return await records.delete(db, TICKET, ticket_id)
+
+    @router.post("/by-session")
+    async def create_by_session(data: TicketCreate, session: SessionDep) -> None:
+        session.add(Ticket(**data.model_dump()))
+
+    app.router.routes.extend(_route_of(app, route) for route in router.routes)
+    async with started(app) as client:
+        yield client
+
+
+async def conflict(answer: httpx.Response) -> str:
+    assert answer.status_code == 409, answer.text
+    detail: str = answer.json()["detail"]
+    return detail
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fields"),
+    [
+        ({"code": "A-7"}, {"code": "A-7", "holder": "Amara"}, "code"),
+        ({"holder": "Amara (2), née =Zoë) already"}, {"holder": "AMARA (2), née =Zoë) already"}, "holder"),
+        ({"row": "a, 1, b", "seat": 7}, {"row": "a, 1, b", "seat": 7}, "row and seat"),
+    ],
+    ids=["a column", "an expression", "two columns"],
+)
+async def test_a_value_that_is_not_unique_is_409_with_its_field_and_its_record(
+    tickets: httpx.AsyncClient, first: dict[str, Any], second: dict[str, Any], fields: str
+) -> None:
+    await tickets.post("/tickets", json={"code": "other", "row": "a", "seat": 1})
+    holder = (await tickets.post("/tickets", json=first)).json()["id"]
+    expected = f"{fields}: tickets {holder} has the same"
+    assert await conflict(await tickets.post("/tickets", json=second)) == expected
+    assert await conflict(await tickets.post("/tickets/by-session", json=second)) == expected
+    another = (await tickets.post("/tickets", json={})).json()["id"]
+    assert await conflict(await tickets.patch(f"/tickets/{another}", json=second)) == expected
+
+
+async def test_of_many_at_once_one_is_made_and_the_others_are_told_which(tickets: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(*(tickets.post("/tickets", json={"code": "A"}) for _ in range(8)))
+    (made,) = [answer.json()["id"] for answer in answers if answer.status_code == 201]
+    others = [await conflict(answer) for answer in answers if answer.status_code != 201]
+    assert others == [f"code: tickets {made} has the same"] * 7
+
+
+async def test_a_deleted_record_does_not_stand_in_the_way(tickets: httpx.AsyncClient) -> None:
+    first = (await tickets.post("/tickets", json={"code": "A"})).json()["id"]
+    await tickets.delete(f"/tickets/{first}")
+    assert (await tickets.post("/tickets", json={"code": "A"})).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seat", 2**15), ("seat", -(2**15) - 1), ("visits", 2**31), ("visits", 2**70), ("price", 1000.0),
+        ("price", 999.996), ("code", "x" * 21),
+    ],
+)  # fmt: skip
+async def test_what_a_column_cannot_hold_is_422_at_its_field(
+    tickets: httpx.AsyncClient, field: str, value: object
+) -> None:
+    made = (await tickets.post("/tickets", json={})).json()["id"]
+    for answer in (
+        await tickets.post("/tickets", json={"holder": "A", field: value}),
+        await tickets.patch(f"/tickets/{made}", json={field: value}),
+    ):
+        assert answer.status_code == 422
+        assert [found["loc"] for found in answer.json()["detail"]] == [["body", field]]
+
+
+async def test_the_largest_that_a_column_can_hold_is_stored(tickets: httpx.AsyncClient) -> None:
+    largest = {"seat": 2**15 - 1, "visits": -(2**31), "price": 999.99, "code": "x" * 20}
+    assert (await tickets.post("/tickets", json=largest)).status_code == 201

@@ -1,0 +1,142 @@
+"""Text has one form: what looks the same is the same, and what only looks empty is empty."""
+
+import json
+import unicodedata
+from time import process_time
+
+import httpx
+import pytest
+
+from api.schemas import text
+from tests.api.ordering import TEA
+from tests.api.records import RESOURCES, Resource, make
+from tests.conftest import signed_in
+
+NFC, NFD = "Zo\u00eb", "Zoe\u0308"
+INVISIBLE = [
+    "\u200b", "\ufeff", "\u3164", "\u2800", "\u00ad", "\u2060", "\u115f\u1160", "\uffa0", "\u200d", "\u200c", "\u200e",
+    "\ufe0f", "\u034f", "\u180e", "\u061c", "\u00a0", "\u3000", "\U000e0041", "\U0001d159", " \u200b\t\ufeff\u2003",
+]  # fmt: skip
+REFUSED = [
+    "\x01", "\x1b", "\x7f", "\x85", "\x9f", "\t", "\n", "\r\n", "\u2028", "\u2029", "\u202a", "\u202b", "\u202c",
+    "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069", "\u206a", "\ufff9",
+]  # fmt: skip
+LEGAL = {
+    "emoji": "\U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f",
+    "flag": "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "Persian": "\u0645\u06cc\u200c\u0631\u0648\u0645",
+    "Hindi": "\u0915\u094d\u200d\u0937",
+    "Hebrew, marked": "\u05d0\u200e1",
+    "Mongolian": "\u1828\u180b\u1820",
+    "ZWJ at the end": "\u0647\u200d",
+}
+
+
+def codes(value: str) -> str:
+    return " ".join(f"U+{ord(character):04X}" for character in value)
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=str)
+async def test_a_name_is_found_and_changed_by_any_of_its_forms(client: httpx.AsyncClient, resource: Resource) -> None:
+    record = await make(client, resource.path, name=NFD)
+    assert record["name"] == NFC
+    same = await client.patch(f"{resource.path}/{record['id']}", json={"name": NFD})
+    assert same.json() == record
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/animals", "name"), ("/animals", "species"), ("/exhibits", "location")], ids=str
+)
+@pytest.mark.parametrize(
+    ("stored", "sought"),
+    [
+        (NFC, NFD), (NFD, NFC), ("\uac00", "\u1100\u1161"), ("\u212b", "\u00c5"), ("e\u0323\u0302", "e\u0302\u0323"),
+        ("Zo\u200b\u00eb", NFC), (f"\ufeff{NFC}", NFC), (f" {NFC}\u200e", NFC), (NFC, f"{NFC}\u200b"),
+    ],
+    ids=codes,
+)  # fmt: skip
+async def test_a_filter_finds_every_form(
+    client: httpx.AsyncClient, path: str, field: str, stored: str, sought: str
+) -> None:
+    record = await make(client, path, **{field: stored})
+    assert (await client.get(path, params={field: sought})).json() == [record]
+
+
+@pytest.mark.parametrize("value", INVISIBLE, ids=codes)
+async def test_what_only_looks_empty_is_empty(client: httpx.AsyncClient, value: str) -> None:
+    for name in (value, value * 3):
+        answer = await client.post("/animals", json={"name": name})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "name"])
+    record = await make(client, "/animals", species=value, description=value)
+    assert (record["species"], record["description"]) == ("", "")
+    assert (await make(client, "/animals", name=f"{value}Amara"))["name"] == "Amara"
+
+
+@pytest.mark.parametrize("value", REFUSED, ids=codes)
+async def test_controls_and_changes_of_direction_are_refused_in_a_line(client: httpx.AsyncClient, value: str) -> None:
+    for path, field in (("/animals", "name"), ("/animals", "species"), ("/exhibits", "location"), ("/staff", "phone")):
+        answer = await client.post(path, json={"name": "A"} | {field: f"Am{value}ara"})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
+    filtered = await client.get("/animals", params={"name": f"Am{value}ara"})
+    assert (filtered.status_code, filtered.json()["detail"][0]["loc"]) == (422, ["query", "name"])
+
+
+@pytest.mark.parametrize("value", LEGAL.values(), ids=LEGAL.keys())
+async def test_joiners_and_selectors_stay(client: httpx.AsyncClient, value: str) -> None:
+    record = await make(client, "/animals", name=value)
+    assert record["name"] == value
+    assert (await client.get("/animals", params={"name": value})).json() == [record]
+
+
+async def test_prose_keeps_its_lines_and_its_blanks(client: httpx.AsyncClient) -> None:
+    value = f"  {NFD}\r\n\tand more \n"
+    assert (await make(client, "/animals", description=value))["description"] == f"  {NFC}\r\n\tand more \n"
+
+
+async def test_the_length_is_that_of_what_is_stored(client: httpx.AsyncClient) -> None:
+    assert len((await make(client, "/animals", name="e\u0308" * 200))["name"]) == 200
+    grows = "\u0958"  # two characters in normal form
+    assert unicodedata.normalize("NFC", grows) != grows
+    for field, value in (("name", grows * 101), ("species", grows * 101), ("description", grows * 5_001)):
+        answer = await client.post("/animals", json={"name": "A"} | {field: value})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
+
+
+async def test_an_idempotency_key_takes_two_forms_for_one_request(client: httpx.AsyncClient) -> None:
+    sent = [
+        await client.post(
+            "/orders",
+            json={"order": [TEA | {"product": product}]},
+            headers=signed_in("visitor") | {"Idempotency-Key": "twice"},
+        )
+        for product in (NFC, NFD)
+    ]
+    assert [answer.status_code for answer in sent] == [201, 201]
+    assert sent[0].json() == sent[1].json()
+
+
+@pytest.mark.parametrize(
+    "unseen",
+    ["\u200b" * 11, "\u200d" * 11, "\u3164" * 11, "\u2800" * 11, "\u0301" * 11, " " * 11, "\x01" * 11, "\ufe0f" * 11],
+    ids=codes,
+)
+async def test_a_password_counts_what_can_be_seen(anonymous: httpx.AsyncClient, unseen: str) -> None:
+    for password in (f"a{unseen}", f"{unseen}b", f"a{unseen}b"):
+        answer = await anonymous.post("/auth/register", json={"email": "new@zoo.example", "password": password})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "password"])
+
+
+def test_marks_without_end_are_refused_before_they_are_sorted() -> None:
+    began = process_time()
+    with pytest.raises(ValueError, match="combining marks"):
+        text.prose("a" + "\u0315\u0300" * 5_000_000)
+    assert process_time() - began < 2  # to sort them would take hours
+    assert text.prose("e" + "\u0323\u0302" * 15).startswith("\u1ec7")
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=str)
+async def test_half_of_a_surrogate_pair_is_refused(client: httpx.AsyncClient, resource: Resource) -> None:
+    for field in ("name", *(field for field in resource.optional if field not in {"exhibit_id", "email"})):
+        body = json.dumps({"name": "A"} | {field: "\ud83e"})
+        answer = await client.post(resource.path, content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
