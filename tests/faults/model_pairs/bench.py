@@ -22,8 +22,8 @@ from alembic_online.lint import lint_revisions
 from alembic_online.literal import keep_literal
 from alembic_online.project import Project
 from alembic_online.rehearsal.dump import PgDump
+from alembic_online.runs.command import options
 from alembic_online.runs.connection import RUN, create_engine
-from alembic_online.runs.environment import options
 from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
 from local.postgres import binaries
