@@ -1,6 +1,7 @@
 """The commands of `alembic-online`, one file each, and what they share."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def run(work: Callable[[Setup], Awaitable[T]]) -> T:
 
     try:
         settings, project = load_settings(), load_project()
+        gc.freeze()  # as a run does
         url = settings.database(project.config.get_alembic_option("sqlalchemy.url"))
         return asyncio.run(start(Setup(project, settings, url)))
     except MigratorError as error:

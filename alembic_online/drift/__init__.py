@@ -5,6 +5,7 @@ Only the catalogs are read, by a few statements for a thousand tables, not by so
 
 inventory    what the schemas hold, in the words of Postgres
 wanted       what a table of the models holds
+reader       reads it, as SQLAlchemy would create it
 definitions  constraints and indexes, in a form that can be compared
 expressions  expressions, compared by Postgres
 comparison   what was found so far

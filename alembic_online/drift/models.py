@@ -11,7 +11,8 @@ from alembic_online.drift.comparison import Comparison
 from alembic_online.drift.expressions import NotComparable, Pair, type_names
 from alembic_online.drift.inventory import Inventory, Item
 from alembic_online.drift.parts import KINDS, compare_parts
-from alembic_online.drift.wanted import Reader, WantedColumn, WantedTable, identity_definition
+from alembic_online.drift.reader import Reader
+from alembic_online.drift.wanted import WantedColumn, WantedTable, identity_definition
 
 VIEWS = {"view", "materialized view"}
 HELD = {"table", "column", "default", "generated", "identity", "comment", "enum", "sequence", *VIEWS, *KINDS}

@@ -16,7 +16,7 @@ source        the file as Python
 squawk        a second opinion; squawk_rules has which of its rules are used
 rules         the names of our own rules, and what each finds
 safe_ways     what to write instead, as code with the finding's own names; columns_apart: for columns
-calls         that code; online_calls: calls of the online operations
+calls         that code; online_calls, backfill_calls: calls of the online operations
 revision      all rules, on one revision
 explanations  the rules at length
 waived        findings without those that are waived

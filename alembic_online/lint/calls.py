@@ -11,9 +11,10 @@ from typing import Any
 import postgast
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
-from postgast.walk import unwrap_node
+from postgast.walk import unwrap_node, walk
 
 from alembic_online.operations.steps import short_name
+from alembic_online.sql.names import strings
 
 # What sa.text(), which op.execute and checks use, would take for an escaped colon.
 ESCAPED = re.compile(r"\\(?=:\w*(?![:\w]))")
@@ -99,3 +100,9 @@ def _python(value: Any) -> str:
     if isinstance(value, dict):
         return "{{{}}}".format(", ".join(f"{_python(key)}: {_python(each)}" for key, each in value.items()))
     return "..." if value is ... else repr(value)
+
+
+def columns_in(condition: pg.Node) -> list[str]:
+    """The columns that an expression reads, each once."""
+    references = (found for _, found in walk(condition) if isinstance(found, pg.ColumnRef))
+    return list(dict.fromkeys(parts[-1] for found in references if (parts := strings(found.fields))))

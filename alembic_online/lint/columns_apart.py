@@ -4,13 +4,12 @@ import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from alembic_online.lint.calls import call, execute, expression, name_of
+from alembic_online.lint.backfill_calls import fill
+from alembic_online.lint.calls import call, columns_in, execute, expression, name_of
 from alembic_online.lint.online_calls import (
     add_column,
     add_constraint,
     add_primary_key,
-    columns_in,
-    fill,
     set_default,
     set_not_null,
     sync_columns,

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 
+from alembic_online.lint.backfill_calls import fill
 from alembic_online.lint.calls import execute
 from alembic_online.lint.finding import Problem
-from alembic_online.lint.online_calls import fill, sync_columns
+from alembic_online.lint.online_calls import sync_columns
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql.names import object_name, qualified, quote, strings, table_name
 from alembic_online.sql.objects import named, object_of

@@ -6,9 +6,10 @@ from google.protobuf.message import Message
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
+from alembic_online.lint.backfill_calls import backfill, fill_table
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.locks import tables
-from alembic_online.lint.online_calls import backfill, drop_constraint, fill_table
+from alembic_online.lint.online_calls import drop_constraint
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.sql import Lock, Work
 from alembic_online.sql.names import table_name

@@ -6,6 +6,7 @@ what a comment describes; and taken back, they leave the schema as it was.
 """
 
 import warnings
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -25,9 +26,20 @@ SEEDS, HISTORIES = rounds(quick=(8, 8), full=(80, 10))
 
 @pytest.mark.parametrize("number", range(SEEDS))
 def test_what_is_written_for_any_change_runs_and_can_be_taken_back(bench: Bench, number: int) -> None:
+    made_up(number, HISTORIES, lambda history: check(bench, history, bench.dump))
+
+
+@pytest.mark.parametrize("number", range(rounds(quick=2, full=20)))
+def test_what_is_taken_back_is_as_it_was_to_pg_dump_too(bench: Bench, number: int) -> None:
+    made_up(number, 1, lambda history: check(bench, history, lambda: {**bench.dump(), "types": bench.pg_dump()}))
+
+
+def made_up(number: int, count: int, do: Callable[[list[Models]], None]) -> None:
+    """Make up so many histories, the same ones for each number, and do something with each."""
+
     @seed(number)
     @settings(
-        max_examples=HISTORIES,
+        max_examples=count,
         phases=[Phase.generate],  # a smaller example takes minutes to find: add Phase.shrink for that
         deadline=None,
         database=None,
@@ -35,28 +47,27 @@ def test_what_is_written_for_any_change_runs_and_can_be_taken_back(bench: Bench,
     )
     @given(histories())
     def run(history: list[Models]) -> None:
-        bench.clear()
-        check(bench, history)
+        do(history)
 
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Cannot correctly sort tables"
-        )  # SQLAlchemy's, of tables that refer to each other
+        # SQLAlchemy's, of tables that refer to each other.
+        warnings.filterwarnings("ignore", "Cannot correctly sort tables")
         run()
 
 
-def check(bench: Bench, history: list[Models]) -> None:
+def check(bench: Bench, history: list[Models], dump: Callable[[], Dump]) -> None:
     """Go up through the releases, and down again."""
+    bench.clear()
     steps: list[tuple[Models, str, Dump]] = []
     for models in history:
-        steps.append((models, bench.scripts.get_current_head() or "base", bench.dump()))
+        steps.append((models, bench.scripts.get_current_head() or "base", dump()))
         go_to(bench, models)
         bench.do(fill, models)
     has_more_values = False
     while steps:
         models, below, there = steps.pop()
         bench.downgrade(models.metadata(), below)
-        now = bench.dump()
+        now = dump()
         has_more_values |= bool(steps) and steps[-1][0].enums != models.enums
         if steps and has_more_values:
             now["types"] = there["types"]  # a value that was added stays

@@ -21,12 +21,14 @@ from alembic_online.drift.report import compare_with_models
 from alembic_online.lint import lint_revisions
 from alembic_online.literal import keep_literal
 from alembic_online.project import Project
+from alembic_online.rehearsal.dump import PgDump
+from alembic_online.runs.command import options
 from alembic_online.runs.connection import RUN, create_engine
-from alembic_online.runs.environment import options
 from alembic_online.runs.online import give_time
 from alembic_online.settings import Settings
+from local.postgres import binaries
 from tests.conftest import ROOT
-from tests.faults.model_pairs.catalog import Dump, dump
+from tests.faults.model_pairs.catalog import Dump, dump, settled
 
 T = TypeVar("T")
 
@@ -156,6 +158,11 @@ class Bench:
     def dump(self) -> Dump:
         """What there is."""
         return self.do(dump)
+
+    def pg_dump(self) -> list[str]:
+        """What there is, as pg_dump writes it."""
+        program = PgDump(str(binaries() / "pg_dump"))
+        return sorted(map(settled, self._runner.run(program.schema(self._engine.url))))
 
     def _run(self, models: sa.MetaData, fn: Any, **more: Any) -> None:
         def run(connection: Connection) -> None:

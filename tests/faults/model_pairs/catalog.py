@@ -1,6 +1,6 @@
 """What a database has, by its catalogs: everything that pg_dump would write of the kinds that models can declare.
 
-Not pg_dump itself, which would take more time than all the rest of a pair; some pairs are compared by both.
+Not pg_dump itself, which would take more time than all the rest of a pair; some histories are compared by both.
 """
 
 import re
@@ -73,12 +73,12 @@ def dump(connection: Connection) -> Dump:
         rows = connection.exec_driver_sql(query).all()
         lines = sorted(str(tuple(str(value) if value is not None else None for value in row)) for row in rows)
         own = ("alembic_version", "migration_history", "migration_backfills")
-        found[kind] = [_settled(line) for line in lines if not any(name in line for name in own)]
+        found[kind] = [settled(line) for line in lines if not any(name in line for name in own)]
     connection.rollback()
     return found
 
 
-def _settled(line: str) -> str:
+def settled(line: str) -> str:
     """Postgres stores `a IN ('b')` in one form, and in another what it shows of that one: here, they are the same."""
     return ANY.sub(lambda found: CASTS.sub("", found[0]), line)
 

@@ -20,7 +20,9 @@ SAMPLES = {
 
 
 def fill(connection: Connection, models: Models) -> None:
-    """Insert a row into each table that has none, and commit; not where a row of another table would have to be first, or where a column still has a type that the models lack.
+    """Insert a row into each table that has none, and commit.
+
+    Not where a row of another table would have to be first, or a column still has a type that the models lack.
 
     Columns that have a default, or may be NULL in a table with an even number of columns, get no value.
     """
