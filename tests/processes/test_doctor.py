@@ -13,7 +13,7 @@ import pytest
 from tests.docs.documents import clone
 from tests.processes.test_install import OLDEST, pythons
 
-NO_DOCKER = "Docker is not installed: only make run goes without"
+NO_DOCKER = "Docker is not installed, and only `make run` needs none"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make it so")
 
 
