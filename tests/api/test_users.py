@@ -74,10 +74,8 @@ class TestMe:
     ) -> None:
         headers = signed_in("visitor")
         before = (await anonymous.get("/users/me", headers=headers)).json()
-        refused = await anonymous.patch(
         body = {"password": PASSWORD, "current_password": PASSWORD, **changes}
         refused = await anonymous.patch("/users/me", json=body, headers=headers)
-        )
         assert refused.status_code in {400, 422}
         assert (await anonymous.get("/users/me", headers=headers)).json() == before
 
