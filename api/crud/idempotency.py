@@ -149,9 +149,13 @@ async def claim(db: Database, request: Request) -> Claim | Answer:
 
 
 async def keep(transaction: Executor, claimed: Claim, answer: Answer) -> None:
-    """Store the answer, in the transaction of the work; InProgress if another request has taken over."""
+    """Store the answer, in the transaction of the work; InProgress if another request has taken over.
+
+    If the work has deleted the user, and so the key, there is nobody to answer again.
+    """
     values = {"answered": answer.status, "body": answer.body, "at": answer.location}
-    if await _KEEP.first(transaction, **_which(claimed), **values) is None:
+    is_kept = await _KEEP.first(transaction, **_which(claimed), **values) is not None
+    if not is_kept and await _LOCK_USER.first(transaction, user_id=claimed.request.user_id) is not None:
         raise InProgress("Another request with this Idempotency-Key has taken over: ask again in a moment")
 
 

@@ -100,6 +100,12 @@ async def test_advances_with_one_key_are_one_step(client: httpx.AsyncClient) -> 
     ] != "progress"
 
 
+async def test_an_admin_may_leave_under_a_key(client: httpx.AsyncClient) -> None:
+    me = (await client.get("/users/me")).json()["id"]
+    assert (await client.delete(f"/users/{me}", headers=KEY)).status_code == 204
+    assert (await client.delete(f"/users/{me}", headers=KEY)).status_code == 401
+
+
 async def test_what_is_left_out_of_a_change_is_not_null(client: httpx.AsyncClient) -> None:
     path = f"/animals/{(await make(client, '/animals'))['id']}"
     assert (await client.patch(path, json={}, headers=KEY)).status_code == 200

@@ -224,8 +224,29 @@ async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
     payments.always[f"{id_of(path)}.refund"] = failure
     cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    assert "is not given back (The payments service " in (await given_up(shop))[path]
+    assert "is not given back: cancel it again (The payments service " in (await given_up(shop))[path]
     payments.always.clear()
+    assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
+    assert await given_up(shop) == {}
+    assert len([done for done in payments.done if done[0].endswith("/refund")]) == 1
+
+
+async def test_if_a_worker_dies_while_it_gives_back_the_next_cancel_finishes_that(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    payments.always[f"{id_of(path)}.refund"] = "hold"
+    payments.arrived.clear()
+    dying = asyncio.create_task(shop.post(f"{path}/cancel", headers=KEEPER))
+    await payments.arrived.wait()
+    dying.cancel()
+    await asyncio.wait([dying])
+    payments.always.clear()
+    payments.go.set()
+    assert await status_of(shop, path) == "cancelled"
+    assert await pay(shop, path, KEEPER) == 409  # nobody pays what is being given back
+    assert "is not given back" in (await given_up(shop))[path]
+    await admin.execute("UPDATE orders SET claimed_until = now()")  # the claim has run out
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
     assert await given_up(shop) == {}
     assert len([done for done in payments.done if done[0].endswith("/refund")]) == 1

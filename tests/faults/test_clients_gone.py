@@ -46,10 +46,11 @@ WRITTEN = (
 def request(method: str, path: str, content: object = None, key: object = None) -> bytes:
     """A keeper's request."""
     body = content if isinstance(content, str) else "" if content is None else json.dumps(content)
+    once = "" if isinstance(content, str) else f"Idempotency-Key: {key or uuid4()}\r\n"  # a sign-in refuses one
     media_type = "application/x-www-form-urlencoded" if isinstance(content, str) else "application/json"
     return (
         f"{method} {path} HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer keeper\r\nContent-Type: {media_type}\r\n"
-        f"Idempotency-Key: {key or uuid4()}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        f"{once}Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
 
 

@@ -42,8 +42,11 @@ async def cancel(
             rules.require_match(order, if_match)
             if locked.is_claimed:
                 return None
-            if is_left_to_caller:
-                return order, await claim(session, order)
+            if is_left_to_caller:  # cancelled before anything is given back, so that nobody pays it meanwhile
+                order.attention = _owed(order)
+                order.is_being_paid = False
+                rules.move(session, order, locked.target, caller.id)
+                return order, None if order.payment_id is None else await claim(session, order)
             if order.schedule_id and services.kitchen and locked.target is not order.status:
                 return order, await claim(session, order)
             rules.move(session, order, locked.target, caller.id)
@@ -51,7 +54,7 @@ async def cancel(
 
     order, claimed_until = await patiently(order_id, begin)
     if claimed_until is not None and order.attention is not None:
-        return await _give_up(transactions, services, caller, order)
+        return await _give_back(transactions, services, order)
     if claimed_until is None or order.schedule_id is None or services.kitchen is None:
         return order
     try:
@@ -78,31 +81,27 @@ async def _let_go(transactions: Transactions, order_id: UUID, claimed_until: dat
             found.claimed_until = None
 
 
-async def _give_up(transactions: Transactions, services: Services, caller: Caller, order: Order) -> Order:
-    """Cancel an order that can't be settled, and give back what was paid; what can't be given back stays to be seen."""
-    problem = await _refund(services, order)
+def _owed(order: Order) -> str | None:
+    """What keepers have to know of an order that is cancelled before it was settled."""
+    if order.payment_id is not None:
+        return f"Cancelled, but payment {order.payment_id} is not given back: cancel it again"
+    return UNKNOWN if order.is_being_paid and not order.is_paid_at_till else None
+
+
+async def _give_back(transactions: Transactions, services: Services, order: Order) -> Order:
+    """Give back what was paid; until that is done, keepers see the order, and why."""
+    problem = None
+    try:
+        if services.payments is None:
+            problem = f"{order.attention} when there is a payments service"
+        elif order.payment_id is not None:
+            await services.payments.refund(order.payment_id, order.id, key=f"{order.id}.refund")
+    except ServiceError as error:
+        problem = f"{order.attention} ({error}: {error.said}".rstrip(": ") + ")"
     async with transactions() as session:
         found, _ = await rules.lock_whatever(session, order.id)
         if found is None:
             raise rules.not_found(order.id)
-        if found.is_being_paid or found.status is OrderStatus.CANCELLED:
-            found.is_being_paid = False
-            found.claimed_until = None
-            found.attention = problem
-            rules.move(session, found, OrderStatus.CANCELLED, caller.id)
+        found.claimed_until = None
+        found.attention = problem
         return found
-
-
-async def _refund(services: Services, order: Order) -> str | None:
-    """Give back what was paid for the order; if that is not certain, what keepers have to know."""
-    if order.payment_id is None:
-        is_unknown = order.is_being_paid and not order.is_paid_at_till
-        return UNKNOWN if is_unknown else None
-    try:
-        if services.payments is None:
-            return f"Cancelled, but payment {order.payment_id} is not given back: there is no payments service"
-        await services.payments.refund(order.payment_id, order.id, key=f"{order.id}.refund")
-    except ServiceError as error:
-        said = f"{error}: {error.said}".rstrip(": ")
-        return f"Cancelled, but payment {order.payment_id} is not given back ({said}): cancel it again"
-    return None

@@ -9,10 +9,9 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
-from sqlalchemy.sql._typing import _ColumnExpressionArgument
 
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders import attempts, rules
@@ -106,7 +105,7 @@ async def settle_all(transactions: Transactions, services: Services) -> None:
 async def _next_unsettled(transactions: Transactions, last: UUID, which: ColumnElement[bool]) -> UUID | None:
     async with transactions() as session:
         return await session.scalar(
-            select(Order.id).where(*_is_due(), Order.id > last, which).order_by(Order.id).limit(1)
+            select(Order.id).where(_is_due(), Order.id > last, which).order_by(Order.id).limit(1)
         )
 
 
@@ -124,15 +123,15 @@ async def _settle(transactions: Transactions, services: Services, order_id: UUID
 
 async def _lock_due(session: AsyncSession, order_id: UUID) -> Order | None:
     """The order, locked, if it is still to be settled, and no other worker is about to."""
-    due = select(Order).where(Order.id == order_id, *_is_due())
+    due = select(Order).where(Order.id == order_id, _is_due())
     locked = due.with_for_update(key_share=True, skip_locked=True, of=Order).options(selectinload(Order.items))
     return await session.scalar(locked)
 
 
-def _is_due() -> tuple[_ColumnExpressionArgument[bool], ...]:
+def _is_due() -> ColumnElement[bool]:
     now = func.statement_timestamp()
     pause = func.least(UNSETTLED_FOR * func.power(2, func.least(Order.settle_failures, DOUBLINGS)), LONGEST_PAUSE)
-    return (
+    return and_(
         Order.is_being_paid,
         Order.attention.is_(None),
         Order.updated_at <= now - pause,
