@@ -4,17 +4,19 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api.database.errors import DATABASE_ERRORS, is_stale
+from api.database.errors import is_lost, is_stale
 from api.database.pool import FairQueuePool
+from api.database.pooler import POOLED, connect
+from api.database.workers import seen
 from api.errors import Unavailable
 from api.settings import Settings
 
@@ -22,9 +24,9 @@ from api.settings import Settings
 # because a contract revision, which takes something away, is applied after this release has been rolled out.
 SCHEMA_REVISION = "3b8a500f1cd2"
 
-# A request's statements take milliseconds: the server cancels one that takes this long, which frees its connection for
-# others. Commands have the limit of the api's role (deploy/postgres), 10 s.
-STATEMENT_TIMEOUT = "3s"
+# A request's statements take milliseconds: the server cancels one that takes 3 s, the limit of the api's role
+# (deploy/postgres), which frees its connection for others. Commands may take longer.
+COMMAND_STATEMENT_TIMEOUT = "10s"
 
 # Seconds after which the driver gives up by itself, if the server hangs and not even that error arrives.
 COMMAND_TIMEOUT = 15
@@ -37,26 +39,21 @@ KEEPALIVE_IDLE_SECONDS = 2
 KEEPALIVE_INTERVAL_SECONDS = 1
 
 NAME_BYTES = 63  # of a session's name; Postgres would truncate a longer one, too, with a notice to each connection
-VISIBLE_SECONDS = 1
 
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins a transaction: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
 def create_engine(
-    settings: Settings, application_name: str = "api", pool_size: int | None = None, **server_settings: str
+    settings: Settings, application_name: str = "api", pool_size: int | None = None
 ) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
-    Its sessions have the name `<application_name>@<release>`: while the migrator sees sessions of a release, it takes
-    nothing away that the release uses.
+    Its sessions have the name `<application_name>@<release>`, behind a pooler `<application_name> pooled@<release>`.
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
     waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once if too many wait.
-
-    `server_settings` are Postgres's, for its sessions.
     """
-    name = f"{application_name}@{settings.release}".encode()[:NAME_BYTES].decode(errors="ignore")
     engine = create_async_engine(
         settings.database(),
         poolclass=FairQueuePool,
@@ -68,7 +65,8 @@ def create_engine(
             "async_creator_fn": _connect,
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
-            "server_settings": {"application_name": name, **server_settings},
+            "application_name": _session_name(application_name, settings.release),
+            "pooled_name": _session_name(f"{application_name} {POOLED}", settings.release),
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
@@ -76,22 +74,14 @@ def create_engine(
     return engine
 
 
-async def stay_visible(engine: AsyncEngine) -> None:
-    """Keep a connection of `engine` open, from the first moment possible, even if no request needs it.
-
-    While the migrator sees sessions of a release, it takes nothing away that the release uses: so an idle release has
-    to have a session, too.
-    """
-    while True:
-        with suppress(Unavailable, *DATABASE_ERRORS):
-            async with engine.connect():
-                pass
-        await asyncio.sleep(VISIBLE_SECONDS)
+def _session_name(application_name: str, release: str) -> str:
+    return f"{application_name}@{release}".encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 async def _connect(*args: Any, **options: Any) -> asyncpg.Connection:
     try:
-        connection = await asyncpg.connect(*args, **options)
+        async with asyncio.timeout(options["timeout"]):
+            connection = await connect(*args, **options)
         _notice_silence(connection._transport.get_extra_info("socket"))  # noqa: SLF001 - asyncpg has no option for it
     except OSError as error:  # no such host, refused, timed out
         raise Unavailable("The database can't be reached") from error
@@ -113,8 +103,8 @@ def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
 
 
 def _end_stale(context: ExceptionContext) -> None:
-    """Make the pool replace a connection whose session still uses what it has cached of an older schema."""
-    if is_stale(context.original_exception):
+    """Make the pool replace a connection whose statements don't work any more."""
+    if is_stale(context.original_exception) or is_lost(context.original_exception):
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False  # the others find out by themselves, if at all
 
@@ -129,7 +119,11 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
     """A command's session, on a connection of its own: committed at the end, rolled back on any exception."""
     engine = create_engine(settings, application_name="api command")
     try:
-        async with create_sessionmaker(engine).begin() as session:
+        async with (
+            seen(engine, settings.release, "api command"),
+            create_sessionmaker(engine).begin() as session,
+        ):
+            await session.execute(text(f"SET LOCAL statement_timeout = '{COMMAND_STATEMENT_TIMEOUT}'"))
             yield session
     finally:
         await engine.dispose()

@@ -30,10 +30,12 @@ WHERE to_regrole(name) IS NULL \gexec
 ALTER ROLE zoo_migrator LOGIN PASSWORD :'migrator_password';
 ALTER ROLE zoo_api LOGIN PASSWORD :'api_password';
 -- Neither a runaway query nor a transaction that was left open can hold the api's pool.
-ALTER ROLE zoo_api SET statement_timeout = '10s';
+ALTER ROLE zoo_api SET statement_timeout = '3s';
 -- Nor can a statement that only waits for a record that another one is changing.
 ALTER ROLE zoo_api SET lock_timeout = '2s';
 ALTER ROLE zoo_api SET idle_in_transaction_session_timeout = '30s';
+-- The driver would turn it off around its own queries and on again, behind a pooler for other sessions than its own.
+ALTER ROLE zoo_api SET jit = off;
 -- Not transaction_timeout (Postgres 17 and later): an import is one transaction, however long it takes.
 -- An api whose machine is gone, so that its kernel confirms no packets, does not keep its locks. (For a server that is
 -- gone, see api/database/engine.py.)
