@@ -5,7 +5,8 @@ lock         one migrator at a time, and no statement of a killed one still at w
 retries      no statement waits long for a lock; its revision is tried again instead
 online       but statements that block nobody get the time they need, and an interrupted index build is begun anew
 steps        one revision after the other, with the lock held
-phases       a revision that takes something away waits until no release that uses it is connected
+phases       a revision that takes something away waits until no release that uses it is at work
+workers      which releases are at work, also behind a pooler
 lint_gate    revisions that are not safe for a database in use are not begun
 pooler       a pooler is told of what statements return now
 history      which revisions were applied; a database that is ahead of this release
@@ -51,6 +52,7 @@ from alembic_online.runs.phases import in_phase
 from alembic_online.runs.pooler import Pooler
 from alembic_online.runs.retries import LOCK_TIMEOUT, run_with_retries
 from alembic_online.runs.steps import Progress, Steps, decided_once, one_by_one
+from alembic_online.runs.workers import create_workers
 from alembic_online.settings import load_settings
 
 log = structlog.get_logger("migrator")
@@ -65,9 +67,9 @@ def run(
 ) -> None:
     """Run the `alembic` command, on the app's models. The tool's own commands get these arguments, too.
 
-    The app's sessions are named `<application>@<release>`: a contract revision waits until the older ones are gone.
-    RELEASE in the environment overrides `release`. `reader_role`, if it exists, may only read the tables in which the
-    tool records its work.
+    The app's sessions are named `<application>@<release>`, and its workers keep rows in `migration_workers`: a contract
+    revision waits until the older ones are gone. RELEASE in the environment overrides `release`. `reader_role`, the
+    app's own, if it exists, may only read the tables in which the tool records its work, but for those rows.
     """
     project = Project(
         config=context.config,
@@ -134,6 +136,7 @@ def write_sql(project: Project) -> None:
     context.configure(fn=steps, literal_binds=True, dialect_opts=dict(OFFLINE), **options(project))
     keep_literal(context.get_context().dialect)
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    create_workers(context.get_context())
     forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
     with context.begin_transaction():
         context.run_migrations()
@@ -186,6 +189,7 @@ def look_back(project: Project, progress: Progress) -> None:
     """After a run, whose revisions are all committed: what the schema is now."""
     migration = context.get_context()
     with only_warning(migration):
+        create_workers(migration)
         is_at_head = set(migration.get_current_heads()) == set(context.script.get_heads())
         if is_called(command.stamp) or progress.taken:
             record_schema(migration, project, accept=is_called(command.stamp))

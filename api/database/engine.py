@@ -44,9 +44,7 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins a transaction: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
-def create_engine(
-    settings: Settings, application_name: str = "api", pool_size: int | None = None
-) -> AsyncEngine:
+def create_engine(settings: Settings, application_name: str = "api", pool_size: int | None = None) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
     Its sessions have the name `<application_name>@<release>`, behind a pooler `<application_name> pooled@<release>`.

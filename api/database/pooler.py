@@ -65,9 +65,9 @@ async def connect(*args: Any, application_name: str, pooled_name: str, **options
 
 async def _is_named(connection: asyncpg.Connection, application_name: str) -> bool:
     """Name the session, if it is this connection's own; False if it is a pooler's."""
-    name = application_name.replace("\\", r"\\").replace("'", "''")
+    name, pid = application_name.replace("\\", r"\\").replace("'", "''"), connection.get_server_pid()
     done = await connection.execute(
-        f"SELECT set_config('application_name', E'{name}', false) WHERE pg_backend_pid() = {connection.get_server_pid()}"  # noqa: S608 - it is escaped
+        f"SELECT set_config('application_name', E'{name}', false) WHERE pg_backend_pid() = {pid}"
     )
     return bool(done == "SELECT 1")
 

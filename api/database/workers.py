@@ -44,7 +44,10 @@ _FORGET = text("DELETE FROM migration_workers WHERE seen_at < clock_timestamp() 
 async def seen(engine: AsyncEngine, release: str, application: str = "api") -> AsyncIterator[None]:
     """Let the migrator see that this release is at work, until the block ends. `engine`'s sessions have its name."""
     row = uuid4()
-    tasks = [asyncio.create_task(work) for work in (_keep_session(engine), _keep_row(engine, row, application, release))]
+    tasks = [
+        asyncio.create_task(_keep_session(engine)),
+        asyncio.create_task(_keep_row(engine, row, application, release)),
+    ]
     try:
         yield
     finally:

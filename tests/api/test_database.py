@@ -158,6 +158,7 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_th
     assert await admin.fetchval("SELECT count(*) FROM animals") == 12
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_lost_to_the_pool(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
