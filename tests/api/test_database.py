@@ -59,6 +59,7 @@ async def test_a_conflict_that_is_found_at_the_commit_is_409(
     assert conflict.json()["detail"]
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statement(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
@@ -73,6 +74,7 @@ async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statemen
     assert (await client.get(url)).status_code == 200
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
@@ -84,6 +86,7 @@ async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     assert (await client.patch(url, json={"name": "Chidi"})).status_code == 200
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize("path", ["/animals", "/auth/register"])
 async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
@@ -234,6 +237,7 @@ async def test_an_import_may_wait_for_its_rows(server: Server, database: str, ad
         assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize(
     ("release", "name"),
     [("1.2.3", "api@1.2.3"), ("x" * 100, "api@" + "x" * 59), ("\N{GREEK SMALL LETTER ALPHA}" * 50, None)],
