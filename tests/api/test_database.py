@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.crud.imports import load_csv
+from api.database.driver import PooledConnection
 from api.database.engine import create_engine, transaction
 from api.dependencies import SessionDep
 from api.main import create_app
@@ -251,3 +252,16 @@ async def test_sessions_have_the_release_in_their_name(
         found = await connection.scalar(text("SHOW application_name"))
     await engine.dispose()
     assert found.startswith("api@") if name is None else found == name
+
+
+async def test_statements_have_names_that_no_other_connection_has_also_the_long_ones(
+    server: Server, worker_database: str
+) -> None:
+    """So that behind a pooler no other client's can be taken for one of them."""
+    engine = create_engine(Settings(database_url=server.url("zoo_api", worker_database)))
+    query = f"SELECT name FROM pg_prepared_statements WHERE statement LIKE '%long' -- {'very ' * 5000}long"
+    async with PooledConnection(engine) as one, PooledConnection(engine) as other:
+        names = [await connection.fetchval(query) for connection in (one, other)]
+    await engine.dispose()
+    assert all(names)
+    assert names[0] != names[1]

@@ -27,7 +27,7 @@ REQUESTS = rounds(quick=600, full=20_000)
 AT_ONCE = 20
 SET_BY_PGBOUNCER = {"application_name", "client_encoding"}  # anew for each client
 NEEDS = "it needs PgBouncer 1.21 or later, with pool_mode = transaction and max_prepared_statements = 200"
-UNFIT = {
+UNFIT: dict[str, tuple[Callable[[], str], dict[str, object]]] = {
     "without prepared statements": (newest, {"max_prepared_statements": 0}),
     "too old": (too_old, {}),
     "session mode": (newest, {"pool_mode": "session"}),

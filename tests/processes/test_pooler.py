@@ -16,7 +16,7 @@ FAIL = "op.execute('SELECT 1/0')"
 
 
 class Clients:
-    """Clients of a pooler: each prepares the same statement, which the pooler prepares once on each of its connections."""
+    """Clients of a pooler that all prepare the same statement, which it prepares once on each of its connections."""
 
     def __init__(self, pooler: Pgbouncer, database: str) -> None:
         self.url = pooler.url("zoo_api", database)

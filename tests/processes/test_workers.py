@@ -2,20 +2,26 @@
 
 import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from local.postgres import Server
-from tests.conftest import find_free_port
+from alembic_online.runs.workers import find_workers, migration_workers
+from alembic_online.settings import Settings
+from local.postgres import DATABASE, Server, serve
+from tests.conftest import FAST_AND_FORGETFUL, find_free_port
 from tests.faults.checkout import checkout_with
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, pgbouncer
 from tests.processes.test_migrator import migrator
 from tests.processes.test_phases import ATTRIBUTES, REVISIONS, Upgrades
+from tests.python import Python
 
 OLD = "0.3.7"
 SECONDS = 30  # docs/migrations.md, "Phases"
@@ -60,14 +66,31 @@ async def test_behind_a_pooler_an_older_worker_is_waited_for_until_its_end(
 
 
 async def test_one_that_was_killed_is_waited_for_until_it_has_not_been_seen_for_long(
-    pooler: Pgbouncer, database: str, upgrade: Upgrades, admin: asyncpg.Connection, tmp_path: Path
+    pooler: Pgbouncer, database: str, upgrade: Upgrades, admin: asyncpg.Connection
 ) -> None:
-    killed = gunicorn(behind(pooler, database, upgrade), find_free_port(), tmp_path / "api.log")
-    with pytest.raises(AssertionError), killed as master:  # of its exit code
+    port = find_free_port()
+    command = ["uvicorn", "--factory", "api.main:create_app", "--port", str(port), "--log-level", "warning"]
+    with Python(*command, env=os.environ | behind(pooler, database, upgrade)) as worker:
         await until(admin, "SELECT count(*) = 1 FROM migration_workers")
-        children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
-        for pid in (master.pid, *map(int, children)):
-            os.kill(pid, signal.SIGKILL)
+        worker.kill()
     assert "1 worker" in await upgrade({}, 7)
     await until(admin, f"SELECT seen_at < clock_timestamp() - interval '{SECONDS} s' FROM migration_workers")
     await upgrade({})
+
+
+async def test_after_a_start_of_postgres_those_count_that_could_not_be_seen(tmp_path: Path) -> None:
+    with serve(tmp_path / "data", FAST_AND_FORGETFUL, DATABASE) as fresh:
+        engine = create_async_engine(Settings(migration_database_url=fresh.url("zoo_migrator")).database())
+        async with engine.begin() as connection:
+            await connection.run_sync(migration_workers.create)
+            row = {
+                "id": uuid4(),
+                "application": "api",
+                "release": OLD,
+                "host": "",
+                "seen_at": datetime(2020, 1, 1, tzinfo=UTC),
+            }
+            await connection.execute(insert(migration_workers), row)
+            [found] = await connection.run_sync(find_workers, "api")
+        await engine.dispose()
+    assert (found.release, found.count) == (OLD, 1)
