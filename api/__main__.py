@@ -155,7 +155,8 @@ def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
     except Unprocessable as error:
         _fail(*(f"{found['loc'][-1]}: {found['msg']}" for found in error.detail if isinstance(found, dict)), otherwise)
     except Unavailable as error:
-        _fail(f"{error.detail}: {error.__cause__}", otherwise, code=UNREACHABLE)
+        why = ": ".join(str(part) for part in (error.detail, error.__cause__) if part)
+        _fail(why, otherwise, code=UNREACHABLE)
     except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
         reason = explain_database_error(error)
         if reason is None:

@@ -19,8 +19,9 @@ from api.background import Background
 from api.crud.cleaning import keep_clean
 from api.crud.orders.payments import keep_settling
 from api.database.driver import Database, PooledConnection
-from api.database.engine import STATEMENT_TIMEOUT, create_engine, create_sessionmaker, stay_visible
+from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
+from api.database.workers import seen
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.authentication import cookie_name
@@ -60,10 +61,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
-        engine = create_engine(settings, statement_timeout=STATEMENT_TIMEOUT)
+        engine = create_engine(settings)
         # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
-        async with open_services(settings) as services:
+        async with open_services(settings) as services, seen(probing, settings.release):
             state = State(
                 settings=settings,
                 database=Database(partial(PooledConnection, engine)),
@@ -74,7 +75,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 background=Background(),
             )
             tasks = [
-                asyncio.create_task(stay_visible(probing)),
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]

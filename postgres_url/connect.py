@@ -39,8 +39,8 @@ async def connect(
     url: DatabaseUrl,
     *,
     timeout: float,
-    defaults: Mapping[str, str],
     settings: Mapping[str, str],
+    defaults: Mapping[str, str] | None = None,
     quiet: Mapping[str, int] | None = None,
     **options: Any,
 ) -> asyncpg.Connection:
@@ -56,7 +56,7 @@ async def connect(
         "password": url.password,
         "database": url.database,
         "timeout": _timeout(url, timeout),
-        "server_settings": {**defaults, **named, **settings, **({"options": rest} if rest else {})},
+        "server_settings": {**(defaults or {}), **named, **settings, **({"options": rest} if rest else {})},
         **{name: url.parameters[name] for name in _BY_DRIVER if name in url.parameters},
         **_tls(url.parameters),
         **options,

@@ -45,12 +45,13 @@ from api.main import create_app
 from api.server.repeats import RepeatFilter
 from api.settings import Settings
 from api.state import NAME, State
-from local.postgres import OTHER_BINARIES, SUPERUSER, Server, serve
+from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
 from tests.python import run
 from tests.rounds import ROUNDS
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # in the environment, which pytest-xdist's workers inherit
+POOLER_PORT = "ZOO_TEST_POOLER_PORT"  # in the environment: of a pooler in front of it, through which the api connects
 SCHEMA = Path(os.environ.get("ZOO_TEST_SCHEMA", ROOT))  # the checkout whose revisions create the tests' schema
 ROOM = 8 * 2**30  # bytes; the tests with a million rows take half of them
 MIGRATED = "zoo_migrated"
@@ -158,10 +159,19 @@ def real_hashes(monkeypatch: pytest.MonkeyPatch, least_work_for_hashes: None) ->
     monkeypatch.setattr(passwords, "_hasher", REAL_HASHER)
 
 
+class PooledServer(Server):
+    """A server to which the api connects through a pooler, as ZOO_TEST_POOLER_PORT says."""
+
+    def url(self, role: str, database: str = DATABASE) -> str:
+        if role == "zoo_api":
+            return f"postgresql://{role}@127.0.0.1:{os.environ[POOLER_PORT]}/{database}"
+        return super().url(role, database)
+
+
 @pytest.fixture(scope="session")
 def server() -> Server:
     """The embedded Postgres of this run."""
-    return Server(Path(os.environ[SOCKET_DIR]))
+    return (PooledServer if POOLER_PORT in os.environ else Server)(Path(os.environ[SOCKET_DIR]))
 
 
 def engine_for(url: str) -> AsyncEngine:
@@ -202,6 +212,13 @@ async def add_people(server: Server, database: str) -> None:
             timedelta(days=365 if name == "expired" else 0),
         )
     await connection.close()
+
+
+@pytest.fixture
+def own_sessions() -> None:
+    """For tests that look at the api's sessions in Postgres: those of a pooler are nobody's."""
+    if POOLER_PORT in os.environ:
+        pytest.skip("behind a pooler, the api has no sessions of its own")
 
 
 @pytest.fixture(scope="session")

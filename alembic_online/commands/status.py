@@ -40,7 +40,7 @@ def _show(found: Status) -> None:
         ("current", found.current),
         ("head", found.head),
         ("pending", [_with_phase(revision, found.contract.get(revision)) for revision in found.pending]),
-        ("releases at work", [f"{release}: {_sessions(count)}" for release, count in found.releases.items()]),
+        ("releases at work", _at_work(found)),
         ("migrating now", [found.lock_holder] if found.lock_holder else []),
         ("invalid indexes", found.invalid_indexes),
         ("constraints not validated", found.constraints_not_validated),
@@ -64,5 +64,13 @@ def _with_phase(revision: str, safe_from_release: str | None) -> str:
     return f"{revision} (contract, safe from release {safe_from_release})" if safe_from_release else revision
 
 
-def _sessions(count: int) -> str:
-    return f"{count} session{'s' * (count > 1)}"
+def _at_work(found: Status) -> list[str]:
+    return [
+        f"{release}: {_number(found.releases.get(release, 0), 'session')}, "
+        f"{_number(found.workers.get(release, 0), 'worker')}"
+        for release in sorted(found.releases.keys() | found.workers.keys())
+    ]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -34,6 +34,7 @@ from alembic_online.runs.phases import in_phase
 from alembic_online.runs.pooler import Pooler
 from alembic_online.runs.retries import LOCK_TIMEOUT, run_with_retries
 from alembic_online.runs.steps import Progress, Steps, decided_once, one_by_one
+from alembic_online.runs.workers import create_workers
 from alembic_online.settings import load_settings
 
 log = structlog.get_logger("migrator")
@@ -59,6 +60,7 @@ def write_sql(project: Project) -> None:
     context.configure(fn=steps, literal_binds=True, dialect_opts=dict(OFFLINE), **options(project))
     keep_literal(context.get_context().dialect)
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    create_workers(context.get_context())
     forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
     with context.begin_transaction():
         context.run_migrations()
@@ -160,6 +162,7 @@ def look_back(project: Project, progress: Progress) -> None:
     """After a run, whose revisions are all committed: what the schema is now."""
     migration = context.get_context()
     with only_warning(migration):
+        create_workers(migration)
         is_at_head = set(migration.get_current_heads()) == set(context.script.get_heads())
         if is_called(command.stamp) or progress.taken:
             record_schema(migration, project, accept=is_called(command.stamp))

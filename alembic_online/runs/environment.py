@@ -6,7 +6,8 @@ lock         one migrator at a time, and no statement of a killed one still at w
 retries      no statement waits long for a lock; its revision is tried again instead
 online       but statements that block nobody get the time they need, and an interrupted index build is begun anew
 steps        one revision after the other, with the lock held
-phases       a revision that takes something away waits until no release that uses it is connected
+phases       a revision that takes something away waits until no release that uses it is at work
+workers      which releases are at work, also behind a pooler
 lint_gate    revisions that are not safe for a database in use are not begun
 pooler       a pooler is told of what statements return now
 history      which revisions were applied; a database that is ahead of this release
@@ -42,9 +43,9 @@ def run(
 ) -> None:
     """Run the `alembic` command, on the app's models. The tool's own commands get these arguments, too.
 
-    The app's sessions are named `<application>@<release>`: a contract revision waits until the older ones are gone.
-    RELEASE in the environment overrides `release`. `reader_role`, if it exists, may only read the tables in which the
-    tool records its work.
+    The app's sessions are named `<application>@<release>`, and its workers keep rows in `migration_workers`: a contract
+    revision waits until the older ones are gone. RELEASE in the environment overrides `release`. `reader_role`, the
+    app's own, if it exists, may only read the tables in which the tool records its work, but for those rows.
     """
     project = Project(
         config=context.config,

@@ -40,7 +40,8 @@ from alembic_online.runs.steps import Progress
 from alembic_online.waivers import without_waivers
 
 TABLE_NAME, BACKFILLS, SCHEMA_RECORD = "migration_history", "migration_backfills", "migration_schema"
-OWN_TABLES = (TABLE_NAME, BACKFILLS, SCHEMA_RECORD)
+WORKERS = "migration_workers"
+OWN_TABLES = (TABLE_NAME, BACKFILLS, SCHEMA_RECORD, WORKERS)
 
 migration_history = Table(
     TABLE_NAME,
@@ -61,15 +62,18 @@ migration_history = Table(
 
 def read_only(context: MigrationContext, *tables: str) -> TextClause:
     """Let the app's role only read these: by default privileges it may write to all tables that the migrator makes."""
+    return for_app(context, f"REVOKE INSERT, UPDATE, DELETE ON {', '.join(tables)} FROM {{role}};")
+
+
+def for_app(context: MigrationContext, statements: str) -> TextClause:
+    """These statements for the app's role, which they name as `{role}`; nothing is done if there is none."""
     role = context.opts["project"].reader_role
     if role is None:
         return text("SELECT")
     quoted = context.dialect.identifier_preparer.quote_identifier(role)
     literal = quoted.replace("'", "''")
     return text(
-        f"DO $$ BEGIN IF to_regrole('{literal}') IS NOT NULL THEN"
-        f" REVOKE INSERT, UPDATE, DELETE ON {', '.join(tables)} FROM {quoted};"
-        " END IF; END $$"
+        f"DO $$ BEGIN IF to_regrole('{literal}') IS NOT NULL THEN {statements.format(role=quoted)} END IF; END $$"
     )
 
 

@@ -3,8 +3,8 @@
 An expand revision only adds what the previous release of the app can work with. A contract revision says
 `phase = "contract"`, takes away what older releases use, and names the first release that does without it,
 `safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and a contract
-revision begins only when no session of an older release is connected. This is checked before a run applies anything,
-and again right before each contract revision. An app that connects later than that is not waited for. A database
+revision begins only when no session and no worker of an older release is there. This is checked before a run applies
+anything, and again right before each contract revision. An app that comes later than that is not waited for. A database
 without any revision gets all of them in any phase: nobody uses it.
 """
 
@@ -17,8 +17,9 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script
 
 from alembic_online.errors import ConfigurationError, ContractInTheWay, ReleaseInTheWay
-from alembic_online.runs.releases import find_sessions, find_version, is_older
+from alembic_online.runs.releases import Sessions, find_sessions, find_version, is_older
 from alembic_online.runs.steps import Steps
+from alembic_online.runs.workers import Workers, find_workers
 
 Phase = Literal["expand", "contract", "all"]
 
@@ -131,16 +132,19 @@ def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
 
 
 def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -> None:
-    """ReleaseInTheWay if a release is connected that uses what one of these takes away."""
+    """ReleaseInTheWay if a release is at work that uses what one of these takes away."""
     contracts = [(revision, release) for revision in revisions if (release := safe_from_release(revision))]
     assert context.connection is not None
-    sessions = find_sessions(context.connection, context.opts["project"].application) if contracts else []
+    application = context.opts["project"].application
+    at_work: list[Sessions | Workers] = []
+    if contracts:
+        at_work = [*find_sessions(context.connection, application), *find_workers(context.connection, application)]
     for revision, release in contracts:
-        if older := [found for found in sessions if is_older(found.release, release)]:
+        if older := [found for found in at_work if is_older(found.release, release)]:
             nameless = any(find_version(found.release) is None for found in older)
             raise ReleaseInTheWay(
                 f"the contract revision {revision.revision} takes away what releases of the app before {release} use, "
-                f"and is not begun while these are connected: {', '.join(map(str, older))}. Roll out release "
+                f"and is not begun while these are at work: {', '.join(map(str, older))}. Roll out release "
                 f"{release} everywhere, or stop these, then run this again"
                 + ("; a release that is not a version number counts as older (RELEASE)" if nameless else "")
                 + ("; MIGRATOR_PHASE=expand applies what comes before it" if revisions[0] != revision else "")

@@ -81,7 +81,7 @@ def _returned(connection: Connection) -> dict[str, str]:
 async def _reconnect(admin_console: DatabaseUrl) -> None:
     """The console understands neither prepared statements nor transactions, and so nothing that SQLAlchemy sends."""
     async with asyncio.timeout(SECONDS):
-        console = await connect(admin_console, timeout=SECONDS, defaults={}, settings={})
+        console = await connect(admin_console, timeout=SECONDS, settings={})
         try:
             await console.execute("RECONNECT")
         finally:

@@ -1,15 +1,19 @@
 """Which releases of the app are connected, and whether one is older than another.
 
 The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`; before
-that they may have the name that is in their URL, as in `billing: api@1.0`. A session counts as older if it has no
-release, or one that is not a version number (`dev`, a commit's hash).
+that they may have the name that is in their URL, as in `billing: api@1.0`. Those of a pooler must not be, because they
+keep the name of a client that is gone; behind one, workers.py tells. A session counts as older if it has no release, or
+one that is not a version number (`dev`, a commit's hash).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 from sqlalchemy import Connection, text
+
+from alembic_online.runs.workers import Workers
 
 UNKNOWN = "unknown"
 
@@ -39,10 +43,10 @@ def find_sessions(connection: Connection, application: str) -> list[Sessions]:
     return [Sessions(row[0], row[1], row[2], match[1] or UNKNOWN) for row, match in found if match]
 
 
-def count_releases(sessions: list[Sessions]) -> dict[str, int]:
-    """How many sessions each release has."""
-    releases = sorted({found.release for found in sessions})
-    return {release: sum(found.count for found in sessions if found.release == release) for release in releases}
+def count_releases(found: Sequence[Sessions | Workers]) -> dict[str, int]:
+    """How many sessions, or workers, each release has."""
+    releases = sorted({each.release for each in found})
+    return {release: sum(each.count for each in found if each.release == release) for release in releases}
 
 
 def find_version(release: str) -> Version | None:

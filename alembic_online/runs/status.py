@@ -12,6 +12,7 @@ from alembic_online.project import Project
 from alembic_online.runs.history import last_moves
 from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.releases import count_releases, find_sessions
+from alembic_online.runs.workers import find_workers
 
 _OURS = "nspname = ANY(CAST(:schemas AS text[]) || current_schema()::text)"
 _INVALID_INDEXES = text(
@@ -44,8 +45,9 @@ class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
     `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
-    takes away; `releases` has the connected releases, each with the number of its sessions. `drift` is None if it was
-    not looked for; `drift_not_compared` has what could not be compared, with the reasons.
+    takes away; `releases` and `workers` have the releases at work, each with the number of its sessions and of its
+    workers. `drift` is None if it was not looked for; `drift_not_compared` has what could not be compared, with the
+    reasons.
     """
 
     current: list[str]
@@ -53,6 +55,7 @@ class Status:
     pending: list[str]
     contract: dict[str, str]
     releases: dict[str, int]
+    workers: dict[str, int]
     history: list[Move]
     lock_holder: str | None
     invalid_indexes: list[str]
@@ -79,6 +82,7 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         pending=pending,
         contract={name: release for name in pending if (release := safe_from_release(script.get_revision(name)))},
         releases=count_releases(find_sessions(connection, project.application)),
+        workers=count_releases(find_workers(connection, project.application)),
         history=[_move(row) for row in history.values()],
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),

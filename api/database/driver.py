@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database.errors import is_stale
+from api.database.errors import is_lost, is_stale
 from api.database.pool import FairQueuePool
 
 Connect = Callable[[], AbstractAsyncContextManager[asyncpg.Connection]]
@@ -57,6 +57,8 @@ class PooledConnection:
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         # The statement may still run: after a BEGIN, the connection's next user would be in that transaction.
-        if isinstance(error, TimeoutError | asyncio.CancelledError) or (error is not None and is_stale(error)):
+        if isinstance(error, TimeoutError | asyncio.CancelledError) or (
+            error is not None and (is_stale(error) or is_lost(error))
+        ):
             self.checked_out.driver_connection.terminate()  # type: ignore[union-attr]
         self.checked_out.close()

@@ -1,29 +1,30 @@
 """Access to Postgres: one engine per process, and the session of a request."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
-from api.database.errors import DATABASE_ERRORS, is_stale
+from api.database.errors import is_lost, is_stale
 from api.database.pool import FairQueuePool
+from api.database.pooler import POOLED, connect
+from api.database.workers import seen
 from api.errors import Unavailable
 from api.settings import Settings
-from postgres_url import DatabaseUrl, connect, session_name
+from postgres_url import DatabaseUrl
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
 # because a contract revision, which takes something away, is applied after this release has been rolled out.
 SCHEMA_REVISION = "1d122c4cabd6"
 
-# A request's statements take milliseconds: the server cancels one that takes this long, which frees its connection for
-# others. Commands have the limit of the api's role (deploy/postgres), 10 s.
-STATEMENT_TIMEOUT = "3s"
+# A request's statements take milliseconds: the server cancels one that takes 3 s, the limit of the api's role
+# (deploy/postgres), which frees its connection for others. Commands may take longer.
+COMMAND_STATEMENT_TIMEOUT = "10s"
 
 # Seconds after which the driver gives up by itself, if the server hangs and not even that error arrives.
 COMMAND_TIMEOUT = 15
@@ -33,30 +34,19 @@ COMMAND_TIMEOUT = 15
 # ends it.) A URL may have others.
 QUIET = {"keepalives_idle": 2, "keepalives_interval": 1, "tcp_user_timeout": 5000}
 
-# Each statement sees what was committed before it, whatever the database's own default is: what may not change before
-# the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
-ISOLATION = {"default_transaction_isolation": "read committed"}
-
-VISIBLE_SECONDS = 1
-
 Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins a transaction: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
-def create_engine(
-    settings: Settings, application_name: str = "api", pool_size: int | None = None, **server_settings: str
-) -> AsyncEngine:
+def create_engine(settings: Settings, application_name: str = "api", pool_size: int | None = None) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
-    Its sessions have the name `<application_name>@<release>`, after the one in the URL, if any: while the migrator sees
-    sessions of a release, it takes nothing away that the release uses.
+    Its sessions have the name `<application_name>@<release>`, behind a pooler `<application_name> pooled@<release>`,
+    after the one in the URL, if any.
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
     waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once if too many wait.
-
-    `server_settings` are Postgres's, for its sessions, where the URL's `options` have no others.
     """
-    url = settings.database()
     engine = create_async_engine(
         "postgresql+asyncpg://",
         poolclass=FairQueuePool,
@@ -66,32 +56,16 @@ def create_engine(
         hide_parameters=True,  # they are personal data, and errors are logged
         connect_args={
             "async_creator_fn": _connect,
-            "url": url,
+            "url": settings.database(),
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
-            "defaults": server_settings,
-            "settings": {
-                "application_name": session_name(url, f"{application_name}@{settings.release}"),
-                **ISOLATION,
-            },
+            "application_name": f"{application_name}@{settings.release}",
+            "pooled_name": f"{application_name} {POOLED}@{settings.release}",
         },
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     event.listen(engine.sync_engine, "handle_error", _end_stale)
     return engine
-
-
-async def stay_visible(engine: AsyncEngine) -> None:
-    """Keep a connection of `engine` open, from the first moment possible, even if no request needs it.
-
-    While the migrator sees sessions of a release, it takes nothing away that the release uses: so an idle release has
-    to have a session, too.
-    """
-    while True:
-        with suppress(Unavailable, *DATABASE_ERRORS):
-            async with engine.connect():
-                pass
-        await asyncio.sleep(VISIBLE_SECONDS)
 
 
 async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
@@ -108,8 +82,8 @@ def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
 
 
 def _end_stale(context: ExceptionContext) -> None:
-    """Make the pool replace a connection whose session still uses what it has cached of an older schema."""
-    if is_stale(context.original_exception):
+    """Make the pool replace a connection whose statements don't work any more."""
+    if is_stale(context.original_exception) or is_lost(context.original_exception):
         context.is_disconnect = True
         context.invalidate_pool_on_disconnect = False  # the others find out by themselves, if at all
 
@@ -131,7 +105,11 @@ async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
     """A command's session, on a connection of its own: committed at the end, rolled back on any exception."""
     engine = create_engine(settings, application_name="api command")
     try:
-        async with create_sessionmaker(engine).begin() as session:
+        async with (
+            seen(engine, settings.release, "api command"),
+            create_sessionmaker(engine).begin() as session,
+        ):
+            await session.execute(text(f"SET LOCAL statement_timeout = '{COMMAND_STATEMENT_TIMEOUT}'"))
             yield session
     finally:
         await engine.dispose()

@@ -25,6 +25,7 @@ CLOSED = (
     asyncpg.InternalClientError,  # an answer that arrived while the connection was being closed
 )
 DATATYPE_MISMATCH = "42804"
+NO_SUCH_STATEMENT = "26000"
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 
 _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
@@ -40,6 +41,7 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     # client's own data: Retry-After says all that clients and proxies can do.
     "25006": (Unavailable, "The database is read-only: nothing can be written now"),
     "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
+    NO_SUCH_STATEMENT: (Unavailable, "The connection pooler has lost a prepared statement"),
     # query canceled
     "57014": (Unavailable, "The database has taken too long: ask for less, or try again in a moment"),
     # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
@@ -90,6 +92,11 @@ def explain_database_error(error: Exception) -> ZooError | None:
 def is_stale(error: BaseException) -> bool:
     """Whether a trigger's plan is older than a column's type: the session keeps such a plan to its end."""
     return sqlstate(error) == DATATYPE_MISMATCH and "when preparing the plan" in str(_cause(error))
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a prepared statement is not there: a pooler has stopped to keep them for its clients."""
+    return sqlstate(error) == NO_SUCH_STATEMENT
 
 
 def _is_closed(cause: BaseException) -> bool:

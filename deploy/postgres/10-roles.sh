@@ -119,10 +119,12 @@ BEGIN
             format('ALTER ROLE zoo_api SET %I = %L', name, value), 'sessions of zoo_api are without ' || name
         FROM (VALUES
             -- Neither a runaway query nor a transaction that was left open can hold the api's pool.
-            ('statement_timeout', '10s'),
+            ('statement_timeout', '3s'),
             -- Nor can a statement that only waits for a record that another one is changing.
             ('lock_timeout', '2s'),
             ('idle_in_transaction_session_timeout', '30s'),
+            -- The driver would turn it off around its own queries and on again, behind a pooler for other sessions.
+            ('jit', 'off'),
             -- Not transaction_timeout (Postgres 17 and later): an import is one transaction, however long it takes.
             -- An api whose machine is gone, so that its kernel confirms no packets, does not keep its locks. (For a
             -- server that is gone, see api/database/engine.py.)

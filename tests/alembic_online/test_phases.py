@@ -1,10 +1,12 @@
 """Phases of revisions, and releases of the api, and their order."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -15,8 +17,10 @@ from alembic_online.errors import ConfigurationError
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.phases import Phase, safe_from_release, split_by_phase, waited_for
 from alembic_online.runs.releases import count_releases, find_sessions, is_older
+from alembic_online.runs.workers import find_workers
 from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.conftest import ROOT
 
 FILE = "2099_01_01_0000-drop.py"
 
@@ -141,3 +145,23 @@ async def look(server: Server, database: str, work: Callable[[Connection], Any])
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
     async with create_engine(url, LOOK).connect() as connection:
         return await connection.run_sync(work)
+
+
+async def test_an_app_keeps_rows_of_its_workers_as_the_readme_says(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    readme = (ROOT / "alembic_online" / "README.md").read_text()
+    [seen] = re.findall(r"^```sql\n(INSERT INTO migration_workers .*?)^```", readme, re.MULTILINE | re.DOTALL)
+    [end] = re.findall(r"`(DELETE FROM migration_workers .*?)`", readme)
+    app = await asyncpg.connect(server.url("zoo_api", database))
+    workers = [uuid4(), uuid4()]
+    for worker in (*workers, *workers):
+        await app.execute(seen, worker)
+    assert await admin.fetchval("SELECT bool_and(seen_at > started_at) FROM migration_workers")
+    [found] = await look(server, database, partial(find_workers, application="shop"))
+    assert str(found) == "shop@1.0.0 (2 workers, seen 0 s ago)"
+    assert await look(server, database, partial(find_workers, application="api")) == []
+    for worker in workers:
+        await app.execute(end, worker)
+    await app.close()
+    assert await look(server, database, partial(find_workers, application="shop")) == []

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from api.crud.imports import load_csv
+from api.database.driver import PooledConnection
 from api.database.engine import create_engine, transaction
 from api.dependencies import SessionDep
 from api.main import create_app
@@ -59,6 +60,7 @@ async def test_a_conflict_that_is_found_at_the_commit_is_409(
     assert conflict.json()["detail"]
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statement(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
@@ -73,6 +75,7 @@ async def test_a_column_whose_type_changes_fails_no_request_that_is_one_statemen
     assert (await client.get(url)).status_code == 200
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
@@ -84,6 +87,7 @@ async def test_a_column_whose_type_changes_fails_no_transaction_for_long(
     assert (await client.patch(url, json={"name": "Chidi"})).status_code == 200
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize("path", ["/animals", "/auth/register"])
 async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_for_long(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
@@ -158,6 +162,7 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_th
     assert await admin.fetchval("SELECT count(*) FROM animals") == 12
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_lost_to_the_pool(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
@@ -233,6 +238,7 @@ async def test_an_import_may_wait_for_its_rows(server: Server, database: str, ad
         assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize(
     ("release", "name"),
     [("1.2.3", "api@1.2.3"), ("x" * 100, "api@" + "x" * 59), ("\N{GREEK SMALL LETTER ALPHA}" * 50, None)],
@@ -246,3 +252,16 @@ async def test_sessions_have_the_release_in_their_name(
         found = await connection.scalar(text("SHOW application_name"))
     await engine.dispose()
     assert found.startswith("api@") if name is None else found == name
+
+
+async def test_statements_have_names_that_no_other_connection_has_also_the_long_ones(
+    server: Server, worker_database: str
+) -> None:
+    """So that behind a pooler no other client's can be taken for one of them."""
+    engine = create_engine(Settings(database_url=server.url("zoo_api", worker_database)))
+    query = f"SELECT name FROM pg_prepared_statements WHERE statement LIKE '%long' -- {'very ' * 5000}long"
+    async with PooledConnection(engine) as one, PooledConnection(engine) as other:
+        names = [await connection.fetchval(query) for connection in (one, other)]
+    await engine.dispose()
+    assert all(names)
+    assert names[0] != names[1]

@@ -134,6 +134,16 @@ class TestSqlalchemy:
         assert issubclass(AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.Error)
 
 
+async def test_asyncpg_connection_get_unique_id(server: Postgres, worker_database: str) -> None:
+    class Named(asyncpg.Connection):
+        def _get_unique_id(self, prefix: str) -> str:
+            return f"{prefix}_of_ours"
+
+    connection = await asyncpg.connect(server.url("zoo_api", worker_database), connection_class=Named)
+    assert await connection.fetchval("SELECT name FROM pg_prepared_statements WHERE $1", True) == "stmt_of_ours"
+    await connection.close()
+
+
 async def test_asyncpg_connection_transport(server: Postgres, worker_database: str) -> None:
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
     socket = connection._transport.get_extra_info("socket")  # noqa: SLF001 - what this is about

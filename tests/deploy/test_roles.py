@@ -39,6 +39,8 @@ FORBIDDEN = [
     "DELETE FROM migration_history",
     "DELETE FROM migration_schema",
     "INSERT INTO migration_history (revision, direction) VALUES ('mine', 'upgrade')",
+    "UPDATE migration_workers SET release = 'mine'",
+    "INSERT INTO migration_workers (seen_at) VALUES ('now')",
     "COPY animals TO PROGRAM 'true'",
     "SELECT pg_read_file('/etc/passwd')",
     "SELECT pg_advisory_lock(1)",
@@ -86,6 +88,9 @@ async def test_the_api_is_refused(server: Server, worker_database: str, statemen
         "SELECT * FROM animals",
         "SELECT * FROM alembic_version",
         "SELECT * FROM migration_history",
+        "INSERT INTO migration_workers (id, application, release, host) VALUES (gen_random_uuid(), '', '', '')",
+        "UPDATE migration_workers SET seen_at = DEFAULT",
+        "DELETE FROM migration_workers",
     ],
 )
 async def test_the_api_may(server: Server, worker_database: str, statement: str) -> None:
@@ -102,7 +107,7 @@ async def test_statements_of_the_api_and_their_waits_for_locks_are_limited(
 ) -> None:
     connection = await asyncpg.connect(server.url("zoo_api", worker_database))
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-    assert [await connection.fetchval(f"SHOW {name}") for name in names] == ["10s", "2s", "30s"]
+    assert [await connection.fetchval(f"SHOW {name}") for name in names] == ["3s", "2s", "30s"]
     await connection.close()
 
 

@@ -1,25 +1,28 @@
 """Runs of the migrator as platforms start them: at once, in the way of others, stopped, with a wrong URL."""
 
 import asyncio
-import os
-import shutil
-import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from alembic_online.runs.lock import LOCK_KEY
-from local.postgres import DATABASE, Server, as_caller, serve
+from local.postgres import DATABASE, Server, serve
 from tests.api.test_isolation import ODD
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
 from tests.docs.documents import copy_checkout
 from tests.faults.checkout import checkout_with, start
+from tests.processes import pgbouncer as poolers
 from tests.processes.test_history import DOWN, REVISIONS, UP, history, newest
 from tests.rounds import STALL
 
-SBIN = "/usr/sbin:/usr/bin:/sbin:/bin"
+# What the migrator asks for on connecting, and a pooler can't give.
+IGNORED = (
+    "lock_timeout, statement_timeout, client_connection_check_interval, jit, default_transaction_isolation,"
+    " tcp_keepalives_idle, tcp_keepalives_interval, tcp_keepalives_count"
+)
 
 
 async def test_a_failed_revision_leaves_nothing_behind(server: Server, empty_database: str) -> None:
@@ -144,28 +147,15 @@ class TestFailures:
         line = self.fails({"MIGRATION_DATABASE_URL": "mysql://nobody@nowhere/nothing"}, 3)
         assert "postgresql://USER@HOST:PORT/DATABASE" in line
 
-    @pytest.mark.parametrize(
-        "ignored", ["lock_timeout, client_connection_check_interval", ""], ids=["lenient", "strict"]
-    )
+    @pytest.mark.parametrize("ignored", [IGNORED, ""], ids=["lenient", "strict"])
+    @pytest.mark.parametrize("program", [poolers.newest, poolers.too_old])
     async def test_a_connection_pooler(
-        self, server: Server, empty_database: str, free_port: int, tmp_path: Path, ignored: str
+        self, server: Server, empty_database: str, tmp_path: Path, program: Callable[[], str], ignored: str
     ) -> None:
         """In transaction mode, in which two clients could both hold the lock."""
-        if shutil.which("pgbouncer", path=SBIN) is None and not os.environ.get("CI"):
-            pytest.skip("no PgBouncer on this machine")
-        (tmp_path / "pgbouncer.ini").write_text(
-            f"[databases]\n* = host={server.socket_dir} user=zoo_migrator\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            f"listen_port = {free_port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n"
-            f"ignore_startup_parameters = {ignored}\n"
-        )
-        tmp_path.chmod(0o755)
-        command = [*as_caller(), "pgbouncer", str(tmp_path / "pgbouncer.ini")]
-        with subprocess.Popen(command, env={"PATH": SBIN}, stderr=subprocess.PIPE) as pooler:
-            try:
-                url = {"MIGRATION_DATABASE_URL": f"postgresql://zoo_migrator@127.0.0.1:{free_port}/{empty_database}"}
-                assert "leads to a connection pooler" in self.fails(url, 3)
-            finally:
-                pooler.terminate()
+        async with poolers.pgbouncer(server, tmp_path, program(), ignore_startup_parameters=ignored) as pooler:
+            url = {"MIGRATION_DATABASE_URL": pooler.url("zoo_migrator", empty_database)}
+            assert "leads to a connection pooler" in await asyncio.to_thread(self.fails, url, 3)
         admin = await superuser(server, empty_database)
         assert await admin.fetchval("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
         await admin.close()

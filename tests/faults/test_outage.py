@@ -11,7 +11,6 @@ import asyncpg
 import httpx
 import pytest
 
-from api import main
 from api.database import engine as api_database
 from api.main import create_app
 from api.settings import Settings
@@ -146,9 +145,9 @@ async def test_a_replica_whose_connections_are_all_in_use_stays_ready(
 
 
 async def test_a_statement_that_takes_too_long_is_503_and_frees_its_connection(
-    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(main, "STATEMENT_TIMEOUT", "100ms")
+    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET statement_timeout = '100ms'")
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
     async with started(app) as c:
         async with admin.transaction():

@@ -19,7 +19,7 @@ from tests.rounds import STALL
 
 POOL_SIZE, POOL_TIMEOUT = 10, 2.0
 TURNS = 2  # a request waits for a connection twice: to look up the user, and for its own query
-STATEMENT_TIMEOUT_SECONDS = 3  # api/database/engine.py
+STATEMENT_TIMEOUT_SECONDS = 3  # deploy/postgres/10-roles.sh
 IDLE_SECONDS = 1  # in place of the role's 30
 MARGIN = 1.0  # for a busy machine
 ANIMALS = 1_000

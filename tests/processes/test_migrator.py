@@ -100,6 +100,7 @@ class TestStatus:
             "pending": [],
             "contract": {},
             "releases": {},
+            "workers": {},
             "lock_holder": None,
             "invalid_indexes": [],
             "constraints_not_validated": [],

@@ -262,7 +262,7 @@ class TestCommands:
             shown = await asyncio.to_thread(migrator, environment, "status", cwd=release)
             as_json = await asyncio.to_thread(migrator, environment, "status", "--json", cwd=release)
         assert "drop (contract, safe from release 0.4.0)" in shown.stdout
-        assert "0.3.0: 2 sessions" in shown.stdout
+        assert "0.3.0: 2 sessions, 0 workers" in shown.stdout
         assert '"contract": {\n    "drop": "0.4.0"\n  }' in as_json.stdout
         assert '"releases": {\n    "0.3.0": 2,\n    "unknown": 1\n  }' in as_json.stdout
 

@@ -45,8 +45,8 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> Non
     override = tmp_path / "compose.yml"
     secrets = {"database_ca": {"file": str(own.path)}}
     override.write_text(json.dumps({"services": {"elsewhere": elsewhere}, "secrets": secrets}))
-    urls = {"DATABASE_URL": url("zoo_api"), "MIGRATION_DATABASE_URL": url("zoo_migrator")}
-    with running(Stack(ROOT / "docker-compose.managed.yml", override, **urls)) as stack:
+    files = (ROOT / "docker-compose.managed.yml", override)
+    with running(Stack(*files, DATABASE_URL=url("zoo_api"), MIGRATION_DATABASE_URL=url("zoo_migrator"))) as stack:
         assert "db" not in stack.compose("ps", "--services").stdout.split()
         assert stack.get("/animals").status_code == 200
         ssl = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'zoo_api'"

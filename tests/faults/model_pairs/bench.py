@@ -40,7 +40,8 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self._runner = asyncio.Runner()
-        self._engine = create_engine(Settings(migration_database_url=url).database(), RUN, lock_timeout="5000")
+        self._url = Settings(migration_database_url=url).database()
+        self._engine = create_engine(self._url, RUN, lock_timeout="5000")
         self._connection = self._runner.run(self._connect())
         self._folder = Path(tempfile.mkdtemp(prefix="pairs-"))
 
@@ -162,7 +163,7 @@ class Bench:
     def pg_dump(self) -> list[str]:
         """What there is, as pg_dump writes it."""
         program = PgDump(str(binaries() / "pg_dump"))
-        return sorted(map(settled, self._runner.run(program.schema(self._engine.url))))
+        return sorted(map(settled, self._runner.run(program.schema(self._url))))
 
     def _run(self, models: sa.MetaData, fn: Any, **more: Any) -> None:
         def run(connection: Connection) -> None:

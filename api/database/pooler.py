@@ -1,0 +1,105 @@
+"""A connection pooler between the api and Postgres: whether there is one, and whether it keeps statements apart.
+
+Behind a pooler in transaction mode, each transaction may run in another session of Postgres, which other clients use,
+too. Statements that are prepared by name then work only if the pooler gives them names of its own, and prepares them
+where they are missing, as PgBouncer does from 1.21 on with `max_prepared_statements`.
+
+Guarantees: each new connection finds out, so that the api notices at the latest with its next one that a pooler's
+configuration has changed; behind a pooler that passes names on, no connection is opened. And no statement of another
+client is ever executed: our names are like no others', and no statement goes without a name, which all clients share.
+
+What tells: the process that Postgres announces on connecting is the one that executes statements, unless there is a
+pooler. And a statement is among those of Postgres's session under the name that we gave it, unless the pooler has given
+it another. Neither depends on which of its connections a pooler happens to choose.
+"""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import structlog
+
+import postgres_url
+from api.errors import Unavailable
+from postgres_url import DatabaseUrl, session_name
+
+# Sessions of a pooler keep the name of the client that they served last, so theirs is not the name that the migrator
+# looks for; see api/database/workers.py.
+POOLED = "pooled"
+
+# Each statement sees what was committed before it, whatever the database's own default is: what may not change before
+# the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
+ISOLATION = "read committed"
+
+log = structlog.get_logger(__name__)
+
+_IS_PASSED_ON = "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)"
+
+
+class Connection(asyncpg.Connection):
+    """A connection whose statements have names that no other connection's have."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._names, self._number = uuid4().hex, 0
+
+    def _get_unique_id(self, prefix: str) -> str:
+        self._number += 1
+        return f"{prefix}_{self._names}_{self._number:x}"
+
+
+async def connect(
+    url: DatabaseUrl, *, timeout: float, application_name: str, pooled_name: str, **options: Any
+) -> asyncpg.Connection:
+    """A connection with the session's name `application_name`, or `pooled_name` behind a pooler, after that in the URL.
+
+    Unavailable if the pooler can't be used. `options` are those of `postgres_url.connect`.
+    """
+    connection = await postgres_url.connect(
+        url,
+        timeout=timeout,
+        settings={"application_name": session_name(url, pooled_name)},
+        connection_class=Connection,
+        max_cacheable_statement_size=0,  # no limit: a longer one would have no name
+        **options,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            if not await _is_set_up(connection, session_name(url, application_name)):
+                await _require_kept_apart(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def _is_set_up(connection: asyncpg.Connection, application_name: str) -> bool:
+    """Set up the session, if it is this connection's own; False if it is a pooler's: then the role's settings apply."""
+    name, pid = application_name.replace("\\", r"\\").replace("'", "''"), connection.get_server_pid()
+    done = await connection.execute(
+        f"SELECT set_config('application_name', E'{name}', false),"
+        f" set_config('default_transaction_isolation', '{ISOLATION}', false) WHERE pg_backend_pid() = {pid}"
+    )
+    return bool(done == "SELECT 1")
+
+
+async def _require_kept_apart(connection: asyncpg.Connection) -> None:
+    name = f"is_passed_on_{uuid4().hex}"
+    try:
+        async with connection.transaction():
+            statement = await connection.prepare(_IS_PASSED_ON, name=name)
+            is_passed_on = await statement.fetchval(name)
+            if is_passed_on:
+                await connection.execute(f'DEALLOCATE "{name}"')
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if "statement pooling mode" not in str(error):  # PgBouncer's, in which there are no transactions
+            raise
+        is_passed_on = True
+    if is_passed_on:
+        reason = (
+            "The connection pooler does not keep the prepared statements of its clients apart: it needs PgBouncer 1.21 "
+            "or later, with pool_mode = transaction and max_prepared_statements = 200"
+        )
+        log.error("the pooler can't be used", reason=reason)
+        raise Unavailable(reason)

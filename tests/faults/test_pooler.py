@@ -1,0 +1,188 @@
+"""The api behind a PgBouncer in transaction mode; and behind one that can't keep prepared statements apart."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, signed_in, started
+from tests.processes.live import gunicorn
+from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
+from tests.rounds import rounds
+
+# Those that really commit; the others run in one transaction each, and so in one session.
+OWN_TESTS = rounds(quick=["test_database.py", "test_idempotency.py", "test_imports.py", "test_workers.py"], full=["."])
+REQUESTS = rounds(quick=600, full=20_000)
+AT_ONCE = 20
+SET_BY_PGBOUNCER = {"application_name", "client_encoding"}  # anew for each client
+NEEDS = "it needs PgBouncer 1.21 or later, with pool_mode = transaction and max_prepared_statements = 200"
+UNFIT: dict[str, tuple[Callable[[], str], dict[str, object]]] = {
+    "without prepared statements": (newest, {"max_prepared_statements": 0}),
+    "too old": (too_old, {}),
+    "session mode": (newest, {"pool_mode": "session"}),
+    "statement mode": (newest, {"pool_mode": "statement"}),
+}
+
+
+@pytest.fixture
+async def pooler(server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pgbouncer]:
+    """One with fewer connections than the api has, so that they change hands all the time."""
+    async with pgbouncer(server, tmp_path_factory.mktemp("pgbouncer"), default_pool_size=3) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def settings(pooler: Pgbouncer, database: str) -> Settings:
+    return Settings(database_url=pooler.url("zoo_api", database))
+
+
+async def test_the_apis_own_tests_pass(server: Server, tmp_path: Path) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    async with pgbouncer(server, tmp_path, default_pool_size=50, max_client_conn=1000) as pooler:
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "pytest", "--quiet", *(f"tests/api/{name}" for name in OWN_TESTS)],
+            cwd=ROOT, env={**outside, POOLER_PORT: str(pooler.port)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+async def test_under_load_each_request_gets_its_own_answer_whatever_happens_to_others(
+    server: Server, pooler: Pgbouncer, database: str, admin: asyncpg.Connection, tmp_path: Path
+) -> None:
+    """Some clients don't wait for their answers; and another client of the pooler has statements of its own."""
+    await admin.execute("INSERT INTO animals (name) SELECT 'A' || i FROM generate_series(1, 100) i")
+    settings = {**server.environment(database), "DATABASE_URL": pooler.url("zoo_api", database)}
+    port = find_free_port()
+    statuses: Counter[int | str] = Counter()
+
+    async def ask(client: httpx.AsyncClient, number: int) -> None:
+        id_ = number % 100 + 1
+        if number % 10 == 0:  # one gives up, at some moment of its request
+            with suppress(TimeoutError):
+                async with asyncio.timeout(number % 7 / 1000):
+                    await client.get("/animals", params={"limit": 100})
+            statuses["gave up"] += 1
+        elif number % 10 == 1:
+            answer = await client.patch(f"/animals/{id_}", json={"species": f"S{number}"}, headers=signed_in("keeper"))
+            assert answer.json()["species"] == f"S{number}"
+            statuses[answer.status_code] += 1
+        else:
+            answer = await client.get(f"/animals/{id_}")
+            assert answer.json()["name"] == f"A{id_}"
+            statuses[answer.status_code] += 1
+
+    async def be_another() -> None:
+        other = await asyncpg.connect(pooler.url("zoo_api", database), statement_cache_size=10)
+        try:
+            for number in range(10**9):
+                assert await other.fetchval(f"SELECT {number % 20} + $1::int", number) == number % 20 + number
+        finally:
+            other.terminate()
+
+    with gunicorn(settings, port, tmp_path / "api.log"):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+            another = asyncio.create_task(be_another())
+            for first in range(0, REQUESTS, AT_ONCE):
+                await asyncio.gather(*(ask(client, number) for number in range(first, first + AT_ONCE)))
+            assert not another.done()
+            another.cancel()
+    assert statuses == {200: REQUESTS * 9 // 10, "gave up": REQUESTS // 10}
+
+
+async def test_a_statement_that_takes_too_long_is_503_and_the_next_request_is_served(
+    settings: Settings, admin: asyncpg.Connection, database: str
+) -> None:
+    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET statement_timeout = '200ms'")
+    async with started(create_app(settings)) as client:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE animals")
+            answers = await asyncio.gather(*(client.get("/animals") for _ in range(3)))
+        assert {answer.status_code for answer in answers} == {503}
+        assert all("taken too long" in answer.json()["detail"] for answer in answers)
+        assert (await client.get("/animals")).status_code == 200
+
+
+async def test_sessions_are_lost_and_it_goes_on(settings: Settings, admin: asyncpg.Connection) -> None:
+    async with started(create_app(settings)) as client:
+        assert (await client.get("/animals")).status_code == 200
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'zoo_api'"
+        )
+        async with asyncio.timeout(30):
+            while (await client.get("/animals")).status_code != 200:
+                await asyncio.sleep(0.05)
+
+
+async def test_nothing_of_a_client_stays_in_a_session_that_others_use(
+    settings: Settings, admin: asyncpg.Connection, pooler: Pgbouncer, database: str
+) -> None:
+    async with started(create_app(settings)) as client:
+        for path in ("/animals", "/users/me", "/orders", "/health/ready"):
+            assert (await client.get(path)).status_code == 200
+        names = await admin.fetch(
+            "SELECT DISTINCT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = 'zoo_api'"
+        )
+        assert [name for (name,) in names] == [f"api pooled@{settings.release}"]
+        other = await asyncpg.connect(pooler.url("zoo_api", database))
+        assert await other.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        changed = "SELECT name FROM pg_settings WHERE source = 'session' AND setting <> reset_val"
+        assert [name for (name,) in await other.fetch(changed) if name not in SET_BY_PGBOUNCER] == []
+        await other.close()
+
+
+@pytest.mark.parametrize("unfit", UNFIT)
+async def test_one_that_cannot_keep_statements_apart_is_refused(
+    server: Server, database: str, tmp_path: Path, unfit: str, log: Callable[[], list[Log]]
+) -> None:
+    program, options = UNFIT[unfit]
+    async with (
+        pgbouncer(server, tmp_path, program(), **options) as pooler,
+        started(create_app(Settings(database_url=pooler.url("zoo_api", database)))) as client,
+    ):
+        async with asyncio.timeout(30):
+            while not log():  # at the start, before anybody asks
+                await asyncio.sleep(0.01)
+        [said] = log()
+        assert (said["event"], said["level"]) == ("the pooler can't be used", "error")
+        assert NEEDS in said["reason"]
+        answers = [await client.get(path) for path in ["/animals", "/users/me"] * 3]
+        assert {answer.status_code for answer in answers} == {503}
+        async with asyncio.timeout(30):
+            while NEEDS not in (ready := await client.get("/health/ready")).json()["detail"]:
+                await asyncio.sleep(0.1)
+        assert ready.status_code == 503
+
+
+async def test_one_whose_configuration_changes_is_noticed_and_so_is_its_correction(
+    settings: Settings, pooler: Pgbouncer
+) -> None:
+    async def until(status: int) -> httpx.Response:
+        async with asyncio.timeout(30):
+            while (ready := await client.get("/health/ready")).status_code != status:
+                await asyncio.sleep(0.1)
+        return ready
+
+    async with started(create_app(settings)) as client:
+        await asyncio.gather(*(client.get("/animals") for _ in range(20)))
+        await pooler.console("SET max_prepared_statements = 0")
+        answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me", "/orders"] * 20))
+        assert {answer.status_code for answer in answers} == {503}
+        assert NEEDS in (await until(503)).json()["detail"]
+        await pooler.console("SET max_prepared_statements = 10")
+        await until(200)
+        answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me", "/orders"] * 20))
+        assert {answer.status_code for answer in answers} == {200}
