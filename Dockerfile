@@ -106,7 +106,8 @@ RUN sed -i 's/\r$//' /opt/zoo/* \
     && chmod 755 /opt/zoo/*.sh \
     && ln -s /opt/zoo/10-roles.sh /docker-entrypoint-initdb.d/ \
     && chmod 3777 /var/run/postgresql  # a tmpfs there gets this mode
-# The folder of the volume belongs to this user.
+# The folder of the volume belongs to this user, whose number differs between images of Postgres.
+# hadolint ignore=DL3066
 USER postgres
 ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
 CMD ["postgres"]

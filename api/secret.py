@@ -46,12 +46,16 @@ class SettingsWithSecrets(BaseSettings):
 class SecretFiles(SecretsSettingsSource):
     """Settings from files: without a byte order mark, and without blanks and line ends before and after."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - the library gives it
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
         """The text of the field's file. ValueError, with the file's name, if it can't be read."""
         for directory in self.secrets_paths:
             path = directory / field_name
             if path.is_file():
-                return read(path), field_name, self.field_is_complex(field)
+                return read(path), field_name, False
         return None, field_name, False
 
 

@@ -76,7 +76,7 @@ class Server:
             "DATABASE_PASSWORD": "unused: the socket is trusted",
             "MIGRATION_DATABASE_PASSWORD": "unused: the socket is trusted",
         }
-        _run([ROLES_SCRIPT], env)
+        _run(["sh", ROLES_SCRIPT], env)  # its mode does not matter
 
 
 def binaries() -> Path:

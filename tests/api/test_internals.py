@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
@@ -30,6 +31,8 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from httptools import HttpParserUpgrade, HttpRequestParser
 from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SecretsSettingsSource
 from sqlalchemy import bindparam, literal, select, text
 from sqlalchemy.dialects.postgresql.asyncpg import AsyncAdapt_asyncpg_dbapi, dialect
 from sqlalchemy.exc import DBAPIError, MissingGreenlet
@@ -360,6 +363,23 @@ class TestFastapiUsers:
 
     def test_fastapi_users_cookie_transport_scheme(self) -> None:
         assert isinstance(CookieTransport().scheme, APIKeyCookie)
+
+
+def test_pydantic_settings_secrets_source(tmp_path: Path) -> None:
+    class Some(BaseSettings):
+        name: str = "default"
+
+    asked: list[tuple[str, list[Path]]] = []
+
+    class Files(SecretsSettingsSource):
+        def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+            assert field.annotation is str
+            asked.append((field_name, self.secrets_paths))
+            return "read", field_name, False
+
+    assert Files(Some, tmp_path)() == {"name": "read"}
+    assert Files(Some, tmp_path).secrets_dir == tmp_path
+    assert asked == [("name", [tmp_path])]
 
 
 def test_structlog_processor_formatter_format() -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import secrets
 import string
 import subprocess
@@ -119,3 +120,16 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(ValueError, match=rf"{tmp_path}/loop: Too many levels"):
         read(tmp_path / "loop")
+
+
+def test_the_documents_command_makes_secrets_that_all_users_of_the_containers_can_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    commands = [line[2:] for line in page.splitlines() if line.startswith("$ ") and "secrets" in line]
+    script = "\n".join(command for command in commands if not command.startswith("docker"))
+    subprocess.run(["sh", "-euc", f"umask 077\n{script}"], cwd=tmp_path, check=True)
+    listed = re.findall(r"file: \./(secrets/\w+)\}", (ROOT / "docker-compose.secrets.yml").read_text())
+    assert {f"secrets/{file.name}" for file in (tmp_path / "secrets").iterdir()} == set(listed)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    for name in listed:
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+        assert name == "secrets/smtp_password" or weakness(read(tmp_path / name), 32) is None

@@ -1,0 +1,78 @@
+"""The base images are pinned by digest, as a registry has them."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, find_free_port
+from tests.docs.documents import clone
+from tests.stack.stack import PREFIX, Stack, docker
+
+REGISTRY_IMAGE = """
+FROM debian:trixie-slim
+RUN apt-get update && apt-get install -y --no-install-recommends docker-registry
+RUN printf 'version: 0.1\\nstorage: {filesystem: {rootdirectory: /tmp}}\\nhttp: {addr: ":5000"}\\n' >/config.yml
+CMD ["docker-registry", "serve", "/config.yml"]
+"""
+
+
+@pytest.fixture
+def registry() -> Iterator[str]:
+    """The address of a registry that is empty."""
+    port = find_free_port()
+    docker("build", "--tag", f"{PREFIX}registry", "-", input=REGISTRY_IMAGE)
+    container = docker("run", "--detach", "--rm", "--publish", f"127.0.0.1:{port}:5000", f"{PREFIX}registry").strip()
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                httpx.get(f"http://127.0.0.1:{port}/v2/").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+    finally:
+        docker("stop", "--time", "2", container)
+        docker("image", "rm", "--force", f"{PREFIX}registry")
+
+
+def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_moved(
+    registry: str, tmp_path: Path
+) -> None:
+    checkout = clone(tmp_path)
+    tags = {"PYTHON": "python:3.13-slim-trixie", "POSTGRES": "postgres:18", "DEBIAN": "debian:trixie-slim"}
+    named = {f"{name}_IMAGE": f"{registry}/{tag}" for name, tag in tags.items()}
+    for tag in tags.values():
+        docker("tag", tag, f"{registry}/{tag}")
+        docker("push", "--quiet", f"{registry}/{tag}")
+    stack = Stack(root=checkout, IMAGES=f"{PREFIX}locked-")
+    try:
+        locking = ["make", "--silent", "lock-images"]
+        subprocess.run(locking, cwd=checkout, env=stack.environment | named, check=True)
+        locked = dict(line.split("=") for line in (checkout / "images.env").read_text().splitlines())
+        assert {name: image.split("@sha256:")[0] for name, image in locked.items()} == named
+        # Another image gets the tag; the one that was locked is built on.
+        docker("tag", tags["DEBIAN"], named["POSTGRES_IMAGE"])
+        docker("push", "--quiet", named["POSTGRES_IMAGE"])
+        build = f". deploy/build-args.sh && {' '.join(stack.command('build', 'db'))}"
+        subprocess.run(["sh", "-euc", build], cwd=checkout, env=stack.environment, check=True, capture_output=True)
+        assert docker("run", "--rm", f"{PREFIX}locked-db:18", "postgres", "--version").startswith(
+            "postgres (PostgreSQL) 18"
+        )
+    finally:
+        docker("image", "rm", "--force", f"{PREFIX}locked-db:18", *named.values())
+
+
+def test_without_a_registry_nothing_is_locked(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    shutil.copy(ROOT / "Dockerfile", tmp_path)
+    nowhere = dict.fromkeys(("PYTHON_IMAGE", "POSTGRES_IMAGE", "DEBIAN_IMAGE"), "127.0.0.1:1/x:1")
+    done = subprocess.run([tmp_path / "deploy" / "lock-images.sh"], env=Stack().environment | nowhere, check=False)
+    assert done.returncode != 0
+    assert not (tmp_path / "images.env").exists()
