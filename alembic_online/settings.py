@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from alembic_online.errors import ConfigurationError
 from postgres_url import DatabaseUrl, read_url
@@ -15,11 +15,11 @@ MIN_SECRET_LENGTH = 16
 INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
-def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
+def _database_url(value: str | DatabaseUrl | None) -> DatabaseUrl | None:
     return read_url(value, INSTEAD) if isinstance(value, str) else value
 
 
-PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
+PostgresUrl = Annotated[DatabaseUrl | None, NoDecode, BeforeValidator(_database_url)]
 
 
 class Settings(BaseSettings):
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["local", "production"] = "local"
-    migration_database_url: PostgresUrl | None = None  # no default: no schema is changed by accident
+    migration_database_url: PostgresUrl = None  # no default: no schema is changed by accident
     migration_database_password: SecretStr | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     migrator_statement_timeout: float = Field(default=60, ge=0)
     migrator_phase: Literal["expand", "contract", "all"] = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
-    migrator_pooler_url: PostgresUrl | None = None
+    migrator_pooler_url: PostgresUrl = None
     log_format: Literal["text", "json"] | None = None
 
     def database(self, configured: str | None = None) -> DatabaseUrl:
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
         login = self.migration_database_url
         if login is None and configured:
             try:
-                login = _database_url(configured)
+                login = read_url(configured, INSTEAD)
             except ValueError as error:
                 raise ConfigurationError(f"sqlalchemy.url: {error}") from error
         if login is None:

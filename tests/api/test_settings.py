@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 import alembic_online.settings
-from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings
+from api.settings import LOCAL_TOKEN_SECRET, MIN_SECRET_LENGTH, Settings, load_settings
 from tests.conftest import ROOT
 
 GOOD = "correct horse battery staple"
@@ -25,6 +25,11 @@ def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "database_password").write_text(f"{GOOD}\n")
     monkeypatch.delenv("DATABASE_PASSWORD", raising=False)
     assert Settings(_secrets_dir=tmp_path).database().password == GOOD
+
+
+def test_a_url_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://zoo_api@a,b:6000/zoo\n")
+    assert load_settings().database().hosts == (("a", 5432), ("b", 6000))
 
 
 def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,13 +33,17 @@ def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], 
         ({"PORT": "http"}, "PORT: Input should be a valid integer"),
         ({"PORT": "65536"}, "PORT: Input should be less than or equal to 65535"),
         ({"KEEP_ALIVE_TIMEOUT": "0"}, "KEEP_ALIVE_TIMEOUT: Input should be greater than or equal to 1"),
+        (
+            {"DATABASE_URL": "postgresql://zoo@db/zoo?sslmode=no-verify"},
+            "DATABASE_URL: sslmode=no-verify: write",
+        ),
         ({"CLIENT_TIMEOUT": "-1"}, "CLIENT_TIMEOUT: Input should be greater than or equal to 1"),
     ],
     ids=lambda given: "=".join(*given.items()) if isinstance(given, dict) else "",
 )
 def test_gunicorn_refuses_settings_that_can_not_be_used_in_a_line_each(settings: dict[str, str], reason: str) -> None:
     done = run("api.server", env=ENVIRONMENT | settings)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (3, "")
     (line,) = map(json.loads, done.stderr.splitlines())
     assert (line["event"], line["level"]) == ("settings can't be used", "error")
     assert line["reason"].startswith(reason)
