@@ -73,7 +73,8 @@ BEGIN
             'this is so for the sessions of zoo_api, too'),
         -- To rehearse, it creates a database beside this one, and drops it again.
         (false, $$(SELECT rolcreatedb FROM pg_roles WHERE rolname = 'zoo_migrator')$$,
-            'ALTER ROLE zoo_migrator CREATEDB', 'migrations can not be rehearsed, because a rehearsal creates a database'),
+            'ALTER ROLE zoo_migrator CREATEDB',
+            'migrations can not be rehearsed, because a rehearsal creates a database'),
 
         -- PUBLIC may neither connect nor create temporary tables.
         (false, $$NOT has_database_privilege('public', current_database(), 'CONNECT, TEMPORARY')$$,
@@ -98,7 +99,7 @@ BEGIN
         (true, $$has_schema_privilege('zoo_api', 'public', 'USAGE')$$, 'GRANT USAGE ON SCHEMA public TO zoo_api',
             'zoo_api may not use tables'),
 
-        -- Only a member of the role can set its default privileges, and the admin of a managed Postgres is no superuser.
+        -- Only members of the role can set its default privileges; the admin of a managed Postgres is no superuser.
         (false, format('pg_has_role(current_user, ''zoo_migrator'', %L)', CASE WHEN is_16 THEN 'SET' ELSE 'MEMBER' END),
             'GRANT zoo_migrator TO CURRENT_USER', NULL),
         (false, shares, 'SET LOCAL ROLE zoo_migrator; ' || share || '; RESET ROLE', NULL),  -- if the admin is NOINHERIT
