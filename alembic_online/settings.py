@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import SettingsError
+from pydantic_settings import NoDecode, SettingsError
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.secret import SettingsWithSecrets, weakness
@@ -13,20 +13,18 @@ from postgres_url import DatabaseUrl, read_url
 INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
-def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
+def _database_url(value: str | DatabaseUrl | None) -> DatabaseUrl | None:
     return read_url(value, INSTEAD) if isinstance(value, str) else value
 
 
-PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
+PostgresUrl = Annotated[DatabaseUrl | None, NoDecode, BeforeValidator(_database_url)]
 
 
 class Settings(SettingsWithSecrets):
     """Settings of the tool: from the environment, or a file in /run/secrets of the same name. Times are seconds."""
 
     environment: Literal["local", "production"] = "local"
-    migration_database_url: PostgresUrl | None = Field(
-        default=None, repr=False
-    )  # no default: no schema is changed by accident
+    migration_database_url: PostgresUrl = None  # no default: no schema is changed by accident
     migration_database_password: SecretStr | None = None
     migrator_wait_seconds: float = Field(default=60, ge=0)
     migrator_lock_timeout: float = Field(default=600, ge=0)
@@ -34,7 +32,7 @@ class Settings(SettingsWithSecrets):
     migrator_statement_timeout: float = Field(default=60, ge=0)
     migrator_phase: Literal["expand", "contract", "all"] = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
-    migrator_pooler_url: PostgresUrl | None = Field(default=None, repr=False)
+    migrator_pooler_url: PostgresUrl = None
     log_format: Literal["text", "json"] | None = None
 
     def database(self, configured: str | None = None) -> DatabaseUrl:
@@ -47,7 +45,7 @@ class Settings(SettingsWithSecrets):
         login = self.migration_database_url
         if login is None and configured:
             try:
-                login = _database_url(configured)
+                login = read_url(configured, INSTEAD)
             except ValueError as error:
                 raise ConfigurationError(f"sqlalchemy.url: {error}") from error
         if login is None:

@@ -83,7 +83,7 @@ def _origin(value: str) -> str:
     return f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else port}"
 
 
-PostgresUrl = Annotated[DatabaseUrl, BeforeValidator(_database_url)]
+PostgresUrl = Annotated[DatabaseUrl, NoDecode, BeforeValidator(_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]

@@ -1,7 +1,9 @@
 """The parameters of a URL: which values each takes, and what to write in place of those that mean nothing here."""
 
 import re
+import stat
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 TLS_VERSIONS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
@@ -28,6 +30,16 @@ def _number(value: str) -> None:
         raise ValueError("write a whole number")
 
 
+def _private_file(value: str) -> None:
+    """What the driver, like libpq, would ignore otherwise."""
+    try:
+        mode = Path(value).stat().st_mode
+    except OSError as error:
+        raise ValueError(error.strerror) from None
+    if not stat.S_ISREG(mode) or mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ValueError("has to be a file that only its owner may read: chmod 600")
+
+
 def _only(values: tuple[str, ...], instead: str) -> Check:
     """Values with which the parameter changes nothing; with others, it asks for what the driver can't do."""
 
@@ -41,7 +53,7 @@ def _only(values: tuple[str, ...], instead: str) -> Check:
 TAKEN: Mapping[str, Check] = {
     **dict.fromkeys(
         (
-            "application_name", "fallback_application_name", "options", "passfile", "krbsrvname",
+            "application_name", "fallback_application_name", "options", "krbsrvname",
             "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl",
         ),
         _text,
@@ -49,6 +61,7 @@ TAKEN: Mapping[str, Check] = {
     **dict.fromkeys(
         ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"), _number
     ),
+    "passfile": _private_file,
     "keepalives": _one_of("0", "1"),
     "sslmode": _one_of(*SSL_MODES),
     "sslnegotiation": _one_of("postgres", "direct"),

@@ -25,8 +25,8 @@ CONNECT_SECONDS = 5
 # cannot connect now (starting up, shutting down), too many connections
 NOT_YET = {"57P03", "53300"}
 PROTOCOL_VIOLATION = "08P01"
-# undefined object, invalid parameter value, insufficient privilege: of a setting of the session
-WRONG_OPTIONS = {"42704", "22023", "42501"}
+# undefined object, invalid parameter value: of a setting of the session
+WRONG_OPTIONS = {"42704", "22023"}
 POOLER = (
     "MIGRATION_DATABASE_URL leads to a connection pooler. A migration needs a session of its own, for its lock and its "
     "time-outs: give the address of Postgres itself"
@@ -71,9 +71,10 @@ def create_engine(url: DatabaseUrl, application_name: str, **limits: str) -> Asy
 async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
     try:
         return await connect(url, **options)
-    except ssl.SSLError as error:
-        why = getattr(error, "verify_message", None) or error.reason or str(error)
-        raise DatabaseRefused(f"no TLS with the database: {why}; see sslmode and sslrootcert in the URL") from error
+    except ssl.SSLCertVerificationError as error:
+        raise DatabaseRefused(
+            f"the database does not prove that it is the right one: {error.verify_message}; see sslmode and sslrootcert"
+        ) from error
     except (OSError, TargetServerAttributeNotMatched) as error:
         raise DatabaseUnreachable(f"the database can't be reached: {error}") from error
     except asyncpg.PostgresError as error:

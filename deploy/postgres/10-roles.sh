@@ -46,7 +46,7 @@ DECLARE
         'ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public '
         'GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO zoo_api; '
         'ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public GRANT USAGE ON SEQUENCES TO zoo_api';
-    may_become CONSTANT text := CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END;
+    is_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
     functions text;
     step record;
     is_so boolean;
@@ -65,13 +65,15 @@ BEGIN
             'zoo_api keeps its password: only a role with ADMIN OPTION on it can change that'),
 
         -- To say who is in the way of a migration, the migrator has to see the sessions of others.
-        (false, $$pg_has_role('zoo_migrator', 'pg_read_all_stats', 'USAGE')$$, 'GRANT pg_read_all_stats TO zoo_migrator',
+        (false, $$pg_has_role('zoo_migrator', 'pg_read_all_stats', 'USAGE')$$,
+            'GRANT pg_read_all_stats TO zoo_migrator',
             'of sessions of other roles that are in the way of a migration, only the name is known, not what they do'),
         (false, $$pg_has_role('zoo_migrator', 'pg_read_all_stats', 'USAGE')
             OR pg_has_role('zoo_migrator', 'zoo_api', 'USAGE')$$, 'GRANT zoo_api TO zoo_migrator',
             'this is so for the sessions of zoo_api, too'),
         -- To rehearse, it creates a database beside this one, and drops it again.
-        (false, $$(SELECT rolcreatedb FROM pg_roles WHERE rolname = 'zoo_migrator')$$, 'ALTER ROLE zoo_migrator CREATEDB',
+        (false, $$(SELECT rolcreatedb FROM pg_roles WHERE rolname = 'zoo_migrator')$$,
+            'ALTER ROLE zoo_migrator CREATEDB',
             'migrations can not be rehearsed, because a rehearsal creates a database'),
 
         -- PUBLIC may neither connect nor create temporary tables.
@@ -89,21 +91,23 @@ BEGIN
         (false, $$has_database_privilege('zoo_migrator', current_database(), 'CREATE')$$,
             'GRANT CREATE ON DATABASE ' || here || ' TO zoo_migrator',
             'migrations can create neither schemas nor extensions'),
-        (false, $$NOT has_schema_privilege('public', 'public', 'USAGE, CREATE')$$, 'REVOKE ALL ON SCHEMA public FROM PUBLIC',
-            'every role that may connect may also use the schema public'),
+        (false, $$NOT has_schema_privilege('public', 'public', 'USAGE, CREATE')$$,
+            'REVOKE ALL ON SCHEMA public FROM PUBLIC', 'every role that may connect may also use the schema public'),
         (true, $$has_schema_privilege('zoo_migrator', 'public', 'USAGE')
             AND has_schema_privilege('zoo_migrator', 'public', 'CREATE')$$,
             'GRANT USAGE, CREATE ON SCHEMA public TO zoo_migrator', 'zoo_migrator may not create tables'),
         (true, $$has_schema_privilege('zoo_api', 'public', 'USAGE')$$, 'GRANT USAGE ON SCHEMA public TO zoo_api',
             'zoo_api may not use tables'),
 
-        -- Only a member of the role can set its default privileges, and the admin of a managed Postgres is not a superuser.
-        (false, format('pg_has_role(current_user, ''zoo_migrator'', %L)', may_become), 'GRANT zoo_migrator TO CURRENT_USER', NULL),
+        -- Only members of the role can set its default privileges; the admin of a managed Postgres is no superuser.
+        (false, format('pg_has_role(current_user, ''zoo_migrator'', %L)', CASE WHEN is_16 THEN 'SET' ELSE 'MEMBER' END),
+            'GRANT zoo_migrator TO CURRENT_USER', NULL),
         (false, shares, 'SET LOCAL ROLE zoo_migrator; ' || share || '; RESET ROLE', NULL),  -- if the admin is NOINHERIT
         (true, shares, share, 'zoo_api may not use the tables that zoo_migrator creates'),
 
         (false, 'bool_and(NOT has_function_privilege(''zoo_api'', oid, ''EXECUTE'')) ' || of_all,
-            format('REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; GRANT EXECUTE ON FUNCTION %1$s TO zoo_migrator', functions),
+            format('REVOKE EXECUTE ON FUNCTION %1$s FROM PUBLIC; GRANT EXECUTE ON FUNCTION %1$s TO zoo_migrator',
+                functions),
             'zoo_api can hold the lock of migrations, which then wait for it, and create large objects'),
         (false, $$NOT has_database_privilege('public', 'template1', 'CONNECT, TEMPORARY')$$,
             'REVOKE ALL ON DATABASE template1 FROM PUBLIC', NULL),
@@ -155,7 +159,8 @@ BEGIN
         END IF;
         IF NOT is_so AND step.needed THEN
             RAISE EXCEPTION '%, so nothing was changed', step.missing
-                USING DETAIL = coalesce(reason, 'Only its owner can change that.'), HINT = 'Have this run by who may: ' || step.does;
+                USING DETAIL = coalesce(reason, 'Only its owner can change that.'),
+                    HINT = 'Have this run by who may: ' || step.does;
         ELSIF NOT is_so AND step.missing IS NOT NULL THEN
             RAISE WARNING '%', step.missing USING DETAIL = coalesce(reason, 'Only its owner can change that.');
         END IF;

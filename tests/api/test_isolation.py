@@ -55,7 +55,7 @@ async def answers(client: httpx.AsyncClient) -> list[str]:
             created,
             await client.patch(created.headers["Location"], json={"name": "\\ \u00e9 \u4e2d"}),
             await client.get(resource.path),
-            await client.get(f"{resource.path}?limit=1&name=\u00e9"),
+            await client.get(f"{resource.path}?limit=1"),
         ):
             assert answer.is_success, answer.text
             found.append(answer.text)

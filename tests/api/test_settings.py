@@ -27,6 +27,11 @@ def test_a_secret_may_be_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Settings(_secrets_dir=tmp_path).database().password == GOOD
 
 
+def test_a_url_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://zoo_api@a,b:6000/zoo\n")
+    assert load_settings().database().hosts == (("a", 5432), ("b", 6000))
+
+
 def test_the_environment_takes_precedence_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "database_password").write_text("from the file")
     monkeypatch.setenv("DATABASE_PASSWORD", "from the environment")

@@ -61,7 +61,6 @@ def test_is_taken_apart_as_libpq_does(url: str, expected: dict[str, Any]) -> Non
         "keepalives=1&keepalives_idle=30&keepalives_interval=10&keepalives_count=5&tcp_user_timeout=9000",
         "gssencmode=disable&sslsni=1&client_encoding=utf8&sslcompression=0&fallback_application_name=psql",
         "ssl_min_protocol_version=TLSv1.3",
-        "passfile=/run/secrets/pgpass",
     ],
 )
 def test_what_libpq_takes_is_taken(parameters: str) -> None:
@@ -95,6 +94,8 @@ def test_what_libpq_takes_is_taken(parameters: str) -> None:
         ("gssencmode=require", "gssencmode: write sslmode=require"),
         ("service=nowhere", "service=nowhere: there is none of this name"),
         ("nonsense=1", "unknown parameter nonsense; known: application_name"),
+        ("passfile=/no/passwords", "passfile: No such file"),
+        (f"passfile={Path(__file__)}", "passfile: has to be a file that only its owner may read: chmod 600"),
         ("sslmode", "a parameter without a value"),
         ("application_name=%zz", "% has to be followed by two digits"),
         ("schema=zoo", "schema: write options=-c%20search_path%3DNAME"),

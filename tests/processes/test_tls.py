@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -201,3 +202,14 @@ async def test_a_client_without_the_certificate_that_is_demanded_is_refused_in_a
     code, printed = migrate(tls.url("certified", tls.verified_by(tls.own)))
     assert code == 4
     assert "certificate" in printed
+
+
+async def test_a_silent_server_is_noticed_as_the_url_says(tls: Managed) -> None:
+    quiet = {"keepalives_idle": 2, "tcp_user_timeout": 5000}
+    url = read_url(tls.url("zoo_api", "keepalives_idle=31&keepalives_count=4"))
+    connection = await connect(url, timeout=5, defaults={}, settings={}, quiet=quiet)
+    used = connection._transport.get_extra_info("socket")  # noqa: SLF001 - asyncpg does not show it otherwise
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    found = [used.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+    await connection.close()
+    assert found == [31, 4, 5000]

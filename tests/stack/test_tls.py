@@ -37,7 +37,7 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> Non
     elsewhere = {
         "image": "postgres:18",
         "entrypoint": ["sh", "-c", START],
-        "environment": {"POSTGRES_DB": "zoo", "POSTGRES_USER": "postgres", **passwords},
+        "environment": {"POSTGRES_DB": "zoo", "POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "x", **passwords},
         "volumes": [f"{given}:/given:ro", f"{ROOT}/deploy/postgres:/docker-entrypoint-initdb.d:ro"],
         "networks": {"default": {"aliases": ["elsewhere", "other-name"]}},
         "healthcheck": {"test": ["CMD", "pg_isready", "--host=127.0.0.1", "--username=postgres"], "interval": "1s"},
