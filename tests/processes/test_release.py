@@ -15,14 +15,21 @@ from tests.docs.documents import clone
 NEXT = "77.0.0"
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    checkout = clone(tmp_path / "checkout")
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout that could be released, for tests that don't change it."""
+    checkout = clone(tmp_path_factory.mktemp("release") / "checkout")
     git(checkout, "branch", "--move", "main")
     changelog = checkout / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- Otters.\n", 1))
     commit(checkout, "Otters")
     return checkout
+
+
+@pytest.fixture
+def checkout(untouched: Path, tmp_path: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", untouched, tmp_path / "checkout"], check=True)
+    return tmp_path / "checkout"
 
 
 def git(checkout: Path, *arguments: str) -> str:
@@ -68,9 +75,6 @@ def detached(checkout: Path) -> None:
 
 
 def behind(checkout: Path) -> None:
-    git(checkout, "update-ref", "refs/remotes/origin/main", "HEAD")
-    git(checkout, "remote", "add", "origin", "/nowhere")
-    git(checkout, "branch", "--set-upstream-to=origin/main")
     git(checkout, "reset", "--quiet", "--hard", "HEAD~1")
 
 
@@ -128,15 +132,15 @@ def test_what_is_in_the_way_is_said_with_what_to_do(
 @pytest.mark.parametrize(
     "version", ["", "1", "1.2", "v1.2.3", "1.2.3.4", "01.2.3", "1.2.3-rc.1", "1.2.x", "1.2.3\n", "१.२.३"]
 )
-def test_what_is_no_version_is_refused(checkout: Path, version: str) -> None:
+def test_what_is_no_version_is_refused(untouched: Path, version: str) -> None:
     major, minor, _ = __version__.split(".")
     said = f"{version or 'nothing'} is no version: make release VERSION={major}.{int(minor) + 1}.0"
-    assert refusal(checkout, version) == said
+    assert refusal(untouched, version) == said
 
 
 @pytest.mark.parametrize("version", ["0.0.1", __version__])
-def test_a_version_that_is_not_above_the_last_is_refused(checkout: Path, version: str) -> None:
-    assert refusal(checkout, version).startswith(f"{version} is not above {__version__}, the last release: ")
+def test_a_version_that_is_not_above_the_last_is_refused(untouched: Path, version: str) -> None:
+    assert refusal(untouched, version).startswith(f"{version} is not above {__version__}, the last release: ")
 
 
 def test_somebody_unknown_to_git_is_refused(checkout: Path) -> None:
@@ -144,7 +148,7 @@ def test_somebody_unknown_to_git_is_refused(checkout: Path) -> None:
     assert "git does not know who you are: git config user.name, and user.email" in refusal(checkout)
 
 
-def test_without_a_docker_engine_it_does_not_begin(checkout: Path) -> None:
+def test_without_a_docker_engine_it_does_not_begin(untouched: Path) -> None:
     who = {f"GIT_{role}_{what}": "x@zoo.example" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    said = refusal(checkout, DOCKER_HOST="unix:///nowhere.sock", **who)
+    said = refusal(untouched, DOCKER_HOST="unix:///nowhere.sock", **who)
     assert said == "Docker's engine does not answer: make doctor"

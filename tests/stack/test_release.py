@@ -59,14 +59,31 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, images: list[str]) -> Ite
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A key pair of cosign's, in the environment."""
+    """A key pair of cosign's, in the environment; nothing where there is no cosign."""
     if not shutil.which("cosign"):
-        pytest.skip("cosign is not installed")
+        return {}
     folder = tmp_path_factory.mktemp("key")
     environment = {"COSIGN_PASSWORD": "a giraffe in the rain", "COSIGN_KEY": str(folder / "cosign.key")}
     command = ["cosign", "generate-key-pair"]
     subprocess.run(command, cwd=folder, env=os.environ | environment, check=True, capture_output=True)
     return environment
+
+
+@pytest.fixture(scope="module")
+def released(checkout: Path, key: dict[str, str]) -> str:
+    """A release that was killed when it had its tag, and then made again; what it printed."""
+    log = checkout.with_suffix(".log")
+    with log.open("w") as output, subprocess.Popen(
+        ["make", "--silent", "release", f"VERSION={VERSION}"], cwd=checkout, start_new_session=True,
+        stdout=output, stderr=output,
+    ) as first:  # fmt: skip
+        while not git(checkout, "tag"):
+            assert first.poll() is None, log.read_text()
+            time.sleep(0.02)
+        os.killpg(first.pid, signal.SIGKILL)
+    done = make_release(checkout, **key)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_a_failing_check_is_refused_and_nothing_is_changed(checkout: Path) -> None:
@@ -83,89 +100,73 @@ def test_a_failing_check_is_refused_and_nothing_is_changed(checkout: Path) -> No
     git(checkout, "reset", "--quiet", "--hard", before)
 
 
-def test_killed_half_way_it_goes_on_to_one_commit_one_tag_and_images_of_it_and_pushes_nothing(checkout: Path) -> None:
-    pushed = git(checkout, "ls-remote", "origin")
-    log = checkout.with_suffix(".log")
-    with log.open("w") as output, subprocess.Popen(
-        ["make", "--silent", "release", f"VERSION={VERSION}"], cwd=checkout, start_new_session=True,
-        stdout=output, stderr=output,
-    ) as first:  # fmt: skip
-        while not git(checkout, "tag"):
-            assert first.poll() is None, log.read_text()
-            time.sleep(0.02)
-        os.killpg(first.pid, signal.SIGKILL)
-    done = make_release(checkout)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.usefixtures("released")
+class TestKilledHalfWay:
+    def test_it_goes_on_to_one_commit_and_one_tag_and_pushes_nothing(self, checkout: Path) -> None:
+        assert git(checkout, "status", "--porcelain") == ""
+        assert git(checkout, "log", "--format=%s", "origin/main..HEAD") == f"Release {VERSION}"
+        assert git(checkout, "show", "HEAD:api/__init__.py").endswith(f'__version__ = "{VERSION}"')
+        released = f"## Unreleased\n\n## {VERSION} - {datetime.now(UTC).date()}\n\n{CHANGES}\n## "
+        assert released in git(checkout, "show", "HEAD:CHANGELOG.md")
+        assert git(checkout, "rev-list", "--max-count=1", TAG) == git(checkout, "rev-parse", "HEAD")
+        assert git(checkout, "cat-file", "-t", TAG) == "tag"
+        assert "- Otters." in git(checkout, "tag", "--list", "--format=%(contents)", TAG)
+        assert TAG not in git(checkout, "ls-remote", "origin")
+        assert git(checkout, "ls-remote", "origin", "main").startswith(git(checkout, "rev-parse", "HEAD~1"))
 
-    assert git(checkout, "status", "--porcelain") == ""
-    assert git(checkout, "log", "--format=%s", "origin/main..HEAD") == f"Release {VERSION}"
-    assert git(checkout, "show", "HEAD:api/__init__.py").endswith(f'__version__ = "{VERSION}"')
-    released = f"## Unreleased\n\n## {VERSION} - {datetime.now(UTC).date()}\n\n{CHANGES}\n## "
-    assert released in git(checkout, "show", "HEAD:CHANGELOG.md")
-    assert git(checkout, "rev-list", "--max-count=1", TAG) == git(checkout, "rev-parse", "HEAD")
-    assert git(checkout, "cat-file", "-t", TAG) == "tag"
-    assert "- Otters." in git(checkout, "tag", "--list", "--format=%(contents)", TAG)
+    def test_its_images_are_of_that_commit_and_listed_with_what_they_consist_of(self, checkout: Path) -> None:
+        folder = checkout / "dist" / VERSION
+        images = dict(line.split() for line in (folder / "images.txt").read_text().splitlines())
+        assert {"api", "migrator", "proxy"} <= {re.sub(r".*-|:.*", "", name) for name in images}
+        for image, identity in images.items():
+            config = json.loads(docker("image", "inspect", identity))[0]["Config"]
+            if "-api:" in image or "-migrator:" in image:
+                assert image.endswith(f":{VERSION}")
+                assert f"RELEASE={VERSION}" in config["Env"]
+                assert config["Labels"]["org.opencontainers.image.revision"] == git(checkout, "rev-parse", "HEAD")
+            sbom = json.loads((folder / f"{image.rpartition('/')[2].replace(':', '-')}.spdx.json").read_text())
+            packages = {package["name"] for package in sbom["packages"]}
+            assert "libc6" in packages
+            assert ("fastapi" in packages, "alembic" in packages) == ("-api:" in image, "-migrator:" in image)
 
-    folder = checkout / "dist" / VERSION
-    images = dict(line.split() for line in (folder / "images.txt").read_text().splitlines())
-    named = {re.sub(r".*zoo-(\w+-)?|:.*", "", name) for name in images}
-    assert {"api", "migrator", "proxy"} <= named
-    for image, identity in images.items():
-        config = json.loads(docker("image", "inspect", identity))[0]["Config"]
-        if "-proxy:" not in image and "-db:" not in image:
-            assert image.endswith(f":{VERSION}")
-            assert f"RELEASE={VERSION}" in config["Env"]
-            assert config["Labels"]["org.opencontainers.image.revision"] == git(checkout, "rev-parse", "HEAD")
-        sbom = json.loads((folder / f"{image.rpartition('/')[2].replace(':', '-')}.spdx.json").read_text())
-        packages = {package["name"] for package in sbom["packages"]}
-        assert "libc6" in packages
-        assert ("fastapi" in packages, "alembic" in packages) == ("-api:" in image, "-migrator:" in image)
-    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
-    assert len((folder / "SHA256SUMS").read_text().splitlines()) == len(list(folder.iterdir())) - 1
-    assert git(checkout, "ls-remote", "origin") == pushed
+    def test_the_checksums_are_of_all_files_and_signed(self, checkout: Path, key: dict[str, str]) -> None:
+        folder = checkout / "dist" / VERSION
+        subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+        summed = {line.split()[1] for line in (folder / "SHA256SUMS").read_text().splitlines()}
+        assert summed == {path.name for path in folder.iterdir()} - {"SHA256SUMS", "SHA256SUMS.sigstore.json"}
+        if not key:
+            pytest.skip("cosign is not installed")
+        verify = [
+            "cosign", "verify-blob", "--insecure-ignore-tlog", "--key", key["COSIGN_KEY"].replace(".key", ".pub"),
+            "--bundle", "SHA256SUMS.sigstore.json",
+        ]  # fmt: skip
+        subprocess.run([*verify, "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+        assert subprocess.run([*verify, "images.txt"], cwd=folder, check=False, capture_output=True).returncode != 0
 
-
-def test_what_it_prints_pushes_and_takes_back(checkout: Path) -> None:
-    done = make_release(checkout)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (push,) = re.findall(r"^  (git push .+)$", done.stdout, re.MULTILINE)
-    assert re.findall(r"^  docker push (\S+)$", done.stdout, re.MULTILINE)
-    subprocess.run(push, shell=True, cwd=checkout, check=True, capture_output=True)
-    assert f"refs/tags/{TAG}" in git(checkout, "ls-remote", "origin")
-    (undo,) = re.findall(r"^To take it back, while nothing is pushed: (.+)$", done.stdout, re.MULTILINE)
-    commit = git(checkout, "rev-parse", "HEAD")
-    subprocess.run(undo, shell=True, cwd=checkout, check=True, capture_output=True)
-    assert git(checkout, "tag") == git(checkout, "status", "--porcelain") == ""
-    assert git(checkout, "log", "--max-count=1", "--format=%s") == "Otters"
-    git(checkout, "fetch", "--quiet", "--tags")
-    git(checkout, "reset", "--quiet", "--hard", commit)
-
-
-def test_with_a_key_the_checksums_are_signed(checkout: Path, key: dict[str, str]) -> None:
-    done = make_release(checkout, **key)
-    assert done.returncode == 0, done.stdout + done.stderr
-    sums = checkout / "dist" / VERSION / "SHA256SUMS"
-    verify = [
-        "cosign", "verify-blob", "--insecure-ignore-tlog", "--key", key["COSIGN_KEY"].replace(".key", ".pub"),
-        "--bundle", "SHA256SUMS.sigstore.json", "SHA256SUMS",
-    ]  # fmt: skip
-    subprocess.run(verify, cwd=sums.parent, check=True, capture_output=True)
-    sums.write_text(sums.read_text() + "\n")
-    assert subprocess.run(verify, cwd=sums.parent, check=False, capture_output=True).returncode != 0
+    def test_what_it_prints_pushes_and_takes_back(self, checkout: Path, released: str) -> None:
+        (push,) = re.findall(r"^  (git push .+)$", released, re.MULTILINE)
+        assert len(re.findall(r"^  docker push \S+$", released, re.MULTILINE)) >= 3
+        subprocess.run(push, shell=True, cwd=checkout, check=True, capture_output=True)
+        assert f"refs/tags/{TAG}" in git(checkout, "ls-remote", "origin")
+        (undo,) = re.findall(r"^To take it back, while nothing is pushed: (.+)$", released, re.MULTILINE)
+        commit = git(checkout, "rev-parse", "HEAD")
+        subprocess.run(undo, shell=True, cwd=checkout, check=True, capture_output=True)
+        assert git(checkout, "tag") == git(checkout, "status", "--porcelain") == ""
+        assert git(checkout, "log", "--max-count=1", "--format=%s") == "Otters"
+        git(checkout, "fetch", "--quiet", "--tags")
+        git(checkout, "reset", "--quiet", "--hard", commit)
 
 
+@pytest.mark.usefixtures("released")
 def test_a_build_that_fails_says_how_to_go_on_and_how_to_take_it_back(checkout: Path) -> None:
-    before = git(checkout, "rev-parse", "HEAD")
     dockerfile = checkout / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("USER 10001:10001", "RUN false"))
     changelog = checkout / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- Fewer otters.\n", 1))
     git(checkout, "commit", "--quiet", "--all", "--message", "Broken")
-    following = VERSION.replace(".0", ".1") if VERSION.endswith(".0") else VERSION
+    following = f"{VERSION[:-1]}1"
     done = make_release(checkout, following)
     assert done.returncode != 0
     assert f"To go on: make release VERSION={following}" in done.stderr
     undo = f"To take it back, while nothing is pushed: git tag --delete v{following} && git reset --keep HEAD~1"
     assert undo in done.stderr
-    git(checkout, "tag", "--delete", f"v{following}")
-    git(checkout, "reset", "--quiet", "--hard", before)
