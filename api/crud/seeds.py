@@ -5,7 +5,8 @@ from pathlib import Path
 from sqlalchemy import exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.imports import RESOURCES, load_csv
+from api.crud.imports.load import load_csv
+from api.crud.imports.targets import RESOURCES
 
 # If two processes seed at the same moment, one does it, and the other finds the zoo filled.
 LOCK_KEY = int.from_bytes(b"zoo/seed")
@@ -21,6 +22,6 @@ async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
         return {}
     loaded = {}
     for name in RESOURCES:
-        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            loaded[name] = await load_csv(session, name, file)
+        with (folder / f"{name}.csv").open("rb") as file:
+            loaded[name] = (await load_csv(session, name, file)).new
     return loaded

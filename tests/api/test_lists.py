@@ -79,8 +79,8 @@ class TestSort:
             "INSERT INTO animals (name) SELECT 'Animal ' || n % 100 FROM generate_series(1, 5000) AS n; ANALYZE animals"
         )
         recorder = Recorder(admin)
-        page = await animals.list_page(recorder, AnimalQuery(sort=sort))  # type: ignore[arg-type]
-        await animals.list_page(recorder, AnimalQuery(sort=sort, after=str(page.next_after)))  # type: ignore[arg-type]
+        page = await animals.list_page(recorder, AnimalQuery(sort=sort))
+        await animals.list_page(recorder, AnimalQuery(sort=sort, after=str(page.next_after)))
         for statement, values in recorder.sent:
             plan = await admin.fetchval(f"EXPLAIN (FORMAT JSON, ANALYZE, TIMING OFF) {statement}", *values)
             assert "Seq Scan" not in plan
@@ -104,7 +104,7 @@ class TestSort:
 
 
 def most_rows(plan: dict[str, Any]) -> float:
-    return max([plan["Actual Rows"], *(most_rows(inner) for inner in plan.get("Plans", []))])
+    return max(float(plan["Actual Rows"]), *(most_rows(inner) for inner in plan.get("Plans", [])), 0)
 
 
 class TestSearch:
