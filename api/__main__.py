@@ -1,14 +1,14 @@
 """`python -m api`: the commands of the api's image, besides serving."""
 
 import asyncio
-import io
 import json
 import sys
 from collections.abc import Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO, TypeVar
+from typing import IO, Annotated, Any, NoReturn, TypeVar
 
 import rich.progress
 import typer
@@ -19,9 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.background import Background
 from api.crud.accounts.manager import UserManager
-from api.crud.imports import RESOURCES, ImportRefused, load_csv
+from api.crud.exports import export_csv
+from api.crud.imports.load import Loaded, load_csv
+from api.crud.imports.targets import RESOURCES, ImportRefused
 from api.crud.seeds import seed as seed_zoo
-from api.database.engine import transaction
+from api.database.driver import Database, PooledConnection
+from api.database.engine import create_engine, transaction
 from api.database.errors import explain_database_error
 from api.enums import UserType
 from api.errors import Unavailable, Unprocessable
@@ -51,11 +54,16 @@ def openapi() -> None:
 def import_(
     resource: Resource,
     file: Annotated[str, typer.Argument(metavar="FILE.csv", help="A CSV file, or - for standard input.")],
+    update: Annotated[bool, typer.Option("--update", help="Change records that the file names by id.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
 ) -> None:
     """Load records from a CSV file: all of it, or nothing.
 
     The first line names the fields, as the API does; an empty cell is null. Animals and staff may have a column
     `exhibit`, the exhibit's name, in place of `exhibit_id`.
+
+    With --update, a column `id`, or one whose values are unique, says which record a row changes; without an id, and
+    if no record has the value, the row is a new record. Only the file's columns change.
 
     Example: python -m api import animals animals.csv
     """
@@ -64,32 +72,50 @@ def import_(
     except OSError as error:
         _fail(f"{file}: {error.strerror}")
     with opened as rows:
-        loaded = _run(_import(resource.value, rows), NOTHING_LOADED)
-    typer.echo(f"{loaded} {resource.value} loaded")
+        loaded = _run(_import(resource.value, rows, update=update, dry_run=dry_run), NOTHING_LOADED)
+    would = "would be " if dry_run else ""
+    if update:
+        typer.echo(
+            f"{resource.value}: {loaded.new} {would}new, {loaded.changed} {would}changed, {loaded.same} the same"
+        )
+    else:
+        typer.echo(f"{loaded.new} {resource.value} {would}loaded")
 
 
-def _open_csv(path: str, label: str) -> AbstractContextManager[TextIO]:
-    """The text of a file, or of standard input; on a terminal a bar shows how much of the file has been read."""
-    encoding, newline = "utf-8-sig", ""  # spreadsheets write a byte order mark; csv wants line ends unchanged
+def _open_csv(path: str, label: str) -> AbstractContextManager[IO[bytes]]:
+    """A file, or standard input; on a terminal a bar shows how much of the file has been read."""
     if path == "-":
-        return io.TextIOWrapper(sys.stdin.buffer, encoding, newline=newline)
+        return nullcontext(sys.stdin.buffer)
     console = Console(stderr=True)
-    return rich.progress.open(
-        path,
-        "r",
-        encoding=encoding,
-        newline=newline,
-        description=label,
-        console=console,
-        disable=not console.is_terminal,
-    )
+    return rich.progress.open(path, "rb", description=label, console=console, disable=not console.is_terminal)
 
 
-async def _import(resource: str, rows: TextIO) -> int:
+async def _import(resource: str, rows: IO[bytes], *, update: bool, dry_run: bool) -> Loaded:
     settings = load_settings()
     ENVIRONMENT.set(settings.environment)
     async with transaction(settings) as session:
-        return await load_csv(session, resource, rows)
+        loaded = await load_csv(session, resource, rows, update=update)
+        if dry_run:
+            await session.rollback()
+        return loaded
+
+
+@app.command()
+def export(resource: Resource) -> None:
+    """Write all records to standard output, as CSV that `import --update` reads again.
+
+    Example: python -m api export animals > animals.csv
+    """
+    _run(_export(resource.value), "The file is not complete.")
+
+
+async def _export(resource: str) -> None:
+    engine = create_engine(load_settings(), application_name="api command")
+    try:
+        async for part in export_csv(Database(partial(PooledConnection, engine)), resource):
+            sys.stdout.buffer.write(part)
+    finally:
+        await engine.dispose()
 
 
 @app.command()

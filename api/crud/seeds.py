@@ -5,7 +5,8 @@ from pathlib import Path
 from sqlalchemy import exists, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.imports import RESOURCES, load_csv
+from api.crud.imports.load import load_csv
+from api.crud.imports.targets import RESOURCES
 from api.models import Exhibit
 
 # If two processes seed at the same moment, one does it, and the other finds the zoo filled. Reads go on meanwhile.
@@ -22,6 +23,6 @@ async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
         return {}
     loaded = {}
     for name in RESOURCES:
-        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            loaded[name] = await load_csv(session, name, file)
+        with (folder / f"{name}.csv").open("rb") as file:
+            loaded[name] = (await load_csv(session, name, file)).new
     return loaded

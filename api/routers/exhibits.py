@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
+from api.crud.exports import export_csv
 from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
 from api.errors import NotFound
+from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.animals import AnimalRead, ExhibitAnimalQuery
 from api.schemas.exhibits import ExhibitCreate, ExhibitQuery, ExhibitRead, ExhibitUpdate
@@ -21,6 +23,12 @@ ONCE = honours_key(exhibits.require_readable)
 async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
     """List exhibits, without deleted ones."""
     return links.page(await exhibits.list_page(db, query))
+
+
+@router.get(".csv", response_class=CsvResponse, responses=RESTRICTED | CSV, dependencies=[ADMIN])
+async def export_exhibits(db: DatabaseDep) -> Response:
+    """All exhibits as CSV, without deleted ones, in id order: `python -m api import --update` reads it again."""
+    return CsvResponse(export_csv(db, "exhibits"), "exhibits.csv")
 
 
 @router.post("", status_code=201, responses=CREATED | RESTRICTED | KEYED, dependencies=[ADMIN, ONCE])

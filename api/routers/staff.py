@@ -5,8 +5,10 @@ from typing import Annotated
 from fastapi import Body, Query, Response
 
 from api.crud import staff
+from api.crud.exports import export_csv
 from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
 from api.errors import NotFound
+from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
 from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
@@ -19,6 +21,12 @@ ONCE = honours_key(staff.require_readable)
 async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
     """List staff, without deleted ones."""
     return links.page(await staff.list_page(db, query))
+
+
+@router.get(".csv", response_class=CsvResponse, responses=CSV, dependencies=[ADMIN])
+async def export_staff(db: DatabaseDep) -> Response:
+    """All staff as CSV, without deleted ones, in id order: `python -m api import --update` reads it again."""
+    return CsvResponse(export_csv(db, "staff"), "staff.csv")
 
 
 @router.post("", status_code=201, responses=CREATED | KEYED, dependencies=[ADMIN, ONCE])

@@ -1,8 +1,10 @@
 """A request and its transaction: committed before the answer leaves, or not at all."""
 
 import asyncio
+import io
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import asyncpg
 import httpx
@@ -10,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from api.crud.imports import load_csv
+from api.crud.imports.load import load_csv
 from api.database.driver import PooledConnection
 from api.database.engine import create_engine, transaction
 from api.dependencies import SessionDep
@@ -228,14 +230,14 @@ async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
 
 
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:
-    def slow(lines: list[str]) -> Iterator[str]:
-        for line in lines:
+    class Slow(io.BytesIO):
+        def readinto(self, buffer: Any) -> int:
             time.sleep(0.1)
-            yield line
+            return super().readinto(memoryview(buffer)[:5])
 
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
     async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
-        assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
+        assert (await load_csv(session, "animals", Slow(b"name\nA\nB\n"))).new == 2
 
 
 @pytest.mark.usefixtures("own_sessions")

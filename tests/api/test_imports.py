@@ -2,23 +2,28 @@
 
 import io
 
+import asyncpg
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.imports import ImportRefused, load_csv
+from api.crud.imports.load import load_csv
+from api.crud.imports.targets import ImportRefused
+from api.database.engine import transaction
+from api.settings import Settings
+from local.postgres import Server
 from tests.api.records import make
 
 
-async def load(session: AsyncSession, resource: str, text: str) -> int:
-    count = await load_csv(session, resource, io.StringIO(text, newline=""))
+async def load(session: AsyncSession, resource: str, file: str | bytes) -> int:
+    loaded = await load_csv(session, resource, io.BytesIO(file if isinstance(file, bytes) else file.encode()))
     await session.commit()
-    return count
+    return loaded.new
 
 
-async def refused(session: AsyncSession, resource: str, text: str) -> list[str]:
+async def refused(session: AsyncSession, resource: str, file: str | bytes) -> list[str]:
     with pytest.raises(ImportRefused) as caught:
-        await load(session, resource, text)
+        await load(session, resource, file)
     return list(caught.value.findings)
 
 
@@ -99,3 +104,106 @@ async def test_findings_are_bounded(session: AsyncSession) -> None:
 @pytest.mark.parametrize("name", ["A\x00B", "x" * 201])
 async def test_a_value_that_the_api_refuses_is_refused(session: AsyncSession, name: str) -> None:
     assert (await refused(session, "animals", f"name\n{name}\n"))[0].startswith("line 2, name: ")
+
+
+ROWS = [("Amara", "Giraffa; camelopardalis"), ("Zoë, 2", 'The "best"'), ("Kit", None)]
+COMMA = 'name,species\nAmara,Giraffa; camelopardalis\n"Zoë, 2","The ""best"""\nKit,\n'
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        COMMA,
+        COMMA.encode("utf-8-sig"),
+        COMMA.encode("utf-16"),
+        COMMA.encode("utf-16-le"),
+        COMMA.encode("utf-16-be"),
+        b"\xfe\xff" + COMMA.encode("utf-16-be"),
+        COMMA.replace("\n", "\r\n"),
+        COMMA.replace("\n", "\r"),
+        COMMA.removesuffix("\n"),
+        'name;species\nAmara;"Giraffa; camelopardalis"\n"Zoë, 2";"The ""best"""\nKit;\n',
+        'name\tspecies\nAmara\tGiraffa; camelopardalis\nZoë, 2\t"The ""best"""\nKit\t\n',
+        'name|species\nAmara|Giraffa; camelopardalis\nZoë, 2|"The ""best"""\nKit|\n',
+        'sep=;\nname;species\nAmara;"Giraffa; camelopardalis"\nZoë, 2;"The ""best"""\nKit;\n',
+        '"SEP=,"\r\nname,species\r\nAmara,Giraffa; camelopardalis\r\n"Zoë, 2","The ""best"""\r\nKit,\r\n',
+        'sep=^\nname^species\nAmara^Giraffa; camelopardalis\nZoë, 2^"The ""best"""\nKit^\n',
+        ' NAME , "Species"\n"Amara" , "Giraffa; camelopardalis"\n "Zoë, 2" ,"The ""best""" \n Kit , \n',
+        '\n,,\nname,,species,\n,,,\nAmara,,Giraffa; camelopardalis,\n\n"Zoë, 2", ,"The ""best"""\nKit,,,\n , ,"",\n',
+        'name,species\nAmara,Giraffa; camelopardalis,,\n"Zoe\u0308, 2","The ""best"""\nKit,\u200b\n',
+    ],
+)
+async def test_csv_is_read_as_spreadsheets_and_people_write_it(
+    session: AsyncSession, client: httpx.AsyncClient, file: str | bytes
+) -> None:
+    assert await load(session, "animals", file) == 3
+    assert [(record["name"], record["species"]) for record in (await client.get("/animals")).json()] == ROWS
+
+
+async def test_a_cell_with_blanks_around_its_quotes_may_have_several_lines(
+    session: AsyncSession, client: httpx.AsyncClient
+) -> None:
+    await load(session, "animals", 'name,description\n"A" ,"one,\n ""two"" ,\n" \nB,"x" \n')
+    records = (await client.get("/animals")).json()
+    assert [record["description"] for record in records] == ['one,\n "two" ,\n', "x"]
+    assert await refused(session, "animals", 'name,description\n"A" ,"one\ntwo"\n,x\n') == [
+        "line 4, name: Field required"
+    ]
+
+
+@pytest.mark.parametrize("header", ["Job Title;NAME;E-Mail", "job-title;name;email"])
+async def test_a_header_is_known_in_any_case(session: AsyncSession, header: str) -> None:
+    file = f"{header}\nKeeper;Ngozi;ngozi@zoo.example\n"
+    if "E-Mail" in header:
+        assert "unknown field 'e_mail'" in (await refused(session, "staff", file))[0]
+    else:
+        assert await load(session, "staff", file) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "finding"),
+    [
+        ("name\nAmara\nZo\u00eb\n".encode("latin-1"), "line 3, character 3: byte 0xEB is not UTF-8, which is 'ë'"),
+        ("name\n\u20ac\n".encode("cp1252"), "line 2, character 1: byte 0x80 is not UTF-8, which is '€'"),
+        ("name\n\u6771\n".encode("shift-jis"), "line 2, character 1: byte 0x93"),
+        (b"\xff\xfen\x00a\x00m", "after line 0: not UTF-16"),
+        (b"PK\x03\x04\x14\x00", "this is an Excel or OpenDocument file"),
+        (b"\xd0\xcf\x11\xe0\xa1", "this is an old Excel file"),
+        (b"\x1f\x8b\x08\x00", "this is a file compressed by gzip"),
+    ],
+)
+async def test_what_can_not_be_read_says_where_and_how_to_save_it(
+    session: AsyncSession, file: bytes, finding: str
+) -> None:
+    (found,) = await refused(session, "animals", file)
+    assert found.startswith(finding)
+    assert "UTF-8" in found.partition(": ")[2]
+
+
+@pytest.mark.parametrize(
+    ("file", "finding"),
+    [
+        ("name,\nAmara,Giraffa\n", "line 2: cell 2 has text, but no name in the header"),
+        ("name\nAmara,Giraffa\n", "line 2: 2 cells, but the header has 1"),
+        ("name,species\nAmara\n", "line 2: 1 cells, but the header has 2"),
+        ('name\nA\n"B\nC\n', "line 3: not CSV: a quotation mark"),
+        ('name\nA\n"B"C\n', "line 3: not CSV: something follows a closing quotation mark"),
+        ("name\n" + "x" * 2**20, "line 2: longer than"),
+        ("id,name\n7,A\n", "line 1: the database gives records their id: leave the column out, or use --update"),
+    ],
+)
+async def test_what_is_wrong_is_told_by_line(session: AsyncSession, file: str, finding: str) -> None:
+    assert (await refused(session, "animals", file))[0].startswith(finding)
+
+
+async def test_what_is_unique_is_told_by_line_with_the_record_that_has_it(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, server: Server, database: str
+) -> None:
+    await admin.execute("CREATE UNIQUE INDEX uq_staff_email ON staff (email) WHERE deleted_at IS NULL")
+    record = await make(committing_client, "/staff", email="a@zoo.example")
+    file = io.BytesIO(b"name,email\nB,b@zoo.example\n\nA,a@zoo.example\n")
+    with pytest.raises(ImportRefused) as caught:
+        async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
+            await load_csv(session, "staff", file)
+    assert caught.value.findings == [f"line 4, email: staff {record['id']} has the same"]
+    assert len((await committing_client.get("/staff")).json()) == 1

@@ -34,6 +34,7 @@ CREDENTIALS = {"username": email_of("visitor"), "password": PASSWORD}
 NAME = {"name": "Amara"}
 MATRIX = {
     "GET /exhibits": Case(ANYBODY, 200),
+    "GET /exhibits.csv": Case(ADMIN, 200),
     "POST /exhibits": Case(ADMIN, 201, NAME),
     "GET /exhibits/{exhibit_id}": Case(ANYBODY, 200),
     "PATCH /exhibits/{exhibit_id}": Case(ADMIN, 200, NAME),
@@ -42,12 +43,14 @@ MATRIX = {
     "GET /exhibits/{exhibit_id}/animals": Case(ANYBODY, 200),
     "GET /exhibits/{exhibit_id}/staff": Case(KEEPER, 200),
     "GET /animals": Case(ANYBODY, 200),
+    "GET /animals.csv": Case(ADMIN, 200),
     "POST /animals": Case(KEEPER, 201, NAME),
     "GET /animals/{animal_id}": Case(ANYBODY, 200),
     "PATCH /animals/{animal_id}": Case(KEEPER, 200, NAME),
     "DELETE /animals/{animal_id}": Case(KEEPER, 200),
     "POST /animals/{animal_id}/restore": Case(ADMIN, 200),
     "GET /staff": Case(KEEPER, 200),
+    "GET /staff.csv": Case(ADMIN, 200),
     "POST /staff": Case(ADMIN, 201, NAME),
     "GET /staff/{staff_id}": Case(KEEPER, 200),
     "PATCH /staff/{staff_id}": Case(ADMIN, 200, NAME),

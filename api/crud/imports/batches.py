@@ -1,0 +1,195 @@
+"""From the rows of a file to batches of checked records, bounded in rows and in bytes."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import IO, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.crud.exports import FORMULA
+from api.crud.imports.header import read_table
+from api.crud.imports.lines import Unreadable, read_lines
+from api.crud.imports.targets import EXHIBIT_NAME, Exhibits, ImportRefused, Target
+from api.schemas.fields import MAX_ID, RequestBody
+from api.schemas.text import one_line
+
+BATCH_ROWS = 5_000
+BATCH_CHARACTERS = 2**20  # of up to four bytes each, in several copies
+MAX_FINDINGS = 20
+ID = "id"
+
+_escaped = re.compile(f"'(?='*{FORMULA})").match  # by an export
+
+
+@dataclass
+class Batch:
+    """Some rows of a file: of each its line, its cells by field, the key of the record to be changed, its values.
+
+    Without a key it is a new record. The values are those of the file's columns, checked, as they are to be stored.
+    """
+
+    lines: list[int] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[Any] = field(default_factory=list)
+    values: list[tuple[Any, ...]] = field(default_factory=list)
+    size: int = 0
+
+
+class Batches:
+    """The batches of a file. ImportRefused, at its end or after MAX_FINDINGS, if any row is invalid.
+
+    If records are to be updated, `key` is the field that says which: the id, or one that is unique. Else it is None.
+    """
+
+    def __init__(self, file: IO[bytes], target: Target, exhibits: Exhibits, *, update: bool) -> None:
+        self.target = target
+        self.exhibits = exhibits
+        self.findings: list[tuple[int, str]] = []
+        self.seen: dict[Any, int] = {}
+        required = {name: is_required and not update for name, is_required in target.known.items()}
+        try:
+            self.header, self.rows = read_table(read_lines(file), required | ({ID: False} if update else {}))
+        except Unreadable as error:
+            raise ImportRefused(str(error).splitlines()) from error
+        named = self.header.fields
+        if {EXHIBIT_NAME, "exhibit_id"} <= set(named):
+            raise ImportRefused([f"line {self.header.line}: {EXHIBIT_NAME} and exhibit_id exclude each other"])
+        self.key = self._key(named) if update else None
+        self.columns = ["exhibit_id" if name == EXHIBIT_NAME else name for name in named if name != ID]
+
+    def _key(self, named: Sequence[str]) -> str:
+        usable = [ID, *self.target.unique]
+        if found := [name for name in usable if name in named]:
+            return found[0]
+        missing = " or ".join(usable)
+        raise ImportRefused([f"line {self.header.line}: no column says which records are to be updated: {missing}"])
+
+    def __iter__(self) -> Iterator[Batch]:
+        try:
+            for batch in self._read():
+                self._check(batch)
+                if len(self.findings) >= MAX_FINDINGS:
+                    break
+                if not self.findings:
+                    yield batch
+        except Unreadable as error:
+            raise ImportRefused([*self._sentences(), *str(error).splitlines()]) from error
+        self.refuse_findings()
+
+    def refuse_findings(self) -> None:
+        """ImportRefused if there are any."""
+        if self.findings:
+            raise ImportRefused(self._sentences())
+
+    def _sentences(self) -> list[str]:
+        found = sorted(self.findings, key=lambda finding: finding[0])
+        return [f"line {line}{sentence}" for line, sentence in found[:MAX_FINDINGS]]
+
+    def _read(self) -> Iterator[Batch]:
+        """The rows as they are, without those that are empty."""
+        names, unnamed, batch = self.header.names, self.header.unnamed, Batch()
+        try:
+            for line, cells in self.rows:
+                text = "".join(cells)
+                if not text or text.isspace():
+                    continue
+                if (len(cells) != len(names) or unnamed) and not self._fits(line, cells):
+                    continue
+                if "'" in text:
+                    cells = [cell[1:] if _escaped(cell) else cell for cell in cells]  # noqa: PLW2901 - the same cells
+                batch.lines.append(line)
+                batch.rows.append({name: cell for name, cell in zip(names, cells, strict=False) if cell and name})
+                batch.size += len(text)
+                if len(batch.lines) >= BATCH_ROWS or batch.size >= BATCH_CHARACTERS:
+                    yield batch
+                    batch = Batch()
+        finally:
+            if batch.lines:
+                yield batch
+
+    def _fits(self, line: int, cells: list[str]) -> bool:
+        """Whether all cells but empty ones are below a name, and below each name is a cell."""
+        names = self.header.names
+        last = max(n for n, name in enumerate(names) if name)
+        if len(cells) <= last or any(cell.strip() for cell in cells[len(names) :]):
+            self.findings.append((line, f": {len(cells)} cells, but the header has {len(names)}"))
+            return False
+        for n in self.header.unnamed:
+            if n < len(cells) and cells[n].strip():
+                self.findings.append((line, f": cell {n + 1} has text, but no name in the header"))
+                return False
+        return True
+
+    def _check(self, batch: Batch) -> None:
+        if EXHIBIT_NAME in self.header.fields:
+            for line, row in zip(batch.lines, batch.rows, strict=True):
+                if EXHIBIT_NAME in row:
+                    try:
+                        row["exhibit_id"] = self.exhibits.named(one_line(row.pop(EXHIBIT_NAME)))
+                    except ValueError as error:
+                        self.findings.append((line, f", {EXHIBIT_NAME}: {error}"))
+        if self.key == ID:
+            batch.keys = [self._id(line, row) for line, row in zip(batch.lines, batch.rows, strict=True)]
+        if self.key is None:
+            batch.values = self.validate(batch.lines, batch.rows, self.target.create)
+        else:
+            empty = dict.fromkeys(self.columns)
+            batch.values = self.validate(batch.lines, [empty | row for row in batch.rows], self.target.update)
+        if self.key not in {None, ID}:
+            place = self.columns.index(self.key)
+            batch.keys = [values[place] for values in batch.values]
+        self._refuse_twice(batch)
+
+    def _id(self, line: int, row: dict[str, Any]) -> int | None:
+        cell = row.pop(ID, "").strip()
+        if not re.fullmatch("[0-9]{0,19}", cell) or int(cell or 1) not in range(1, MAX_ID + 1):
+            self.findings.append((line, f", {ID}: must be a whole number from 1 on"))
+            return None
+        return int(cell) if cell else None
+
+    def _refuse_twice(self, batch: Batch) -> None:
+        for line, key in zip(batch.lines, batch.keys, strict=False):
+            if key is not None and (before := self.seen.setdefault(key, line)) != line:
+                self.findings.append((line, f", {self.key}: {key} stands on line {before} already"))
+
+    def validate(
+        self, lines: list[int], rows: list[dict[str, Any]], schema: type[RequestBody]
+    ) -> list[tuple[Any, ...]]:
+        """The values of `self.columns` for each row, as `schema` has them; nothing, but findings, if any is invalid."""
+        try:
+            records = _list_of(schema).validate_python(rows, strict=False)
+        except ValidationError as error:
+            wrong = set()
+            for found in error.errors(include_url=False, include_input=False):
+                index, name = found["loc"][:2]
+                wrong.add((index, name))
+                message = found["msg"].removeprefix("Value error, ")
+                self.findings.append((lines[int(index)], f", {name}: {message}"))
+            references = [row.get("exhibit_id") for row in rows]
+            self._use(lines, [None if (n, "exhibit_id") in wrong else found for n, found in enumerate(references)])
+            return []
+        if "exhibit_id" in self.columns:
+            self._use(lines, [record.__dict__["exhibit_id"] for record in records])
+        return [self._nothing_for_empty(values) if "" in values else values for values in map(self._values, records)]
+
+    def _use(self, lines: list[int], exhibit_ids: list[Any]) -> None:
+        for line, exhibit_id in zip(lines, exhibit_ids, strict=True):
+            if exhibit_id is not None:
+                try:
+                    self.exhibits.use(int(exhibit_id))
+                except ValueError as error:
+                    self.findings.append((line, f", exhibit_id: {error}"))
+
+    def _values(self, record: RequestBody) -> tuple[Any, ...]:
+        fields = record.__dict__
+        return tuple([fields[column] for column in self.columns])
+
+    def _nothing_for_empty(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(None if value == "" else value for value in values)
+
+
+@cache
+def _list_of(schema: type[RequestBody]) -> TypeAdapter[list[RequestBody]]:
+    return TypeAdapter(list[schema])  # type: ignore[valid-type]  # a schema is a type

@@ -1,0 +1,127 @@
+"""Importing again, and exporting: what comes out goes in again."""
+
+import csv
+import io
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from sqlalchemy import Index, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.crud import exports
+from api.crud.imports.load import Loaded, load_csv
+from api.crud.imports.targets import RESOURCES, ImportRefused
+from tests.api.records import RESOURCES as PATHS
+from tests.api.records import Resource, make
+
+LISTED = {"/animals": "species", "/exhibits": "location", "/staff": "phone"}
+TEXTS = [
+    "plain", "=1+1", "+44 20 7946 0958", "-7", "@SUM(A1)", "'quoted", "'=1", "''+1", "\uff1d1", 'a "b", c', "Zo\u00eb",
+    "a;b", "null",
+]  # fmt: skip
+every_resource = pytest.mark.parametrize("resource", PATHS, ids=str)
+
+
+async def update(session: AsyncSession, resource: str, file: str | bytes) -> Loaded:
+    file = file if isinstance(file, bytes) else file.encode()
+    loaded = await load_csv(session, resource, io.BytesIO(file), update=True)
+    await session.commit()
+    return loaded
+
+
+async def refused(session: AsyncSession, resource: str, file: str) -> list[str]:
+    with pytest.raises(ImportRefused) as caught:
+        await update(session, resource, file)
+    return list(caught.value.findings)
+
+
+@every_resource
+async def test_what_comes_out_goes_in_again(
+    session: AsyncSession, client: httpx.AsyncClient, resource: Resource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "PAGE_ROWS", 5)
+    path, name = resource.path, resource.path[1:]
+    prose = "notes" if name == "staff" else "description"
+    made = [
+        await make(client, path, name=f"A{value}", **{LISTED[path]: value, prose: f"{value}\r\n\tx"}) for value in TEXTS
+    ]
+    made.append(await make(client, path, **resource.complete))
+    made.append(await make(client, path, **{LISTED[path]: "", prose: "\ta"}))
+    gone = await make(client, path)
+    await client.delete(f"{path}/{gone['id']}")
+    answer = await client.get(f"{path}.csv")
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}.csv"'
+    assert await update(session, name, answer.content) == Loaded(same=len(made))
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
+    assert [int(row["id"]) for row in rows] == [record["id"] for record in made]
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r\uff1d")]
+    assert (await client.get(path)).json() == made
+
+
+@every_resource
+async def test_an_export_without_records_has_a_header(client: httpx.AsyncClient, resource: Resource) -> None:
+    (header,) = (await client.get(f"{resource.path}.csv")).content.decode("utf-8-sig").splitlines()
+    assert header.split(",")[:2] == ["id", "name"]
+
+
+@pytest.fixture
+async def animals(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    return [await make(client, "/animals", name=name, species="S", description="D") for name in "ABC"]
+
+
+async def test_only_the_columns_of_the_file_change_and_it_says_how_many(
+    session: AsyncSession, client: httpx.AsyncClient, animals: list[dict[str, Any]]
+) -> None:
+    a, b, c = animals
+    file = f"id,name,species\n{a['id']},A,S\n{b['id']},B2,\n,D,New\n"
+    assert await update(session, "animals", file) == Loaded(new=1, changed=1, same=1)
+    found = (await client.get("/animals")).json()
+    assert found[:3] == [a, b | {"name": "B2", "species": None, "updated_at": found[1]["updated_at"]}, c]
+    assert found[1]["updated_at"] > b["updated_at"]
+    assert (found[3]["name"], found[3]["species"], found[3]["description"]) == ("D", "New", None)
+    assert await update(session, "animals", f"id,name,species\n{b['id']},B2,\n") == Loaded(same=1)
+    assert await update(session, "animals", f"id;species\n{c['id']};T\n") == Loaded(changed=1)
+
+
+async def test_what_can_not_be_updated_is_told_by_line(
+    session: AsyncSession, client: httpx.AsyncClient, animals: list[dict[str, Any]]
+) -> None:
+    a, b, c = (animal["id"] for animal in animals)
+    await client.delete(f"/animals/{c}")
+    file = f"id,name\n{a},A\n{a},A2\n{b},\nx,B\n0,B\n{2**63},B\n"
+    assert [finding.partition(":")[0] for finding in await refused(session, "animals", file)] == [
+        "line 3, id", "line 4, name", "line 5, id", "line 6, id", "line 7, id",
+    ]  # fmt: skip
+    await session.rollback()
+    gone = await refused(session, "animals", f"id,name\n{a},A2\n{c},C2\n{2**62},D\n,E\n")
+    assert [finding.partition(":")[0] for finding in gone] == ["line 3, id", "line 4, id"]
+    await session.rollback()
+    assert (await refused(session, "animals", "id,species\n,S\n"))[0].startswith("line 2, name")
+    await session.rollback()
+    assert "no column says which records" in (await refused(session, "animals", "name\nA\n"))[0]
+    assert (await client.get(f"/animals/{a}")).json()["name"] == "A"
+
+
+async def test_a_unique_field_says_which_record(session: AsyncSession, client: httpx.AsyncClient) -> None:
+    table = RESOURCES["staff"].table
+    index = Index("uq_staff_email", table.c.email, unique=True, postgresql_where=text("deleted_at IS NULL"))
+    try:
+        record = await make(client, "/staff", name="A", email="a@zoo.example", phone="1")
+        file = "email,phone,name\na@zoo.example,2,A\nb@zoo.example,3,B\n,4,C\n"
+        assert await update(session, "staff", file) == Loaded(new=2, changed=1)
+        assert (await client.get(f"/staff/{record['id']}")).json()["phone"] == "2"
+        again = await update(session, "staff", file.removesuffix(",4,C\n"))
+        assert again == Loaded(same=2)
+    finally:
+        table.indexes.remove(index)
+
+
+async def test_each_of_many_records_is_exported_once(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("INSERT INTO animals (name) SELECT 'A' FROM generate_series(1, 2500)")
+    lines = (await committing_client.get("/animals.csv")).text.splitlines()
+    assert len(lines) == len(set(lines)) == 2501
