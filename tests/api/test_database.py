@@ -166,8 +166,13 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_th
 async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_lost_to_the_pool(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=3))
-    async with started(app) as client:
+    settings = Settings(
+        database_url=server.url("zoo_api", database),
+        database_pool_size=3,
+        database_pool_timeout=60,
+        database_connect_timeout=60,
+    )
+    async with started(create_app(settings)) as client:
         connect = state_of(client).database.connect
         for _ in range(5):
             async with connect() as one, connect() as two, connect() as three:
