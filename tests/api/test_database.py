@@ -185,6 +185,7 @@ async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_l
             assert {answer.status_code for answer in answers} == {200}
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize("path", ["/animals", "/animals?after=10", "/orders"])
 async def test_a_page_is_not_planned_again_for_each_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
@@ -235,10 +236,10 @@ async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:
     def slow(lines: list[str]) -> Iterator[str]:
         for line in lines:
-            time.sleep(0.1)
+            time.sleep(0.4)
             yield line
 
-    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
+    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '300ms'")
     async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
         assert await load_csv(session, "animals", slow(["name", "A", "B"])) == 2
 
@@ -259,6 +260,7 @@ async def test_sessions_have_the_release_in_their_name(
     assert found.startswith("api@") if name is None else found == name
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_statements_have_names_that_no_other_connection_has_also_the_long_ones(
     server: Server, worker_database: str
 ) -> None:
