@@ -95,7 +95,7 @@ def is_stale(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether a prepared statement is not there: a pooler has stopped to keep them for its clients."""
+    """Whether a prepared statement is not there: a pooler no longer keeps them for its clients."""
     return sqlstate(error) == NO_SUCH_STATEMENT
 
 

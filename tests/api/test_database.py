@@ -168,8 +168,13 @@ async def test_a_transaction_whose_beginning_is_interrupted_leaves_nothing_to_th
 async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_lost_to_the_pool(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=3))
-    async with started(app) as client:
+    settings = Settings(
+        database_url=server.url("zoo_api", database),
+        database_pool_size=3,
+        database_pool_timeout=60,
+        database_connect_timeout=60,
+    )
+    async with started(create_app(settings)) as client:
         connect = state_of(client).database.connect
         for _ in range(5):
             async with connect() as one, connect() as two, connect() as three:
@@ -182,6 +187,7 @@ async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_l
             assert {answer.status_code for answer in answers} == {200}
 
 
+@pytest.mark.usefixtures("own_sessions")
 @pytest.mark.parametrize("path", ["/animals", "/animals?after=10", "/orders"])
 async def test_a_page_is_not_planned_again_for_each_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
@@ -232,10 +238,10 @@ async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:
     class Slow(io.BytesIO):
         def readinto(self, buffer: Any) -> int:
-            time.sleep(0.1)
+            time.sleep(0.4)
             return super().readinto(memoryview(buffer)[:5])
 
-    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '50ms'")
+    await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '300ms'")
     async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
         assert (await load_csv(session, "animals", Slow(b"name\nA\nB\n"))).new == 2
 
@@ -256,6 +262,7 @@ async def test_sessions_have_the_release_in_their_name(
     assert found.startswith("api@") if name is None else found == name
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_statements_have_names_that_no_other_connection_has_also_the_long_ones(
     server: Server, worker_database: str
 ) -> None:

@@ -25,6 +25,11 @@ from tests.rounds import rounds
 OWN_TESTS = rounds(quick=["test_database.py", "test_idempotency.py", "test_imports.py", "test_workers.py"], full=["."])
 REQUESTS = rounds(quick=600, full=20_000)
 AT_ONCE = 20
+BUSY = 60  # seconds that a busy machine may take
+LOCKS = (
+    "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+    " WHERE locktype = 'advisory' AND datname = current_database()"
+)
 SET_BY_PGBOUNCER = {"application_name", "client_encoding"}  # anew for each client
 NEEDS = "it needs PgBouncer 1.21 or later, with pool_mode = transaction and max_prepared_statements = 200"
 UNFIT: dict[str, tuple[Callable[[], str], dict[str, object]]] = {
@@ -44,7 +49,11 @@ async def pooler(server: Server, tmp_path_factory: pytest.TempPathFactory) -> As
 
 @pytest.fixture
 def settings(pooler: Pgbouncer, database: str) -> Settings:
-    return Settings(database_url=pooler.url("zoo_api", database))
+    return Settings(
+        database_url=pooler.url("zoo_api", database),
+        database_pool_timeout=BUSY,
+        database_connect_timeout=BUSY,
+    )
 
 
 async def test_the_apis_own_tests_pass(server: Server, tmp_path: Path) -> None:
@@ -63,7 +72,12 @@ async def test_under_load_each_request_gets_its_own_answer_whatever_happens_to_o
 ) -> None:
     """Some clients don't wait for their answers; and another client of the pooler has statements of its own."""
     await admin.execute("INSERT INTO animals (name) SELECT 'A' || i FROM generate_series(1, 100) i")
-    settings = {**server.environment(database), "DATABASE_URL": pooler.url("zoo_api", database)}
+    settings = {
+        **server.environment(database),
+        "DATABASE_URL": pooler.url("zoo_api", database),
+        "DATABASE_POOL_TIMEOUT": str(BUSY),
+        "DATABASE_CONNECT_TIMEOUT": str(BUSY),
+    }
     port = find_free_port()
     statuses: Counter[int | str] = Counter()
 
@@ -138,7 +152,7 @@ async def test_nothing_of_a_client_stays_in_a_session_that_others_use(
         )
         assert [name for (name,) in names] == [f"api pooled@{settings.release}"]
         other = await asyncpg.connect(pooler.url("zoo_api", database))
-        assert await other.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+        assert await other.fetchval(LOCKS) == 0
         changed = "SELECT name FROM pg_settings WHERE source = 'session' AND setting <> reset_val"
         assert [name for (name,) in await other.fetch(changed) if name not in SET_BY_PGBOUNCER] == []
         await other.close()
