@@ -9,26 +9,24 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response, params
-from pydantic import MISSING
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
-from api.crud.accounts.sign_ins import count_registration, require_password
+from api.crud.accounts.proof import Proof
+from api.crud.accounts.sign_ins import count_registration
 from api.crud.once import Readable, begun, done_once
 from api.database.driver import Database, savepoint
 from api.database.engine import Transactions, driver_of
 from api.enums import UserType
-from api.errors import Forbidden, Unauthenticated, Unprocessable
+from api.errors import Forbidden, Unauthenticated
 from api.external_services.services import Services
 from api.http.answers import mark_personal, mark_secret
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
 from api.http.clients import address_of
 from api.http.etags import IfMatch, header
-from api.http.findings import finding
 from api.http.links import Links
 from api.schemas.fields import MAX_ID
-from api.schemas.users import OwnUpdate
 from api.settings import Settings
 from api.state import State, state_of
 
@@ -231,29 +229,6 @@ async def get_still_signed_in(
 
 
 StillSignedInDep = Annotated[StillSignedIn, Depends(get_still_signed_in)]
-
-
-class Proof:
-    """Asks the user, who is signed in, for their password: whoever has found a token does not have it."""
-
-    def __init__(self, caller: Caller, transactions: Transactions, address: str) -> None:
-        self.caller = caller
-        self.transactions = transactions
-        self.address = address
-
-    async def require(self, password: str) -> None:
-        """BadRequest if it is wrong, TooManyRequests after too many tries."""
-        await require_password(self.transactions, self.caller.id, password, self.address)
-
-    async def require_for_change(self, changes: OwnUpdate) -> None:
-        """The same for the password that `changes` names; Unprocessable without one. Changes are limited as registering
-        is, because they, too, say which addresses have an account.
-        """
-        if changes.current_password is MISSING:
-            raise Unprocessable([finding("missing", ["body", "current_password"], "Your current password is needed")])
-        async with self.transactions() as session:
-            await count_registration(session, self.address)
-        await self.require(changes.current_password)
 
 
 async def get_proof(caller: CallerDep, transactions: TransactionsDep, address: ClientAddress) -> Proof:
