@@ -2,7 +2,7 @@
 
 Alembic passes the text of defaults, checks and conditions through `sa.text()`, which takes `:x` for a parameter, even
 inside quotes; it compares two defaults by letting Postgres compute them, takes an array for what it is an array of, and
-does not compare the conditions of indexes; with `--sql` it makes four spaces of each tab.
+compares only the columns of indexes; with `--sql` it makes four spaces of each tab.
 """
 
 from typing import Any
@@ -10,14 +10,20 @@ from typing import Any
 from alembic.ddl._autogen import ComparisonResult
 from alembic.ddl.postgresql import PostgresqlImpl
 from sqlalchemy import ARRAY, DDLElement, Index, text
+from sqlalchemy.dialects.postgresql import INTERVAL
 
-from alembic_online.drift.expressions import Pair, compare
-from alembic_online.expressions import as_text, default_sql, sql_of
+from alembic_online.drift.parts import are_same, differing
+from alembic_online.drift.reader import Reader
+from alembic_online.expressions import as_text, default_sql
 from alembic_online.shadow import stored_default
 
 _DEFAULT = (
     "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
     " WHERE adrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND attname = $3"
+)
+_INDEX = (
+    "SELECT CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END || regexp_replace(pg_get_indexdef(indexrelid),"
+    " '^CREATE .*? USING ', '') FROM pg_index WHERE indexrelid = to_regclass(format('%I.%I', $1::text, $2::text))"
 )
 
 
@@ -59,7 +65,12 @@ class OnlineImpl(PostgresqlImpl):
         there, wanted = inspector_column.type, metadata_column.type
         if isinstance(there, ARRAY) != isinstance(wanted, ARRAY):
             return True
-        return bool(super().compare_type(inspector_column, metadata_column))
+        if super().compare_type(inspector_column, metadata_column):
+            return True
+        # Alembic takes an interval(3) for any interval.
+        return isinstance(there, INTERVAL) and there.precision != getattr(
+            wanted.dialect_impl(self.dialect), "precision", None
+        )
 
     def compare_server_default(
         self,
@@ -78,18 +89,16 @@ class OnlineImpl(PostgresqlImpl):
         return stored_default(self.connection, inspector_column, wanted) != there
 
     def compare_indexes(self, metadata_index: Index, reflected_index: Index) -> ComparisonResult:
-        found = super().compare_indexes(metadata_index, reflected_index)
-        wanted, there = _condition(metadata_index), _condition(reflected_index)
-        if not found.is_equal or wanted == there:
-            return found
+        """Whether they differ in anything that Postgres shows; Alembic leaves out most but the columns."""
         assert self.connection is not None
         table: Any = metadata_index.table
         source = self.dialect.identifier_preparer.format_table(table)
-        if wanted and there and compare(self.connection, [Pair(wanted, there, source)]) == [True]:
-            return found
-        return ComparisonResult.Different(f"condition {there} to {wanted}")
-
-
-def _condition(index: Index) -> str | None:
-    where = index.dialect_options["postgresql"]["where"]
-    return where if where is None or isinstance(where, str) else sql_of(where)
+        schema = str(self.dialect.default_schema_name)
+        wanted = Reader(self.dialect, schema).index(metadata_index, source)
+        there = self.connection.exec_driver_sql(
+            _INDEX, (table.schema or schema, str(reflected_index.name))
+        ).scalar_one()
+        pairs = differing(self.connection, wanted, there, source)
+        if pairs is not None and are_same(self.connection, pairs):
+            return ComparisonResult.Equal()
+        return ComparisonResult.Different(f"{there} to {wanted.definition}")

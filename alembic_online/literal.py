@@ -10,7 +10,7 @@ import re
 from copy import copy
 from typing import Any
 
-from sqlalchemy import BindParameter, TextClause
+from sqlalchemy import BindParameter, String, TextClause
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import CompileError
 from sqlalchemy.schema import DDL
@@ -47,6 +47,16 @@ class _Literal(SQLCompiler):
         if in_text and self._is_literal(bindparam):
             return f":{bindparam.key}"
         sql: str = super().visit_bindparam(bindparam, *args, **options)  # type: ignore[no-untyped-call]
+        return sql
+
+    def render_literal_value(self, value: Any, type_: Any, **options: Any) -> str:
+        try:
+            sql: str = super().render_literal_value(value, type_, **options)
+        except CompileError:
+            if not isinstance(value, str):
+                raise
+            # Of a type that SQLAlchemy writes no literals of: the regconfig of to_tsvector.
+            return super().render_literal_value(value, String(), **options)
         return sql
 
     def _is_literal(self, parameter: BindParameter[Any]) -> bool:

@@ -11,10 +11,11 @@ from alembic.autogenerate.render import _repr_type
 from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import DefaultClause
+from sqlalchemy.types import TypeDecorator
 
 from alembic_online.autogenerate.step import Execute, Note, Nothing
 from alembic_online.compare.enums import enum_of
-from alembic_online.expressions import as_text
+from alembic_online.expressions import DIALECT, as_text
 from alembic_online.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
@@ -42,6 +43,10 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         plain_type = copy(item)
         plain_type.create_constraint = False  # the check is one of the table's own
         return _repr_type(plain_type, context)
+    if kind == "type" and isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy."):
+        # The app's own: a revision never imports the app, and only what is stored counts.
+        stored = item.load_dialect_impl(DIALECT)
+        return render_item(kind, stored, context) or _repr_type(stored, context)
     enum = enum_of(item) if kind == "type" else None
     if enum is None or enum.name is None:
         return False

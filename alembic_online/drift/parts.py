@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from sqlalchemy import Connection
+
 from alembic_online.drift.comparison import Comparison
 from alembic_online.drift.definitions import condition, constraint, parse, plain
 from alembic_online.drift.expressions import Pair, compare
@@ -24,7 +26,7 @@ def compare_parts(found: Comparison, table: WantedTable, kind: str, there: Mappi
             unnamed.append(part)
         elif name in left:
             existing = left.pop(name)
-            pairs = _differing(part, existing, table.source)
+            pairs = differing(found.connection, part, existing, table.source)
             if pairs is None or pairs:
                 found.differ(kind, table.name, name, part.definition, pairs or ())
         else:
@@ -38,32 +40,37 @@ def _compare_unnamed(found: Comparison, table: WantedTable, wanted: Sequence[Wan
     """Takes those that are found out of `left`: equal ones first, then those that Postgres takes for equal."""
     unsure = []
     for part in wanted:
-        if (equal := _find(part, left, lambda pairs: not pairs, table.source)) is None:
+        if (equal := _find(found, part, left, lambda pairs: not pairs, table.source)) is None:
             unsure.append(part)
         else:
             del left[equal]
     changed = []
     for part in unsure:
-        same = _find(
-            part, left, lambda pairs: all(each is True for each in compare(found.connection, pairs)), table.source
-        )
+        same = _find(found, part, left, lambda pairs: are_same(found.connection, pairs), table.source)
         if same is None:
             changed.append(part)
         else:
             del left[same]
     for part in changed:
-        like = _find(part, left, lambda _: True, table.source)
-        unless = [] if like is None else _differing(part, left.pop(like), table.source)
+        like = _find(found, part, left, lambda _: True, table.source)
+        unless = [] if like is None else differing(found.connection, part, left.pop(like), table.source)
         found.differ(part.kind, table.name, like or "", part.definition, unless or ())
 
 
-def _find(part: WantedPart, there: Mapping[str, str], is_it: Callable[[list[Pair]], bool], source: str) -> str | None:
+def _find(
+    found: Comparison, part: WantedPart, there: Mapping[str, str], is_it: Callable[[list[Pair]], bool], source: str
+) -> str | None:
     """The first of these whose expressions that differ are as asked."""
-    pairs = {name: _differing(part, definition, source) for name, definition in there.items()}
-    return next((name for name, found in pairs.items() if found is not None and is_it(found)), None)
+    pairs = {name: differing(found.connection, part, definition, source) for name, definition in there.items()}
+    return next((name for name, each in pairs.items() if each is not None and is_it(each)), None)
 
 
-def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:
+def are_same(connection: Connection, pairs: Sequence[Pair]) -> bool:
+    """Whether each of the pairs is the same to Postgres."""
+    return all(each is True for each in compare(connection, pairs))
+
+
+def differing(connection: Connection, part: WantedPart, there: str, source: str) -> list[Pair] | None:
     """The expressions that are not the same text; None if it is something else that differs."""
     if "'" not in there and plain(part.definition) == plain(there):
         return []
@@ -71,8 +78,10 @@ def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:
         expressions = [(condition(part.definition), condition(there))]
     elif part.kind in {"index", "exclusion constraint"}:
         wanted, existing = parse(part.definition), parse(there)
-        # Postgres leaves out a class that is the default.
-        classes = [each or ours for each, ours in zip(existing.classes, wanted.classes, strict=False)]
+        classes = [
+            ours if not each and ours and _is_default(connection, wanted.method, ours) else each
+            for each, ours in zip(existing.classes, wanted.classes, strict=False)
+        ]
         if (wanted.method, wanted.orders, wanted.rest, list(wanted.classes)) != (
             existing.method, existing.orders, existing.rest, classes,
         ) or (wanted.where is None) != (existing.where is None):  # fmt: skip
@@ -82,6 +91,16 @@ def _differing(part: WantedPart, there: str, source: str) -> list[Pair] | None:
     else:
         return [] if constraint(part.definition) == constraint(there) else None
     return [Pair(ours, theirs, source) for ours, theirs in expressions if _bare(ours) != _bare(theirs)]
+
+
+def _is_default(connection: Connection, method: str, class_: str) -> bool:
+    """Whether Postgres leaves out this operator class, because it is the default of a type."""
+    found = connection.exec_driver_sql(
+        "SELECT bool_or(opcdefault) FROM pg_opclass JOIN pg_am ON pg_am.oid = opcmethod"
+        " WHERE amname = $1 AND opcname = $2",
+        (method.removeprefix("unique"), class_.rpartition(".")[2]),
+    )
+    return bool(found.scalar())
 
 
 def _bare(expression: str) -> str:

@@ -162,20 +162,29 @@ class Reader:
             "DEFERRABLE" if constraint.deferrable else "",
             f"INITIALLY {constraint.initially}" if constraint.initially else "",
         ]
-        written = " ".join(option for option in options if option).upper()
+        # Keywords; not the columns of SET NULL (...).
+        written = re.sub(
+            r"\(.*?\)|[^(]+",
+            lambda each: each[0] if each[0][0] == "(" else each[0].upper(),
+            " ".join(filter(None, options)),
+        )
         return (
             f"FOREIGN KEY ({here}) REFERENCES {self.qualified(target.schema, target.name)}({there}) {written}".rstrip()
         )
 
     def _index(self, found: WantedTable, index: Index) -> None:
+        found.parts.append(self.index(index, found.source))
+
+    def index(self, index: Index, source: str) -> WantedPart:
+        """An index of the table that is `source` in SQL."""
         if all(isinstance(each, Column) for each in index.expressions) and not index.dialect_kwargs:
             definition = f"({', '.join(column.name for column in index.columns)})"  # most are, and this is quicker
         else:
             written = str(CreateIndex(index).compile(dialect=self.dialect))
-            definition = written.partition(f" ON {found.source} ")[2].removeprefix("USING ")
+            definition = written.partition(f" ON {source} ")[2].removeprefix("USING ")
         method = "btree " if definition.startswith("(") else ""
         unique = "UNIQUE " if index.unique else ""
-        found.parts.append(WantedPart("index", self._name(index), unique + method + definition))
+        return WantedPart("index", self._name(index), unique + method + definition)
 
     def _name(self, thing: Constraint | Index) -> str | None:
         if thing.name is None:

@@ -24,11 +24,12 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
+from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.util import await_, greenlet_spawn
 
 from alembic_online.compare import PLUGINS
-from alembic_online.expressions import DIALECT
+from alembic_online.expressions import DIALECT, sql_of
 from tests.alembic_online.zoo import ZOO
 
 
@@ -165,6 +166,13 @@ class TestSqlalchemy:
         assert str(clause.compile(dialect=dialect, column_keys=["a"])) == "a True True ['a'], b True False ['a']"
         monkeypatch.setattr(dialect.ddl_compiler, "visit_ddl", lambda _, ddl, **__: ddl.statement)
         assert str(sa.DDL("100%").compile(dialect=dialect)) == "100%"  # type: ignore[no-untyped-call]
+
+    def test_sqlalchemy_compilers_render_literal_value(self) -> None:
+        element = sa.func.to_tsvector("it's", sa.column("c"))
+        plain = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+        with pytest.raises(CompileError):
+            element.compile(dialect=plain, compile_kwargs={"literal_binds": True})
+        assert sql_of(element) == "to_tsvector('it''s', c)"
 
     def test_sqlalchemy_create_enum_type_and_drop_enum_type(self) -> None:
         enum, dialect = postgresql.ENUM("a", name="size"), postgresql.dialect()  # type: ignore[no-untyped-call]

@@ -69,6 +69,27 @@ def numbered() -> list[Any]:
     return [sa.Column("c", sa.BigInteger, sequence, server_default=sequence.next_value())]
 
 
+def path_of_json() -> list[Any]:
+    made = sa.Column("c", pg.JSONB)
+    return [made, sa.Index("ix_c", made["a"]["b"].astext, postgresql_where=made["x"].astext == "1")]
+
+
+def full_text() -> list[Any]:
+    made = sa.Column("c", sa.Text)
+    return [made, sa.Index("ix_c", sa.func.to_tsvector("english", made), postgresql_using="gin")]
+
+
+def indexed(**options: Any) -> Items:
+    return lambda: [*column(sa.Text)(), sa.Index("ix_c", "c", **options)]
+
+
+class Short(sa.types.TypeDecorator[str]):
+    """A type of the app's own."""
+
+    impl = sa.String(20)
+    cache_ok = True
+
+
 ENUM = ["small", "big"]
 CHANGES: dict[str, tuple[Items, Items]] = {
     "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
@@ -81,6 +102,27 @@ CHANGES: dict[str, tuple[Items, Items]] = {
         lambda: [*column(sa.Text)(), sa.Index("ix_c", "c")],
     ),
     "a long name of a foreign key that does something else": (refers(None), refers("SET NULL")),
+    "an index on a path of JSON": (column(pg.JSONB), path_of_json),
+    "an index for full text": (column(sa.Text), full_text),
+    "an index that includes more": (indexed(), indexed(postgresql_include=["id"])),
+    "an index of another method": (indexed(), indexed(postgresql_using="brin")),
+    "an index of another operator class": (indexed(), indexed(postgresql_ops={"c": "text_pattern_ops"})),
+    "an index of an operator class inside its text": (
+        column(pg.JSONB),
+        lambda: [
+            *column(pg.JSONB)(), sa.Index("ix_c", sa.text("(c->'a') jsonb_path_ops"), postgresql_using="gin")
+        ],
+    ),
+    "an interval whose type changes": (column(pg.INTERVAL), column(sa.Interval(second_precision=3))),
+    "a type of the app": (nothing, column(Short, server_default="it's", nullable=False)),
+    "a foreign key that sets one column to NULL": (
+        lambda: [("other", sa.Column("c", sa.BigInteger), sa.UniqueConstraint("id", "c"))],
+        lambda: [
+            sa.Column("o", sa.BigInteger), sa.Column("c", sa.BigInteger),
+            sa.ForeignKeyConstraint(["o", "c"], ["other.id", "other.c"], ondelete="SET NULL (c)", match="FULL"),
+            ("other", sa.Column("c", sa.BigInteger), sa.UniqueConstraint("id", "c")),
+        ],
+    ),
     "tables that refer to each other": (nothing, mutual(use_alter=False)),
     "tables that refer to each other by ALTER TABLE": (nothing, mutual(use_alter=True)),
     "an enum that is a check": (

@@ -62,7 +62,7 @@ def check(bench: Bench, history: list[Models], dump: Callable[[], Dump]) -> None
     for models in history:
         steps.append((models, bench.scripts.get_current_head() or "base", dump()))
         go_to(bench, models)
-        bench.do(fill, models)
+        bench.do(fill, models, steps[-2][0] if len(steps) > 1 else None)
     has_more_values = False
     while steps:
         models, below, there = steps.pop()

@@ -19,16 +19,20 @@ SAMPLES = {
 }  # fmt: skip
 
 
-def fill(connection: Connection, models: Models) -> None:
-    """Insert a row into each table that has none, and commit.
+def fill(connection: Connection, models: Models, before: Models | None) -> None:
+    """Insert a row into each table that the models before did not have, and commit.
 
-    Not where a row of another table would have to be first, or a column still has a type that the models lack.
+    Not where a row of another table would have to be first, or a column still has a type that the models lack. A later
+    row might be one that the release before does not allow, so that nothing could be taken back.
 
     Columns that have a default, or may be NULL in a table with an even number of columns, get no value.
     """
+    known = {(table.schema, table.name) for table in before.tables} if before else set()
     for table in models.tables:
         name = _name(models, table.schema, table.name)
-        if connection.exec_driver_sql(f"SELECT EXISTS (SELECT FROM {name})").scalar_one():
+        if (table.schema, table.name) in known or connection.exec_driver_sql(
+            f"SELECT EXISTS (SELECT FROM {name})"
+        ).scalar_one():
             continue
         values = dict(_values(table, models))
         columns = ", ".join(map(DIALECT.identifier_preparer.quote_identifier, values))
