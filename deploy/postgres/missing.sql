@@ -32,4 +32,5 @@ WHERE :'found' AND (SELECT count(oid) FROM role) = 2 AND NOT EXISTS (
     WHERE defaclrole = to_regrole('zoo_migrator') AND defaclnamespace = to_regnamespace('public')
         AND defaclobjtype::text = code AND granted.grantee = to_regrole('zoo_api')
         AND granted.privilege_type = needed.privilege
-);
+)
+ORDER BY 1;
