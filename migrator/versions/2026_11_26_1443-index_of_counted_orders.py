@@ -4,7 +4,7 @@ Why: what a visitor has stored is counted by it before more is stored.
 
 Revision: 5e3c0be00b96
 Follows: 8139ce9abe4e
-Created: 2026-11-26 14:41:00.563066+00:00
+Created: 2026-11-26 14:43:00.563066+00:00
 """
 
 import sqlalchemy as sa

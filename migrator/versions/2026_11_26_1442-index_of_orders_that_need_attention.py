@@ -4,7 +4,7 @@ Why: keepers find by it the orders that the api can't settle.
 
 Revision: 8139ce9abe4e
 Follows: eb35fb5e5c67
-Created: 2026-11-26 14:40:59.662175+00:00
+Created: 2026-11-26 14:42:59.662175+00:00
 """
 
 import sqlalchemy as sa

@@ -4,7 +4,7 @@ Why: only the items of deleted orders may be removed.
 
 Revision: d5259858e32b
 Follows: 5e3c0be00b96
-Created: 2026-11-26 14:41:01.283870+00:00
+Created: 2026-11-26 14:44:01.283870+00:00
 """
 
 import sqlalchemy as sa

@@ -4,7 +4,7 @@ Why: the api finds by it the orders whose items are to be removed.
 
 Revision: eb35fb5e5c67
 Follows: 28a0b49ec39d
-Created: 2026-11-26 14:40:58.478526+00:00
+Created: 2026-11-26 14:41:58.478526+00:00
 """
 
 import sqlalchemy as sa
