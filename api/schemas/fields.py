@@ -99,7 +99,7 @@ class RequestBody(BaseModel):
         """Parse what is not parsed yet (see api/http/route.py); report only one finding if most fields are unknown."""
         if callable(data):
             data = data()
-        if isinstance(data, dict) and len(data) > 2 * len(cls.model_fields):
+        if isinstance(data, dict) and len(data) > 2 * len(cls.__pydantic_fields__):
             known = ", ".join(cls.model_fields)
             raise PydanticCustomError(
                 "too_many_fields", "Most of these fields are unknown; known: {known}", {"known": known}

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from alembic_online.runs.phases import is_contract
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
-from tests.conftest import ROOT, engine_for
+from tests.conftest import ROOT, alembic, engine_for, superuser
 
 OWN = ("alembic_online", "api", "migrator", "local", "postgres_url")
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
@@ -61,3 +61,23 @@ class TestFile:
 def test_nothing_but_a_migration_makes_tables() -> None:
     sources = [path for folder in OWN for path in (ROOT / folder).rglob("*.py")]
     assert [str(path) for path in sources if "create_all" in path.read_text()] == []
+
+
+async def test_text_of_before_gets_the_form_that_is_sought(server: Server, empty_database: str) -> None:
+    environment = server.environment(empty_database)
+    assert alembic(environment, "upgrade", "3b8a500f1cd2").returncode == 0
+    connection = await superuser(server, empty_database)
+    await connection.execute(
+        "INSERT INTO exhibits (name, location, description)"
+        " VALUES (U&'Zoe\\0308', U&'\\200bNorth\\FEFF', U&'e\\0308\\200b');"
+        "INSERT INTO animals (name) VALUES (U&'Zo\\00ade\\0308'), ('Amara');"
+        "INSERT INTO staff (name) VALUES (U&'A\\030A')"
+    )
+    done = alembic(environment, "upgrade", "head")
+    assert done.returncode == 0, done.stderr
+    assert tuple(await connection.fetchrow("SELECT name, location, description FROM exhibits")) == (
+        "Zo\u00eb", "North", "\u00eb\u200b",
+    )  # fmt: skip
+    assert [row[0] for row in await connection.fetch("SELECT name FROM animals ORDER BY id")] == ["Zo\u00eb", "Amara"]
+    assert await connection.fetchval("SELECT name FROM staff") == "\u00c5"
+    await connection.close()

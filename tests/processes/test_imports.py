@@ -5,9 +5,11 @@ import csv
 import os
 import pty
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from typer.testing import CliRunner
@@ -16,9 +18,13 @@ from api.__main__ import app
 from local.postgres import Server
 from tests import python
 from tests.api.records import make
+from tests.conftest import ROOT
 from tests.rounds import rounds
 
 ROWS = rounds(quick=10_000, full=100_000)
+LONG_ROWS = rounds(quick=2_000, full=10_000)
+EXPORTED_ROWS = rounds(quick=20_000, full=1_000_000)
+MIB = 2**20
 
 
 class TestCommand:
@@ -82,6 +88,52 @@ class TestCommand:
         os.close(ours)
         assert "Loading exhibits" in shown
         assert "7/7 bytes" in shown
+
+    def test_updates_says_what_it_would_do_and_exports(self, environment: dict[str, str]) -> None:
+        assert self.run(environment, "import", "animals", "-", "--dry-run", stdin=b"name\nA\n") == (
+            0, "1 animals would be loaded\n", "",
+        )  # fmt: skip
+        self.run(environment, "import", "animals", "-", stdin=b"name,species\nA,=S\nB,\n")
+        code, exported, err = self.run(environment, "export", "animals")
+        assert (code, err, len(exported.splitlines())) == (0, "", 3)
+        changed = exported.replace("B", "B2").encode() + b",C,,,,,\r\n"
+        for option, would in (("--dry-run", "would be "), ("--update", "")):
+            assert self.run(environment, "import", "animals", "-", "--update", option, stdin=changed) == (
+                0, f"animals: 1 {would}new, 1 {would}changed, 1 the same\n", "",
+            )  # fmt: skip
+        code, out, err = self.run(environment, "import", "animals", "-", stdin=exported.encode())
+        assert (code, out) == (1, "")
+        assert "--update" in err
+
+    async def test_memory_is_bounded_however_long_the_rows_and_however_many(
+        self, environment: dict[str, str], admin: asyncpg.Connection, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "animals.csv"
+        with path.open("w") as file:
+            file.write("name,description\n")
+            file.writelines(f"A{n},{chr(0x6771) * 10_000}\n" for n in range(LONG_ROWS))  # of 30 kB
+        peak, _ = await asyncio.to_thread(run_measured, environment, "import", "animals", str(path))
+        assert peak < 300 * MIB
+        await admin.execute("INSERT INTO staff (name) SELECT 'A' FROM generate_series(1, $1::int)", EXPORTED_ROWS)
+        few, _ = await asyncio.to_thread(run_measured, environment, "export", "exhibits")
+        many, lines = await asyncio.to_thread(run_measured, environment, "export", "staff")
+        assert lines == EXPORTED_ROWS + 1
+        assert many - few < 30 * MIB
+        peak, lines = await asyncio.to_thread(run_measured, environment, "export", "animals")
+        assert lines == LONG_ROWS + 1
+        assert peak < 400 * MIB
+
+
+def run_measured(environment: dict[str, str], *arguments: str) -> tuple[int, int]:
+    """The peak memory of a command, in bytes, and how many lines it has written."""
+    command = [sys.executable, "-m", "api", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    lines = sum(1 for _ in process.stdout)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss * 1024, lines
 
 
 class TestSeed:

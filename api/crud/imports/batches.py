@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,7 +58,8 @@ class Batches:
         if {EXHIBIT_NAME, "exhibit_id"} <= set(named):
             raise ImportRefused([f"line {self.header.line}: {EXHIBIT_NAME} and exhibit_id exclude each other"])
         self.key = self._key(named) if update else None
-        self.columns = ["exhibit_id" if name == EXHIBIT_NAME else name for name in named if name != ID]
+        self.columns = columns = ["exhibit_id" if name == EXHIBIT_NAME else name for name in named if name != ID]
+        self._values = itemgetter(*columns) if len(columns) > 1 else lambda fields: tuple(map(fields.get, columns))
 
     def _key(self, named: Sequence[str]) -> str:
         usable = [ID, *self.target.unique]
@@ -90,6 +92,7 @@ class Batches:
     def _read(self) -> Iterator[Batch]:
         """The rows as they are, without those that are empty."""
         names, unnamed, batch = self.header.names, self.header.unnamed, Batch()
+        is_plain = None not in names
         try:
             for line, cells in self.rows:
                 text = "".join(cells)
@@ -100,9 +103,12 @@ class Batches:
                 if "'" in text:
                     cells = [cell[1:] if _escaped(cell) else cell for cell in cells]  # noqa: PLW2901 - the same cells
                 batch.lines.append(line)
-                batch.rows.append({name: cell for name, cell in zip(names, cells, strict=False) if cell and name})
+                if is_plain and "" not in cells:
+                    batch.rows.append(dict(zip(names, cells, strict=False)))  # type: ignore[arg-type]  # none is None
+                else:
+                    batch.rows.append({name: cell for name, cell in zip(names, cells, strict=False) if cell and name})
                 batch.size += len(text)
-                if len(batch.lines) >= BATCH_ROWS or batch.size >= BATCH_CHARACTERS:
+                if batch.size >= BATCH_CHARACTERS or len(batch.lines) >= BATCH_ROWS:
                     yield batch
                     batch = Batch()
         finally:
@@ -172,7 +178,8 @@ class Batches:
             return []
         if "exhibit_id" in self.columns:
             self._use(lines, [record.__dict__["exhibit_id"] for record in records])
-        return [self._nothing_for_empty(values) if "" in values else values for values in map(self._values, records)]
+        rows_of_values = [self._values(record.__dict__) for record in records]
+        return [tuple(None if value == "" else value for value in row) if "" in row else row for row in rows_of_values]
 
     def _use(self, lines: list[int], exhibit_ids: list[Any]) -> None:
         for line, exhibit_id in zip(lines, exhibit_ids, strict=True):
@@ -181,13 +188,6 @@ class Batches:
                     self.exhibits.use(int(exhibit_id))
                 except ValueError as error:
                     self.findings.append((line, f", exhibit_id: {error}"))
-
-    def _values(self, record: RequestBody) -> tuple[Any, ...]:
-        fields = record.__dict__
-        return tuple([fields[column] for column in self.columns])
-
-    def _nothing_for_empty(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(None if value == "" else value for value in values)
 
 
 @cache
