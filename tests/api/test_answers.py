@@ -100,7 +100,7 @@ class TestOptions:
             ("/animals/1", "DELETE, GET, HEAD, OPTIONS, PATCH"),
             ("/orders/d9b1a5f0-0000-7000-8000-000000000000", "DELETE, GET, HEAD, OPTIONS, PUT"),
             ("/auth/jwt/login", "OPTIONS, POST"),
-            ("/users/me", "GET, HEAD, OPTIONS, PATCH"),
+            ("/users/me", "DELETE, GET, HEAD, OPTIONS, PATCH"),
             ("/openapi.json", "GET, HEAD, OPTIONS"),
             ("/docs/assets/swagger-ui.css", "GET, HEAD, OPTIONS"),
         ],
