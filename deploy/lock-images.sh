@@ -9,6 +9,6 @@ sed -n 's/^FROM \${\([A-Z]*_IMAGE\):-\([^}]*\)}.*/\1 \2/p' Dockerfile deploy/pro
     image=${image%@*}
     found=$(docker buildx imagetools inspect "$image")
     digest=$(printf '%s\n' "$found" | sed -n 's/^Digest: *//p')
-    echo "$name=$image@$digest"
+    echo "$name=$image@${digest:?has no digest}"
 done >"$new"
 cat "$new" >images.env

@@ -95,7 +95,8 @@ class Stack:
     def admin(self, email: str) -> dict[str, str]:
         """Create an admin, as people do; returns the header with which that user is signed in."""
         command = ["make", "--silent", "admin", f"EMAIL={email}"]
-        environment = {**self.environment, "COMPOSE_PROJECT_NAME": self.project}
+        names = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_FILE": ":".join(map(str, self.files))}
+        environment = self.environment | names
         done = subprocess.run(
             command, cwd=ROOT, env=environment, input=PASSWORD, capture_output=True, text=True, check=False, timeout=60
         )

@@ -62,7 +62,7 @@ def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_m
         docker("push", "--quiet", named["POSTGRES_IMAGE"])
         build = f". deploy/build-args.sh && {' '.join(stack.command('build', 'db'))}"
         subprocess.run(["sh", "-euc", build], cwd=checkout, env=stack.environment, check=True, capture_output=True)
-        assert docker("run", "--rm", f"{PREFIX}locked-db:18", "postgres", "--version").startswith(
+        assert docker("run", "--rm", "--entrypoint", "postgres", f"{PREFIX}locked-db:18", "--version").startswith(
             "postgres (PostgreSQL) 18"
         )
     finally:

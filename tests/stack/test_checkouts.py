@@ -59,7 +59,7 @@ def check(stack: Stack) -> "subprocess.CompletedProcess[str]":
 
 
 def wait_for_server(stack: Stack) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (
         "accepting" not in stack.compose("exec", "--no-TTY", "db", "pg_isready", "--host=127.0.0.1", check=False).stdout
     ):
