@@ -129,7 +129,8 @@ def run_measured(environment: dict[str, str], *arguments: str) -> tuple[int, int
     command = [sys.executable, "-m", "api", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    lines = sum(1 for _ in process.stdout)
+    with process.stdout as written:
+        lines = sum(1 for _ in written)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
