@@ -5,7 +5,7 @@ A lock on the order holds up each pair until both have read its status and wait,
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
 import asyncpg
@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
-from tests.conftest import email_of
+from tests.conftest import clone, drop, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
 
@@ -23,6 +23,14 @@ HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databas
 Ask = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
 Outcome = tuple[int, int, str]  # of the first, of the second, and the order's status then
 Race = tuple[str, Ask, Ask, set[Outcome]]  # the status before, both requests, and the possible outcomes
+
+
+@pytest.fixture(scope="module")
+async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """A database for all of them: each has orders of its own."""
+    name = await clone(maintenance, f"zoo_orders_{worker_id}")
+    yield name
+    await drop(maintenance, name)
 
 
 async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:

@@ -5,6 +5,7 @@ import re
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -122,8 +123,9 @@ async def test_of_many_tries_at_once_no_more_get_through(live: Served) -> None:
     for number in range(rounds(quick=3, full=30)):
         async with at(live, f"192.0.2.{number}") as client:
             answers = await asyncio.gather(*(sign_in(client, f"{number}@zoo.example", TOO_LONG) for _ in range(20)))
-        statuses = [answer.status_code for answer in answers]
-        assert (statuses.count(400), statuses.count(429)) == (PER_PAIR, 20 - PER_PAIR)
+        got = Counter(answer.status_code for answer in answers)
+        assert got.keys() <= {400, 429, 503}
+        assert PER_PAIR - got[503] <= got[400] <= PER_PAIR  # on a busy machine some wait too long for their turn
 
 
 async def test_the_limit_holds_across_workers(live: Served, server: Server, database: str) -> None:

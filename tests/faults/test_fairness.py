@@ -22,7 +22,7 @@ from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 
-CLIENTS, SECONDS = 4, rounds(quick=4, full=15)
+CLIENTS, SECONDS = 4, rounds(quick=3, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
 PUTS, SLOW = 24, 60
 ACCOUNTS, AT_ONCE = 8, 10
@@ -147,7 +147,7 @@ async def test_sign_ins_of_eight_accounts_delay_a_ninth_by_about_eight_hashes(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client,
         crowd(port, ACCOUNTS * AT_ONCE, sign_in) as answers,
     ):
-        for _ in range(rounds(quick=4, full=20)):
+        for _ in range(rounds(quick=2, full=20)):
             began, before = time.monotonic(), len(signed_in_among(answers))
             statuses[(await sign_in(client, ACCOUNTS)).status_code] += 1
             before_it.append(len(signed_in_among(answers)) - before)

@@ -125,7 +125,8 @@ ONLINE = {
 BEFORE, INSIDE, AFTER = "before", "inside", "after"
 # Message types of Postgres's protocol.
 QUERY, PARSE, BIND, EXECUTE, SYNC, READY = b"Q", b"P", b"B", b"E", b"S", b"Z"
-ONLY_READS = (b"select", b"show", b"set")
+ONLY_READS = (b"select", b"show", b"set", b"explain", b"with recursive", b"with batch")
+ONLY_BEGINS_OR_UNDOES = (b"begin", b"rollback", b"savepoint", b"release")
 
 
 class Wire:
@@ -143,7 +144,7 @@ class Wire:
         return len(self.statements) == self.at and not self.cut.is_set()
 
     def change(self, kind: bytes, body: bytes) -> str | None:
-        """The statement that this message runs, if it does more than read."""
+        """The statement that this message runs, if it changes something."""
         if kind == PARSE:
             name, sql, _ = body.split(b"\0", 2)
             self.prepared[name] = sql
@@ -151,7 +152,8 @@ class Wire:
             _, name, _ = body.split(b"\0", 2)
             self.bound = self.prepared[name]
         running = {QUERY: body, EXECUTE: self.bound}.get(kind)
-        return running.decode() if running and not running.strip().lower().startswith(ONLY_READS) else None
+        changes = running and not running.strip().lower().startswith((*ONLY_READS, *ONLY_BEGINS_OR_UNDOES))
+        return running.decode() if running and changes else None
 
     async def relay(self, client: Streams, database: Streams) -> None:
         """Relay one session, the client's messages one by one."""

@@ -1,4 +1,4 @@
-"""What the api prints while it serves: gunicorn, its workers, and `make run`."""
+"""What the api prints while it serves: gunicorn and its workers. tests/processes/test_run.py has `make run`."""
 
 import json
 import os
@@ -12,14 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from local.postgres import Server
 from tests.conftest import ROOT, Log, uncoloured
 from tests.processes.live import wait_until_ready
-from tests.processes.test_run import checkout, make_run
-
-__all__ = ["checkout"]
 
 READY = "/health/ready"
 
@@ -95,17 +91,3 @@ def read_all(terminal: int) -> str:
         except OSError:  # Linux reports a terminal's closed other side like this
             os.close(terminal)
             return read.decode()
-
-
-@pytest.mark.parametrize("log_format", ["text", "json"])
-def test_make_run_logs_as_it_is_told(
-    checkout: Path, free_port: int, log_format: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOG_FORMAT", log_format)
-    with make_run(checkout, free_port) as printed:
-        answer = httpx.get(f"http://127.0.0.1:{free_port}/unicorns")
-    (line,) = (line for line in printed if "/unicorns" in line)
-    assert answer.headers["X-Request-ID"] in line
-    assert line.startswith("{") == (log_format == "json")
-    assert sum("Application startup complete." in line for line in printed) == 1
-    assert not any("127.0.0.1:" in line and "HTTP/1.1" in line for line in printed)  # uvicorn's own

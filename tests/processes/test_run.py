@@ -24,14 +24,14 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT) -> Iterator[list[str]]:
+def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **settings: str) -> Iterator[list[str]]:
     """`make run` until the block ends, then Ctrl-C, as from a terminal. Afterwards the list has what it printed."""
     printed: list[str] = []
     with (checkout / "output").open("w+") as output:
         process = subprocess.Popen(
             ["make", "run", f"PORT={port}"],
             cwd=checkout,
-            env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1", **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -72,9 +72,20 @@ def make(checkout: Path, *arguments: str) -> str:
     return subprocess.check_output(["make", "--silent", *arguments], cwd=checkout, env=environment, text=True)
 
 
-def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: Path, free_port: int) -> None:
+def line_of(path: str, printed: list[str]) -> str:
+    """The line of the only request to this path, where each thing is said once."""
+    assert sum("Application startup complete." in line for line in printed) == 1
+    assert not any("127.0.0.1:" in line and "HTTP/1.1" in line for line in printed)  # uvicorn's own
+    (line,) = (line for line in printed if path in line)
+    assert "request_id" in line
+    return line
+
+
+def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_from_there(
+    checkout: Path, free_port: int
+) -> None:
     address = f"http://127.0.0.1:{free_port}"
-    with make_run(checkout, free_port) as printed:
+    with make_run(checkout, free_port, LOG_FORMAT="text") as printed:
         assert len(httpx.get(f"{address}/exhibits").json()) == 8
         # Other commands use the database that is being served.
         create_user = ["-m", "local", "exec", "api", "create-user", "ngozi@zoo.example", "--type", "admin"]
@@ -84,22 +95,25 @@ def test_serves_a_seeded_zoo_stops_altogether_and_goes_on_from_there(checkout: P
         token = httpx.post(f"{address}/auth/jwt/login", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers).headers["Location"]
+        httpx.get(f"{address}{made}")
         assert "(head)" in make(checkout, "current")
     assert "8 exhibits, 69 animals, 14 staff loaded" in printed
     assert any(f"{address}/docs" in line for line in printed)
+    assert not line_of(made, printed).startswith("{")
     assert processes_in(checkout) == []
 
-    with make_run(checkout, free_port) as printed:
+    with make_run(checkout, free_port, LOG_FORMAT="json") as printed:
         assert httpx.get(f"{address}{made}").json()["name"] == "Newcomer"
+    assert line_of(made, printed).startswith("{")
     assert "The zoo is not empty: nothing loaded" in printed
     assert processes_in(checkout) == []
     assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
 
 
-def test_a_second_one_in_the_same_checkout_says_that_the_first_is_running_and_where(
+def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_no_postgres_when_it_is_killed(
     checkout: Path, free_port: int
 ) -> None:
-    with make_run(checkout, free_port):
+    with make_run(checkout, free_port, end=signal.SIGKILL):
         for port in (free_port, find_free_port()):
             second = subprocess.run(
                 ["make", "run", f"PORT={port}"], cwd=checkout, capture_output=True, text=True, check=False
@@ -107,11 +121,6 @@ def test_a_second_one_in_the_same_checkout_says_that_the_first_is_running_and_wh
             assert second.returncode != 0
             where = f"`make run` for http://127.0.0.1:{free_port} is at work in {checkout / '.data'}"
             assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
-
-
-def test_leaves_no_postgres_behind_when_it_is_killed(checkout: Path, free_port: int) -> None:
-    with make_run(checkout, free_port, end=signal.SIGKILL):
-        pass
     deadline = time.monotonic() + 20
     while processes_in(checkout):
         assert time.monotonic() < deadline, processes_in(checkout)

@@ -16,6 +16,7 @@ import pytest
 
 from local.postgres import Server, binaries
 from tests.conftest import ROOT, superuser
+from tests.rounds import rounds
 
 SHOP = ROOT / "tests" / "alembic_online" / "shop"
 ENV = """\
@@ -55,7 +56,7 @@ def install(folder: Path, environment: Path) -> None:
     subprocess.run([uv, "--quiet", "venv", "--python", sys.executable, environment], check=True)
     (wheel,) = folder.glob("*.whl")
     python = environment / "bin" / "python"
-    add: list[str | Path] = [uv, "--quiet", "pip", "install", "--compile-bytecode", "--python", python]
+    add: list[str | Path] = [uv, "--quiet", "pip", "install", "--python", python]
     subprocess.run([*add, wheel, "psycopg[binary]"], check=True)
 
 
@@ -178,12 +179,12 @@ async def test_tables_in_another_schema_are_looked_after_and_those_in_a_third_ar
     assert "elsewhere" not in said
 
 
-def test_on_an_empty_database_of_eight_at_once_one_applies_all_of_it(shop: Project) -> None:
+def test_on_an_empty_database_of_many_at_once_one_applies_all_of_it(shop: Project) -> None:
     shop.take_up()
     shop.configure("lint_after = 0003")
-    runs = [shop.start("alembic", "upgrade", "head") for _ in range(8)]
+    runs = [shop.start("alembic", "upgrade", "head") for _ in range(rounds(quick=3, full=8))]
     logs = [run.communicate(timeout=120)[1] for run in runs]
-    assert [run.returncode for run in runs] == [0] * 8, logs
+    assert {run.returncode for run in runs} == {0}, logs
     assert sum(log.count("applied") for log in logs) == 3
     assert ["drift", "none"] in [line.split() for line in shop.run("alembic-online status").splitlines()]
 
