@@ -23,7 +23,7 @@ async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, 
     return links.page(await animals.list_page(db, query))
 
 
-@router.get(".csv", status_code=200, response_class=CsvResponse, responses=RESTRICTED | CSV, dependencies=[ADMIN])
+@router.get(".csv", response_class=Response, responses=RESTRICTED | CSV, dependencies=[ADMIN])
 async def export_animals(db: DatabaseDep) -> Response:
     """All animals as CSV, without deleted ones, in id order: `python -m api import --update` reads it again."""
     return CsvResponse(export_csv(db, "animals"), "animals.csv")

@@ -25,7 +25,7 @@ async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep
     return links.page(await exhibits.list_page(db, query))
 
 
-@router.get(".csv", status_code=200, response_class=CsvResponse, responses=RESTRICTED | CSV, dependencies=[ADMIN])
+@router.get(".csv", response_class=Response, responses=RESTRICTED | CSV, dependencies=[ADMIN])
 async def export_exhibits(db: DatabaseDep) -> Response:
     """All exhibits as CSV, without deleted ones, in id order: `python -m api import --update` reads it again."""
     return CsvResponse(export_csv(db, "exhibits"), "exhibits.csv")

@@ -23,7 +23,7 @@ async def list_staff(query: Annotated[StaffQuery, Query()], db: DatabaseDep, lin
     return links.page(await staff.list_page(db, query))
 
 
-@router.get(".csv", status_code=200, response_class=CsvResponse, responses=CSV, dependencies=[ADMIN])
+@router.get(".csv", response_class=Response, responses=CSV, dependencies=[ADMIN])
 async def export_staff(db: DatabaseDep) -> Response:
     """All staff as CSV, without deleted ones, in id order: `python -m api import --update` reads it again."""
     return CsvResponse(export_csv(db, "staff"), "staff.csv")

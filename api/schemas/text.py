@@ -104,7 +104,7 @@ def prose(value: str) -> str:
     value = normal_form(value)
     if len(value) > MAX_PROSE:
         raise _too_long(MAX_PROSE)
-    if value[:1].isalnum():  # the usual case
+    if value[:1].isascii() and value[:1].isalnum():  # the usual case
         return value
     return "" if (start := _at_start(value)) and start.end() == len(value) else value
 

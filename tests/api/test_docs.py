@@ -27,15 +27,14 @@ class TestDocument:
         assert [name for name, schema in schemas.items() if not schema.keys() & {"examples", "enum"}] == []
 
     async def test_every_operation_says_what_it_does_and_how_it_can_fail(self, document: dict[str, Any]) -> None:
-        for path in document["paths"].values():
-            for operation in path.values():
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
                 assert operation["description"]
                 assert {"422", "503"} <= operation["responses"].keys()
                 for status, response in operation["responses"].items():
-                    assert status in {"204", "304"} or response["content"]["application/json"]["schema"], (
-                        operation["operationId"],
-                        status,
-                    )
+                    kinds = {"text/csv"} if ".csv" in path and status == "200" else {"application/json"}
+                    found = {kind: "schema" in about for kind, about in response.get("content", {}).items()}
+                    assert status in {"204", "304"} or found == dict.fromkeys(kinds, True), (path, status)
 
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
         assert json.loads(CliRunner().invoke(commands, ["openapi"], catch_exceptions=False).stdout) == document

@@ -7,7 +7,7 @@ import pytest
 
 from tests.api.ordering import TEA, order
 from tests.api.records import RESOURCES, Resource, make
-from tests.conftest import Served, signed_in
+from tests.conftest import PASSWORD, Served, signed_in
 
 every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)
 
@@ -106,7 +106,7 @@ class TestIfNoneMatch:
         assert "ETag" not in answer.headers
 
 
-ODD = {"name": 'Ñandú "\u2028" 🦒 <b>&\\/', "description": "\x01\x7f\t\r\n"}
+ODD = {"name": 'Ñandú "🦒" <b>&\\/', "description": "\u2028\x01\x7f\t\r\n"}
 
 
 class TestIfMatch:
@@ -239,7 +239,7 @@ class TestUsers:
         changed = await client.patch(path, json={"type": "keeper"}, headers=seen)
         assert (changed.status_code, changed.headers["ETag"]) == (200, await tag_of(client, path))
         assert (await client.patch(path, json={"type": "admin"}, headers=seen)).status_code == 412
-        own = {"email": "moved@zoo.example"}
+        own = {"email": "moved@zoo.example", "current_password": PASSWORD}
         assert (await mine.patch("/users/me", json=own, headers=seen)).status_code == 412
         assert (await client.delete(path, headers=seen)).status_code == 412
         now = {"If-Match": changed.headers["ETag"]}
@@ -251,7 +251,7 @@ class TestUsers:
 async def test_the_document_has_it(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     for path, operations in paths.items():
-        if path.startswith(("/auth", "/health")):
+        if path.startswith(("/auth", "/health")) or path.endswith(".csv"):
             continue
         for method, operation in operations.items():
             responses = operation["responses"]

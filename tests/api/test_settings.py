@@ -68,9 +68,8 @@ def test_production_refuses_a_password_that_can_be_guessed(password: str | None,
     with pytest.raises(ValueError, match=rf"^DATABASE_PASSWORD {reason}.*openssl rand -base64 32"):
         settings.database()
     settings = Settings(environment="production", database_url=f"postgresql://zoo_api:{password or ''}@db/zoo")
-    with pytest.raises(
-        ValueError, match=rf"^the password in DATABASE_URL {reason if password else '(is not set|is shorter)'}"
-    ):
+    said = f"the password in DATABASE_URL {reason}" if password else "DATABASE_PASSWORD is not set"
+    with pytest.raises(ValueError, match=f"^{said}"):
         settings.database()
 
 
