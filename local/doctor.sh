@@ -44,7 +44,7 @@ check_files() {
         requirements seed -type f ! -name '*.pyc' -exec grep -l "$(printf '\r')\$" {} + 2>/dev/null | names)
     [ -z "$crlf" ] || fault "lines end in CRLF, with which scripts don't run: $(printf %.150s "$crlf")" \
         "git ls-files -z | xargs -0 perl -pi -e 's/\\r\$//'"
-    plain=$(find local deploy -name '*.sh' ! -name python.sh ! -perm -u+x | names)
+    plain=$(find local deploy -name '*.sh' ! -perm -u+x -exec grep -l '^#!' {} + | names)
     [ -z "$plain" ] || fault "not executable: $plain" "chmod +x $plain"
     closed=$(find secrets -type f ! -perm -o+r ! -user 10001 2>/dev/null | names)
     [ -z "$closed" ] || fault "user 10001, as which the containers run, can't read $closed" \

@@ -98,4 +98,9 @@ async def run_until_told_to_stop(project: Project) -> None:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await run_online(project)
+    try:
+        await run_online(project)
+    except Exception as error:
+        if task.cancelling():  # the end of a block outside of transactions fails if its statement was cancelled
+            raise asyncio.CancelledError from error
+        raise

@@ -12,9 +12,20 @@ from local.postgres import Server
 from tests.conftest import ROOT, alembic
 from tests.docs.documents import copy_checkout
 
-# All revisions, the oldest first, and their files.
-FILES = sorted((ROOT / "migrator" / "versions").glob("*.py"))
-REVISIONS = [name for file in FILES for name in re.findall(r'^revision = "(.*)"', file.read_text(), re.MULTILINE)]
+
+def _revisions() -> dict[str, Path]:
+    """All revisions, the oldest first, and their files."""
+    pattern = re.compile(r'^revision = "(.*)"\ndown_revision = (?:"(.*)"|None)$', re.MULTILINE)
+    files = (ROOT / "migrator" / "versions").glob("*.py")
+    following = {match[2]: (match[1], file) for file in files if (match := pattern.search(file.read_text()))}
+    found: dict[str, Path] = {}
+    while (next_one := following.get(next(reversed(found), None))) is not None:
+        found[next_one[0]] = next_one[1]
+    return found
+
+
+FILES = [*_revisions().values()]
+REVISIONS = [*_revisions()]
 UP = [(revision, "upgrade") for revision in REVISIONS]
 DOWN = [(revision, "downgrade") for revision in reversed(REVISIONS)]
 
