@@ -24,7 +24,7 @@ class Credentials(BaseModel):
     grant_type: Literal["password"] | None = None
     username: str = Field(description="The email address.")
     password: str = Field(json_schema_extra={"format": "password"})
-    scope: str = Field(default="", description="Has no effect; nor do the next two.")
+    scope: str | None = Field(default=None, description="Has no effect; nor do the next two.")
     client_id: str | None = None
     client_secret: str | None = None
 

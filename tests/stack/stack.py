@@ -29,8 +29,8 @@ class Stack:
     def __init__(self, *files: Path, root: Path = ROOT, env_file: Path | None = None, **settings: str) -> None:
         self.project = f"zoo-{uuid4().hex[:12]}"
         self.root, self.env_file = root, env_file
-        shared = [HERE / "images.yml", *([HERE / "images-replicas.yml"] if REPLICAS in files else [])]
-        self.files = (root / "docker-compose.yml", *files, *shared)
+        replicas = [HERE / "images-replicas.yml"] if REPLICAS in files else []
+        self.files = (root / "docker-compose.yml", HERE / "images.yml", *files, *replicas)
         self.port = find_free_port()
         self.was_changed = False
         self.address = f"http://127.0.0.1:{self.port}"

@@ -10,6 +10,7 @@ from tests.conftest import ROOT
 from tests.stack.stack import Stack, running
 
 START = """
+ln -s /opt/zoo/10-roles.sh /docker-entrypoint-initdb.d/
 mkdir /tls && cp /given/* /tls && chown -R postgres /tls && chmod 600 /tls/server.key
 exec docker-entrypoint.sh postgres -c ssl=on -c ssl_cert_file=/tls/server.crt -c ssl_key_file=/tls/server.key \
     -c hba_file=/tls/hba
@@ -38,7 +39,7 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> Non
         "image": "postgres:18",
         "entrypoint": ["sh", "-c", START],
         "environment": {"POSTGRES_DB": "zoo", "POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "x", **passwords},
-        "volumes": [f"{given}:/given:ro", f"{ROOT}/deploy/postgres:/docker-entrypoint-initdb.d:ro"],
+        "volumes": [f"{given}:/given:ro", f"{ROOT}/deploy/postgres:/opt/zoo:ro"],
         "networks": {"default": {"aliases": ["elsewhere", "other-name"]}},
         "healthcheck": {"test": ["CMD", "pg_isready", "--host=127.0.0.1", "--username=postgres"], "interval": "1s"},
     }
