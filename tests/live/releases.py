@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+from api.models.search import search_index
 from tests.faults.checkout import checkout_with
 
 OLD, NEW = "0.3.0", "0.4.0"
+PAIRS = str(search_index("animals", "common_name").expressions[0])
 
 # Revisions that add what the new release needs, and revisions that remove what only the old one needs.
 EXPAND = {
@@ -20,6 +22,10 @@ EXPAND = {
     "index_name": (
         'op.create_index_online("ix_animals_common_name_id", "animals", ["common_name", "id"],'
         ' postgresql_where=sa.text("deleted_at IS NULL"))'
+    ),
+    "index_pairs": (
+        f'op.create_index_online("ix_animals_common_name_pairs", "animals", [sa.literal_column({PAIRS!r})],'
+        ' postgresql_using="gin", postgresql_where=sa.text("deleted_at IS NULL"))'
     ),
     "index_home": (
         'op.create_index_online("ix_animals_home_id_id", "animals", ["home_id", "id"],'
@@ -51,6 +57,7 @@ def new_release(folder: Path) -> Path:
         "api/database/engine.py": [(r'SCHEMA_REVISION = ".*"', f'SCHEMA_REVISION = "{NEWEST_NEEDED}"')],
         "api/models/animals.py": [
             (r'"name", "id"', '"common_name", "id"'),
+            (r'search_index\("animals", "name"\)', 'search_index("animals", "common_name")'),
             (r'"exhibit_id", "id"', '"home_id", "id"'),
             (r"name: Mapped\[str\]$", 'name: Mapped[str] = mapped_column("common_name")'),
             (r'mapped_column\(ForeignKey\("exhibits.id"\)\)', 'mapped_column("home_id", ForeignKey("exhibits.id"))'),

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,8 @@ class TestLog:
     def test_is_json_where_nobody_reads_it(self, server: Server, empty_database: str) -> None:
         done = alembic({**server.environment(empty_database), "LOG_FORMAT": ""}, "upgrade", "head")
         lines = [json.loads(line) for line in done.stderr.splitlines()]
-        assert [(line["event"], line["revision"]) for line in lines] == [
-            (event, revision) for revision in REVISIONS for event in ("applying", "applied")
-        ]
+        about = [(line["event"], line["revision"]) for line in lines if "revision" in line]  # not of a backfill
+        assert about == [(event, revision) for revision in REVISIONS for event in ("applying", "applied")]
         assert all(line["timestamp"] and line["level"] == "info" for line in lines)
         assert all(line["seconds"] >= 0 and line["attempts"] == 1 for line in lines if line["event"] == "applied")
 
@@ -44,8 +44,12 @@ class TestLog:
         with Python("alembic", "upgrade", "head", env=env, stderr=theirs) as process:
             os.close(theirs)
         assert process.returncode == 0
-        shown = uncoloured(os.read(ours, 65536).decode())
+        shown = ""
+        with suppress(OSError):  # at the end
+            while part := os.read(ours, 65536):
+                shown += part.decode()
         os.close(ours)
+        shown = uncoloured(shown)
         assert f"applying revision={REVISIONS[0]} direction=upgrade subject='exhibits, animals, staff'" in shown
         assert f"applied revision={REVISIONS[-1]}" in shown
 

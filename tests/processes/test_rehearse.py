@@ -20,6 +20,7 @@ from alembic_online.settings import Settings
 from local.postgres import Server
 from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
+from tests.processes.test_history import REVISIONS
 from tests.processes.test_schema import schema
 from tests.python import Python
 from tests.rounds import rounds
@@ -36,6 +37,11 @@ SLEEPING = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE $1 || '\\_rehearsal\\_%' AND query LIKE '%pg_sleep(60)'"
 )
 SCRATCH = "SELECT array_agg(datname) FROM pg_database WHERE datname LIKE $1 || '\\_rehearsal\\_%'"
+
+
+def is_its_own(statement: str) -> bool:
+    """Whether it is about what the migrator owns; the roles' script takes rights on functions of Postgres away."""
+    return " ON FUNCTION pg_catalog." not in statement
 
 
 def command(environment: dict[str, str], checkout: Path, *options: str) -> Python:
@@ -117,7 +123,7 @@ class TestTheWay:
     def test_all_revisions_from_the_first_on(self, server: Server, empty_database: str) -> None:
         found = rehearse(server.environment(empty_database), ROOT)
         assert found["is_fine"], found
-        assert len(found["revisions"]) == 3
+        assert [*found["revisions"]] == REVISIONS
 
     def test_a_downgrade_that_forgets_something_is_found(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(
@@ -358,11 +364,11 @@ class TestScratchDatabase:
             assert scratch.database is not None
             # Rows refer to each other here, so that all places are needed, and with them all visits.
             assert (rows["places"], rows["visits"], rows["log_2026"], left_out) == (50, 39, 3, [])
-            assert await pg_dump.schema(scratch) == await pg_dump.schema(url)
+            assert await pg_dump.schema(scratch) == list(filter(is_its_own, await pg_dump.schema(url)))
             copy = await superuser(server, scratch.database)
             assert await copy.fetchval("SELECT bool_and(doubled = 2 * size) FROM places")
             assert await copy.fetchval("SELECT nextval('visits_id_seq')") == 41
-            assert await copy.fetchval("SELECT count(*) FROM migration_history") == 3
+            assert await copy.fetchval("SELECT count(*) FROM migration_history") == len(REVISIONS)
             assert not await copy.fetchval("SELECT has_database_privilege('public', current_database(), 'CONNECT')")
             await copy.close()
 

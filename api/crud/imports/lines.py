@@ -4,6 +4,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, cast
 
 MAX_LINE = 2**20  # characters
@@ -42,6 +43,9 @@ def read_lines(file: IO[bytes]) -> Iterator[str]:
             yield line
     except UnicodeDecodeError as error:
         raise Unreadable(f"after line {number}: not {encoding.upper()}: {HOW_TO_SAVE}") from error
+    finally:
+        with suppress(ValueError):  # it is closed already
+            text.detach().detach()  # otherwise the file, which is somebody else's, would be closed with these
 
 
 def _encoding(head: bytes) -> str:
