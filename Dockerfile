@@ -50,10 +50,10 @@ FROM base AS api
 COPY --from=build-api /opt/venv /opt/venv
 COPY deploy/gunicorn.conf.py deploy/
 COPY seed seed
-COPY postgres_url postgres_url
+COPY stack_settings stack_settings
 COPY api api
 # Otherwise each start would compile it, and could not store the result.
-RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q postgres_url api
+RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q stack_settings api
 ARG RELEASE=
 ARG REVISION=
 ARG SOURCE=
@@ -77,10 +77,10 @@ ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
 COPY api/__init__.py api/enums.py api/
 COPY api/models api/models
-COPY postgres_url postgres_url
+COPY stack_settings stack_settings
 COPY alembic_online alembic_online
 COPY migrator migrator
-RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q postgres_url alembic_online api migrator
+RUN chmod -R u=rwX,go=rX . && python3 -m compileall -q stack_settings alembic_online api migrator
 ARG RELEASE=
 ARG REVISION=
 ARG SOURCE=

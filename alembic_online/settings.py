@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import NoDecode, SettingsError
 
 from alembic_online.errors import ConfigurationError
-from alembic_online.secret import SettingsWithSecrets, weakness
-from postgres_url import DatabaseUrl, read_url
+from stack_settings import DatabaseUrl, read_url
+from stack_settings.secret import SettingsWithSecrets, weakness
 
 INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 

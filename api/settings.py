@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import NoDecode, SettingsError
 
 from api import __version__
-from api.secret import SettingsWithSecrets, weakness
-from postgres_url import DatabaseUrl, read_url
+from stack_settings import DatabaseUrl, read_url
+from stack_settings.secret import SettingsWithSecrets, weakness
 
 ENVIRONMENT: ContextVar[str] = ContextVar("environment", default="production")
 """The environment that a request, or a command, runs in: in `local`, addresses need not be deliverable."""

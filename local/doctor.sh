@@ -41,7 +41,7 @@ check_python() {
 
 check_files() {
     crlf=$(find Makefile Dockerfile docker-compose*.yml pyproject.toml alembic_online api deploy local migrator \
-        requirements seed -type f ! -name '*.pyc' -exec grep -l "$(printf '\r')\$" {} + 2>/dev/null | names)
+        requirements seed stack_settings -type f ! -name '*.pyc' -exec grep -l "$(printf '\r')\$" {} + 2>/dev/null | names)
     [ -z "$crlf" ] || fault "lines end in CRLF, with which scripts don't run: $(printf %.150s "$crlf")" \
         "git ls-files -z | xargs -0 perl -pi -e 's/\\r\$//'"
     plain=$(find local deploy -name '*.sh' ! -perm -u+x -exec grep -l '^#!' {} + | names)

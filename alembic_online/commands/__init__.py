@@ -17,7 +17,7 @@ from alembic_online.project import Project, load_project
 from alembic_online.runs.connection import LOOK, create_engine, wait_for_database
 from alembic_online.runs.retries import LOCK_TIMEOUT
 from alembic_online.settings import Settings, load_settings
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from alembic_online.rehearsal.sample import copy_rows, copy_sample, find_tables
 from alembic_online.rehearsal.scratch import session
 from alembic_online.runs.history import TABLE_NAME
 from alembic_online.runs.retries import LOCK_TIMEOUT
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 # Not the table of backfills: one that was interrupted, or paused, is rehearsed from its start.
 BOOKKEEPING = {("public", "alembic_version"), ("public", TABLE_NAME)}

@@ -14,7 +14,7 @@ import postgast
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs import history
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 # The migrator's own tables, which no revision creates.
 OWN_TABLES = ("alembic_version", *history.OWN_TABLES)

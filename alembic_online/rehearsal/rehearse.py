@@ -22,7 +22,7 @@ from alembic_online.rehearsal.trace import Leg, Ran, Trace
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.history import require_unchanged
 from alembic_online.runs.retries import LOCK_TIMEOUT
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 log = structlog.get_logger(__name__)
 

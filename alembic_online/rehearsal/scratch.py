@@ -19,7 +19,7 @@ from alembic_online.errors import ConfigurationError, LocksNotObtained
 from alembic_online.postgres import fit
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.lock import lock_key
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 # Held while a database is created and has no session yet, and during the search for leftovers.
 LOCK_KEY = lock_key("alembic_online rehearsal")

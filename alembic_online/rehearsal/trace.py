@@ -24,7 +24,7 @@ from alembic_online.rehearsal.lock_observation import LockObservation, observati
 from alembic_online.rehearsal.snapshot import LOCKS, RELATIONS, Seen, Snapshot, read_snapshot, seen_between
 from alembic_online.rehearsal.watch import Watch
 from alembic_online.runs import lock, online
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 # The migrator's own queries and settings: around a revision's statement, and between the statements of an operation.
 AROUND = online.__file__

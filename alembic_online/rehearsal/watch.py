@@ -12,7 +12,7 @@ import asyncpg
 
 from alembic_online.rehearsal.scratch import session
 from alembic_online.rehearsal.snapshot import LOCKS
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 POLL_SECONDS = 0.001
 _IS_WAITING = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = {pid} AND NOT granted)"

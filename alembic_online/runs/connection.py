@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from alembic_online.errors import ConfigurationError, DatabaseUnreachable
-from postgres_url import DatabaseUrl, connect, session_name
+from stack_settings import DatabaseUrl, connect, session_name
 
 # Names of sessions in Postgres: the one that a run works on, the one that holds its lock, those that only read.
 RUN, LOCK, LOOK = "migrator", "migrator lock", "migrator look"

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.runs.steps import Steps
-from postgres_url import DatabaseUrl, connect
+from stack_settings import DatabaseUrl, connect
 
 SECONDS = 2  # because a run that SIGTERM ends tells it, too
 

@@ -16,7 +16,7 @@ from api.database.pooler import POOLED, connect
 from api.database.workers import seen
 from api.errors import Unavailable
 from api.settings import Settings
-from postgres_url import DatabaseUrl
+from stack_settings import DatabaseUrl
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
 # because a contract revision, which takes something away, is applied after this release has been rolled out.

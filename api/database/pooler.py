@@ -20,9 +20,9 @@ from uuid import uuid4
 import asyncpg
 import structlog
 
-import postgres_url
+import stack_settings
 from api.errors import Unavailable
-from postgres_url import DatabaseUrl, session_name
+from stack_settings import DatabaseUrl, session_name
 
 # Sessions of a pooler keep the name of the client that they served last, so theirs is not the name that the migrator
 # looks for; see api/database/workers.py.
@@ -54,9 +54,9 @@ async def connect(
 ) -> asyncpg.Connection:
     """A connection with the session's name `application_name`, or `pooled_name` behind a pooler, after that in the URL.
 
-    Unavailable if the pooler can't be used. `options` are those of `postgres_url.connect`.
+    Unavailable if the pooler can't be used. `options` are those of `stack_settings.connect`.
     """
-    connection = await postgres_url.connect(
+    connection = await stack_settings.connect(
         url,
         timeout=timeout,
         settings={"application_name": session_name(url, pooled_name)},

@@ -1,4 +1,4 @@
-# To be sourced, by the scripts beside it. api/secret.py does the same; a test compares them.
+# To be sourced, by the scripts beside it. stack_settings/secret.py does the same; a test compares them.
 
 # read_secret NAME: export NAME as the file in NAME_FILE has it, if that is set, without a byte order mark, and without
 # blanks and line ends before and after.

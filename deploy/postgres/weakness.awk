@@ -1,4 +1,5 @@
-# Prints why the secret in standard input can be guessed, or nothing: `weakness` of api/secret.py, which explains it.
+# Prints why the secret in standard input can be guessed, or nothing: `weakness` of stack_settings/secret.py, where it is
+# explained.
 # Needs LC_ALL=C, so that a character is a byte.
 
 function fill(    i, c, key) {

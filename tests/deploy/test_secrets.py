@@ -13,9 +13,7 @@ from random import Random
 
 import pytest
 
-import alembic_online.secret
-import api.secret
-from api.secret import read, weakness
+from stack_settings.secret import read, weakness
 from tests.conftest import ROOT
 from tests.rounds import rounds
 
@@ -70,11 +68,6 @@ def shell(script: str, **options: object) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, done.stderr
     return str(done.stdout)
-
-
-def test_the_tool_and_the_api_have_the_same_file() -> None:
-    files = (Path(module.__file__ or "") for module in (api.secret, alembic_online.secret))
-    assert len({file.read_bytes() for file in files}) == 1
 
 
 @pytest.mark.parametrize("name", FILES)

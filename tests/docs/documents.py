@@ -11,7 +11,7 @@ from pathlib import Path
 from local.postgres import DATABASE, serve
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, find_free_port, uncoloured
 
-PACKAGES = ("alembic_online", "api", "migrator", "postgres_url")
+PACKAGES = ("alembic_online", "api", "migrator", "stack_settings")
 PORT = re.compile(r"\b80[1-9]\d\b")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -20,7 +20,7 @@ from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
 from tests.conftest import ROOT, alembic, engine_for, superuser
 
-OWN = ("alembic_online", "api", "migrator", "local", "postgres_url")
+OWN = ("alembic_online", "api", "migrator", "local", "stack_settings")
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
 
 

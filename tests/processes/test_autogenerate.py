@@ -35,7 +35,7 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     await admin.execute(ROWS)
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
-    for part in ("alembic_online", "api", "migrator", "postgres_url"):
+    for part in ("alembic_online", "api", "migrator", "stack_settings"):
         shutil.copytree(ROOT / part, folder / part)
     shutil.copy(ROOT / "pyproject.toml", folder)
     change.make(folder)

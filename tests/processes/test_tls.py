@@ -25,7 +25,7 @@ from local.postgres import (
     binaries,
     serve,
 )
-from postgres_url import connect, read_url
+from stack_settings import connect, read_url
 from tests.authority import DAY, Authority
 from tests.conftest import FAST_AND_FORGETFUL, alembic, find_free_port, started
 

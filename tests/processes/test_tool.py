@@ -49,7 +49,7 @@ def programs() -> Path:
 
 def install(folder: Path, environment: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "postgres_url", folder / "postgres_url", ignore=ignored)
+    shutil.copytree(ROOT / "stack_settings", folder / "stack_settings", ignore=ignored)
     source = shutil.copytree(ROOT / "alembic_online", folder / "alembic_online", ignore=ignored)
     uv = ROOT / ".venv" / "bin" / "uv"
     subprocess.run([uv, "--quiet", "build", "--wheel", "--out-dir", folder, source], check=True)

@@ -75,8 +75,8 @@ class TestImages:
         script = "id -u; command -v cc gcc g++ c++ clang make ld || true; ls /app; stat -c %U /app/* | sort -u"
         shown = docker("run", "--rm", "--entrypoint", "sh", image, "-c", script).split()
         expected = {
-            "api": ["api", "deploy", "postgres_url", "seed"],
-            "migrator": ["alembic_online", "api", "migrator", "postgres_url", "pyproject.toml"],
+            "api": ["api", "deploy", "seed", "stack_settings"],
+            "migrator": ["alembic_online", "api", "migrator", "pyproject.toml", "stack_settings"],
         }[target]
         assert shown == ["10001", *expected, "root"]
 

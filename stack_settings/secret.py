@@ -1,6 +1,6 @@
-"""Secrets: how files are read, and which secrets can be guessed. The tool and the api have the same file.
+"""Secrets: how files are read, and which secrets can be guessed.
 
-The database's image does both, too, in shell and awk (deploy/postgres). A test compares all of them.
+The database's image does both, too, in shell and awk (deploy/postgres). A test compares them.
 """
 
 from itertools import pairwise

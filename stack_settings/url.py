@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, unquote
 
-from postgres_url.parameters import check
-from postgres_url.tls import with_mode
+from stack_settings.parameters import check
+from stack_settings.tls import with_mode
 
 FORM = "write postgresql://USER@HOST:PORT/DATABASE"
 ENCODE = "with %40 for @, %2F for /, %3F for ?, %23 for #, %3A for : and %25 for % in a user's name or a password"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from postgres_url import DatabaseUrl, read_url, session_name
-from postgres_url.parameters import INSTEAD, SSL_MODES, TAKEN
+from stack_settings import DatabaseUrl, read_url, session_name
+from stack_settings.parameters import INSTEAD, SSL_MODES, TAKEN
 
 AT = (("db", 5432),)
 BY_TLS = "sslrootcert=system&sslmode=verify-full"

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import asyncpg
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
-from postgres_url.tls import SYSTEM, context
-from postgres_url.url import DatabaseUrl
+from stack_settings.tls import SYSTEM, context
+from stack_settings.url import DatabaseUrl
 
 NAME_BYTES = 63  # of a session's name; Postgres would truncate a longer one, too, with a notice to each connection
 SEPARATOR = ": "

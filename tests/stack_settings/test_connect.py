@@ -7,7 +7,7 @@ import pytest
 from asyncpg.exceptions import TargetServerAttributeNotMatched
 
 from local.postgres import Server
-from postgres_url import connect, read_url
+from stack_settings import connect, read_url
 
 
 async def ask(url: str, query: str, timeout: float = 10, **settings: str) -> object:
