@@ -30,7 +30,7 @@ if __name__ == "__main__":
         host=sys.argv[1],
         port=int(sys.argv[2]),
         reload=True,
-        reload_dirs=["api"],
+        reload_dirs=["api", "stack_settings"],
         http="api.server.http_protocol:HttpProtocol",  # by name: imported where it is needed
         log_config=None,
         access_log=False,  # api/http/request_log.py has one

@@ -34,7 +34,19 @@ ISOLATION = "read committed"
 
 log = structlog.get_logger(__name__)
 
-_IS_PASSED_ON = "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1)"
+_NEEDS_NAMES = (
+    "The connection pooler does not keep the prepared statements of its clients apart: it needs PgBouncer 1.21 or "
+    "later, with pool_mode = transaction and max_prepared_statements = 200"
+)
+_NEEDS_ISOLATION = (
+    "Behind a connection pooler, the default_transaction_isolation of the api's role has to be 'read committed', and "
+    "it is '{}': ALTER ROLE ... IN DATABASE ... RESET default_transaction_isolation, and run "
+    "deploy/postgres/10-roles.sh again"
+)
+_LOOK = (
+    "SELECT EXISTS (SELECT FROM pg_prepared_statements WHERE name = $1) AS is_passed_on,"
+    " current_setting('default_transaction_isolation') AS isolation"
+)
 
 
 class Connection(asyncpg.Connection):
@@ -67,7 +79,7 @@ async def connect(
     try:
         async with asyncio.timeout(timeout):
             if not await _is_set_up(connection, session_name(url, application_name)):
-                await _require_kept_apart(connection)
+                await _require_usable(connection)
     except BaseException:
         connection.terminate()
         raise
@@ -84,22 +96,21 @@ async def _is_set_up(connection: asyncpg.Connection, application_name: str) -> b
     return bool(done == "SELECT 1")
 
 
-async def _require_kept_apart(connection: asyncpg.Connection) -> None:
-    name = f"is_passed_on_{uuid4().hex}"
+async def _require_usable(connection: asyncpg.Connection) -> None:
+    """Unavailable, after it is logged what to change, if a pooler's sessions can't be used."""
+    name, isolation = f"is_passed_on_{uuid4().hex}", ISOLATION
     try:
         async with connection.transaction():
-            statement = await connection.prepare(_IS_PASSED_ON, name=name)
-            is_passed_on = await statement.fetchval(name)
+            statement = await connection.prepare(_LOOK, name=name)
+            is_passed_on, isolation = await statement.fetchrow(name)
             if is_passed_on:
                 await connection.execute(f'DEALLOCATE "{name}"')
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         if "statement pooling mode" not in str(error):  # PgBouncer's, in which there are no transactions
             raise
         is_passed_on = True
-    if is_passed_on:
-        reason = (
-            "The connection pooler does not keep the prepared statements of its clients apart: it needs PgBouncer 1.21 "
-            "or later, with pool_mode = transaction and max_prepared_statements = 200"
-        )
-        log.error("the pooler can't be used", reason=reason)
-        raise Unavailable(reason)
+    if not is_passed_on and isolation == ISOLATION:
+        return
+    reason = _NEEDS_NAMES if is_passed_on else _NEEDS_ISOLATION.format(isolation)
+    log.error("the pooler can't be used", reason=reason)
+    raise Unavailable(reason)

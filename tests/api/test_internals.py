@@ -137,6 +137,7 @@ class TestSqlalchemy:
         assert issubclass(AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.Error)
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_asyncpg_connection_get_unique_id(server: Postgres, worker_database: str) -> None:
     class Named(asyncpg.Connection):
         def _get_unique_id(self, prefix: str) -> str:

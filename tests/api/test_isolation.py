@@ -35,6 +35,7 @@ def api(server: Server, database: str) -> AbstractAsyncContextManager[httpx.Asyn
     return started(create_app(Settings(database_url=server.url("zoo_api", database), database_pool_timeout=30)))
 
 
+@pytest.mark.usefixtures("own_sessions")  # a pooler with these is refused: tests/faults/test_pooler.py
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 async def test_sign_ins_of_one_user_at_once_all_succeed(
     server: Server, database: str, admin: asyncpg.Connection, isolation: str
@@ -62,6 +63,7 @@ async def answers(client: httpx.AsyncClient) -> list[str]:
     return [re.sub(r"\d+(?=[-:.TZ\d])|(?<=[-:.T\d])\d+", "0", text) for text in found]
 
 
+@pytest.mark.usefixtures("own_sessions")
 async def test_answers_are_the_same_whatever_the_defaults(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:

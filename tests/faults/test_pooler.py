@@ -15,6 +15,7 @@ import pytest
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
+from tests.api.test_isolation import set_by_default
 from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, signed_in, started
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
@@ -177,6 +178,25 @@ async def test_one_that_cannot_keep_statements_apart_is_refused(
         assert {answer.status_code for answer in answers} == {503}
         async with asyncio.timeout(30):
             while NEEDS not in (ready := await client.get("/health/ready")).json()["detail"]:
+                await asyncio.sleep(0.1)
+        assert ready.status_code == 503
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_one_whose_sessions_have_another_isolation_is_refused(
+    settings: Settings, database: str, admin: asyncpg.Connection, isolation: str, log: Callable[[], list[Log]]
+) -> None:
+    """Most of several changes at once would fail: tests/api/test_isolation.py has them without a pooler."""
+    await set_by_default(admin, database, default_transaction_isolation=isolation)
+    async with started(create_app(settings)) as client:
+        refused = await client.get("/animals")
+        assert (refused.status_code, log()[0]["event"]) == (503, "the pooler can't be used")
+        assert (
+            f"default_transaction_isolation of the api's role has to be 'read committed', and it is '{isolation}'"
+            in (refused.json()["detail"])
+        )
+        async with asyncio.timeout(30):
+            while "isolation" not in (ready := await client.get("/health/ready")).json()["detail"]:
                 await asyncio.sleep(0.1)
         assert ready.status_code == 503
 
