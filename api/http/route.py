@@ -24,6 +24,7 @@ from api.http.authentication import SAFE_METHODS
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
 from api.http.idempotency import ANSWER, DoneBefore, refuse_key, takes_key
 from api.http.json_body import parse
+from api.http.query import validated_at_once
 
 TOO_LARGE = 413
 KIB = 2**10
@@ -74,7 +75,10 @@ class Route(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """FastAPI's handler, after the checks of the request."""
+        whole = self.dependant
+        self.dependant = validated_at_once(whole)
         handle = super().get_route_handler()
+        self.dependant = whole
         takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
         is_keyed = takes_key(self.dependant)
