@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Form, Query, Request
+from fastapi.dependencies.utils import get_dependant
 from fastapi.params import Body as Body_
 from fastapi.params import Form as Form_
 from fastapi.routing import APIRoute, request_response
@@ -54,6 +55,7 @@ from uvicorn_worker import UvicornWorker
 from api.crud.accounts.manager import UserManager
 from api.crud.accounts.users import UserStore
 from api.errors import Unavailable
+from api.schemas.fields import PageQuery
 from api.server.http_protocol import HttpProtocol
 from api.server.request_head import without_upgrade
 from local.postgres import Server as Postgres
@@ -164,6 +166,16 @@ class TestFastapi:
         assert isinstance(route, APIRoute)
         assert vars(route).keys() >= {"app", "dependency_overrides_provider"}
         assert callable(request_response(route.get_route_handler()))
+
+    def test_fastapi_dependant_query_params(self) -> None:
+        async def route(query: Annotated[PageQuery, Query()]) -> None: ...
+
+        async def read(request: Request) -> None: ...
+
+        (field,) = get_dependant(path="/", call=route).query_params
+        assert (field.name, field.field_info.annotation) == ("query", PageQuery)
+        dependency = get_dependant(path="/", call=read, name=field.name)
+        assert (dependency.name, dependency.call, dependency.request_param_name) == ("query", read, "request")
 
     async def test_fastapi_build_middleware_stack(self) -> None:
         calls = []
