@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import MetaData
 
+from alembic_online.compare.enums import enum_of
 from alembic_online.errors import ConfigurationError, MigratorError
 from alembic_online.loading import in_a_line, load_revisions
 
@@ -41,8 +42,13 @@ class Project:
 
     @property
     def schemas(self) -> set[str]:
-        """The schemas that the models name; a table without one is in the connection's schema, usually `public`."""
-        return {table.schema for table in self.metadata.tables.values() if table.schema is not None}
+        """The schemas that the models name, for tables, types or sequences; what is without one is in the connection's
+        schema, usually `public`.
+        """
+        tables = self.metadata.tables.values()
+        types = (enum_of(column.type) for table in tables for column in table.columns)
+        sequences = self.metadata._sequences.values()  # noqa: SLF001 - there is no other list
+        return {each.schema for each in (*tables, *types, *sequences) if each is not None and each.schema is not None}
 
     @property
     def root(self) -> Path:

@@ -28,7 +28,7 @@ def rewrite(context: MigrationContext, _: Any, upgrade: ops.UpgradeOps) -> ops.U
     gone = {change.table(each) for each in upgrade.ops if isinstance(each, ops.DropTableOp)}
     first = [each for each in upgrade.ops if isinstance(each, NewSequence)]  # tables may need them
     steps = [
-        *schemas.create(change, context.opts["project"].reader_role),
+        *schemas.create(context.opts["project"], change),
         *(
             step
             for operation in (*first, *(each for each in upgrade.ops if each not in first))

@@ -1,4 +1,4 @@
-"""Schemas that tables of the models are in."""
+"""Schemas that the models name."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from alembic_online.autogenerate.context import ChangeContext
 from alembic_online.autogenerate.step import Execute, Place, Step
 from alembic_online.expressions import quote
+from alembic_online.project import Project
 
 
-def create(change: ChangeContext, role: str | None) -> Iterator[Step]:
-    """Create the schemas that don't exist; the app's `role`, if it exists, may use what will be in them."""
-    there = set(change.database.get_schema_names())
-    wanted = {table.schema: None for table in change.models.sorted_tables if table.schema is not None}
-    for schema in (name for name in wanted if name not in there):
+def create(project: Project, change: ChangeContext) -> Iterator[Step]:
+    """Create those that don't exist; the app's `reader_role`, if it exists, may use what will be in them."""
+    role = project.reader_role
+    for schema in sorted(project.schemas.difference(change.database.get_schema_names())):
         yield Step(
             Place.TOGETHER,
             f"schema {schema}",

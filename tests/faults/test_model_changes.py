@@ -64,8 +64,8 @@ def mutual(*, use_alter: bool) -> Items:
     ]
 
 
-def numbered() -> list[Any]:
-    sequence = sa.Sequence("numbers")
+def numbered(schema: str | None = None) -> list[Any]:
+    sequence = sa.Sequence("numbers", schema=schema)
     return [sa.Column("c", sa.BigInteger, sequence, server_default=sequence.next_value())]
 
 
@@ -140,6 +140,11 @@ CHANGES: dict[str, tuple[Items, Items]] = {
         column(pg.ARRAY(sa.Enum(*ENUM, name="size"))), column(pg.ARRAY(sa.Enum(*ENUM, "it's", name="size")))
     ),
     "a sequence": (nothing, numbered),
+    "a sequence in a schema without tables": (nothing, lambda: numbered("Odd schema")),
+    "an enum in a schema without tables": (nothing, column(sa.Enum(*ENUM, name="size", schema="Odd schema"))),
+    "an enum of arrays in a schema without tables": (
+        nothing, column(pg.ARRAY(sa.Enum(*ENUM, name="size", schema="Odd schema")))
+    ),
     "a check": (column(sa.Text), lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> '100%'", name="percent")]),
     "a check that is another": (
         lambda: [*column(sa.Text)(), sa.CheckConstraint("c <> '100%'", name="percent")],

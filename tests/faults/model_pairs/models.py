@@ -89,7 +89,8 @@ def _type(kind: str, models: Models, column: str) -> sa.types.TypeEngine[Any]:
     return TYPES[kind][0]()
 
 
-def _defaults(kind: str) -> tuple[Any, ...]:
+def defaults(kind: str) -> tuple[Any, ...]:
+    """The defaults that a column of this kind may have; none for some."""
     if kind.startswith("enum"):
         return () if kind.endswith("array") else (KEPT[int(kind.removeprefix("enum").split()[0])],)
     return TYPES[kind][1]
@@ -122,8 +123,8 @@ def _key(table: Table, metadata: sa.MetaData) -> list[Any]:
 
 
 def _column(column: Column, models: Models) -> Iterator[Any]:
-    defaults = _defaults(column.kind)
-    default = None if column.default is None or not defaults else defaults[column.default % len(defaults)]
+    known = defaults(column.kind)
+    default = None if column.default is None or not known else known[column.default % len(known)]
     if column.generated:
         expression = EXPRESSIONS[(column.default or 0) % len(EXPRESSIONS)].format("id")
         default = sa.Computed(expression, persisted=column.generated == "STORED")

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from alembic_online.expressions import DIALECT, string_sql
-from tests.faults.model_pairs.models import Column, Models, Reference, Table
+from tests.faults.model_pairs.models import Column, Models, Reference, Table, defaults
 from tests.faults.model_pairs.types import KEPT
 
 SAMPLES = {
@@ -49,7 +49,7 @@ def _values(table: Table, models: Models) -> Iterator[tuple[str, str]]:
     if table.key == "two":
         yield from {"id": "1", "no": "'1'"}.items()
     for column in table.columns:
-        has_default = column.generated or column.default is not None
+        has_default = column.generated or (column.default is not None and defaults(column.kind))
         if not has_default and not (column.nullable and len(table.columns) % 2):
             yield column.name, _sample(column)
     for reference in table.references:
