@@ -31,6 +31,8 @@ SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.
 _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     # undefined table, undefined column
     **dict.fromkeys(["42P01", "42703"], (Unavailable, "The schema is not the one that this release needs")),
+    # foreign key violation
+    "23503": (Conflict, "It refers to a record that does not exist, or another record refers to it"),
     # integrity constraint violation
     "23": (Conflict, "The change contradicts another one made at the same moment: read the record again"),
     # data exception

@@ -1,4 +1,4 @@
-"""A value that is not unique, or that a column can't hold: for whatever model, the answer names its field."""
+"""A value that is not unique, or refers to nothing, or that a column can't hold: for whatever model, the answer says so."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from sqlalchemy import Index, Integer, Numeric, SmallInteger, String, text
+from sqlalchemy import ForeignKey, Index, Integer, Numeric, SmallInteger, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.crud import records
@@ -44,6 +44,7 @@ class Ticket(Record, Other):
     seat: Mapped[int | None] = mapped_column(SmallInteger())
     visits: Mapped[int | None] = mapped_column(Integer())
     price: Mapped[Decimal | None] = mapped_column(Numeric(5, 2))
+    replaces_id: Mapped[int | None] = mapped_column(ForeignKey("tickets.id"))
 
 
 class TicketCreate(RequestBody):
@@ -53,6 +54,7 @@ class TicketCreate(RequestBody):
     seat: int | None = None
     visits: int | None = None
     price: float | None = None
+    replaces_id: int | None = None
 
 
 @dataclass
@@ -63,6 +65,7 @@ class TicketRead(RecordRead):
     seat: int | None
     visits: int | None
     price: float | None
+    replaces_id: int | None
 
 
 TICKET = Resource(Ticket, TicketRead, "ticket")
@@ -75,6 +78,7 @@ async def tickets(server: Server, database: str, admin: asyncpg.Connection) -> A
         "SET ROLE zoo_migrator;"
         "CREATE TABLE tickets (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, code varchar(20), holder text,"
         " row text, seat smallint, visits integer, price numeric(5, 2),"
+        " replaces_id bigint REFERENCES tickets,"
         " created_at timestamptz NOT NULL DEFAULT statement_timestamp(),"
         " updated_at timestamptz NOT NULL DEFAULT statement_timestamp(), deleted_at timestamptz);"
         "CREATE UNIQUE INDEX uq_code ON tickets (code) WHERE deleted_at IS NULL;"
@@ -145,6 +149,16 @@ async def test_a_deleted_record_does_not_stand_in_the_way(tickets: httpx.AsyncCl
     first = (await tickets.post("/tickets", json={"code": "A"})).json()["id"]
     await tickets.delete(f"/tickets/{first}")
     assert (await tickets.post("/tickets", json={"code": "A"})).status_code == 201
+
+
+async def test_a_reference_to_a_record_that_does_not_exist_is_409(tickets: httpx.AsyncClient) -> None:
+    made = (await tickets.post("/tickets", json={})).json()["id"]
+    assert (await tickets.post("/tickets", json={"replaces_id": made})).status_code == 201
+    expected = "It refers to a record that does not exist, or another record refers to it"
+    lost = {"replaces_id": made + 100}
+    assert await conflict(await tickets.post("/tickets", json=lost)) == expected
+    assert await conflict(await tickets.post("/tickets/by-session", json=lost)) == expected
+    assert await conflict(await tickets.patch(f"/tickets/{made}", json=lost)) == expected
 
 
 @pytest.mark.parametrize(
