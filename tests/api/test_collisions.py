@@ -1,4 +1,4 @@
-"""A value that is not unique, or refers to nothing, or that a column can't hold: for whatever model, the answer says so."""
+"""A value that is not unique, refers to nothing, or does not fit its column: for whatever model, the answer says so."""
 
 import asyncio
 from collections.abc import AsyncIterator
