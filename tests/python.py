@@ -1,8 +1,9 @@
 """`python -m MODULE` and `python -c CODE` as processes of their own, in which the libraries are already imported.
 
 Importing them takes longer than the work of most of the thousand runs in these tests. So each is forked from a process
-that has imported them (tests/forkserver.py), and is a child of its caller like any other. That needs Linux; elsewhere,
-a process is started as usual.
+that has imported them (tests/forkserver.py), and is a child of its caller like any other. In this checkout, and in one
+that links to its packages, the project's own modules are imported, too. That needs Linux; elsewhere, a process is
+started as usual.
 """
 
 import atexit
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+OWN = ("alembic_online", "api", "stack_settings")
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 _asking = threading.Lock()
@@ -72,8 +74,9 @@ def run(
 def _fork(job: dict[str, Any], files: list[int]) -> int:
     """Start the job in a new child of this process; returns the child's id."""
     libc = ctypes.CDLL(None)
+    is_ours = all((Path(job["cwd"]) / package).resolve() == (ROOT / package).resolve() for package in OWN)
     with _asking:
-        server = _forkserver()
+        server = _forkserver()[is_ours]
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # the orphan becomes a child of this process
         try:
             socket.send_fds(server, [json.dumps(job).encode()], files)
@@ -83,14 +86,17 @@ def _fork(job: dict[str, Any], files: list[int]) -> int:
 
 
 @functools.cache
-def _forkserver() -> socket.socket:
-    """A socket to this process's forkserver, which ends with it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, str(Path(__file__).with_name("forkserver.py")), str(theirs.fileno())]
+def _forkserver() -> tuple[socket.socket, socket.socket]:
+    """Sockets to this process's forkserver, which ends with it: with the libraries only, and with our modules, too."""
+    ours, theirs = zip(*(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)), strict=True)
+    numbers = [end.fileno() for end in theirs]
+    command = [sys.executable, str(Path(__file__).with_name("forkserver.py")), *map(str, numbers)]
     # A checkout's own modules are compiled once, whatever the caller's environment says.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()])
-    theirs.close()
+    process = subprocess.Popen(command, env=env, pass_fds=numbers)
     atexit.register(process.wait)
-    atexit.register(ours.close)  # called before `wait`, and ends the forkserver
+    for end in theirs:
+        end.close()
+    for end in ours:
+        atexit.register(end.close)  # called before `wait`, and ends the forkserver
     return ours

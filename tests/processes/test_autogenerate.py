@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from local.postgres import Server
 from tests import python
-from tests.conftest import ROOT
+from tests.checkouts import linked_checkout
 from tests.processes.model_changes import CHANGES, REFUSED, Change
 from tests.processes.test_history import FILES, REVISIONS
 
@@ -35,11 +34,9 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     await admin.execute(ROWS)
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
-    for part in ("alembic_online", "api", "migrator", "stack_settings"):
-        shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    change.make(folder)
-    return folder
+    checkout = linked_checkout(folder, own=["api"])
+    change.make(checkout)
+    return checkout
 
 
 def run(server: Server, database: str, checkout: Path, *commands: str) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkouts import clone
 from tests.conftest import ROOT
-from tests.docs.documents import clone
 from tests.rounds import ROUNDS
 
 OLDEST = (3, 11)
