@@ -1,4 +1,7 @@
-"""After an ordinary change of the models, `alembic revision --autogenerate` writes revisions that run unchanged."""
+"""After an ordinary change of the models, `alembic revision --autogenerate` writes revisions that run unchanged.
+
+That they leave the schema as it was when they are taken back, tests/faults/test_model_pairs.py proves.
+"""
 
 import os
 import re
@@ -79,14 +82,16 @@ async def test_what_is_written_is_all_there_is_to_do(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
     checkout = await changed(tmp_path, admin, CHANGES[name])
-    printed = run(server, database, checkout, WRITE, LINT, UP, CHECK, DOWN, UP, CHECK)
+    printed = run(server, database, checkout, WRITE, LINT, UP, CHECK, DOWN)
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == CHANGES[name].revisions
     assert printed.count("Generating") == len(revisions)
     assert f"{len(FILES) + len(revisions)} revisions, nothing found" in printed
-    assert printed.count("No new upgrade operations detected.") == 2
+    assert "No new upgrade operations detected." in printed
     for arguments in ("check", "format --check"):
-        subprocess.run([sys.executable, "-m", "ruff", *arguments.split(), *revisions], cwd=checkout, check=True)
+        subprocess.run(
+            [Path(sys.executable).with_name("ruff"), *arguments.split(), *revisions], cwd=checkout, check=True
+        )
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -94,7 +99,7 @@ async def test_what_cant_be_known_is_not_guessed(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
     checkout = await changed(tmp_path, admin, REFUSED[name])
-    run(server, database, checkout, WRITE, LINT, UP, DOWN, UP)
+    run(server, database, checkout, WRITE, LINT, UP, DOWN)
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == REFUSED[name].revisions
     said = " ".join(map(comments, revisions))
