@@ -1,43 +1,69 @@
 """A process that has imported the libraries, and forks a process that runs a module for each job: see tests/python.py.
 
-Usage: python forkserver.py FD. The socket FD receives jobs: a JSON object of `arguments` (those after `-m`, or from
-`-c` on), `cwd` and `env`, with the files for the new process's 0, 1 and 2. The reply is the id of the process.
+Usage: python forkserver.py LIBRARIES OWN. Each is a socket that receives jobs: a JSON object of `arguments` (those
+after `-m`, or from `-c` or a script's path on), `cwd` and `env`, with the files for the new process's 0, 1 and 2. The
+reply is the id of the process. The processes of OWN have imported this checkout's own modules, too.
 """
 
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import runpy
 import socket
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-# What the migrator and the api import. Nothing of the checkout, because tests have many of them, nor gunicorn, which
-# stores the folder that it is imported in.
+# What the migrator and the api import, as far as it is installed; but not gunicorn, which stores the folder that it is
+# imported in.
 LIBRARIES = (
     "aiosmtplib", "alembic.autogenerate", "alembic.command", "alembic.config", "asyncpg", "email_validator", "fastapi",
     "fastapi_users.authentication", "httptools", "httpx", "jwt", "packaging.version",
-    "postgast", "pwdlib.hashers.argon2", "pydantic_settings", "rich.console", "rich.progress", "rich.table",
+    "postgast", "psycopg", "pwdlib.hashers.argon2", "pydantic_settings", "rich.console", "rich.progress", "rich.table",
     "sqlalchemy.dialects.postgresql.asyncpg", "sqlalchemy.ext.asyncio", "structlog", "tenacity", "typer", "uuid_utils",
     "uvicorn", "uvloop",
+)  # fmt: skip
+OWN = (
+    "alembic_online.commands.backfill", "alembic_online.commands.lint", "alembic_online.commands.plan",
+    "alembic_online.commands.rehearse", "alembic_online.commands.repair", "alembic_online.commands.status",
+    "alembic_online.commands.wait", "api.main",
 )  # fmt: skip
 
 
 def main() -> None:
-    """Fork until the socket is closed."""
-    jobs = socket.socket(fileno=int(sys.argv[1]))
-    for library in LIBRARIES:
-        importlib.import_module(library)
+    """Serve both sockets, each in a process of its own."""
+    libraries, own = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    import_all(name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]))
+    if another := os.fork():
+        own.close()
+        if serve(libraries):
+            os.waitpid(another, 0)
+    else:
+        libraries.close()
+        if importlib.util.find_spec("fastapi"):  # not so in an environment of the tool alone
+            sys.path[0] = str(Path(__file__).parent.parent)
+            import_all(OWN)
+        serve(own)
+
+
+def import_all(names: Iterable[str]) -> None:
+    for name in names:
+        importlib.import_module(name)
     gc.freeze()
+
+
+def serve(jobs: socket.socket) -> bool:
+    """Fork until the socket is closed; False in a process that was forked, when its job is done."""
     while True:
         message, files, _, _ = socket.recv_fds(jobs, 1 << 20, 3)
         if not message:
-            return
+            return True
         if not fork_an_orphan(jobs):
             jobs.close()
             become(json.loads(message), files)
-            return
+            return False
         for file in files:
             os.close(file)
 
@@ -60,7 +86,7 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
 
 
 def become(job: dict[str, Any], files: list[int]) -> None:
-    """Run the job as `python -m` does."""
+    """Run the job as Python does."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -71,6 +97,9 @@ def become(job: dict[str, Any], files: list[int]) -> None:
     sys.path[0] = job["cwd"]
     if module == "-c":
         exec(sys.argv[1], {"__name__": "__main__"})
+    elif module.startswith("/"):
+        sys.argv[0], sys.path[0] = module, str(Path(module).parent)
+        runpy.run_path(module, run_name="__main__")
     else:
         runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
 

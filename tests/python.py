@@ -1,8 +1,9 @@
-"""`python -m MODULE` and `python -c CODE` as processes of their own, in which the libraries are already imported.
+"""`python -m MODULE`, `python -c CODE` and `python SCRIPT` as processes in which the libraries are already imported.
 
 Importing them takes longer than the work of most of the thousand runs in these tests. So each is forked from a process
-that has imported them (tests/forkserver.py), and is a child of its caller like any other. That needs Linux; elsewhere,
-a process is started as usual.
+that has imported them (tests/forkserver.py), and is a child of its caller like any other. In this checkout, and in one
+that links to its packages, the project's own modules are imported, too. That needs Linux; elsewhere, a process is
+started as usual.
 """
 
 import atexit
@@ -19,13 +20,17 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+OWN = ("alembic_online", "api", "stack_settings")
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 _asking = threading.Lock()
 
 
 class Python(subprocess.Popen[Any]):
-    """`python -m ARGUMENTS`, or `python -c CODE`, started without waiting. The files are as in subprocess.Popen."""
+    """`python -m ARGUMENTS`, started without waiting; or `-c CODE`, or a script, whose path is absolute.
+
+    The files are as in subprocess.Popen. `program` is the Python of an environment, by default that of the tests.
+    """
 
     def __init__(  # noqa: PLR0913 - as subprocess.Popen has them
         self,
@@ -36,8 +41,10 @@ class Python(subprocess.Popen[Any]):
         stdout: Any = None,
         stderr: Any = None,
         text: bool = False,
+        program: Path | None = None,
     ) -> None:
-        command = [sys.executable, *([] if arguments[0] == "-c" else ["-m"]), *arguments]
+        is_module = arguments[0] != "-c" and not arguments[0].startswith("/")
+        command = [str(program or sys.executable), *(["-m"] if is_module else []), *arguments]
         super().__init__(command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, text=text)
 
     if sys.platform == "linux":
@@ -46,8 +53,10 @@ class Python(subprocess.Popen[Any]):
             """In place of fork and exec; the options come in the order of subprocess.Popen's own method."""
             (_, _, _, _, cwd, env, _, _, _, *pipes) = options[:15]
             files = [theirs if theirs >= 0 else usual for usual, theirs in enumerate((pipes[0], pipes[3], pipes[5]))]
-            _, *arguments = args if args[1] == "-c" else args[1:]
-            self.pid = _fork({"arguments": arguments, "cwd": str(cwd), "env": dict(env)}, files)
+            program, *arguments = args
+            if arguments[0] == "-m":
+                del arguments[0]
+            self.pid = _fork(program, {"arguments": arguments, "cwd": str(cwd), "env": dict(env)}, files)
             self._child_created = True
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
@@ -69,11 +78,12 @@ def run(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _fork(job: dict[str, Any], files: list[int]) -> int:
+def _fork(program: str, job: dict[str, Any], files: list[int]) -> int:
     """Start the job in a new child of this process; returns the child's id."""
     libc = ctypes.CDLL(None)
+    is_ours = all((Path(job["cwd"]) / package).resolve() == (ROOT / package).resolve() for package in OWN)
     with _asking:
-        server = _forkserver()
+        server = _forkserver(program)[is_ours and program == sys.executable]
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # the orphan becomes a child of this process
         try:
             socket.send_fds(server, [json.dumps(job).encode()], files)
@@ -83,14 +93,17 @@ def _fork(job: dict[str, Any], files: list[int]) -> int:
 
 
 @functools.cache
-def _forkserver() -> socket.socket:
-    """A socket to this process's forkserver, which ends with it."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, str(Path(__file__).with_name("forkserver.py")), str(theirs.fileno())]
+def _forkserver(program: str) -> tuple[socket.socket, socket.socket]:
+    """Sockets to a forkserver that ends with this process: with the libraries only, and with our modules, too."""
+    ours, theirs = zip(*(socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)), strict=True)
+    numbers = [end.fileno() for end in theirs]
+    command = [program, str(Path(__file__).with_name("forkserver.py")), *map(str, numbers)]
     # A checkout's own modules are compiled once, whatever the caller's environment says.
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()])
-    theirs.close()
+    process = subprocess.Popen(command, env=env, pass_fds=numbers)
     atexit.register(process.wait)
-    atexit.register(ours.close)  # called before `wait`, and ends the forkserver
+    for end in theirs:
+        end.close()
+    for end in ours:
+        atexit.register(end.close)  # called before `wait`, and ends the forkserver
     return ours

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from tests.docs.documents import clone
+from tests.checkouts import clone
 
 
 def test_git_that_writes_windows_line_ends_writes_none_here(tmp_path: Path) -> None:

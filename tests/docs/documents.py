@@ -2,40 +2,16 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from local.postgres import DATABASE, serve
-from tests.conftest import FAST_AND_FORGETFUL, ROOT, find_free_port, uncoloured
+from tests.conftest import FAST_AND_FORGETFUL, find_free_port, uncoloured
 
-PACKAGES = ("alembic_online", "api", "migrator", "stack_settings")
 PORT = re.compile(r"\b80[1-9]\d\b")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def copy_checkout(target: Path) -> Path:
-    """A clone, with this checkout's virtual environment and compiled modules."""
-    clone(target)
-    (target / ".venv").symlink_to(ROOT / ".venv")
-    for compiled in (cache for package in PACKAGES for cache in (ROOT / package).rglob("__pycache__")):
-        shutil.copytree(compiled, target / compiled.relative_to(ROOT))
-    return target
-
-
-def clone(target: Path) -> Path:
-    """This checkout's files, in a repository of their own."""
-    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
-        if name and (ROOT / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
-    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "copy"]):
-        subprocess.run([*git, *command], cwd=target, check=True)
-    return target
 
 
 def run_document(path: Path, checkout: Path) -> None:

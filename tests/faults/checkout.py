@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from tests.checkouts import linked_checkout
 from tests.conftest import ROOT
-from tests.docs.documents import copy_checkout
 from tests.processes.test_history import REVISIONS
 from tests.python import Python
 
@@ -14,16 +15,17 @@ from tests.python import Python
 def checkout_with(
     folder: Path,
     *,
+    own: Collection[str] = (),
     attributes: Any = None,  # not Mapping, because mypy compares `**revisions` with it
     downgrades: Any = None,
     **revisions: str,
 ) -> Path:
-    """A checkout with these newest revisions, in this order: each value is the body of an `upgrade`.
+    """A linked checkout with these newest revisions, in this order: each value is the body of an `upgrade`.
 
     `attributes` are further variables of a revision's module, by its name: `{"drop": {"phase": "contract"}}`;
     `downgrades` are the bodies of `downgrade`, by the revision's name, if they do something.
     """
-    checkout = copy_checkout(folder)
+    checkout = linked_checkout(folder, own)
     previous = REVISIONS[-1]
     for number, (name, body) in enumerate(revisions.items()):
         lines, back = (

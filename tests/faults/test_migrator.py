@@ -11,8 +11,8 @@ import pytest
 from alembic_online.runs.lock import LOCK_KEY
 from local.postgres import DATABASE, Server, serve
 from tests.api.test_isolation import ODD
+from tests.checkouts import linked_checkout
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, WAITING, alembic, superuser
-from tests.docs.documents import copy_checkout
 from tests.faults.checkout import checkout_with, start
 from tests.processes import pgbouncer as poolers
 from tests.processes.test_history import DOWN, REVISIONS, UP, history, newest
@@ -207,7 +207,7 @@ class TestFailures:
         assert "refuses the migrator" in line
 
     def test_two_heads(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = copy_checkout(tmp_path)
+        checkout = linked_checkout(tmp_path)
         for name in ("left", "right"):
             (checkout / "migrator" / "versions" / f"2099_01_01_0000-{name}.py").write_text(
                 f'revision = "{name}"\ndown_revision = "{REVISIONS[-1]}"\ndef upgrade(): pass\ndef downgrade(): pass\n'

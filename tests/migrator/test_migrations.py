@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from pytest_alembic.runner import MigrationContext
 from pytest_alembic.tests import (  # noqa: F401 - collected here by name
     test_model_definitions_match_ddl,
     test_single_head_revision,
-    test_up_down_consistency,
-    test_upgrade,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -19,6 +18,7 @@ from alembic_online.runs.phases import is_contract
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
 from tests.conftest import ROOT, alembic, engine_for, superuser
+from tests.processes.test_schema import schema
 
 OWN = ("alembic_online", "api", "migrator", "local", "stack_settings")
 VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
@@ -30,8 +30,18 @@ def alembic_config() -> Config:
 
 
 @pytest.fixture
-def alembic_engine(server: Server, empty_database: str) -> AsyncEngine:
-    return engine_for(server.url("zoo_migrator", empty_database))
+def alembic_engine(server: Server, database: str) -> AsyncEngine:
+    """For a database that the session's start has brought from nothing to the newest revision."""
+    return engine_for(server.url("zoo_migrator", database))
+
+
+def test_all_go_down_and_up_again_to_the_same_schema(
+    alembic_runner: MigrationContext, server: Server, database: str
+) -> None:
+    before = schema(server, database)
+    alembic_runner.migrate_down_to("base", return_current=False)
+    alembic_runner.migrate_up_to("heads", return_current=False)
+    assert schema(server, database) == before
 
 
 def test_the_api_needs_the_newest_revision_that_expands(alembic_config: Config) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import clone
+from tests.checkouts import clone
 from tests.processes.test_install import OLDEST, pythons
 
 NO_DOCKER = "Docker is not installed, and only `make run` needs none"

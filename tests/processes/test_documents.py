@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkouts import copy_checkout
 from tests.conftest import ROOT
-from tests.docs.documents import copy_checkout, run_document
+from tests.docs.documents import run_document
 
 DOCUMENTS = ["README.md", "docs/migrations.md", "docs/add-a-table.md", "docs/rename-a-column.md"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 
 from local.postgres import Server
+from tests.checkouts import linked_checkout
 from tests.conftest import ROOT, alembic
-from tests.docs.documents import copy_checkout
 
 
 def _revisions() -> dict[str, Path]:
@@ -75,7 +75,7 @@ async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_dat
 async def test_an_applied_revision_that_was_edited_stops_the_next_run(
     server: Server, database: str, tmp_path: Path
 ) -> None:
-    checkout = copy_checkout(tmp_path)
+    checkout = linked_checkout(tmp_path)
     (file,) = (checkout / "migrator" / "versions").glob("2026_11_21_*.py")
     original = file.read_bytes()
     waived = original.replace(b"def upgrade", b"# lint: allow rename: a waiver changes nothing\ndef upgrade")
@@ -99,7 +99,7 @@ async def test_a_stamp_is_on_record(server: Server, empty_database: str) -> None
 async def test_a_branch_that_is_stamped_away_leaves_what_others_build_on(
     server: Server, empty_database: str, tmp_path: Path
 ) -> None:
-    checkout = copy_checkout(tmp_path)
+    checkout = linked_checkout(tmp_path)
     for name in ("left", "right"):
         (checkout / "migrator" / "versions" / f"2099_01_01_0000-{name}.py").write_text(
             f'revision = "{name}"\ndown_revision = "{REVISIONS[-1]}"\ndef upgrade(): pass\ndef downgrade(): pass\n'

@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.checkouts import clone
 from tests.conftest import ROOT
-from tests.docs.documents import clone
 from tests.rounds import ROUNDS
 
 OLDEST = (3, 11)
@@ -21,13 +22,17 @@ LOCKED = re.compile(r"^packaging==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+", re.MUL
 NO_UV = "uv==0.0.999 --hash=sha256:" + 64 * "0"
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
+def fresh_clone(folder: Path) -> Path:
     """A fresh clone, whose requirements are a single package."""
-    checkout = clone(tmp_path / "checkout")
+    checkout = clone(folder / "checkout")
     (package,) = LOCKED.findall((ROOT / "requirements" / "local.txt").read_text())
     (checkout / "requirements" / "one.txt").write_text(package)
     return checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return fresh_clone(tmp_path)
 
 
 @cache
@@ -74,20 +79,48 @@ def test_make_run_needs_no_tool_of_the_tests(checkout: Path) -> None:
     assert re.search(r"Installed \d\d packages", done.stderr)  # it shows its progress
 
 
-def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_locked(checkout: Path) -> None:
+@dataclass
+class ByPip:
+    """A checkout whose environment's Python was gone, installed where there is no uv, and how that went."""
+
+    checkout: Path
+    path: str
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def by_pip(tmp_path_factory: pytest.TempPathFactory) -> ByPip:
+    """On a machine with an old Python and a newer one, if there are any."""
+    folder = tmp_path_factory.mktemp("by-pip")
+    checkout, newest = fresh_clone(folder), max(pythons())
     (checkout / "requirements" / "uv.txt").write_text(NO_UV)
-    done = install(checkout)
-    assert done.returncode == 0, done.stderr
-    assert "uv can't be installed: pip does it" in done.stderr
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
+    names = {"python3": min(pythons()), f"python3.{newest[1]}": newest}
+    path = path_with(folder / "bin", **{name: pythons()[version] for name, version in names.items()})
+    return ByPip(checkout, path, install(checkout, PATH=path))
+
+
+def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_locked(by_pip: ByPip) -> None:
+    checkout = by_pip.checkout
+    assert by_pip.done.returncode == 0, by_pip.done.stderr
+    assert "uv can't be installed: pip does it" in by_pip.done.stderr
     assert "packaging" in installed(checkout)
     assert "uv" not in installed(checkout)
     other = checkout / "requirements" / "other.txt"
     (idna,) = re.findall(r"^idna==\S+", (ROOT / "requirements" / "local.txt").read_text(), re.MULTILINE)
     other.write_text(f"{idna} --hash=sha256:{64 * '0'}\n")
-    done = install(checkout, "other")
+    done = install(checkout, "other", PATH=by_pip.path)
     assert done.returncode != 0
     assert "do not match the hashes" in done.stderr.lower()
     assert "idna" not in installed(checkout)
+
+
+def test_of_several_pythons_one_that_fits_is_taken_and_takes_the_place_of_one_that_is_gone(by_pip: ByPip) -> None:
+    if min(pythons()) >= OLDEST:
+        pytest.skip("no Python on this machine is too old")
+    version = subprocess.check_output([by_pip.checkout / ".venv/bin/python", "--version"], text=True)
+    assert version.startswith("Python {}.{}".format(*max(pythons())))
 
 
 @pytest.mark.skipif(ROUNDS != "full", reason="it installs uv once more, and asks for ROUNDS=full")
@@ -148,22 +181,3 @@ def test_a_python_for_which_there_are_no_packages_yet_is_passed_over(checkout: P
         [str(shutil.which("sh")), "-c", ". local/python.sh; find_python"], cwd=checkout, env={"PATH": path}, text=True
     )
     assert found == f"python3.{newest[1]}\n"
-
-
-def test_of_several_pythons_one_that_fits_is_taken_and_takes_the_place_of_one_that_is_gone(
-    checkout: Path, tmp_path: Path
-) -> None:
-    there = pythons()
-    old = [program for version, program in there.items() if version < OLDEST]
-    newest = max(version for version in there if version >= OLDEST)
-    if not old:
-        pytest.skip("no Python on this machine is too old")
-    names = {"python3": old[0], f"python3.{newest[1]}": there[newest]}
-    (checkout / ".venv" / "bin").mkdir(parents=True)
-    (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
-    (checkout / "requirements" / "uv.txt").write_text(NO_UV)
-    done = install(checkout, PATH=path_with(tmp_path / "bin", **names))
-    assert done.returncode == 0, done.stderr
-    version = subprocess.check_output([checkout / ".venv/bin/python", "--version"], text=True)
-    assert version.startswith("Python {}.{}".format(*newest))
-    assert "packaging" in installed(checkout)

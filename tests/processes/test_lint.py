@@ -95,6 +95,7 @@ class TestWhatABranchChanges:
     @pytest.fixture
     def branch(self, unsafe: Path) -> Path:
         """A branch made from `other`, which already has the unsafe revisions."""
+        self.git(unsafe, "init", "--initial-branch", "main")
         self.git(unsafe, "add", "--all")
         self.git(unsafe, "commit", "--message", "unsafe")
         self.git(unsafe, "branch", "other")

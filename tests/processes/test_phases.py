@@ -290,7 +290,8 @@ class TestCommands:
 async def test_both_releases_are_ready_through_all_of_it(
     server: Server, database: str, tmp_path: Path, free_port: int
 ) -> None:
-    checkout = checkout_with(tmp_path, attributes=ATTRIBUTES, **{name: REVISIONS[name] for name in ("add", "drop")})
+    both = {name: REVISIONS[name] for name in ("add", "drop")}
+    checkout = checkout_with(tmp_path, own=["api"], attributes=ATTRIBUTES, **both)
     needs = checkout / "api" / "database" / "engine.py"
     needs.write_text(needs.read_text().replace(UP[-1][0], "add"))
     upgrade = Upgrades(server, database, checkout)

@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tests.python import Python, run
+from tests.checkouts import linked_checkout
+from tests.python import ROOT, Python, run
 
 ENV = {"PATH": os.environ["PATH"], "ONLY": "this"}
 SLEEP = "import time; print('here', flush=True); time.sleep(60)"
@@ -25,6 +27,18 @@ def test_it_has_the_environment_the_folder_and_the_files_that_it_is_given(tmp_pa
 def test_no_library_has_noted_where_it_was_imported(tmp_path: Path) -> None:
     done = run("-c", "import gunicorn.config as c; print(c.Chdir.default)", env=ENV, cwd=tmp_path)
     assert done.stdout == f"{tmp_path}\n"
+
+
+WHERE = "import sys; print('api.main' in sys.modules, __import__('api').__file__)"
+
+
+@pytest.mark.parametrize(("own", "is_imported"), [((), True), (("api",), False)])
+def test_it_has_the_modules_of_its_own_checkout_and_of_no_other(
+    tmp_path: Path, own: tuple[str, ...], is_imported: bool
+) -> None:
+    checkout = linked_checkout(tmp_path, own)
+    there = ROOT if is_imported else checkout
+    assert run("-c", WHERE, env=ENV, cwd=checkout).stdout == f"{is_imported} {there / 'api' / '__init__.py'}\n"
 
 
 def test_it_is_its_callers_child_and_ends_by_a_signal_as_such() -> None:

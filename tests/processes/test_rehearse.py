@@ -109,7 +109,7 @@ async def migrator(server: Server, database: str) -> AsyncIterator[asyncpg.Conne
 @pytest.mark.usefixtures("only_read")
 class TestTheWay:
     def test_goes_up_down_and_up_again(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades={"check": NO_CHECK}))
+        checkout = modelled(checkout_with(tmp_path, own=["api"], check=CHECK, downgrades={"check": NO_CHECK}))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert [(leg["leg"], leg["error"]) for leg in found["legs"]] == [
@@ -158,7 +158,7 @@ class TestTheWay:
         self, server: Server, database: str, tmp_path: Path
     ) -> None:
         no_way = {"check": "raise NotImplementedError('rows are gone')"}
-        checkout = modelled(checkout_with(tmp_path, check=CHECK, downgrades=no_way))
+        checkout = modelled(checkout_with(tmp_path, own=["api"], check=CHECK, downgrades=no_way))
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
@@ -176,7 +176,9 @@ class TestTheWay:
 
     def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
         contract = {"phase": "contract", "safe_from_release": "9.9"}
-        checkout = checkout_with(tmp_path, check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK})
+        checkout = checkout_with(
+            tmp_path, own=["api"], check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK}
+        )
         environment = {**server.environment(database), "MIGRATOR_PHASE": "expand"}
         assert rehearse(environment, modelled(checkout))["is_fine"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api import __version__
-from tests.docs.documents import clone
+from tests.checkouts import clone
 
 NEXT = "77.0.0"
 

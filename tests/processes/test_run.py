@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.checkouts import copy_checkout
 from tests.conftest import PASSWORD, find_free_port, uncoloured
-from tests.docs.documents import copy_checkout
 
 
 @pytest.fixture

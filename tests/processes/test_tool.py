@@ -16,6 +16,7 @@ import pytest
 
 from local.postgres import Server, binaries
 from tests.conftest import ROOT, superuser
+from tests.python import Python
 from tests.rounds import rounds
 
 SHOP = ROOT / "tests" / "alembic_online" / "shop"
@@ -67,13 +68,12 @@ class Project:
     folder: Path
     programs: Path
 
-    def start(self, program: str, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, script: str, *arguments: str) -> Python:
         pipe = subprocess.PIPE
         path = f"{self.programs}:{binaries()}:{os.environ['PATH']}"
         env = {"PATH": path, "HOME": os.environ["HOME"], "LOG_FORMAT": "text"}
-        return subprocess.Popen(
-            [self.programs / program, *arguments], cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True
-        )
+        command, program = (str(self.programs / script), *arguments), self.programs / "python"
+        return Python(*command, program=program, cwd=self.folder, env=env, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, command: str, code: int = 0) -> str:
         """Run a command, and return what it prints."""

@@ -3,17 +3,28 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from contextlib import ExitStack
 
 import pytest
 
-from tests.stack.stack import IMAGES, IPTABLES, REPLICAS, Stack, docker, has_engine, running
+from tests.stack.stack import IMAGES, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
-# Breaks the networks of containers, from inside their namespace.
-IPTABLES_IMAGE = """
+# What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
+TOOLS_IMAGE = """
 FROM debian:trixie-slim
-RUN apt-get update && apt-get install -y --no-install-recommends iptables
+RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
+SHARED = ("replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a stack follow each other; those that need none come first."""
+
+    def turn(item: pytest.Item) -> int:
+        names: tuple[str, ...] = getattr(item, "fixturenames", ())
+        return max((SHARED.index(name) + 1 for name in names if name in SHARED), default=0)
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,65 +35,71 @@ def images() -> Iterator[list[str]]:
             pytest.fail("no Docker engine answers, and CI needs one")
         pytest.skip("no Docker engine answers")
     with ThreadPoolExecutor() as threads:
-        iptables = threads.submit(docker, "build", "--tag", IPTABLES, "-", input=IPTABLES_IMAGE)
+        tools = threads.submit(docker, "build", "--tag", TOOLS, "-", input=TOOLS_IMAGE)
         Stack(REPLICAS).compose("build")
-        iptables.result()
+        tools.result()
     yield IMAGES
     docker("image", "rm", "--force", *IMAGES)
 
 
-@pytest.fixture(scope="session")
-def new_stack(images: list[str]) -> Iterator[tuple[Stack, dict[str, Any]]]:  # noqa: ARG001 - built before
-    """A stack that many tests share, and what Docker said about its containers when it was new."""
-    with running(Stack()) as stack:
-        yield stack, {service: stack.inspect(service) for service in ("db", "migrator", "api")}
+class Shared:
+    """The stack that tests share at the moment. Another one takes its place, because each costs work while it runs."""
 
+    def __init__(self, stacks: ExitStack) -> None:
+        self.stacks, self.kind, self.stack = stacks, "", Stack()
 
-@pytest.fixture
-def stack(new_stack: tuple[Stack, dict[str, Any]]) -> Stack:
-    """The shared stack, intact again, whatever the test before has done to it."""
-    shared, _ = new_stack
-    shared.make_intact()
-    return shared
-
-
-@pytest.fixture(scope="session")
-def shared_bare_stack(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
-    with running(Stack(), "db") as stack:
-        yield stack
-
-
-@pytest.fixture
-def bare_stack(shared_bare_stack: Stack) -> Stack:
-    """A stack of which only the database runs, which is new."""
-    shared_bare_stack.compose("rm", "--stop", "--force", "api", "migrator")
-    shared_bare_stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
-    shared_bare_stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
-    shared_bare_stack.compose("exec", "--no-TTY", "db", "/docker-entrypoint-initdb.d/10-roles.sh")
-    return shared_bare_stack
+    def get(self, kind: str, stack: Stack, *services: str) -> Stack:
+        """The stack of this kind that is there, or else this one, started."""
+        if kind != self.kind:
+            self.kind = ""
+            self.stacks.close()
+            self.stack, self.kind = self.stacks.enter_context(running(stack, *services)), kind
+        return self.stack
 
 
 @pytest.fixture(scope="session")
-def shared_replicas(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
-    with running(Stack(REPLICAS)) as stack:
-        yield stack
+def shared(images: list[str]) -> Iterator[Shared]:  # noqa: ARG001 - built before
+    with ExitStack() as stacks:
+        yield Shared(stacks)
 
 
 @pytest.fixture
-def replicas(shared_replicas: Stack) -> Stack:
+def replicas(shared: Shared) -> Stack:
     """Two replicas behind the proxy, intact again."""
-    shared_replicas.make_intact()
-    return shared_replicas
-
-
-@pytest.fixture(scope="session")
-def shared_stack_at_work(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
-    with running(Stack()) as stack:
-        yield stack
+    stack = shared.get("replicas", Stack(REPLICAS))
+    stack.make_intact()
+    return stack
 
 
 @pytest.fixture
-def stack_at_work(shared_stack_at_work: Stack) -> Stack:
-    """The stack for tests with clients at work: only these change its records."""
-    shared_stack_at_work.make_intact()
-    return shared_stack_at_work
+def new_stack(shared: Shared) -> Stack:
+    """A stack as it was started."""
+    return shared.get("stack", Stack())
+
+
+@pytest.fixture
+def stack(new_stack: Stack) -> Stack:
+    """The shared stack, intact again, whatever the test before has done to it."""
+    new_stack.make_intact()
+    return new_stack
+
+
+@pytest.fixture
+def stack_at_work(stack: Stack) -> Stack:
+    """The stack without any records, for tests with clients at work."""
+    stack.sql("postgres", "TRUNCATE exhibits, animals, staff RESTART IDENTITY CASCADE")
+    return stack
+
+
+@pytest.fixture
+def bare_stack(shared: Shared) -> Stack:
+    """A stack of which only the database runs, which is new. It takes the place of the whole one."""
+    if shared.kind == "stack":
+        shared.kind = "bare"
+    stack = shared.get("bare", Stack(), "db")
+    stack.compose("up", "--detach", "--wait", "db")
+    stack.compose("rm", "--stop", "--force", "api", "migrator")
+    stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
+    stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
+    stack.exec("db", "/docker-entrypoint-initdb.d/10-roles.sh")
+    return stack

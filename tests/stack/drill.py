@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.live.clients import Load, Sample, load_on, outcomes
 from tests.rounds import rounds
-from tests.stack.stack import IPTABLES, Stack, docker
+from tests.stack.stack import TOOLS, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
 PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
@@ -63,13 +63,13 @@ def identity(stack: Stack) -> tuple[Any, ...]:
 
 def workers(stack: Stack) -> list[str]:
     """The process ids of the api's workers, as seen in its container."""
-    return stack.compose("exec", "--no-TTY", "api", "sh", "-c", WORKERS).stdout.split()
+    return stack.exec("api", "sh", "-c", WORKERS).stdout.split()
 
 
 @contextmanager
 def firewall(stack: Stack, service: str, *rule: str) -> Iterator[None]:
     """Apply `iptables -I RULE` to the service's container until the block ends."""
-    run = ["run", "--rm", "--network", f"container:{stack.container(service)}", "--cap-add", "NET_ADMIN", IPTABLES]
+    run = ["run", "--rm", "--network", f"container:{stack.container(service)}", "--cap-add", "NET_ADMIN", TOOLS]
     docker(*run, "iptables", "-w", "-I", *rule)
     try:
         yield

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/env python3
 """In Mailpit's place, whose image only a registry has: a real SMTP server, with Mailpit's commands and paths.
 
 `/mailpit` serves, `/mailpit readyz` checks that it does. GET /view/latest.txt is the newest mail's text.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import clone
+from tests.checkouts import clone
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker, running
 
 ROLES = "/docker-entrypoint-initdb.d/10-roles.sh"
@@ -55,14 +55,12 @@ def half_made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def check(stack: Stack) -> "subprocess.CompletedProcess[str]":
-    return stack.compose("exec", "--no-TTY", "db", "/opt/zoo/healthy.sh", check=False)
+    return stack.exec("db", "/opt/zoo/healthy.sh", check=False)
 
 
 def wait_for_server(stack: Stack) -> None:
     deadline = time.monotonic() + 120
-    while (
-        "accepting" not in stack.compose("exec", "--no-TTY", "db", "pg_isready", "--host=127.0.0.1", check=False).stdout
-    ):
+    while "accepting" not in stack.exec("db", "pg_isready", "--host=127.0.0.1", check=False).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -80,7 +78,7 @@ def test_a_half_made_volume_is_not_healthy_and_its_log_says_once_what_is_missing
     assert f"mend it:                  docker compose exec db {ROLES}" in log
     health = stack.inspect("db")["State"]["Health"]["Log"][-1]["Output"]
     assert "the role zoo_api is missing" in health
-    stack.compose("exec", "--no-TTY", "db", ROLES)
+    stack.exec("db", ROLES)
     stack.compose("up", "--detach", "--wait", "db")
 
 
@@ -105,13 +103,13 @@ def test_a_right_that_is_missing_is_named_and_the_roles_script_mends_it(
     half_made: Stack, statement: str, missing: str
 ) -> None:
     wait_for_server(half_made)
-    half_made.compose("exec", "--no-TTY", "db", ROLES)
+    half_made.exec("db", ROLES)
     assert check(half_made).returncode == 0
     half_made.sql("postgres", statement)
     found = check(half_made)
     assert found.returncode == 1
     assert f"the database can't be used: {missing}\nmend it:" in found.stdout
-    half_made.compose("exec", "--no-TTY", "db", ROLES)
+    half_made.exec("db", ROLES)
     assert check(half_made).returncode == 0
 
 
@@ -123,5 +121,5 @@ def test_a_database_that_is_missing_is_named_with_the_command_that_creates_it(ha
     command = re.search(r"the database zoo is missing; first: docker compose (exec db createdb .*)", found.stdout)
     assert command
     half_made.compose(*command[1].replace("exec", "exec --no-TTY").split())
-    half_made.compose("exec", "--no-TTY", "db", ROLES)
+    half_made.exec("db", ROLES)
     assert check(half_made).returncode == 0

@@ -34,7 +34,7 @@ class TestRights:
             "for folder in / /tmp /etc /app /opt/zoo /usr/local/bin /var/lib/postgresql; do "
             "! touch $folder/x 2>/dev/null || { echo $folder; rm $folder/x; }; done"
         )
-        user, _, capabilities, *writable = stack.compose("exec", "--no-TTY", service, "sh", "-c", script).stdout.split()
+        user, _, capabilities, *writable = stack.exec(service, "sh", "-c", script).stdout.split()
         assert user != "0"
         assert int(capabilities, 16) == 0
         assert writable == {"db": ["/tmp", "/var/lib/postgresql"], "api": ["/tmp"]}[service]
@@ -50,7 +50,7 @@ class TestNetworks:
         for name in ("db", address):
             command = ["python3", "-c", connect, name]
             stack.compose("run", "--rm", "--no-TTY", "--no-deps", "migrator", *command)
-            stack.compose("exec", "--no-TTY", "api", *command)
+            stack.exec("api", *command)
             with pytest.raises(AssertionError, match=r"gaierror|timed out|TimeoutError|unreachable"):
                 docker("run", "--rm", "--network", f"{stack.project}_default", image, *command)
 

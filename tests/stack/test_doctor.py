@@ -14,16 +14,16 @@ from uuid import uuid4
 
 import pytest
 
+from tests.checkouts import clone
 from tests.conftest import find_free_port
-from tests.docs.documents import clone
-from tests.stack.stack import docker
+from tests.stack.stack import Stack, docker
 
 Doctor = Callable[..., dict[str, str]]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, images: list[str]) -> Path:  # noqa: ARG001 - an engine
-    return clone(tmp_path / "checkout")
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory, images: list[str]) -> Path:  # noqa: ARG001 - an engine
+    return clone(tmp_path_factory.mktemp("doctor") / "checkout")
 
 
 @pytest.fixture
@@ -118,11 +118,15 @@ def test_a_plugin_that_is_missing(doctor: Doctor, tmp_path: Path, name: str, sai
 
 
 def test_an_env_file_that_compose_reads_otherwise(doctor: Doctor, checkout: Path) -> None:
-    (checkout / ".env").write_text("POSTGRES_PASSWORD=a$zebra\n")
-    (said,) = doctor()
-    assert "zebra" in said
-    (checkout / ".env").write_text("POSTGRES_PASSWORD='a$zebra'\n")
-    assert doctor() == {}
+    env = checkout / ".env"
+    try:
+        env.write_text("POSTGRES_PASSWORD=a$zebra\n")
+        (said,) = doctor()
+        assert "zebra" in said
+        env.write_text("POSTGRES_PASSWORD='a$zebra'\n")
+        assert doctor() == {}
+    finally:
+        env.unlink()
 
 
 def test_a_port_of_a_container(doctor: Doctor) -> None:
@@ -145,29 +149,25 @@ def test_a_port_of_a_container(doctor: Doctor) -> None:
         docker("rm", "--force", name)
 
 
-def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(doctor: Doctor, checkout: Path) -> None:
-    (checkout.parent / "nothing").mkdir()
-    override = checkout.parent / "override.yml"
+def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(
+    doctor: Doctor, checkout: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing").mkdir()
+    override = tmp_path / "override.yml"
     override.write_text(
-        f"services: {{db: {{volumes: ['{checkout.parent / 'nothing'}:/docker-entrypoint-initdb.d:ro'],"
+        f"services: {{db: {{volumes: ['{tmp_path / 'nothing'}:/docker-entrypoint-initdb.d:ro'],"
         " healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1]}}}\n"
     )
-    project = f"zoo-{uuid4().hex[:12]}"
-    environment = {**os.environ, "COMPOSE_PROJECT_NAME": project}
-
-    def compose(*arguments: str) -> None:
-        subprocess.run(
-            ["docker", "compose", *arguments], cwd=checkout, env=environment, check=True, capture_output=True
-        )
-
+    stack = Stack(root=checkout)
+    project = stack.environment | stack.names
     try:
-        assert doctor(COMPOSE_PROJECT_NAME=project) == {}
-        compose("-f", "docker-compose.yml", "-f", str(override), "up", "--detach", "--wait", "db")
-        compose("down")
-        ((said, how),) = doctor(COMPOSE_PROJECT_NAME=project).items()
-        assert said.startswith(f"the volume {project}_db has no roles: ")
+        assert doctor(**project) == {}
+        stack.compose("--file", str(override), "up", "--detach", "--wait", "db")
+        stack.compose("down")
+        ((said, how),) = doctor(**project).items()
+        assert said.startswith(f"the volume {stack.project}_db has no roles: ")
         how = how.partition(" (or")[0].replace("exec", "exec --no-TTY")
-        subprocess.run(["bash", "-c", how], cwd=checkout, env=environment, check=False, capture_output=True)
-        assert doctor(COMPOSE_PROJECT_NAME=project) == {}
+        subprocess.run(["bash", "-c", how], cwd=checkout, env=os.environ | project, check=False, capture_output=True)
+        assert doctor(**project) == {}
     finally:
-        compose("down", "--volumes")
+        stack.compose("down", "--volumes")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,48 +13,48 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD, ROOT, find_free_port
-from tests.stack.stack import Stack, docker
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 CATCHER = Path(__file__).with_name("mail_catcher.py")
-# Debian's aiosmtpd in Mailpit's place; all else is as the Compose file says.
-IMAGE = f"""
-services:
-  mail:
-    image: zoo-tests-mail
-    build:
-      context: {CATCHER.parent}
-      dockerfile_inline: |
-        FROM debian:trixie-slim
-        RUN apt-get update && apt-get install -y --no-install-recommends python3-aiosmtpd
-        COPY --chmod=755 {CATCHER.name} /mailpit
-        CMD ["/mailpit"]
-"""
+# A server with aiosmtpd in Mailpit's place, on the api's Python; all else is as the Compose file says.
+LIBRARIES = [Path(str(find_spec(name).origin)).parent for name in ("aiosmtpd", "attr", "attrs", "public")]  # type: ignore[union-attr]
+MAIL = {
+    "image": f"{PREFIX}api:{RELEASE}",
+    "command": ["/mailpit"],
+    "environment": {"PYTHONPATH": "/libraries"},
+    "volumes": [f"{library}:/libraries/{library.name}:ro" for library in LIBRARIES],
+}
 
 
 @pytest.fixture(scope="module")
-def stack(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, int]]:  # noqa: ARG001
+def mail_stack(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, int]]:  # noqa: ARG001
     """A stack with the mail catcher, and the port at which its mail is read."""
-    override = tmp_path_factory.mktemp("mail") / "compose.yml"
-    override.write_text(IMAGE)
+    folder = tmp_path_factory.mktemp("mail")
+    override, catcher = folder / "compose.yml", folder / "mailpit"
+    catcher.write_bytes(CATCHER.read_bytes())
+    catcher.chmod(0o755)
+    mail = MAIL | {"volumes": [*MAIL["volumes"], f"{catcher}:/mailpit:ro"]}
+    override.write_text(json.dumps({"services": {"mail": mail}}))
     port = find_free_port()
     # As in the .env of somebody who sends real mail otherwise.
     stack = Stack(override, MAIL_PORT=str(port), SMTP_URL="smtp://zoo@mail.example:587", SMTP_PASSWORD="secret")
-    names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
     try:
         up = ["make", "--silent", "up", "MAIL=1"]
-        subprocess.run(up, cwd=ROOT, env=stack.environment | names, check=True, timeout=300)
+        subprocess.run(up, cwd=ROOT, env=stack.environment | stack.names, check=True, timeout=300)
         yield stack, port
     finally:
-        subprocess.run(["make", "--silent", "down"], cwd=ROOT, env=stack.environment | names, check=True, timeout=120)
+        subprocess.run(
+            ["make", "--silent", "down"], cwd=ROOT, env=stack.environment | stack.names, check=True, timeout=120
+        )
         left = stack.compose("ps", "--all", "--services").stdout
         stack.compose("down", "--volumes", "--remove-orphans", check=False)
         assert left.strip() == ""  # the mail catcher goes with the others
 
 
-def test_a_mail_is_read_on_this_machine(stack: tuple[Stack, int]) -> None:
-    running, port = stack
+def test_a_mail_is_read_on_this_machine(mail_stack: tuple[Stack, int]) -> None:
+    running, port = mail_stack
     command = ["python", "-m", "api", "create-user", "ngozi@zoo.example", "--type", "admin"]
-    running.compose("exec", "--no-TTY", "api", *command, input=PASSWORD)
+    running.exec("api", *command, stdin=PASSWORD)
     address = f"http://127.0.0.1:{port}/view/latest.txt"
     assert httpx.get(address).status_code == httpx.codes.NOT_FOUND
     asked = httpx.post(f"{running.address}/auth/forgot-password", json={"email": "ngozi@zoo.example"}, timeout=10)
@@ -66,8 +67,8 @@ def test_a_mail_is_read_on_this_machine(stack: tuple[Stack, int]) -> None:
     assert "\neyJ" in mail.text  # the token
 
 
-def test_the_catcher_is_published_on_this_machine_only_and_has_no_rights(stack: tuple[Stack, int]) -> None:
-    running, port = stack
+def test_the_catcher_is_published_on_this_machine_only_and_has_no_rights(mail_stack: tuple[Stack, int]) -> None:
+    running, port = mail_stack
     inspected: dict[str, Any] = json.loads(docker("inspect", running.container("mail")))[0]
     assert inspected["NetworkSettings"]["Ports"] == {"8025/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
     assert (inspected["HostConfig"]["ReadonlyRootfs"], inspected["HostConfig"]["CapDrop"]) == (True, ["ALL"])

@@ -91,7 +91,7 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
     stack = Stack(override)
     with running(stack, "api"):
         allow = 'echo "host replication all all scram-sha-256" >>"$PGDATA/pg_hba.conf"'
-        stack.compose("exec", "--no-TTY", "db", "sh", "-c", allow)
+        stack.exec("db", "sh", "-c", allow)
         stack.sql("postgres", "SELECT pg_reload_conf()")
         stack.compose("up", "--detach", "--wait", "--no-deps", "standby")
         before, network = identity(stack), f"{stack.project}_database"

@@ -45,7 +45,7 @@ def test_paths_that_only_begin_like_a_probe_are_passed_on(replicas: Stack) -> No
 
 
 def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
-    replicas.compose("exec", "--no-TTY", "proxy", "curl", "--silent", "--fail", "http://127.0.0.1:8404/all")
+    replicas.exec("proxy", "curl", "--silent", "--fail", "http://127.0.0.1:8404/all")
     assert replicas.get("/exhibits").status_code == 200
 
 

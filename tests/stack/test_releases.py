@@ -79,10 +79,10 @@ async def test_two_replicas_behind_the_proxy_are_replaced_and_no_request_fails(
 def test_a_release_that_does_not_get_ready_stops_at_the_first_replica(replicas: Stack, tmp_path: Path) -> None:
     broken = tmp_path / "compose.yml"
     broken.write_text('services: {api: {command: ["false"]}}\n')
-    before = replicas.container("api-2")
+    before = replicas.inspect("api-2")["Id"]
     with replicas.changed(broken), pytest.raises(subprocess.CalledProcessError):
         roll(replicas)
-    assert replicas.container("api-2") == before
+    assert replicas.inspect("api-2")["Id"] == before
     assert [replicas.get("/animals").status_code for _ in range(20)] == [200] * 20
 
 
@@ -96,10 +96,9 @@ def test_a_container_has_no_rights_that_it_does_not_need_and_a_limited_log(repli
 
 def roll(stack: Stack) -> None:
     """Roll out the stack's release, as people do."""
-    names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
     subprocess.run(
         [ROOT / "deploy" / "rolling-restart.sh"],
-        env=stack.environment | names,
+        env=stack.environment | stack.names,
         capture_output=True,
         check=True,
         timeout=300,

@@ -31,8 +31,7 @@ def good(**settings: str) -> dict[str, str]:
 def login(stack: Stack, role: str, password: str) -> bool:
     """Whether the role can log in by the network with this password."""
     psql = ["psql", "--host=db", f"--username={role}", "--dbname=zoo", "--command=SELECT 1"]
-    command = ["exec", "--no-TTY", "--env", f"PGPASSWORD={password}", "db", *psql]
-    return stack.compose(*command, check=False).returncode == 0
+    return stack.exec("db", *psql, check=False, PGPASSWORD=password).returncode == 0
 
 
 def test_production_runs_on_secrets_from_files_as_editors_write_them(tmp_path: Path) -> None:
@@ -96,6 +95,14 @@ class TestLocal:
                 local.compose(*once, "api", "python", "-m", "api", "seed")
 
 
+@pytest.fixture(scope="module")
+def production(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
+    """A stack of which nothing runs."""
+    stack = Stack()
+    yield stack
+    stack.compose("down", "--volumes")
+
+
 class TestProduction:
     @pytest.mark.parametrize(
         ("service", "setting", "reason"),
@@ -117,32 +124,28 @@ class TestProduction:
     )
     def test_a_secret_that_can_be_guessed_is_refused_with_how_to_make_one(
         self,
+        production: Stack,
         service: str,
         setting: dict[str, str],
         reason: str,
     ) -> None:
-        stack = Stack()
-        stack.environment |= good(**setting)
-        try:
-            done = stack.compose("run", "--rm", "--no-TTY", "--no-deps", service, check=False)
-        finally:
-            stack.compose("down", "--volumes")
+        with production.changed(**good(**setting)):
+            done = production.compose("run", "--rm", "--no-TTY", "--no-deps", service, check=False)
         assert done.returncode == 3, done.stderr
         assert reason in done.stderr
         assert "openssl rand -base64 32" in done.stderr
         assert "Traceback" not in done.stderr
 
-    def test_a_volume_keeps_its_passwords_until_the_roles_script_changes_them(self) -> None:
-        with running(Stack()) as stack:
-            stack.environment |= good()
+    def test_a_volume_keeps_its_passwords_until_the_roles_script_changes_them(self, bare_stack: Stack) -> None:
+        stack, check = bare_stack, "/opt/zoo/healthy.sh"
+        with stack.changed(**good()):
             stack.compose("up", "--detach", "db")
-            check = ["exec", "--no-TTY", "db", "/opt/zoo/healthy.sh"]
-            stack.compose("exec", "--no-TTY", "db", "sh", "-c", "until pg_isready --host=127.0.0.1; do sleep 0.1; done")
-            found = stack.compose(*check, check=False)
+            stack.exec("db", "sh", "-c", "until pg_isready --host=127.0.0.1; do sleep 0.1; done")
+            found = stack.exec("db", check, check=False)
             assert found.returncode == 1
             assert "the superuser's password is not POSTGRES_PASSWORD\nmend it:" in found.stdout
-            stack.compose("exec", "--no-TTY", "db", ROLES)
-            stack.compose(*check)
+            stack.exec("db", ROLES)
+            stack.exec("db", check)
             stack.compose("up", "--detach", "--wait")
             assert stack.get("/health/ready").status_code == 200
             for role in ("postgres", "zoo_api", "zoo_migrator"):

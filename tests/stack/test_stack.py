@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -32,9 +31,9 @@ END_TOKENS = [
 ]
 
 
-def test_on_a_new_stack_the_migrator_succeeds_before_the_api_starts(new_stack: tuple[Stack, dict[str, Any]]) -> None:
-    stack, new = new_stack
-    migrator, api = new["migrator"]["State"], new["api"]
+def test_on_a_new_stack_the_migrator_succeeds_before_the_api_starts(new_stack: Stack) -> None:
+    stack = new_stack
+    migrator, api = stack.inspect("migrator")["State"], stack.inspect("api")
     assert (migrator["Status"], migrator["ExitCode"]) == ("exited", 0)
     assert migrator["FinishedAt"] < api["State"]["StartedAt"]
     assert "applying" in stack.compose("logs", "migrator").stdout
@@ -153,7 +152,7 @@ class TestOrders:
 def asked(stack: Stack, service: str) -> list[list[str]]:
     """The requests to the external service: path and idempotency key."""
     read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:3000/').read().decode())"
-    found: list[list[str]] = json.loads(stack.compose("exec", "--no-TTY", service, "python3", "-c", read).stdout)
+    found: list[list[str]] = json.loads(stack.exec(service, "python3", "-c", read).stdout)
     return found
 
 
@@ -343,7 +342,7 @@ class TestSecurity:
 
     def test_a_wrong_password_is_refused(self, stack: Stack) -> None:
         command = ["psql", "--host=db", "--username=zoo_api", "--dbname=zoo", "--command=SELECT 1"]
-        refused = stack.compose("exec", "--no-TTY", "--env", "PGPASSWORD=wrong", "db", *command, check=False)
+        refused = stack.exec("db", *command, check=False, PGPASSWORD="wrong")
         assert "password authentication failed" in refused.stderr
         migrator = ["run", "--rm", "--no-TTY", "--env", "MIGRATION_DATABASE_PASSWORD=wrong", "migrator"]
         done = stack.compose(*migrator, check=False)

@@ -80,10 +80,10 @@ async def test_a_full_disk_is_read_from_and_written_to_once_it_has_room_without_
     stack = Stack(override)
 
     def fill() -> None:
-        stack.compose("exec", "--no-TTY", "filler", "dd", "if=/dev/zero", "of=/disk/ballast", "bs=64k", check=False)
+        stack.exec("filler", "dd", "if=/dev/zero", "of=/disk/ballast", "bs=64k", check=False)
 
     def free() -> float:
-        stack.compose("exec", "--no-TTY", "filler", "rm", "/disk/ballast")
+        stack.exec("filler", "rm", "/disk/ballast")
         return time.monotonic()
 
     with running(stack):

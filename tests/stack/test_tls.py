@@ -51,8 +51,8 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> Non
         assert "db" not in stack.compose("ps", "--services").stdout.split()
         assert stack.get("/animals").status_code == 200
         ssl = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'zoo_api'"
-        psql = ["exec", "--no-TTY", "elsewhere", "psql", "-U", "postgres", "-d", "zoo", "-At", "-c", ssl]
-        assert stack.compose(*psql).stdout == "t\n"
+        psql = ["psql", "-U", "postgres", "-d", "zoo", "-At", "-c", ssl]
+        assert stack.exec("elsewhere", *psql).stdout == "t\n"
         for wrong, said in (
             (url("zoo_migrator", host="other-name"), "Hostname mismatch"),
             (url("zoo_migrator", "sslrootcert=system"), "certificate"),

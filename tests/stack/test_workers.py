@@ -14,7 +14,7 @@ TIMEOUT = 10  # of deploy/gunicorn.conf.py
 
 def signal(stack: Stack, name: str, worker: str) -> float:
     """Send a signal to a worker; returns the time."""
-    stack.compose("exec", "--no-TTY", "api", "sh", "-c", f"kill -{name} {worker}")
+    stack.exec("api", "sh", "-c", f"kill -{name} {worker}")
     return time.monotonic()
 
 

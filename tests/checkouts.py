@@ -1,0 +1,43 @@
+"""Copies of this checkout, for tests that change it."""
+
+import shutil
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+from tests.python import OWN, ROOT
+
+
+def linked_checkout(target: Path, own: Collection[str] = ()) -> Path:
+    """What a migrator and an api need of this checkout: its revisions, links to its packages, and copies of `own`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for package in OWN:
+        if package in own:
+            shutil.copytree(ROOT / package, target / package)
+        else:
+            (target / package).symlink_to(ROOT / package)
+    shutil.copytree(ROOT / "migrator", target / "migrator")
+    shutil.copy(ROOT / "pyproject.toml", target)
+    return target
+
+
+def copy_checkout(target: Path) -> Path:
+    """A clone, with this checkout's virtual environment and compiled modules."""
+    clone(target)
+    (target / ".venv").symlink_to(ROOT / ".venv")
+    for compiled in (cache for package in (*OWN, "migrator") for cache in (ROOT / package).rglob("__pycache__")):
+        shutil.copytree(compiled, target / compiled.relative_to(ROOT))
+    return target
+
+
+def clone(target: Path) -> Path:
+    """This checkout's files, in a repository of their own."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+        if name and (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "copy"]):
+        subprocess.run([*git, *command], cwd=target, check=True)
+    return target
