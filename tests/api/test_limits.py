@@ -1,4 +1,4 @@
-"""The limits in use are those that docs/api.md promises: other tests lower them, because reaching them takes long."""
+"""The limits in use are those that the documents promise: other tests lower them, because reaching them takes long."""
 
 import re
 
@@ -8,7 +8,7 @@ from api.crud import cleaning, idempotency, throttles
 from api.crud.accounts import access_tokens, sign_ins
 from api.crud.imports import batches
 from api.crud.orders import attempts, payments, quotas
-from api.database import counts, json_rows
+from api.database import counts, json_rows, workers
 from api.external_services import http
 from api.external_services.http import Failure
 from api.http import compression
@@ -17,7 +17,7 @@ from api.server import request_head
 from tests.conftest import ROOT
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
-SAID = re.sub(r"\s+", " ", (ROOT / "docs" / "api.md").read_text())
+SAID = re.sub(r"\s+", " ", "".join((ROOT / "docs" / f"{page}.md").read_text() for page in ("api", "migrations")))
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,7 @@ SAID = re.sub(r"\s+", " ", (ROOT / "docs" / "api.md").read_text())
         ("and so on, up to an hour", [payments.LONGEST_PAUSE.total_seconds()], [HOUR]),
         ("refused three times (a 4xx), or that has failed ten times",
          [attempts.TRIES[Failure.REFUSED], attempts.TRIES[Failure.FAILED]], [3, 10]),
+        ("says every 10 s that it is there", [workers.SEEN_SECONDS], [10]),
         ("in batches of 5,000, or of a million characters", [batches.BATCH_ROWS, batches.BATCH_CHARACTERS],
          [5_000, 2**20]),
     ],

@@ -184,6 +184,18 @@ async def test_a_service_that_fails_for_hours_is_left_to_keepers_too(
     assert await given_up(shop) == {path: "The kitchen answers 500"}
 
 
+@pytest.mark.parametrize("status", ["408", "425", "429"])
+async def test_a_service_that_asks_to_wait_has_not_refused(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, status: str
+) -> None:
+    path = await refused(shop, kitchen, status)
+    await settle(shop, admin, times=3)
+    assert await given_up(shop) == {}
+    kitchen.always.clear()
+    await settle(shop, admin)
+    assert await status_of(shop, path) == "paid"
+
+
 async def test_keepers_try_again_and_the_reason_is_the_newest(
     shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
