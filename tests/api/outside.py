@@ -25,7 +25,7 @@ class Outside:
 
     `script` says what happens to the next requests; without it, they are answered correctly:
 
-        hold        answered after `go` is set
+        hold        answered after `go` is set; after `hang_up()`, it and all further ones are not answered
         lose        done, and the connection closed without an answer
         drop        the connection closed at once, nothing done
         503, 404    answered this, nothing done
@@ -41,6 +41,12 @@ class Outside:
     done: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    hangs_up: bool = False
+
+    def hang_up(self) -> None:
+        """Close the connections of held requests, and of all further ones, without an answer."""
+        self.hangs_up = True
+        self.go.set()
 
     def paths(self) -> list[str]:
         return [call.path for call in self.calls]
@@ -69,7 +75,7 @@ class Outside:
         told = self.always.get(key) or (self.script.popleft() if self.script else "answer")
         if told == "hold":
             await self.go.wait()
-        if told == "drop":
+        if told == "drop" or self.hangs_up:
             return False
         if told.isdecimal():
             self._write(writer, int(told), self.said)

@@ -1,6 +1,7 @@
 """Registering, signing in and out, and the tokens that are mailed."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -454,6 +455,24 @@ class TestMail:
         await admin.execute("UPDATE users SET is_active = true WHERE type = 'visitor'")
         assert (await self.reset(mailing, mailbox.token())).status_code == 200
 
+    async def test_only_an_active_user_verifies_an_address(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+    ) -> None:
+        await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
+        for is_active, status in ((False, 400), (True, 200)):
+            await admin.execute("UPDATE users SET is_active = $1 WHERE type = 'visitor'", is_active)
+            verified = await mailing.post("/auth/verify", json={"token": mailbox.token()})
+            assert verified.status_code == status
+
+    @pytest.mark.parametrize(("path", "audience"), [("forgot-password", "reset"), ("request-verify-token", "verify")])
+    async def test_a_token_is_good_for_an_hour(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, path: str, audience: str
+    ) -> None:
+        await self.ask(mailing, f"/auth/{path}", email_of("visitor"))
+        claims = decode_jwt(mailbox.token(), LOCAL_TOKEN_SECRET, [f"fastapi-users:{audience}"])
+        assert 3_500 < claims["exp"] - time.time() <= 3_600
+        assert "good for 60 minutes, once" in mailbox.messages[0].get_content()
+
     async def test_an_address_is_not_verified_by_the_token_of_the_previous_one(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
     ) -> None:
@@ -471,6 +490,12 @@ class TestMail:
         assert (await moving).status_code == 200
         assert (await verifying).status_code == 400
         assert not await admin.fetchval("SELECT is_verified FROM users WHERE email = 'ceo@bank.example'")
+
+    async def test_a_token_that_is_too_long_is_422(self, mailing: httpx.AsyncClient) -> None:
+        for path, field in (("/auth/reset-password", {"password": PASSWORD}), ("/auth/verify", {})):
+            for length, status in ((2_000, 400), (2_001, 422)):
+                answer = await mailing.post(path, json={"token": "x" * length, **field})
+                assert answer.status_code == status
 
     @pytest.mark.parametrize("email", [1, None, [], {}])
     async def test_a_verify_token_with_an_odd_claim_is_400(self, mailing: httpx.AsyncClient, email: object) -> None:

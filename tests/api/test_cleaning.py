@@ -1,19 +1,19 @@
 """The api removes what is old, a few rows at a time, however many workers do so."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 
 import asyncpg
 import httpx
 import pytest
 
-from api.crud import cleaning, idempotency, throttles
-from api.crud.accounts import sign_ins
+from api.crud import cleaning
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import KEEPER, TEA, VISITOR, order
-from tests.conftest import started, state_of
+from tests.conftest import Log, started, state_of
 
 DAY = timedelta(days=1)
 USERS = "users, generate_series(1, 250) AS n WHERE email LIKE 'visitor%'"
@@ -21,15 +21,15 @@ USERS = "users, generate_series(1, 250) AS n WHERE email LIKE 'visitor%'"
 TABLES = {
     "access_tokens": (DAY, f"SELECT 'n' || n, users.id, now() - $1::interval FROM {USERS}"),
     "idempotency_keys": (
-        idempotency.KEPT_FOR,
+        DAY,
         f"SELECT users.id, n, '', now(), NULL, NULL, NULL, now() - $1::interval FROM {USERS}",
     ),
     "throttles": (
-        throttles.WINDOW,
+        timedelta(minutes=15),
         f"SELECT 'n' || n, 1, now() - $1::interval FROM {USERS}",
     ),
     "known_addresses": (
-        sign_ins.KNOWN_FOR,
+        90 * DAY,
         f"SELECT users.id, n, now() - $1::interval FROM {USERS}",
     ),
 }
@@ -79,8 +79,8 @@ async def test_the_items_of_an_order_go_a_month_after_it_was_deleted(
     for path in (old, young):
         assert (await committing_client.delete(path, headers=VISITOR)).status_code == 204
     age = "UPDATE orders SET deleted_at = deleted_at - $1::interval WHERE id = $2"
-    await admin.execute(age, cleaning.ITEMS_KEPT_FOR, old.rpartition("/")[2])
-    await admin.execute(age, cleaning.ITEMS_KEPT_FOR - timedelta(minutes=1), young.rpartition("/")[2])
+    await admin.execute(age, 30 * DAY, old.rpartition("/")[2])
+    await admin.execute(age, 30 * DAY - timedelta(minutes=1), young.rpartition("/")[2])
     await asyncio.gather(*(clean(committing_client) for _ in range(3)))
     left = await admin.fetch("SELECT order_id, count(*) FROM order_items GROUP BY order_id")
     assert {str(row["order_id"]): row["count"] for row in left} == {
@@ -88,6 +88,20 @@ async def test_the_items_of_an_order_go_a_month_after_it_was_deleted(
     }
     assert await admin.fetchval("SELECT count(*) FROM order_events") == 3
     assert (await committing_client.get(old, headers=KEEPER)).status_code == 404
+
+
+async def test_a_deleted_order_that_another_has_locked_is_left_for_later_and_nobody_waits(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    path = await order(committing_client, TEA)
+    await committing_client.delete(path, headers=VISITOR)
+    await admin.execute("UPDATE orders SET deleted_at = now() - interval '31 days'")
+    async with admin.transaction(), asyncio.timeout(5):
+        await admin.execute("SELECT FROM orders FOR UPDATE")
+        await clean(committing_client)
+    assert await admin.fetchval("SELECT count(*) FROM order_items") == 1
+    await clean(committing_client)
+    assert await admin.fetchval("SELECT count(*) FROM order_items") == 0
 
 
 async def test_many_old_orders_are_emptied_batch_by_batch_by_several_workers(
@@ -116,6 +130,25 @@ async def test_the_api_does_so_by_itself(server: Server, database: str, admin: a
         async with asyncio.timeout(20):
             while await admin.fetchval("SELECT count(*) FROM throttles"):
                 await asyncio.sleep(0.05)
+
+
+async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(
+    server: Server,
+    database: str,
+    admin: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    log: Callable[[], list[Log]],
+) -> None:
+    monkeypatch.setattr(cleaning, "EVERY_SECONDS", 0.02)
+    await admin.execute("INSERT INTO throttles VALUES ('old', 1, now() - interval '1 day')")
+    await admin.execute("ALTER TABLE throttles RENAME TO moved")
+    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))), asyncio.timeout(20):
+        while not (said := log()):
+            await asyncio.sleep(0.01)
+        assert (said[0]["event"], "exception" in said[0]) == ("old rows left for now", False)
+        await admin.execute("ALTER TABLE moved RENAME TO throttles")
+        while await admin.fetchval("SELECT count(*) FROM throttles"):
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("statement", ["_TOKENS", "_KEYS", "_COUNTS", "_ADDRESSES", "_ITEMS"])

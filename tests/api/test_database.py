@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from api.crud import cleaning
 from api.crud.imports.load import load_csv
 from api.database.driver import PooledConnection
 from api.database.engine import create_engine, transaction
@@ -20,6 +21,7 @@ from api.main import create_app
 from api.models import Animal
 from api.settings import Settings
 from local.postgres import Server
+from tests.api.holding import until_it_waits
 from tests.api.records import make
 from tests.conftest import PASSWORD, Log, started, state_of
 
@@ -274,3 +276,25 @@ async def test_statements_have_names_that_no_other_connection_has_also_the_long_
     await engine.dispose()
     assert all(names)
     assert names[0] != names[1]
+
+
+async def test_ten_requests_for_each_connection_may_wait_and_the_next_is_refused_at_once(
+    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "FIRST_AFTER_SECONDS", 3600)  # it would wait, too
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
+    async with started(create_app(settings)) as client:
+        animal = await make(client, "/animals")
+        async with admin.transaction():
+            await admin.execute("SELECT FROM animals FOR UPDATE")
+            changing = asyncio.create_task(client.patch(f"/animals/{animal['id']}", json={"name": "B"}))
+            await until_it_waits(admin, changing)
+            waiting = [asyncio.create_task(client.get("/exhibits")) for _ in range(10)]
+            await asyncio.sleep(0)
+            async with asyncio.timeout(30):
+                refused = await client.get("/exhibits")
+            assert not any(task.done() for task in waiting)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            503, "The server is busy: no database connection was free in time",
+        )  # fmt: skip
+        assert {answer.status_code for answer in await asyncio.gather(changing, *waiting)} == {200}

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -17,6 +18,8 @@ from tests.api.postgres_proxy import proxying
 from tests.conftest import WAITING, started
 
 KEY = {"Idempotency-Key": "3f0c-1"}
+# Seconds from when a key was claimed, or taken over, to the end of the claim.
+LASTED = "SELECT extract(epoch FROM claimed_until - created_at)::int FROM idempotency_keys"
 
 
 async def post(
@@ -199,6 +202,15 @@ class TestLoss:
         await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
         assert (await post(committing_client, CAKE)).status_code == 422
         assert (await post(committing_client, TEA)).status_code == 201
+        assert (
+            await admin.fetchval(LASTED) == 60
+        )  # as the first claim: the api takes seconds for a request, not a minute
+
+    async def test_a_claim_lasts_a_minute(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        await post(committing_client, TEA)
+        assert await admin.fetchval(LASTED) == 60
 
     async def test_a_request_that_resumes_after_its_claim_ended_makes_no_second_order(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
@@ -215,6 +227,32 @@ class TestLoss:
 
 
 class TestAge:
+    async def test_what_is_answered_is_not_done_again_when_its_claim_has_ended(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        """Neither what was done in a session or by the driver, nor a refusal."""
+        cancelled, gone = await bring(committing_client, "cancelled"), f"/orders/{uuid4()}"
+        requests: list[tuple[str, Any, int]] = [
+            ("/orders", {"order": [TEA]}, 201),
+            ("/animals", {"name": "A"}, 201),
+            (f"{cancelled}/pay", None, 409),
+            (f"{gone}/pay", None, 404),
+        ]
+
+        async def send() -> list[httpx.Response]:
+            return [
+                await committing_client.post(path, json=body, headers=KEEPER | {"Idempotency-Key": f"k{number}"})
+                for number, (path, body, _) in enumerate(requests)
+            ]
+
+        first = await send()
+        assert [answer.status_code for answer in first] == [status for *_, status in requests]
+        await admin.execute("UPDATE idempotency_keys SET claimed_until = now() - interval '1 hour'")
+        again = await send()
+        assert [answer.content for answer in again] == [answer.content for answer in first]
+        for table, number in (("orders", 2), ("animals", 1)):
+            assert await admin.fetchval(f"SELECT count(*) FROM {table}") == number
+
     async def test_a_key_is_forgotten_after_a_day(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:

@@ -137,6 +137,32 @@ async def test_a_precondition_that_fails_leaves_the_key_free_and_a_refusal_is_an
     assert (await client.delete(f"/animals/{animal['id']}")).status_code == 200
     again = await client.delete(path, headers=gone)
     assert (refused.status_code, again.status_code, again.json()) == (409, 409, refused.json())
+    assert (await client.delete(path)).status_code == 200
+    assert (await client.delete(path, headers=gone)).status_code == 404  # nobody may read what it is about
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+async def test_that_there_was_no_such_record_is_answered_as_before(client: httpx.AsyncClient, method: str) -> None:
+    path = f"/animals/{(await make(client, '/animals'))['id']}"
+    body = {"name": "B"} if method == "PATCH" else None
+    await client.delete(path)
+    first = await client.request(method, path, json=body, headers=KEY)
+    restored = await client.post(f"{path}/restore")
+    again = await client.request(method, path, json=body, headers=KEY)
+    assert (first.status_code, again.status_code, again.json()) == (404, 404, first.json())
+    assert (await client.get(path)).json() == restored.json()
+
+
+async def test_that_a_request_came_too_early_is_not_kept(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    path = await bring(committing_client, "paid")
+    await admin.execute("UPDATE orders SET claimed_until = now() + interval '1 minute'")  # it is being cancelled
+    early = await committing_client.post(f"{path}/advance", headers=KEEPER | KEY)
+    assert (early.status_code, int(early.headers["Retry-After"])) == (409, 2)
+    await admin.execute("UPDATE orders SET claimed_until = NULL")
+    later = await committing_client.post(f"{path}/advance", headers=KEEPER | KEY)
+    assert (later.status_code, later.json()["status"]) == (200, "progress")
 
 
 class TestWhoMayStillReadIt:
@@ -225,6 +251,26 @@ class TestReal:
                 again = await client.post(f"/{table}", json=body, headers=ADMIN | KEY)
                 assert again.status_code == 201
                 assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1
+
+    @pytest.mark.parametrize(
+        ("before", "answer"), [(9_999, 0), (20, 1_000_000)], ids=["ten thousand keys", "answers of 20 MB"]
+    )
+    async def test_a_user_has_so_many_and_others_do_not_count(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, before: int, answer: int
+    ) -> None:
+        for who, number in (("keeper", before), ("visitor", 10_001)):
+            await admin.execute(
+                "INSERT INTO idempotency_keys (user_id, key, request_hash, claimed_until, status, response)"
+                " SELECT users.id, n, '', now(), 201, repeat('x', $1) FROM users, generate_series(1, $2::int) AS n"
+                " WHERE email = $3",
+                answer if who == "keeper" else 0,
+                number,
+                email_of(who),
+            )
+        requests = [KEEPER | {"Idempotency-Key": f"k{number}"} for number in range(2)]
+        answers = [await committing_client.post("/animals", json={"name": "A"}, headers=one) for one in requests]
+        assert [one.status_code for one in answers] == [201, 429]
+        assert (await committing_client.post("/animals", json={"name": "A"}, headers=ADMIN | KEY)).status_code == 201
 
     @pytest.mark.parametrize(("limit", "most"), [("MAX_KEYS", 3), ("MAX_BYTES", 700)])
     async def test_a_user_has_so_many_keys_at_a_time(

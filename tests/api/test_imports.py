@@ -7,6 +7,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.crud.imports import batches
 from api.crud.imports.load import load_csv
 from api.crud.imports.targets import ImportRefused
 from api.database.engine import transaction
@@ -48,7 +49,6 @@ async def test_a_bad_row_names_its_line_and_field_and_nothing_is_loaded(
 ) -> None:
     text = 'name,email,exhibit_id\nA,a@zoo.example,\n"B\n",b,\n,c@zoo.example,x\nD\nE,,77\n'
     findings = await refused(session, "staff", text)
-    await session.rollback()
     assert [finding.partition(": ")[0] for finding in findings] == [
         "line 3, email",
         "line 5, exhibit_id",
@@ -58,6 +58,20 @@ async def test_a_bad_row_names_its_line_and_field_and_nothing_is_loaded(
     ]
     assert findings[-1] == "line 7, exhibit_id: no exhibit 77"
     assert (await client.get("/staff")).json() == []
+
+
+@pytest.mark.parametrize("update", [False, True], ids=["new records", "an update"])
+async def test_of_the_batches_before_a_bad_row_nothing_stays_whatever_the_caller_does(
+    session: AsyncSession, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, update: bool
+) -> None:
+    monkeypatch.setattr(batches, "BATCH_ROWS", 2)
+    made = [await make(client, "/animals", name=f"before {n}") for n in range(6)]
+    rows = "".join(f"{animal['id']},after\n" for animal in made) if update else ",after\n" * 6
+    file = f"{'id' if update else 'species'},name\n{rows},{'x' * 201}\n"
+    with pytest.raises(ImportRefused, match="line 8, name"):
+        await load_csv(session, "animals", io.BytesIO(file.encode()), update=update)
+    await session.commit()
+    assert (await client.get("/animals")).json() == made
 
 
 async def test_an_ambiguous_or_unknown_or_deleted_exhibit_is_refused(

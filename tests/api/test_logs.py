@@ -372,3 +372,24 @@ def test_a_warning_of_python_is_a_line(log: ReadLog) -> None:
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert [line["level"] for line in log()] == ["warning"]
     assert "DeprecationWarning: old" in log()[0]["event"]
+
+
+def test_no_traceback_has_the_values_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither for people nor for machines: passwords are among them."""
+
+    def fail(password: str) -> None:
+        raise Wrong(len(password))
+
+    for form in ("text", "json"):
+        written = io.StringIO()
+        with contextlib.redirect_stderr(written):
+            monkeypatch.setattr(logging.root, "handlers", [])
+            configure_log(form)
+            try:
+                fail("a secret giraffe")
+            except Wrong:
+                structlog.get_logger("api").exception("unexpected error")
+        assert "in fail" in written.getvalue()
+        assert "secret giraffe" not in written.getvalue()
+    logging.captureWarnings(False)
+    structlog.reset_defaults()

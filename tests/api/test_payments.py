@@ -262,6 +262,15 @@ class TestFailure:
             assert "answers 404" in failed.json()["detail"]
             assert (await cancel(client, path)).status_code == 200
 
+    @pytest.mark.parametrize("first", ["lose", "503", "drop"])
+    async def test_what_an_earlier_attempt_may_have_done_is_not_forgotten_because_a_later_one_is_refused(
+        self, shop: httpx.AsyncClient, payments: Outside, first: str
+    ) -> None:
+        path = await order(shop)
+        payments.script += [first, "404"]
+        assert (await pay(shop, path)).status_code == 502
+        assert await refused_everything_but_paying(shop, path)
+
     async def test_a_service_that_is_too_slow_is_502(
         self, shop: httpx.AsyncClient, payments: Outside, monkeypatch: pytest.MonkeyPatch
     ) -> None:

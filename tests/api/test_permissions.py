@@ -1,5 +1,6 @@
 """Who may do what: every route, for every type of user."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,3 +128,27 @@ async def test_matrix(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, r
         assert answer.headers["WWW-Authenticate"] == challenge
     if expected in {401, 403}:
         assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize("said", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
+async def test_with_the_cookie_no_page_of_another_site_changes_anything_by_any_route(
+    anonymous: httpx.AsyncClient, said: dict[str, str]
+) -> None:
+    """Refused before anything else is looked at, with whatever method: the records need not exist."""
+    headers = {"Cookie": "zoo-auth=admin", **said}
+    methods = set()
+    for route, case in MATRIX.items():
+        method, _, path = route.partition(" ")
+        if case.least == ANYBODY and path != "/auth/cookie/login":
+            continue  # it takes no cookie
+        url = re.sub(r"\{(user|order)_id(:uuid)?\}", OTHER, path)
+        answer = await anonymous.request(
+            method, re.sub(r"\{\w+\}", "1", url), json=case.json, data=case.form, headers=headers
+        )
+        if method == "GET":
+            assert answer.status_code in {200, 404}, route
+        else:
+            methods.add(method)
+            assert (answer.status_code, route) == (403, route)
+            assert "another site" in answer.json()["detail"]
+    assert methods == {"POST", "PUT", "PATCH", "DELETE"}

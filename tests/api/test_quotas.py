@@ -10,7 +10,7 @@ from api.crud.accounts import access_tokens, sign_ins
 from api.crud.orders import quotas
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
 from tests.api.test_auth import bearer, sign_in, token_of
-from tests.conftest import email_of, signed_in
+from tests.conftest import PASSWORD, email_of, signed_in
 
 LARGEST = [TEA | {"product": "é" * 200}] * 100
 
@@ -44,6 +44,13 @@ class TestOpenOrders:
             assert (await client.post(f"{path}/{action}", headers=who)).status_code == 200
         assert [await post(client), await post(client)] == [201, 429]
 
+    async def test_those_of_others_do_not_count(self, client: httpx.AsyncClient) -> None:
+        other = {"email": "other@zoo.example", "password": PASSWORD}
+        assert (await client.post("/auth/register", json=other)).status_code == 201
+        who = bearer(await token_of(client, other["email"]))
+        assert [await post(client, who) for _ in range(4)] == [201, 201, 201, 429]
+        assert [await post(client) for _ in range(4)] == [201, 201, 201, 429]
+
     async def test_of_many_at_once_no_more_get_through(self, committing_client: httpx.AsyncClient) -> None:
         statuses = await asyncio.gather(*(post(committing_client) for _ in range(12)))
         assert statuses.count(201) == 3
@@ -70,6 +77,13 @@ class TestBytes:
         await admin.execute("DELETE FROM order_items")
         await admin.execute("UPDATE orders SET is_emptied = true WHERE deleted_at IS NOT NULL")
         assert await post(committing_client, items=LARGEST) == 201
+
+    @pytest.mark.parametrize(("missing", "statuses"), [(0, [201, 201, 429]), (1, [201, 429, 429])])
+    async def test_each_byte_counts_and_a_hundred_for_each_row(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, missing: int, statuses: list[int]
+    ) -> None:
+        monkeypatch.setattr(quotas, "MAX_BYTES", 2 * (100 + 100 * (400 + 100)) - missing)
+        assert [await post(client, items=LARGEST) for _ in range(3)] == statuses
 
     async def test_items_in_place_of_others_count_instead_of_them(
         self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

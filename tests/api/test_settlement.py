@@ -184,6 +184,18 @@ async def test_a_service_that_fails_for_hours_is_left_to_keepers_too(
     assert await given_up(shop) == {path: "The kitchen answers 500"}
 
 
+@pytest.mark.parametrize("status", ["408", "425", "429"])
+async def test_a_service_that_asks_to_wait_has_not_refused(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, status: str
+) -> None:
+    path = await refused(shop, kitchen, status)
+    await settle(shop, admin, times=3)
+    assert await given_up(shop) == {}
+    kitchen.always.clear()
+    await settle(shop, admin)
+    assert await status_of(shop, path) == "paid"
+
+
 async def test_keepers_try_again_and_the_reason_is_the_newest(
     shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
@@ -225,6 +237,7 @@ async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
     cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
     assert "is not given back: cancel it again (The payments service " in (await given_up(shop))[path]
+    assert await admin.fetchval("SELECT claimed_until FROM orders") is None
     payments.always.clear()
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
     assert await given_up(shop) == {}
@@ -265,6 +278,49 @@ async def test_what_may_have_been_paid_is_said_when_it_is_cancelled(
     assert "may have been made" in (await given_up(shop))[path]
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
     assert await given_up(shop) == {}
+
+
+async def test_what_was_paid_by_a_service_that_is_no_longer_there_stays_to_be_seen(
+    api: Api, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    async with api(kitchen_url=kitchen.url) as client:
+        assert (await client.post(f"{path}/cancel", headers=KEEPER)).json()["status"] == "cancelled"
+        assert (await given_up(client))[path].endswith("cancel it again when there is a payments service")
+
+
+async def test_failures_of_a_payment_that_has_ended_do_not_count(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    """Neither for the next payment, after a refusal, nor for the kitchen: each is refused three times by itself."""
+    path = await order(shop)
+    for ended, after in (("invalid", payments), ("paid", kitchen)):
+        payments.script += ["lose"] * http.ATTEMPTS
+        assert await pay(shop, path) == 502
+        payments.script.append("410")
+        await settle(shop, admin)  # for the second time
+        payments.done.clear()
+        payments.payment = ended
+        kitchen.script += ["422"]
+        assert await pay(shop, path) == (409 if after is payments else 502)
+        assert await given_up(shop) == {}
+        if after is payments:
+            kitchen.script.clear()
+    assert await admin.fetchval("SELECT settle_failures FROM orders") == 1
+
+
+async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settled(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    locked, waiting = [await refused(shop, kitchen, "500") for _ in range(2)]
+    kitchen.always.clear()
+    await let_time_pass(admin)
+    state = state_of(shop)
+    async with admin.transaction(), asyncio.timeout(10):
+        await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", id_of(locked))
+        await settle_all(state.sessionmaker.begin, state.services)
+        assert await status_of(shop, waiting) == "paid"
+    assert await status_of(shop, locked) == "created"
 
 
 async def test_an_order_paid_at_the_till_is_cancelled_without_a_service(

@@ -18,8 +18,8 @@ from tests.api.records import Resource, make
 
 LISTED = {"/animals": "species", "/exhibits": "location", "/staff": "phone"}
 TEXTS = [
-    "plain", "=1+1", "+44 20 7946 0958", "-7", "@SUM(A1)", "'quoted", "'=1", "''+1", "\uff1d1", 'a "b", c', "Zo\u00eb",
-    "a;b", "null",
+    "plain", "=1+1", "+44 20 7946 0958", "-7", "@SUM(A1)", "'quoted", "'=1", "''+1", "\uff1d1", "\uff0b1", "\uff0d1",
+    "\uff201", 'a "b", c', "Zo\u00eb", "a;b", "null",
 ]  # fmt: skip
 every_resource = pytest.mark.parametrize("resource", PATHS, ids=str)
 
@@ -48,7 +48,7 @@ async def test_what_comes_out_goes_in_again(
         await make(client, path, name=f"A{value}", **{LISTED[path]: value, prose: f"{value}\r\n\tx"}) for value in TEXTS
     ]
     made.append(await make(client, path, **resource.complete))
-    made.append(await make(client, path, **{LISTED[path]: "", prose: "\ta"}))
+    made += [await make(client, path, **{LISTED[path]: "", prose: text}) for text in ("\ta", "\r\na", "\na", "-a")]
     gone = await make(client, path)
     await client.delete(f"{path}/{gone['id']}")
     answer = await client.get(f"{path}.csv")
@@ -57,7 +57,7 @@ async def test_what_comes_out_goes_in_again(
     assert await update(session, name, answer.content) == Loaded(same=len(made))
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"), newline="")))
     assert [int(row["id"]) for row in rows] == [record["id"] for record in made]
-    assert not [cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r\uff1d")]
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in set("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")]
     assert (await client.get(path)).json() == made
 
 

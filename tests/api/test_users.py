@@ -104,8 +104,13 @@ class TestMe:
 
     @pytest.mark.parametrize(
         ("meanwhile", "status"),
-        [("DELETE FROM access_tokens", 401), ("UPDATE users SET type = 'keeper' WHERE email LIKE 'admin%'", 403)],
-        ids=["signed out", "demoted"],
+        [
+            ("DELETE FROM access_tokens", 401),
+            ("UPDATE access_tokens SET created_at = now() - interval '1 day'", 401),
+            ("UPDATE users SET is_active = false WHERE email LIKE 'admin%'", 401),
+            ("UPDATE users SET type = 'keeper' WHERE email LIKE 'admin%'", 403),
+        ],
+        ids=["signed out", "expired", "deactivated", "demoted"],
     )
     async def test_a_user_who_loses_permission_while_the_password_is_hashed_changes_nothing(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, meanwhile: str, status: int
@@ -156,6 +161,12 @@ class TestAdmin:
         assert changed == {**user, "is_verified": True, "updated_at": changed["updated_at"]}
         assert changed["updated_at"] > user["updated_at"]
         assert (await client.patch(f"/users/{user['id']}", json={})).json() == changed
+
+    async def test_a_new_address_is_verified_only_if_the_admin_says_so(self, client: httpx.AsyncClient) -> None:
+        path = f"/users/{(await find(client, 'keeper'))['id']}"
+        for number, said in enumerate([{"is_verified": True}, {}]):
+            changed = await client.patch(path, json={"email": f"k{number}@zoo.example", **said})
+            assert changed.json()["is_verified"] is bool(said)
 
     async def test_deletes_an_account_and_its_tokens(
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient

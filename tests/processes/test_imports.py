@@ -53,6 +53,15 @@ class TestCommand:
         assert (code, out) == (1, "")
         assert err.splitlines() == ["line 2, exhibit: no exhibit is named 'Nowhere'", "Nothing was loaded."]
 
+    async def test_of_a_file_whose_last_row_is_bad_nothing_is_loaded(
+        self, environment: dict[str, str], admin: asyncpg.Connection
+    ) -> None:
+        rows = b"name\n" + b"Amara\n" * 12_000 + b"x" * 201  # several batches are good
+        code, out, err = await asyncio.to_thread(self.run, environment, "import", "animals", "-", stdin=rows)
+        assert (code, out, err.splitlines()[-1]) == (1, "", "Nothing was loaded.")
+        assert err.startswith("line 12002, name: ")
+        assert await admin.fetchval("SELECT count(*) FROM animals") == 0
+
     def test_refuses_another_encoding(self, environment: dict[str, str]) -> None:
         code, _, err = self.run(environment, "import", "animals", "-", stdin="name\nÄ\n".encode("latin-1"))
         assert code == 1

@@ -1,0 +1,185 @@
+"""Answers of a service that come after the claim has run out, when another attempt has it, or has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from tenacity import wait_none
+
+from api.external_services import http
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import KEEPER, VISITOR, bring, events_of, order
+from tests.api.outside import Outside, serving
+from tests.conftest import Log, started
+
+ROW = (
+    "SELECT status, is_being_paid, payment_id, schedule_id, payments_refused, attention,"
+    " claimed_until > now() + interval '30 s' AS is_anothers FROM orders"
+)
+CLAIMED_BY_ANOTHER = "UPDATE orders SET claimed_until = now() + interval '1 minute'"
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BACKOFF", wait_none())
+
+
+@pytest.fixture
+async def payments() -> AsyncIterator[Outside]:
+    async with serving() as outside:
+        yield outside
+
+
+@pytest.fixture
+async def kitchen() -> AsyncIterator[Outside]:
+    async with serving() as outside:
+        yield outside
+
+
+@pytest.fixture
+async def shop(server: Server, database: str, payments: Outside, kitchen: Outside) -> AsyncIterator[httpx.AsyncClient]:
+    settings = Settings(
+        database_url=server.url("zoo_api", database), payments_url=payments.url, kitchen_url=kitchen.url
+    )
+    async with started(create_app(settings)) as client:
+        yield client
+
+
+async def late(
+    client: httpx.AsyncClient, service: Outside, admin: asyncpg.Connection, meanwhile: str, path: str | None = None
+) -> tuple[str, httpx.Response, dict[str, Any]]:
+    """The order, the answer, and the row, after a service has answered late: a payment, or a cancellation of `path`."""
+    action, path = ("cancel", path) if path else ("pay", await order(client))
+    service.arrived.clear()
+    service.script.append("hold")
+    asked = asyncio.create_task(client.post(f"{path}/{action}", headers=VISITOR))
+    await service.arrived.wait()
+    await admin.execute(meanwhile)
+    service.go.set()
+    answer = await asked
+    return path, answer, dict(await admin.fetchrow(ROW))
+
+
+def errors(log: Callable[[], list[Log]]) -> list[str]:
+    return [line["event"] for line in log() if line["level"] == "error"]
+
+
+class TestPayment:
+    async def test_one_that_is_pending_leaves_the_claim_of_another(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        payments.payment = "pending"
+        _, answer, row = await late(shop, payments, admin, CLAIMED_BY_ANOTHER)
+        assert (answer.status_code, answer.json()["status"]) == (200, "created")
+        assert (row["is_anothers"], row["is_being_paid"]) == (True, True)
+
+    async def test_a_refusal_that_is_known_already_does_not_end_the_next_payment(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        payments.payment = "invalid"
+        _, answer, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payments_refused = 1")
+        assert answer.status_code == 409
+        assert (row["is_anothers"], row["is_being_paid"], row["payments_refused"]) == (True, True, 1)
+
+    async def test_a_failure_leaves_the_claim_of_another(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await order(shop)
+        payments.always[path.rpartition("/")[2]] = "hold"
+        asked = asyncio.create_task(shop.post(f"{path}/pay", headers=VISITOR))
+        await payments.arrived.wait()
+        await admin.execute(CLAIMED_BY_ANOTHER)
+        payments.hang_up()
+        assert (await asked).status_code == 502
+        row = await admin.fetchrow(ROW)
+        assert (row["is_anothers"], row["is_being_paid"], row["attention"]) == (True, True, None)
+
+    async def test_a_second_payment_of_one_order_is_reported_and_the_first_stays(
+        self,
+        shop: httpx.AsyncClient,
+        payments: Outside,
+        admin: asyncpg.Connection,
+        log: Callable[[], list[Log]],
+    ) -> None:
+        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'")
+        assert row["payment_id"] == "first"
+        assert errors(log) == ["order paid twice"]
+
+    async def test_one_for_an_order_that_was_cancelled_is_recorded_and_reported(
+        self,
+        shop: httpx.AsyncClient,
+        payments: Outside,
+        kitchen: Outside,
+        admin: asyncpg.Connection,
+        log: Callable[[], list[Log]],
+    ) -> None:
+        cancelled = "UPDATE orders SET status = 'cancelled', is_being_paid = false, claimed_until = NULL"
+        path, answer, row = await late(shop, payments, admin, cancelled)
+        assert (answer.json()["status"], row["status"]) == ("cancelled", "cancelled")
+        assert row["payment_id"] == payments.did("/payments")[0]["payment_id"]
+        assert errors(log) == ["payment for an order that is gone"]
+        assert kitchen.calls == []
+        assert await events_of(shop, path) == [(None, "created")]
+
+
+class TestKitchen:
+    async def test_it_has_a_claim_of_its_own_however_long_the_payment_took(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await order(shop)
+        kitchen.script.append("hold")
+        asked = asyncio.create_task(shop.post(f"{path}/pay", headers=VISITOR))
+        await kitchen.arrived.wait()
+        begun, again = [
+            await admin.fetchval("SELECT claimed_until - updated_at FROM orders"),
+            await admin.fetchval("SELECT claimed_until - created_at FROM orders"),
+        ]
+        assert 10 < begun.total_seconds() <= 15 < again.total_seconds()
+        kitchen.go.set()
+        assert (await asked).status_code == 200
+        assert await admin.fetchval("SELECT claimed_until FROM orders") is None
+
+    async def test_what_another_attempt_has_scheduled_stays_and_it_is_reported(
+        self,
+        shop: httpx.AsyncClient,
+        kitchen: Outside,
+        admin: asyncpg.Connection,
+        log: Callable[[], list[Log]],
+    ) -> None:
+        done = "UPDATE orders SET status = 'paid', is_being_paid = false, claimed_until = NULL, schedule_id = 'first'"
+        _, answer, row = await late(shop, kitchen, admin, done)
+        assert (answer.json()["status"], row["schedule_id"]) == ("paid", "first")
+        assert errors(log) == ["order scheduled twice"]
+
+    async def test_an_order_that_was_dispatched_meanwhile_is_not_cancelled(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "progress")
+        _, answer, row = await late(shop, kitchen, admin, "UPDATE orders SET status = 'dispatched'", path)
+        assert (answer.status_code, row["status"]) == (409, "dispatched")
+        assert "was advanced" in answer.json()["detail"]
+
+    async def test_one_that_fails_to_cancel_leaves_the_claim_of_another(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "paid")
+        kitchen.arrived.clear()
+        kitchen.always[path.rpartition("/")[2]] = "hold"
+        asked = asyncio.create_task(shop.post(f"{path}/cancel", headers=VISITOR))
+        await kitchen.arrived.wait()
+        await admin.execute(CLAIMED_BY_ANOTHER)
+        kitchen.hang_up()
+        assert (await asked).status_code == 502
+        assert (await admin.fetchrow(ROW))["is_anothers"]
+
+    async def test_a_cancelled_order_is_claimed_by_nobody(
+        self, shop: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "paid")
+        assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
+        assert await admin.fetchval("SELECT claimed_until FROM orders") is None
