@@ -188,9 +188,12 @@ test-live: .venv/dev  ## change a table under load, from one release of the api 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
 	@$(PYTEST) tests/stack
 
+mutants: .venv/dev  ## put small faults into the code, and say which no test finds; hours (ROUNDS=quick: 30 of them; IN=paths)
+	@ROUNDS=$${ROUNDS:-full} $(PY) -m tests.mutants $(IN)
+
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history \
         heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
-        bench-migrator release test test-processes test-faults test-postgres test-live test-stack test-full
+        bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full

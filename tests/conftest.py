@@ -94,8 +94,12 @@ def pytest_configure() -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    if SOCKET_DIR in os.environ or session.config.option.collectonly:
-        return
+    if SOCKET_DIR not in os.environ and not session.config.option.collectonly:
+        start_server()
+
+
+def start_server() -> None:
+    """Start this run's Postgres, with its templates; what runs in SOCKET_DIR and TMPDIR uses it."""
     made = tempfile.TemporaryDirectory(prefix="zoo-test-", dir=in_memory(), ignore_cleanup_errors=True)
     tempfile.tempdir = os.environ["TMPDIR"] = folder = running.enter_context(made)  # for tests and their processes, too
     server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))

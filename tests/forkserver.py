@@ -104,4 +104,5 @@ def become(job: dict[str, Any], files: list[int]) -> None:
         runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
 
 
-main()
+if __name__ == "__main__":
+    main()
