@@ -17,7 +17,8 @@ from tests.conftest import PASSWORD, ROOT, find_free_port
 
 RELEASE = f"test-{uuid4().hex[:8]}"
 PREFIX = f"zoo-{RELEASE}-"
-IMAGES = [f"{PREFIX}db:18", f"{PREFIX}storage:seaweedfs", *(f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "proxy"))]
+RELEASED = [f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "proxy")]
+IMAGES = [f"{PREFIX}db:18", f"{PREFIX}storage:seaweedfs", *RELEASED]
 HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
 IPTABLES = "zoo-tests-iptables"
