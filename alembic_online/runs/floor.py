@@ -29,9 +29,9 @@ def require_not_below_floor(connection: Connection, release: str) -> None:
     connection.rollback()  # Alembic begins its own transactions
     if floor is not None and is_older(release, floor):
         raise ReleaseBelowFloor(
-            f"release {release} of the app can't work with the schema: contract revisions have taken away what releases "
-            f"before {floor} use. Roll out release {floor} or a later one, or first take those revisions back, with the "
-            "migrator of a release that has them (alembic downgrade)"
+            f"release {release} of the app can't work with the schema: contract revisions have taken away what "
+            f"releases before {floor} use. Roll out release {floor} or a later one, or first take those revisions "
+            "back, with the migrator of a release that has them (alembic downgrade)"
             + ("" if find_version(release) else "; a release that is not a version number counts as older (RELEASE)")
         )
 

@@ -158,8 +158,11 @@ def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
 def last_moves(connection: Connection) -> dict[str, Row[Any]]:
     """The newest row of each revision, the newest of all first; empty if nothing was ever recorded."""
     newest: dict[str, Row[Any]] = {}
+    columns = migration_history.c
     if inspect(connection).has_table(TABLE_NAME):
-        for row in connection.execute(select(migration_history).order_by(migration_history.c.id.desc())):
+        # Without the floor, which is of the schema, and which a table of an older release of the tool lacks.
+        moves = select(*(column for column in columns if column is not columns.floor)).order_by(columns.id.desc())
+        for row in connection.execute(moves):
             newest.setdefault(row.revision, row)
     connection.rollback()  # Alembic begins its own transactions
     return newest
