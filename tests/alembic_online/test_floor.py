@@ -60,13 +60,8 @@ async def test_there_is_none_where_nothing_has_written_one(
 @pytest.mark.parametrize(
     ("release", "is_refused"),
     [
-        ("0.4.0", False),
-        ("0.4.1", False),
-        ("0.10", False),
-        ("0.3.9", True),
-        ("0.4.0rc1", True),
-        ("dev", True),
-        ("3b85009", True),
+        *((release, False) for release in ("0.4.0", "0.4.1", "0.10")),
+        *((release, True) for release in ("0.3.9", "0.4.0rc1", "dev", "3b85009")),
     ],
 )
 async def test_a_release_below_it_and_one_without_a_number_is_refused(
