@@ -7,8 +7,10 @@ MigratorError
 ├── LockLost                5  rolled back; run again
 ├── ChangedRevision         6  nothing was tried; a file that was applied has been edited
 ├── UnknownRevision         6  nothing was tried; the database was changed by somebody else
+├── ReleaseBelowFloor       6  nothing was tried; the schema has lost what this release of the app uses
 ├── SchemaDrift             6  all is applied, but the schema differs from the models
-├── ReleaseInTheWay         7  a contract revision was not begun; a release at work needs what it takes away
+├── ReleaseInTheWay         7  a contract revision was not begun; a release at work needs what it takes away, or is
+│                              still there after a rollout
 └── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
 
 Anything else that a revision raises ends with 1, rolled back.
@@ -61,6 +63,12 @@ class UnknownRevision(MigratorError):
     exit_code = 6
 
 
+class ReleaseBelowFloor(MigratorError):
+    """The release is older than the first that can work with the schema."""
+
+    exit_code = 6
+
+
 class SchemaDrift(MigratorError):
     """The schema differs from the models, though all revisions are applied."""
 
@@ -68,12 +76,12 @@ class SchemaDrift(MigratorError):
 
 
 class ReleaseInTheWay(MigratorError):
-    """A release of the app is connected that uses what a contract revision takes away."""
+    """A release of the app is at work that uses what a contract revision takes away, or another than is rolled out."""
 
     exit_code = 7
 
 
 class ContractInTheWay(MigratorError):
-    """An expand revision follows a contract revision, which a run in this phase does not apply."""
+    """A contract revision is pending that a run in this phase does not apply, and that has to be applied first."""
 
     exit_code = 7

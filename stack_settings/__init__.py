@@ -1,4 +1,5 @@
-"""What the api and the tool read alike: the URL of a database, as libpq reads it, for asyncpg; and secrets (secret.py).
+"""What the api and the tool read alike: the URL of a database, as libpq reads it, for asyncpg; secrets (secret.py); and
+which of two releases is older (release.py).
 
 Guarantees: what libpq takes in a URL has the meaning that it has there, or is refused with what to write instead, as
 are the parameters that other programs have invented. All that can be known without the server is checked when a URL is

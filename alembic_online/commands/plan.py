@@ -13,6 +13,7 @@ from rich.text import Text
 from alembic_online.commands import Setup, run
 from alembic_online.plan import Plan, PlannedRevision, PlannedStatement, Table, Verdict, make_plan
 from alembic_online.plan.verdict import BACKFILL
+from alembic_online.runs.rollout import require_rollout
 from alembic_online.sql import Work
 
 COLOURS = {
@@ -27,6 +28,8 @@ LINES = 12  # shown of a statement
 
 def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
     """Show what the pending revisions would do to the database as it is now. Changes nothing.
+
+    With MIGRATOR_PHASE=expand, it is refused like the run with which a rollout begins, and ends with the same code.
 
     For each statement: the locks that it takes on existing tables, what it does to their rows, who is in its way, and a
     verdict.
@@ -48,6 +51,8 @@ def plan(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.
 
 async def _look(setup: Setup) -> Plan:
     async with setup.looking() as connection:
+        if setup.settings.migrator_phase == "expand":
+            await connection.run_sync(require_rollout, setup.project)
         return await connection.run_sync(make_plan, setup.project)
 
 

@@ -40,6 +40,7 @@ def _show(found: Status) -> None:
         ("current", found.current),
         ("head", found.head),
         ("pending", [_with_phase(revision, found.contract.get(revision)) for revision in found.pending]),
+        ("floor", [f"release {found.floor}: older ones can't work with the schema"] if found.floor else []),
         ("releases at work", _at_work(found)),
         ("migrating now", [found.lock_holder] if found.lock_holder else []),
         ("invalid indexes", found.invalid_indexes),

@@ -22,7 +22,7 @@ from alembic_online.lint.squawk import is_for_contract, says_more
 from alembic_online.lint.transactions import find_in_blocks, find_transactions
 from alembic_online.project import Project
 from alembic_online.revision_sql import NotSql
-from alembic_online.runs.phases import is_contract
+from alembic_online.runs.contract import is_contract
 
 # Findings that say that a statement takes long; they include that a lock is held meanwhile.
 SAY_LONG = {

@@ -23,8 +23,8 @@ from alembic_online.plan.sizes import Holder, Table, read_holders, read_tables
 from alembic_online.plan.verdict import Situation, Verdict, conflicting, gravest, judge
 from alembic_online.project import Project
 from alembic_online.revision_sql import NotSql, RevisionStatement, read_statements
+from alembic_online.runs.contract import safe_from_release
 from alembic_online.runs.history import is_ahead
-from alembic_online.runs.phases import safe_from_release
 from alembic_online.runs.status import find_pending
 from alembic_online.sql import (
     Effect,

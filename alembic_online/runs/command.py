@@ -28,6 +28,7 @@ from alembic_online.runs.drift import (
     record_schema,
     report_drift,
 )
+from alembic_online.runs.floor import complete_floor, require_not_below_floor
 from alembic_online.runs.lint_gate import gate
 from alembic_online.runs.lock import MigrationLock, migration_lock
 from alembic_online.runs.phases import in_phase
@@ -142,7 +143,11 @@ def migrate(
     if trace := context.config.attributes.get("trace"):
         trace.attach(connection)
     if is_upgrade():
-        if history.is_ahead(connection, context.script):
+        is_ahead = history.is_ahead(connection, context.script)
+        begins_rollout = not trace and load_settings().migrator_phase == "expand"
+        if is_ahead or begins_rollout:
+            require_not_below_floor(connection, project.release)
+        if is_ahead:
             log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")
             return
         history.require_unchanged(connection, context.script)
@@ -163,6 +168,7 @@ def look_back(project: Project, progress: Progress) -> None:
     migration = context.get_context()
     with only_warning(migration):
         create_workers(migration)
+        complete_floor(migration)
         is_at_head = set(migration.get_current_heads()) == set(context.script.get_heads())
         if is_called(command.stamp) or progress.taken:
             record_schema(migration, project, accept=is_called(command.stamp))

@@ -7,6 +7,8 @@ retries      no statement waits long for a lock; its revision is tried again ins
 online       but statements that block nobody get the time they need, and an interrupted index build is begun anew
 steps        one revision after the other, with the lock held
 phases       a revision that takes something away waits until no release that uses it is at work
+contract     what such a revision declares
+floor        the first release that can work with the schema
 workers      which releases are at work, also behind a pooler
 lint_gate    revisions that are not safe for a database in use are not begun
 pooler       a pooler is told of what statements return now

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext, MigrationInfo
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -36,6 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable
 
 from alembic_online.errors import ChangedRevision, UnknownRevision
+from alembic_online.runs.contract import floor_of
 from alembic_online.runs.steps import Progress
 from alembic_online.waivers import without_waivers
 
@@ -57,6 +58,7 @@ migration_history = Table(
     Column("waited", Interval),  # for locks: in failed tries, and in the pauses between them
     Column("applied_by", Text),  # role@host
     Column("release", Text),
+    Column("floor", Text),  # the first release of the app that can work with the schema after this move: floor.py
 )
 
 
@@ -88,14 +90,27 @@ def record(
     `heads` are the heads after the step. A revision that a staying branch shares is applied before and after.
     """
     staying = set(heads) - set(step.destination_revision_ids)
-    before = _with_ancestors(ctx, {*step.source_revision_ids, *staying})
-    after = _with_ancestors(ctx, heads)
+    before = applied(ctx, {*step.source_revision_ids, *staying})
+    after = applied(ctx, heads)
     rows = [(revision, "upgrade") for revision in after if revision not in before]
     rows += [(revision, "downgrade") for revision in reversed(before) if revision not in after]
     ctx.execute(CreateTable(migration_history, if_not_exists=True))
+    add_floor(ctx)
     ctx.execute(read_only(ctx, TABLE_NAME, "alembic_version"))
+    floor = floor_of(after.values())
     for revision, direction in rows:
-        ctx.execute(insert(migration_history).values(revision=revision, direction=direction, **_details(ctx, revision)))
+        move = {"revision": revision, "direction": direction, "floor": floor}
+        ctx.execute(insert(migration_history).values(**move, **_details(ctx, revision)))
+
+
+def add_floor(ctx: MigrationContext) -> None:
+    """Add the column to a table that an older release of the tool has made. If it is there, nothing is locked."""
+    ctx.execute(
+        text(
+            f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = '{TABLE_NAME}'::regclass"
+            f" AND attname = 'floor') THEN ALTER TABLE {TABLE_NAME} ADD COLUMN floor text; END IF; END $$"
+        )
+    )
 
 
 def _details(ctx: MigrationContext, revision: str) -> dict[str, Any]:
@@ -143,8 +158,11 @@ def require_unchanged(connection: Connection, script: ScriptDirectory) -> None:
 def last_moves(connection: Connection) -> dict[str, Row[Any]]:
     """The newest row of each revision, the newest of all first; empty if nothing was ever recorded."""
     newest: dict[str, Row[Any]] = {}
+    columns = migration_history.c
     if inspect(connection).has_table(TABLE_NAME):
-        for row in connection.execute(select(migration_history).order_by(migration_history.c.id.desc())):
+        # Without the floor, which is of the schema, and which a table of an older release of the tool lacks.
+        moves = select(*(column for column in columns if column is not columns.floor)).order_by(columns.id.desc())
+        for row in connection.execute(moves):
             newest.setdefault(row.revision, row)
     connection.rollback()  # Alembic begins its own transactions
     return newest
@@ -168,11 +186,11 @@ def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
     return bool(unknown)
 
 
-def _with_ancestors(ctx: MigrationContext, revisions: Collection[str]) -> list[str]:
+def applied(ctx: MigrationContext, heads: Collection[str]) -> dict[str, Script]:
     """These revisions and all their ancestors, the oldest first."""
     assert ctx.script is not None
-    found: dict[str, None] = {}  # an ordered set: one revision may be an ancestor of another
-    for revision in revisions:
-        lineage = [script.revision for script in ctx.script.iterate_revisions(revision, "base")]
-        found |= dict.fromkeys(reversed(lineage))
-    return list(found)
+    found: dict[str, Script] = {}  # one revision may be an ancestor of another
+    for head in heads:
+        lineage = [*ctx.script.iterate_revisions(head, "base")]
+        found |= {script.revision: script for script in reversed(lineage)}
+    return found

@@ -4,48 +4,31 @@ An expand revision only adds what the previous release of the app can work with.
 `phase = "contract"`, takes away what older releases use, and names the first release that does without it,
 `safe_from_release = "0.4.0"`. Guarantees: a run with MIGRATOR_PHASE=expand applies no contract revision, and a contract
 revision begins only when no session and no worker of an older release is there. This is checked before a run applies
-anything, and again right before each contract revision. An app that comes later than that is not waited for. A database
-without any revision gets all of them in any phase: nobody uses it.
+anything, and again right before each contract revision. An app that comes later than that is not waited for; it is not
+ready (floor.py). A database without any revision gets all of them in any phase: nobody uses it.
+
+An expand run is the beginning of a rollout, so it is refused to a release that must not be rolled out yet: one that
+jumps over another, whose contract revisions are pending, while releases before that other are at work.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script
+from sqlalchemy import Connection
 
-from alembic_online.errors import ConfigurationError, ContractInTheWay, ReleaseInTheWay
-from alembic_online.runs.releases import Sessions, find_sessions, find_version, is_older
+from alembic_online.errors import ContractInTheWay, ReleaseInTheWay
+from alembic_online.project import Project
+from alembic_online.runs.contract import is_contract, safe_from_release
+from alembic_online.runs.releases import find_at_work
 from alembic_online.runs.steps import Steps
-from alembic_online.runs.workers import Workers, find_workers
+from stack_settings.release import find_version, is_older
 
 Phase = Literal["expand", "contract", "all"]
 
 log = structlog.get_logger(__name__)
-
-
-def safe_from_release(revision: Script) -> str | None:
-    """The first release of the app that does without what this contract revision takes away; None for `expand`.
-
-    ConfigurationError if its file declares neither phase correctly.
-    """
-    file = Path(revision.path).name
-    phase = getattr(revision.module, "phase", "expand")
-    release = getattr(revision.module, "safe_from_release", None)
-    if phase not in {"expand", "contract"}:
-        raise ConfigurationError(f'{file}: phase is {phase!r}; write "expand" or "contract"')
-    if phase == "expand":
-        if release is not None:
-            raise ConfigurationError(f'{file}: safe_from_release is for a contract revision; write phase = "contract"')
-        return None
-    if not isinstance(release, str) or find_version(release) is None:
-        raise ConfigurationError(
-            f"{file}: a contract revision names the first release of the app that does without what it takes away, but "
-            f'safe_from_release is {release!r}; write, for example, safe_from_release = "0.4.0"'
-        )
-    return release
 
 
 def split_by_phase(revisions: Sequence[Script], phase: Phase) -> tuple[list[Script], list[Script]]:
@@ -71,11 +54,6 @@ def waited_for(revisions: Sequence[Script], phase: Phase) -> list[Script]:
     return split_by_phase(revisions, phase)[0]
 
 
-def is_contract(revision: Script) -> bool:
-    """Whether it takes away what older releases use."""
-    return safe_from_release(revision) is not None
-
-
 def in_phase(steps: Steps, phase: Phase) -> Steps:
     """`steps`, from one revision to another, as far as an upgrade in this phase goes.
 
@@ -94,8 +72,11 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
             phase = "all"  # nobody uses a database without any revision; this holds for further tries, too
         due, waiting = split_by_phase([step.revision for step in upgrades], phase)
         if phase == "expand":
-            _require_nothing_behind(due, waiting)
+            require_nothing_behind(due, waiting)
         if not context.as_sql:
+            assert context.connection is not None
+            if phase == "expand":
+                require_no_jump(context.connection, context.opts["project"], waiting)
             _require_releases_gone(context, due)
         for step in upgrades[: len(due)]:
             if not context.as_sql:
@@ -115,20 +96,42 @@ def _say_what_waits(due: list[Script], waiting: list[Script], phase: Phase) -> N
         log.info("waiting for their phase", revisions=[revision.revision for revision in waiting], phase=phase)
 
 
-def _require_nothing_behind(due: list[Script], waiting: list[Script]) -> None:
+def require_nothing_behind(due: Sequence[Script], waiting: Sequence[Script]) -> None:
     """ContractInTheWay if an expand revision, which the next release needs, is among those that wait."""
     behind = next((revision for revision in waiting if not is_contract(revision)), None)
     if behind is not None:
-        before = (
-            f"alembic upgrade {due[-1].revision}, roll out release {safe_from_release(waiting[0])} of the app, and run "
-            if due
-            else ""
-        )
+        contract = waiting[0].revision
+        release = safe_from_release(waiting[0])
+        before = f"alembic upgrade {due[-1].revision}, roll out release {release} of the app, and run " if due else ""
         raise ContractInTheWay(
-            f"revision {behind.revision} waits behind the contract revision {waiting[0].revision}, so nothing is "
-            f"applied: first run {before}MIGRATOR_PHASE=contract alembic upgrade {waiting[0].revision}; or, if no app "
-            "is at work, run this with MIGRATOR_PHASE=all"
+            f"revision {behind.revision} waits behind the contract revision {contract}, which release {release} of the "
+            f"app is the first to do without, so nothing is applied: first run {before}MIGRATOR_PHASE=contract alembic "
+            f"upgrade {contract}; or, if no app is at work, run this with MIGRATOR_PHASE=all"
         )
+
+
+def require_no_jump(connection: Connection, project: Project, waiting: Sequence[Script]) -> None:
+    """ContractInTheWay if this release jumps over one whose contract revisions are among those that wait.
+
+    Releases with the same first two numbers count as one: what corrects a release may come in its place.
+    """
+    ours = _minor(project.release)
+    jumped = [(revision, release) for revision in waiting if (release := safe_from_release(revision))]
+    jumped = [(revision, release) for revision, release in jumped if ours > _minor(release)]
+    at_work = find_at_work(connection, project.application) if jumped else []
+    for revision, release in jumped:
+        if older := [found for found in at_work if is_older(found.release, release)]:
+            raise ContractInTheWay(
+                f"release {project.release} would jump over release {release}, whose contract revision "
+                f"{revision.revision} is pending, while older ones are at work: {', '.join(map(str, older))}. First "
+                f"roll out release {release} everywhere, and run its migrator with MIGRATOR_PHASE=contract"
+            )
+
+
+def _minor(release: str) -> tuple[int, ...]:
+    """The numbers by which releases are told apart; those of no release, if it is not a version number."""
+    version = find_version(release)
+    return (version.epoch, *version.release[:2]) if version else ()
 
 
 def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -> None:
@@ -136,9 +139,7 @@ def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -
     contracts = [(revision, release) for revision in revisions if (release := safe_from_release(revision))]
     assert context.connection is not None
     application = context.opts["project"].application
-    at_work: list[Sessions | Workers] = []
-    if contracts:
-        at_work = [*find_sessions(context.connection, application), *find_workers(context.connection, application)]
+    at_work = find_at_work(context.connection, application) if contracts else []
     for revision, release in contracts:
         if older := [found for found in at_work if is_older(found.release, release)]:
             nameless = any(find_version(found.release) is None for found in older)

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, text
 
 from alembic_online.drift.report import Drift, find_drift
 from alembic_online.project import Project
+from alembic_online.runs.contract import safe_from_release
+from alembic_online.runs.floor import read_floor
 from alembic_online.runs.history import last_moves
-from alembic_online.runs.phases import safe_from_release
-from alembic_online.runs.releases import count_releases, find_sessions
-from alembic_online.runs.workers import find_workers
+from alembic_online.runs.releases import Sessions, count_releases, find_at_work
+from alembic_online.runs.workers import Workers
 
 _OURS = "nspname = ANY(CAST(:schemas AS text[]) || current_schema()::text)"
 _INVALID_INDEXES = text(
@@ -45,15 +46,16 @@ class Status:
     """Where the schema is. `history` has the newest move of each revision, the newest of all first.
 
     `contract` has the contract revisions of `pending`, each with the first release of the app that does without what it
-    takes away; `releases` and `workers` have the releases at work, each with the number of its sessions and of its
-    workers. `drift` is None if it was not looked for; `drift_not_compared` has what could not be compared, with the
-    reasons.
+    takes away; `floor` is the first release that can work with the schema as it is. `releases` and `workers` have the
+    releases at work, each with the number of its sessions and of its workers. `drift` is None if it was not looked for;
+    `drift_not_compared` has what could not be compared, with the reasons.
     """
 
     current: list[str]
     head: list[str]
     pending: list[str]
     contract: dict[str, str]
+    floor: str | None
     releases: dict[str, int]
     workers: dict[str, int]
     history: list[Move]
@@ -74,6 +76,7 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
     schemas = {"schemas": sorted(project.schemas)}
     current = list(MigrationContext.configure(connection).get_current_heads())
     pending = find_pending(connection, script)
+    at_work = find_at_work(connection, project.application)
     # While revisions are pending, or this release does not know them all, the models are of another state.
     drift = None if pending or set(current) != set(script.get_heads()) else _look(connection, project)
     return Status(
@@ -81,8 +84,9 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
         head=list(script.get_heads()),
         pending=pending,
         contract={name: release for name in pending if (release := safe_from_release(script.get_revision(name)))},
-        releases=count_releases(find_sessions(connection, project.application)),
-        workers=count_releases(find_workers(connection, project.application)),
+        floor=read_floor(connection),
+        releases=count_releases([found for found in at_work if isinstance(found, Sessions)]),
+        workers=count_releases([found for found in at_work if isinstance(found, Workers)]),
         history=[_move(row) for row in history.values()],
         lock_holder=lock_holder,
         invalid_indexes=list(connection.scalars(_INVALID_INDEXES, schemas)),

@@ -7,8 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.database.engine import SCHEMA_REVISION
 from api.database.errors import sqlstate
 from api.errors import Unavailable
+from stack_settings.release import find_version, is_older
 
-_LAST_MOVE = text("SELECT direction FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1")
+# The floor in this form because the table may not have the column yet, as an older release of the migrator has made it.
+_SCHEMA = text(
+    "SELECT (SELECT direction FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1),"
+    " (SELECT to_jsonb(newest) ->> 'floor' FROM migration_history newest ORDER BY id DESC LIMIT 1)"
+)
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -17,16 +22,23 @@ async def answers(session: AsyncSession) -> None:
     await session.execute(select(1))
 
 
-async def has_schema(session: AsyncSession) -> None:
-    """Make sure that the revision this release needs is among those that were applied; Unavailable otherwise.
+async def fits_schema(session: AsyncSession, release: str) -> None:
+    """Make sure that this release and the schema can work with each other; Unavailable otherwise.
 
-    It need not be the newest: while a newer release is rolled out, this one goes on serving.
+    The revision that it needs has to be among those that were applied. It need not be the newest: while a newer release
+    is rolled out, this one goes on serving, until a contract revision takes away what it uses.
     """
     try:
-        direction = await session.scalar(_LAST_MOVE, {"revision": SCHEMA_REVISION})
+        direction, floor = (await session.execute(_SCHEMA, {"revision": SCHEMA_REVISION})).one()
     except ProgrammingError as error:
         if sqlstate(error) != _UNDEFINED_TABLE:
             raise
-        direction = None
+        direction = floor = None
     if direction != "upgrade":
         raise Unavailable(f"The schema lacks revision {SCHEMA_REVISION}: run the migrator (alembic upgrade head)")
+    if floor is not None and is_older(release, floor):
+        nameless = "" if find_version(release) else ", and what is not a version number counts as older (RELEASE)"
+        raise Unavailable(
+            f"The schema has lost what releases before {floor} use, and this is release {release}{nameless}: roll out "
+            f"{floor} or a later one"
+        )

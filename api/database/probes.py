@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
@@ -12,8 +13,10 @@ from api.errors import Unavailable
 ANSWER_SECONDS = 1.0
 GOOD_FOR_SECONDS = 0.5
 
-Question = Callable[[AsyncSession], Awaitable[None]]
-"""Raises an exception if the answer is no."""
+Question = Callable[..., Awaitable[None]]
+"""Of a session, and further arguments. Raises an exception if the answer is no; Unavailable says why."""
+
+Asked = tuple[Question, tuple[Any, ...]]
 
 
 class Probes:
@@ -23,27 +26,28 @@ class Probes:
 
     def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
         self._sessions = sessions
-        self._asked: dict[Question, tuple[float, asyncio.Task[datetime]]] = {}
+        self._asked: dict[Asked, tuple[float, asyncio.Task[datetime]]] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
 
-    async def ask(self, question: Question) -> datetime:
+    async def ask(self, question: Question, *arguments: Any) -> datetime:
         """When the question was asked, if the answer is yes. Its exception if not; Unavailable if it takes too long."""
-        now = asyncio.get_running_loop().time()
-        since, answer = self._asked.get(question, (now, None))
+        now, asked = asyncio.get_running_loop().time(), (question, arguments)
+        since, answer = self._asked.get(asked, (now, None))
         if answer is None or (answer.done() and now - since >= GOOD_FOR_SECONDS):
-            answer = asyncio.create_task(self._put(question))
-            self._asked[question] = now, answer
+            answer = asyncio.create_task(self._put(asked))
+            self._asked[asked] = now, answer
         await asyncio.wait({answer})  # which does not cancel it if one that waits is cancelled
         if error := answer.exception():
             raise error.with_traceback(None)  # each raise adds to it
         return answer.result()
 
-    async def _put(self, question: Question) -> datetime:
+    async def _put(self, asked: Asked) -> datetime:
         """In a task of its own, because giving up a connection that hangs takes a while, and no answer must wait."""
 
         async def in_session() -> None:
+            question, arguments = asked
             async with self._sessions() as session:
-                await question(session)
+                await question(session, *arguments)
 
         asked_at = datetime.now(UTC)
         task = asyncio.create_task(in_session())

@@ -26,5 +26,6 @@ async def read_database_health(request: Request) -> Health:
 
 @router.get("/ready")
 async def read_readiness(request: Request) -> Health:
-    """Tell whether requests can be served: the database answers, and has the schema that this release needs."""
-    return Health(timestamp=await state_of(request).probes.ask(health.has_schema))
+    """Tell whether requests can be served: the database answers, and its schema and this release fit each other."""
+    state = state_of(request)
+    return Health(timestamp=await state.probes.ask(health.fits_schema, state.settings.release))

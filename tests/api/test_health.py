@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from api.database.probes import ANSWER_SECONDS, GOOD_FOR_SECONDS
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import started, superuser
+from tests.conftest import Log, started, superuser
 from tests.rounds import STALL
 
 NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
@@ -173,3 +173,33 @@ class TestReady:
         await admin.close()
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 503
+
+    @pytest.mark.parametrize("release", ["0.4.0", "0.4.1", "1.0", "0.3.9", "0.4.0rc1", "dev", "3b85009"])
+    async def test_an_api_below_the_floor_is_not_ready_and_says_why(
+        self, server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]], release: str
+    ) -> None:
+        def move(floor: str) -> str:
+            return f"INSERT INTO migration_history (revision, direction, floor) VALUES ('newer', 'upgrade', {floor})"
+
+        settings = Settings(database_url=server.url("zoo_api", database), release=release)
+        async with started(create_app(settings)) as client:
+            await admin.execute(move("'0.4.0'"))
+            answer = await client.get("/health/ready")
+            lives = await client.get("/health")
+            await admin.execute(move("NULL"))
+            await asyncio.sleep(GOOD_FOR_SECONDS)
+            assert (await client.get("/health/ready")).status_code == 200  # the contract revision was taken back
+        assert lives.status_code == 200
+        assert answer.status_code == (200 if release in {"0.4.0", "0.4.1", "1.0"} else 503)
+        if answer.status_code != 200:
+            why = answer.json()["detail"]
+            assert f"releases before 0.4.0 use, and this is release {release}" in why
+            assert ("is not a version number" in why) == (release in {"dev", "3b85009"})
+            assert why in [line.get("reason") for line in log()]
+
+    async def test_it_is_ready_beside_a_history_that_an_older_migrator_has_made(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("ALTER TABLE migration_history DROP COLUMN floor")
+        async with api_on(server.url("zoo_api", database)) as client:
+            assert (await client.get("/health/ready")).status_code == 200

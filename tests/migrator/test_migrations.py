@@ -14,7 +14,7 @@ from pytest_alembic.tests import (  # noqa: F401 - collected here by name
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from alembic_online.runs.phases import is_contract
+from alembic_online.runs.contract import is_contract
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
 from tests.conftest import ROOT, alembic, engine_for, superuser

@@ -1,0 +1,84 @@
+"""The floor: the first release of the app that can work with the schema."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import Connection
+
+from alembic_online.errors import ReleaseBelowFloor
+from alembic_online.runs.contract import floor_of
+from alembic_online.runs.floor import read_floor, require_not_below_floor
+from local.postgres import Server
+from tests.alembic_online.test_phases import look, revision
+
+MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('r', 'upgrade', $1)"
+
+
+@pytest.mark.parametrize(
+    ("releases", "floor"),
+    [
+        ([], None),
+        ([None], None),
+        (["0.4.0"], "0.4.0"),
+        (["0.4.0", None, "0.5.0"], "0.5.0"),
+        (["0.10.0", "0.9.0"], "0.10.0"),
+        (["1.0rc1", "1.0", "0.9"], "1.0"),
+    ],
+)
+def test_it_is_the_newest_release_that_a_contract_revision_names(releases: list[str | None], floor: str | None) -> None:
+    named = [{"phase": "contract", "safe_from_release": release} if release else {} for release in releases]
+    assert floor_of(revision(**attributes) for attributes in named) == floor
+
+
+@pytest.fixture
+def floor(server: Server, database: str) -> Callable[[], Any]:
+    return partial(look, server, database, read_floor)
+
+
+async def test_it_is_what_the_newest_move_has_left(floor: Callable[[], Any], admin: asyncpg.Connection) -> None:
+    assert await floor() is None
+    for moved_to in ("0.4.0", "0.5.0", "0.4.0", None):
+        await admin.execute(MOVE, moved_to)
+        assert await floor() == moved_to
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["ALTER TABLE migration_history DROP COLUMN floor", "DROP TABLE migration_history"],
+    ids=["column", "table"],
+)
+async def test_there_is_none_where_nothing_has_written_one(
+    floor: Callable[[], Any], admin: asyncpg.Connection, change: str
+) -> None:
+    await admin.execute(change)
+    assert await floor() is None
+
+
+@pytest.mark.parametrize(
+    ("release", "is_refused"),
+    [
+        *((release, False) for release in ("0.4.0", "0.4.1", "0.10")),
+        *((release, True) for release in ("0.3.9", "0.4.0rc1", "dev", "3b85009")),
+    ],
+)
+async def test_a_release_below_it_and_one_without_a_number_is_refused(
+    server: Server, database: str, admin: asyncpg.Connection, release: str, is_refused: bool
+) -> None:
+    def said(connection: Connection) -> str | None:
+        try:
+            require_not_below_floor(connection, release)
+        except ReleaseBelowFloor as error:
+            return str(error)
+        return None
+
+    assert await look(server, database, said) is None
+    await admin.execute(MOVE, "0.4.0")
+    why = await look(server, database, said)
+    assert (why is not None) == is_refused
+    if why is not None:
+        assert f"release {release} of the app" in why
+        assert "Roll out release 0.4.0" in why
+        assert ("is not a version number" in why) == (release in {"dev", "3b85009"})
