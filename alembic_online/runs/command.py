@@ -146,7 +146,7 @@ def migrate(
         is_ahead = history.is_ahead(connection, context.script)
         begins_rollout = not trace and load_settings().migrator_phase == "expand"
         if is_ahead or begins_rollout:
-            require_not_below_floor(connection, project.release)
+            require_not_below_floor(connection, project)
         if is_ahead:
             log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")
             return

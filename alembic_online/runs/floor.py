@@ -9,6 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, func, inspect, select, text, update
 
 from alembic_online.errors import ReleaseBelowFloor
+from alembic_online.project import Project
 from alembic_online.runs.contract import floor_of
 from alembic_online.runs.history import TABLE_NAME, add_floor, applied, migration_history
 from stack_settings.release import find_version, is_older
@@ -23,16 +24,24 @@ def read_floor(connection: Connection) -> str | None:
     return floor
 
 
-def require_not_below_floor(connection: Connection, release: str) -> None:
-    """ReleaseBelowFloor if the schema has lost what this release uses."""
-    floor = read_floor(connection)
+def require_not_below_floor(connection: Connection, project: Project) -> None:
+    """ReleaseBelowFloor if the schema has lost what this release uses.
+
+    One that is not a version number can live with the contract revisions that it has itself, and with no others.
+    """
+    release, floor = project.release, read_floor(connection)
     connection.rollback()  # Alembic begins its own transactions
-    if floor is not None and is_older(release, floor):
+    known = release if find_version(release) else floor_of(project.scripts.walk_revisions())
+    if floor is not None and (known is None or is_older(known, floor)):
         raise ReleaseBelowFloor(
             f"release {release} of the app can't work with the schema: contract revisions have taken away what "
             f"releases before {floor} use. Roll out release {floor} or a later one, or first take those revisions "
             "back, with the migrator of a release that has them (alembic downgrade)"
-            + ("" if find_version(release) else "; a release that is not a version number counts as older (RELEASE)")
+            + (
+                ""
+                if find_version(release)
+                else "; of a release that is not a version number, only its own count (RELEASE)"
+            )
         )
 
 

@@ -12,7 +12,7 @@ from alembic_online.runs.status import find_pending
 
 def require_rollout(connection: Connection, project: Project) -> None:
     """The error with which a run with MIGRATOR_PHASE=expand would be refused, if so: see floor.py and phases.py."""
-    require_not_below_floor(connection, project.release)
+    require_not_below_floor(connection, project)
     if is_ahead(connection, project.scripts) or not last_moves(connection):  # nobody uses a database without revisions
         return
     pending = [project.scripts.get_revision(name) for name in find_pending(connection, project.scripts)]

@@ -9,11 +9,13 @@ from api.database.errors import sqlstate
 from api.errors import Unavailable
 from stack_settings.release import find_version, is_older
 
-# The floor in this form because the table may not have the column yet, as an older release of the migrator has made it.
-_SCHEMA = text(
-    "SELECT (SELECT direction FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1),"
-    " (SELECT to_jsonb(newest) ->> 'floor' FROM migration_history newest ORDER BY id DESC LIMIT 1)"
-)
+# The newest move of this release's revision, and the newest of all. Floors are read in this form because the table may
+# not have the column yet, as an older release of the migrator has made it.
+_SCHEMA = text("""
+SELECT ours.direction, to_jsonb(ours) ->> 'floor', to_jsonb(newest) ->> 'floor'
+FROM (SELECT * FROM migration_history WHERE revision = :revision ORDER BY id DESC LIMIT 1) ours,
+     (SELECT * FROM migration_history ORDER BY id DESC LIMIT 1) newest
+""")
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -26,17 +28,20 @@ async def fits_schema(session: AsyncSession, release: str) -> None:
     """Make sure that this release and the schema can work with each other; Unavailable otherwise.
 
     The revision that it needs has to be among those that were applied. It need not be the newest: while a newer release
-    is rolled out, this one goes on serving, until a contract revision takes away what it uses.
+    is rolled out, this one goes on serving, until a contract revision takes away what it uses. A release that is not a
+    version number can live with the contract revisions that were applied before its own, and with no later ones.
     """
     try:
-        direction, floor = (await session.execute(_SCHEMA, {"revision": SCHEMA_REVISION})).one()
+        found = (await session.execute(_SCHEMA, {"revision": SCHEMA_REVISION})).one_or_none()
     except ProgrammingError as error:
         if sqlstate(error) != _UNDEFINED_TABLE:
             raise
-        direction = floor = None
+        found = None
+    direction, own, floor = found or (None, None, None)
     if direction != "upgrade":
         raise Unavailable(f"The schema lacks revision {SCHEMA_REVISION}: run the migrator (alembic upgrade head)")
-    if floor is not None and is_older(release, floor):
+    known = release if find_version(release) else own
+    if floor is not None and (known is None or is_older(known, floor)):
         nameless = "" if find_version(release) else ", and what is not a version number counts as older (RELEASE)"
         raise Unavailable(
             f"The schema has lost what releases before {floor} use, and this is release {release}{nameless}: roll out "

@@ -1,6 +1,7 @@
 """The floor: the first release of the app that can work with the schema."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from alembic_online.runs.contract import floor_of
 from alembic_online.runs.floor import read_floor, require_not_below_floor
 from local.postgres import Server
 from tests.alembic_online.test_phases import look, revision
+from tests.alembic_online.zoo import ZOO
 
 MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('r', 'upgrade', $1)"
 
@@ -69,7 +71,7 @@ async def test_a_release_below_it_and_one_without_a_number_is_refused(
 ) -> None:
     def said(connection: Connection) -> str | None:
         try:
-            require_not_below_floor(connection, release)
+            require_not_below_floor(connection, replace(ZOO, release=release))
         except ReleaseBelowFloor as error:
             return str(error)
         return None

@@ -197,6 +197,18 @@ class TestReady:
             assert ("is not a version number" in why) == (release in {"dev", "3b85009"})
             assert why in [line.get("reason") for line in log()]
 
+    @pytest.mark.parametrize(("own", "status"), [("'0.4.0'", 200), ("'0.3.0'", 503), ("NULL", 503)])
+    async def test_a_release_without_a_number_lives_with_contract_revisions_before_its_own(
+        self, server: Server, database: str, admin: asyncpg.Connection, own: str, status: int
+    ) -> None:
+        await admin.execute(
+            f"UPDATE migration_history SET floor = {own};"
+            "INSERT INTO migration_history (revision, direction, floor) VALUES ('newer', 'upgrade', '0.4.0')"
+        )
+        settings = Settings(database_url=server.url("zoo_api", database), release="3b85009")
+        async with started(create_app(settings)) as client:
+            assert (await client.get("/health/ready")).status_code == status
+
     async def test_it_is_ready_beside_a_history_that_an_older_migrator_has_made(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:

@@ -75,6 +75,9 @@ async def test_a_contract_revision_writes_it_and_its_downgrade_takes_it_back(
     await both.run(new("0.3.9", {}))
     assert "release 0.3.9 of the app can't work" in await both.run(new("0.3.9", EXPAND), code=6)
     assert "release 0.3.9 of the app can't work" in await both.tool(new("0.3.9", EXPAND), "plan", code=6)
+    # A release without a number can live with what its own revisions have taken away.
+    await both.run(new("3b85009", EXPAND))
+    await older.run(new("3b85009", EXPAND), code=6)
     await both.run({}, "downgrade", "-1")
     assert await floors(admin) == [None, "0.4.0", None]
     await older.run(new("0.3.9", EXPAND))
