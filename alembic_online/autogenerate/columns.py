@@ -26,7 +26,7 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
     """A new column; `dropped` are the columns that its table loses: it may be one of them, renamed."""
     column = operation.column
     title = f"{operation.table_name}.{column.name}"
-    if column.computed is not None and column.computed.persisted is not False:
+    if is_only_described(operation):
         yield Step(Place.TOGETHER, f"not yet {title}", Note(recipes.generated_column(column)))
         return
     yield from change.types_of(column)
@@ -50,6 +50,12 @@ def add(operation: ops.AddColumnOp, change: ChangeContext, dropped: Sequence[sa.
         yield Step(Place.TOGETHER, f"add {title}", Note(recipe), bare(operation))
     else:
         yield from _add_not_null(operation, change)
+
+
+def is_only_described(operation: ops.AddColumnOp) -> bool:
+    """Whether the column's values are stored, and computed by Postgres: adding it would rewrite the table."""
+    computed = operation.column.computed
+    return computed is not None and computed.persisted is not False
 
 
 def _add_not_null(operation: ops.AddColumnOp, change: ChangeContext) -> Iterator[Step]:

@@ -29,9 +29,11 @@ Added = ops.CreateIndexOp | ops.AddConstraintOp
 Removed = ops.DropIndexOp | ops.DropConstraintOp
 
 
-def add(operation: Added, refused: set[str], change: ChangeContext) -> Iterator[Step]:
-    """A new index or constraint of a table that is in use; those of `refused` columns wait for the new type."""
-    if refused and mentions(operation, refused):
+def add(operation: Added, missing: set[str], change: ChangeContext) -> Iterator[Step]:
+    """A new index or constraint of a table that is in use; those of columns that are `missing` for now, or have another
+    type, wait for them.
+    """
+    if missing and mentions(operation, missing):
         return
     if isinstance(operation, CreateExcludeConstraintOp):
         note = recipes.exclusion(table_sql(operation.table_name, operation.schema), operation.to_constraint())

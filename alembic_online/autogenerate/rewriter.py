@@ -71,7 +71,9 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
     succeeded = set(map(alterations.successor, refused))
     dropped = [each for each in table.ops if isinstance(each, ops.DropColumnOp) and each.column_name not in succeeded]
     lost: list[sa.Column[Any]] = [each.to_column() for each in dropped]
-    added = [each.column for each in table.ops if isinstance(each, ops.AddColumnOp)]
+    additions = [each for each in table.ops if isinstance(each, ops.AddColumnOp)]
+    added = [each.column for each in additions]
+    missing = refused | {each.column.name for each in additions if columns.is_only_described(each)}
     staying = succeeded | {column.name for column in lost}
     arriving = {constraints.name_of(each) for each in table.ops if isinstance(each, constraints.Added)}
     for operation in table.ops:
@@ -82,7 +84,7 @@ def _modify(table: ops.ModifyTableOps, change: ChangeContext) -> Iterator[Step]:
         elif isinstance(operation, Difference):
             yield from _describe(operation, change)
         elif isinstance(operation, constraints.Added):
-            yield from constraints.add(operation, refused, change)
+            yield from constraints.add(operation, missing, change)
         elif isinstance(operation, constraints.Removed):
             # Those of columns that stay for now stay with them, unless others need their names.
             is_replaced = constraints.name_of(operation) in arriving
