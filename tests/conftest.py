@@ -36,6 +36,7 @@ from starlette.types import Receive, Scope, Send
 from api.background import Background
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
+from api.database import probes
 from api.database.driver import Database
 from api.database.probes import Probes
 from api.external_services.mail import Mail
@@ -357,9 +358,13 @@ class Served:
 
 @pytest.fixture
 async def app(
-    worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], driver: Database
+    worker_app: FastAPI,
+    sessionmaker: async_sessionmaker[AsyncSession],
+    driver: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it creates its own."""
+    monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine; TestDatabaseHealth has the real one
     settings = Settings()
     state = State(settings, driver, sessionmaker, Probes(sessionmaker), Services(), Mail(settings), Background())
     yield Served(worker_app, state)

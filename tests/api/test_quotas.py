@@ -59,8 +59,9 @@ class TestOpenOrders:
 
 class TestBytes:
     async def test_a_visitor_stores_a_few_megabytes_however_often_orders_are_deleted(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(quotas, "MAX_BYTES", quotas.MAX_BYTES // 4)  # the rest would be the same
         made = 0
         while True:
             answer = await committing_client.post("/orders", json={"order": LARGEST}, headers=VISITOR)

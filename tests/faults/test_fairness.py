@@ -25,7 +25,7 @@ from tests.rounds import STALL, rounds
 CLIENTS, SECONDS = 4, rounds(quick=3, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
 PUTS, SLOW = 24, 60
-ACCOUNTS, AT_ONCE = 8, 10
+ACCOUNTS, AT_ONCE = 8, rounds(quick=6, full=10)
 # How many sign-ins of the crowd are answered at most while a ninth account signs in: those hashed before it, and those
 # during its two turns at the database.
 BEFORE_IT = 3 * ACCOUNTS

@@ -16,7 +16,7 @@ from tests.conftest import alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.processes.test_history import UP, history
 from tests.processes.test_schema import schema
-from tests.rounds import rounds
+from tests.rounds import STALL, rounds
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WORKING = (
@@ -52,7 +52,7 @@ async def test_killed_in_the_middle_of_the_index_of_a_large_table(
         await wait_until(admin, BUILDING)
         run.kill()
         await asyncio.to_thread(run.communicate)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(2 + STALL):
             while await admin.fetchval(WORKING):
                 await asyncio.sleep(0.01)
         assert await admin.fetchval(VALID, "ix_big") is False

@@ -40,7 +40,7 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
 def test_only_requests_that_are_answered_are_counted() -> None:
     with zoo(LITTLE) as running:
         environment = running.environment() | {"PYTHONPATH": str(ROOT)}
-        for path, is_read in [*((path, True) for path in PATHS), ("/animals/0", False)]:
+        for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
             done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
             assert (done.returncode == 0) is is_read, path
 

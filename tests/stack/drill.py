@@ -11,6 +11,9 @@ from tests.stack.stack import TOOLS, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
 PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
+MANY = rounds(
+    quick=2 * CLIENTS, full=100
+)  # requests that show how it goes; a busy machine answers fewer in the same time
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
@@ -29,7 +32,7 @@ async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
 
 
 async def until_ready(stack: Stack) -> None:
-    """Wait for a new container of the api to serve."""
+    """Wait for the api to serve."""
     async with asyncio.timeout(60):
         while not await asyncio.to_thread(stack.is_ready):
             await asyncio.sleep(0.1)

@@ -22,6 +22,7 @@ IMAGES = [f"{PREFIX}db:18", f"{PREFIX}storage:seaweedfs", *RELEASED]
 HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
 TOOLS = "zoo-tests-tools"
+PATIENCE = 30  # seconds for an answer, on a busy machine
 
 
 class Stack:
@@ -114,7 +115,7 @@ class Stack:
         )  # fmt: skip
         assert done.stdout == f"{email} is a user of type admin\n", done.stderr
         form = {"username": email, "password": PASSWORD}
-        signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=10).raise_for_status()
+        signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=PATIENCE).raise_for_status()
         return {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
 
     @cached_property
@@ -130,11 +131,11 @@ class Stack:
 
     def client(self) -> httpx.Client:
         """A client of the api, signed in as the admin; the caller closes it."""
-        return httpx.Client(base_url=self.address, timeout=10, headers=self.signed_in)
+        return httpx.Client(base_url=self.address, timeout=PATIENCE, headers=self.signed_in)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         """The api's answer without a sign-in."""
-        return httpx.get(f"{self.address}{path}", timeout=10, **options)
+        return httpx.get(f"{self.address}{path}", timeout=PATIENCE, **options)
 
     def is_ready(self) -> bool:
         """Whether the api serves; not, while nothing listens."""

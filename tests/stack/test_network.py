@@ -9,12 +9,24 @@ from pathlib import Path
 import pytest
 
 from tests.rounds import STALL, rounds
-from tests.stack.drill import at_work, between, figures, firewall, identity, is_good, recovery
+from tests.stack.drill import MANY, at_work, between, figures, firewall, identity, is_good, recovery, until_ready
 from tests.stack.stack import Stack, docker, running
 
 UP_SECONDS = 3.0
 POSTGRES = ("--protocol", "tcp", "--in-interface", "eth0", "--dport", "5432")
 ANSWERS = ("--protocol", "tcp", "--out-interface", "eth0", "--sport", "5432")
+
+
+async def until_writable(stack: Stack) -> None:
+    """Wait for the api to write."""
+
+    def is_written() -> bool:
+        with stack.client() as client:
+            return client.post("/staff", json={"name": "Ngozi"}).is_success
+
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(is_written):
+            await asyncio.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +63,8 @@ async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_
                 await asyncio.sleep(seconds)
                 healing = time.monotonic()
             outages.append((broken, healing, time.monotonic()))
+        await until_ready(stack_at_work)
+        ready = time.monotonic()
         await asyncio.sleep(2 * UP_SECONDS)
     assert identity(stack_at_work) == before
     samples = load.samples
@@ -59,12 +73,12 @@ async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
     assert max(sample.took for sample in samples) < longest + STALL
-    assert max(recoveries) < UP_SECONDS
+    assert max(recoveries) < UP_SECONDS + STALL
     for broken, healing, _ in outages:
         assert {sample.status for sample in between(samples, broken, healing)} == {503}
     # Later, everything is as before.
-    late = [sample for sample in samples if sample.began > outages[-1][-1] + UP_SECONDS]
-    assert len(late) > 100
+    late = [sample for sample in samples if sample.began > ready + UP_SECONDS]
+    assert len(late) > MANY
     assert all(is_good(sample) for sample in late)
 
 
@@ -110,6 +124,8 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
             promoting = time.monotonic()
             docker("exec", new, "psql", "--dbname=zoo", "--command=SELECT pg_promote()")
             promoted = time.monotonic()
+            await until_writable(stack)
+            writable = time.monotonic()
             await asyncio.sleep(2 * UP_SECONDS)
         assert identity(stack) == before
 
@@ -120,12 +136,12 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
     assert {sample.status for sample in samples} == {200, 201, 503}
     assert all(sample.retry_after for sample in samples if sample.status == 503)
     assert max(sample.took for sample in samples) < 11 + STALL  # the time that it hung, and USER_TIMEOUT_MILLISECONDS
-    assert max(recoveries) < UP_SECONDS
+    assert max(recoveries) < UP_SECONDS + STALL
     assert {sample.status for sample in between(samples, frozen, moved)} <= {503}
     # With the standby, before it was promoted.
     following = between(samples, moved + 2 * UP_SECONDS, promoting)
     assert {(sample.kind, sample.status) for sample in following} == {("read", 200), ("write", 503)}
     assert {sample.detail for sample in following} == {"", "The database is read-only: nothing can be written now"}
-    late = [sample for sample in samples if sample.began > promoted + UP_SECONDS]
-    assert len(late) > 100
+    late = [sample for sample in samples if sample.began > writable + UP_SECONDS]
+    assert len(late) > MANY
     assert all(is_good(sample) for sample in late)
