@@ -148,18 +148,24 @@ class TestUsers:
         assert (await asked).status_code == 200
         assert await admin.fetchval("SELECT count(*) FROM access_tokens WHERE user_id = $1", made["id"]) == 0
 
-    async def test_who_is_signed_out_meanwhile_does_not_leave(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    @pytest.mark.parametrize(
+        ("method", "body"),
+        [("DELETE", {"password": PASSWORD}), ("PATCH", {"email": "moved@zoo.example", "current_password": PASSWORD})],
+        ids=["leaving", "moving"],
+    )
+    async def test_who_is_signed_out_meanwhile_changes_nothing(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, method: str, body: dict[str, str]
     ) -> None:
-        made = (await register(committing_client, email="leaving@zoo.example")).json()
+        """Whoever sets a new password first keeps the account."""
+        made = (await register(committing_client, email=f"{method}-me@zoo.example")).json()
         token = (await sign_in(committing_client, made["email"])).json()["access_token"]
         async with holding(admin, "SELECT FROM users WHERE id = $1 FOR UPDATE", made["id"]):
-            leave = committing_client.request("DELETE", "/users/me", json={"password": PASSWORD}, headers=bearer(token))
-            asked = asyncio.create_task(leave)
+            request = committing_client.request(method, "/users/me", json=body, headers=bearer(token))
+            asked = asyncio.create_task(request)
             await until_it_waits(admin, asked)
             await admin.execute("DELETE FROM access_tokens WHERE user_id = $1", made["id"])
         assert (await asked).status_code == 401
-        assert (await committing_client.get(f"/users/{made['id']}")).status_code == 200
+        assert (await committing_client.get(f"/users/{made['id']}")).json()["email"] == made["email"]
 
 
 class TestAttempts:
@@ -191,6 +197,7 @@ class TestAttempts:
             async with holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email):
                 asked = asyncio.create_task(sign_in(committing_client, email))
                 await until_it_waits(admin, asked)  # it is counted, and right
+                await third.execute("UPDATE throttles SET since = since WHERE key = $1", first)  # now the last row
                 hold = third.transaction()
                 await hold.start()
                 await third.execute("SELECT FROM throttles WHERE key = $1 FOR UPDATE", first)
