@@ -1,11 +1,30 @@
 """Requests that are held up at the right moment, by a lock that the test has: no luck is needed."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import pytest
 
-from tests.conftest import WAITING
+from tests.conftest import WAITING, clone, drop
+
+
+@pytest.fixture(scope="module")
+async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """A database for all tests of a module: each has records of its own."""
+    name = await clone(maintenance, f"zoo_held_{worker_id}")
+    yield name
+    await drop(maintenance, name)
+
+
+@asynccontextmanager
+async def holding(admin: asyncpg.Connection, sql: str, *values: Any) -> AsyncIterator[None]:
+    """A transaction that has done this, and is committed at the end of the block."""
+    async with admin.transaction():
+        await admin.execute(sql, *values)
+        yield
 
 
 async def until_it_waits(admin: asyncpg.Connection, request: asyncio.Task[Any]) -> None:

@@ -115,17 +115,6 @@ class TestChange:
             moved = await change(anonymous, email=f"m{number}@zoo.example", current_password=PASSWORD)
             assert moved.status_code == 200
 
-    async def test_whoever_changes_the_password_first_keeps_the_account(
-        self, committing_client: httpx.AsyncClient
-    ) -> None:
-        changes = [
-            {"email": NEW, "current_password": PASSWORD},
-            {"password": ANOTHER_PASSWORD, "current_password": PASSWORD},
-        ]
-        answers = await asyncio.gather(*(change(committing_client, **one) for one in changes))
-        assert answers[1].status_code == 200
-        assert answers[0].status_code in {200, 400, 401}
-
 
 class TestDelete:
     async def test_the_person_goes_and_orders_stay(

@@ -89,9 +89,17 @@ class TestIfNoneMatch:
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
     ) -> None:
         anything = {"If-None-Match": "*"}
-        assert (await client.get("/animals/999999", headers=anything)).status_code == 404
-        assert (await client.get("/animals?limit=x", headers=anything)).status_code == 422
-        assert (await anonymous.get("/staff", headers=anything)).status_code == 401
+        for refused, status in (
+            (await client.get("/animals/999999", headers=anything), 404),
+            (await client.get("/animals?limit=x", headers=anything), 422),
+            (await anonymous.get("/staff", headers=anything), 401),
+        ):
+            assert (refused.status_code, "ETag" in refused.headers) == (status, False)
+
+    async def test_a_change_is_answered_in_full(self, client: httpx.AsyncClient) -> None:
+        path = f"/animals/{(await make(client, '/animals'))['id']}"
+        changed = await client.patch(path, json={"name": "B"}, headers={"If-None-Match": "*"})
+        assert (changed.status_code, changed.json()["name"]) == (200, "B")
 
     async def test_keeps_a_personal_answer_from_being_stored(self, client: httpx.AsyncClient) -> None:
         tag = await tag_of(client, "/users/me")

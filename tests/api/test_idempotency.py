@@ -111,14 +111,14 @@ class TestAtOnce:
     async def test_of_many_requests_one_is_done_and_the_others_wait_or_get_its_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        for number in range(10):
-            key = f"round {number}".replace(" ", "-")
+        for number in range(2):
+            key = f"round-{number}"
             answers = await asyncio.gather(*(post(committing_client, TEA, key=key) for _ in range(4)))
             assert {answer.status_code for answer in answers} <= {201, 409}
             assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
             for answer in answers:
                 assert answer.status_code == 201 or int(answer.headers["Retry-After"]) > 0
-        assert await admin.fetchval("SELECT count(*) FROM orders") == 10
+        assert await admin.fetchval("SELECT count(*) FROM orders") == 2
 
     async def test_while_the_first_is_in_progress_the_same_is_409_and_another_is_422(
         self, server: Server, database: str

@@ -231,11 +231,11 @@ class TestReal:
     async def test_of_many_at_once_one_is_done(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        for number in range(5):
+        for number in range(2):
             headers = KEEPER | {"Idempotency-Key": f"k{number}"}
             asked = (committing_client.post("/animals", json={"name": "A"}, headers=headers) for _ in range(4))
             assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 409}
-        assert await admin.fetchval("SELECT count(*) FROM animals") == 5
+        assert await admin.fetchval("SELECT count(*) FROM animals") == 2
 
     @pytest.mark.parametrize("table", ["animals", "orders"])
     async def test_nothing_is_done_twice_when_the_connection_is_cut_after_the_commit(

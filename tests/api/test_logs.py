@@ -30,6 +30,7 @@ from api.settings import Settings
 from tests.conftest import Log, find_free_port, serve_app
 
 ReadLog = Callable[[], list[Log]]
+SECRET = "a secret giraffe"  # a traceback also has lines of the source
 
 
 class Wrong(Exception):
@@ -296,7 +297,7 @@ class TestRepeatedFailures:
         )
         assert sum(line.get("repeated", 1) for line in said) == self.REQUESTS
         assert len(of_requests(log())) == self.REQUESTS
-        assert len(log()) == len(of_requests(log())) + len(said)
+        assert {line["event"] for line in log()} <= {"request", "can't serve", "old rows left for now"}
 
     async def test_an_error_has_its_traceback_once_for_each_place(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
@@ -386,10 +387,10 @@ def test_no_traceback_has_the_values_of_variables(monkeypatch: pytest.MonkeyPatc
             monkeypatch.setattr(logging.root, "handlers", [])
             configure_log(form)
             try:
-                fail("a secret giraffe")
+                fail(SECRET)
             except Wrong:
                 structlog.get_logger("api").exception("unexpected error")
         assert "in fail" in written.getvalue()
-        assert "secret giraffe" not in written.getvalue()
+        assert SECRET not in written.getvalue()
     logging.captureWarnings(False)
     structlog.reset_defaults()

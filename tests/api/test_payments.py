@@ -136,7 +136,7 @@ class TestPay:
     async def test_a_pay_and_a_cancel_at_once_never_leave_a_cancelled_order_that_is_made(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
     ) -> None:
-        for _ in range(15):
+        for _ in range(3):
             payments.done.clear()
             kitchen.done.clear()
             path = await order(shop)

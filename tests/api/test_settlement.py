@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 from tenacity import wait_none
 
+from api.crud.orders import payments as payments_of_orders
 from api.crud.orders.payments import settle_all
 from api.external_services import http
 from api.main import create_app
@@ -321,6 +323,19 @@ async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settle
         await settle_all(state.sessionmaker.begin, state.services)
         assert await status_of(shop, waiting) == "paid"
     assert await status_of(shop, locked) == "created"
+
+
+@pytest.mark.parametrize("change", ["claimed_until = now() + interval '9 s'", "attention = 'x'", "updated_at = now()"])
+async def test_an_order_that_another_worker_has_begun_or_ended_meanwhile_is_left_alone(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, change: str
+) -> None:
+    order_id = UUID(id_of(await refused(shop, kitchen, "500")))
+    await let_time_pass(admin)
+    async with state_of(shop).sessionmaker.begin() as session:
+        assert await payments_of_orders._lock_due(session, order_id) is not None  # noqa: SLF001 - after it was found
+    await admin.execute(f"UPDATE orders SET {change}")
+    async with state_of(shop).sessionmaker.begin() as session:
+        assert await payments_of_orders._lock_due(session, order_id) is None  # noqa: SLF001
 
 
 async def test_an_order_paid_at_the_till_is_cancelled_without_a_service(

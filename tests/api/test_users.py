@@ -125,22 +125,6 @@ class TestMe:
         assert (await change).status_code == status
         assert (await sign_in(committing_client, email_of("visitor"))).status_code == 200
 
-    async def test_of_two_users_who_take_an_address_at_the_same_moment_one_gets_it(
-        self, committing_client: httpx.AsyncClient
-    ) -> None:
-        for number in range(20):
-            answers = await asyncio.gather(
-                *(
-                    committing_client.patch(
-                        "/users/me",
-                        json={"email": f"a{number}@a.example", "current_password": PASSWORD},
-                        headers=signed_in(name),
-                    )
-                    for name in ("visitor", "keeper")
-                )
-            )
-            assert sorted(answer.status_code for answer in answers) == [200, 400]
-
 
 class TestAdmin:
     async def test_turns_a_visitor_into_a_keeper_at_once(
@@ -200,26 +184,3 @@ class TestAdmin:
         assert (await client.patch(me, json={"type": "admin", "is_active": True})).status_code == 200
         assert (await client.patch(f"/users/{expired['id']}", json={"is_active": True})).status_code == 200
         assert (await client.delete(me)).status_code == 204
-
-    async def test_of_two_admins_who_remove_each_other_one_stays(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
-    ) -> None:
-        ids = [(await find(committing_client, name))["id"] for name in ("keeper", "visitor")]
-        await admin.execute("UPDATE users SET type = 'visitor' WHERE type = 'admin'")
-        for _ in range(30):
-            await admin.execute("UPDATE users SET type = 'admin' WHERE id = ANY($1::uuid[])", ids)
-            answers = await asyncio.gather(
-                committing_client.patch(f"/users/{ids[0]}", json={"type": "keeper"}, headers=signed_in("visitor")),
-                committing_client.patch(f"/users/{ids[1]}", json={"is_active": False}, headers=signed_in("keeper")),
-            )
-            left = await admin.fetchval("SELECT count(*) FROM users WHERE type = 'admin' AND is_active")
-            assert left == 1, [answer.text for answer in answers]
-            await admin.execute("UPDATE users SET is_active = true WHERE email NOT LIKE 'inactive%'")
-            for name in ("keeper", "visitor"):
-                await admin.execute(
-                    "INSERT INTO access_tokens (token, user_id)"
-                    " SELECT encode(sha256(convert_to($1, 'UTF8')), 'hex'), id FROM users WHERE email = $2"
-                    " ON CONFLICT DO NOTHING",
-                    name,
-                    email_of(name),
-                )
