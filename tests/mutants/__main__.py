@@ -28,7 +28,7 @@ TESTS = {
     "api/turns.py": ["tests/api"],
     "alembic_online/operations": [
         "tests/alembic_online/test_operations.py", "tests/alembic_online/test_online.py",
-        "tests/alembic_online/test_internals.py",
+        "tests/alembic_online/test_internals.py", "tests/alembic_online/test_autogenerate.py",
     ],
     "alembic_online/backfill": [
         "tests/faults/test_backfill_batches.py", "tests/faults/test_backfill_keys.py", "tests/faults/test_backfill.py",
@@ -36,7 +36,8 @@ TESTS = {
     ],
     "alembic_online/runs": [
         "tests/alembic_online/test_phases.py", "tests/alembic_online/test_online.py",
-        "tests/alembic_online/test_settings.py", "tests/processes/test_migrator.py", "tests/processes/test_phases.py",
+        "tests/alembic_online/test_settings.py", "tests/alembic_online/test_connection.py",
+        "tests/faults/test_kills.py", "tests/processes/test_migrator.py", "tests/processes/test_phases.py",
         "tests/processes/test_history.py", "tests/processes/test_pooler.py", "tests/processes/test_workers.py",
         "tests/processes/test_drift.py", "tests/faults/test_migrator.py",
         "tests/faults/test_retries.py", "tests/faults/test_at_once.py",
