@@ -242,9 +242,31 @@ class TestConstraint:
     ) -> None:
         await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {other}")
         before = await animals.constraint(name)
-        with pytest.raises(ExistsDifferently, match=name):
+        kind = {"FOREIGN": "foreign key", "CHECK": "check", "UNIQUE": "unique constraint"}[other.partition(" ")[0]]
+        with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
             await animals.change(work)
         assert await animals.constraint(name) == before
+
+    @pytest.mark.parametrize(("name", "kind"), [("pk_animals", "primary key"), ("animals_name_not_null", "not null")])
+    async def test_of_the_name_of_what_a_table_has_anyway_is_not_added(
+        self, animals: Animals, name: str, kind: str
+    ) -> None:
+        animals.need((18,) if kind == "not null" else None)
+        with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
+            await animals.change(lambda op: op.add_unique_online(name, "animals", ["name"]))
+
+    @pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT", "CASCADE", "set null", "SET DEFAULT"])
+    async def test_that_refers_is_added_once_whatever_is_to_happen_to_its_rows(
+        self, animals: Animals, action: str
+    ) -> None:
+        def add(op: Any) -> None:
+            actions = {"onupdate": action, "ondelete": action}
+            op.add_foreign_key_online(KEEPER, "animals", "staff", ["keeper"], ["id"], **actions)
+
+        await animals.change(add)
+        made = await animals.constraint(KEEPER)
+        await animals.change(add)
+        assert await animals.constraint(KEEPER) == made
 
     async def test_that_is_a_check_is_dropped_by_the_name_it_was_given(self, animals: Animals) -> None:
         """The models' naming convention changed the name."""
