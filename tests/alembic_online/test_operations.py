@@ -18,6 +18,8 @@ INDEX = (
 )
 CONSTRAINT = "SELECT oid, convalidated, pg_get_constraintdef(oid) AS definition FROM pg_constraint WHERE conname = $1"
 NOT_NULL = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'animals'::regclass AND attname = $1"
+# The transaction that has last added something to the table, or dropped it.
+WRITTEN = "SELECT xmin::text FROM pg_class WHERE oid = 'animals'::regclass"
 KEEPER = "fk_animals_keeper_staff"
 
 
@@ -150,6 +152,7 @@ class TestIndex:
 
         await animals.change(drop, drop)
         assert "ix_animals_name_id" not in await animals.indexes()
+        assert "DROP INDEX CONCURRENTLY IF EXISTS ix_animals_name_id" in sql_of(drop)
 
 
 class TestConstraint:
@@ -239,9 +242,31 @@ class TestConstraint:
     ) -> None:
         await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {other}")
         before = await animals.constraint(name)
-        with pytest.raises(ExistsDifferently, match=name):
+        kind = {"FOREIGN": "foreign key", "CHECK": "check", "UNIQUE": "unique constraint"}[other.partition(" ")[0]]
+        with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
             await animals.change(work)
         assert await animals.constraint(name) == before
+
+    @pytest.mark.parametrize(("name", "kind"), [("pk_animals", "primary key"), ("animals_name_not_null", "not null")])
+    async def test_of_the_name_of_what_a_table_has_anyway_is_not_added(
+        self, animals: Animals, name: str, kind: str
+    ) -> None:
+        animals.need((18,) if kind == "not null" else None)
+        with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
+            await animals.change(lambda op: op.add_unique_online(name, "animals", ["name"]))
+
+    @pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT", "CASCADE", "set null", "SET DEFAULT"])
+    async def test_that_refers_is_added_once_whatever_is_to_happen_to_its_rows(
+        self, animals: Animals, action: str
+    ) -> None:
+        def add(op: Any) -> None:
+            actions = {"onupdate": action, "ondelete": action}
+            op.add_foreign_key_online(KEEPER, "animals", "staff", ["keeper"], ["id"], **actions)
+
+        await animals.change(add)
+        made = await animals.constraint(KEEPER)
+        await animals.change(add)
+        assert await animals.constraint(KEEPER) == made
 
     async def test_that_is_a_check_is_dropped_by_the_name_it_was_given(self, animals: Animals) -> None:
         """The models' naming convention changed the name."""
@@ -251,6 +276,18 @@ class TestConstraint:
 
         await animals.change(add_check, drop, drop)
         assert await animals.constraint("ck_animals_species") is None
+
+    def test_is_dropped_by_its_name_where_it_is_not_known_what_it_is(self) -> None:
+        written = sql_of(lambda op: op.drop_constraint_online(KEEPER, "animals"))
+        assert f"ALTER TABLE animals DROP CONSTRAINT IF EXISTS {KEEPER};" in written
+
+    async def test_that_is_unique_can_take_null_for_a_value(self, animals: Animals) -> None:
+        await animals.change(
+            lambda op: op.add_unique_online("uq", "animals", ["name"], postgresql_nulls_not_distinct=True)
+        )
+        made = await animals.constraint("uq")
+        assert made is not None
+        assert made["definition"] == "UNIQUE NULLS NOT DISTINCT (name)"
 
     async def test_that_is_unique_can_be_deferrable(self, animals: Animals) -> None:
         await animals.change(
@@ -264,8 +301,11 @@ class TestConstraint:
 class TestNotNull:
     @pytest.mark.parametrize("version", [(15,), (18,)])
     async def test_is_set_and_dropped(self, animals: Animals, version: tuple[int, ...]) -> None:
-        await animals.change(set_not_null, set_not_null, version=version)
+        await animals.change(set_not_null, version=version)
         assert await animals.is_not_null("species")
+        before = await animals.admin.fetchval(WRITTEN)
+        await animals.change(set_not_null, version=version)
+        assert await animals.admin.fetchval(WRITTEN) == before
         names = await animals.admin.fetch(
             "SELECT conname, convalidated FROM pg_constraint WHERE conname ~ 'species_not_null'"
         )
@@ -298,6 +338,25 @@ class TestNotNull:
             "SELECT count(*) FROM pg_constraint WHERE conname ~ 'proof' OR NOT convalidated"
         )
         assert left == 0
+
+    @pytest.mark.parametrize("begun", ["", "CHECK (species IS NOT NULL) NOT VALID"], ids=["new", "begun"])
+    async def test_that_rows_are_against_leaves_no_proof_of_it_behind(self, animals: Animals, begun: str) -> None:
+        """Before Postgres 18."""
+        proof = "animals_species_not_null_proof"
+        await animals.admin.execute("UPDATE animals SET species = NULL WHERE name = 'A1'")
+        if begun:
+            await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {proof} {begun}")
+        with pytest.raises(RowsInTheWay, match=proof):
+            await animals.change(set_not_null, version=(15,))
+        assert await animals.constraint(proof) is None
+        assert not await animals.is_not_null("species")
+
+    @pytest.mark.parametrize("version", [(15,), (18,)])
+    async def test_of_a_column_that_is_not_there_is_refused_by_postgres(
+        self, animals: Animals, version: tuple[int, ...]
+    ) -> None:
+        with pytest.raises(sa.exc.ProgrammingError, match=r'column "nothing" .*does not exist'):
+            await animals.change(lambda op: op.set_not_null_online("animals", "nothing"), version=version)
 
     async def test_of_a_column_whose_name_another_had(self, animals: Animals) -> None:
         await animals.change(set_not_null)
@@ -384,6 +443,20 @@ class TestColumnSync:
         found = await animals.admin.fetchrow(f"SELECT {', '.join(columns)} FROM animals LIMIT 1")
         assert found is not None
         assert tuple(found) == ("x", "x", "y", "y")
+
+    async def test_of_a_table_in_another_schema_is_there_and_ends_there(self, animals: Animals) -> None:
+        columns = ("guides", "old", "new")
+        await animals.admin.execute("CREATE SCHEMA tours AUTHORIZATION zoo_migrator; SET search_path = tours")
+        await animals.admin.execute(
+            "CREATE TABLE guides (old text, new text); ALTER TABLE guides OWNER TO zoo_migrator"
+        )
+        there = "SELECT count(*) FROM pg_proc WHERE proname ~ '^sync_' AND pronamespace = 'tours'::regnamespace"
+        await animals.change(lambda op: op.sync_columns_online(*columns, schema="tours"))
+        assert await animals.admin.fetchval("INSERT INTO guides (old) VALUES ('x') RETURNING new") == "x"
+        assert await animals.admin.fetchval(there) == 1
+        await animals.change(lambda op: op.unsync_columns_online(*columns, schema="tours"))
+        assert await animals.admin.fetchval("INSERT INTO guides (old) VALUES ('x') RETURNING new") is None
+        assert await animals.admin.fetchval(there) == 0
 
     async def test_ends(self, animals: Animals) -> None:
         def unsync(op: Any) -> None:

@@ -96,6 +96,29 @@ async def test_a_run_that_loses_the_lock_commits_nothing_more(
     assert await history(server, database) == UP
 
 
+@pytest.mark.parametrize(
+    "second", ["INDEX CONCURRENTLY IF NOT EXISTS late ON animals (name)", "TABLE IF NOT EXISTS late ()"]
+)
+async def test_a_run_that_loses_the_lock_between_two_revisions_does_not_begin_the_next_one(
+    server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection, second: str
+) -> None:
+    """Not even one that no transaction could roll back. The lock is lost when only the first one's COMMIT is left."""
+    lose = (
+        "from sqlalchemy import event\n"
+        f"end = {END_LOCK.replace('(pid)', '(pid, 5000)')!r}\n"
+        "bind = op.get_bind()\n"
+        "if isinstance(bind, sa.Connection):  # not when it is linted\n"
+        "    event.listen(bind, 'commit', lambda connection: connection.exec_driver_sql(end), once=True)"
+    )
+    alone = f"with op.get_context().autocommit_block():\n    op.execute('CREATE {second}')"
+    checkout = checkout_with(tmp_path, first=lose, second=alone)
+    done = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
+    assert done.returncode == 5, done.stderr
+    assert "the migration lock was lost" in done.stderr.splitlines()[-1]
+    assert await admin.fetchval("SELECT to_regclass('late')") is None
+    assert (await history(server, database))[-1] == ("first", "upgrade")
+
+
 # One revision of each kind: transactional, concurrent, and one with both a long statement and rows.
 THREE = {
     "column": "op.execute('ALTER TABLE animals ADD COLUMN wild boolean')\nop.execute('CREATE TABLE places (name int)')",

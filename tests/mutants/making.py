@@ -2,7 +2,7 @@
 
 A check is dropped or always holds, a comparison or a condition is turned, a bound moves by one value, a number is
 doubled, a flag or a message is changed, a call, a lock, a refusal or one of several methods is left out; and the like
-inside of SQL. Annotations, docstrings and assertions stay.
+inside of SQL. Annotations, docstrings, assertions and `__all__` stay.
 """
 
 import ast
@@ -17,6 +17,7 @@ COMPARISONS: dict[type[ast.cmpop], str] = {
 }  # fmt: skip
 ARITHMETIC: dict[type[ast.operator], str] = {ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*"}
 OPPOSITES = {"any": "all", "all": "any", "min": "max", "max": "min"}
+FOR_AUTHORS = {"frozen", "slots", "strict"}  # arguments whose changes only a mistake elsewhere would show
 SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|WHERE|FROM|AND|ORDER BY|ALTER|CREATE|DROP|SET|LOCK)\b")
 IN_SQL = {
     r" FOR (?:NO KEY )?(?:UPDATE|SHARE)\b": "", r" (?:SKIP LOCKED|NOWAIT)\b": "", r"\bAND\b": "OR", r"\bOR\b": "AND",
@@ -120,6 +121,10 @@ class Faults(ast.NodeVisitor):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
             self.visit(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if not (isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__"):
+            self.generic_visit(node)
 
     def visit_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Constant):
@@ -226,6 +231,10 @@ class Faults(ast.NodeVisitor):
         if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call):
             self._put(node, self._of(node.func.value))  # one of a chain: a condition or a lock of a query
         self.generic_visit(node)
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        if node.arg not in FOR_AUTHORS:
+            self.visit(node.value)
 
     def _visit_several(self, node: ast.Set | ast.Tuple | ast.List) -> None:
         """One of several names or texts is missing."""

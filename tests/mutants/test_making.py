@@ -1,0 +1,97 @@
+"""Which mutants there are, and that those that are listed as the same as the code are among them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.__main__ import modules, read_equivalents
+from tests.mutants.making import Mutant, make_mutants
+from tests.mutants.reaching import block_of
+from tests.mutants.running import ROOT
+
+CODE = '''
+"""A module."""
+
+SECONDS = 60
+SAFE = {"GET", "HEAD"}
+
+async def take(lock, rows: list[int] = 3):
+    """The docstring."""
+    async with lock.held():
+        if not rows or len(rows) > 10:
+            raise ValueError("too many rows")
+    await lock.release(at_once=True)
+    return select(rows).where(rows == 1).with_for_update()
+
+LOCKED = "SELECT id FROM rows WHERE id > 1 AND id <= 9 FOR UPDATE SKIP LOCKED"
+'''
+MADE = [
+    "SECONDS = 120",
+    'SAFE = {"HEAD"}',
+    'SAFE = {"GET"}',
+    "list[int] = 6",
+    "async with __import__('contextlib').nullcontext():",
+    "if False or len(rows) > 10:",
+    "if not rows or False:",
+    "if (rows) or",
+    "len(rows) >= 10",
+    "len(rows) > 20",
+    'raise ValueError("")',
+    "pass",
+    "at_once=False",
+    "return None",
+    "return select(rows).where(rows == 1)\n",
+    "return select(rows).with_for_update()",
+    "rows != 1",
+    "rows == 2",
+    "id >= 1",
+    "id < 9",
+    "id > 1 OR id",
+    "9 SKIP LOCKED",
+    'FOR UPDATE"',
+]
+
+
+def made(folder: Path, code: str) -> list[Mutant]:
+    (folder / "module.py").write_text(code)
+    return make_mutants(folder, "module.py")
+
+
+def test_each_fault_is_a_mutant_that_can_be_compiled(tmp_path: Path) -> None:
+    sources = [mutant.source for mutant in made(tmp_path, CODE)]
+    assert [fault for fault in MADE if not any(fault in source for source in sources)] == []
+    assert all(source != CODE and ast.parse(source) for source in sources)
+    assert all("list[int]" in source and "The docstring." in source for source in sources)
+
+
+def test_a_mutant_keeps_its_name_when_lines_move(tmp_path: Path) -> None:
+    before = [mutant.name for mutant in made(tmp_path, CODE)]
+    moved = CODE.replace("async def take", "OTHER = None\n\n\nasync def take")
+    assert [mutant.name for mutant in made(tmp_path, moved)] == before
+    assert len(set(before)) == len(before)
+
+
+@pytest.mark.parametrize(("line", "block"), [("SECONDS", None), ("async with", "async with"), ("raise", "raise")])
+def test_a_line_belongs_to_the_innermost_block_of_a_function(line: str, block: str | None) -> None:
+    lines = CODE.splitlines()
+    number, first = (next((n for n, text in enumerate(lines, 1) if what in text), 0) for what in (line, block or "?"))
+    found = block_of(CODE, "module.py", number)
+    assert found == (None if block is None else ("module.py", first - (block == "async with")))
+
+
+def test_what_is_listed_as_the_same_as_the_code_is_a_mutant_of_it_and_has_a_reason() -> None:
+    listed = read_equivalents((ROOT / "tests/mutants/equivalents.txt").read_text())
+    paths = {name.partition(" ")[0] for name in listed}
+    assert paths <= set(modules([]))
+    assert listed.keys() <= {str(mutant) for path in paths for mutant in make_mutants(ROOT, path)}
+    assert all(listed.values())
+
+
+def test_a_reason_is_that_of_all_lines_up_to_the_next() -> None:
+    text = "# One\n# and more.\na.py f: 1 -> 2\na.py g: 1 -> 2\n\n# Other.\nb.py f: 1 -> 2\n"
+    assert read_equivalents(text) == {
+        "a.py f: 1 -> 2": "One and more.",
+        "a.py g: 1 -> 2": "One and more.",
+        "b.py f: 1 -> 2": "Other.",
+    }
