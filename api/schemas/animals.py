@@ -1,5 +1,6 @@
 """Animals, as the API accepts and returns them."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +14,11 @@ EXAMPLE: dict[str, Any] = {
     "description": "Born at the zoo in 2019.",
     "species": "Giraffa camelopardalis",
     "exhibit_id": None,
+}
+PHOTO = {
+    "small": "https://photos.zoo.example/photos/0f3c1b7a9d5e4f628b1c0a7d3e9f5b26-320.webp",
+    "large": "https://photos.zoo.example/photos/0f3c1b7a9d5e4f628b1c0a7d3e9f5b26-1280.webp",
+    "alt": "Amara at the water hole",
 }
 
 
@@ -41,15 +47,30 @@ class AnimalUpdate(AnimalFields):
 
 
 @dataclass
+class AnimalPhoto:
+    """The first photo of an animal: where anybody can read it, and what it shows."""
+
+    small: str
+    large: str
+    alt: str
+
+
+@dataclass
 class AnimalRead(RecordRead):
     """An animal."""
 
-    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
+    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE | {"photo": PHOTO})]})
 
     name: str
     description: str | None
     species: str | None
     exhibit_id: int | None
+    photo: AnimalPhoto | None
+
+    def __post_init__(self) -> None:
+        """Read the photo, which is JSON in a row of the database."""
+        if isinstance(self.photo, str):
+            self.photo = AnimalPhoto(**json.loads(self.photo))
 
 
 class ExhibitAnimalQuery(PageQuery):
