@@ -27,8 +27,9 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, transaction
 from api.database.errors import explain_database_error
 from api.enums import UserType
-from api.errors import Unavailable, Unprocessable
+from api.errors import BadGateway, Unavailable, Unprocessable
 from api.external_services.mail import Mail
+from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
 from api.models import User
 from api.schemas.users import UserCreate
@@ -134,6 +135,24 @@ async def _seed() -> dict[str, int]:
 
 
 @app.command()
+def buckets() -> None:
+    """Make the buckets of the photos, with their rules: to be run before the api, with a key that may do it.
+
+    What is there already stays, and gets the rules of this release.
+    """
+    missing = _run(_buckets(), "The buckets are not complete.")
+    typer.echo("S3_URL is not set: there are no photos" if missing is None else "The buckets are ready")
+    for what in missing or ():
+        typer.secho(f"the storage can't do it by the S3 API, so see to it yourself: {what}", fg="yellow")
+
+
+async def _buckets() -> list[str] | None:
+    settings = load_settings()
+    settings.require_storage()
+    return await make_buckets(settings) if settings.s3_url else None
+
+
+@app.command()
 def create_user(
     email: str,
     kind: Annotated[UserType, typer.Option("--type", help="What the user may do.")] = UserType.VISITOR,
@@ -170,7 +189,8 @@ async def _create_user(data: UserCreate) -> User:
 def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
     """Run `work`; if it fails for a reason that the caller can correct, print it and `otherwise`, and exit.
 
-    The exit code is 1, or, as that of the migrator, 3 if a setting is wrong, and 4 if the database can't be reached.
+    The exit code is 1, or, as that of the migrator, 3 if a setting is wrong, and 4 if the database can't be reached, or
+    the storage fails.
     """
     try:
         return asyncio.run(work)
@@ -180,7 +200,7 @@ def _run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
         _fail("There is an account with this address already", otherwise)
     except Unprocessable as error:
         _fail(*(f"{found['loc'][-1]}: {found['msg']}" for found in error.detail if isinstance(found, dict)), otherwise)
-    except Unavailable as error:
+    except (BadGateway, Unavailable) as error:
         why = ": ".join(str(part) for part in (error.detail, error.__cause__) if part)
         _fail(why, otherwise, code=UNREACHABLE)
     except (SQLAlchemyError, ConnectionError, TimeoutError) as error:

@@ -4,10 +4,11 @@ import re
 from contextvars import ContextVar
 from dataclasses import replace
 from email import policy
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import NoDecode, SettingsError
 
 from api import __version__
@@ -56,6 +57,14 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", value):
+        raise ValueError(
+            "write 3 to 63 lower-case letters, digits and hyphens, without a hyphen at the start or the end"
+        )
+    return value
+
+
 def _mailbox(value: str) -> str:
     found = policy.default.header_factory("From", value if value.isprintable() else "").addresses
     is_one = len(found) == 1 and re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", found[0].addr_spec)
@@ -89,6 +98,8 @@ def _origin(value: str) -> str:
 PostgresUrl = Annotated[DatabaseUrl, NoDecode, BeforeValidator(_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Bucket = Annotated[str, AfterValidator(_bucket)]
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
@@ -117,6 +128,18 @@ class Settings(SettingsWithSecrets):
     mail_from: Mailbox = "zoo@localhost"
     payments_url: HttpUrl | None = None
     kitchen_url: HttpUrl | None = None
+    s3_url: HttpUrl | None = None
+    s3_upload_url: HttpUrl | None = None
+    s3_public_url: HttpUrl | None = None
+    s3_bucket: Bucket | None = None
+    s3_public_bucket: Bucket | None = None
+    s3_region: Region = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    # By AWS's own names, because its platforms set them.
+    aws_web_identity_token_file: Path | None = None
+    aws_role_arn: str | None = None
+    aws_endpoint_url_sts: HttpUrl | None = None
     root_path: Prefix = ""
     forwarded_allow_ips: str = "127.0.0.1"
     cors_origins: Origins = ()
@@ -159,7 +182,7 @@ class Settings(SettingsWithSecrets):
     def require_usable(self) -> None:
         """ValueError, with a line for each setting that the api can't run with, if there is any."""
         found = []
-        for check in (self.database, self._require_mail, self._require_token_secret):
+        for check in (self.database, self._require_mail, self._require_token_secret, self.require_storage):
             try:
                 check()
             except ValueError as error:
@@ -181,6 +204,36 @@ class Settings(SettingsWithSecrets):
         secret = self.token_secret.get_secret_value()
         reason = "is the default" if secret == LOCAL_TOKEN_SECRET else weakness(secret, MIN_TOKEN_SECRET_LENGTH)
         self._require_strong("TOKEN_SECRET", reason)
+
+    def require_storage(self) -> None:
+        """ValueError if the settings of the storage are not complete, or production would run with a weak key."""
+        if self.s3_url is None:
+            names = (
+                "s3_upload_url",
+                "s3_public_url",
+                "s3_bucket",
+                "s3_public_bucket",
+                "s3_access_key_id",
+                "s3_secret_access_key",
+            )
+            if found := [name.upper() for name in names if getattr(self, name) is not None]:
+                raise ValueError(f"S3_URL is not set, but {', '.join(found)}: set it, or none of them")
+            return
+        missing = [name for name in ("S3_BUCKET", "S3_PUBLIC_BUCKET") if getattr(self, name.lower()) is None]
+        if missing:
+            raise ValueError(f"{' and '.join(missing)}: not set, though S3_URL is")
+        if self.s3_bucket == self.s3_public_bucket:
+            raise ValueError("S3_BUCKET and S3_PUBLIC_BUCKET are the same: what is uploaded would be public")
+        key, secret = self.s3_access_key_id, self.s3_secret_access_key
+        if (key is None) != (secret is None):
+            raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY: set both, or none")
+        if secret is not None:
+            self._require_strong("S3_SECRET_ACCESS_KEY", weakness(secret.get_secret_value()))
+        elif self.aws_role_arn is None or self.aws_web_identity_token_file is None:
+            raise ValueError(
+                "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are not set, though S3_URL is; nor is a web identity: "
+                "AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE"
+            )
 
     def _require_strong(self, name: str, reason: str | None) -> None:
         if reason and self.environment == "production":

@@ -39,13 +39,17 @@ from api.crud.accounts.access_tokens import hash_token
 from api.database.driver import Database
 from api.database.probes import Probes
 from api.external_services.mail import Mail
+from api.external_services.s3 import S3
+from api.external_services.s3_buckets import make_buckets
 from api.external_services.services import Services
 from api.log import configure_log
 from api.main import create_app
 from api.server.repeats import RepeatFilter
 from api.settings import Settings
 from api.state import NAME, State
+from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
+from local.storage import Storage
 from tests.python import run
 from tests.rounds import ROUNDS
 
@@ -404,6 +408,27 @@ async def committing_client(server: Server, database: str) -> AsyncIterator[http
     app = create_app(settings)
     async with started(app) as client:
         yield client
+
+
+def settings_of(environment: dict[str, str], **settings: Any) -> Settings:
+    """The settings that these variables of the environment mean, and others."""
+    return Settings(**({name.lower(): value for name, value in environment.items()} | settings))
+
+
+@pytest.fixture(scope="session")
+async def storage() -> AsyncIterator[Storage]:
+    """A real S3 with its buckets, one for all tests of this worker that need it: it takes 4 s to start."""
+    with local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "data") as storage:
+        await make_buckets(settings_of(storage.admin_environment()))
+        yield storage
+
+
+@pytest.fixture
+async def s3(storage: Storage) -> AsyncIterator[S3]:
+    """The api's client of that storage, with the api's own key."""
+    s3 = S3(settings_of(storage.environment()))
+    yield s3
+    await s3.close()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """The trusted certificates; loaded once, because that takes a while."""
     return httpx.create_ssl_context(trust_env=False)
 
@@ -62,7 +62,7 @@ class Service:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=_tls())
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls())
 
     async def close(self) -> None:
         """Close the connections."""
