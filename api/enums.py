@@ -36,7 +36,7 @@ class Size(StrEnum):
 
 
 class PhotoState(StrEnum):
-    """Where a photo is on its way from an upload to the list. `removed`: its objects are to be deleted, then its row."""
+    """Where a photo is on its way from an upload to the list; `removed`: its objects are to be deleted."""
 
     PENDING = "pending"
     PROCESSING = "processing"

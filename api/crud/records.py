@@ -23,8 +23,9 @@ R = TypeVar("R", bound=RecordRead)
 
 @dataclass(frozen=True)
 class Resource(Generic[M, R]):
-    """A table's model, the form in which clients get its records, and the word for one. `computed` are fields of that form
-    that are no columns.
+    """A table's model, the form in which clients get its records, and the word for one.
+
+    `computed` are fields of that form that are no columns.
     """
 
     model: type[M]

@@ -30,10 +30,10 @@ class Executor(Protocol):
 
 
 class Statement(Generic[T]):
-    """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns. A `bindparam` with
-    a `callable_` has the value which that returns.
+    """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns.
 
-    Values and columns have the driver's types: SQLAlchemy does not convert them, and an enum is a string.
+    A `bindparam` with a `callable_` has the value that this returns. Values and columns have the driver's types:
+    SQLAlchemy does not convert them, and an enum is a string.
     """
 
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:

@@ -1,7 +1,7 @@
 """`python child.py NICENESS SIDE... < photo`: the renditions of a photo, without anything else that is in its file.
 
-It runs as a script, imports nothing of the api, and has neither its environment nor its files: whatever a file makes the
-libraries for images do, it happens here. Standard output is a line of JSON, and then the renditions it lists.
+It runs as a script, imports nothing of the api, and has neither its environment nor its files: whatever a photo makes
+the libraries for images do, it happens here. Standard output is a line of JSON, and then the renditions it lists.
 """
 
 import json
@@ -32,7 +32,7 @@ SIDES = [int(side) for side in sys.argv[2:]]  # pixels of the longer side of a r
 for limit, most in LIMITS.items():
     resource.setrlimit(limit, (most, most))
 
-from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: E402 - limited, too
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: E402 - limited, too
 
 PLUGINS = JpegImagePlugin, PngImagePlugin, WebPImagePlugin  # imported: Image finds them by name
 SRGB = ImageCms.createProfile("sRGB")
@@ -82,7 +82,7 @@ def opened(data: bytes) -> ImageFile.ImageFile:
     Image.MAX_IMAGE_PIXELS = None  # their number is checked here, in words
     try:
         photo = Image.open(BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Refused("it is not a JPEG, PNG or WebP") from None
     width, height = photo.size
     if width * height > MAX_PIXELS:

@@ -106,8 +106,9 @@ def _understood(written: bytes) -> Decoded:
         small, large = found["lengths"]
         renditions = [rest[:small], rest[small:]]
         width, height = found["size"]
-        if len(rest) != small + large or not all(part[:4] == b"RIFF" and part[8:12] == b"WEBP" for part in renditions):
-            raise ValueError("not the renditions")
-        return Decoded(int(width), int(height), renditions)
+        decoded = Decoded(int(width), int(height), renditions)
     except (ValueError, LookupError, TypeError) as error:
         raise DecoderDied("the decoder answers what can't be understood") from error
+    if len(rest) != small + large or not all(part[:4] == b"RIFF" and part[8:12] == b"WEBP" for part in renditions):
+        raise DecoderDied("the decoder answers no renditions")
+    return decoded

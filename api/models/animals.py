@@ -8,8 +8,10 @@ from api.models.search import search_index
 
 
 class Animal(Record, Base):
-    """An animal of the zoo. `photo` is the `name` of its first photo that is ready, and `photo_alt` that one's text: here,
-    too, so that a list needs no other table (api/crud/photos/first.py).
+    """An animal of the zoo.
+
+    `photo` and `photo_alt` are the `name` and the `alt` of its first photo that is ready: here, too, so that a list of
+    animals needs no other table (api/crud/photos/first.py).
     """
 
     __tablename__ = "animals"
