@@ -1,4 +1,4 @@
-# Three images from one file:  docker build --target api .   and   --target migrator   and   --target db
+# Four images from one file:  docker build --target api .   and   --target migrator, db, storage
 # No image takes modes from the checkout, which a strict umask makes readable to its owner only.
 
 # Of which bases; `make lock-images` pins them by their digests.
@@ -34,6 +34,11 @@ COPY requirements/migrator.txt /tmp/requirements.txt
 RUN --mount=type=cache,target=/root/.cache/uv \
     /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt \
     && rm /opt/venv/.lock  # all could write to it
+
+FROM build AS build-storage
+COPY requirements/storage.txt /tmp/requirements.txt
+RUN --mount=type=cache,target=/root/.cache/uv \
+    /opt/uv/bin/uv pip install --python /opt/venv/bin/python --require-hashes -r /tmp/requirements.txt
 
 # pg_dump for rehearsals, in the server's version, with the libraries that it is linked with, and the loader.
 FROM ${POSTGRES_IMAGE:-postgres:18} AS pg-dump
@@ -111,3 +116,18 @@ RUN sed -i 's/\r$//' /opt/zoo/* \
 USER postgres
 ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
 CMD ["postgres"]
+
+# The storage of the photos: SeaweedFS, an S3 for this machine. Like the database's, it has no label of a release.
+FROM base AS storage
+COPY --from=build-storage /opt/venv/bin/weed /usr/local/bin/
+COPY deploy/postgres/secrets.sh deploy/postgres/weakness.awk deploy/storage /opt/zoo/
+RUN sed -i 's/\r$//' /opt/zoo/* \
+    && chmod -R u=rwX,go=rX /opt/zoo \
+    && chmod 755 /opt/zoo/*.sh \
+    && install -d -o zoo -g zoo /data  # a new volume there gets this owner
+LABEL org.opencontainers.image.title="zoo-storage" \
+      org.opencontainers.image.description="SeaweedFS with the zoo's keys"
+USER 10001:10001
+EXPOSE 8333
+ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
+CMD ["-dir=/data", "-s3.ip.bind=0.0.0.0"]

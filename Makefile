@@ -135,7 +135,7 @@ format: .venv/dev  ## format the code and fix what ruff can fix
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator uv release linters; do \
+	@for group in dev local api migrator storage uv release linters; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
 	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \

@@ -6,36 +6,52 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 
 import typer
 
+from local import storage
 from local.postgres import DATABASE, SUPERUSER, PostgresBusy, PostgresError, attach, die_with_parent, held, serve
+from local.storage import StorageError
 
 HOST = "127.0.0.1"
 DATA = Path(__file__).parent.parent / ".data" / "postgres"
+PHOTOS = DATA.with_name("storage")
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 @app.command()
 def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="The port to serve on.")) -> None:
-    """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it."""
+    """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it.
+
+    Unless S3_URL is set, photos are in an embedded storage.
+    """
     address = f"http://{HOST}:{port}"
     if reason := _why_not(port):
         with held(DATA, "another command"):  # if another command of this checkout is at work, this says so instead
             pass
         raise typer.Exit(_fail(f"port {port}: {reason}; choose another: make run PORT={port + 1}"))
-    with serve(DATA, database=DATABASE, purpose=f"`make run` for {address}") as server:
+    purpose = f"`make run` for {address}"
+    with serve(DATA, database=DATABASE, purpose=purpose) as server, ExitStack() as stack:
         env = os.environ | server.environment()
-        for command in (["alembic", "upgrade", "head"], ["api", "seed"]):
-            if _call(command, env) != 0:
-                raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
+        started = None if os.environ.get("S3_URL") else stack.enter_context(storage.serve(PHOTOS))
+        _must(["alembic", "upgrade", "head"], env)
+        if started:
+            photos = started.wait()
+            _must(["api", "buckets"], env | photos.admin_environment())
+            env |= photos.environment()
+        _must(["api", "seed"], env)
         typer.secho(f"\n  The zoo is at {address}, its docs at {address}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
         raise typer.Exit(_call(["local.serve", HOST, str(port)], env))
+
+
+def _must(command: list[str], env: Mapping[str, str]) -> None:
+    if _call(command, env) != 0:
+        raise typer.Exit(_fail(f"{' '.join(command)} failed: see above"))
 
 
 @app.command()
@@ -50,7 +66,8 @@ def postgres() -> None:
 def execute(module: str, context: typer.Context) -> None:
     """Run a Python module, such as `alembic current`, on the database in MIGRATION_DATABASE_URL and DATABASE_URL.
 
-    If neither is set: on the embedded Postgres, which is started for it unless it is running already.
+    If neither is set: on the embedded Postgres, which is started for it unless it is running already. The embedded
+    storage is used if it is running.
     """
     command = [module, *context.args]
     if os.environ.get("DATABASE_URL") or os.environ.get("MIGRATION_DATABASE_URL"):
@@ -59,7 +76,9 @@ def execute(module: str, context: typer.Context) -> None:
         with serve(DATA, database=DATABASE, purpose=" ".join(command)) as server:
             raise typer.Exit(_call(command, os.environ | server.environment()))
     except PostgresBusy:
-        raise typer.Exit(_call(command, os.environ | attach(DATA).environment())) from None
+        photos = None if os.environ.get("S3_URL") else storage.running_in(PHOTOS)
+        env = os.environ | attach(DATA).environment() | (photos.environment() if photos else {})
+        raise typer.Exit(_call(command, env)) from None
 
 
 def _call(command: list[str], env: Mapping[str, str]) -> int:
@@ -98,5 +117,5 @@ if __name__ == "__main__":
         signal.signal(signum, lambda number, _: sys.exit(128 + number))
     try:
         app()
-    except PostgresError as error:
+    except (PostgresError, StorageError) as error:
         sys.exit(_fail(str(error)))

@@ -1,31 +1,32 @@
 """SeaweedFS from a wheel, as a child process: an S3 for `make run` and the tests, never for production.
 
-It listens on 127.0.0.1 only, and ends when the caller does.
+It listens on 127.0.0.1 only, where other users of the machine can reach it, and ends when the caller does.
 """
 
+import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sysconfig
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from local.postgres import die_with_parent
 
 HOST = "127.0.0.1"
 ENTRYPOINT = Path(__file__).parent.parent / "deploy" / "storage" / "entrypoint.sh"
-SECRETS = ENTRYPOINT.parent.parent / "postgres"
+SECRETS = ENTRYPOINT.parent.parent / "postgres"  # where the shell functions are that read them
 START_SECONDS = 60
-# Each of its parts has a port, and one for gRPC; one that is not named would be the usual one of all checkouts.
+RUNNING, STATE = "running", "state.json"
+# Each of its parts has a port, and one for gRPC. One that is not named would be the usual one, in all checkouts.
 PORTS = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
 
 
@@ -35,99 +36,133 @@ class StorageError(Exception):
 
 @dataclass(frozen=True)
 class Storage:
-    """A server that answers at `url`, and its users' keys."""
+    """A server: the ports of its parts, and the secrets of its two users."""
 
-    url: str
-    bucket: str = "zoo-private"
-    public_bucket: str = "zoo-public"
-    secret: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
-    admin_secret: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
+    ports: dict[str, int]
+    secret: str
+    admin_secret: str
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.ports['s3.port']}"
 
     def environment(self) -> dict[str, str]:
         """What the api needs to use it."""
         return {
             "S3_URL": self.url,
-            "S3_BUCKET": self.bucket,
-            "S3_PUBLIC_BUCKET": self.public_bucket,
-            "S3_ACCESS_KEY_ID": "zoo-api",
+            "S3_BUCKET": "zoo-private",
+            "S3_PUBLIC_BUCKET": "zoo-public",
+            "S3_ACCESS_KEY_ID": "zoo_api",
             "S3_SECRET_ACCESS_KEY": self.secret,
         }
 
     def admin_environment(self) -> dict[str, str]:
         """What `python -m api buckets` needs to prepare it."""
-        admin = {"S3_ACCESS_KEY_ID": "zoo-admin", "S3_SECRET_ACCESS_KEY": self.admin_secret}
-        return self.environment() | admin
+        return self.environment() | {"S3_ACCESS_KEY_ID": "zoo_admin", "S3_SECRET_ACCESS_KEY": self.admin_secret}
+
+    def is_ready(self) -> bool:
+        """Whether it answers."""
+        with suppress(OSError), urlopen(f"{self.url}/healthz", timeout=1):  # noqa: S310 - http
+            return True
+        return False
+
+    def remove_sockets(self) -> None:
+        """Remove what it makes in /tmp, whatever it is told, and leaves there."""
+        for name, port in self.ports.items():
+            Path(f"/tmp/seaweedfs-{name.removesuffix('.port.grpc')}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
 
 
-@contextmanager
-def serve(data: Path) -> Iterator[Storage]:
-    """Run a server on the folder `data` (created if missing) until the block ends. StorageError if it does not start.
+class Started:
+    """A server that was started in a folder; `storage` is how to use it once it is ready."""
 
-    It is killed at the end: asked to stop, it takes 15 s. What it has acknowledged is in the folder.
-    """
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = data.parent / f"{data.name}.log"
-    with tempfile.TemporaryDirectory(prefix="zoo-s3-") as folder:
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        storage = Storage(f"http://{HOST}:{ports['s3.port']}")
-        options = {
-            "dir": str(data),
-            "master.dir": folder,  # it remembers ports, which are others the next time; the rest is in the data
-            **{name: str(port) for name, port in ports.items()},
-            **{f"{part}.localSocket": f"{folder}/{part}" for part in ("filer", "s3")},
-        }
-        admin = storage.admin_environment()
-        env = (
-            os.environ
-            | storage.environment()
-            | {
-                "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
-                "ENVIRONMENT": "local",
-                "SECRETS": str(SECRETS),
-                "STORAGE_CONFIG": f"{folder}/s3.json",
-                "S3_ADMIN_ACCESS_KEY_ID": admin["S3_ACCESS_KEY_ID"],
-                "S3_ADMIN_SECRET_ACCESS_KEY": admin["S3_SECRET_ACCESS_KEY"],
-            }
-        )
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                ["sh", ENTRYPOINT, *(f"-{name}={value}" for name, value in options.items())],
-                cwd=folder,  # where it looks for other configurations
-                env=env,
+    def __init__(self, folder: Path, storage: Storage) -> None:
+        self.storage = storage
+        self._log = folder.with_name(f"{folder.name}.log")
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["sh", ENTRYPOINT, *_options(folder, storage)],
+                cwd=folder / RUNNING,
+                env=_environment(storage),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C goes to the caller only, which stops its own work first
                 preexec_fn=partial(die_with_parent, signal.SIGKILL),
             )
-        try:
-            _wait(process, storage.url, log)
-            yield storage
-        finally:
-            process.kill()
-            process.wait()
-            for name, port in ports.items():  # it makes these, whatever it is told, and leaves them behind
-                if name.endswith(".grpc"):
-                    Path(f"/tmp/seaweedfs-{name.partition('.')[0]}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
+
+    def wait(self) -> Storage:
+        """Wait until it answers, some seconds. StorageError if it does not."""
+        deadline = time.monotonic() + START_SECONDS
+        while not self.storage.is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
+                raise StorageError(f"the embedded storage did not start; the end of {self._log}:\n{tail}")
+            time.sleep(0.05)
+        return self.storage
+
+    def kill(self) -> None:
+        """End it at once: asked to stop, it takes 15 s. What it has acknowledged is in the folder."""
+        self._process.kill()
+        self._process.wait()
 
 
-def _free_ports(count: int) -> list[int]:
+@contextmanager
+def serve(folder: Path) -> Iterator[Started]:
+    """Run a server in `folder` (created if missing) until the block ends."""
+    if left := _state(folder):
+        left.remove_sockets()
+    running = folder / RUNNING
+    shutil.rmtree(running, ignore_errors=True)
+    running.mkdir(parents=True, mode=0o700)
+    (folder / "data").mkdir(exist_ok=True)
+    storage = Storage(_free_ports(), secrets.token_hex(20), secrets.token_hex(20))
+    (running / STATE).write_text(json.dumps(asdict(storage)))
+    started = Started(folder, storage)
+    try:
+        yield started
+    finally:
+        started.kill()
+        storage.remove_sockets()
+        shutil.rmtree(running)
+
+
+def running_in(folder: Path) -> Storage | None:
+    """The server that another process runs in `folder`, if there is one."""
+    found = _state(folder)
+    return found if found and found.is_ready() else None
+
+
+def _state(folder: Path) -> Storage | None:
+    try:
+        return Storage(**json.loads((folder / RUNNING / STATE).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _options(folder: Path, storage: Storage) -> list[str]:
+    # In the folder that is made anew: the master remembers ports, which are others the next time.
+    here = {"master.dir": ".", "filer.localSocket": "filer.sock", "s3.localSocket": "s3.sock"}
+    options = {"dir": str(folder.absolute() / "data"), **here, **storage.ports}
+    return [f"-{name}={value}" for name, value in options.items()]
+
+
+def _environment(storage: Storage) -> dict[str, str]:
+    admin = storage.admin_environment()
+    own = {
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+        "ENVIRONMENT": "local",
+        "SECRETS": str(SECRETS),
+        "STORAGE_CONFIG": "s3.json",
+        "S3_ADMIN_ACCESS_KEY_ID": admin["S3_ACCESS_KEY_ID"],
+        "S3_ADMIN_SECRET_ACCESS_KEY": admin["S3_SECRET_ACCESS_KEY"],
+    }
+    return os.environ | storage.environment() | own
+
+
+def _free_ports() -> dict[str, int]:
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        probes = [stack.enter_context(socket.socket()) for _ in PORTS]
         for probe in probes:
             probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            with urlopen(f"{url}/healthz", timeout=1):  # noqa: S310 - http
-                return
-        except (URLError, OSError):
-            pass
-        if process.poll() is not None or time.monotonic() > deadline:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-            raise StorageError(f"the embedded storage did not start; the end of {log}:\n{tail}")
-        time.sleep(0.05)
+        return {name: probe.getsockname()[1] for name, probe in zip(PORTS, probes, strict=True)}

@@ -418,7 +418,8 @@ def settings_of(environment: dict[str, str], **settings: Any) -> Settings:
 @pytest.fixture(scope="session")
 async def storage() -> AsyncIterator[Storage]:
     """A real S3 with its buckets, one for all tests of this worker that need it: it takes 4 s to start."""
-    with local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "data") as storage:
+    with local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "storage") as started:
+        storage = started.wait()
         await make_buckets(settings_of(storage.admin_environment()))
         yield storage
 

@@ -186,13 +186,18 @@ class TestPublic:
 
     async def test_nobody_can_read_what_is_private(self, storage: Storage, s3: S3, key: str) -> None:
         await s3.put_private(key, BODY, JPEG)
+        public, private = (f"/{storage.environment()[name]}" for name in ("S3_PUBLIC_BUCKET", "S3_BUCKET"))
 
         async with httpx.AsyncClient(base_url=storage.url) as anybody:
-            read = await anybody.get(s3.public_url(key).replace(storage.public_bucket, storage.bucket))
-            listed = [await anybody.get(f"/{bucket}") for bucket in (storage.bucket, storage.public_bucket)]
-            written = await anybody.put(s3.public_url(key), content=b"")
+            answers = [
+                await anybody.get(s3.public_url(key).replace(public, private)),
+                await anybody.get(private),
+                await anybody.get(public),
+                await anybody.put(s3.public_url(key), content=b""),
+                await anybody.delete(s3.public_url(key)),
+            ]
 
-        assert {response.status_code for response in (read, *listed, written)} == {403}
+        assert {answer.status_code for answer in answers} == {403}
 
     async def test_has_the_url_of_the_settings(self, storage: Storage) -> None:
         s3 = S3(settings_of(storage.environment(), s3_public_url="https://pictures.zoo.example/"))

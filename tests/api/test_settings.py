@@ -223,8 +223,8 @@ def settings_of(path: str, pattern: str) -> dict[str, str]:
 
 
 def test_every_setting_is_in_env_example_with_its_default() -> None:
-    documented = settings_of(".env.example", r"^([A-Z_]+)=(.*)$")
-    in_compose = settings_of("docker-compose.yml", r"\$\{((?!COMPOSE_)[A-Z_]+):-([^}]*)\}")
+    documented = settings_of(".env.example", r"^([A-Z0-9_]+)=(.*)$")
+    in_compose = settings_of("docker-compose.yml", r"\$\{((?!COMPOSE_)[A-Z0-9_]+):-([^}]*)\}")
     assert documented == in_compose
     fields = alembic_online.settings.Settings.model_fields | Settings.model_fields
     assert fields.pop("port").default == 8000  # within Compose's containers, always
@@ -236,4 +236,4 @@ def test_every_setting_is_in_env_example_with_its_default() -> None:
 
 def test_every_setting_is_in_the_documents() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
-    assert [name for name in settings_of(".env.example", r"^([A-Z_]+)=(.*)$") if f"`{name}`" not in page] == []
+    assert [name for name in settings_of(".env.example", r"^([A-Z0-9_]+)=(.*)$") if f"`{name}`" not in page] == []

@@ -23,6 +23,29 @@ def checkout(tmp_path: Path) -> Path:
     return copy_checkout(tmp_path)
 
 
+IN_THE_STORAGE = """
+import asyncio, sys
+from api.external_services.s3 import S3
+from api.settings import load_settings
+
+async def main():
+    s3 = S3(load_settings())
+    if sys.argv[1:]:
+        await s3.put_public("a.webp", b"a picture", "image/webp")
+    print(s3.public_url("a.webp"))
+    await s3.close()
+
+asyncio.run(main())
+"""
+
+
+def in_the_storage(checkout: Path, *arguments: str) -> str:
+    """Run that script as other shells run commands; what it prints."""
+    (checkout / "script.py").write_text(IN_THE_STORAGE)
+    command = [str(checkout / ".venv" / "bin" / "python"), "-m", "local", "exec", "script", *arguments]
+    return subprocess.check_output(command, cwd=checkout, env={**os.environ, "DATABASE_URL": ""}, text=True).strip()
+
+
 @contextmanager
 def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **settings: str) -> Iterator[list[str]]:
     """`make run` until the block ends, then Ctrl-C, as from a terminal. Afterwards the list has what it printed."""
@@ -38,7 +61,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
-            deadline = time.monotonic() + 90  # with nothing installed yet, beside other work
+            deadline = time.monotonic() + 120  # with nothing installed yet, beside other work
             while not is_ready(port):
                 assert process.poll() is None, (checkout / "output").read_text()
                 assert time.monotonic() < deadline, (checkout / "output").read_text()
@@ -97,6 +120,7 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
         made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers).headers["Location"]
         httpx.get(f"{address}{made}")
         assert "(head)" in make(checkout, "current")
+        assert httpx.get(in_the_storage(checkout, "put")).content == b"a picture"
     assert "8 exhibits, 69 animals, 14 staff loaded" in printed
     assert any(f"{address}/docs" in line for line in printed)
     assert not line_of(made, printed).startswith("{")
@@ -104,6 +128,7 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
 
     with make_run(checkout, free_port, LOG_FORMAT="json") as printed:
         assert httpx.get(f"{address}{made}").json()["name"] == "Newcomer"
+        assert httpx.get(in_the_storage(checkout)).content == b"a picture"
     assert line_of(made, printed).startswith("{")
     assert "The zoo is not empty: nothing loaded" in printed
     assert processes_in(checkout) == []
@@ -126,6 +151,19 @@ def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_
         assert time.monotonic() < deadline, processes_in(checkout)
         time.sleep(0.1)
     assert "(head)" in make(checkout, "current")  # and what it left behind does no harm
+
+
+def test_without_a_storage_of_its_own_it_uses_the_one_that_is_set(checkout: Path, free_port: int) -> None:
+    elsewhere = {
+        "S3_URL": "http://storage.invalid",
+        "S3_BUCKET": "private",
+        "S3_PUBLIC_BUCKET": "public",
+        "S3_ACCESS_KEY_ID": "key",
+        "S3_SECRET_ACCESS_KEY": "secret",
+    }
+    with make_run(checkout, free_port, **elsewhere):
+        assert not any("weed" in line for line in processes_in(checkout))
+    assert not (checkout / ".data" / "storage").exists()
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int) -> None:

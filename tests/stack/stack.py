@@ -17,7 +17,8 @@ from tests.conftest import PASSWORD, ROOT, find_free_port
 
 RELEASE = f"test-{uuid4().hex[:8]}"
 PREFIX = f"zoo-{RELEASE}-"
-IMAGES = [f"{PREFIX}db:18", *(f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "proxy"))]
+RELEASED = [f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "proxy")]
+IMAGES = [f"{PREFIX}db:18", f"{PREFIX}storage:seaweedfs", *RELEASED]
 HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
 IPTABLES = "zoo-tests-iptables"
@@ -31,7 +32,7 @@ class Stack:
         self.root, self.env_file = root, env_file
         replicas = [HERE / "images-replicas.yml"] if REPLICAS in files else []
         self.files = (root / "docker-compose.yml", HERE / "images.yml", *files, *replicas)
-        self.port = find_free_port()
+        self.port, self.storage_port = find_free_port(), find_free_port()
         self.was_changed = False
         self.address = f"http://127.0.0.1:{self.port}"
         clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -40,6 +41,8 @@ class Stack:
             "RELEASE": RELEASE,
             "IMAGES": PREFIX,
             "API_PORT": str(self.port),
+            "STORAGE_PORT": str(self.storage_port),
+            "S3_UPLOAD_URL": f"http://127.0.0.1:{self.storage_port}",
             **settings,
         }
 
@@ -126,9 +129,9 @@ class Stack:
             return False
 
     def make_intact(self) -> None:
-        """Make all services run as in a new stack, except the migrator, which has already run."""
+        """Make all services run as in a new stack, except those that have run to their ends."""
         running = set(self.compose("ps", "--services", "--status", "running").stdout.split())
-        wanted = set(self.compose("config", "--services").stdout.split()) - {"migrator"}
+        wanted = set(self.compose("config", "--services").stdout.split()) - {"migrator", "buckets"}
         if self.was_changed or running != wanted or self.get("/exhibits").status_code != httpx.codes.OK:
             self.compose("up", "--detach", "--wait", "--remove-orphans")
             self.was_changed = False
