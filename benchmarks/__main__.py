@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     migrator_noop,
     pages,
+    photos,
     report,
     signed_in,
     statements,
@@ -24,7 +25,19 @@ from benchmarks.load import LoadError
 from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
-SUBJECTS = [comparison, statements, signed_in, compression, workers, memory, cold_start, migrator_noop, pages, imports]
+SUBJECTS = [
+    comparison,
+    statements,
+    signed_in,
+    compression,
+    workers,
+    memory,
+    cold_start,
+    migrator_noop,
+    pages,
+    photos,
+    imports,
+]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:

@@ -352,13 +352,20 @@ class Served:
 
 
 @pytest.fixture
+def services() -> Services:
+    """Those of the app: none. A module whose tests need some has its own."""
+    return Services()
+
+
+@pytest.fixture
 async def app(
-    worker_app: FastAPI, sessionmaker: async_sessionmaker[AsyncSession], driver: Database
+    request: pytest.FixtureRequest, services: Services, sessionmaker: async_sessionmaker[AsyncSession], driver: Database
 ) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it creates its own."""
     settings = Settings()
-    state = State(settings, driver, sessionmaker, Probes(sessionmaker), Services(), Mail(settings), Background())
-    yield Served(worker_app, state)
+    state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), Background())
+    app: FastAPI = request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app")
+    yield Served(app, state)
     await state.background.finish()
 
 
@@ -430,6 +437,11 @@ async def s3(storage: Storage) -> AsyncIterator[S3]:
     s3 = S3(settings_of(storage.environment()))
     yield s3
     await s3.close()
+
+
+@pytest.fixture(scope="session")
+def worker_app_with_storage(storage: Storage) -> FastAPI:
+    return create_app(settings_of(storage.environment()))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from api.models.base import Base
 STATE = Enum(PhotoState, name="photo_state", values_callable=lambda states: [member.value for member in states])
 # Literals, because a query with a parameter in its condition can't use a partial index with that condition.
 TO_BE_DONE = text("state IN ('processing', 'removed')")
+PENDING, FAILED = text("state = 'pending'"), text("state = 'failed'")
 UNFINISHED = text("state IN ('pending', 'failed')")
 
 

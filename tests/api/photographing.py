@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 from PIL import Image
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos.work import work
 from api.decoder.run import only_decoder
@@ -23,11 +25,12 @@ def photo(kind: str = "JPEG", size: tuple[int, int] = (48, 32), colour: str = "s
 
 
 PHOTO = photo()
+ABOUT = {"content_type": "image/jpeg", "size": len(PHOTO), "alt": "At the water hole"}
 
 
 async def begin(client: httpx.AsyncClient, animal: int, data: bytes = PHOTO, **fields: Any) -> dict[str, Any]:
     """A photo that is about to be uploaded."""
-    about = {"content_type": "image/jpeg", "size": len(data), "alt": "At the water hole"} | fields
+    about = ABOUT | {"size": len(data)} | fields
     answer = await client.post(f"/animals/{animal}/photos", json=about)
     assert answer.status_code == 201, answer.text
     begun: dict[str, Any] = answer.json()
@@ -81,3 +84,14 @@ async def get(url: str) -> httpx.Response:
     """What anybody gets."""
     async with httpx.AsyncClient(trust_env=False) as outside:
         return await outside.get(url)
+
+
+async def with_photo(client: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
+    """The path with the id of a photo that the request can be about: one that can be read, or completed."""
+    begun = await begin(client, int(path.split("/")[2]))
+    if path.endswith("/complete"):
+        await put(begun)
+    else:
+        await session.execute(text("UPDATE photos SET state = 'ready', etag = '1', width = 1, height = 1"))
+        await session.commit()
+    return path.replace("{photo_id}", str(begun["id"]))

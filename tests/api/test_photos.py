@@ -13,23 +13,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos import quotas
 from api.external_services.s3 import S3
-from api.main import create_app
+from api.external_services.services import Services
 from api.schemas.photos import MAX_PHOTOS, MAX_SIZE
 from local.storage import Storage
 from tests.api.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
-from tests.conftest import Served, settings_of, signed_in
-
-
-@pytest.fixture(scope="module")
-def storing_app(storage: Storage) -> FastAPI:
-    return create_app(settings_of(storage.environment()))
+from tests.conftest import Served, signed_in
 
 
 @pytest.fixture
-async def app(storing_app: FastAPI, app: Served, s3: S3) -> Served:
-    """The api with a storage, on the test's own transaction."""
-    return Served(storing_app, replace(app.state, services=replace(app.state.services, s3=s3)))
+def services(s3: S3) -> Services:
+    return Services(s3=s3)
 
 
 @pytest.fixture
@@ -141,7 +135,7 @@ class TestComplete:
         made = await keys(s3) - before
         assert sorted(key.partition("/")[0] for key in made) == ["originals", "photos", "photos"]
         (original,) = (key for key in made if key.startswith("originals/"))
-        assert (await get(f"{storage.url}/{storage.bucket}/{original}")).status_code == 403
+        assert (await get(f"{storage.url}/{storage.environment()['S3_BUCKET']}/{original}")).status_code == 403
 
     async def test_before_anything_is_uploaded_it_is_409(self, client: httpx.AsyncClient, animal: int) -> None:
         begun = await begin(client, animal)

@@ -44,6 +44,7 @@ async def keep_working(transactions: Transactions, s3: S3 | None, is_due: asynci
     Many workers may do so: on one machine they take turns. Without a storage there is nothing to do.
     """
     while s3 is not None:
+        is_due.clear()
         try:
             with only_decoder() as lock:
                 while lock is not None and await work(transactions, s3, lock):
@@ -52,7 +53,6 @@ async def keep_working(transactions: Transactions, s3: S3 | None, is_due: asynci
             log.warning("photos left for now", reason=reason_of(error))
         except Exception:
             log.exception("photos left")
-        is_due.clear()
         try:
             async with asyncio.timeout(LOOK_EVERY_SECONDS):
                 await is_due.wait()
