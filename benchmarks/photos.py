@@ -66,7 +66,7 @@ def _lists(zoo: Zoo) -> str:
 
 
 def _median(loads: list[load.Load], what: str) -> float:
-    return statistics.median(getattr(each, what) for each in loads)
+    return float(statistics.median(getattr(each, what) for each in loads))
 
 
 def _renditions(rounds: int) -> str:
