@@ -26,8 +26,13 @@ MAX_SAID = 200  # bytes of a service's own words
 M = TypeVar("M", bound=BaseModel)
 
 
+def tls(url: str) -> ssl.SSLContext:
+    """Whom to trust at `url`: those whose certificates the system trusts, or nobody if it needs no TLS."""
+    return _trusted() if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 @cache
-def tls() -> ssl.SSLContext:
+def _trusted() -> ssl.SSLContext:
     """The trusted certificates; loaded once, because that takes a while."""
     return httpx.create_ssl_context(trust_env=False)
 
@@ -62,7 +67,7 @@ class Service:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls())
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls(url))
 
     async def close(self) -> None:
         """Close the connections."""

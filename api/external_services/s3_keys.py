@@ -55,7 +55,7 @@ class WebIdentity:
         self._url = url
         self._role = role
         self._token_file = token_file
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls())
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls(url))
         self._keys: Credentials | None = None
         self._expire = datetime.min.replace(tzinfo=UTC)
         self._renewing = asyncio.Lock()

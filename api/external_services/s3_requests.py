@@ -38,7 +38,7 @@ class S3Requests:
         self._url = url
         self._region = region
         self._keys = keys
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls())
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls(url))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -154,14 +154,9 @@ def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_
 
 
 def test_without_a_storage_of_its_own_it_uses_the_one_that_is_set(checkout: Path, free_port: int) -> None:
-    elsewhere = {
-        "S3_URL": "http://storage.invalid",
-        "S3_BUCKET": "private",
-        "S3_PUBLIC_BUCKET": "public",
-        "S3_ACCESS_KEY_ID": "key",
-        "S3_SECRET_ACCESS_KEY": "secret",
-    }
-    with make_run(checkout, free_port, **elsewhere):
+    buckets = {"S3_BUCKET": "private", "S3_PUBLIC_BUCKET": "public"}
+    keys = {"S3_ACCESS_KEY_ID": "key", "S3_SECRET_ACCESS_KEY": "secret"}
+    with make_run(checkout, free_port, signal.SIGINT, S3_URL="http://storage.invalid", **buckets, **keys):
         assert not any("weed" in line for line in processes_in(checkout))
     assert not (checkout / ".data" / "storage").exists()
 
