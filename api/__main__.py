@@ -3,8 +3,9 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -22,13 +23,16 @@ from api.crud.accounts.manager import UserManager
 from api.crud.exports import export_csv
 from api.crud.imports.load import Loaded, load_csv
 from api.crud.imports.targets import RESOURCES, ImportRefused
+from api.crud.photos import imports as photos_in
+from api.crud.photos.sweep import Sweep, sweep
 from api.crud.seeds import seed as seed_zoo
 from api.database.driver import Database, PooledConnection
-from api.database.engine import create_engine, transaction
+from api.database.engine import Transactions, create_engine, transaction, transactions_of_a_command
 from api.database.errors import explain_database_error
 from api.enums import UserType
 from api.errors import BadGateway, Unavailable, Unprocessable
 from api.external_services.mail import Mail
+from api.external_services.s3 import S3
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
 from api.models import User
@@ -125,6 +129,10 @@ def seed() -> None:
     loaded = _run(_seed(), NOTHING_LOADED)
     if loaded:
         typer.echo(", ".join(f"{count} {name}" for name, count in loaded.items()) + " loaded")
+        if load_settings().s3_url:
+            import_photos(SEED / "photos")
+        else:
+            typer.echo("no photos: S3_URL is not set")
     else:
         typer.echo("The zoo is not empty: nothing loaded")
 
@@ -132,6 +140,76 @@ def seed() -> None:
 async def _seed() -> dict[str, int]:
     async with transaction(load_settings()) as session:
         return await seed_zoo(session, SEED)
+
+
+@app.command()
+def import_photos(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="JPEG, PNG, WebP.")],
+) -> None:
+    """Load photos of animals from a folder, whose files are named after the animals, or their ids.
+
+    A number after the name tells several photos of an animal apart. A photo that an animal has is left out, so that an
+    import that was interrupted can be repeated.
+
+    Example: python -m api import-photos photos/    (Amara.jpg, Amara-2.jpg, 70.png)
+    """
+    loaded, refused = _run(_import_photos(list(folder.iterdir())), "Not all photos were loaded: repeat it.")
+    typer.echo(f"{loaded} photos loaded")
+    if refused:
+        _fail(*refused)
+
+
+async def _import_photos(files: list[Path]) -> tuple[int, list[str]]:
+    async with _photos() as (transactions, s3):
+        async with transactions() as session:
+            named, refused = await photos_in.find(session, files)
+        console = Console(stderr=True)
+        shown = rich.progress.track(named, "Loading photos", console=console, disable=not console.is_terminal)
+        found = await photos_in.import_photos(transactions, s3, shown)
+    return len(named) - len(found), refused + found
+
+
+@app.command()
+def sweep_photos(
+    apply: Annotated[bool, typer.Option("--apply", help="Delete what is old enough; repair what can be.")] = False,
+    backup_days: Annotated[int, typer.Option(min=1, help="For how long backups of the database are kept.")] = 30,
+) -> None:
+    """Compare the storage with the database: report objects of no photo, and photos without their objects.
+
+    With --apply, objects are deleted that were reported more than --backup-days ago for the first time, and renditions
+    that are missing are made again.
+
+    Example: python -m api sweep-photos
+    """
+    found = _run(_sweep_photos(timedelta(days=backup_days), apply=apply), "The storage was not compared.")
+    for key, since in found.unknown.items():
+        typer.echo(f"of no photo since {since:%Y-%m-%d}: {key}")
+    for key in found.deletable:
+        typer.echo(f"{'deleted' if apply else 'would be deleted'}: {key}")
+    for photo in found.repairable:
+        typer.echo(f"photo {photo}: its renditions are missing, and {'will be' if apply else 'can be'} made again")
+    for photo in found.lost:
+        typer.secho(f"photo {photo}: its original is missing", fg="red")
+
+
+async def _sweep_photos(kept_for: timedelta, *, apply: bool) -> Sweep:
+    async with _photos() as (transactions, s3):
+        return await sweep(transactions, s3, kept_for, apply=apply)
+
+
+@asynccontextmanager
+async def _photos() -> AsyncIterator[tuple[Transactions, S3]]:
+    """The database, and the storage of the photos; ValueError if there is none."""
+    settings = load_settings()
+    settings.require_storage()
+    if settings.s3_url is None:
+        raise ValueError("S3_URL is not set: there are no photos")
+    s3 = S3(settings)
+    try:
+        async with transactions_of_a_command(settings) as transactions:
+            yield transactions, s3
+    finally:
+        await s3.close()
 
 
 @app.command()

@@ -3,6 +3,7 @@
 All are async functions, not classes: FastAPI calls anything else in a thread, for each request.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -19,7 +20,8 @@ from api.crud.once import Readable, begun, done_once
 from api.database.driver import Database, savepoint
 from api.database.engine import Transactions, driver_of
 from api.enums import UserType
-from api.errors import Forbidden, Unauthenticated
+from api.errors import Forbidden, Unauthenticated, Unavailable
+from api.external_services.s3 import S3
 from api.external_services.services import Services
 from api.http.answers import mark_personal, mark_secret
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
@@ -30,6 +32,7 @@ from api.schemas.fields import MAX_ID
 from api.settings import Settings
 from api.state import State, state_of
 
+NO_STORAGE = "There is no storage for photos here: S3_URL is not set"
 SIGNED_OUT = "The token has expired or was revoked: sign in again"
 
 
@@ -204,6 +207,19 @@ async def get_caller(request: Request, bearer: HeaderToken, cookie: CookieToken)
 CallerDep = Annotated[Caller, Depends(get_caller)]
 
 
+async def get_reader(request: Request, bearer: HeaderToken, cookie: CookieToken) -> Caller | None:
+    """The user who is signed in, for a route that anybody may use and that shows some more; None if nobody is."""
+    if bearer is None and cookie is None:
+        return None
+    try:
+        return await get_caller(request, bearer, cookie)
+    except Unauthenticated:
+        return None
+
+
+ReaderDep = Annotated[Caller | None, Depends(get_reader)]
+
+
 class StillSignedIn:
     """Checks, when a request has taken a while, that its user is still signed in, and may still do it."""
 
@@ -245,6 +261,25 @@ async def get_services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def get_storage(request: Request) -> S3:
+    """The storage of the photos; Unavailable if there is none."""
+    s3 = state_of(request).services.s3
+    if s3 is None:
+        raise Unavailable(NO_STORAGE)
+    return s3
+
+
+StorageDep = Annotated[S3, Depends(get_storage)]
+
+
+async def get_photos_due(request: Request) -> asyncio.Event:
+    """Wakes what works on photos."""
+    return state_of(request).photos_are_due
+
+
+PhotosDueDep = Annotated[asyncio.Event, Depends(get_photos_due)]
 
 IdempotencyKeyDep = Annotated[
     str | None,

@@ -33,3 +33,13 @@ class Size(StrEnum):
     SMALL = "small"
     MEDIUM = "medium"
     BIG = "big"
+
+
+class PhotoState(StrEnum):
+    """Where a photo is on its way from an upload to the list; `removed`: its objects are to be deleted."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    READY = "ready"
+    FAILED = "failed"
+    REMOVED = "removed"

@@ -18,6 +18,7 @@ from api import __version__
 from api.background import Background
 from api.crud.cleaning import keep_clean
 from api.crud.orders.payments import keep_settling
+from api.crud.photos.work import keep_working
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
@@ -28,7 +29,7 @@ from api.http.authentication import cookie_name
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
 from api.http.openapi import completed
-from api.routers import animals, auth, docs, exhibits, health, orders, staff, users
+from api.routers import animals, auth, docs, exhibits, health, orders, photos, staff, users
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
 
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             )
             tasks = [
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
+                asyncio.create_task(keep_working(state.sessionmaker.begin, services.s3, state.photos_are_due)),
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
@@ -102,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_handlers(app, lambda request: state_of(request).database)
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
-    for resource in (animals, exhibits, staff, orders, users, auth, health, docs):
+    for resource in (animals, photos, exhibits, staff, orders, users, auth, health, docs):
         app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)
     docs.mount_assets(app)
     return app

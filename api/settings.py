@@ -18,6 +18,9 @@ from stack_settings.secret import SettingsWithSecrets, weakness
 ENVIRONMENT: ContextVar[str] = ContextVar("environment", default="production")
 """The environment that a request, or a command, runs in: in `local`, addresses need not be deliverable."""
 
+PUBLIC_URL: ContextVar[str | None] = ContextVar("public_url", default=None)
+"""Where a request's answer says that photos are: the address of the public bucket; None if there is no storage."""
+
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
 MADE_BY = "openssl rand -base64 32 makes one"
@@ -155,6 +158,13 @@ class Settings(SettingsWithSecrets):
         if login.password or not login.proves_itself_otherwise:
             self._require_strong(name, weakness(login.password or ""))
         return login
+
+    @property
+    def public_url(self) -> str | None:
+        """The address of the public bucket, as browsers reach it; None if there is no storage."""
+        if self.s3_url is None:
+            return None
+        return self.s3_public_url or f"{self.s3_upload_url or self.s3_url}/{self.s3_public_bucket}"
 
     def smtp_login(self) -> tuple[str, str] | None:
         """The mail server's user and password; None if it wants none. A password in SMTP_URL is the password.

@@ -1,6 +1,7 @@
 """What an app has while it runs: created by its lifespan, and available to each request."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
@@ -19,7 +20,8 @@ NAME = "zoo"  # in the state that the server hands to each request
 class State:
     """The app's settings, its access to the database and to outside services, and its background work.
 
-    `probes` have a connection of their own, so that they never wait behind requests.
+    `probes` have a connection of their own, so that they never wait behind requests. `photos_are_due` wakes what works
+    on photos.
     """
 
     settings: Settings
@@ -29,6 +31,7 @@ class State:
     services: Services
     mail: Mail
     background: Background
+    photos_are_due: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def state_of(request: Request) -> State:

@@ -15,6 +15,7 @@ from benchmarks import (
     memory,
     migrator_noop,
     pages,
+    photos,
     report,
     signed_in,
     statements,
@@ -26,7 +27,7 @@ from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
 SERVING = [comparison, statements, signed_in, compression, workers, memory, cold_start, storage, migrator_noop]
-SUBJECTS = [*SERVING, pages, imports]
+SUBJECTS = [*SERVING, pages, photos, imports]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -100,8 +100,8 @@ class Zoo:
         )
 
     @contextmanager
-    def serve(self, name: str, workers: int = 1) -> Iterator[App]:
-        """The app `name` of APPS under gunicorn, until the block ends."""
+    def serve(self, name: str, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[App]:
+        """The app `name` of APPS under gunicorn, with these further settings, until the block ends."""
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             port = probe.getsockname()[1]
@@ -110,7 +110,7 @@ class Zoo:
             process = subprocess.Popen(
                 [sys.executable, "-m", *APPS[name], "--bind", f"{HOST}:{port}"],
                 cwd=ROOT,
-                env=self.environment() | {"WEB_CONCURRENCY": str(workers)},
+                env=self.environment() | {"WEB_CONCURRENCY": str(workers), **(environment or {})},
                 stdout=output,
                 stderr=output,
                 preexec_fn=partial(die_with_parent, signal.SIGTERM),  # noqa: PLW1509 - the kernel has to know before it starts

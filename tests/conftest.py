@@ -357,8 +357,15 @@ class Served:
 
 
 @pytest.fixture
+def services() -> Services:
+    """Those of the app: none. A module whose tests need some has its own."""
+    return Services()
+
+
+@pytest.fixture
 async def app(
-    worker_app: FastAPI,
+    request: pytest.FixtureRequest,
+    services: Services,
     sessionmaker: async_sessionmaker[AsyncSession],
     driver: Database,
     monkeypatch: pytest.MonkeyPatch,
@@ -366,8 +373,9 @@ async def app(
     """The api, on the test's own transaction. A test that changes it creates its own."""
     monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine; TestDatabaseHealth has the real one
     settings = Settings()
-    state = State(settings, driver, sessionmaker, Probes(sessionmaker), Services(), Mail(settings), Background())
-    yield Served(worker_app, state)
+    state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), Background())
+    app: FastAPI = request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app")
+    yield Served(app, state)
     await state.background.finish()
 
 
@@ -439,6 +447,11 @@ async def s3(storage: Storage) -> AsyncIterator[S3]:
     s3 = S3(settings_of(storage.environment()))
     yield s3
     await s3.close()
+
+
+@pytest.fixture(scope="session")
+def worker_app_with_storage(storage: Storage) -> FastAPI:
+    return create_app(settings_of(storage.environment()))
 
 
 @pytest.fixture

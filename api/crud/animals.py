@@ -2,6 +2,7 @@
 
 from api.crud import exhibits, occupants, records
 from api.crud.accounts.access_tokens import Caller
+from api.crud.photos.first import FIRST_PHOTO
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
@@ -10,7 +11,7 @@ from api.http.etags import IfMatch
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
 
-ANIMAL = Resource(Animal, AnimalRead, "animal")
+ANIMAL = Resource(Animal, AnimalRead, "animal", {"photo": FIRST_PHOTO})
 
 
 async def list_page(db: Executor, query: AnimalQuery) -> JsonPage:

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import (
     ColumnElement,
     Interval,
+    TextClause,
     bindparam,
     delete,
     func,
@@ -29,14 +30,17 @@ from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, reason_of
 from api.database.statements import Statement
 from api.errors import Unavailable
-from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Throttle
+from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Photo, Throttle
 from api.models.orders import TO_BE_EMPTIED
+from api.models.photos import FAILED, PENDING
 
 FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches
 ROWS_AT_ONCE, ORDERS_AT_ONCE = 500, 50
 # How long the items of a deleted order are kept.
 ITEMS_KEPT_FOR = timedelta(days=30)
+# Uploads of photos that nobody completed, and photos that failed: keepers have had time to see why.
+UPLOADS_KEPT_FOR, FAILED_KEPT_FOR = timedelta(days=1), timedelta(days=30)
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +50,10 @@ def _is_old(since: Any) -> ColumnElement[bool]:
     return found
 
 
-def _remove(model: type[Base], since: Any) -> Statement[int]:
-    """Deletes some rows that are old, and returns how many."""
+def _remove(model: type[Base], since: Any, *which: ColumnElement[bool] | TextClause) -> Statement[int]:
+    """Deletes some rows that are old, of those `which`, and returns how many."""
     key = inspect(model).primary_key
-    some = select(*key).where(_is_old(since)).order_by(since).limit(literal_column(str(ROWS_AT_ONCE)))
+    some = select(*key).where(_is_old(since), *which).order_by(since).limit(literal_column(str(ROWS_AT_ONCE)))
     old = some.with_for_update(skip_locked=True).cte("old")
     gone = delete(model).where(tuple_(*key).in_(select(*old.c))).returning(true()).cte("gone")
     return Statement(select(func.count()).select_from(gone), int)
@@ -72,6 +76,9 @@ _KEYS = _remove(IdempotencyKey, IdempotencyKey.created_at)
 _COUNTS = _remove(Throttle, Throttle.since)
 _ADDRESSES = _remove(KnownAddress, KnownAddress.last_used_at)  # personal data of users who do not return
 _ITEMS = _empty()
+# Their objects are gone, or end by the bucket's own rule.
+_UPLOADS = _remove(Photo, Photo.created_at, PENDING)
+_FAILED = _remove(Photo, Photo.created_at, FAILED)
 
 
 async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
@@ -95,6 +102,8 @@ async def clean(db: Database, token_lifetime: timedelta) -> None:
         _COUNTS: (throttles.WINDOW, ROWS_AT_ONCE),
         _ADDRESSES: (sign_ins.KNOWN_FOR, ROWS_AT_ONCE),
         _ITEMS: (ITEMS_KEPT_FOR, ORDERS_AT_ONCE),
+        _UPLOADS: (UPLOADS_KEPT_FOR, ROWS_AT_ONCE),
+        _FAILED: (FAILED_KEPT_FOR, ROWS_AT_ONCE),
     }
     for statement, (kept_for, at_once) in kept.items():
         while await statement.first(db, kept_for=kept_for) == at_once:

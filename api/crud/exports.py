@@ -10,7 +10,7 @@ from io import BytesIO
 
 from sqlalchemy import DateTime, String, Table
 
-from api.crud.imports.targets import RESOURCES
+from api.crud.imports.targets import RESOURCES, Target
 from api.database.driver import Database
 
 PAGE_ROWS = 1_000
@@ -21,15 +21,14 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Excel would read anything else but letters 
 
 async def export_csv(db: Database, resource: str) -> AsyncIterator[bytes]:
     """The header, and then the records in id order."""
-    table = RESOURCES[resource].table
-    names = [column.name for column in table.columns if column.name != "deleted_at"]
-    part, after = BYTE_ORDER_MARK + ",".join(names).encode() + b"\r\n", 0
+    target = RESOURCES[resource]
+    part, after = BYTE_ORDER_MARK + ",".join(target.exported).encode() + b"\r\n", 0
     while True:
         page = BytesIO()
         async with db.connect() as connection:
-            last = await connection.fetchval(_last_of_page(table), after)
+            last = await connection.fetchval(_last_of_page(target.table), after)
             if last is not None:
-                await connection.copy_from_query(_page(table), after, last, output=page, format="csv")
+                await connection.copy_from_query(_page(target), after, last, output=page, format="csv")
         if last is None:
             break
         yield part + page.getvalue()
@@ -44,10 +43,10 @@ def _last_of_page(table: Table) -> str:
 
 
 @cache
-def _page(table: Table) -> str:
-    cells = ", ".join(_cell(column.name, column.type) for column in table.columns if column.name != "deleted_at")
+def _page(target: Target) -> str:
+    cells = ", ".join(_cell(column.name, column.type) for column in target.columns(target.exported))
     where = "deleted_at IS NULL AND id > $1 AND id <= $2"
-    return f"SELECT {cells} FROM {table.name} WHERE {where} ORDER BY id"  # noqa: S608
+    return f"SELECT {cells} FROM {target.table.name} WHERE {where} ORDER BY id"  # noqa: S608
 
 
 def _cell(name: str, kind: object) -> str:

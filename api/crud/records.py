@@ -1,11 +1,12 @@
 """What all resources share: reading live records and pages of them, changing and deleting a record."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import BigInteger, Select, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, insert, select, tuple_, update
 
 from api.database.counts import Counts
 from api.database.json_rows import JsonPage, JsonPages
@@ -22,16 +23,25 @@ R = TypeVar("R", bound=RecordRead)
 
 @dataclass(frozen=True)
 class Resource(Generic[M, R]):
-    """A table's model, the form in which clients get its records, and the word for one."""
+    """A table's model, the form in which clients get its records, and the word for one.
+
+    `computed` are fields of that form that are no columns.
+    """
 
     model: type[M]
     read: type[R]
     noun: str
+    computed: Mapping[str, ColumnElement[Any]] = dataclasses.field(default_factory=dict, compare=False)
 
     @property
     def columns(self) -> dict[str, Any]:
         """The columns of `read`, in order."""
-        return {field.name: getattr(self.model, field.name) for field in dataclasses.fields(self.read)}
+        return {
+            field.name: self.computed[field.name].label(field.name)
+            if field.name in self.computed
+            else getattr(self.model, field.name)
+            for field in dataclasses.fields(self.read)
+        }
 
 
 def live(model: type[M]) -> Select[M]:

@@ -20,7 +20,7 @@ from stack_settings import DatabaseUrl
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
 # because a contract revision, which takes something away, is applied after this release has been rolled out.
-SCHEMA_REVISION = "1d122c4cabd6"
+SCHEMA_REVISION = "b6e3af89b7ce"
 
 # A request's statements take milliseconds: the server cancels one that takes 3 s, the limit of the api's role
 # (deploy/postgres), which frees its connection for others. Commands may take longer.
@@ -101,15 +101,25 @@ async def driver_of(session: AsyncSession) -> asyncpg.Connection:
 
 
 @asynccontextmanager
-async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
-    """A command's session, on a connection of its own: committed at the end, rolled back on any exception."""
+async def transactions_of_a_command(settings: Settings) -> AsyncIterator[Transactions]:
+    """A command's transactions, on connections of its own."""
     engine = create_engine(settings, application_name="api command")
-    try:
-        async with (
-            seen(engine, settings.release, "api command"),
-            create_sessionmaker(engine).begin() as session,
-        ):
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[AsyncSession]:
+        async with create_sessionmaker(engine).begin() as session:
             await session.execute(text(f"SET LOCAL statement_timeout = '{COMMAND_STATEMENT_TIMEOUT}'"))
             yield session
+
+    try:
+        async with seen(engine, settings.release, "api command"):
+            yield begin
     finally:
         await engine.dispose()
+
+
+@asynccontextmanager
+async def transaction(settings: Settings) -> AsyncIterator[AsyncSession]:
+    """A command's only transaction: committed at the end, rolled back on any exception."""
+    async with transactions_of_a_command(settings) as begin, begin() as session:
+        yield session

@@ -32,7 +32,8 @@ class Executor(Protocol):
 class Statement(Generic[T]):
     """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns.
 
-    Values and columns have the driver's types: SQLAlchemy does not convert them, and an enum is a string.
+    A `bindparam` with a `callable_` has the value that this returns. Values and columns have the driver's types:
+    SQLAlchemy does not convert them, and an enum is a string.
     """
 
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
@@ -42,10 +43,13 @@ class Statement(Generic[T]):
         self._names = compiled.positiontup or ()
         self._types = {name: bind.type for name, bind in compiled.binds.items()}
         self._where = "body" if compiled.isinsert or compiled.isupdate else "query"
+        self._found = {name: bind.callable for name, bind in compiled.binds.items() if bind.callable is not None}
         self._row = row
 
     async def first(self, db: Executor, **values: Any) -> T | None:
         """What the first row becomes; None if there is none. Unprocessable if a column can't hold a value."""
+        for name, find in self._found.items():
+            values[name] = find()
         try:
             record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
         except asyncpg.DataError as error:

@@ -58,7 +58,7 @@ class S3:
         self._bucket = settings.s3_bucket
         self._public_bucket = settings.s3_public_bucket
         self._upload_url = settings.s3_upload_url or settings.s3_url
-        self._public_url = settings.s3_public_url or f"{self._upload_url}/{self._public_bucket}"
+        self._public_url = settings.public_url
         self._requests = S3Requests(settings.s3_url, settings.s3_region, keys_of(settings))
 
     async def close(self) -> None:

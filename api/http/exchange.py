@@ -17,7 +17,7 @@ from api.http.path_prefix import HEADER as PREFIX
 from api.http.path_prefix import PathPrefix
 from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, id_of, is_gone, write_line
 from api.log import REQUEST_ID
-from api.settings import ENVIRONMENT, Settings
+from api.settings import ENVIRONMENT, PUBLIC_URL, Settings
 
 log = structlog.get_logger(__name__)
 requests = logging.getLogger("api.requests")
@@ -40,6 +40,7 @@ class Exchange:
         self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.gzip = settings.gzip
         self.environment = settings.environment
+        self.public_url = settings.public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,6 +54,7 @@ class Exchange:
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
         CLIENT.set(client_of(inner, asked))
         ENVIRONMENT.set(self.environment)
+        PUBLIC_URL.set(self.public_url)
         always = [(HEADER, request_id.encode())]
         if self.cors is not None:
             always += self.cors.headers(asked)

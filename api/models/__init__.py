@@ -5,6 +5,7 @@ from api.models.base import Base
 from api.models.exhibits import Exhibit
 from api.models.idempotency import IdempotencyKey
 from api.models.orders import Order, OrderEvent, OrderItem
+from api.models.photos import Photo
 from api.models.staff import Staff
 from api.models.throttles import Throttle
 from api.models.users import AccessToken, KnownAddress, User
@@ -19,6 +20,7 @@ __all__ = [
     "Order",
     "OrderEvent",
     "OrderItem",
+    "Photo",
     "Staff",
     "Throttle",
     "User",

@@ -8,7 +8,11 @@ from api.models.search import search_index
 
 
 class Animal(Record, Base):
-    """An animal of the zoo."""
+    """An animal of the zoo.
+
+    `photo` and `photo_alt` are the `name` and the `alt` of its first photo that is ready: here, too, so that a list of
+    animals needs no other table (api/crud/photos/first.py).
+    """
 
     __tablename__ = "animals"
     # Each order of the list, and each filter, has an index that leaves out deleted rows and ends in `id`: a page is one
@@ -27,3 +31,5 @@ class Animal(Record, Base):
     description: Mapped[str | None]
     species: Mapped[str | None]
     exhibit_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))
+    photo: Mapped[str | None]
+    photo_alt: Mapped[str | None]

@@ -14,11 +14,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import idempotency
+from api.external_services.s3 import S3
+from api.external_services.services import Services
 from api.http.authentication import SAFE_METHODS
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
+from tests.api.photographing import with_photo
 from tests.api.postgres_proxy import proxying
 from tests.api.records import make
 from tests.api.test_permissions import ANYBODY, MATRIX
@@ -26,7 +29,12 @@ from tests.conftest import email_of, started
 
 KEY = {"Idempotency-Key": "once"}
 UNSAFE = [route for route in MATRIX if route.partition(" ")[0] not in SAFE_METHODS]
-TABLES = ("animals", "exhibits", "staff", "orders", "order_items", "order_events", "users", "access_tokens")
+TABLES = ("animals", "photos", "exhibits", "staff", "orders", "order_items", "order_events", "users", "access_tokens")
+
+
+@pytest.fixture
+def services(s3: S3) -> Services:
+    return Services(s3=s3)
 
 
 def of_kind(app_routes: list[APIRoute], route: str) -> APIRoute:
@@ -60,7 +68,9 @@ async def path_of(client: httpx.AsyncClient, session: AsyncSession, path: str) -
         found = await session.scalar(text("SELECT id FROM users WHERE email = :email"), {"email": email_of("keeper")})
         return path.replace("{user_id:uuid}", str(found))
     made = await make(client, "/" + path.split("/")[1]) if "{" in path else {"id": ""}
-    path = re.sub(r"\{\w+\}", str(made["id"]), path)
+    path = re.sub(r"\{\w+\}", str(made["id"]), path, count=1)
+    if "{photo_id}" in path:
+        path = await with_photo(client, session, path)
     if path.endswith("/restore"):
         await client.delete(path.removesuffix("/restore"))
     return path

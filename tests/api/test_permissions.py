@@ -8,11 +8,15 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.enums import UserType
+from api.external_services.s3 import S3
+from api.external_services.services import Services
 from api.main import create_app
 from api.settings import Settings
 from tests.api.ordering import TEA, order
+from tests.api.photographing import ABOUT, with_photo
 from tests.api.records import make
 from tests.conftest import PASSWORD, email_of, signed_in
 
@@ -50,6 +54,12 @@ MATRIX = {
     "PATCH /animals/{animal_id}": Case(KEEPER, 200, NAME),
     "DELETE /animals/{animal_id}": Case(KEEPER, 200),
     "POST /animals/{animal_id}/restore": Case(ADMIN, 200),
+    "GET /animals/{animal_id}/photos": Case(ANYBODY, 200),
+    "POST /animals/{animal_id}/photos": Case(KEEPER, 201, ABOUT),
+    "GET /animals/{animal_id}/photos/{photo_id}": Case(ANYBODY, 200),
+    "PATCH /animals/{animal_id}/photos/{photo_id}": Case(KEEPER, 200, {"alt": "Amara"}),
+    "DELETE /animals/{animal_id}/photos/{photo_id}": Case(KEEPER, 204),
+    "POST /animals/{animal_id}/photos/{photo_id}/complete": Case(KEEPER, 202),
     "GET /staff": Case(KEEPER, 200),
     "GET /staff.csv": Case(ADMIN, 200),
     "POST /staff": Case(ADMIN, 201, NAME),
@@ -94,6 +104,11 @@ MATRIX = {
 }
 
 
+@pytest.fixture
+def services(s3: S3) -> Services:
+    return Services(s3=s3)
+
+
 def routes_of(app: FastAPI) -> set[str]:
     contexts = [context for context in iter_route_contexts(app.routes) if context.methods]
     return {f"{method} {context.path}" for context in contexts for method in context.methods or ()}
@@ -105,13 +120,17 @@ def test_every_route_is_in_the_matrix() -> None:
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("route", MATRIX)
-async def test_matrix(client: httpx.AsyncClient, anonymous: httpx.AsyncClient, route: str, who: str) -> None:
+async def test_matrix(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, session: AsyncSession, route: str, who: str
+) -> None:
     case = MATRIX[route]
     method, _, path = route.partition(" ")
     for resource, parameter in (("/exhibits", "exhibit_id"), ("/animals", "animal_id"), ("/staff", "staff_id")):
         if parameter in path:
             path = path.replace(f"{{{parameter}}}", str((await make(client, resource))["id"]))
     path = path.replace("{user_id:uuid}", OTHER)
+    if "{photo_id}" in path:
+        path = await with_photo(client, session, path)
     if "{order_id}" in path:
         path = path.replace("/orders/{order_id}", await order(client))
     headers = {} if who == "anonymous" else signed_in(who)

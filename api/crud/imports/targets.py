@@ -52,6 +52,12 @@ class Target:
         return fields | ({EXHIBIT_NAME: False} if self.has_exhibit else {})
 
     @property
+    def exported(self) -> list[str]:
+        """The columns that a file of all records has."""
+        fields = {"id", "created_at", "updated_at"} | self.create.model_fields.keys()
+        return [column.name for column in self.table.columns if column.name in fields]
+
+    @property
     def unique(self) -> list[str]:
         """The fields that are unique by themselves among the records that are not deleted."""
         columns = [list(index.columns) for index in self.table.indexes if index.unique]

@@ -1,0 +1,1 @@
+"""Photos of the animals: their rows, and their objects in the storage."""

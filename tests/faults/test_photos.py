@@ -1,0 +1,183 @@
+"""Photos while the storage has faults, or the process that works on them is killed: the next try ends it."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from api.crud.photos.work import work
+from api.decoder.run import only_decoder
+from api.errors import BadGateway, Unavailable
+from api.external_services.http import MAX_SECONDS
+from api.external_services.s3 import S3
+from api.main import create_app
+from local.postgres import Server
+from local.storage import Storage
+from tests.api.photographing import PHOTO, begin, get, keys, put
+from tests.api.records import make
+from tests.conftest import settings_of, started, state_of
+from tests.faults.s3_proxy import Fault, S3Proxy, proxying_s3
+from tests.python import Python, run
+from tests.rounds import STALL
+
+DUE = "UPDATE photos SET claimed_until = statement_timestamp()"
+UNAVAILABLE = {Fault.AWAY, Fault.SLOW, Fault.FAILING, Fault.CUT_OFF}
+
+
+@pytest.fixture
+async def proxy(storage: Storage) -> AsyncIterator[S3Proxy]:
+    async with proxying_s3(storage.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def client(
+    server: Server, database: str, storage: Storage, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Of an api that reaches the storage through the proxy; the test does its workers' work."""
+
+    async def idle(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr("api.main.keep_working", idle)
+    environment = storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}
+    settings = settings_of(environment, database_url=server.url("zoo_api", database), database_pool_timeout=30)
+    async with started(create_app(settings)) as client:
+        yield client
+
+
+async def work_once(client: httpx.AsyncClient) -> None:
+    state = state_of(client)
+    assert state.services.s3 is not None
+    while True:
+        with only_decoder() as lock:
+            if lock is not None:
+                await work(state.sessionmaker.begin, state.services.s3, lock)
+                return
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("fault", Fault)
+async def test_a_fault_of_the_storage_is_said_and_the_next_try_is_done(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: S3Proxy, fault: Fault
+) -> None:
+    animal = (await make(client, "/animals"))["id"]
+    begun = await begin(client, animal)  # a URL needs no storage
+    await put(begun)
+    path = f"/animals/{animal}/photos/{begun['id']}"
+    proxy.fault = fault
+    since = time.monotonic()
+    failed = await client.post(f"{path}/complete")
+    assert time.monotonic() - since < MAX_SECONDS + STALL
+    assert failed.status_code == (503 if fault in UNAVAILABLE else 502), failed.text
+    assert "storage" in failed.json()["detail"].lower()
+    assert (await client.get(path)).json()["state"] == "pending"
+    assert (await client.get(f"/animals/{animal}")).status_code == 200
+    proxy.fault = None
+    assert (await client.post(f"{path}/complete")).status_code == 202
+
+    proxy.fault = fault
+    for _ in range(2):
+        with pytest.raises(Unavailable if fault in UNAVAILABLE else BadGateway):
+            await work_once(client)
+        await admin.execute(DUE)
+    assert (await client.get(path)).json()["state"] == "processing"
+    proxy.fault = None
+    await work_once(client)
+    assert (await client.get(path)).json()["state"] == "ready"
+
+    await client.delete(path)
+    proxy.fault = fault
+    with pytest.raises((Unavailable, BadGateway)):
+        await work_once(client)
+    await admin.execute(DUE)
+    proxy.fault = None
+    await work_once(client)
+    assert await admin.fetchval("SELECT count(*) FROM photos") == 0
+
+
+async def test_a_storage_that_is_away_for_long_fails_no_photo(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: S3Proxy
+) -> None:
+    animal = (await make(client, "/animals"))["id"]
+    begun = await begin(client, animal)
+    await put(begun)
+    path = f"/animals/{animal}/photos/{begun['id']}"
+    await client.post(f"{path}/complete")
+    proxy.fault = Fault.AWAY
+    for _ in range(6):
+        with pytest.raises(Unavailable):
+            await work_once(client)
+        await admin.execute(DUE)
+    proxy.fault = None
+    await work_once(client)
+    assert (await client.get(path)).json()["state"] == "ready"
+
+
+# All requests of an import: the upload, its approval, and the work on it.
+STEPS = [
+    "PUT incoming",
+    "HEAD incoming",
+    "GET incoming",
+    "PUT originals",
+    "PUT photos",
+    "PUT photos",
+    "DELETE incoming",
+]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", range(len(STEPS)), ids=[f"{n} {step}" for n, step in enumerate(STEPS)])
+async def test_killed_at_any_step_the_next_run_ends_it(  # noqa: PLR0913, PLR0917
+    server: Server,
+    database: str,
+    admin: asyncpg.Connection,
+    storage: Storage,
+    proxy: S3Proxy,
+    s3: S3,
+    tmp_path: Path,
+    step: int,
+    moment: str,
+) -> None:
+    await admin.execute("INSERT INTO animals (name) VALUES ('Amara')")
+    (tmp_path / "Amara.jpg").write_bytes(PHOTO)
+    environment = os.environ | server.environment(database) | storage.environment()
+    before, seen = await keys(s3), 0
+    reached = asyncio.Event()
+
+    async def watch(when: str, request: str) -> None:
+        nonlocal seen
+        if when == moment:
+            seen += 1
+            if seen == step + 1:
+                method, key = STEPS[step].split()
+                assert request.startswith(f"{method} /")
+                assert f"/{key}/" in request
+                process.kill()
+                reached.set()
+                await asyncio.sleep(60)  # the killed process gets no answer
+
+    proxy.watch = watch
+    process = Python("api", "import-photos", str(tmp_path), env=environment | {"S3_URL": proxy.url})
+    async with asyncio.timeout(60):
+        await reached.wait()
+    await asyncio.to_thread(process.wait)
+    proxy.watch = None
+    await admin.execute(DUE)
+    again = await asyncio.to_thread(run, "api", "import-photos", str(tmp_path), env=environment)
+    assert again.returncode == 0, again.stderr
+    (ready,) = await admin.fetch("SELECT name FROM photos WHERE state = 'ready'")
+    assert await admin.fetchval("SELECT photo FROM animals") == ready["name"]
+    made = {key for key in await keys(s3) - before if not key.startswith("incoming/")}
+    name = ready["name"]
+    assert made == {f"originals/{name}", f"photos/{name}-320.webp", f"photos/{name}-1280.webp"}
+    assert (await get(f"{storage.url}/zoo-public/photos/{name}-320.webp")).status_code == 200
+    # An upload that was never completed, and its object, which the bucket's own rule ends.
+    pending = await admin.fetch("SELECT upload FROM photos WHERE state <> 'ready'")
+    assert {f"incoming/{row['upload']}" for row in pending} >= await keys(s3) - before - made
+    assert len(pending) == (step <= 2 and (step, moment) < (2, "a"))
