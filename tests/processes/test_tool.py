@@ -79,8 +79,9 @@ class Project:
         """Run a command, and return what it prints."""
         process = self.start(*command.split())
         out, errors = process.communicate(timeout=120)
-        assert process.returncode == code, out + errors
-        return out + errors
+        printed: str = out + errors
+        assert process.returncode == code, printed
+        return printed
 
     def configure(self, table: str) -> None:
         """Set something in the tool's section of the configuration."""

@@ -111,7 +111,7 @@ class Stack:
         command = ["make", "--silent", "admin", f"EMAIL={email}"]
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment | self.names,
-            input=PASSWORD, capture_output=True, text=True, check=False, timeout=60,
+            input=PASSWORD, capture_output=True, text=True, check=False, timeout=300,
         )  # fmt: skip
         assert done.stdout == f"{email} is a user of type admin\n", done.stderr
         form = {"username": email, "password": PASSWORD}
