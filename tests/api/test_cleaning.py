@@ -143,9 +143,9 @@ async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(
     await admin.execute("INSERT INTO throttles VALUES ('old', 1, now() - interval '1 day')")
     await admin.execute("ALTER TABLE throttles RENAME TO moved")
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))), asyncio.timeout(20):
-        while not (said := log()):
+        while not (said := [line for line in log() if line["event"] == "old rows left for now"]):
             await asyncio.sleep(0.01)
-        assert (said[0]["event"], "exception" in said[0]) == ("old rows left for now", False)
+        assert "exception" not in said[0]
         await admin.execute("ALTER TABLE moved RENAME TO throttles")
         while await admin.fetchval("SELECT count(*) FROM throttles"):
             await asyncio.sleep(0.01)

@@ -298,3 +298,17 @@ async def test_ten_requests_for_each_connection_may_wait_and_the_next_is_refused
             503, "The server is busy: no database connection was free in time",
         )  # fmt: skip
         assert {answer.status_code for answer in await asyncio.gather(changing, *waiting)} == {200}
+
+
+@pytest.mark.usefixtures("own_sessions")
+async def test_connections_that_could_not_be_opened_are_not_missing_later(
+    server: Server, database: str, maintenance: asyncpg.Connection
+) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2)
+    async with started(create_app(settings)) as client:
+        await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        for path in ("/animals", "/users/me") * 3:  # by the driver, and by a session
+            assert (await client.get(path)).status_code == 503
+        await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+        for path in ("/animals", "/users/me"):
+            assert (await client.get(path)).status_code == 200

@@ -1,17 +1,19 @@
-"""Requests in all kinds of segments: what is read does not depend on them."""
+"""What is read does not depend on segments, and nothing that is not meant to be a header is sent as one."""
 
 import asyncio
 import hashlib
 import json
 import random
+import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.server.http_protocol import HttpProtocol
 from tests.rounds import rounds
@@ -29,16 +31,32 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await JSONResponse(read)(scope, receive, send)
 
 
-@pytest.fixture
-async def port() -> AsyncIterator[int]:
-    config = uvicorn.Config(echo, http=HttpProtocol, port=0, lifespan="off", log_config=None, access_log=False)
+@asynccontextmanager
+async def serving(app: ASGIApp, sockets: list[socket.socket] | None = None) -> AsyncIterator[int]:
+    """The port on which `app` is served."""
+    config = uvicorn.Config(app, http=HttpProtocol, port=0, lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets))
     while not server.started:
         await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    async with serving(echo) as port:
+        yield port
+
+
+async def get(port: int) -> bytes:
+    """All that is answered to a request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return answer
 
 
 def some_request(random: random.Random, number: int) -> tuple[bytes, list[Any]]:
@@ -83,3 +101,29 @@ async def test_requests_are_read_the_same_however_they_are_segmented(port: int) 
             await asyncio.sleep(0 if by_seed.random() < 0.7 else 0.001)
         assert await asyncio.wait_for(answers(reader, len(requests)), 20) == list(expected), seed
         writer.close()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [(b"x", b"a\r\nset-cookie: zoo-auth=evil"), (b"x", b"a\nevil: 1"), (b"x", b"evil\0"), (b"x\revil", b"a")],
+    ids=["lines", "half a line", "NUL", "in a name"],
+)
+async def test_no_value_adds_a_header_to_an_answer(header: tuple[bytes, bytes]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001
+        await send({"type": "http.response.start", "status": 200, "headers": [header]})
+        await send({"type": "http.response.body", "body": b"sent"})
+
+    async with serving(app) as port:
+        answer = await get(port)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"evil" not in answer
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
+async def test_a_client_of_ipv4_has_its_address_also_on_a_socket_for_both() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(scope["client"][0])(scope, receive, send)
+
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as both:
+        async with serving(app, [both]) as port:
+            assert (await get(port)).endswith(b'"127.0.0.1"')

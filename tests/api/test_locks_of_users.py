@@ -1,6 +1,8 @@
 """What requests lock of users, and of what is counted for them, and in which order."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -15,6 +17,14 @@ from tests.api.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
 from tests.conftest import PASSWORD, email_of, superuser
 
 __all__ = ["database"]  # a fixture
+
+
+@pytest.fixture
+async def another(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
+    """A second connection of a superuser."""
+    connection = await superuser(server, database)
+    yield connection
+    await connection.close()
 
 
 class TestCounting:
@@ -83,7 +93,7 @@ class TestAdmins:
         assert (await committing_client.get(me)).json()["type"] == "admin"
 
     async def test_they_are_locked_in_one_order_so_that_no_two_wait_for_each_other(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, server: Server, database: str
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
     ) -> None:
         first = "00000000-0000-7000-8000-000000000001"  # and the last in the table
         others = {row["id"] for row in await admin.fetch("SELECT id FROM users WHERE type = 'admin' AND is_active")}
@@ -91,15 +101,13 @@ class TestAdmins:
             "INSERT INTO users (id, email, hashed_password, type) VALUES ($1, 'first@zoo.example', '', 'admin')", first
         )
         me = f"/users/{(await committing_client.get('/users/me')).json()['id']}"
-        another = await superuser(server, database)
         async with holding(admin, "SELECT FROM users WHERE id = $1 FOR UPDATE", first):
             asked = asyncio.create_task(committing_client.patch(me, json={"type": "keeper"}))
             await until_it_waits(admin, asked)
             assert others <= await free(another, "users", "id")
         assert (await asked).status_code == 200
-        await another.execute("UPDATE users SET type = 'admin' WHERE email = $1", email_of("admin"))
-        await another.execute("DELETE FROM users WHERE id = $1", first)
-        await another.close()
+        await admin.execute("UPDATE users SET type = 'admin' WHERE email = $1", email_of("admin"))
+        await admin.execute("DELETE FROM users WHERE id = $1", first)
 
 
 class TestUsers:
@@ -178,37 +186,42 @@ class TestAttempts:
         names = ("account-at-address", email, here), ("account", email), ("address", here)
         return [throttles.key(*name) for name in names]
 
-    async def test_when_they_are_counted_and_when_they_succeed(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, server: Server, database: str
-    ) -> None:
-        # The account whose counts are in the opposite order of the one in which the code names them.
+    @pytest.fixture
+    async def email(self, admin: asyncpg.Connection, database: str) -> AsyncIterator[str]:
+        """The keeper's: one whose counts are in the opposite order of the one in which the code names them.
+
+        Nor does an index sort them: rows are found in the order of the table.
+        """
         emails = (f"{number}@zoo.example" for number in range(1_000))
         email = next(one for one in emails if (keys := self.keys_of(one)) == sorted(keys, reverse=True))
+        moves = "UPDATE users SET email = $1 WHERE email = $2"
+        await admin.execute(moves, email, email_of("keeper"))
+        for how in ("indexscan", "bitmapscan"):
+            await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET enable_{how} = off")
+        yield email
+        await admin.execute(moves, email_of("keeper"), email)
+        await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} RESET ALL")
+
+    async def test_when_they_are_counted_and_when_they_succeed(
+        self, email: str, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
+    ) -> None:
         first, rest = self.keys_of(email)[-1], set(self.keys_of(email)[:-1])
-        await admin.execute("UPDATE users SET email = $1 WHERE email = $2", email, email_of("keeper"))
-        try:
-            assert (await sign_in(committing_client, email, "wrong")).status_code == 400
-            another, third = await superuser(server, database), await superuser(server, database)
-            async with holding(admin, "SELECT FROM throttles WHERE key = $1 FOR UPDATE", first):
-                asked = asyncio.create_task(sign_in(committing_client, email, "wrong"))
-                await until_it_waits(admin, asked)
-                assert rest <= await free(another, "throttles", "key")
-            assert (await asked).status_code == 400
+        lock = "SELECT FROM throttles WHERE key = $1 FOR UPDATE"
+        assert (await sign_in(committing_client, email, "wrong")).status_code == 400
+        async with holding(admin, lock, first):
+            asked = asyncio.create_task(sign_in(committing_client, email, "wrong"))
+            await until_it_waits(admin, asked)
+            assert rest <= await free(another, "throttles", "key")
+        assert (await asked).status_code == 400
+        async with AsyncExitStack() as stack:
             async with holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email):
                 asked = asyncio.create_task(sign_in(committing_client, email))
                 await until_it_waits(admin, asked)  # it is counted, and right
-                await third.execute("UPDATE throttles SET since = since WHERE key = $1", first)  # now the last row
-                hold = third.transaction()
-                await hold.start()
-                await third.execute("SELECT FROM throttles WHERE key = $1 FOR UPDATE", first)
+                await another.execute("UPDATE throttles SET since = since WHERE key = $1", first)  # now the last row
+                await stack.enter_async_context(holding(another, lock, first))
             await until_it_waits(admin, asked)
-            assert rest <= await free(another, "throttles", "key")
-            await hold.rollback()
-            assert (await asked).status_code == 200
-            await another.close()
-            await third.close()
-        finally:
-            await admin.execute("UPDATE users SET email = $2 WHERE email = $1", email, email_of("keeper"))
+            assert rest <= await free(admin, "throttles", "key")
+        assert (await asked).status_code == 200
 
     async def test_a_count_that_was_cleared_meanwhile_stays_zero(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection

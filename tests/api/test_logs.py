@@ -248,12 +248,16 @@ class TestClientThatDisconnects:
         ]
         assert {line["level"] for line in log()} == {"info"}
 
-    async def test_in_the_middle_of_its_body_is_logged_as_such(self, broken_app: FastAPI, log: ReadLog) -> None:
+    @pytest.mark.parametrize("path", ["register", "jwt/login"])
+    async def test_in_the_middle_of_its_body_is_logged_as_such(
+        self, broken_app: FastAPI, log: ReadLog, path: str
+    ) -> None:
+        """A body that FastAPI reads, and a form, which the route has read before."""
         async with served(broken_app) as port:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(
-                b"POST /auth/register HTTP/1.1\r\nHost: zoo.test\r\nContent-Type: application/json\r\n"
-                b'Content-Length: 100\r\n\r\n{"email"'
+                f"POST /auth/{path} HTTP/1.1\r\nHost: zoo.test\r\nContent-Type: application/json\r\n"
+                'Content-Length: 100\r\n\r\n{"email"'.encode()
             )
             await writer.drain()
             writer.close()
