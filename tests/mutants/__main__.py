@@ -32,7 +32,7 @@ TESTS = {
     ],
     "alembic_online/operations": [
         "tests/alembic_online/test_operations.py", "tests/alembic_online/test_online.py",
-        "tests/alembic_online/test_internals.py", "tests/alembic_online/test_autogenerate.py",
+        "tests/alembic_online/test_internals.py", "tests/alembic_online/test_undoing.py",
     ],
     "alembic_online/backfill": [
         "tests/faults/test_backfill_batches.py", "tests/faults/test_backfill_keys.py", "tests/faults/test_backfill.py",
