@@ -46,7 +46,7 @@ def reach(checkout: Path, paths: Collection[str], tests: Sequence[str], workers:
     notes, times = checkout.with_name("notes"), checkout.with_name("times")
     for path in paths:
         module = checkout / path
-        module.write_text(_noting(module.read_text(), path, notes))
+        module.write_text(noting(module.read_text(), path, notes))
     command = [sys.executable, "-m", "pytest", "-p", "tests.mutants.reaching", "--numprocesses", str(workers)]
     env = os.environ | {NOTES: str(times)}
     output = ["--dist", "worksteal", "--quiet", "--no-header", "--tb=line"]
@@ -71,7 +71,7 @@ def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
                 yield statements
 
 
-def _noting(source: str, path: str, notes: Path) -> str:
+def noting(source: str, path: str, notes: Path) -> str:
     """The same module, which notes each block that is entered."""
     tree = ast.parse(source)
     for statements in list(_blocks(tree)):
@@ -99,7 +99,7 @@ def _read(times: Path, notes: Path) -> Reached:
     for line in times.read_text().splitlines():
         test, seconds, outcome = json.loads(line)
         reached.seconds[test] = reached.seconds.get(test, 0) + seconds
-        if outcome != "passed":
+        if outcome == "failed":
             reached.failed.add(test)
     for line in notes.read_text().splitlines():
         current, block = ast.literal_eval(line)

@@ -1,13 +1,14 @@
 """Which mutants there are, and that those that are listed as the same as the code are among them."""
 
-import ast
+from ast import literal_eval, parse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.mutants.__main__ import modules, read_equivalents
 from tests.mutants.making import Mutant, make_mutants
-from tests.mutants.reaching import block_of
+from tests.mutants.reaching import block_of, noting
 from tests.mutants.running import ROOT
 
 CODE = '''
@@ -61,7 +62,7 @@ def made(folder: Path, code: str) -> list[Mutant]:
 def test_each_fault_is_a_mutant_that_can_be_compiled(tmp_path: Path) -> None:
     sources = [mutant.source for mutant in made(tmp_path, CODE)]
     assert [fault for fault in MADE if not any(fault in source for source in sources)] == []
-    assert all(source != CODE and ast.parse(source) for source in sources)
+    assert all(source != CODE and parse(source) for source in sources)
     assert all("list[int]" in source and "The docstring." in source for source in sources)
 
 
@@ -72,12 +73,32 @@ def test_a_mutant_keeps_its_name_when_lines_move(tmp_path: Path) -> None:
     assert len(set(before)) == len(before)
 
 
-@pytest.mark.parametrize(("line", "block"), [("SECONDS", None), ("async with", "async with"), ("raise", "raise")])
-def test_a_line_belongs_to_the_innermost_block_of_a_function(line: str, block: str | None) -> None:
-    lines = CODE.splitlines()
-    number, first = (next((n for n, text in enumerate(lines, 1) if what in text), 0) for what in (line, block or "?"))
-    found = block_of(CODE, "module.py", number)
-    assert found == (None if block is None else ("module.py", first - (block == "async with")))
+@pytest.mark.parametrize(
+    ("line", "first_of_block"), [("SECONDS", None), ("    async with", "    async with"), ("            raise",) * 2]
+)
+def test_a_line_belongs_to_the_innermost_block_of_a_function(line: str, first_of_block: str | None) -> None:
+    assert block_of(CODE, "module.py", line_of(line)) == (
+        # A function's docstring is the first statement of its block.
+        None if first_of_block is None else ("module.py", line_of(first_of_block) - (line == "    async with"))
+    )
+
+
+def line_of(begin: str) -> int:
+    return next(number for number, text in enumerate(CODE.splitlines(), 1) if text.startswith(begin))
+
+
+def test_each_block_that_a_test_enters_is_noted_once_with_the_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from __future__ import annotations\ndef f(n):\n    for _ in range(n):\n        if n > 5:\n            n = 0\n"
+    )
+    changed: dict[str, Any] = {}
+    exec(noting(code, "module.py", tmp_path / "notes"), changed)
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_x.py::test_y (call)")
+    changed["f"](3)
+    noted = [literal_eval(line) for line in (tmp_path / "notes").read_text().splitlines()]
+    assert noted == [("test_x.py::test_y (call)", ("module.py", number)) for number in (3, 4)]
 
 
 def test_what_is_listed_as_the_same_as_the_code_is_a_mutant_of_it_and_has_a_reason() -> None:
