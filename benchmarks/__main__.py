@@ -19,25 +19,15 @@ from benchmarks import (
     report,
     signed_in,
     statements,
+    storage,
     workers,
 )
 from benchmarks.load import LoadError
 from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
-SUBJECTS = [
-    comparison,
-    statements,
-    signed_in,
-    compression,
-    workers,
-    memory,
-    cold_start,
-    migrator_noop,
-    pages,
-    photos,
-    imports,
-]
+SERVING = [comparison, statements, signed_in, compression, workers, memory, cold_start, storage, migrator_noop]
+SUBJECTS = [*SERVING, pages, photos, imports]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:

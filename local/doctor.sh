@@ -85,11 +85,11 @@ listener() {
     echo "${container:-${who:-a process of another user}}"
 }
 
-check_port() {
+check_port() { # a port, and how to choose another
     case $1 in *[!0-9]* | '') return ;; esac # Compose says what is wrong with it
     who=
     ! holder=$(listener "$1") || [ -z "$holder" ] || fault "port $1 is in use by $holder" \
-        "end that, or choose another port: make run PORT=$(($1 + 1)), or API_PORT=$(($1 + 1)) make up"
+        "end that, or choose another port: $2"
 }
 
 # A volume on which the first start of `db` did not get as far as its roles.
@@ -138,8 +138,8 @@ check_docker() {
         "upgrade it: https://docs.docker.com/engine/install/"
     check_room "$(docker info --format '{{.DockerRootDir}}' 2>/dev/null)" "docker system prune"
     memory=$(docker info --format '{{.MemTotal}}' 2>/dev/null)
-    [ "${memory:-0}" -ge 1900000000 ] || [ "${memory:-0}" = 0 ] ||
-        fault "Docker has $((memory / 1048576)) MB of memory, and the stack may take 1800" \
+    [ "${memory:-0}" -ge 2400000000 ] || [ "${memory:-0}" = 0 ] ||
+        fault "Docker has $((memory / 1048576)) MB of memory, and the stack may take 2300" \
             "give it more: in Docker Desktop, Settings, Resources"
     [ -z "$compose" ] || check_volume
 }
@@ -157,7 +157,9 @@ check_memory() {
 check_python
 check_files
 check_env
-check_port "$(setting API_PORT 8000)"
+port=$(setting API_PORT 8000) storage=$(setting STORAGE_PORT 8333)
+check_port "$port" "make run PORT=$((${port:-0} + 1)), or API_PORT=$((${port:-0} + 1)) make up"
+check_port "$storage" "STORAGE_PORT and S3_UPLOAD_URL in .env"
 check_room "$PWD" "remove what is not needed, or move the checkout to another disk"
 check_memory
 check_docker

@@ -76,12 +76,13 @@ class Storage:
 class Started:
     """A server that was started in a folder; `storage` is how to use it once it is ready."""
 
-    def __init__(self, folder: Path, storage: Storage) -> None:
+    def __init__(self, folder: Path, storage: Storage, options: dict[str, str]) -> None:
         self.storage = storage
+        named = _options(folder, storage) | options
         self._log = folder.with_name(f"{folder.name}.log")
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                ["sh", ENTRYPOINT, *_options(folder, storage)],
+                ["sh", ENTRYPOINT, *(f"-{name}={value}" for name, value in named.items())],
                 cwd=folder / RUNNING,
                 env=_environment(storage),
                 stdin=subprocess.DEVNULL,
@@ -108,17 +109,19 @@ class Started:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Started]:
-    """Run a server in `folder` (created if missing) until the block ends."""
+def serve(folder: Path, options: dict[str, str] | None = None) -> Iterator[Started]:
+    """Run a server in `folder` (created if missing) until the block ends; `options` are more of SeaweedFS's own."""
     if left := _state(folder):
         left.remove_sockets()
     running = folder / RUNNING
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir(parents=True, mode=0o700)
     (folder / "data").mkdir(exist_ok=True)
+    for ports in (folder / "data").glob("m[0-9]*"):  # those of an earlier server, which its master remembered
+        shutil.rmtree(ports)
     storage = Storage(_free_ports(), secrets.token_hex(20), secrets.token_hex(20))
     (running / STATE).write_text(json.dumps(asdict(storage)))
-    started = Started(folder, storage)
+    started = Started(folder, storage, options or {})
     try:
         yield started
     finally:
@@ -140,11 +143,10 @@ def _state(folder: Path) -> Storage | None:
         return None
 
 
-def _options(folder: Path, storage: Storage) -> list[str]:
-    # In the folder that is made anew: the master remembers ports, which are others the next time.
-    here = {"master.dir": ".", "filer.localSocket": "filer.sock", "s3.localSocket": "s3.sock"}
-    options = {"dir": str(folder.absolute() / "data"), **here, **storage.ports}
-    return [f"-{name}={value}" for name, value in options.items()]
+def _options(folder: Path, storage: Storage) -> dict[str, str]:
+    sockets = {"filer.localSocket": "filer.sock", "s3.localSocket": "s3.sock"}
+    ports = {name: str(port) for name, port in storage.ports.items()}
+    return {"dir": str(folder.absolute() / "data"), **sockets, **ports}
 
 
 def _environment(storage: Storage) -> dict[str, str]:

@@ -31,6 +31,7 @@ ALLOW_POLICY = (
 PLACE = "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 NO_CONSTRAINT = "us-east-1"  # where a bucket is made if no place is named; AWS refuses the name itself
 DONE = {200, 204}
+UNKNOWN = {405, 501}
 
 
 async def make_buckets(settings: Settings) -> list[str]:
@@ -46,8 +47,9 @@ async def make_buckets(settings: Settings) -> list[str]:
     try:
         for bucket in (private, public):
             await _make(requests, bucket, settings.s3_region)
-        # AWS refuses the policy below unless it is told that the bucket may have one; others know no such thing.
-        await _set_up(requests, public, "publicAccessBlock", ALLOW_POLICY)
+        # AWS refuses the policy below unless it is told that the bucket may have one. Others know no such thing, and
+        # may take it for a second request to make the bucket.
+        await _set_up(requests, public, "publicAccessBlock", ALLOW_POLICY, UNKNOWN | {400, 403, 404, 409})
         parts = {
             f"uploads from browsers (CORS of {private})": (private, "cors", CORS.format(method="PUT")),
             f"the end of uploads that nobody completes (lifecycle of {private})": (private, "lifecycle", LIFECYCLE),
@@ -66,11 +68,11 @@ async def _make(requests: S3Requests, bucket: str, region: str) -> None:
         await requests.send("PUT", f"/{bucket}", DONE, body=where.encode())
 
 
-async def _set_up(requests: S3Requests, bucket: str, part: str, body: str) -> bool:
+async def _set_up(requests: S3Requests, bucket: str, part: str, body: str, unknown: set[int] = UNKNOWN) -> bool:
     """Set one part of a bucket's configuration; False if the storage has no such thing."""
     content = body.encode()
     headers = {"content-md5": b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()}
-    answer = await requests.send("PUT", f"/{bucket}", {*DONE, 501}, query={part: ""}, headers=headers, body=content)
+    answer = await requests.send("PUT", f"/{bucket}", DONE | unknown, query={part: ""}, headers=headers, body=content)
     return answer.status in DONE
 
 

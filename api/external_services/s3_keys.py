@@ -10,13 +10,14 @@ import httpx
 import structlog
 
 from api.external_services.errors import StorageRefused, StorageUnavailable
-from api.external_services.http import TIMEOUT, tls
+from api.external_services.http import MAX_SECONDS, NOT_FOR_GOOD, TIMEOUT, tls
 from api.external_services.sigv4 import Credentials
 from api.settings import Settings
 
 LIFETIME = timedelta(hours=1)  # each role allows it
 RENEW_BEFORE = timedelta(minutes=30)  # a URL is not valid for longer than the keys that have signed it
 LEAST = timedelta(minutes=1)
+STS = "The service that gives keys for the storage (STS)"
 MAX_ANSWER = 64 * 2**10  # bytes
 
 log = structlog.get_logger(__name__)
@@ -88,13 +89,14 @@ class WebIdentity:
             "WebIdentityToken": token,
         }
         try:
-            response = await self._client.post(self._url, data=form)
+            async with asyncio.timeout(MAX_SECONDS):
+                response = await self._client.post(self._url, data=form)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise StorageUnavailable(f"{STS} does not answer in time") from error
         except httpx.HTTPError as error:
-            raise StorageUnavailable("The service that gives keys for the storage (STS) can't be reached") from error
-        if response.is_server_error:
-            raise StorageUnavailable(
-                f"The service that gives keys for the storage (STS) answers {response.status_code}"
-            )
+            raise StorageUnavailable(f"{STS} can't be reached") from error
+        if response.is_server_error or response.status_code in NOT_FOR_GOOD:
+            raise StorageUnavailable(f"{STS} answers {response.status_code}")
         found = {
             name: value
             for name in ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")

@@ -2,53 +2,65 @@
 # Starts SeaweedFS, with options in addition to those below. The entry of the storage's image; `make run` and the tests use
 # it, too. It has two users: the api's key, which may do what policy.json says, and the admin's, which makes the buckets.
 set -eu
-SCRIPTS=$(dirname "$(readlink -f "$0")")
-. "${SECRETS:-$SCRIPTS}/secrets.sh"
+HERE=$(dirname "$(readlink -f "$0")")
+SCRIPTS=${SECRETS:-$HERE} # where secrets.sh is, which looks there for what it needs
+. "$SCRIPTS/secrets.sh"
 CONFIG=${STORAGE_CONFIG:-/tmp/s3.json}
+
+refuse() {
+    refused="$refused$1
+"
+}
 
 refused=
 for name in S3_SECRET_ACCESS_KEY S3_ADMIN_SECRET_ACCESS_KEY; do
     read_secret "$name"
-    eval "secret=\${$name:-}"
+    secret=$(eval "printf %s \"\${$name:-}\"")
     case $secret in
-        '') refused="$refused$name is not set
-" ;;
-        *[!A-Za-z0-9+/=_-]*) refused="$refused$name has other characters than letters, digits and + / = _ -
-" ;;
+    '') refuse "$name is not set" ;;
+    *[[:cntrl:]]*) refuse "$name has a character that can't be typed" ;;
+    *)
+        [ "${ENVIRONMENT:-local}" = production ] || continue
+        reason=$(printf %s "$secret" | weakness)
+        [ -z "$reason" ] || refuse "$name $reason"
+        ;;
     esac
-    [ "${ENVIRONMENT:-local}" = production ] || continue
-    reason=$(printf %s "$secret" | weakness)
-    [ -z "$reason" ] || refused="$refused$name $reason
-"
+done
+for name in S3_ACCESS_KEY_ID S3_ADMIN_ACCESS_KEY_ID S3_BUCKET S3_PUBLIC_BUCKET; do
+    value=$(eval "printf %s \"\${$name:-}\"")
+    case $value in '' | *[!A-Za-z0-9_-]*) refuse "$name has to be letters, digits, _ and -" ;; esac
 done
 if [ -n "$refused" ]; then
     printf %s "$refused" >&2
-    echo "Set them before running in production; openssl rand -base64 32 makes one" >&2
+    echo "Before running in production, set them; openssl rand -base64 32 makes one" >&2
     exit 3
 fi
 
-policy=$(sed -e "s/S3_BUCKET/$S3_BUCKET/; s/S3_PUBLIC_BUCKET/$S3_PUBLIC_BUCKET/" -e 's/"/\\"/g' "$SCRIPTS/policy.json" | tr -d '\n')
+# In a JSON string.
+escaped() { sed 's/[\\"]/\\&/g' | tr -d '\n'; }
+
+policy=$(sed "s/S3_BUCKET/$S3_BUCKET/; s/S3_PUBLIC_BUCKET/$S3_PUBLIC_BUCKET/" "$HERE/policy.json" | escaped)
+secret=$(printf %s "$S3_SECRET_ACCESS_KEY" | escaped)
+admin_secret=$(printf %s "$S3_ADMIN_SECRET_ACCESS_KEY" | escaped)
+umask 077
 rm -f "$CONFIG"
-(
-    umask 077
-    cat >"$CONFIG" <<EOF
+cat >"$CONFIG" <<EOF
 {
   "identities": [
     {
       "name": "api",
-      "credentials": [{"accessKey": "$S3_ACCESS_KEY_ID", "secretKey": "$S3_SECRET_ACCESS_KEY"}],
+      "credentials": [{"accessKey": "$S3_ACCESS_KEY_ID", "secretKey": "$secret"}],
       "policyNames": ["api"]
     },
     {
       "name": "admin",
-      "credentials": [{"accessKey": "$S3_ADMIN_ACCESS_KEY_ID", "secretKey": "$S3_ADMIN_SECRET_ACCESS_KEY"}],
+      "credentials": [{"accessKey": "$S3_ADMIN_ACCESS_KEY_ID", "secretKey": "$admin_secret"}],
       "actions": ["Admin"]
     }
   ],
   "policies": [{"name": "api", "content": "$policy"}]
 }
 EOF
-)
 unset S3_SECRET_ACCESS_KEY S3_ADMIN_SECRET_ACCESS_KEY
 
 # By default a bucket takes seven of the eight volumes that there may be, and the second bucket gets none.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import find_free_port
 from tests.docs.documents import clone
 from tests.processes.test_install import OLDEST, pythons
 
@@ -40,7 +41,8 @@ def doctor(checkout: Path, commands: Path, tmp_path: Path, free_port: int) -> Ca
     (tmp_path / "python" / "python3").symlink_to(pythons()[max(pythons())])
 
     def run(*before: str, path: str = f"{tmp_path / 'python'}:{commands}", port: int = free_port) -> dict[str, str]:
-        environment = {"PATH": path, "HOME": str(tmp_path), "API_PORT": str(port)}
+        ports = {"API_PORT": str(port), "STORAGE_PORT": str(find_free_port())}
+        environment = {"PATH": path, "HOME": str(tmp_path), **ports}
         command = [*before, "make", "--silent", "doctor"]
         done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
         found = re.findall(r"^(\S.*)\n    (\S.*)$", done.stdout, re.MULTILINE)
@@ -149,6 +151,15 @@ def test_the_port_is_that_of_the_env_file(doctor: Callable[..., dict[str, str]],
         port = listening.getsockname()[1]
         (checkout / ".env").write_text(f"API_PORT='{port}'\n")
         assert any(fault.startswith(f"port {port} is") for fault in doctor("env", "-u", "API_PORT"))
+
+
+def test_the_storages_port_is_looked_at_too(doctor: Callable[..., dict[str, str]], checkout: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        (checkout / ".env").write_text(f"STORAGE_PORT={port}\n")
+        found = doctor("env", "-u", "STORAGE_PORT")
+    (fault,) = (fault for fault in found if fault.startswith(f"port {port} is"))
+    assert found[fault].endswith("STORAGE_PORT and S3_UPLOAD_URL in .env")
 
 
 def test_no_python_or_one_that_is_too_old(

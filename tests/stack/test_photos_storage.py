@@ -1,0 +1,56 @@
+"""The storage of the Compose stack, as the api and people outside of it use it."""
+
+import subprocess
+from pathlib import Path
+
+import httpx
+
+from tests.conftest import ROOT
+from tests.stack.stack import Stack, running
+
+IN_THE_API = """
+import asyncio, sys
+from api.external_services.s3 import S3
+from api.settings import load_settings
+
+async def main():
+    s3 = S3(load_settings())
+    upload = await s3.presigned_put(f"incoming/{sys.argv[1]}", size=5, content_type="image/png", expires=60)
+    await s3.put_public(f"photos/{sys.argv[1]}", b"hello", "image/webp")
+    print(upload.url, s3.public_url(f"photos/{sys.argv[1]}"))
+    await s3.close()
+
+asyncio.run(main())
+"""
+
+
+def curl(*arguments: str) -> str:
+    command = ["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", *arguments]
+    return subprocess.check_output(command, text=True)
+
+
+def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack: Stack, tmp_path: Path) -> None:
+    photo = tmp_path / "photo"
+    photo.write_text("hello")
+    headers = ["--header", "Content-Type: image/png", "--header", "If-None-Match: *"]
+    run = ["exec", "--no-TTY", "api", "python3", "-c", IN_THE_API]
+    upload, public = stack.compose(*run, "a").stdout.split()
+
+    assert curl("--upload-file", str(photo), *headers, upload) == "200"
+    assert curl("--upload-file", str(photo), *headers, upload) == "412"
+    assert httpx.get(public).text == "hello"
+    assert httpx.get(upload.partition("?")[0]).status_code == 403
+
+    stack.compose("kill", "storage")  # as a crash is
+    assert stack.get("/health/ready").status_code == 200
+    stack.compose("up", "--detach", "--wait", "storage")
+    assert httpx.get(public).text == "hello"
+    assert curl("--upload-file", str(photo), *headers, upload) == "412"
+
+
+def test_without_a_storage_all_else_works_and_the_log_says_so(images: list[str]) -> None:  # noqa: ARG001 - built before
+    with running(Stack(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL="")) as stack:
+        assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
+        assert stack.get("/health/ready").status_code == 200
+        assert stack.get("/animals").status_code == 200
+        assert "no photos: S3_URL is not set" in stack.compose("logs", "api").stdout
