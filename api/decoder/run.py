@@ -74,6 +74,8 @@ async def decode(photo: bytes, lock: int) -> Decoded:
     finally:
         with suppress(ProcessLookupError):
             process.kill()
+        while await _read(process):  # what is left: before its pipe has ended, asyncio does not see that it has
+            pass
         await process.wait()
     if process.returncode != 0:
         raise DecoderDied("it takes too long, or too much memory, to decode")

@@ -14,7 +14,7 @@ from api.settings import Settings
 
 PAGE = 1000  # objects of a list in one answer
 DONE = {200}
-DELETED = {200, 204, 404}
+DELETED = {204, 404}
 # The name of an object changes with its content.
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -101,14 +101,17 @@ class S3:
 
     async def put_private(self, key: str, body: bytes, content_type: str) -> None:
         """Write an object."""
-        await self._requests.send(
-            "PUT", _path(self._bucket, key), DONE, headers={"content-type": content_type}, body=body
-        )
+        await self._put(self._bucket, key, {"content-type": content_type}, body)
 
     async def put_public(self, key: str, body: bytes, content_type: str) -> None:
         """Write an object that anybody can read, and keep for as long as they like."""
         headers = {"content-type": content_type, "cache-control": FOR_EVER}
-        await self._requests.send("PUT", _path(self._public_bucket, key), DONE, headers=headers, body=body)
+        await self._put(self._public_bucket, key, headers, body)
+
+    async def _put(self, bucket: str, key: str, headers: dict[str, str], body: bytes) -> None:
+        answer = await self._requests.send("PUT", _path(bucket, key), DONE, headers=headers, body=body)
+        if "etag" not in answer.headers:  # whatever has answered, it has not written an object
+            raise StorageRefused("The storage does not say that it has written an object")
 
     async def delete(self, key: str) -> None:
         """Delete an object, if there is one."""

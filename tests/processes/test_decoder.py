@@ -137,7 +137,6 @@ async def test_what_is_small_may_become_large_within_limits(lock: int) -> None:
 @pytest.fixture
 def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A decoder of the test's own."""
-    monkeypatch.setattr(run, "SECONDS", 5)
     monkeypatch.setattr(run, "CHILD", tmp_path / "child.py")
     return tmp_path / "child.py"
 
@@ -158,7 +157,10 @@ READ = "import json, os, signal, sys, time\nsys.stdin.buffer.read()\n"
         """print('{"size": [1, 1], "lengths": [1, 1]}'); print('xx')""", "sys.stdout.buffer.write(bytes(2**25))",
     ],
 )  # fmt: skip
-async def test_a_decoder_that_ends_without_an_answer_is_said(lock: int, child: Path, code: str) -> None:
+async def test_a_decoder_that_ends_without_an_answer_is_said(
+    lock: int, child: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(run, "SECONDS", 5)
     child.write_text(READ + code)
     with pytest.raises(DecoderDied):
         await decode(photo(), lock)

@@ -1,9 +1,12 @@
 """Nothing of photos is lost, and nothing is left: the sweep, photos from a folder, and rows that nobody completes."""
 
+import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from sqlalchemy import text
@@ -14,9 +17,12 @@ from api.crud.photos import imports
 from api.crud.photos.sweep import REPORTED, Sweep, sweep
 from api.external_services.s3 import S3
 from api.external_services.services import Services
+from local.postgres import Server
+from local.storage import Storage
 from tests.api.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
 from tests.conftest import state_of
+from tests.python import run
 
 DAYS = timedelta(days=30)
 
@@ -189,3 +195,29 @@ class TestRows:
         await session.commit()
         await cleaning.clean(state_of(client).database, timedelta(days=1))
         assert [found["id"] for found in (await client.get(f"/animals/{animal}/photos")).json()] == ids[1:]
+
+
+class TestCommands:
+    async def test_the_seed_has_photos_which_a_sweep_leaves_alone(
+        self, server: Server, database: str, storage: Storage, admin: asyncpg.Connection
+    ) -> None:
+        environment = os.environ | server.environment(database) | storage.environment()
+        seeded = await asyncio.to_thread(run, "api", "seed", env=environment)
+        assert seeded.returncode == 0, seeded.stderr
+        assert seeded.stdout.endswith("\n3 photos loaded\n")
+        assert await admin.fetchval("SELECT count(photo) FROM animals") == 3
+        swept = await asyncio.to_thread(run, "api", "sweep-photos", "--apply", env=environment)
+        assert (swept.returncode, swept.stdout) == (0, "")
+
+    async def test_a_sweep_says_what_it_finds(self, server: Server, database: str, storage: Storage, s3: S3) -> None:
+        environment = os.environ | server.environment(database) | storage.environment()
+        await s3.put_public("photos/unknown-320.webp", b"1", "image/webp")
+        swept = await asyncio.to_thread(run, "api", "sweep-photos", env=environment)
+        assert swept.stdout == f"of no photo since {datetime.now(UTC):%Y-%m-%d}: photos/unknown-320.webp\n"
+        assert "photos/unknown-320.webp" in await keys(s3)
+
+    @pytest.mark.parametrize("command", [["sweep-photos"], ["import-photos", "."]], ids=str)
+    async def test_without_a_storage_they_say_so(self, server: Server, database: str, command: list[str]) -> None:
+        done = await asyncio.to_thread(run, "api", *command, env=os.environ | server.environment(database))
+        assert done.returncode == 3
+        assert "S3_URL is not set" in done.stderr
