@@ -12,7 +12,8 @@ fi
 # prepare: refuses to begin where the stack is not up, or the release's images can't be had
 prepare() {
     docker version >/dev/null 2>&1 || { say "the Docker engine does not answer"; exit 4; }
-    docker compose config --quiet || refuse "the Compose files can't be read"
+    PROJECT=$(docker compose config | sed -n 's/^name: //p')
+    [ -n "$PROJECT" ] || refuse "the Compose files can't be read"
     [ -n "$(docker compose ps --quiet --status running proxy)" ] ||
         refuse "the stack is not up: docker compose up --detach --wait starts it, once"
     for service in migrator $REPLICAS; do
@@ -65,9 +66,11 @@ replace_by() {
         is_ready "$replica" && is_of "$1" "$replica" && continue
         anew=
         is_of "$1" "$replica" && anew=--force-recreate
+        # What a killed one has created, but not started, has the name that Compose would use.
+        containers "$replica" --filter status=created | while read -r _ unused; do docker rm "$unused" >/dev/null; done
         # shellcheck disable=SC2086
         if ! docker compose up --detach --no-deps $anew --wait --wait-timeout "$READY_SECONDS" "$replica" >&2; then
-            docker compose logs --no-log-prefix --tail 20 "$replica" >&2 # which goes with the container
+            docker compose logs --no-log-prefix --no-color --tail 20 "$replica" >&2 # which goes with the container
             return 1
         fi
         # Before another one is stopped, the proxy has to see that this one is ready, too.
@@ -94,7 +97,17 @@ health() {
         "$(container "$1")" 2>/dev/null || echo "not there"
 }
 
-container() { docker compose ps --all --quiet "$1" | head -n 1; }
+# containers SERVICE FILTER...: the state and the id of each
+containers() {
+    service=$1
+    shift
+    docker ps --all --no-trunc --filter "label=com.docker.compose.project=$PROJECT" \
+        --filter "label=com.docker.compose.service=$service" --filter label=com.docker.compose.oneoff=False "$@" \
+        --format '{{.State}} {{.ID}}'
+}
+
+# container SERVICE: the one that runs, if one does
+container() { containers "$1" | sort -r | awk '{print $2; exit}'; }
 
 running() { docker inspect --format '{{.Image}}' "$(container "$1")" 2>/dev/null; }
 
