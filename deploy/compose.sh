@@ -62,10 +62,10 @@ keep() {
 
 # replace_by IMAGE: replaces the replicas that are of another image, or not ready, while others serve
 replace_by() {
-    for replica in $(not_ready_first); do
+    for replica in $(least_missed_first); do
         is_ready "$replica" && is_of "$1" "$replica" && continue
         anew=
-        is_of "$1" "$replica" && anew=--force-recreate
+        is_of "$1" "$replica" && is_another_ready "$replica" && anew=--force-recreate
         # What a killed one has created, but not started, has the name that Compose would use.
         containers "$replica" --filter status=created | while read -r _ unused; do docker rm "$unused" >/dev/null; done
         # shellcheck disable=SC2086
@@ -82,10 +82,22 @@ replace_by() {
     done
 }
 
-# not_ready_first: the replicas, in the order in which nobody misses them
-not_ready_first() {
-    for replica in $REPLICAS; do is_ready "$replica" || echo "$replica"; done
-    for replica in $REPLICAS; do ! is_ready "$replica" || echo "$replica"; done
+# least_missed_first: those that don't run, then those that are not ready, which may serve all the same
+least_missed_first() {
+    for replica in $REPLICAS; do
+        case $(health "$replica") in
+            healthy) echo "3 $replica" ;;
+            starting | unhealthy) echo "2 $replica" ;;
+            *) echo "1 $replica" ;;
+        esac
+    done | sort | cut -d ' ' -f 2
+}
+
+is_another_ready() {
+    for other in $REPLICAS; do
+        [ "$other" = "$1" ] || ! is_ready "$other" || return 0
+    done
+    return 1
 }
 
 is_ready() { [ "$(health "$1")" = healthy ]; }
