@@ -38,10 +38,9 @@ replicas() {
 
 # roll_out: fails if a replica is not ready in time; then the other one serves
 roll_out() {
-    for replica in $REPLICAS; do
-        if is_ready "$replica" && ! is_of "$(image_of api)" "$replica"; then # the release to which the way back leads
-            docker image tag "$(running "$replica")" "$(before)" || return 1
-        fi
+    for replica in $(least_missed_first); do # the way back leads to what is ready, if anything is
+        used=$(image_in "$replica")
+        [ -z "$used" ] || is_of "$(image_of api)" "$replica" || docker image tag "$used" "$(before)" || return 1
     done
     replace_by "$(image_of api)"
 }
@@ -102,7 +101,7 @@ is_another_ready() {
 
 is_ready() { [ "$(health "$1")" = healthy ]; }
 
-is_of() { [ "$(running "$2")" = "$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null)" ]; }
+is_of() { [ "$(image_in "$2")" = "$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null)" ]; }
 
 health() {
     docker inspect --format '{{if .State.Running}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' \
@@ -121,7 +120,7 @@ containers() {
 # container SERVICE: the one that runs, if one does
 container() { containers "$1" | sort -r | awk '{print $2; exit}'; }
 
-running() { docker inspect --format '{{.Image}}' "$(container "$1")" 2>/dev/null; }
+image_in() { docker inspect --format '{{.Image}}' "$(container "$1")" 2>/dev/null; }
 
 # release_in IMAGE_OR_CONTAINER
 release_in() {
