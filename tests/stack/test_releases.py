@@ -1,15 +1,12 @@
 """A new release of the api is rolled out while clients are at work."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.rounds import STALL, rounds
+from tests.rounds import rounds
 from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
@@ -55,51 +52,9 @@ async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_
         assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
 
 
-async def test_two_replicas_behind_the_proxy_are_replaced_and_no_request_fails(
-    replicas: Stack, next_release: str, record_property: Callable[[str, object], None]
-) -> None:
-    made = int(replicas.sql("postgres", MADE).stdout)
-    releases = rounds(quick=[next_release], full=[next_release, RELEASE])
-    async with at_work(replicas) as load:
-        await asyncio.sleep(2)
-        began = time.monotonic()
-        for release in releases:
-            with replicas.changed(RELEASE=release):
-                await asyncio.to_thread(roll, replicas)
-        took = (time.monotonic() - began) / len(releases)
-        await asyncio.sleep(2)
-    samples = load.samples
-    record_property("measured", f"{figures(samples, [0])}, {took:.1f} s a release")
-    assert {sample.status for sample in samples} == {200, 201}
-    assert replicas.sql("postgres", MADE).stdout == f"{made + sum(sample.status == 201 for sample in samples)}\n"
-    assert replicas.sql("postgres", CONNECTED).stdout == f"api@{releases[-1]}\n"
-    assert max(sample.took for sample in samples) < 5 + STALL
-
-
-def test_a_release_that_does_not_get_ready_stops_at_the_first_replica(replicas: Stack, tmp_path: Path) -> None:
-    broken = tmp_path / "compose.yml"
-    broken.write_text('services: {api: {command: ["false"]}}\n')
-    before = replicas.inspect("api-2")["Id"]
-    with replicas.changed(broken), pytest.raises(subprocess.CalledProcessError):
-        roll(replicas)
-    assert replicas.inspect("api-2")["Id"] == before
-    assert [replicas.get("/animals").status_code for _ in range(20)] == [200] * 20
-
-
 @pytest.mark.parametrize("service", ["api-2", "proxy"])
 def test_a_container_has_no_rights_that_it_does_not_need_and_a_limited_log(replicas: Stack, service: str) -> None:
     host = replicas.inspect(service)["HostConfig"]
     assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
     assert "no-new-privileges:true" in host["SecurityOpt"]
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
-
-
-def roll(stack: Stack) -> None:
-    """Roll out the stack's release, as people do."""
-    subprocess.run(
-        [ROOT / "deploy" / "rolling-restart.sh"],
-        env=stack.environment | stack.names,
-        capture_output=True,
-        check=True,
-        timeout=300,
-    )

@@ -1,0 +1,211 @@
+"""deploy/release, on two replicas behind the proxy: under load, interrupted, refused, broken."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.database.engine import SCHEMA_REVISION
+from tests.conftest import ROOT
+from tests.rounds import STALL, rounds
+from tests.stack.drill import ANIMALS, at_work, figures
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
+
+HEAD = '"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = "{after}"\n'
+# A column that 0.4.0 uses, and 0.5.0 no more.
+REVISIONS = {
+    "nickname": 'op.add_column("animals", sa.Column("nickname", sa.Text))',
+    "fill": 'op.backfill("animals", {"nickname": "name"})',
+    "drop": 'op.drop_column("animals", "nickname")',
+}
+DOWN = {"nickname": 'op.drop_column("animals", "nickname")', "drop": REVISIONS["nickname"]}
+CONTRACT = 'phase = "contract"\nsafe_from_release = "0.5.0"\n'
+RELEASES = {"0.4.0": ["nickname", "fill"], "0.5.0": [*REVISIONS], "0.6.0": [*REVISIONS], "0.7.0": []}
+BROKEN = "0.7.0"
+# The lines of it, or of Compose, after which it is killed, and whether all that it has started is killed, too.
+MOMENTS = rounds(
+    quick={"1. expand": False, "api-1  Recreate": True, "api-2-1  Started": False, "4. contract": True},
+    full={
+        "1. expand": False,
+        "2. roll out": True,
+        "api-1  Recreate": True,
+        "api-1  Started": False,
+        "api-2-1  Recreate": True,
+        "3. wait": False,
+        "4. contract": True,
+    },
+)
+RELEASES_AT_WORK = "SELECT DISTINCT release FROM migration_workers WHERE seen_at > clock_timestamp() - interval '30 s'"
+MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, in any test
+
+
+@pytest.fixture(scope="module")
+def releases(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:  # noqa: ARG001 - built before
+    """Images of further releases, which differ in their schema; one never gets ready."""
+    for release, revisions in RELEASES.items():
+        folder = tmp_path_factory.mktemp(release)
+        versions = folder / "versions"
+        versions.mkdir()
+        for after, name in zip([SCHEMA_REVISION, *revisions], revisions, strict=False):
+            (versions / f"2099_01_01_000{len(after)}-{name}.py").write_text(
+                HEAD.format(name=name, after=after) + (CONTRACT if name == "drop" else "") + f"\n\n"
+                f"def upgrade():\n    {REVISIONS[name]}\n\n\ndef downgrade():\n    {DOWN.get(name, 'pass')}\n"
+            )
+        for target in ("api", "migrator"):
+            lines = [f"FROM {PREFIX}{target}:{RELEASE}", f"ENV RELEASE={release}"]
+            lines += [f"LABEL org.opencontainers.image.version={release}"]
+            lines += ["COPY versions migrator/versions"] if target == "migrator" else []
+            lines += ['CMD ["false"]'] if (target, release) == ("api", BROKEN) else []
+            docker("build", "--tag", f"{PREFIX}{target}:{release}", "--file", "-", str(folder), input="\n".join(lines))
+    yield
+    names = [f"{PREFIX}{target}:{release}" for release in RELEASES for target in ("api", "migrator")]
+    docker("image", "rm", "--force", *names)
+
+
+@pytest.fixture
+def stack(replicas: Stack, releases: None) -> Stack:  # noqa: ARG001 - built before
+    """Two replicas of the tests' release, which is the one of before."""
+    replicas.was_changed = True  # if a test fails
+    return replicas
+
+
+@pytest.fixture
+def taken_back(replicas: Stack) -> Iterator[None]:
+    """The schema, as it was before the test."""
+    yield
+    with replicas.changed(RELEASE="0.6.0"):
+        back = ["run", "--rm", "--no-TTY", "--no-deps", "migrator", "alembic", "downgrade", SCHEMA_REVISION]
+        assert replicas.compose(*back, check=False).returncode == 0
+
+
+class Deployment:
+    """deploy/release at work on a stack, as a process with children of its own."""
+
+    def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
+        names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
+        self.process = subprocess.Popen(
+            [ROOT / "deploy" / "release", *arguments],
+            env=stack.environment | names | {"LOG_FORMAT": "text"} | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.said = ""
+
+    def until(self, moment: str) -> None:
+        """Wait until it has said so; AssertionError if it ends before."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said += line
+            if moment in line:
+                return
+        pytest.fail(f"{moment!r} was not said:\n{self.said}")
+
+    def kill(self, *, with_children: bool) -> None:
+        if with_children:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and all that it has said."""
+        self.said += self.process.communicate(timeout=300)[0]
+        return self.process.returncode, self.said
+
+
+def deploy(stack: Stack, *arguments: str, **settings: str) -> tuple[int, str]:
+    """Run deploy/release to its end."""
+    return Deployment(stack, *arguments, **settings).end()
+
+
+def containers(stack: Stack) -> list[str]:
+    return [stack.container(service) for service in ("api", "api-2", "proxy")]
+
+
+async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_however_often_it_is_killed(
+    stack: Stack,
+    taken_back: None,  # noqa: ARG001 - afterwards
+    record_property: Callable[[str, object], None],
+) -> None:
+    def killed_again_and_again() -> None:
+        for moment, with_children in MOMENTS.items():
+            under_way = Deployment(stack, "0.5.0")
+            under_way.until(moment)
+            under_way.kill(with_children=with_children)
+
+    made = int(stack.sql("postgres", MADE).stdout)
+    async with at_work(stack) as load:
+        await asyncio.sleep(1)
+        code, said = await asyncio.to_thread(deploy, stack, "0.4.0")
+        assert code == 0, said
+        assert "rolled out: release 0.4.0\n  api: 0.4.0, healthy\n  api-2: 0.4.0, healthy" in said
+        assert stack.sql("postgres", f"{MADE} AND nickname = name").stdout >= "1"
+        await asyncio.to_thread(killed_again_and_again)
+        code, said = await asyncio.to_thread(deploy, stack, "0.5.0")
+        assert code == 0, said
+        await asyncio.sleep(1)
+    samples = load.samples
+    record_property("measured", figures(samples, [0]))
+    assert {sample.status for sample in samples} == {200, 201}
+    assert stack.sql("postgres", MADE).stdout == f"{made + sum(sample.status == 201 for sample in samples)}\n"
+    assert max(sample.took for sample in samples) < 5 + STALL
+    assert stack.sql("postgres", RELEASES_AT_WORK).stdout == "0.5.0\n"
+    assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == "drop\n"
+    # There is no way back below the floor; not for the command, and not for an api that is put there by hand.
+    there = containers(stack)
+    code, said = await asyncio.to_thread(deploy, stack, "0.4.0")
+    assert code == 6
+    assert "release 0.4.0 of the app can't work with the schema" in said
+    assert containers(stack) == there
+    with stack.changed(RELEASE="0.4.0"):
+        refused = stack.compose("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "20", "api-2", check=False)
+    assert refused.returncode != 0
+    assert "lost what releases before 0.5.0 use, and this is release 0.4.0" in stack.compose("logs", "api-2").stdout
+    assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
+
+
+def test_one_that_is_not_ready_in_time_is_taken_back_while_the_other_replica_serves(stack: Stack) -> None:
+    _, other, proxy = containers(stack)
+    code, said = deploy(stack, BROKEN, READY_SECONDS="30")
+    assert code == 1, said
+    assert "taken back" in said
+    assert f"  api: {RELEASE}, healthy\n  api-2: {RELEASE}, healthy\n" in said
+    assert containers(stack)[1:] == [other, proxy]
+    assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
+
+
+@pytest.mark.parametrize("is_dry", [True, False], ids=["dry run", "run"])
+def test_a_release_whose_predecessors_contract_is_pending_is_refused_and_nothing_changes(
+    stack: Stack, is_dry: bool
+) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, *(["--dry-run"] if is_dry else []), "0.6.0")
+    assert code == 7, said
+    assert "First roll out release 0.5.0 everywhere" in said
+    assert f"  api: {RELEASE}, healthy\n" in said
+    assert containers(stack) == there
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(stack: Stack) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, "--dry-run", "0.5.0")
+    assert code == 0, said
+    assert "ADD COLUMN nickname" in said
+    assert "release 0.5.0 would be rolled out" in said
+    assert containers(stack) == there
+    assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{SCHEMA_REVISION}\n"
+
+
+def test_a_release_of_which_there_is_no_image_does_not_begin(stack: Stack) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, "9.9.9")
+    assert code == 3
+    assert f"there is no image {PREFIX}migrator:9.9.9" in said
+    assert containers(stack) == there
