@@ -11,6 +11,11 @@ from api.schemas.text import Name
 
 MAX_PHOTOS = 20  # of an animal
 MAX_SIZE = 25 * 2**20  # bytes of an upload
+UPLOAD: dict[str, Any] = {
+    "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
+    "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
+    "expires_at": "2026-11-26T10:30:00Z",
+}
 EXAMPLE: dict[str, Any] = {"content_type": "image/jpeg", "size": 2_483_113, "alt": "Amara at the water hole"}
 PHOTO: dict[str, Any] = {
     "id": 1,
@@ -73,6 +78,8 @@ class PhotoRead(BaseModel):
 class Upload(BaseModel):
     """Where a photo can be uploaded, once: by PUT, with exactly these headers."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [UPLOAD]})
+
     url: str
     headers: dict[str, str]
     expires_at: datetime
@@ -86,14 +93,7 @@ class PhotoCreated(PhotoRead):
             "examples": [
                 PHOTO
                 | {"state": "pending", "width": None, "height": None, "small": None, "large": None}
-                | {
-                    "updated_at": PHOTO["created_at"],
-                    "upload": {
-                        "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
-                        "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
-                        "expires_at": "2026-11-26T10:30:00Z",
-                    },
-                }
+                | {"updated_at": PHOTO["created_at"], "upload": UPLOAD}
             ]
         }
     )
