@@ -55,7 +55,7 @@ class Stack:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=900,
             **options,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
