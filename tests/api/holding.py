@@ -6,9 +6,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
-from tests.conftest import WAITING, clone, drop
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import WAITING, clone, drop, started
 
 
 @pytest.fixture(scope="module")
@@ -17,6 +21,19 @@ async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIter
     name = await clone(maintenance, f"zoo_held_{worker_id}")
     yield name
     await drop(maintenance, name)
+
+
+@pytest.fixture(scope="module")
+async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of one api for all of them, signed in as the admin, whose requests really commit."""
+    async with started(create_app(patient(server, database))) as client:
+        yield client
+
+
+def patient(server: Server, database: str) -> Settings:
+    """Of an api that waits for as long as a busy machine takes."""
+    url = server.url("zoo_api", database)
+    return Settings(database_url=url, database_pool_size=20, database_pool_timeout=60, database_connect_timeout=60)
 
 
 @asynccontextmanager

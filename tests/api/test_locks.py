@@ -10,11 +10,11 @@ import pytest
 
 from api.crud.imports.load import Loaded, load_csv
 from api.crud.imports.targets import ImportRefused
-from tests.api.holding import database, holding, until_it_waits
+from tests.api.holding import committing_client, database, holding, until_it_waits
 from tests.api.records import ANIMALS, RESOURCES, STAFF, Resource, make
 from tests.conftest import state_of
 
-__all__ = ["database"]  # a fixture
+__all__ = ["committing_client", "database"]  # fixtures
 
 every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)
 occupants = pytest.mark.parametrize("resource", [ANIMALS, STAFF], ids=str)

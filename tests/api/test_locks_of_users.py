@@ -10,13 +10,14 @@ import httpx
 import pytest
 
 from api.crud import throttles
+from api.main import create_app
 from local.postgres import Server
-from tests.api.holding import database, free, holding, until_it_waits
+from tests.api.holding import committing_client, database, free, holding, patient, until_it_waits
 from tests.api.ordering import KEEPER, TEA, VISITOR
 from tests.api.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
-from tests.conftest import PASSWORD, email_of, superuser
+from tests.conftest import PASSWORD, email_of, started, superuser
 
-__all__ = ["database"]  # a fixture
+__all__ = ["committing_client", "database"]  # fixtures
 
 
 @pytest.fixture
@@ -202,20 +203,26 @@ class TestAttempts:
         await admin.execute(moves, email_of("keeper"), email)
         await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} RESET ALL")
 
+    @pytest.fixture
+    async def client(self, email: str, server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG002
+        """A client of an api whose sessions begin after that."""
+        async with started(create_app(patient(server, database))) as client:
+            yield client
+
     async def test_when_they_are_counted_and_when_they_succeed(
-        self, email: str, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
+        self, email: str, client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
     ) -> None:
         first, rest = self.keys_of(email)[-1], set(self.keys_of(email)[:-1])
         lock = "SELECT FROM throttles WHERE key = $1 FOR UPDATE"
-        assert (await sign_in(committing_client, email, "wrong")).status_code == 400
+        assert (await sign_in(client, email, "wrong")).status_code == 400
         async with holding(admin, lock, first):
-            asked = asyncio.create_task(sign_in(committing_client, email, "wrong"))
+            asked = asyncio.create_task(sign_in(client, email, "wrong"))
             await until_it_waits(admin, asked)
             assert rest <= await free(another, "throttles", "key")
         assert (await asked).status_code == 400
         async with AsyncExitStack() as stack:
             async with holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email):
-                asked = asyncio.create_task(sign_in(committing_client, email))
+                asked = asyncio.create_task(sign_in(client, email))
                 await until_it_waits(admin, asked)  # it is counted, and right
                 await another.execute("UPDATE throttles SET since = since WHERE key = $1", first)  # now the last row
                 await stack.enter_async_context(holding(another, lock, first))
