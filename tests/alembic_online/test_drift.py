@@ -206,6 +206,10 @@ CHANGED = {
     "ALTER TYPE mood ADD VALUE 'FAIR' BEFORE 'BAD'": [
         "not as in the models: enum mood is 'GOOD', 'FAIR', 'BAD', not 'GOOD', 'BAD'"
     ],
+    "DROP TYPE mood CASCADE": [
+        "missing: column keepers.mood", "missing: column keepers.moods", "missing: enum mood",
+        "missing: index ix_ops on keepers",
+    ],
     "ALTER TABLE keepers ALTER upper DROP EXPRESSION": ["missing: generated expression of keepers.upper"],
     "ALTER TABLE keepers ALTER upper SET EXPRESSION AS (lower(name))": [
         "not as in the models: generated expression of keepers.upper is lower((name)::text) STORED, not upper(name)"
