@@ -32,7 +32,7 @@ def start(folder: Path, **settings: str) -> "subprocess.CompletedProcess[str]":
         **SETTINGS,
         **settings,
     }
-    command = ["sh", ROOT / "deploy" / "storage" / "entrypoint.sh", "-dir=/data"]
+    command = ["sh", str(ROOT / "deploy" / "storage" / "entrypoint.sh"), "-dir=/data"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
