@@ -70,7 +70,8 @@ def test_another_s3_gets_its_buckets_from_the_apis_image(images: list[str], tmp_
     (tmp_path / "compose.yml").write_text(json.dumps({"services": {"elsewhere": elsewhere}}))
     files = (ROOT / "docker-compose.s3.yml", tmp_path / "compose.yml")
     by_the_admin = dict(zip(keys, admin.values(), strict=True))
-    stack = Stack(*files, S3_URL="http://elsewhere:8333", **buckets, **by_the_admin)
+    stack = Stack(*files, S3_URL="http://elsewhere:8333")
+    stack.environment |= buckets | by_the_admin
     with running(stack, "elsewhere"):
         run = ["run", "--rm", "--no-TTY", "--no-deps", "-e", "S3_ACCESS_KEY_ID", "-e", "S3_SECRET_ACCESS_KEY", "api"]
         assert stack.compose(*run, "python", "-m", "api", "buckets").stdout == "The buckets are ready\n"
