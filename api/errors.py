@@ -14,7 +14,7 @@ Exception
 │   │   └── InvalidReference        422  a field names a record that does not exist
 │   ├── TooManyRequests             429  tried too often; Retry-After says when to try again
 │   ├── BadGateway                  502  a service outside of this stack can't be reached, or has failed
-│   └── Unavailable                 503  the database is down or busy; Retry-After says when to try again
+│   └── Unavailable                 503  the database or the storage is down or busy; Retry-After says when to try again
 ├── FastAPIUsersException           400  what fastapi-users's manager finds wrong with accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
@@ -165,7 +165,7 @@ class BadGateway(ZooError):
 
 
 class Unavailable(ZooError):
-    """The database is down, busy, or not ready for this release; or the server has too much to do."""
+    """The database is down, busy, or not ready for this release; the storage is down; or the server is too busy."""
 
     status = 503
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

@@ -31,6 +31,7 @@ ALLOW_POLICY = (
 PLACE = "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
 NO_CONSTRAINT = "us-east-1"  # where a bucket is made if no place is named; AWS refuses the name itself
 DONE = {200, 204}
+EXISTS = 409
 UNKNOWN = {405, 501}
 
 
@@ -65,7 +66,9 @@ async def _make(requests: S3Requests, bucket: str, region: str) -> None:
     answer = await requests.send("HEAD", f"/{bucket}", {200, 404})
     if answer.status == 404:  # noqa: PLR2004 - Not Found
         where = "" if region == NO_CONSTRAINT else PLACE.format(region=region)
-        await requests.send("PUT", f"/{bucket}", DONE, body=where.encode())
+        made = await requests.send("PUT", f"/{bucket}", DONE | {EXISTS}, body=where.encode())
+        if made.status == EXISTS:  # by now: by an earlier try, or by another who runs this
+            await requests.send("HEAD", f"/{bucket}", DONE)
 
 
 async def _set_up(requests: S3Requests, bucket: str, part: str, body: str, unknown: set[int] = UNKNOWN) -> bool:

@@ -143,6 +143,12 @@ class TestBuckets:
 
         assert missing == [f"reading by anybody (policy of {PUBLIC})"]
 
+    async def test_one_that_was_made_without_an_answer_is_ready_at_the_next_try(self, storage: Storage) -> None:
+        names = {"s3_bucket": f"a-{uuid4().hex}", "s3_public_bucket": f"b-{uuid4().hex}"}
+        async with proxying(storage.url) as proxy:
+            proxy.script.extend(["pass", "lose"])
+            assert await make_buckets(settings_of(storage.admin_environment(), s3_url=proxy.url, **names)) == []
+
     async def test_those_of_others_are_refused(self, storage: Storage) -> None:
         async with proxying(storage.url) as proxy:
             proxy.always = "403"

@@ -17,7 +17,7 @@ ROLES = "/docker-entrypoint-initdb.d/10-roles.sh"
 
 def test_a_checkout_under_a_strict_umask_with_windows_line_ends_starts(tmp_path: Path) -> None:
     checkout = clone(tmp_path)
-    for script in (checkout / "deploy" / "postgres").iterdir():
+    for script in (path for name in ("postgres", "storage") for path in (checkout / "deploy" / name).iterdir()):
         script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
     # As `umask 077` leaves them; but for the requirements, which only root reads: all would be installed again.
     strict = [path for path in checkout.iterdir() if path.name != "requirements"]
@@ -32,7 +32,7 @@ def test_a_checkout_under_a_strict_umask_with_windows_line_ends_starts(tmp_path:
         look = ["find", "/app", "/opt", "-not", "-type", "l", "(", "-not", "-readable", "-o", "-writable", ")"]
         assert [docker("run", "--rm", image, *look) for image in built[1:]] == ["", ""]
     finally:
-        docker("image", "rm", "--force", *built)
+        docker("image", "rm", "--force", *built, f"{PREFIX}strict-storage:seaweedfs")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """The storage of the Compose stack, as the api and people outside of it use it."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import httpx
 
 from tests.conftest import ROOT
-from tests.stack.stack import Stack, running
+from tests.stack.stack import PREFIX, Stack, running
 
 IN_THE_API = """
 import asyncio, sys
@@ -54,3 +55,23 @@ def test_without_a_storage_all_else_works_and_the_log_says_so(images: list[str])
         assert stack.get("/health/ready").status_code == 200
         assert stack.get("/animals").status_code == 200
         assert "no photos: S3_URL is not set" in stack.compose("logs", "api").stdout
+
+
+def test_another_s3_gets_its_buckets_from_the_apis_image(images: list[str], tmp_path: Path) -> None:  # noqa: ARG001 - built before
+    keys = {"S3_ACCESS_KEY_ID": "key", "S3_SECRET_ACCESS_KEY": "a-secret"}
+    admin = {"S3_ADMIN_ACCESS_KEY_ID": "admin-key", "S3_ADMIN_SECRET_ACCESS_KEY": "admin-secret"}
+    buckets = {"S3_BUCKET": "one", "S3_PUBLIC_BUCKET": "two"}
+    healthy = ["CMD", "python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8333/healthz')"]
+    elsewhere = {
+        "image": f"{PREFIX}storage:seaweedfs",
+        "environment": keys | admin | buckets,
+        "healthcheck": {"test": healthy, "start_period": "60s", "start_interval": "1s"},
+    }
+    (tmp_path / "compose.yml").write_text(json.dumps({"services": {"elsewhere": elsewhere}}))
+    files = (ROOT / "docker-compose.s3.yml", tmp_path / "compose.yml")
+    by_the_admin = dict(zip(keys, admin.values(), strict=True))
+    stack = Stack(*files, S3_URL="http://elsewhere:8333")
+    stack.environment |= buckets | by_the_admin
+    with running(stack, "elsewhere"):
+        run = ["run", "--rm", "--no-TTY", "--no-deps", "-e", "S3_ACCESS_KEY_ID", "-e", "S3_SECRET_ACCESS_KEY", "api"]
+        assert stack.compose(*run, "python", "-m", "api", "buckets").stdout == "The buckets are ready\n"

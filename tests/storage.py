@@ -1,1 +1,0 @@
-"""A real S3, one for all tests of a run that need it."""
