@@ -47,9 +47,9 @@ def is_close(found: Any, expected: tuple[int, int, int]) -> bool:
     return all(abs(one - other) < 16 for one, other in zip(found, expected, strict=True))
 
 
-def png(width: int, height: int, rows: bytes) -> bytes:
-    """A PNG of grey pixels that says it has this size, whatever it has."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def png(width: int, height: int, rows: bytes, colours: int = 0) -> bytes:
+    """A PNG that says it has this size, whatever it has; its pixels are grey (0) or of three colours (2)."""
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
     made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(made)
@@ -144,7 +144,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_what_takes_too_much_memory_is_refused(lock: int, child: Path) -> None:
     child.write_text(WHOLE.read_text().replace("MAX_MEMORY = 1024", "MAX_MEMORY = 100"))
     with pytest.raises(Undecodable, match="memory"):
-        await decode(BOMB, lock)
+        await decode(png(5_000, 5_000, bytes(15_001 * 5_000), colours=2), lock)
 
 
 READ = "import json, os, signal, sys, time\nsys.stdin.buffer.read()\n"
@@ -217,6 +217,8 @@ async def test_a_hundred_broken_photos_are_answered_or_refused(lock: int) -> Non
             decoded = await decode(bytes(data), lock)
         except Undecodable as error:
             return "refused" if str(error) else ""
+        except DecoderDied:  # by a limit
+            return "died"
         assert isinstance(decoded, Decoded)
         for rendition, side in zip(decoded.renditions, SIDES, strict=True):
             assert max(shown(rendition).size) <= side
@@ -225,4 +227,4 @@ async def test_a_hundred_broken_photos_are_answered_or_refused(lock: int) -> Non
     count, found = rounds(quick=100, full=2000), []
     for first in range(0, count, 4):
         found += await asyncio.gather(*(answer(number) for number in range(first, min(first + 4, count))))
-    assert {"answered", "refused"} == set(found)
+    assert {"answered", "refused"} <= set(found) <= {"answered", "refused", "died"}
