@@ -101,8 +101,9 @@ async def _upload(transactions: Transactions, s3: S3, file: Named) -> int:
     async with transactions() as session:
         await lock_photos(session, file.animal_id)
         there = photos_of(file.animal_id).where(Photo.etag == f'"{etag}"', Photo.state != PhotoState.FAILED)
-        if (photo_id := await session.scalar(there.with_only_columns(Photo.id))) is not None:
-            return photo_id
+        found: int | None = await session.scalar(there.with_only_columns(Photo.id))
+        if found is not None:
+            return found
         photo = Photo(
             animal_id=file.animal_id,
             upload=token_hex(uploads.NAME_BYTES),
