@@ -28,11 +28,16 @@ def main() -> None:
     import json
 
     import httpx
+    from starlette.types import Receive, Scope, Send
 
     async def answer() -> None:
-        async with app.router.lifespan_context(app):
+        async with app.router.lifespan_context(app) as state:
             done("its lifespan's start")
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo") as client:
+
+            async def as_served(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, "state": state}, receive, send)
+
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(as_served), base_url="http://zoo") as client:
                 done("(the client's start, not the api's)")
                 (await client.get("/animals/1")).raise_for_status()
                 done("the first answer, which opens a connection")

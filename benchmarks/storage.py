@@ -5,6 +5,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from benchmarks.report import Section, table
 from benchmarks.stack import ROOT, Zoo
@@ -34,7 +35,7 @@ def _once(zoo: Zoo, settings: dict[str, str]) -> tuple[float, float]:
         [sys.executable, "-m", "benchmarks.storage"],
         cwd=ROOT,
         env=zoo.environment() | settings,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
@@ -51,13 +52,18 @@ def main() -> None:
 
     from api.main import create_app  # noqa: PLC0415
 
+    if TYPE_CHECKING:
+        from starlette.types import Receive, Scope, Send  # noqa: PLC0415
+
     async def answer() -> None:
         app = create_app()
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo") as client,
-        ):
-            (await client.get("/animals/1")).raise_for_status()
+        async with app.router.lifespan_context(app) as state:
+
+            async def as_served(scope: "Scope", receive: "Receive", send: "Send") -> None:
+                await app({**scope, "state": state}, receive, send)
+
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(as_served), base_url="http://zoo") as client:
+                (await client.get("/animals/1")).raise_for_status()
 
     asyncio.run(answer())
     used = resource.getrusage(resource.RUSAGE_SELF)

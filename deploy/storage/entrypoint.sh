@@ -18,7 +18,7 @@ for name in S3_SECRET_ACCESS_KEY S3_ADMIN_SECRET_ACCESS_KEY; do
     secret=$(eval "printf %s \"\${$name:-}\"")
     case $secret in
     '') refuse "$name is not set" ;;
-    *[[:cntrl:]]*) refuse "$name has a character that can't be typed" ;;
+    *[!A-Za-z0-9+/=._-]*) refuse "$name has other characters than letters, digits and + / = . _ -" ;; # some of them fail
     *)
         [ "${ENVIRONMENT:-local}" = production ] || continue
         reason=$(printf %s "$secret" | weakness)
@@ -36,12 +36,8 @@ if [ -n "$refused" ]; then
     exit 3
 fi
 
-# In a JSON string.
-escaped() { sed 's/[\\"]/\\&/g' | tr -d '\n'; }
-
-policy=$(sed "s/S3_BUCKET/$S3_BUCKET/; s/S3_PUBLIC_BUCKET/$S3_PUBLIC_BUCKET/" "$HERE/policy.json" | escaped)
-secret=$(printf %s "$S3_SECRET_ACCESS_KEY" | escaped)
-admin_secret=$(printf %s "$S3_ADMIN_SECRET_ACCESS_KEY" | escaped)
+# As a JSON string, with the buckets' names.
+policy=$(sed "s/S3_BUCKET/$S3_BUCKET/; s/S3_PUBLIC_BUCKET/$S3_PUBLIC_BUCKET/; s/\"/\\\\&/g" "$HERE/policy.json" | tr -d '\n')
 umask 077
 rm -f "$CONFIG"
 cat >"$CONFIG" <<EOF
@@ -49,12 +45,12 @@ cat >"$CONFIG" <<EOF
   "identities": [
     {
       "name": "api",
-      "credentials": [{"accessKey": "$S3_ACCESS_KEY_ID", "secretKey": "$secret"}],
+      "credentials": [{"accessKey": "$S3_ACCESS_KEY_ID", "secretKey": "$S3_SECRET_ACCESS_KEY"}],
       "policyNames": ["api"]
     },
     {
       "name": "admin",
-      "credentials": [{"accessKey": "$S3_ADMIN_ACCESS_KEY_ID", "secretKey": "$admin_secret"}],
+      "credentials": [{"accessKey": "$S3_ADMIN_ACCESS_KEY_ID", "secretKey": "$S3_ADMIN_SECRET_ACCESS_KEY"}],
       "actions": ["Admin"]
     }
   ],
