@@ -164,12 +164,12 @@ async def test_killed_at_any_step_the_next_run_ends_it(  # noqa: PLR0913, PLR091
 
     proxy.watch = watch
     process = Python("api", "import-photos", str(tmp_path), env=environment | {"S3_URL": proxy.url})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         await reached.wait()
     await asyncio.to_thread(process.wait)
     proxy.watch = None
     await admin.execute(DUE)
-    again = await asyncio.to_thread(run, "api", "import-photos", str(tmp_path), env=environment)
+    again = await asyncio.to_thread(run, "api", "import-photos", str(tmp_path), env=environment, timeout=300)
     assert again.returncode == 0, again.stderr
     (ready,) = await admin.fetch("SELECT name FROM photos WHERE state = 'ready'")
     assert await admin.fetchval("SELECT photo FROM animals") == ready["name"]

@@ -47,9 +47,9 @@ def is_close(found: Any, expected: tuple[int, int, int]) -> bool:
     return all(abs(one - other) < 16 for one, other in zip(found, expected, strict=True))
 
 
-def png(width: int, height: int, rows: bytes) -> bytes:
-    """A PNG of grey pixels that says it has this size, whatever it has."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+def png(width: int, height: int, rows: bytes, colours: int = 0) -> bytes:
+    """A PNG that says it has this size, whatever it has; its pixels are grey (0) or of three colours (2)."""
+    header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
     made = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
     return b"\x89PNG\r\n\x1a\n" + b"".join(made)
@@ -144,7 +144,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def test_what_takes_too_much_memory_is_refused(lock: int, child: Path) -> None:
     child.write_text(WHOLE.read_text().replace("MAX_MEMORY = 1024", "MAX_MEMORY = 100"))
     with pytest.raises(Undecodable, match="memory"):
-        await decode(BOMB, lock)
+        await decode(png(5_000, 5_000, bytes(15_001 * 5_000), colours=2), lock)
 
 
 READ = "import json, os, signal, sys, time\nsys.stdin.buffer.read()\n"
@@ -186,8 +186,25 @@ def test_on_a_machine_one_decodes_at_a_time() -> None:
         assert third is not None
 
 
+def broken(whole: bytes, chance: random.Random) -> bytes:
+    """A file with some bytes lost, added or changed, most of them in its head."""
+    data = bytearray(whole)
+    for _ in range(chance.choice([1, 3, 20])):
+        at = chance.randrange(len(data) if chance.random() < 0.5 else min(len(data), 700))
+        match chance.randrange(4):
+            case 0:
+                data[at] = chance.randrange(256)
+            case 1:
+                del data[at : at + chance.randrange(1, 300)]
+            case 2:
+                data[at:at] = chance.randbytes(chance.randrange(1, 50))
+            case 3:
+                data[at : at + 4] = chance.choice([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0"])
+    return bytes(data)
+
+
 async def test_a_hundred_broken_photos_are_answered_or_refused(lock: int) -> None:
-    """Each is one of the real ones, with some bytes lost, added or changed."""
+    """As many as strangers may send."""
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -201,22 +218,12 @@ async def test_a_hundred_broken_photos_are_answered_or_refused(lock: int) -> Non
     chance = random.Random(1)
 
     async def answer(number: int) -> str:
-        data = bytearray(whole[number % len(whole)])
-        for _ in range(chance.choice([1, 3, 20])):
-            at = chance.randrange(len(data) if chance.random() < 0.5 else min(len(data), 700))
-            match chance.randrange(4):
-                case 0:
-                    data[at] = chance.randrange(256)
-                case 1:
-                    del data[at : at + chance.randrange(1, 300)]
-                case 2:
-                    data[at:at] = chance.randbytes(chance.randrange(1, 50))
-                case 3:
-                    data[at : at + 4] = chance.choice([b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0"])
         try:
-            decoded = await decode(bytes(data), lock)
+            decoded = await decode(broken(whole[number % len(whole)], chance), lock)
         except Undecodable as error:
             return "refused" if str(error) else ""
+        except DecoderDied:  # by a limit
+            return "died"
         assert isinstance(decoded, Decoded)
         for rendition, side in zip(decoded.renditions, SIDES, strict=True):
             assert max(shown(rendition).size) <= side
@@ -225,4 +232,4 @@ async def test_a_hundred_broken_photos_are_answered_or_refused(lock: int) -> Non
     count, found = rounds(quick=100, full=2000), []
     for first in range(0, count, 4):
         found += await asyncio.gather(*(answer(number) for number in range(first, min(first + 4, count))))
-    assert {"answered", "refused"} == set(found)
+    assert {"answered", "refused"} <= set(found) <= {"answered", "refused", "died"}

@@ -78,8 +78,9 @@ class TestSweep:
         assert set(first.unknown) <= await keys(s3)
         assert (await swept(client)).deletable == []
         assert sorted((await swept(client, timedelta(0))).deletable) == sorted(first.unknown)
-        assert await keys(s3) == {REPORTED, "elsewhere/mine"}
-        await s3.delete("elsewhere/mine")
+        left = await keys(s3)
+        assert {REPORTED, "elsewhere/mine"} <= left
+        assert not left & set(first.unknown)
 
     async def test_after_a_restore_nothing_is_deleted_whatever_its_age(
         self, client: httpx.AsyncClient, animal: int, s3: S3, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
@@ -202,17 +203,17 @@ class TestCommands:
         self, server: Server, database: str, storage: Storage, admin: asyncpg.Connection
     ) -> None:
         environment = os.environ | server.environment(database) | storage.environment()
-        seeded = await asyncio.to_thread(run, "api", "seed", env=environment)
+        seeded = await asyncio.to_thread(run, "api", "seed", env=environment, timeout=300)
         assert seeded.returncode == 0, seeded.stderr
         assert seeded.stdout.endswith("\n3 photos loaded\n")
         assert await admin.fetchval("SELECT count(photo) FROM animals") == 3
-        swept = await asyncio.to_thread(run, "api", "sweep-photos", "--apply", env=environment)
+        swept = await asyncio.to_thread(run, "api", "sweep-photos", "--apply", env=environment, timeout=300)
         assert (swept.returncode, swept.stdout) == (0, "")
 
     async def test_a_sweep_says_what_it_finds(self, server: Server, database: str, storage: Storage, s3: S3) -> None:
         environment = os.environ | server.environment(database) | storage.environment()
         await s3.put_public("photos/unknown-320.webp", b"1", "image/webp")
-        swept = await asyncio.to_thread(run, "api", "sweep-photos", env=environment)
+        swept = await asyncio.to_thread(run, "api", "sweep-photos", env=environment, timeout=300)
         assert swept.stdout == f"of no photo since {datetime.now(UTC):%Y-%m-%d}: photos/unknown-320.webp\n"
         assert "photos/unknown-320.webp" in await keys(s3)
 

@@ -89,21 +89,21 @@ async def import_photos(transactions: Transactions, s3: S3, files: Iterable[Name
                 raise
             refused.append(f"{file.path.name}: {error.detail}")
             continue
-        if photo_id is not None:
-            begun[photo_id] = file
+        begun[photo_id] = file
     failed = await _worked_off(transactions, s3, list(begun))
     return refused + [f"{begun[photo_id].path.name}: {reason}" for photo_id, reason in failed.items()]
 
 
-async def _upload(transactions: Transactions, s3: S3, file: Named) -> int | None:
-    """Upload and approve a photo; None if the animal has it."""
+async def _upload(transactions: Transactions, s3: S3, file: Named) -> int:
+    """The photo, uploaded and approved; if the animal has it, that one."""
     data = await asyncio.to_thread(file.path.read_bytes)
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()  # S3's own, unless the bucket encrypts
     async with transactions() as session:
         await lock_photos(session, file.animal_id)
         there = photos_of(file.animal_id).where(Photo.etag == f'"{etag}"', Photo.state != PhotoState.FAILED)
-        if await session.scalar(there.with_only_columns(Photo.id)) is not None:
-            return None
+        found: int | None = await session.scalar(there.with_only_columns(Photo.id))
+        if found is not None:
+            return found
         photo = Photo(
             animal_id=file.animal_id,
             upload=token_hex(uploads.NAME_BYTES),
