@@ -63,12 +63,9 @@ keep() {
 replace_by() {
     for replica in $(least_missed_first); do
         is_ready "$replica" && is_of "$1" "$replica" && continue
-        anew=
-        is_of "$1" "$replica" && is_another_ready "$replica" && anew=--force-recreate
         # What a killed one has created, but not started, has the name that Compose would use.
         containers "$replica" --filter status=created | while read -r _ unused; do docker rm "$unused" >/dev/null; done
-        # shellcheck disable=SC2086
-        if ! docker compose up --detach --no-deps $anew --wait --wait-timeout "$READY_SECONDS" "$replica" >&2; then
+        if ! docker compose up --detach --no-deps "$replica" >&2 || ! gets_ready "$replica"; then
             docker compose logs --no-log-prefix --no-color --tail 20 "$replica" >&2 # which goes with the container
             return 1
         fi
@@ -92,11 +89,13 @@ least_missed_first() {
     done | sort | cut -d ' ' -f 2
 }
 
-is_another_ready() {
-    for other in $REPLICAS; do
-        [ "$other" = "$1" ] || ! is_ready "$other" || return 0
+# gets_ready REPLICA: in time; Compose would not wait for one that is not healthy at the moment
+gets_ready() {
+    deadline=$(($(date +%s) + READY_SECONDS))
+    until is_ready "$1"; do
+        [ "$(date +%s)" -lt "$deadline" ] || return 1
+        sleep 0.5
     done
-    return 1
 }
 
 is_ready() { [ "$(health "$1")" = healthy ]; }

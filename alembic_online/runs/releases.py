@@ -2,8 +2,7 @@
 
 The app's sessions are named `<application>@<release>`, those of its commands `<application> command@<release>`; before
 that they may have the name that is in their URL, as in `billing: api@1.0`. Those of a pooler must not be, because they
-keep the name of a client that is gone; behind one, the rows tell. A session without a release counts
-as older than any.
+keep the name of a client that is gone; behind one, the rows tell. A session without a release counts as older than any.
 """
 
 import re
