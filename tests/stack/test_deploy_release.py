@@ -85,10 +85,9 @@ class Deployment:
     """deploy/release at work on a stack, as a process with children of its own."""
 
     def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
-        names = {"COMPOSE_PROJECT_NAME": stack.project, "COMPOSE_FILE": ":".join(map(str, stack.files))}
         self.process = subprocess.Popen(
             [ROOT / "deploy" / "release", *arguments],
-            env=stack.environment | names | {"LOG_FORMAT": "text"} | settings,
+            env=stack.environment | stack.names | {"LOG_FORMAT": "text"} | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -126,7 +125,7 @@ def deploy(stack: Stack, *arguments: str, **settings: str) -> tuple[int, str]:
 
 
 def containers(stack: Stack) -> list[str]:
-    return [stack.container(service) for service in ("api", "api-2", "proxy")]
+    return [stack.inspect(service)["Id"] for service in ("api", "api-2", "proxy")]
 
 
 async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_however_often_it_is_killed(
