@@ -73,8 +73,7 @@ def built(folder: Path, overlay: str | Path, components: tuple[str, ...] = (), *
         **more,
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    command = [KUBECTL, "kustomize", folder]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run([KUBECTL, "kustomize", folder], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert not result.stderr, result.stderr  # a warning
     return tuple(yaml.load_all(result.stdout, Loader=yaml.CSafeLoader))

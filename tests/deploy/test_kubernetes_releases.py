@@ -71,14 +71,15 @@ def test_contract_waits_until_it_is_told_to_begin_but_for_gitops(variant: str) -
     assert set(chain(*waves.values())) == {0}  # what the Jobs need is there before them
 
 
-def test_a_setting_replaces_the_pods_of_the_api_and_leaves_the_jobs_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlay", ["local", "production", "managed-database"])
+def test_a_setting_replaces_the_pods_of_the_api_and_leaves_the_jobs_as_they_are(overlay: str, tmp_path: Path) -> None:
     merged = [
         {"name": name, "namespace": "zoo", "behavior": "merge", "literals": ["LOG_FORMAT=text"],
          "options": {"disableNameSuffixHash": name == "zoo-migrator"}}
         for name in ("zoo-api", "zoo-migrator")
     ]  # fmt: skip
-    before = build("production")
-    after = built(tmp_path, "overlays/production", configMapGenerator=merged)
+    before = build(overlay)
+    after = built(tmp_path, f"overlays/{overlay}", configMapGenerator=merged)
     assert before != after
     assert of_kind(before, "Job") == of_kind(after, "Job")
     assert of_kind(before, "Deployment") != of_kind(after, "Deployment")
