@@ -51,7 +51,7 @@ from api.state import NAME, State
 from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
 from local.storage import Storage
-from tests.python import run
+from tests.python import HANGS, run
 from tests.rounds import ROUNDS
 
 ROOT = Path(__file__).parent.parent
@@ -152,7 +152,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def alembic(
-    environment: dict[str, str], *arguments: str, cwd: Path = ROOT, timeout: float = 60
+    environment: dict[str, str], *arguments: str, cwd: Path = ROOT, timeout: float = HANGS
 ) -> subprocess.CompletedProcess[str]:
     """Run Alembic as people do, in a process of its own."""
     return run("alembic", *arguments, env=os.environ | {"LOG_FORMAT": "text"} | environment, cwd=cwd, timeout=timeout)

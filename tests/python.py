@@ -22,6 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 OWN = ("alembic_online", "api", "stack_settings")
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+HANGS = 300.0  # seconds after which a process hangs, however busy the machine is
 
 _asking = threading.Lock()
 
@@ -66,7 +67,7 @@ def run(
     env: Mapping[str, str],
     cwd: Path = ROOT,
     stdin: str | bytes = "",
-    timeout: float = 60,
+    timeout: float = HANGS,
 ) -> subprocess.CompletedProcess[Any]:
     """Run `python -m ARGUMENTS` to its end; its output is text, or bytes if `stdin` is bytes."""
     pipe, text = subprocess.PIPE, isinstance(stdin, str)

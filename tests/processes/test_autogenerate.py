@@ -51,7 +51,7 @@ def run(server: Server, database: str, checkout: Path, *commands: str) -> str:
         f"for name, *given in {arguments}: assert not call[name](given)"
     )
     environment = os.environ | {"LOG_FORMAT": "text"} | server.environment(database)
-    done = python.run("-c", script, env=environment, cwd=checkout, timeout=120)
+    done = python.run("-c", script, env=environment, cwd=checkout)
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
 

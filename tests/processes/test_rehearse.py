@@ -22,7 +22,7 @@ from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
 from tests.processes.test_history import REVISIONS
 from tests.processes.test_schema import schema
-from tests.python import Python
+from tests.python import HANGS, Python
 from tests.rounds import rounds
 
 CHECK = "op.add_check_online(op.f('ck_animals_short'), 'animals', 'length(name) < 1000')"
@@ -60,7 +60,7 @@ def modelled(checkout: Path) -> Path:
 def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict[str, Any]:
     """The report, from JSON; its exit code is checked."""
     run = command(environment, checkout, "--json", *options)
-    printed, said = run.communicate(timeout=60)
+    printed, said = run.communicate(timeout=HANGS)
     assert printed, said
     found: dict[str, Any] = json.loads(printed)
     assert run.returncode == (0 if found["is_fine"] else 1)
@@ -69,7 +69,7 @@ def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict
 
 def refused(environment: dict[str, str], checkout: Path) -> tuple[int, str]:
     run = command(environment, checkout)
-    _, said = run.communicate(timeout=60)
+    _, said = run.communicate(timeout=HANGS)
     return run.returncode, said.splitlines()[-1]
 
 
@@ -162,7 +162,7 @@ class TestTheWay:
         found = rehearse(server.environment(database), checkout)
         assert found["is_fine"], found
         assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
         assert "can't be taken back, as the revision itself says" in shown
 
     def test_a_failure_names_its_line_and_leaves_nothing(self, server: Server, database: str, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ class TestTheWay:
         (leg,) = found["legs"]
         assert "division by zero" in leg["error"]
         assert leg["place"] == "bad, 2099_01_01_0001-bad.py line 8"
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
         assert "no up: " in shown
 
     def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ class TestTheWay:
 
     def test_says_that_nothing_is_pending(self, server: Server, database: str) -> None:
         run = command(server.environment(database), ROOT)
-        assert run.communicate(timeout=60)[0] == "nothing to rehearse: no revision is pending\n"
+        assert run.communicate(timeout=HANGS)[0] == "nothing to rehearse: no revision is pending\n"
         assert run.returncode == 0
 
 
@@ -270,7 +270,7 @@ class TestMeasured:
         checkout = checkout_with(tmp_path, rows="op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")")
         found = rehearse(server.environment(database), checkout)
         assert found["surprises"] == ["rows line 7: staff is locked SHARE, but the plan has no lock"]
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=60)
+        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
         assert "staff    SHARE (planned: none)" in uncoloured(shown)
 
     async def test_a_statement_that_fails_while_it_is_looked_at_is_no_obstacle(
@@ -313,7 +313,7 @@ class TestScratchDatabase:
                 await asyncio.sleep(0.02)
         assert len(await admin.fetchval(SCRATCH, database)) == 2
         run = command(environment, checkout_with(tmp_path / "other", check=CHECK))
-        _, said = await asyncio.to_thread(run.communicate, timeout=60)
+        _, said = await asyncio.to_thread(run.communicate, timeout=HANGS)
         assert "dropping what an interrupted rehearsal has left" in said
         assert len(await admin.fetchval(SCRATCH, database)) == 1
         assert at_work.poll() is None
@@ -331,7 +331,7 @@ class TestScratchDatabase:
                 await asyncio.sleep(0.02)
         (scratch,) = await admin.fetchval(SCRATCH, database)
         guest = await superuser(server, scratch)  # whom the migrator's role may not end
-        printed, said = await asyncio.to_thread(run.communicate, timeout=60)
+        printed, said = await asyncio.to_thread(run.communicate, timeout=HANGS)
         assert json.loads(printed)["legs"][0]["error"] is None
         assert f'DROP DATABASE "{scratch}" WITH (FORCE)' in said.splitlines()[-1]
         assert "postgres" in said.splitlines()[-1]

@@ -16,7 +16,7 @@ import pytest
 
 from local.postgres import Server, binaries
 from tests.conftest import ROOT, superuser
-from tests.python import Python
+from tests.python import HANGS, Python
 from tests.rounds import rounds
 
 SHOP = ROOT / "tests" / "alembic_online" / "shop"
@@ -78,7 +78,7 @@ class Project:
     def run(self, command: str, code: int = 0) -> str:
         """Run a command, and return what it prints."""
         process = self.start(*command.split())
-        out, errors = process.communicate(timeout=120)
+        out, errors = process.communicate(timeout=HANGS)
         printed: str = out + errors
         assert process.returncode == code, printed
         return printed
@@ -184,7 +184,7 @@ def test_on_an_empty_database_of_many_at_once_one_applies_all_of_it(shop: Projec
     shop.take_up()
     shop.configure("lint_after = 0003")
     runs = [shop.start("alembic", "upgrade", "head") for _ in range(rounds(quick=3, full=8))]
-    logs = [run.communicate(timeout=120)[1] for run in runs]
+    logs = [run.communicate(timeout=HANGS)[1] for run in runs]
     assert {run.returncode for run in runs} == {0}, logs
     assert sum(log.count("applied") for log in logs) == 3
     assert ["drift", "none"] in [line.split() for line in shop.run("alembic-online status").splitlines()]

@@ -14,6 +14,7 @@ PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next 
 MANY = rounds(
     quick=2 * CLIENTS, full=100
 )  # requests that show how it goes; a busy machine answers fewer in the same time
+BUSY = "The server is busy: no database connection was free in time"
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
@@ -40,6 +41,11 @@ async def until_ready(stack: Stack) -> None:
 
 def is_good(sample: Sample) -> bool:
     return sample.status in {200, 201}
+
+
+def is_missed(sample: Sample) -> bool:
+    """Whether the request has failed, other than by being refused on a busy machine, which loses nothing."""
+    return not is_good(sample) and sample.detail != BUSY
 
 
 def recovery(samples: list[Sample], since: float) -> float:

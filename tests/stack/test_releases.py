@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.rounds import rounds
-from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
+from tests.stack.drill import ANIMALS, BUSY, at_work, figures, is_good, recovery, until_ready
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
 CONNECTED = "SELECT DISTINCT application_name FROM pg_stat_activity WHERE usename = 'zoo_api'"
 GAP = rounds(quick=60, full=8)  # seconds in which one stops and the other starts, on a busy machine
-BUSY = "The server is busy: no database connection was free in time"
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, in any test
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from tests.rounds import STALL, rounds
-from tests.stack.drill import CLIENTS, MANY, at_work, figures, is_good, recovery, workers
+from tests.stack.drill import CLIENTS, MANY, at_work, figures, is_good, is_missed, recovery, workers
 from tests.stack.stack import Stack
 
 TIMEOUT = 10  # of deploy/gunicorn.conf.py
@@ -37,7 +37,7 @@ async def test_a_worker_that_is_killed_loses_only_the_requests_under_way_on_it(
             await wait_for_another(stack_at_work, before)
         await asyncio.sleep(2)
     samples = load.samples
-    lost = [sample for sample in samples if not is_good(sample)]
+    lost = list(filter(is_missed, samples))
     record_property("measured", figures(samples, [recovery(samples, kill) for kill in kills]))
     assert {sample.status for sample in lost} == {0}
     for kill, until in pairwise([*kills, float("inf")]):
@@ -59,7 +59,7 @@ async def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(
         replaced = time.monotonic()
         await asyncio.sleep(2)
     samples = load.samples
-    lost = [sample for sample in samples if not is_good(sample)]
+    lost = list(filter(is_missed, samples))
     served = [sample for sample in samples if is_good(sample) and hung < sample.began < sample.ended < replaced]
     measured = f"{figures(samples, [recovery(samples, hung)])}, replaced after {replaced - hung:.2f} s"
     record_property("measured", measured)
