@@ -5,6 +5,8 @@ import resource
 import socket
 from typing import Any
 
+import structlog
+
 import api.main  # noqa: F401 - once, here: each worker, also one that replaces another, is forked with it
 from api.settings import load_settings
 
@@ -31,6 +33,12 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 logger_class = "api.server.gunicorn_log.GunicornLog"
 # Its file would be below $HOME, where the container can't write.
 control_socket_disable = True
+
+
+def on_starting(_: Any) -> None:
+    """Say once what is not there."""
+    if settings.s3_url is None:
+        structlog.get_logger("api").info("no photos: S3_URL is not set")
 
 
 def post_worker_init(_: Any) -> None:

@@ -4,14 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from api.external_services.kitchen import Kitchen
 from api.external_services.payments import Payments
 from api.external_services.s3 import S3
 from api.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,6 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         payments = Payments(settings.payments_url) if settings.payments_url else None
         kitchen = Kitchen(settings.kitchen_url) if settings.kitchen_url else None
         s3 = S3(settings) if settings.s3_url else None
-        if s3 is None:
-            log.info("no photos: S3_URL is not set")
         for service in (payments, kitchen, s3):
             if service:
                 stack.push_async_callback(service.close)

@@ -61,7 +61,7 @@ unset S3_SECRET_ACCESS_KEY S3_ADMIN_SECRET_ACCESS_KEY
 
 # By default a bucket takes seven of the eight volumes that there may be, and the second bucket gets none.
 export WEED_MASTER_VOLUME_GROWTH_COPY_1=1
-# Only S3's own port asks who is there, so only that one is open to others.
+# Only S3's own port asks who is there, so the others are open here only; but for s3.port.grpc, which follows s3.ip.bind.
 exec weed -logtostderr server \
     -master.telemetry=false -master.volumeSizeLimitMB=256 -volume.max=0 -volume.preStopSeconds=0 \
     -ip=127.0.0.1 -ip.bind=127.0.0.1 -filer -s3 -s3.config="$CONFIG" -s3.port.iceberg=0 -s3.port.lance=0 "$@"

@@ -59,23 +59,24 @@ class TestNetworks:
         (network,) = json.loads(docker("network", "inspect", f"{stack.project}_database"))
         assert network["Internal"]
 
-    def test_the_storage_does_not_reach_the_database_and_only_its_own_port_is_open(self, stack: Stack) -> None:
+    def test_the_storage_is_with_the_api_only_and_the_ports_of_its_parts_are_closed(self, stack: Stack) -> None:
         networks = stack.inspect("storage")["NetworkSettings"]["Networks"]
-        assert [name.removeprefix(f"{stack.project}_") for name in networks] == ["default"]
+        assert [name.removeprefix(f"{stack.project}_") for name in networks] == ["storage"]
         connect = "import socket, sys; socket.create_connection(('storage', int(sys.argv[1])), timeout=3)"
         command = ["exec", "--no-TTY", "api", "python3", "-c", connect]
         stack.compose(*command, "8333")
-        for port in ("8080", "8888", "9333", "18080", "18333", "18888", "19333", "8181", "9101"):
+        for port in ("8080", "8888", "9333", "18080", "18888", "19333", "8181", "9101"):
             assert "ConnectionRefusedError" in stack.compose(*command, port, check=False).stderr
 
     def test_the_proxy_does_not_reach_the_database(self, replicas: Stack) -> None:
         found = {
             service: set(replicas.inspect(service)["NetworkSettings"]["Networks"])
-            for service in ("db", "api", "api-2", "proxy")
+            for service in ("db", "storage", "api", "api-2", "proxy")
         }
         assert found["db"].isdisjoint(found["proxy"])
         for service in ("api", "api-2"):
-            assert found[service] == found["db"] | found["proxy"]
+            assert found[service] == found["db"] | found["proxy"] | found["storage"]
+        assert found["storage"].isdisjoint(found["db"] | found["proxy"])
 
 
 class TestImages:
