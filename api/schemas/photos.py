@@ -26,6 +26,11 @@ PHOTO: dict[str, Any] = {
     "created_at": "2026-11-26T09:30:00Z",
     "updated_at": "2026-11-26T09:30:04Z",
 }
+UPLOAD: dict[str, Any] = {
+    "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
+    "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
+    "expires_at": "2026-11-26T10:30:00Z",
+}
 
 
 class PhotoCreate(RequestBody):
@@ -73,6 +78,8 @@ class PhotoRead(BaseModel):
 class Upload(BaseModel):
     """Where a photo can be uploaded, once: by PUT, with exactly these headers."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [UPLOAD]})
+
     url: str
     headers: dict[str, str]
     expires_at: datetime
@@ -88,11 +95,7 @@ class PhotoCreated(PhotoRead):
                 | {"state": "pending", "width": None, "height": None, "small": None, "large": None}
                 | {
                     "updated_at": PHOTO["created_at"],
-                    "upload": {
-                        "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
-                        "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
-                        "expires_at": "2026-11-26T10:30:00Z",
-                    },
+                    "upload": UPLOAD,
                 }
             ]
         }
