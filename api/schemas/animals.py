@@ -51,7 +51,7 @@ class AnimalUpdate(AnimalFields):
 class AnimalPhoto(TypedDict):
     """The first photo of an animal: where anybody can read it, and what it shows."""
 
-    __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [PHOTO]})  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [PHOTO]})  # type: ignore[misc]  # pydantic's way
 
     small: str
     large: str

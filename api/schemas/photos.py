@@ -11,11 +11,6 @@ from api.schemas.text import Name
 
 MAX_PHOTOS = 20  # of an animal
 MAX_SIZE = 25 * 2**20  # bytes of an upload
-UPLOAD: dict[str, Any] = {
-    "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
-    "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
-    "expires_at": "2026-11-26T10:30:00Z",
-}
 EXAMPLE: dict[str, Any] = {"content_type": "image/jpeg", "size": 2_483_113, "alt": "Amara at the water hole"}
 PHOTO: dict[str, Any] = {
     "id": 1,
@@ -30,6 +25,11 @@ PHOTO: dict[str, Any] = {
     "large": "https://photos.zoo.example/photos/0f3c1b7a9d5e4f628b1c0a7d3e9f5b26-1280.webp",
     "created_at": "2026-11-26T09:30:00Z",
     "updated_at": "2026-11-26T09:30:04Z",
+}
+UPLOAD: dict[str, Any] = {
+    "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
+    "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
+    "expires_at": "2026-11-26T10:30:00Z",
 }
 
 
@@ -93,7 +93,10 @@ class PhotoCreated(PhotoRead):
             "examples": [
                 PHOTO
                 | {"state": "pending", "width": None, "height": None, "small": None, "large": None}
-                | {"updated_at": PHOTO["created_at"], "upload": UPLOAD}
+                | {
+                    "updated_at": PHOTO["created_at"],
+                    "upload": UPLOAD,
+                }
             ]
         }
     )
