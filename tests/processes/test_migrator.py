@@ -103,6 +103,7 @@ class TestStatus:
             "head": REVISIONS[-1:],
             "pending": [],
             "contract": {},
+            "floor": None,
             "releases": {},
             "workers": {},
             "lock_holder": None,
