@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -45,7 +46,11 @@ def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack
     stack.compose("kill", "storage")  # as a crash is
     assert stack.get("/health/ready").status_code == 200
     stack.compose("up", "--detach", "--wait", "storage")
-    assert httpx.get(public).text == "hello"
+    deadline = time.monotonic() + 30  # it is healthy some moments before it has found its volumes
+    while (answer := httpx.get(public)).status_code == httpx.codes.INTERNAL_SERVER_ERROR:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert answer.text == "hello"
     assert curl("--upload-file", str(photo), *headers, upload) == "412"
 
 
