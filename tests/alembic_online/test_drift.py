@@ -315,7 +315,7 @@ BY_HAND = {
     "ALTER INDEX ix_animals_name_id SET (fillfactor = 70)": ["not as in the models: index ix_animals_name_id"],
     "DROP TABLE staff": ["missing: table staff"],
     "ALTER TABLE animals ADD wild boolean DEFAULT true": ["not in the models: column animals.wild"],
-    "ALTER TABLE animals DROP CONSTRAINT pk_animals": ["missing: primary key of animals"],
+    "ALTER TABLE staff DROP CONSTRAINT pk_staff": ["missing: primary key of staff"],
     "REINDEX TABLE animals": [],
     "ANALYZE animals": [],
     "INSERT INTO exhibits (name) VALUES ('x')": [],
