@@ -113,8 +113,9 @@ def _add_unique_online(operations: Operations, operation: AddUniqueOnlineOp) -> 
 
 
 def _unique_index(constraint: UniqueConstraint) -> Index:
+    options = {name: value for name, value in constraint.dialect_kwargs.items() if value is not None}
     name: Any = constraint.name  # not as a string: a name by the convention may have to be truncated
-    return Index(name, *constraint.columns, unique=True, **constraint.dialect_kwargs)
+    return Index(name, *constraint.columns, unique=True, **options)
 
 
 @Operations.register_operation("drop_constraint_online")

@@ -28,24 +28,26 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
     with steps_of(operations, "set_not_null_online") as steps:
         table = steps.table(operation.table_name, operation.schema)
         column = steps.preparer.quote(operation.column_name)
+        name = f"{operation.table_name}_{operation.column_name}_not_null"  # the name that Postgres itself would choose
         if steps.is_postgres_18:
-            _set_not_null(steps, table, column)
+            _set_not_null(steps, table, column, steps.preparer.quote(short_name(name)))
         else:
-            name = short_name(f"{operation.table_name}_{operation.column_name}_not_null_proof")
-            _set_not_null_by_check(steps, table, column, steps.preparer.quote(name))
+            _set_not_null_by_check(steps, table, column, steps.preparer.quote(short_name(f"{name}_proof")))
 
 
-def _set_not_null(steps: Steps, table: str, column: str) -> None:
+def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
     """By a NOT NULL constraint that is validated separately, which Postgres has from 18 on."""
     found = steps.find_not_null(table, column)
-    if found and found.is_validated:
+    if found and found.is_set and found.is_validated:
         return
     if not (found and found.constraint):
-        steps.execute(f"ALTER TABLE {table} ADD NOT NULL {column} NOT VALID")  # Postgres chooses a name that is free
+        # A renamed column's constraint keeps its name. If that is this name, Postgres chooses another one.
+        named = "" if steps.find_constraint(table, name) else f"CONSTRAINT {name} "
+        steps.execute(f"ALTER TABLE {table} ADD {named}NOT NULL {column} NOT VALID")
         found = steps.find_not_null(table, column)
-    assert found is not None
-    assert found.constraint is not None
-    steps.validate(table, steps.preparer.quote(found.constraint))
+    if found and found.constraint:
+        name = steps.preparer.quote(found.constraint)
+    steps.validate(table, name)
 
 
 def _set_not_null_by_check(steps: Steps, table: str, column: str, name: str) -> None:

@@ -188,8 +188,8 @@ REFUSED = {
         recipe=('op.set_not_null_online("animals", "keeper_id")', 'where="keeper_id IS NULL"'),
     ),
     "a table that goes": Change(
-        (("animals", '"animals"', '"beasts"'), ("animals", 'index("animals"', 'index("beasts"')),
-        ("create_table" + 7 * " create_index", "add_foreign_key_online"),
-        recipe=('op.drop_table("animals")', 'phase = "contract"'),
+        (("staff", '"staff"', '"people"'), ("staff", 'index("staff"', 'index("people"')),
+        ("create_table" + 6 * " create_index", "add_foreign_key_online"),
+        recipe=('op.drop_table("staff")', 'phase = "contract"'),
     ),
 }  # fmt: skip
