@@ -80,7 +80,7 @@ def explain_database_error(error: Exception) -> ZooError | None:
         found = Unavailable, "The server is busy: no database connection was free in time"
     elif isinstance(cause, SCHEMA_CHANGED) or is_stale(error):
         found = Unavailable, "The schema has changed a moment ago"
-    elif _is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    elif not is_lost(error) and (_is_closed(cause) or (isinstance(error, DBAPIError) and error.connection_invalidated)):
         found = Unavailable, "The database can't be reached"
     elif state in _BY_SQLSTATE or state[:2] in _BY_SQLSTATE:
         found = _BY_SQLSTATE.get(state) or _BY_SQLSTATE[state[:2]]
