@@ -76,8 +76,10 @@ def test_a_half_made_volume_is_not_healthy_and_its_log_says_once_what_is_missing
     log = stack.compose("logs", "--no-log-prefix", "db").stdout.replace("\x1b[2K", "")
     assert log.count("the role zoo_api is missing\nthe role zoo_migrator is missing\n") == 1
     assert f"mend it:                  docker compose exec db {ROLES}" in log
-    health = stack.inspect("db")["State"]["Health"]["Log"][-1]["Output"]
-    assert "the role zoo_api is missing" in health
+    deadline = time.monotonic() + 60
+    while "the role zoo_api is missing" not in stack.inspect("db")["State"]["Health"]["Log"][-1]["Output"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     stack.exec("db", ROLES)
     deadline = time.monotonic() + 60
     while stack.inspect("db")["State"]["Health"]["Status"] != "healthy":
