@@ -11,7 +11,7 @@ from tests.python import OWN, ROOT
 def linked_checkout(target: Path, own: Collection[str] = ()) -> Path:
     """What a migrator and an api need of this checkout: its revisions, links to its packages, and copies of `own`."""
     target.mkdir(parents=True, exist_ok=True)
-    for package in OWN:
+    for package in (*OWN, "deploy"):  # where gunicorn's configuration is
         if package in own:
             shutil.copytree(ROOT / package, target / package)
         else:
