@@ -57,7 +57,7 @@ RANDOM: dict[str, Callable[[], str]] = {
     "pwgen -y 20": of(string.ascii_letters + string.digits + string.punctuation, 20),
     "base32": of(string.ascii_lowercase + "234567", 16),
     "a passphrase": lambda: " ".join(secrets.SystemRandom().sample(WORDS.split(), 5)),
-    "digits": of(string.digits, 24),
+    "digits": of(string.digits, 40),  # of 32, one in 8,000 repeats itself by chance
 }
 
 
