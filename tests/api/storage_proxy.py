@@ -2,10 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+Watch = Callable[[str, str], Awaitable[None]]
 
 
 @dataclass
@@ -21,12 +23,16 @@ class StorageProxy:
     endless  an answer whose content never ends
     503      (or another number) answered this, nothing done
     other    answered by 200, and this text, nothing done
+
+    `watch` is told "before" and "after" a request is passed on, with its first line; if it raises ConnectionError, the
+    connection is closed.
     """
 
     target: str
     url: str = ""
     always: str = "pass"
     script: deque[str] = field(default_factory=deque)
+    watch: Watch | None = None
     requests: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -57,7 +63,11 @@ class StorageProxy:
             writer.write(f"HTTP/1.1 {told} Whatever\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
         elif told in {"pass", "lose", "cut", "trickle"}:
             kept = [line for line in headers if not line.lower().startswith("connection:")]
+            if self.watch:
+                await self.watch("before", first)
             answer = await self._passed_on("\r\n".join([first, "Connection: close", *kept]).encode("latin-1") + body)
+            if self.watch:
+                await self.watch("after", first)
             await self._send(told, answer, writer)
         else:
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(told)}\r\nConnection: close\r\n\r\n{told}".encode())

@@ -20,24 +20,25 @@ from local.postgres import Server
 from local.storage import Storage
 from tests.api.photographing import PHOTO, begin, get, keys, put
 from tests.api.records import make
+from tests.api.storage_proxy import StorageProxy, proxying
 from tests.conftest import settings_of, started, state_of
-from tests.faults.s3_proxy import Fault, S3Proxy, proxying_s3
 from tests.python import Python, run
 from tests.rounds import STALL
 
 DUE = "UPDATE photos SET claimed_until = statement_timestamp()"
-UNAVAILABLE = {Fault.AWAY, Fault.SLOW, Fault.FAILING, Fault.CUT_OFF}
+# What the proxy does, and whether that is 503, or else 502.
+FAULTS = {"drop": True, "hold": True, "503": True, "cut": True, "403": False, "<html>Welcome, guest</html>": False}
 
 
 @pytest.fixture
-async def proxy(storage: Storage) -> AsyncIterator[S3Proxy]:
-    async with proxying_s3(storage.url) as proxy:
+async def proxy(storage: Storage) -> AsyncIterator[StorageProxy]:
+    async with proxying(storage.url) as proxy:
         yield proxy
 
 
 @pytest.fixture
 async def client(
-    server: Server, database: str, storage: Storage, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch
+    server: Server, database: str, storage: Storage, proxy: StorageProxy, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Of an api that reaches the storage through the proxy; the test does its workers' work."""
 
@@ -62,59 +63,59 @@ async def work_once(client: httpx.AsyncClient) -> None:
         await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize(("fault", "is_unavailable"), FAULTS.items())
 async def test_a_fault_of_the_storage_is_said_and_the_next_try_is_done(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: S3Proxy, fault: Fault
+    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: StorageProxy, fault: str, *, is_unavailable: bool
 ) -> None:
     animal = (await make(client, "/animals"))["id"]
     begun = await begin(client, animal)  # a URL needs no storage
     await put(begun)
     path = f"/animals/{animal}/photos/{begun['id']}"
-    proxy.fault = fault
+    proxy.always = fault
     since = time.monotonic()
     failed = await client.post(f"{path}/complete")
     assert time.monotonic() - since < MAX_SECONDS + STALL
-    assert failed.status_code == (503 if fault in UNAVAILABLE else 502), failed.text
+    assert failed.status_code == (503 if is_unavailable else 502), failed.text
     assert "storage" in failed.json()["detail"].lower()
     assert (await client.get(path)).json()["state"] == "pending"
     assert (await client.get(f"/animals/{animal}")).status_code == 200
-    proxy.fault = None
+    proxy.always = "pass"
     assert (await client.post(f"{path}/complete")).status_code == 202
 
-    proxy.fault = fault
+    proxy.always = fault
     for _ in range(2):
-        with pytest.raises(Unavailable if fault in UNAVAILABLE else BadGateway):
+        with pytest.raises(Unavailable if is_unavailable else BadGateway):
             await work_once(client)
         await admin.execute(DUE)
     assert (await client.get(path)).json()["state"] == "processing"
-    proxy.fault = None
+    proxy.always = "pass"
     await work_once(client)
     assert (await client.get(path)).json()["state"] == "ready"
 
     await client.delete(path)
-    proxy.fault = fault
+    proxy.always = fault
     with pytest.raises((Unavailable, BadGateway)):
         await work_once(client)
     await admin.execute(DUE)
-    proxy.fault = None
+    proxy.always = "pass"
     await work_once(client)
     assert await admin.fetchval("SELECT count(*) FROM photos") == 0
 
 
 async def test_a_storage_that_is_away_for_long_fails_no_photo(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: S3Proxy
+    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: StorageProxy
 ) -> None:
     animal = (await make(client, "/animals"))["id"]
     begun = await begin(client, animal)
     await put(begun)
     path = f"/animals/{animal}/photos/{begun['id']}"
     await client.post(f"{path}/complete")
-    proxy.fault = Fault.AWAY
+    proxy.always = "drop"
     for _ in range(6):
         with pytest.raises(Unavailable):
             await work_once(client)
         await admin.execute(DUE)
-    proxy.fault = None
+    proxy.always = "pass"
     await work_once(client)
     assert (await client.get(path)).json()["state"] == "ready"
 
@@ -138,7 +139,7 @@ async def test_killed_at_any_step_the_next_run_ends_it(  # noqa: PLR0913, PLR091
     database: str,
     admin: asyncpg.Connection,
     storage: Storage,
-    proxy: S3Proxy,
+    proxy: StorageProxy,
     s3: S3,
     tmp_path: Path,
     step: int,
@@ -177,7 +178,7 @@ async def test_killed_at_any_step_the_next_run_ends_it(  # noqa: PLR0913, PLR091
     name = ready["name"]
     assert made == {f"originals/{name}", f"photos/{name}-320.webp", f"photos/{name}-1280.webp"}
     assert (await get(f"{storage.url}/zoo-public/photos/{name}-320.webp")).status_code == 200
-    # An upload that was never completed, and its object, which the bucket's own rule ends.
+    # An upload that was never completed, and its object, for the sweep.
     pending = await admin.fetch("SELECT upload FROM photos WHERE state <> 'ready'")
     assert {f"incoming/{row['upload']}" for row in pending} >= await keys(s3) - before - made
     assert len(pending) == (step <= 2 and (step, moment) < (2, "a"))
