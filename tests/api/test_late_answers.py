@@ -7,38 +7,21 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from tenacity import wait_none
 
-from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import KEEPER, VISITOR, bring, events_of, order
-from tests.api.outside import Outside, serving
+from tests.api.outside import Outside
 from tests.conftest import Log, started
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 ROW = (
     "SELECT status, is_being_paid, payment_id, schedule_id, payments_refused, attention,"
     " claimed_until > now() + interval '30 s' AS is_anothers FROM orders"
 )
 CLAIMED_BY_ANOTHER = "UPDATE orders SET claimed_until = now() + interval '1 minute'"
-
-
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BACKOFF", wait_none())
-
-
-@pytest.fixture
-async def payments() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
-
-
-@pytest.fixture
-async def kitchen() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import asyncpg
 import httpx
 import pytest
-from tenacity import wait_none
 
 from api.crud.orders import claims
 from api.crud.orders.payments import settle_all
@@ -16,8 +15,10 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, events_of, order, status_of
-from tests.api.outside import Outside, serving
+from tests.api.outside import Outside
 from tests.conftest import started, state_of
+
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 # After each of them, a payment may have been made.
 FAILURES = [
@@ -25,23 +26,6 @@ FAILURES = [
     '{"payment_id": null, "status": "paid"}', '{"payment_id": "\\u0000", "status": "paid"}',
 ]  # fmt: skip
 PAID = [(None, "created"), ("created", "paid")]
-
-
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BACKOFF", wait_none())
-
-
-@pytest.fixture
-async def payments() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
-
-
-@pytest.fixture
-async def kitchen() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
 
 
 @asynccontextmanager

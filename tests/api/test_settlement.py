@@ -9,7 +9,6 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from tenacity import wait_none
 
 from api.crud.orders import payments as payments_of_orders
 from api.crud.orders.payments import settle_all
@@ -18,27 +17,12 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, events_of, order, status_of
-from tests.api.outside import Outside, serving
+from tests.api.outside import Outside
 from tests.conftest import find_free_port, started, state_of
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 GIVEN_UP = "?needs_attention=true"
-
-
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BACKOFF", wait_none())
-
-
-@pytest.fixture
-async def payments() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
-
-
-@pytest.fixture
-async def kitchen() -> AsyncIterator[Outside]:
-    async with serving() as outside:
-        yield outside
 
 
 Api = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
