@@ -58,8 +58,16 @@ class ServiceError(Exception):
         self.said = said
 
 
-class _ServerError(Exception):
-    """The service answered that it has failed."""
+class TryAgainError(Exception):
+    """The service answered that it has failed, or is too busy."""
+
+
+def tries() -> AsyncRetrying:
+    """Calls what is given to it, and again after an error of the connection or of the server."""
+    again = (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, TryAgainError)
+    return AsyncRetrying(
+        retry=retry_if_exception_type(again), stop=stop_after_attempt(ATTEMPTS), wait=BACKOFF, reraise=True
+    )
 
 
 class Service:
@@ -90,26 +98,18 @@ class Service:
                 raise
             if response.is_server_error:
                 may_be_done = True
-                raise _ServerError(f"answers {response.status_code}")
+                raise TryAgainError(f"answers {response.status_code}")
             return response
 
-        tries = AsyncRetrying(
-            retry=retry_if_exception_type(
-                (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, _ServerError)
-            ),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=BACKOFF,
-            reraise=True,
-        )
         try:
             async with asyncio.timeout(MAX_SECONDS):
-                response: httpx.Response = await tries(send)
+                response: httpx.Response = await tries()(send)
         except (TimeoutError, httpx.TimeoutException) as error:
             may_be_done |= isinstance(error, TimeoutError)
             raise self._error("does not answer in time", _kind_of(error), may_be_done=may_be_done) from error
         except httpx.HTTPError as error:
             raise self._error("can't be reached", _kind_of(error), may_be_done=may_be_done) from error
-        except _ServerError as error:
+        except TryAgainError as error:
             raise self._error(str(error), Failure.FAILED, may_be_done=may_be_done) from error
         status = response.status_code
         if status not in expected:

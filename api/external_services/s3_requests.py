@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from api.external_services.errors import StorageRefused, StorageUnavailable
-from api.external_services.http import ATTEMPTS, BACKOFF, MAX_SECONDS, NOT_FOR_GOOD, TIMEOUT, tls
+from api.external_services.http import MAX_SECONDS, NOT_FOR_GOOD, TIMEOUT, TryAgainError, tls, tries
 from api.external_services.s3_keys import Keys
 from api.external_services.sigv4 import Signer, encoded, encoded_query
 
@@ -25,10 +24,6 @@ class Answer:
     status: int
     headers: httpx.Headers
     content: bytes
-
-
-class _TryAgainError(Exception):
-    """The storage answered that it has failed, or is too busy."""
 
 
 class S3Requests:
@@ -74,28 +69,20 @@ class S3Requests:
             async with self._client.stream(method, url, headers=sent, content=body) as response:
                 is_expected = response.status_code in expected
                 if not is_expected and (response.is_server_error or response.status_code in NOT_FOR_GOOD):
-                    raise _TryAgainError(f"answers {response.status_code}")
+                    raise TryAgainError(f"answers {response.status_code}")
                 content = await _read(response, most if response.is_success else MAX_ANSWER)
             if not is_expected:
                 raise StorageRefused(f"The storage answers {response.status_code}{_code(content)}")
             return Answer(response.status_code, response.headers, content)
 
-        tries = AsyncRetrying(
-            retry=retry_if_exception_type(
-                (httpx.NetworkError, httpx.RemoteProtocolError, httpx.ConnectTimeout, _TryAgainError)
-            ),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=BACKOFF,
-            reraise=True,
-        )
         try:
             async with asyncio.timeout(MAX_SECONDS + max(len(body), most - MAX_ANSWER) / SLOWEST):
-                answer: Answer = await tries(send)
+                answer: Answer = await tries()(send)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise StorageUnavailable("The storage does not answer in time") from error
         except httpx.HTTPError as error:
             raise StorageUnavailable("The storage can't be reached") from error
-        except _TryAgainError as error:
+        except TryAgainError as error:
             raise StorageUnavailable(f"The storage {error}") from error
         return answer
 

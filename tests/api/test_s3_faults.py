@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tenacity import wait_none
 
 from api.external_services import s3_requests
 from api.external_services.errors import StorageRefused, StorageUnavailable
@@ -15,14 +14,11 @@ from local.storage import Storage
 from tests.api.storage_proxy import StorageProxy, proxying
 from tests.conftest import find_free_port, settings_of
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 BODY = b"as if it were a picture"
 
 Call = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3_requests, "BACKOFF", wait_none())
 
 
 @pytest.fixture
