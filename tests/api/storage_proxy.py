@@ -88,6 +88,7 @@ class StorageProxy:
         if told == "trickle":
             for byte in answer:
                 writer.write(bytes([byte]))
+                await writer.drain()  # ends when the client has gone
                 await asyncio.sleep(0.05)
         elif told != "lose":
             writer.write(answer if told == "pass" else answer[:middle])
