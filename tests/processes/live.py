@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.python import ROOT, Python
 
@@ -30,13 +31,17 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
 
 @contextmanager
 def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, cwd: Path = ROOT) -> Iterator[Python]:
-    """gunicorn's master, serving the api of a checkout as in its image, until the block ends."""
+    """gunicorn's master, serving the api of a checkout as in its image with all its workers, until the block ends."""
     address = f"127.0.0.1:{port}"
     command = ["api.server", "--bind", address, *options]
     settings = {"PATH": os.environ["PATH"], "WEB_CONCURRENCY": "2", **environment}
     with log.open("wb") as output, Python(*command, cwd=cwd, env=settings, stdout=output, stderr=output) as process:
         try:
-            wait_until_ready(f"http://{address}")
+            wait_until_ready(f"http://{address}")  # one of them
+            deadline = time.monotonic() + START_SECONDS
+            while len(psutil.Process(process.pid).children()) < int(settings["WEB_CONCURRENCY"]):
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
             yield process
         finally:
             process.terminate()
