@@ -3,8 +3,6 @@
 import asyncio
 import csv
 import gc
-import os
-import subprocess
 import sys
 import time
 from collections import deque
@@ -17,8 +15,9 @@ from api.crud.imports.batches import Batches
 from api.crud.imports.header import read_table
 from api.crud.imports.lines import read_lines
 from api.crud.imports.targets import RESOURCES, Exhibits
+from benchmarks import command
 from benchmarks.report import Section, table
-from benchmarks.stack import ROOT, Zoo
+from benchmarks.stack import Zoo
 from local.postgres import SUPERUSER
 
 
@@ -33,7 +32,8 @@ def measure(zoo: Zoo) -> Section:
             for n in range(zoo.scale.import_rows)
         )
     rounds = range(min(zoo.scale.rounds, 3))
-    runs = sorted(_run(zoo, path) for _ in rounds)
+    import_it = [sys.executable, "-m", "api", "import", "animals", str(path)]
+    runs = sorted(command.run(import_it, zoo.environment()) for _ in rounds)
     seconds, cpu, peak = runs[len(runs) // 2]
     rows = zoo.scale.import_rows
     header = ["rows", "rate", "clock", "CPU, without Postgres's", "most memory (RSS)"]
@@ -101,16 +101,3 @@ async def _store(zoo: Zoo, path: Path) -> list[float]:
         await connection.execute("DROP TABLE copied")
     await connection.close()
     return seconds
-
-
-def _run(zoo: Zoo, path: Path) -> tuple[float, float, int]:
-    """Wall-clock seconds, CPU seconds, and the peak memory in bytes, of one run."""
-    command = [sys.executable, "-m", "api", "import", "animals", str(path)]
-    began = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=zoo.environment(), stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024

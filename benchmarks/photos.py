@@ -1,18 +1,15 @@
 """Photos: what they add to a list, and what it takes to make their renditions."""
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from io import BytesIO
 from typing import Any
 
 from PIL import Image
 
 from api.decoder.run import CHILD, NICENESS, SIDES
-from benchmarks import load
+from benchmarks import command, load
 from benchmarks.load import Request
 from benchmarks.report import Section, table
 from benchmarks.stack import Zoo
@@ -76,7 +73,7 @@ def _renditions(rounds: int) -> str:
         runs = [_decode(data) for _ in range(min(rounds, 3))]
         seconds, cpu, peak = (statistics.median(each) for each in zip(*runs, strict=True))
         rows.append(
-            [name, f"{len(data) / 2**20:.1f} MiB", f"{2 / seconds:.1f}/s", f"{cpu:.2f} s", f"{peak / 2**10:.0f} MiB"]
+            [name, f"{len(data) / 2**20:.1f} MiB", f"{2 / seconds:.1f}/s", f"{cpu:.2f} s", f"{peak / 2**20:.0f} MiB"]
         )
     return table(["photo", "file", "renditions", "CPU", "most memory (RSS)"], rows)
 
@@ -87,15 +84,8 @@ def _photo(size: tuple[int, int], kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _decode(data: bytes) -> tuple[float, float, float]:
-    """Seconds, seconds of CPU, and KiB of memory at most."""
+def _decode(data: bytes) -> command.Taken:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.seek(0)
-        began = time.perf_counter()
-        command = [sys.executable, "-I", str(CHILD), str(NICENESS), *map(str, SIDES)]
-        process = subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL, env={})
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss
+        return command.run([sys.executable, "-I", str(CHILD), str(NICENESS), *map(str, SIDES)], {}, file)
