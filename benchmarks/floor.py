@@ -17,7 +17,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-COLUMNS = "id, created_at, updated_at, deleted_at, name, description, species, exhibit_id"
+COLUMNS = "id, created_at, updated_at, deleted_at, name, description, species, exhibit_id, photo, photo_alt"
+PHOTOS_URL = "https://photos.zoo.example/photos"
 GET_ONE = f"SELECT {COLUMNS} FROM animals WHERE id = $1 AND deleted_at IS NULL"
 GET_PAGE = f"SELECT {COLUMNS} FROM animals WHERE deleted_at IS NULL ORDER BY id LIMIT $1"
 POST = f"INSERT INTO animals (name, description, species, exhibit_id) VALUES ($1, $2, $3, $4) RETURNING {COLUMNS}"
@@ -37,10 +38,20 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await create_animal(scope, receive, send)
     elif scope["path"] == "/animals":
         limit = int(parse_qs(scope["query_string"].decode())["limit"][0])
-        await answer(send, 200, [dict(row) for row in await pool.fetch(GET_PAGE, limit)])
+        await answer(send, 200, [animal(row) for row in await pool.fetch(GET_PAGE, limit)])
     else:
         row = await pool.fetchrow(GET_ONE, int(scope["path"].removeprefix("/animals/")))
-        await answer(send, 200, dict(row)) if row else await answer(send, 404, {"detail": "Not found"})
+        await answer(send, 200, animal(row)) if row else await answer(send, 404, {"detail": "Not found"})
+
+
+def animal(row: asyncpg.Record) -> dict[str, Any]:
+    """The answer of a row."""
+    found = dict(row)
+    alt = found.pop("photo_alt")
+    if found["photo"]:
+        url = f"{PHOTOS_URL}/{found['photo']}"
+        found["photo"] = {"small": f"{url}-320.webp", "large": f"{url}-1280.webp", "alt": alt}
+    return found
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
@@ -74,7 +85,7 @@ async def create_animal(scope: Message, receive: Receive, send: Send) -> None:
         data = orjson.loads(body)
         values = (data["name"], data.get("description"), data.get("species"), data.get("exhibit_id"))
         row = await connection.fetchrow(POST, *values)
-    await answer(send, 201, dict(row))
+    await answer(send, 201, animal(row))
 
 
 async def answer(send: Send, status: int, content: object) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from api.enums import UserType
 
 TOKEN_LIFETIME = timedelta(days=1)
+PHOTOS_URL = "https://photos.zoo.example/photos"
 
 engine = create_async_engine(os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://"))
 async_session = async_sessionmaker(engine, expire_on_commit=False)
@@ -43,6 +44,16 @@ class Animal(Base):
     description: Mapped[str | None]
     species: Mapped[str | None]
     exhibit_id: Mapped[int | None] = mapped_column(BigInteger)
+    photo_name: Mapped[str | None] = mapped_column("photo")
+    photo_alt: Mapped[str | None]
+
+    @property
+    def photo(self) -> dict[str, str | None] | None:
+        """Where its photo is."""
+        if self.photo_name is None:
+            return None
+        url = f"{PHOTOS_URL}/{self.photo_name}"
+        return {"small": f"{url}-320.webp", "large": f"{url}-1280.webp", "alt": self.photo_alt}
 
 
 class User(Base):
@@ -78,6 +89,14 @@ class AnimalCreate(BaseModel):
     exhibit_id: int | None = None
 
 
+class Photo(BaseModel):
+    """A photo, as clients get it."""
+
+    small: str
+    large: str
+    alt: str
+
+
 class AnimalOut(BaseModel):
     """An animal, as clients get it."""
 
@@ -91,6 +110,7 @@ class AnimalOut(BaseModel):
     description: str | None
     species: str | None
     exhibit_id: int | None
+    photo: Photo | None
 
 
 async def get_db() -> AsyncIterator[AsyncSession]:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -35,6 +36,12 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
 
     for chart in re.findall(r"!\[.*]\((.+)\)", results):
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
+
+
+def test_the_compared_apps_give_the_same_answers() -> None:
+    with zoo(LITTLE) as running, ExitStack() as stack:
+        running.add_animals(2)
+        comparison.check({name: stack.enter_context(running.serve(name)) for name in APPS})
 
 
 def test_only_requests_that_are_answered_are_counted() -> None:
