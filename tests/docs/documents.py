@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import subprocess
+import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -53,3 +55,48 @@ def _run_blocks(document: str, checkout: Path, background: ExitStack) -> None:
         else:
             lines = [".*".join(re.escape(part) for part in line.strip().split("...")) for line in content.splitlines()]
             assert re.search(".*".join(lines), printed, re.DOTALL), f"{content}\nis not in\n{printed}"
+
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECRETS = {"TOKEN": "access_token", "UPLOAD_URL": "url"}
+
+
+def run_requests(text: str, address: str, checkout: Path, environment: Mapping[str, str] | None = None) -> str:
+    """Run the `curl` commands of the `console` blocks against `address`; what the last one has printed.
+
+    Each prints what is shown below it, where `...` stands for any text; times are others. The variables of SECRETS have
+    the values that were printed last. An answer that says what is about to happen is asked for until it has.
+    """
+    found = dict(environment or {})
+    printed = ""
+    for block in CONSOLE.findall(text):
+        for command, _, shown in (each.partition("\n") for each in block.removeprefix("$ ").split("\n$ ")):
+            if not command.startswith("curl "):
+                continue
+            deadline = time.monotonic() + 30
+            pattern = ".*".join(re.escape(part) for part in TIME.sub("...", shown.strip()).split("..."))
+            while True:
+                printed = subprocess.check_output(
+                    ["bash", "-c", command.replace("http://127.0.0.1:8000", address)],
+                    cwd=checkout, env=os.environ | found, stderr=subprocess.DEVNULL, text=True,
+                )  # fmt: skip
+                if re.fullmatch(pattern, printed.replace("\r\n", "\n").strip(), re.DOTALL):
+                    break
+                repeatable = command.startswith("curl http") and " -" not in command
+                assert repeatable, f"{command}\nprinted\n{printed}"
+                assert time.monotonic() < deadline, f"{command}\nprinted\n{printed}"
+                time.sleep(0.1)
+            found |= {
+                name: value[1]
+                for name, field in SECRETS.items()
+                if (value := re.search(f'"{field}":"([^"]+)"', printed))
+            }
+    return printed
+
+
+def section(document: Path, heading: str) -> str:
+    """The part of a document below the line `heading`, up to the next heading of its level."""
+    level = heading.partition(" ")[0]
+    below = document.read_text().partition(f"\n{heading}\n")[2]
+    return below.partition(f"\n{level} ")[0]

@@ -1,5 +1,6 @@
 """`make run` and similar commands, in a checkout of their own below a folder that only its owner may enter."""
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,9 @@ import pytest
 
 from tests.checkouts import copy_checkout
 from tests.conftest import PASSWORD, find_free_port, uncoloured
+from tests.docs.documents import run_requests, section
+
+ADMIN = "ngozi@zoo.example"
 
 
 @pytest.fixture
@@ -73,6 +77,12 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             printed += uncoloured((checkout / "output").read_text()).splitlines()
 
 
+def make_admin(checkout: Path, password: str = PASSWORD) -> None:
+    create_user = ["-m", "local", "exec", "api", "create-user", ADMIN, "--type", "admin"]
+    command = [str(checkout / ".venv" / "bin" / "python"), *create_user]
+    subprocess.run(command, cwd=checkout, input=password, text=True, check=True)
+
+
 def is_ready(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/health/ready", verify=False).status_code == 200
@@ -110,11 +120,8 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
     address = f"http://127.0.0.1:{free_port}"
     with make_run(checkout, free_port, LOG_FORMAT="text") as printed:
         assert len(httpx.get(f"{address}/exhibits").json()) == 8
-        # Other commands use the database that is being served.
-        create_user = ["-m", "local", "exec", "api", "create-user", "ngozi@zoo.example", "--type", "admin"]
-        command = [str(checkout / ".venv" / "bin" / "python"), *create_user]
-        subprocess.run(command, cwd=checkout, input=PASSWORD, text=True, check=True)
-        form = {"username": "ngozi@zoo.example", "password": PASSWORD}
+        make_admin(checkout)  # other commands use the database that is being served
+        form = {"username": ADMIN, "password": PASSWORD}
         token = httpx.post(f"{address}/auth/jwt/login", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
         made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers).headers["Location"]
@@ -133,6 +140,16 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
     assert "The zoo is not empty: nothing loaded" in printed
     assert processes_in(checkout) == []
     assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
+
+
+def test_requests_answer_as_the_documents_show(checkout: Path, free_port: int) -> None:
+    with make_run(checkout, free_port):
+        make_admin(checkout, "a giraffe in the rain")
+        address = f"http://127.0.0.1:{free_port}"
+        quick_start = section(checkout / "README.md", "### Without Docker")
+        photos = section(checkout / "docs" / "api.md", "## Photos")
+        printed = run_requests(f"{quick_start}\n{photos}", address, checkout)
+        assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 
 
 def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_no_postgres_when_it_is_killed(
