@@ -9,6 +9,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from api.client import CLIENT, NOBODY
 from api.crud import observing
 from api.database.engine import SCHEMA_REVISION
 from api.main import create_app
@@ -152,6 +153,7 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
         assert count("release_info", release="4.5.6", schema_revision=SCHEMA_REVISION) == 1
         path = await order(client)
         db = state_of(client).database
+        CLIENT.set(NOBODY)  # not the one of the last request, who would get one only
         async with db.connect(), db.connect():
             tasks = [asyncio.create_task(client.get(f"/animals/{number}")) for number in range(1, 4)]
             await until("http_requests_in_flight", 3)
