@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from api import __version__
 from api.background import Background
 from api.crud.cleaning import keep_clean
+from api.crud.observing import keep_asking, keep_observing
 from api.crud.orders.payments import keep_settling
 from api.crud.photos.work import keep_working
 from api.database.driver import Database, PooledConnection
@@ -78,6 +79,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             tasks = [
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
                 asyncio.create_task(keep_working(state.sessionmaker.begin, services.s3, state.photos_are_due)),
+                asyncio.create_task(keep_observing(engine)),
+                asyncio.create_task(keep_asking(state.probes, create_sessionmaker(probing).begin, settings.release)),
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}

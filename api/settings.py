@@ -111,6 +111,7 @@ class Settings(SettingsWithSecrets):
     environment: Literal["local", "production"] = "local"
     release: str = __version__
     port: int = Field(default=8000, ge=1, le=65_535)
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     web_concurrency: int = Field(default=2, ge=1)
     # Longer than a proxy keeps an idle connection (usually 60 s), so that the proxy closes it. Otherwise a request that
     # the proxy sends at that moment is lost.
@@ -182,13 +183,20 @@ class Settings(SettingsWithSecrets):
     def require_usable(self) -> None:
         """ValueError, with a line for each setting that the api can't run with, if there is any."""
         found = []
-        for check in (self.database, self._require_mail, self._require_token_secret, self.require_storage):
+        checks = (
+            self._require_ports, self.database, self._require_mail, self._require_token_secret, self.require_storage,
+        )  # fmt: skip
+        for check in checks:
             try:
                 check()
             except ValueError as error:
                 found.append(str(error))
         if found:
             raise ValueError("\n".join(found))
+
+    def _require_ports(self) -> None:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT is the same as PORT: everybody could read the metrics")
 
     def _require_mail(self) -> None:
         if self.smtp_url is None:

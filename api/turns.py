@@ -45,6 +45,11 @@ class Turns:
         self._since: dict[Group, int] = {}
         self._clock = count()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._waiting
+
     async def take(self, asking: Asking, seconds: float) -> None:
         """Wait for a turn, for at most `seconds`; it has to be given back.
 

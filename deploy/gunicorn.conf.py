@@ -1,11 +1,15 @@
 """How gunicorn serves the api: `python -m api.server`. It reads FORWARDED_ALLOW_IPS from the environment by itself."""
 
 import gc
+import os
 import resource
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 import api.main  # noqa: F401 - once, here: each worker, also one that replaces another, is forked with it
 from api.settings import load_settings
@@ -39,6 +43,19 @@ def on_starting(_: Any) -> None:
     """Say once what is not there."""
     if settings.s3_url is None:
         structlog.get_logger("api").info("no photos: S3_URL is not set")
+
+
+def when_ready(_: Any) -> None:
+    """Serve what is measured, by a process that ends with this one."""
+    if settings.metrics_port is not None:
+        folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        subprocess.Popen([sys.executable, "-m", "api.server.metrics", str(settings.metrics_port), folder])  # noqa: S603
+
+
+def child_exit(_: Any, worker: Any) -> None:
+    """What was so in a worker that has ended is no longer; what it has counted stays."""
+    if settings.metrics_port is not None:
+        mark_process_dead(worker.pid)
 
 
 def post_worker_init(_: Any) -> None:

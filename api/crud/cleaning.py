@@ -8,7 +8,6 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     Interval,
@@ -26,10 +25,9 @@ from sqlalchemy import (
 
 from api.crud import idempotency, throttles
 from api.crud.accounts import sign_ins
+from api.crud.rounds import one_round
 from api.database.driver import Database
-from api.database.errors import DATABASE_ERRORS, reason_of
 from api.database.statements import Statement
-from api.errors import Unavailable
 from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Photo, Throttle
 from api.models.orders import TO_BE_EMPTIED
 from api.models.photos import FAILED, PENDING
@@ -41,8 +39,6 @@ ROWS_AT_ONCE, ORDERS_AT_ONCE = 500, 50
 ITEMS_KEPT_FOR = timedelta(days=30)
 # Uploads of photos that nobody completed, and photos that failed: keepers have had time to see why.
 UPLOADS_KEPT_FOR, FAILED_KEPT_FOR = timedelta(days=1), timedelta(days=30)
-
-log = structlog.get_logger(__name__)
 
 
 def _is_old(since: Any) -> ColumnElement[bool]:
@@ -85,12 +81,8 @@ async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
     """Remove what is old, soon and regularly, until cancelled."""
     await asyncio.sleep(FIRST_AFTER_SECONDS)
     while True:
-        try:
+        with one_round("cleaning", "old rows left"):
             await clean(db, token_lifetime)
-        except (Unavailable, *DATABASE_ERRORS) as error:
-            log.warning("old rows left for now", reason=reason_of(error))
-        except Exception:
-            log.exception("old rows left")
         await asyncio.sleep(EVERY_SECONDS)
 
 

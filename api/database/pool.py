@@ -11,6 +11,7 @@ from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from api.client import CLIENT, NOBODY
+from api.metrics import count_refusal
 from api.turns import Asking, TooManyWait, Turns, way
 
 # At full speed these wait for a moment. For further requests a quick refusal is better: if the database has become
@@ -32,6 +33,11 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         self._turns = Turns(self.size(), WAITING_PER_CONNECTION * self.size())
         self._has_turn: Asking | None = None
         self._in_use: dict[ConnectionPoolEntry, Asking] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return self._turns.waiting
 
     async def checkout(self) -> PoolProxiedConnection:
         """A connection, for callers outside of SQLAlchemy's greenlets; its `close()` gives it back.
@@ -75,8 +81,10 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         try:
             await self._turns.take(asking, self.timeout())
         except TooManyWait as error:
+            count_refusal("queue")
             raise PoolTimeoutError(f"too many wait already for one of the pool's {self.size()} connections") from error
         except TimeoutError as error:
+            count_refusal("pool")
             raise PoolTimeoutError(f"none of the pool's {self.size()} connections was free in time") from error
         return asking
 

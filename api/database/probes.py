@@ -35,6 +35,7 @@ class Probes:
         since, answer = self._asked.get(asked, (now, None))
         if answer is None or (answer.done() and now - since >= GOOD_FOR_SECONDS):
             answer = asyncio.create_task(self._put(asked))
+            answer.add_done_callback(_retrieve)  # nobody may wait for it any more
             self._asked[asked] = now, answer
         await asyncio.wait({answer})  # which does not cancel it if one that waits is cancelled
         if error := answer.exception():
@@ -59,3 +60,9 @@ class Probes:
             raise Unavailable(f"The database has not answered within {ANSWER_SECONDS:g} s")
         task.result()
         return asked_at
+
+
+def _retrieve(answer: asyncio.Task[datetime]) -> None:
+    """Keep asyncio from complaining that nobody has looked at its exception."""
+    if not answer.cancelled():
+        answer.exception()

@@ -9,3 +9,5 @@ class StorageUnavailable(Unavailable):
 
 class StorageRefused(BadGateway):
     """The storage refuses what it was asked, or answers what can't be understood."""
+
+    is_refusal = True

@@ -10,6 +10,8 @@ import httpx
 from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from api.metrics import calling
+
 ATTEMPTS = 3
 BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
 TIMEOUT = httpx.Timeout(5, connect=2)
@@ -57,6 +59,11 @@ class ServiceError(Exception):
         self.may_be_done = may_be_done
         self.said = said
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service works, and does not want this request."""
+        return self.failure is Failure.REFUSED
+
 
 class TryAgainError(Exception):
     """The service answered that it has failed, or is too busy."""
@@ -87,6 +94,10 @@ class Service:
         It is sent again after an error of the connection or of the server (not if the server takes too long), each
         time with the same idempotency key.
         """
+        with calling(self.name.removesuffix(" service")):
+            return await self._post(path, json, key, expected)
+
+    async def _post(self, path: str, json: dict[str, Any], key: str, expected: set[int]) -> httpx.Response:
         may_be_done = False
 
         async def send() -> httpx.Response:

@@ -9,6 +9,7 @@ import structlog
 from email_validator import validate_email
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from api.metrics import calling
 from api.settings import Settings
 
 TIMEOUT_SECONDS = 10
@@ -51,7 +52,8 @@ class Mail:
             log.info("mail not sent: SMTP_URL is not set", to=to, subject=subject, text=text)
             return
         try:
-            await self._deliver(self._settings.smtp_url, message)
+            with calling("mail"):
+                await self._deliver(self._settings.smtp_url, message)
         except (OSError, aiosmtplib.SMTPException, ValueError) as error:
             log.error("mail not sent", subject=subject, reason=type(error).__name__)  # noqa: TRY400 - one line
 

@@ -12,6 +12,7 @@ from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.http import MAX_SECONDS, NOT_FOR_GOOD, TIMEOUT, TryAgainError, tls, tries
 from api.external_services.s3_keys import Keys
 from api.external_services.sigv4 import Signer, encoded, encoded_query
+from api.metrics import calling
 
 MAX_ANSWER = 4 * 2**20  # bytes; a list of 1,000 objects has at most 2 MiB
 SLOWEST = 256 * 2**10  # bytes a second: a request has the time for its bytes besides MAX_SECONDS
@@ -75,15 +76,16 @@ class S3Requests:
                 raise StorageRefused(f"The storage answers {response.status_code}{_code(content)}")
             return Answer(response.status_code, response.headers, content)
 
-        try:
-            async with asyncio.timeout(MAX_SECONDS + max(len(body), most - MAX_ANSWER) / SLOWEST):
-                answer: Answer = await tries()(send)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise StorageUnavailable("The storage does not answer in time") from error
-        except httpx.HTTPError as error:
-            raise StorageUnavailable("The storage can't be reached") from error
-        except TryAgainError as error:
-            raise StorageUnavailable(f"The storage {error}") from error
+        with calling("storage"):
+            try:
+                async with asyncio.timeout(MAX_SECONDS + max(len(body), most - MAX_ANSWER) / SLOWEST):
+                    answer: Answer = await tries()(send)
+            except (TimeoutError, httpx.TimeoutException) as error:
+                raise StorageUnavailable("The storage does not answer in time") from error
+            except httpx.HTTPError as error:
+                raise StorageUnavailable("The storage can't be reached") from error
+            except TryAgainError as error:
+                raise StorageUnavailable(f"The storage {error}") from error
         return answer
 
 

@@ -23,8 +23,9 @@ from starlette.routing import Match
 from api.database.collisions import find_collision
 from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
-from api.errors import BadGateway, BadRequest, Conflict, Unavailable, UnsupportedMediaType, ZooError
+from api.errors import BadGateway, BadRequest, Conflict, TooManyRequests, Unavailable, UnsupportedMediaType, ZooError
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
+from api.metrics import count_refusal
 
 NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
 
@@ -40,6 +41,8 @@ class ErrorResponse(JSONResponse):
 
 async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
+    if isinstance(error, TooManyRequests):
+        count_refusal("limit")
     if isinstance(error, Unavailable | BadGateway):
         reason = f"{error.detail}: {reason_of(error.__cause__)}" if error.__cause__ else error.detail
         log.warning("can't serve", reason=reason)

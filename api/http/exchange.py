@@ -17,6 +17,7 @@ from api.http.path_prefix import HEADER as PREFIX
 from api.http.path_prefix import PathPrefix
 from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, id_of, is_gone, write_line
 from api.log import REQUEST_ID
+from api.metrics import Now, observe_request
 from api.settings import ENVIRONMENT, PUBLIC_URL, Settings
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,7 @@ class Exchange:
         asked = dict(scope["headers"])
         path = self.prefix.find(scope, asked.get(PREFIX))
         request_id = id_of(asked.get(HEADER))
+        Now.in_flight += 1
         REQUEST_ID.set(request_id)  # never reset, because the server gives each request a context of its own
         inner = scope if scope["method"] != "HEAD" else {**scope, "method": "GET"}
         CLIENT.set(client_of(inner, asked))
@@ -74,5 +76,8 @@ class Exchange:
         finally:
             if is_gone(send):
                 answer.status = CLIENT_CLOSED_REQUEST
+            seconds = perf_counter() - started
+            Now.in_flight -= 1
+            observe_request(getattr(inner.get("route"), "path", ""), scope["method"], answer.status, seconds)
             if requests.isEnabledFor(logging.INFO):
-                write_line(scope["method"], path, answer.status, perf_counter() - started, answer.size)
+                write_line(scope["method"], path, answer.status, seconds, answer.size)

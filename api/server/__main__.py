@@ -6,6 +6,7 @@ settings are checked first, and each that can't be used is reported in a line.
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ from api.log import configure_log
 from api.settings import load_settings
 
 WRONG_SETTINGS = 3  # as the migrator says it
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a tmpfs in every container
 CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "gunicorn.conf.py"
 
 
@@ -22,6 +24,12 @@ def _require_usable_settings() -> None:
     load_settings().require_usable()
     if os.environ.get("WEB_CONCURRENCY") == "":
         raise ValueError("WEB_CONCURRENCY: is empty; set a number from 1 up, or leave it out")
+
+
+def _make_folder_for_metrics() -> None:
+    """A new folder, which the processes write what they measure into; the library finds it here when it is imported."""
+    if load_settings().metrics_port is not None:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="api-metrics-", dir=SHARED_MEMORY)
 
 
 def main() -> None:
@@ -33,6 +41,7 @@ def main() -> None:
         for reason in str(error).splitlines():
             structlog.get_logger("api").error("settings can't be used", reason=reason)
         sys.exit(WRONG_SETTINGS)
+    _make_folder_for_metrics()
     import gunicorn.__main__ as command  # noqa: PLC0415 - only now can it be imported
     from gunicorn.app.wsgiapp import run  # noqa: PLC0415
 

@@ -16,6 +16,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from api.client import CLIENT
 from api.errors import Unavailable
+from api.metrics import count_refusal
 from api.turns import TooManyWait, Turns, way
 
 MAX_WAITING = 40
@@ -58,6 +59,7 @@ async def _in_turn(purpose: str, work: Callable[[], T]) -> T:
     try:
         await _turns.take(asking, PATIENCE_SECONDS)
     except (TooManyWait, TimeoutError):
+        count_refusal("queue")
         raise Unavailable("Too many sign in, or register, at this moment") from None
     try:
         return await asyncio.get_running_loop().run_in_executor(_thread, work)

@@ -18,8 +18,9 @@ from api.crud.orders import attempts, rules
 from api.crud.orders.attempts import Attempt
 from api.crud.orders.claims import patiently
 from api.crud.orders.rules import Action
+from api.crud.rounds import one_round
 from api.database.engine import Transactions
-from api.database.errors import DATABASE_ERRORS, reason_of
+from api.database.errors import DATABASE_ERRORS
 from api.errors import BadGateway, Conflict, Unavailable
 from api.external_services.http import Failure, ServiceError
 from api.external_services.services import Services
@@ -67,12 +68,8 @@ async def keep_settling(transactions: Transactions, services: Services) -> None:
     Without a service there is nothing to settle.
     """
     while services.payments or services.kitchen:
-        try:
+        with one_round("settlement", "payments left unsettled"):
             await settle_all(transactions, services)
-        except (Unavailable, *DATABASE_ERRORS) as error:
-            log.warning("payments left unsettled for now", reason=reason_of(error))
-        except Exception:
-            log.exception("payments left unsettled")
         await asyncio.sleep(SETTLE_EVERY_SECONDS)
 
 

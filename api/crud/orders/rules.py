@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, event, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
@@ -16,6 +16,7 @@ from api.crud.orders.quotas import require_room
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.http.etags import IfMatch
+from api.metrics import ORDERS
 from api.models import Order, OrderEvent, OrderItem
 from api.schemas.orders import ItemCreate, OrderCreate, OrderRead, OrderUpdate
 
@@ -48,7 +49,7 @@ async def create(session: AsyncSession, caller: Caller, data: OrderCreate) -> Or
     order = Order(id=uuid7(), user_id=caller.id, items=_items(data.order))
     session.add(order)
     await session.flush()  # its timestamp and status are in the answer, and the event refers to it
-    session.add(OrderEvent(order_id=order.id, to_status=order.status, user_id=caller.id))
+    _record(session, OrderEvent(order_id=order.id, to_status=order.status, user_id=caller.id))
     return order
 
 
@@ -138,8 +139,15 @@ def move(session: AsyncSession, order: Order, target: OrderStatus, user_id: UUID
     """Set an order's status to `target`, and record that, and who did it."""
     if target is order.status:
         return
-    session.add(OrderEvent(order_id=order.id, from_status=order.status, to_status=target, user_id=user_id))
+    _record(session, OrderEvent(order_id=order.id, from_status=order.status, to_status=target, user_id=user_id))
     order.status = target
+
+
+def _record(session: AsyncSession, change: OrderEvent) -> None:
+    """Store a change with the order, and count it once it is committed."""
+    session.add(change)
+    count = ORDERS.labels(change.to_status.value).inc
+    event.listen(session.sync_session, "after_commit", lambda _: count(), once=True)
 
 
 def refuse_unsettled(order: Order, action: Action) -> None:

@@ -15,11 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos.first import keep_first, lock_photos
 from api.crud.photos.objects import original_key, rendition_keys, upload_key
+from api.crud.rounds import one_round
 from api.database.engine import Transactions
-from api.database.errors import DATABASE_ERRORS, reason_of
 from api.decoder.run import Decoded, DecoderDied, Undecodable, decode, only_decoder
 from api.enums import PhotoState
-from api.errors import Unavailable
 from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3 import S3
 from api.models import Photo
@@ -45,14 +44,9 @@ async def keep_working(transactions: Transactions, s3: S3 | None, is_due: asynci
     """
     while s3 is not None:
         is_due.clear()
-        try:
-            with only_decoder() as lock:
-                while lock is not None and await work(transactions, s3, lock):
-                    pass
-        except (Unavailable, StorageRefused, *DATABASE_ERRORS) as error:
-            log.warning("photos left for now", reason=reason_of(error))
-        except Exception:
-            log.exception("photos left")
+        with one_round("photos", "photos left", StorageRefused), only_decoder() as lock:
+            while lock is not None and await work(transactions, s3, lock):
+                pass
         try:
             async with asyncio.timeout(LOOK_EVERY_SECONDS):
                 await is_due.wait()

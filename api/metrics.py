@@ -1,0 +1,99 @@
+"""What the api measures of itself while it runs, for Prometheus: docs/observability.md lists it.
+
+Each process counts for itself. Under gunicorn it does so in files, which api/server/metrics.py adds up and serves. No
+label has a value that a client chooses: of what is in a request, only the route's template and a known method are told.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Literal, Protocol
+
+from prometheus_client import Counter, Gauge, Histogram
+
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+# From an animal by its id to an order whose payment and kitchen are slow.
+SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+REQUESTS = Histogram(
+    "http_request_duration_seconds",
+    "Requests: their route's template, empty if no route has the path, and the class of their status",
+    ["route", "method", "status"],
+    buckets=SECONDS,
+)
+IN_FLIGHT = Gauge("http_requests_in_flight", "Requests that are being answered", multiprocess_mode="livesum")
+CONNECTIONS = Gauge(
+    "db_pool_connections", "Connections to Postgres, in use or idle", ["state"], multiprocess_mode="livesum"
+)
+WAITING = Gauge("db_pool_requests_waiting", "Requests that wait for a connection", multiprocess_mode="livesum")
+LAG = Gauge("event_loop_lag_seconds", "How late the event loop was, last", multiprocess_mode="livemax")
+READY = Gauge("ready", "1 if the database answers and its schema fits this release", multiprocess_mode="livemostrecent")
+RELEASE = Gauge(
+    "release_info", "1; the labels say what runs", ["release", "schema_revision"], multiprocess_mode="livemax"
+)
+ATTENTION = Gauge("orders_needing_attention", "Orders that keepers have to look at", multiprocess_mode="livemostrecent")
+ORDERS = Counter("orders", "Orders that came to a state", ["state"])
+REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
+SERVICES = Histogram(
+    "external_request_duration_seconds",
+    "Calls of services outside, with all their attempts: done, refused by the service, or failed",
+    ["service", "outcome"],
+    buckets=SECONDS,
+)
+SWEEPS = Counter("sweeps", "Rounds of the api's own work, by each process", ["sweep", "outcome"])
+
+Cause = Literal["pool", "queue", "limit"]
+
+
+class Now:
+    """What changes too often to be written each time: a plain number, written once a second."""
+
+    in_flight = 0
+
+
+_requests: dict[tuple[str, str, int], Histogram] = {}
+
+
+def observe_request(route: str, method: str, status: int, seconds: float) -> None:
+    """Count a request that has been answered."""
+    key = (route, method if method in METHODS else "other", status // 100)
+    found = _requests.get(key)
+    if found is None:
+        _requests[key] = found = REQUESTS.labels(*key[:2], f"{key[2]}xx")
+    found.observe(seconds)
+
+
+def count_refusal(cause: Cause) -> None:
+    """Count a request that is refused, so that others are served."""
+    REFUSALS.labels(cause).inc()
+
+
+@contextmanager
+def calling(service: str) -> Iterator[None]:
+    """Measure a call of a service outside. An exception whose `is_refusal` is true is a refusal."""
+    started, outcome = perf_counter(), "done"
+    try:
+        yield
+    except BaseException as error:
+        outcome = "refused" if getattr(error, "is_refusal", False) else "failed"
+        raise
+    finally:
+        SERVICES.labels(service, outcome).observe(perf_counter() - started)
+
+
+class Pool(Protocol):
+    """What is measured of a pool of connections."""
+
+    @property
+    def waiting(self) -> int: ...
+    def checkedin(self) -> int: ...
+    def checkedout(self) -> int: ...
+
+
+def observe_now(pool: Pool, lag_seconds: float) -> None:
+    """Write what is so at this moment."""
+    IN_FLIGHT.set(Now.in_flight)
+    LAG.set(lag_seconds)
+    WAITING.set(pool.waiting)
+    CONNECTIONS.labels("in use").set(pool.checkedout())
+    CONNECTIONS.labels("idle").set(pool.checkedin())

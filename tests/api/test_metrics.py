@@ -1,0 +1,173 @@
+"""What the api counts of what it does, in one process: tests/processes/test_metrics.py has how it is served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from api.client import CLIENT, NOBODY
+from api.crud import observing
+from api.database.engine import SCHEMA_REVISION
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.api.ordering import KEEPER, TEA, VISITOR, bring, order
+from tests.api.outside import Outside
+from tests.conftest import started, state_of
+
+
+def count(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0
+
+
+def requests(**labels: str) -> float:
+    return count("http_request_duration_seconds_count", **labels)
+
+
+def series() -> int:
+    return sum(len(metric.samples) for metric in REGISTRY.collect())
+
+
+@asynccontextmanager
+async def api(server: Server, database: str, **settings: str | float | None) -> AsyncIterator[httpx.AsyncClient]:
+    options = {"database_url": server.url("zoo_api", database), **settings}
+    async with started(create_app(Settings.model_validate(options))) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "labels"),
+    [
+        ("GET", "/animals?limit=1", {"route": "/animals", "method": "GET", "status": "2xx"}),
+        ("HEAD", "/animals?limit=1", {"route": "/animals", "method": "HEAD", "status": "2xx"}),
+        ("GET", "/animals/1000000", {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}),
+        ("GET", "/animals/elephant", {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}),
+        ("GET", "/elephants", {"route": "", "method": "GET", "status": "4xx"}),
+        ("BREW", "/elephants", {"route": "", "method": "other", "status": "4xx"}),
+    ],
+)
+async def test_a_request_is_counted_once_by_its_route_method_and_class(
+    client: httpx.AsyncClient, method: str, path: str, labels: dict[str, str]
+) -> None:
+    before, all_before = requests(**labels), sum_of_all()
+    await client.request(method, path)
+    assert (requests(**labels) - before, sum_of_all() - all_before) == (1, 1)
+
+
+def sum_of_all() -> float:
+    metrics = (metric for metric in REGISTRY.collect() if metric.name == "http_request_duration_seconds")
+    return sum(sample.value for metric in metrics for sample in metric.samples if sample.name.endswith("_count"))
+
+
+async def test_nothing_that_a_client_chooses_becomes_a_series(client: httpx.AsyncClient) -> None:
+    async def send(number: int) -> None:
+        await client.request(f"METHOD{number}", f"/animals/{number}")
+        await client.get(f"/animals/{number}?name={number}", headers={"X-Request-ID": f"{number}"})
+        await client.get(f"/{number}/{number}")
+        await client.get(f"/animals/{number}", headers={"User-Agent": f"{number}", "Host": f"{number}.example"})
+
+    await send(0)
+    before = series()
+    for number in range(1, 10):
+        await send(number)
+    assert series() == before
+
+
+async def test_a_refusal_for_a_limit_is_counted(client: httpx.AsyncClient) -> None:
+    before = count("refusals_total", cause="limit")
+    form = {"username": "nobody@zoo.example", "password": "wrong"}
+    answers = [await client.post("/auth/jwt/login", data=form) for _ in range(12)]
+    refused = sum(answer.status_code == 429 for answer in answers)
+    assert refused
+    assert count("refusals_total", cause="limit") - before == refused
+
+
+@pytest.mark.parametrize(("cause", "at_once"), [("pool", 2), ("queue", 40)])
+async def test_a_refusal_for_want_of_a_connection_is_counted(
+    server: Server, database: str, admin: asyncpg.Connection, cause: str, at_once: int
+) -> None:
+    async with api(server, database, database_pool_size=1, database_pool_timeout=0.2) as client, admin.transaction():
+        before = count("refusals_total", cause=cause)
+        await admin.execute("LOCK TABLE animals")
+        answers = await asyncio.gather(*(client.get("/animals") for _ in range(at_once)))
+        assert {answer.status_code for answer in answers} == {503}
+        assert count("refusals_total", cause=cause) > before
+
+
+@pytest.mark.usefixtures("no_backoff")
+@pytest.mark.parametrize(
+    ("script", "outcome", "status"), [([], "done", 200), (["404"], "refused", 502), (["503"] * 3, "failed", 502)]
+)
+async def test_a_call_of_a_service_outside_is_counted_by_its_outcome(  # noqa: PLR0913, PLR0917 - fixtures
+    server: Server, database: str, payments: Outside, script: list[str], outcome: str, status: int
+) -> None:
+    name = "external_request_duration_seconds_count"
+    async with api(server, database, payments_url=payments.url) as client:
+        path = await order(client)
+        payments.script.extend(script)
+        before = count(name, service="payments", outcome=outcome)
+        assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == status
+        assert count(name, service="payments", outcome=outcome) - before == 1
+
+
+async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: Server, database: str) -> None:
+    states = ("created", "paid", "progress")
+    async with api(server, database) as client:
+        before = [count("orders_total", state=state) for state in states]
+        path = await bring(client, "progress")
+        assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200  # which changes nothing
+        assert [count("orders_total", state=state) for state in states] == [number + 1 for number in before]
+
+
+async def test_an_order_that_is_not_committed_is_not_counted(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE serialization_failure; END $$;"
+        " CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON orders INITIALLY DEFERRED FOR EACH ROW"
+        " EXECUTE FUNCTION refuse()"
+    )
+    async with api(server, database) as client:
+        before = count("orders_total", state="created")
+        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)).status_code == 503
+        assert count("orders_total", state="created") == before
+
+
+async def test_what_is_so_now_is_written_regularly_also_while_all_connections_are_in_use(
+    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(observing, "ASK_EVERY_SECONDS", 0.1)
+
+    async def until(name: str, value: float, **labels: str) -> None:
+        async with asyncio.timeout(30):
+            while count(name, **labels) != value:
+                await asyncio.sleep(0.02)
+
+    async with api(server, database, database_pool_size=2, database_pool_timeout=60, release="4.5.6") as client:
+        await until("ready", 1)
+        assert count("release_info", release="4.5.6", schema_revision=SCHEMA_REVISION) == 1
+        path = await order(client)
+        db = state_of(client).database
+        CLIENT.set(NOBODY)  # not the one of the last request, who would get one only
+        async with db.connect(), db.connect():
+            tasks = [asyncio.create_task(client.get(f"/animals/{number}")) for number in range(1, 4)]
+            await until("http_requests_in_flight", 3)
+            await until("db_pool_connections", 2, state="in use")
+            await until("db_pool_requests_waiting", 3)
+            await admin.execute("UPDATE orders SET attention = 'too hot' WHERE id = $1::uuid", path.rpartition("/")[2])
+            await until("orders_needing_attention", 1)
+        await asyncio.gather(*tasks)
+        await until("db_pool_connections", 2, state="idle")
+        await until("http_requests_in_flight", 0)
+        await admin.execute("DELETE FROM migration_history")
+        await until("ready", 0)
+
+
+def test_metrics_are_never_on_the_public_port() -> None:
+    with pytest.raises(ValueError, match="METRICS_PORT is the same as PORT: everybody could read the metrics"):
+        Settings(port=9000, metrics_port=9000).require_usable()

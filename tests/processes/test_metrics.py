@@ -1,0 +1,141 @@
+"""The metrics of gunicorn's processes, on a port of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from local.postgres import Server
+from tests.conftest import find_free_port
+from tests.python import ROOT
+
+PATIENCE = 60  # seconds, on a busy machine
+
+
+@dataclass
+class Measured:
+    """An api of two workers, and what it serves of its metrics."""
+
+    master: subprocess.Popen[bytes]
+    port: int
+    metrics_port: int
+
+    def sum(self, name: str, **labels: str) -> float | None:
+        """The sum of the samples of this name that have these labels, among others; None without any."""
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").raise_for_status().text
+        found = [
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+        return sum(found) if found else None
+
+    def get(self, path: str) -> int:
+        with httpx.Client() as client:  # a connection of its own, which either worker accepts
+            return client.get(f"http://127.0.0.1:{self.port}{path}").status_code
+
+    def children(self) -> tuple[list[psutil.Process], psutil.Process]:
+        """The workers, and what serves the metrics."""
+        children = psutil.Process(self.master.pid).children()
+        serving = [child for child in children if "api.server.metrics" in child.cmdline()]
+        return [child for child in children if child not in serving], serving[0]
+
+
+def wait_until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if is_so():
+                return
+        except (httpx.TransportError, IndexError):
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def measured(server: Server, database: str, log: Path) -> Iterator[Measured]:
+    """It is started as people do: the library decides when it is imported whether it writes files."""
+    port, metrics_port = find_free_port(), find_free_port()
+    settings = {"PATH": os.environ["PATH"], "METRICS_PORT": str(metrics_port), **server.environment(database)}
+    command = [sys.executable, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
+    with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, env=settings, stderr=output) as master:
+        try:
+            measured = Measured(master, port, metrics_port)
+            wait_until(lambda: len(measured.children()[0]) == 2 and measured.sum("ready") is not None)
+            yield measured
+        finally:
+            master.terminate()
+
+
+@pytest.fixture
+def api(server: Server, database: str, tmp_path: Path) -> Iterator[Measured]:
+    with measured(server, database, tmp_path / "log") as found:
+        yield found
+
+
+def folders() -> set[str]:
+    return {entry.name for entry in Path("/dev/shm").glob("api-metrics-*")}
+
+
+def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_port(api: Measured) -> None:
+    for number in range(20):
+        assert api.get(f"/animals/{1_000_000 + number}") == 404
+    labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
+    assert api.sum("http_request_duration_seconds_count", **labels) == 20
+    assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
+    assert api.get("/metrics") == 404
+    wait_until(lambda: api.sum("ready") == 1)
+    assert api.sum("release_info") == 1
+    assert api.sum("db_pool_connections", state="idle") is not None
+
+
+def test_what_a_killed_worker_has_counted_stays_and_what_was_so_in_it_does_not(api: Measured) -> None:
+    wait_until(lambda: (api.sum("db_pool_connections") or 0) > 0)
+    for _ in range(10):
+        api.get("/animals/1000000")
+    (folder,) = (folder for folder in folders() if str(api.master.pid) in held_by(folder))
+    for worker in api.children()[0]:
+        old = {path.name for path in (Path("/dev/shm") / folder).glob(f"gauge_live*_{worker.pid}.db")}
+        assert old
+        worker.kill()
+        wait_until(lambda old=old: not old & {path.name for path in (Path("/dev/shm") / folder).iterdir()})
+    assert api.sum("http_request_duration_seconds_count", route="/animals/{animal_id}") == 10
+
+
+def held_by(folder: str) -> str:
+    return " ".join(path.stem.rpartition("_")[2] for path in (Path("/dev/shm") / folder).iterdir())
+
+
+def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: Measured) -> None:
+    _, serving = api.children()
+    (child,) = serving.children()
+    child.kill()
+    wait_until(lambda: serving.children() and serving.children()[0] != child and api.sum("ready") is not None)
+    assert api.get("/health") == 200
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_when_the_api_ends(
+    server: Server, database: str, tmp_path: Path, signum: signal.Signals
+) -> None:
+    with measured(server, database, tmp_path / "log") as api:
+        _, serving = api.children()
+        processes = [serving, *serving.children()]
+        mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
+        assert len(mine) == 1
+        api.master.send_signal(signum)
+        api.master.wait(timeout=60)
+    wait_until(lambda: not any(process.is_running() for process in processes))
+    assert not mine & folders()
