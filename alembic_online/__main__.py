@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from alembic_online.commands import backfill
+from alembic_online.commands.exporter import exporter
 from alembic_online.commands.lint import lint
 from alembic_online.commands.plan import plan
 from alembic_online.commands.rehearse import rehearse
@@ -32,7 +33,7 @@ def options(
         os.environ["MIGRATOR_DEBUG"] = "1"
 
 
-for command in (status, wait, repair, plan, rehearse, lint):
+for command in (status, wait, exporter, repair, plan, rehearse, lint):
     app.command()(command)
 app.add_typer(backfill.app, name="backfill")
 
