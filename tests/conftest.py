@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -90,8 +91,20 @@ Log = dict[str, Any]
 
 running = ExitStack()
 
+# httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
+
+def log_plainly() -> None:
+    """Log as by default, but without the values of all variables in a traceback, which take a second each."""
+    structlog.reset_defaults()
+    *others, _ = structlog.get_config()["processors"]
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, console])
+
 
 def pytest_configure() -> None:
+    log_plainly()
     if ROUNDS not in {"quick", "full"}:
         raise pytest.UsageError(f"ROUNDS is quick or full, not {ROUNDS}")
     # A shell ignores SIGINT for background jobs; the processes that tests start must not inherit that.
@@ -333,10 +346,16 @@ def driver(connection: AsyncConnection) -> Database:
     return Database(connect)
 
 
+@cache
+def default_settings() -> Settings:
+    """Read once: it takes as long as a request."""
+    return Settings()
+
+
 @pytest.fixture(scope="session")
 def worker_app() -> FastAPI:
     """The api of this worker, because creating one takes longer than most tests."""
-    return create_app(Settings())
+    return create_app(default_settings())
 
 
 @dataclass
@@ -372,7 +391,7 @@ async def app(
 ) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it creates its own."""
     monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine; TestDatabaseHealth has the real one
-    settings = Settings()
+    settings = default_settings()
     state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), Background())
     app: FastAPI = request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app")
     yield Served(app, state)
@@ -415,6 +434,12 @@ def state_of(client: httpx.AsyncClient) -> State:
 
 @pytest.fixture
 async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with committing(server, database) as client:
+        yield client
+
+
+@asynccontextmanager
+async def committing(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose requests really commit, each on a connection of its own."""
     settings = Settings(
         database_url=server.url("zoo_api", database),
@@ -441,7 +466,7 @@ async def storage() -> AsyncIterator[Storage]:
         yield storage
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def s3(storage: Storage) -> AsyncIterator[S3]:
     """The api's client of that storage, with the api's own key."""
     s3 = S3(settings_of(storage.environment()))
@@ -465,7 +490,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Log]]]:
     repeats.forget()  # the next test has the same event loop, and its timers
     logging.captureWarnings(False)
     logging.root.setLevel(level)
-    structlog.reset_defaults()
+    log_plainly()
 
 
 @pytest.fixture

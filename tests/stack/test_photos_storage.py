@@ -9,7 +9,7 @@ import httpx
 
 from tests.conftest import ROOT
 from tests.docs.documents import run_requests, section
-from tests.stack.stack import PREFIX, Stack, running
+from tests.stack.stack import PREFIX, Stack, docker, running
 
 IN_THE_API = """
 import asyncio, sys
@@ -63,8 +63,10 @@ def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) ->
     assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 
 
-def test_without_a_storage_all_else_works_and_the_log_says_so(images: list[str]) -> None:  # noqa: ARG001 - built before
-    with running(Stack(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL="")) as stack:
+def test_without_a_storage_all_else_works_and_the_log_says_so(stack: Stack) -> None:
+    with stack.changed(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL=""):
+        docker("rm", "--force", stack.container("storage"), stack.container("buckets"))
+        stack.compose("up", "--detach", "--wait")
         assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
         assert stack.get("/health/ready").status_code == 200
         assert stack.get("/animals").status_code == 200
