@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from api.main import create_app
 from api.settings import Settings
-from tests.api.ordering import order
+from tests.api.orders.ordering import order
 from tests.api.records import make
 from tests.conftest import PASSWORD, email_of, started
 

@@ -12,7 +12,7 @@ from api.http.route import KIB, MAX_PARAMETERS, Route
 from api.schemas.animals import AnimalCreate
 from api.schemas.fields import RequestBody
 from api.schemas.orders import OrderCreate
-from tests.api.ordering import TEA
+from tests.api.orders.ordering import TEA
 from tests.api.records import RESOURCES, Resource
 from tests.conftest import Served
 

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.ordering import TEA
+from tests.api.orders.ordering import TEA
 from tests.conftest import PASSWORD, Log
 
 # What Postgres raises, the status, and how the answer begins.

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.ordering import TEA, order
+from tests.api.orders.ordering import TEA, order
 from tests.api.records import RESOURCES, Resource, make
 from tests.conftest import PASSWORD, Served, signed_in
 

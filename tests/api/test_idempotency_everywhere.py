@@ -20,8 +20,8 @@ from api.http.authentication import SAFE_METHODS
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
-from tests.api.photographing import with_photo
+from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
+from tests.api.photos.photographing import with_photo
 from tests.api.postgres_proxy import proxying
 from tests.api.records import make
 from tests.api.test_permissions import ANYBODY, MATRIX

@@ -17,9 +17,9 @@ from api.database.json_rows import MAX_PAGE_BYTES, JsonPage
 from api.enums import UserType
 from api.schemas.animals import AnimalQuery
 from api.schemas.orders import OrderQuery
-from tests.api.ordering import VISITOR
+from tests.api.orders.ordering import VISITOR
+from tests.api.recorder import Recorder
 from tests.api.records import make
-from tests.api.test_orders import Recorder
 
 GIRAFFE = "🦒"  # four bytes
 CONTROL = "\x01"  # six bytes in JSON

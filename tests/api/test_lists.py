@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from api.crud import animals
 from api.database.counts import MAX_EXACT
 from api.schemas.animals import AnimalQuery
+from tests.api.recorder import Recorder
 from tests.api.records import RESOURCES, Resource, make
-from tests.api.test_orders import Recorder
 
 SORTS = ["id", "name", "created_at", "updated_at"]
 every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)

@@ -15,8 +15,8 @@ from api.external_services.s3 import S3
 from api.external_services.services import Services
 from api.main import create_app
 from api.settings import Settings
-from tests.api.ordering import TEA, order
-from tests.api.photographing import ABOUT, with_photo
+from tests.api.orders.ordering import TEA, order
+from tests.api.photos.photographing import ABOUT, with_photo
 from tests.api.records import make
 from tests.conftest import PASSWORD, email_of, signed_in
 

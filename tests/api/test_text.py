@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.schemas import text
-from tests.api.ordering import TEA
+from tests.api.orders.ordering import TEA
 from tests.api.records import RESOURCES, Resource, make
 from tests.conftest import signed_in
 

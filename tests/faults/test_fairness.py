@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.api.ordering import CAKE, TEA
-from tests.api.test_orders_concurrency import make
+from tests.api.orders.ordering import CAKE, TEA
+from tests.api.orders.test_concurrency import make
 from tests.conftest import PASSWORD, REAL_HASHER, email_of, find_free_port, signed_in
 from tests.faults.test_overload import ANIMALS, FILL, take_seconds
 from tests.live.clients import Sample, load_on, outcomes, percentile

@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
+from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR
 from tests.conftest import clone, drop, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
