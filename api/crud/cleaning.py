@@ -30,9 +30,12 @@ from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, reason_of
 from api.database.statements import Statement
 from api.errors import Unavailable
-from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Photo, Throttle
-from api.models.orders import TO_BE_EMPTIED
-from api.models.photos import FAILED, PENDING
+from api.models import Base
+from api.models.idempotency import IdempotencyKey
+from api.models.orders import TO_BE_EMPTIED, Order, OrderItem
+from api.models.photos import FAILED, PENDING, Photo
+from api.models.throttles import Throttle
+from api.models.users import AccessToken, KnownAddress
 
 FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches

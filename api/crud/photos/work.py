@@ -22,8 +22,7 @@ from api.enums import PhotoState
 from api.errors import Unavailable
 from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3 import S3
-from api.models import Photo
-from api.models.photos import TO_BE_DONE
+from api.models.photos import TO_BE_DONE, Photo
 
 LOOK_EVERY_SECONDS = 5
 WORK_SECONDS = 280  # at most, for one photo
