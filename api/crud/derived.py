@@ -34,6 +34,8 @@ def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
 
 def read_of(create: type[RequestBody], model: type[Record], noun: str, computed: type[Computed]) -> type[RecordRead]:
     """A record, as clients get it: the fields that they set, in the columns' order, and those that are computed."""
+    if unknown := create.model_fields.keys() - columns_of(model).keys():
+        raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
     computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
     columns = [(name, type_of(column)) for name, column in columns_of(model).items() if name in create.model_fields]
     fields = [*columns, *computed_types.items()]

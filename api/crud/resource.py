@@ -61,7 +61,7 @@ class Resource:
         writers: UserType,
         computed: type[Computed] = Computed,
         expressions: Mapping[str, ColumnElement[Any]] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model = model
         self.create = create
         self.noun = noun

@@ -242,6 +242,17 @@ def test_a_filter_has_no_name_of_a_parameter_of_every_list() -> None:
     Other.metadata.remove(Other.metadata.tables["crates"])
 
 
+def test_a_field_needs_a_column() -> None:
+    class DepotCreate(RequestBody):
+        model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 5, "colour": "red"}]})
+
+        capacity: int
+        colour: str
+
+    with pytest.raises(TypeError, match="DepotCreate has colour, and Depot has no column for it"):
+        Resource(Depot, DepotCreate, "depot", writers=UserType.ADMIN)
+
+
 def test_a_body_may_be_as_large_as_its_texts() -> None:
     class Tome(Record, Other):
         __tablename__ = "tomes"

@@ -70,9 +70,11 @@ class Batches:
         self.columns = columns = [self.names.get(name, name) for name in named if name != ID]
         # The values of fields that new records have, although the file does not.
         self.defaults = {
-            name: info.default
+            name: default
             for name, info in resource.create.model_fields.items()
-            if name not in columns and not info.is_required() and info.default is not None
+            if name not in columns
+            and not info.is_required()
+            and (default := info.get_default(call_default_factory=True, validated_data={})) is not None
         }
         self.references = [name for name in columns if name in parents]
         self._values = itemgetter(*columns) if len(columns) > 1 else lambda fields: tuple(map(fields.get, columns))
