@@ -103,6 +103,7 @@ show: .venv/local  ## show one revision (REV=)
 revision: .venv/dev  ## write a revision from the changes of the models (m="what it does")
 	@test -n "$(m)" || { echo 'say what the revision does: make revision m="add heroes"' >&2; exit 2; }
 	@$(ALEMBIC) revision --autogenerate -m "$(m)"
+	@$(PY) -m local.needed_revision
 
 lint: .venv/local  ## say what is wrong with the revisions, before they run
 	@$(PY) -m alembic_online lint

@@ -22,9 +22,10 @@ from api.background import Background
 from api.crud.accounts.manager import UserManager
 from api.crud.exports import export_csv
 from api.crud.imports.load import Loaded, load_csv
-from api.crud.imports.targets import RESOURCES, ImportRefused
+from api.crud.imports.parents import ImportRefused
 from api.crud.photos import imports as photos_in
 from api.crud.photos.sweep import Sweep, sweep
+from api.crud.resources import RESOURCES
 from api.crud.seeds import seed as seed_zoo
 from api.database.driver import Database, PooledConnection
 from api.database.engine import Transactions, create_engine, transaction, transactions_of_a_command
@@ -35,7 +36,7 @@ from api.external_services.mail import Mail
 from api.external_services.s3 import S3
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
-from api.models import User
+from api.models.users import User
 from api.schemas.users import UserCreate
 from api.settings import ENVIRONMENT, Settings, load_settings
 
@@ -64,8 +65,8 @@ def import_(
 ) -> None:
     """Load records from a CSV file: all of it, or nothing.
 
-    The first line names the fields, as the API does; an empty cell is null. Animals and staff may have a column
-    `exhibit`, the exhibit's name, in place of `exhibit_id`.
+    The first line names the fields, as the API does; an empty cell is null. What a record belongs to may stand there by
+    name: animals may have a column `exhibit` in place of `exhibit_id`.
 
     With --update, a column `id`, or one whose values are unique, says which record a row changes; without an id, and
     if no record has the value, the row is a new record. Only the file's columns change.
@@ -99,7 +100,7 @@ async def _import(resource: str, rows: IO[bytes], *, update: bool, dry_run: bool
     settings = load_settings()
     ENVIRONMENT.set(settings.environment)
     async with transaction(settings) as session:
-        loaded = await load_csv(session, resource, rows, update=update)
+        loaded = await load_csv(session, RESOURCES[resource], rows, update=update)
         if dry_run:
             await session.rollback()
         return loaded
@@ -117,7 +118,7 @@ def export(resource: Resource) -> None:
 async def _export(resource: str) -> None:
     engine = create_engine(load_settings(), application_name="api command")
     try:
-        async for part in export_csv(Database(partial(PooledConnection, engine)), resource):
+        async for part in export_csv(Database(partial(PooledConnection, engine)), RESOURCES[resource]):
             sys.stdout.buffer.write(part)
     finally:
         await engine.dispose()

@@ -347,6 +347,12 @@ def _require(type_: UserType, least: UserType) -> None:
 CALLER = Depends(get_caller)
 KEEPER = Depends(require_keeper)
 ADMIN = Depends(require_admin)
+_LEAST = {UserType.VISITOR: CALLER, UserType.KEEPER: KEEPER, UserType.ADMIN: ADMIN}
+
+
+def least(type_: UserType | None) -> list[params.Depends]:
+    """The dependencies of a route for users of this type and those who may do more; None is anybody."""
+    return [] if type_ is None else [_LEAST[type_]]
 
 
 async def get_links(request: Request, response: Response) -> Links:

@@ -20,6 +20,7 @@ from api.crud.cleaning import keep_clean
 from api.crud.observing import keep_asking, keep_observing
 from api.crud.orders.payments import keep_settling
 from api.crud.photos.work import keep_working
+from api.crud.resources import RESOURCES
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
@@ -30,7 +31,8 @@ from api.http.authentication import cookie_name
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
 from api.http.openapi import completed
-from api.routers import animals, auth, docs, exhibits, health, orders, photos, staff, users
+from api.routers import auth, docs, health, orders, photos, users
+from api.routers.records import records_router
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
 
@@ -94,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Zoo(
         settings,
         title="Zoo",
-        summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
+        summary="A zoo: what lives in it, who works there, and what its visitors do.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
         lifespan=lifespan,
@@ -107,8 +109,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_handlers(app, lambda request: state_of(request).database)
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
-    for resource in (animals, photos, exhibits, staff, orders, users, auth, health, docs):
-        app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)
+    routers = [records_router(resource) for resource in RESOURCES.values()]
+    routers += [module.router for module in (photos, orders, users, auth, health, docs)]
+    for router in routers:
+        app.router.routes.extend(_route_of(app, route) for route in router.routes)
     docs.mount_assets(app)
     return app
 

@@ -14,7 +14,8 @@ import asyncpg
 from api.crud.imports.batches import Batches
 from api.crud.imports.header import read_table
 from api.crud.imports.lines import read_lines
-from api.crud.imports.targets import RESOURCES, Exhibits
+from api.crud.imports.parents import Parents, fields_of
+from api.crud.resources import RESOURCES
 from benchmarks import command
 from benchmarks.report import Section, table
 from benchmarks.stack import Zoo
@@ -66,7 +67,7 @@ def measure(zoo: Zoo) -> Section:
 
 def _parts(zoo: Zoo, path: Path) -> list[float]:
     """Seconds of reading the file in three depths, and of storing its rows in two ways."""
-    target = RESOURCES["animals"]
+    resource = RESOURCES["animals"]
     gc.disable()  # as the import does
     began = [time.perf_counter()]
 
@@ -77,10 +78,10 @@ def _parts(zoo: Zoo, path: Path) -> list[float]:
         deque(read_lines(file), maxlen=0)
     end()
     with path.open("rb") as file:
-        deque(read_table(read_lines(file), target.known)[1], maxlen=0)
+        deque(read_table(read_lines(file), fields_of(resource))[1], maxlen=0)
     end()
     with path.open("rb") as file:
-        batches = Batches(file, target, Exhibits(), update=False)
+        batches = Batches(file, resource, {"exhibit_id": Parents("exhibit", "exhibits")}, update=False)
         deque(batches, maxlen=0)
     end()
     gc.enable()

@@ -28,9 +28,12 @@ from api.crud.accounts import sign_ins
 from api.crud.rounds import one_round
 from api.database.driver import Database
 from api.database.statements import Statement
-from api.models import AccessToken, Base, IdempotencyKey, KnownAddress, Order, OrderItem, Photo, Throttle
-from api.models.orders import TO_BE_EMPTIED
-from api.models.photos import FAILED, PENDING
+from api.models import Base
+from api.models.idempotency import IdempotencyKey
+from api.models.orders import TO_BE_EMPTIED, Order, OrderItem
+from api.models.photos import FAILED, PENDING, Photo
+from api.models.throttles import Throttle
+from api.models.users import AccessToken, KnownAddress
 
 FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches

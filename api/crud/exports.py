@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from functools import cache
 from io import BytesIO
 
-from sqlalchemy import DateTime, String, Table
+from sqlalchemy import DateTime, Enum, String, Table
 
-from api.crud.imports.targets import RESOURCES, Target
+from api.crud.resource import Resource
 from api.database.driver import Database
 
 PAGE_ROWS = 1_000
@@ -19,16 +19,15 @@ FORMULA = r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # Excel would read anything else but letters of ASCII wrongly
 
 
-async def export_csv(db: Database, resource: str) -> AsyncIterator[bytes]:
+async def export_csv(db: Database, resource: Resource) -> AsyncIterator[bytes]:
     """The header, and then the records in id order."""
-    target = RESOURCES[resource]
-    part, after = BYTE_ORDER_MARK + ",".join(target.exported).encode() + b"\r\n", 0
+    part, after = BYTE_ORDER_MARK + ",".join(resource.exported).encode() + b"\r\n", 0
     while True:
         page = BytesIO()
         async with db.connect() as connection:
-            last = await connection.fetchval(_last_of_page(target.table), after)
+            last = await connection.fetchval(_last_of_page(resource.table), after)
             if last is not None:
-                await connection.copy_from_query(_page(target), after, last, output=page, format="csv")
+                await connection.copy_from_query(_page(resource), after, last, output=page, format="csv")
         if last is None:
             break
         yield part + page.getvalue()
@@ -43,17 +42,17 @@ def _last_of_page(table: Table) -> str:
 
 
 @cache
-def _page(target: Target) -> str:
-    cells = ", ".join(_cell(column.name, column.type) for column in target.columns(target.exported))
+def _page(resource: Resource) -> str:
+    cells = ", ".join(_cell(column.name, column.type) for column in resource.columns_of(resource.exported))
     where = "deleted_at IS NULL AND id > $1 AND id <= $2"
-    return f"SELECT {cells} FROM {target.table.name} WHERE {where} ORDER BY id"  # noqa: S608
+    return f"SELECT {cells} FROM {resource.name} WHERE {where} ORDER BY id"  # noqa: S608
 
 
 def _cell(name: str, kind: object) -> str:
     """What stands in a cell. A spreadsheet would run a text that begins like a formula: an apostrophe is put before it,
     which the import takes away again (CWE-1236).
     """
-    if isinstance(kind, String):
+    if isinstance(kind, String) and not isinstance(kind, Enum):
         return f"""CASE WHEN "{name}" ~ '^''*{FORMULA}' THEN '''' || "{name}" ELSE "{name}" END"""
     if isinstance(kind, DateTime):
         return f"""to_char("{name}" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""

@@ -30,7 +30,8 @@ from sqlalchemy.dialects.postgresql import insert
 from api.database.driver import Database
 from api.database.statements import Executor, Statement
 from api.errors import InProgress, TooManyRequests, Unprocessable
-from api.models import IdempotencyKey, User
+from api.models.idempotency import IdempotencyKey
+from api.models.users import User
 
 KEPT_FOR = timedelta(hours=24)
 # Longer than a request takes, so that no other begins while it is at work.

@@ -6,15 +6,14 @@ from sqlalchemy import exists, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.imports.load import load_csv
-from api.crud.imports.targets import RESOURCES
-from api.models import Exhibit
+from api.crud.resources import RESOURCES, parents_first
 
 # If two processes seed at the same moment, one does it, and the other finds the zoo filled. Reads go on meanwhile.
-LOCK = text(f"LOCK TABLE {Exhibit.__tablename__} IN SHARE ROW EXCLUSIVE MODE")
+LOCK = text(f"LOCK TABLE {next(iter(RESOURCES))} IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
-    """Load `folder`'s exhibits.csv, animals.csv and staff.csv, and return how many of each.
+    """Load `folder`'s file of each resource, such as animals.csv, if it has one, and return how many records of each.
 
     Nothing is loaded, and the result is empty, if the zoo has or had any record: deleted records do not come back.
     """
@@ -22,7 +21,9 @@ async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:
     if await session.scalar(select(or_(*(exists(select(resource.model.id)) for resource in RESOURCES.values())))):
         return {}
     loaded = {}
-    for name in RESOURCES:
-        with (folder / f"{name}.csv").open("rb") as file:
-            loaded[name] = (await load_csv(session, name, file)).new
+    for resource in parents_first():
+        path = folder / f"{resource.name}.csv"
+        if path.exists():
+            with path.open("rb") as file:
+                loaded[resource.name] = (await load_csv(session, resource, file)).new
     return loaded

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.errors import TooManyRequests
-from api.models import Throttle
+from api.models.throttles import Throttle
 
 WINDOW = timedelta(minutes=15)
 

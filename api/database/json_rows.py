@@ -12,6 +12,8 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     DateTime,
+    Float,
+    Numeric,
     Select,
     Subquery,
     Text,
@@ -152,6 +154,9 @@ def _bracketed(objects: ColumnElement[str]) -> ColumnElement[str]:
 
 
 def _writable(column: Any) -> Any:
+    """As pydantic writes it."""
+    if isinstance(column.type, Numeric) and not isinstance(column.type, Float):
+        return cast(column, Text).label(column.name)
     if not isinstance(column.type, DateTime):
         return column
     text = func.to_char(func.timezone(UTC, column), RFC_3339)

@@ -14,7 +14,9 @@ def misfit(column_type: TypeEngine[Any], value: object) -> str | None:
     if isinstance(column_type, Numeric) and column_type.precision and isinstance(value, int | float | Decimal):
         scale = column_type.scale or 0
         bound = Decimal(10) ** (column_type.precision - scale)
-        if not abs(round(Decimal(str(value)), scale)) < bound:  # a NaN is not, either
+        amount = Decimal(str(value))
+        # Compared before it is rounded, too, because what is far too large can't be.
+        if not amount.is_finite() or abs(amount) >= bound or abs(round(amount, scale)) >= bound:
             return f"must be between -{bound} and {bound}"
     if isinstance(column_type, String) and isinstance(value, str) and len(value) > (column_type.length or len(value)):
         return f"must have at most {column_type.length} characters"

@@ -1,27 +1,11 @@
-"""Every model, imported here so that `Base.metadata` is complete for the migrator."""
+"""The models. All of this folder are imported here, so that `Base.metadata` is complete for the migrator."""
 
-from api.models.animals import Animal
+from importlib import import_module
+from pkgutil import iter_modules
+
 from api.models.base import Base
-from api.models.exhibits import Exhibit
-from api.models.idempotency import IdempotencyKey
-from api.models.orders import Order, OrderEvent, OrderItem
-from api.models.photos import Photo
-from api.models.staff import Staff
-from api.models.throttles import Throttle
-from api.models.users import AccessToken, KnownAddress, User
 
-__all__ = [
-    "AccessToken",
-    "Animal",
-    "Base",
-    "Exhibit",
-    "IdempotencyKey",
-    "KnownAddress",
-    "Order",
-    "OrderEvent",
-    "OrderItem",
-    "Photo",
-    "Staff",
-    "Throttle",
-    "User",
-]
+__all__ = ["Base"]
+
+for _found in iter_modules(__path__):
+    import_module(f"{__name__}.{_found.name}")

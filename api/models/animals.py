@@ -1,10 +1,9 @@
 """Animals, each in one exhibit or in none."""
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from api.models.base import Base, Record
-from api.models.search import search_index
 
 
 class Animal(Record, Base):
@@ -15,17 +14,9 @@ class Animal(Record, Base):
     """
 
     __tablename__ = "animals"
-    # Each order of the list, and each filter, has an index that leaves out deleted rows and ends in `id`: a page is one
-    # range of it.
-    __table_args__ = (
-        Index(None, "id", postgresql_where=text("deleted_at IS NULL")),
-        Index(None, "exhibit_id", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index(None, "species", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index(None, "name", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index(None, "created_at", "id", postgresql_where=text("deleted_at IS NULL")),
-        Index(None, "updated_at", "id", postgresql_where=text("deleted_at IS NULL")),
-        search_index("animals", "name"),
-    )
+    __label__ = "name"
+    __filters__ = ("species", "name")
+    __sorts__ = ("name",)
 
     name: Mapped[str]
     description: Mapped[str | None]

@@ -22,7 +22,7 @@ from api.errors import BadRequest, Forbidden, TooManyRequests
 from api.http.authentication import SameOriginCookieTransport
 from api.http.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
 from api.http.path_prefix import root_path_of
-from api.models import User
+from api.models.users import User
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
 from api.schemas.users import UserCreate, UserRead
 

@@ -32,7 +32,7 @@ from api.http.openapi import (
     page,
     resource_router,
 )
-from api.models import Order, OrderEvent
+from api.models.orders import Order, OrderEvent
 from api.schemas.orders import ORDER_BODY, EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
 
 router = resource_router("orders", max_body_size=ORDER_BODY)

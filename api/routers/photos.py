@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Body, Response
 
-from api.crud import animals
+from api.crud import animals, records
 from api.crud.photos import changes as photo_changes
 from api.crud.photos import reads, uploads
 from api.dependencies import (
@@ -26,7 +26,7 @@ from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, RECORD, RES
 from api.schemas.photos import PhotoCreate, PhotoCreated, PhotoRead, PhotoUpdate
 
 router = resource_router("animals")
-ONCE = honours_key(animals.require_readable)
+ONCE = honours_key(records.readable(animals.RESOURCE))
 
 PHOTOS = "/{animal_id}/photos"
 PHOTO = PHOTOS + "/{photo_id}"

@@ -22,7 +22,7 @@ from api.dependencies import (
 )
 from api.errors import BadRequest, Conflict, Forbidden, NotFound, TooManyRequests
 from api.http.openapi import BODY, CHANGED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
-from api.models import User
+from api.models.users import User
 from api.schemas.users import AccountDeletion, OwnUpdate, UserAdminUpdate, UserQuery, UserRead
 
 router = resource_router("users")

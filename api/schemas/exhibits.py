@@ -1,11 +1,10 @@
-"""Exhibits, as the API accepts and returns them."""
+"""The fields of exhibits, as the API accepts and returns them."""
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import MISSING, ConfigDict, Field
+from pydantic import ConfigDict
 
-from api.schemas.fields import PageQuery, RecordRead, RequestBody, record_example
+from api.schemas.fields import RequestBody
 from api.schemas.text import Line, Name, Prose
 
 EXAMPLE: dict[str, Any] = {
@@ -15,41 +14,11 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class ExhibitFields(RequestBody):
-    """The fields of an exhibit that may be left out or null."""
-
-    description: Prose | None = None
-    location: Line | None = None
-
-
-class ExhibitCreate(ExhibitFields):
+class ExhibitCreate(RequestBody):
     """A new exhibit."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     name: Name
-
-
-class ExhibitUpdate(ExhibitFields):
-    """Changes to an exhibit: only the fields sent change, and null clears an optional one."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"location": "South"}]})
-
-    name: Name | MISSING = MISSING
-
-
-@dataclass
-class ExhibitRead(RecordRead):
-    """An exhibit."""
-
-    __pydantic_config__: ClassVar = ConfigDict(json_schema_extra={"examples": [record_example(EXAMPLE)]})
-
-    name: str
-    description: str | None
-    location: str | None
-
-
-class ExhibitQuery(PageQuery):
-    """Which exhibits."""
-
-    location: Line | None = Field(default=None, description="Only exhibits at exactly this location.")
+    description: Prose | None = None
+    location: Line | None = None

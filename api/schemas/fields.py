@@ -1,30 +1,38 @@
 """The types of the resources' fields, and their limits."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, ClassVar
 
 from email_validator import validate_email
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
+    ValidationError,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+from sqlalchemy.types import TypeEngine
 
-from api.schemas.text import SearchText
+from api.database.limits import misfit
 from api.settings import ENVIRONMENT
 
 MAX_ID = 2**63 - 1  # bigint
 PAGE_SIZE = 100  # of any list: no page has more
 MAX_OFFSET = 10_000
+NO_PLACE = "must be the `after` of a Link header, in the same order"
 # Domains of a developer's machine (RFC 2606, RFC 6762). No mail to them is delivered, so that the library refuses them,
 # unless something follows.
 LOCAL_DOMAINS = tuple(f"{before}{name}" for name in ("local", "localhost", "test") for before in "@.")
@@ -36,6 +44,12 @@ RECORD_BODY = 128 * 2**10
 def _shallow(value: int) -> int:
     if value > MAX_OFFSET:
         raise ValueError(f"must be {MAX_OFFSET:,} at most: beyond that, use `after`, as the Link header does")
+    return value
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("must be text, as in RFC 3339")  # noqa: TRY004 - what pydantic reports
     return value
 
 
@@ -51,31 +65,38 @@ class Position:
     """A place in a list: after the record `id`, whose value of what the list is sorted by is `value`."""
 
     id: int
-    value: str | datetime | None = None
+    value: Any = None
 
 
-def _position(after: Any, info: ValidationInfo) -> Any:
-    """The position that `after` names, in the order that `sort` asks for."""
-    if not isinstance(after, str) or "sort" not in info.data:
-        return after
-    value, comma, record_id = after.rpartition(",")
-    order = info.data["sort"].removeprefix("-")
-    if bool(comma) != (order != "id") or "\x00" in value:
-        raise ValueError("must be the `after` of a Link header, in the same order")
-    if not (re.fullmatch(r"[0-9]{1,19}", record_id) and int(record_id) <= MAX_ID):
-        raise ValueError(f"must have an id from 0 to {MAX_ID}")
-    if order == "id":
-        return Position(int(record_id))
-    if order == "name":
-        return Position(int(record_id), value)
-    if not value.endswith("Z"):
-        raise ValueError("must have a time in UTC")
-    return Position(int(record_id), datetime.fromisoformat(value))
+class Order:
+    """What a list may be sorted by: a column's type, and that of its values."""
+
+    def __init__(self, column_type: TypeEngine[Any], value_type: Any) -> None:
+        self._column_type = column_type
+        self._is_time = value_type is datetime
+        self._values = TypeAdapter(value_type)
+
+    def read(self, text: str) -> Any:
+        """The value that `text` stands for; ValueError if there is none."""
+        if "\x00" in text:
+            raise ValueError(NO_PLACE)
+        if self._is_time and not text.endswith("Z"):
+            raise ValueError("must have a time in UTC")
+        try:
+            value = self._values.validate_python(text)
+        except ValidationError as error:
+            raise ValueError(NO_PLACE) from error
+        if why := misfit(self._column_type, value):
+            raise ValueError(why)
+        return value
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 
-Sort = Literal["id", "-id", "name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"]
+# JSON has none of these: they are written as text, and an amount may also be a number.
+Date = Annotated[date, Field(strict=False), BeforeValidator(_text)]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+Amount = Annotated[Decimal, Field(strict=False, allow_inf_nan=False)]
 
 Offset = Annotated[int, AfterValidator(_shallow), Field(json_schema_extra={"maximum": MAX_OFFSET})]
 
@@ -120,6 +141,12 @@ class RecordRead:
     deleted_at: Annotated[datetime | None, Field(description="When it was deleted; null if it was not.")]
 
 
+class Computed:
+    """Base of the fields of a resource's records that are not the client's to set: their types, and examples."""
+
+    EXAMPLE: ClassVar[Mapping[str, Any]] = {}
+
+
 def record_example(fields: dict[str, Any]) -> dict[str, Any]:
     """An example of a record with these fields, as the API returns it."""
     moment = "2026-11-21T09:30:00Z"
@@ -137,12 +164,27 @@ class LimitQuery(BaseModel):
 class PageQuery(LimitQuery):
     """Which part of a list, and in which order: `limit` records after `after`, or after the first `offset`."""
 
-    sort: Sort = Field(default="id", description="The order; with a minus, the other way round.")
-    q: SearchText | None = Field(default=None, description="Only records whose name contains this, whatever its case.")
+    orders: ClassVar[Mapping[str, Order]] = {}
+
+    sort: str = "id"
     count: bool = Field(default=False, description="Also say in `X-Total-Count` how many records all pages have.")
     offset: Offset = Field(default=0, ge=0, description="How many records to skip; the more, the slower.")
-    after: Annotated[Position | None, BeforeValidator(_position), WithJsonSchema({"type": "string"})] = Field(
+    after: Annotated[Position | None, WithJsonSchema({"type": "string"})] = Field(
         default=None,
         description="Only records after this one, as the `Link` header names it; in id order, it is an id. A page costs"
         " the same at any depth.",
     )
+
+    @field_validator("after", mode="before")
+    @classmethod
+    def _position(cls, after: Any, info: ValidationInfo) -> Any:
+        """The position that `after` names, in the order that `sort` asks for."""
+        if not isinstance(after, str) or "sort" not in info.data:
+            return after
+        value, comma, record_id = after.rpartition(",")
+        order = info.data["sort"].removeprefix("-")
+        if bool(comma) != (order != "id"):
+            raise ValueError(NO_PLACE)
+        if not (re.fullmatch(r"[0-9]{1,19}", record_id) and int(record_id) <= MAX_ID):
+            raise ValueError(f"must have an id from 0 to {MAX_ID}")
+        return Position(int(record_id), None if order == "id" else cls.orders[order].read(value))

@@ -1,12 +1,14 @@
 """Photos of animals, as the API accepts and returns them."""
 
+import json
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import MISSING, BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic's, before Python 3.12
 
 from api.enums import PhotoState
-from api.schemas.fields import RequestBody
+from api.schemas.fields import Computed, RequestBody
 from api.schemas.text import Name
 
 MAX_PHOTOS = 20  # of an animal
@@ -26,6 +28,7 @@ PHOTO: dict[str, Any] = {
     "created_at": "2026-11-26T09:30:00Z",
     "updated_at": "2026-11-26T09:30:04Z",
 }
+FIRST: dict[str, Any] = {"small": PHOTO["small"], "large": PHOTO["large"], "alt": EXAMPLE["alt"]}
 UPLOAD: dict[str, Any] = {
     "url": "https://s3.zoo.example/zoo-private/incoming/1b7a...?X-Amz-Signature=...",
     "headers": {"Content-Length": "2483113", "Content-Type": "image/jpeg", "If-None-Match": "*"},
@@ -102,3 +105,26 @@ class PhotoCreated(PhotoRead):
     )
 
     upload: Upload
+
+
+class AnimalPhoto(TypedDict):
+    """The first photo of an animal: where anybody can read it, and what it shows."""
+
+    __pydantic_config__ = ConfigDict(json_schema_extra={"examples": [FIRST]})  # type: ignore[misc]  # pydantic's way
+
+    small: str
+    large: str
+    alt: str
+
+
+class FirstPhoto(Computed):
+    """What an animal has of its photos."""
+
+    EXAMPLE: ClassVar = {"photo": FIRST}
+
+    photo: AnimalPhoto | None
+
+    def __post_init__(self) -> None:
+        """Read the photo, which is JSON in a row of the database."""
+        if isinstance(self.photo, str):
+            self.photo = json.loads(self.photo)

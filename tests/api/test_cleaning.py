@@ -12,7 +12,7 @@ from api.crud import cleaning
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.ordering import KEEPER, TEA, VISITOR, order
+from tests.api.orders.ordering import KEEPER, TEA, VISITOR, order
 from tests.conftest import Log, started, state_of
 
 DAY = timedelta(days=1)

@@ -112,7 +112,7 @@ class TestAnswers:
         tag = (await page.get("/animals")).headers["ETag"]
         answers = [
             await page.get("/animals", headers={"If-None-Match": tag}),
-            await page.get("/staff"),
+            await page.get("/animals.csv"),
             await page.get("/nothing"),
             await page.put("/animals"),
             await page.post(

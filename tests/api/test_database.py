@@ -14,11 +14,12 @@ from sqlalchemy import text
 
 from api.crud import cleaning
 from api.crud.imports.load import load_csv
+from api.crud.resources import RESOURCES
 from api.database.driver import PooledConnection
 from api.database.engine import create_engine, transaction
 from api.dependencies import SessionDep
 from api.main import create_app
-from api.models import Animal
+from api.models.animals import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.holding import until_it_waits
@@ -215,14 +216,14 @@ async def test_pages_are_not_planned_again_for_each_request(
 async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_data(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
-    await admin.execute("ALTER TABLE staff RENAME COLUMN notes TO remarks")
+    await admin.execute("ALTER TABLE exhibits RENAME COLUMN location TO place")
     _, client = live
-    answer = await client.post("/staff", json={"name": "Secret Person", "email": "secret@zoo.example"})
+    answer = await client.post("/exhibits", json={"name": "Secret Place", "description": "secret@zoo.example"})
     assert answer.status_code == 503
     assert "schema" in answer.json()["detail"]
     why, request = log()
     assert why["reason"].startswith(answer.json()["detail"])
-    assert (request["method"], request["path"], request["status"]) == ("POST", "/staff", 503)
+    assert (request["method"], request["path"], request["status"]) == ("POST", "/exhibits", 503)
     assert "ecret" not in str(log())
 
 
@@ -247,7 +248,7 @@ async def test_an_import_may_wait_for_its_rows(server: Server, database: str, ad
 
     await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET idle_in_transaction_session_timeout = '300ms'")
     async with transaction(Settings(database_url=server.url("zoo_api", database))) as session:
-        assert (await load_csv(session, "animals", Slow(b"name\nA\nB\n"))).new == 2
+        assert (await load_csv(session, RESOURCES["animals"], Slow(b"name\nA\nB\n"))).new == 2
 
 
 @pytest.mark.usefixtures("own_sessions")

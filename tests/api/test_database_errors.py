@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.ordering import TEA
+from tests.api.orders.ordering import TEA
 from tests.conftest import PASSWORD, Log
 
 # What Postgres raises, the status, and how the answer begins.
@@ -63,18 +63,18 @@ async def test_each_code_has_its_meaning(
     assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1
 
 
-@pytest.mark.parametrize("path", ["/auth/register", "/staff", "/orders"])
+@pytest.mark.parametrize("path", ["/auth/register", "/animals", "/orders"])
 async def test_the_traceback_of_a_500_has_nothing_of_what_was_to_be_stored(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection, log: Callable[[], list[Log]], path: str
 ) -> None:
-    table = {"/auth/register": "users", "/staff": "staff", "/orders": "order_items"}[path]
+    table = {"/auth/register": "users", "/animals": "animals", "/orders": "order_items"}[path]
     await admin.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'No'; END$$;"
         f"CREATE TRIGGER fail BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION fail()"
     )
     bodies: dict[str, Any] = {
         "/auth/register": {"email": "secret.person@zoo.example", "password": f"{PASSWORD} secret"},
-        "/staff": {"name": "Secret Person", "email": "secret.person@zoo.example"},
+        "/animals": {"name": "Secret Person", "species": "secret.person@zoo.example"},
         "/orders": {"order": [TEA | {"product": "Secret Person"}]},
     }
     assert (await committing_client.post(path, json=bodies[path])).status_code == 500

@@ -12,8 +12,8 @@ from starlette.types import Message
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
-from tests.api.outside import serving
+from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
+from tests.api.orders.outside import serving
 from tests.api.postgres_proxy import proxying
 from tests.conftest import WAITING, started
 

@@ -4,7 +4,6 @@ And an answer is given again only to who may still read it.
 """
 
 import asyncio
-import re
 
 import asyncpg
 import httpx
@@ -18,18 +17,20 @@ from api.external_services.s3 import S3
 from api.external_services.services import Services
 from api.http.authentication import SAFE_METHODS
 from api.main import create_app
+from api.models import Base
+from api.models.idempotency import IdempotencyKey
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
-from tests.api.photographing import with_photo
+from tests.api.cases import ANYBODY
+from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
 from tests.api.postgres_proxy import proxying
-from tests.api.records import make
-from tests.api.test_permissions import ANYBODY, MATRIX
+from tests.api.records import make, new
+from tests.api.test_permissions import MATRIX, filled
 from tests.conftest import email_of, started
 
 KEY = {"Idempotency-Key": "once"}
 UNSAFE = [route for route in MATRIX if route.partition(" ")[0] not in SAFE_METHODS]
-TABLES = ("animals", "photos", "exhibits", "staff", "orders", "order_items", "order_events", "users", "access_tokens")
+TABLES = sorted(Base.metadata.tables.keys() - {IdempotencyKey.__tablename__})
 
 
 @pytest.fixture
@@ -58,34 +59,17 @@ async def snapshot(session: AsyncSession) -> list[str | None]:
     ]
 
 
-async def path_of(client: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
-    """The path with the id of a record that the request can be about."""
-    if "{order_id}" in path:
-        return path.replace(
-            "/orders/{order_id}", await bring(client, "paid" if path.endswith("/advance") else "created")
-        )
-    if "{user_id" in path:
-        found = await session.scalar(text("SELECT id FROM users WHERE email = :email"), {"email": email_of("keeper")})
-        return path.replace("{user_id:uuid}", str(found))
-    made = await make(client, "/" + path.split("/")[1]) if "{" in path else {"id": ""}
-    path = re.sub(r"\{\w+\}", str(made["id"]), path, count=1)
-    if "{photo_id}" in path:
-        path = await with_photo(client, session, path)
-    if path.endswith("/restore"):
-        await client.delete(path.removesuffix("/restore"))
-    return path
-
-
 @pytest.mark.parametrize("route", UNSAFE)
 async def test_every_route_that_changes_something_is_done_once_or_refuses_the_key(
     client: httpx.AsyncClient, session: AsyncSession, route: str
 ) -> None:
     case, (method, _, template) = MATRIX[route], route.partition(" ")
-    path = await path_of(client, session, template)
+    path = await filled(client, session, template)
+    body = case.json if case.new is None else await new(client, case.new)
     before = await snapshot(session)
-    first = await client.request(method, path, json=case.json, data=case.form, headers=KEY)
+    first = await client.request(method, path, json=body, data=case.form, headers=KEY)
     after = await snapshot(session)
-    again = await client.request(method, path, json=case.json, data=case.form, headers=KEY)
+    again = await client.request(method, path, json=body, data=case.form, headers=KEY)
     routes = [one for one in create_app(Settings()).routes if isinstance(one, APIRoute)]
     if case.least == ANYBODY or has_a_secret(of_kind(routes, route)):
         assert {first.status_code, again.status_code} == {422}

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from api.main import create_app
+from api.schemas.text import Name
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.records import RESOURCES
+from tests.api.records import RESOURCE_OF, RESOURCES
 from tests.conftest import PASSWORD, email_of, started
 
 # Of those that everybody may set: what changes how Postgres reads or writes values, or runs a transaction.
@@ -49,12 +50,18 @@ async def test_sign_ins_of_one_user_at_once_all_succeed(
 
 async def answers(client: httpx.AsyncClient) -> list[str]:
     """What the api answers about records that are created, with 0 for each digit of a time."""
-    found = []
-    for resource in RESOURCES:
-        created = await client.post(resource.path, json=resource.complete)
+    found, ids = [], {}
+    for resource in RESOURCE_OF.values():  # what they belong to comes first
+        parents = {
+            field: ids[parent.name] if field in resource.required else None
+            for field, parent in resource.parents.items()
+        }
+        texts = dict.fromkeys(resource.of_kind(Name), "\\ \u00e9 \u4e2d")
+        created = await client.post(resource.path, json=resource.example | parents)
+        ids[resource.name] = created.json()["id"]
         for answer in (
             created,
-            await client.patch(created.headers["Location"], json={"name": "\\ \u00e9 \u4e2d"}),
+            await client.patch(created.headers["Location"], json=texts),
             await client.get(resource.path),
             await client.get(f"{resource.path}?limit=1"),
         ):
@@ -69,7 +76,7 @@ async def test_answers_are_the_same_whatever_the_defaults(
 ) -> None:
     async with api(server, database) as client:
         expected = await answers(client)
-    await admin.execute("TRUNCATE exhibits, animals, photos, staff RESTART IDENTITY")
+    await admin.execute(f"TRUNCATE {', '.join(resource.name for resource in RESOURCES)} RESTART IDENTITY CASCADE")
     await set_by_default(admin, database, **ODD)
     async with api(server, database) as client:
         assert await answers(client) == expected

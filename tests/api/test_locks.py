@@ -9,20 +9,23 @@ import httpx
 import pytest
 
 from api.crud.imports.load import Loaded, load_csv
-from api.crud.imports.targets import ImportRefused
+from api.crud.imports.parents import ImportRefused
+from api.crud.resources import RESOURCES
 from tests.api.holding import committing_client, database, holding, until_it_waits
-from tests.api.records import ANIMALS, RESOURCES, STAFF, Resource, make
+from tests.api.records import Resource, every_reference, every_resource, make, new
 from tests.conftest import state_of
 
 __all__ = ["committing_client", "database"]  # fixtures
 
-every_resource = pytest.mark.parametrize("resource", RESOURCES, ids=str)
-occupants = pytest.mark.parametrize("resource", [ANIMALS, STAFF], ids=str)
-
 
 async def load(client: httpx.AsyncClient, resource: str, file: str, *, update: bool = False) -> Loaded:
     async with state_of(client).sessionmaker.begin() as session:
-        return await load_csv(session, resource, io.BytesIO(file.encode()), update=update)
+        return await load_csv(session, RESOURCES[resource], io.BytesIO(file.encode()), update=update)
+
+
+def touch(resource: Resource) -> str:
+    """SQL that changes all records, though no field."""
+    return f"UPDATE {resource.name} SET updated_at = clock_timestamp()"
 
 
 class TestRecords:
@@ -36,86 +39,96 @@ class TestRecords:
         method: str,
         action: str,
     ) -> None:
-        path = f"{resource.path}/{(await make(committing_client, resource.path))['id']}"
+        made = await make(committing_client, resource.path)
+        path = f"{resource.path}/{made['id']}"
         seen = {"If-Match": (await committing_client.get(path)).headers["ETag"]}
-        async with holding(admin, f"UPDATE {resource.path[1:]} SET name = 'Another'"):
-            body = {"name": "Lost"} if method == "PATCH" else None
+        async with holding(admin, touch(resource)):
+            body = resource.change() if method == "PATCH" else None
             request = committing_client.request(method, path + action, json=body, headers=seen)
             asked = asyncio.create_task(request)
             await until_it_waits(admin, asked)
         assert (await asked).status_code == 412
-        assert (await committing_client.get(path)).json()["name"] == "Another"
+        now = (await committing_client.get(path)).json()
+        assert now == made | {"updated_at": now["updated_at"]} != made
 
     @every_resource
     async def test_a_change_is_of_the_newest_state(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource
     ) -> None:
-        path = f"{resource.path}/{(await make(committing_client, resource.path, name='A'))['id']}"
-        async with holding(admin, f"UPDATE {resource.path[1:]} SET name = 'B'"):
-            asked = asyncio.create_task(committing_client.patch(path, json={"name": "A"}))
+        made = await make(committing_client, resource.path)
+        path, field = f"{resource.path}/{made['id']}", resource.changeable
+        async with holding(
+            admin, f'UPDATE {resource.name} SET "{field}" = $1 WHERE id = $2', resource.another(field), made["id"]
+        ):
+            asked = asyncio.create_task(committing_client.patch(path, json={field: made[field]}))
             await until_it_waits(admin, asked)
-        assert (await asked).json()["name"] == (await committing_client.get(path)).json()["name"] == "A"
+        assert (await asked).json()[field] == (await committing_client.get(path)).json()[field] == made[field]
 
     @every_resource
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
     async def test_while_one_is_being_deleted_it_is_neither_changed_nor_deleted_again(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource, method: str
     ) -> None:
-        path = f"{resource.path}/{(await make(committing_client, resource.path))['id']}"
-        async with holding(admin, f"UPDATE {resource.path[1:]} SET deleted_at = now(), name = 'Gone'"):
-            body = {"name": "Lost"} if method == "PATCH" else None
+        made = await make(committing_client, resource.path)
+        path, field = f"{resource.path}/{made['id']}", resource.changeable
+        async with holding(admin, f"UPDATE {resource.name} SET deleted_at = now() WHERE id = $1", made["id"]):
+            body = resource.change() if method == "PATCH" else None
             asked = asyncio.create_task(committing_client.request(method, path, json=body))
             await until_it_waits(admin, asked)
         assert (await asked).status_code == 404
-        assert (await committing_client.post(f"{path}/restore")).json()["name"] == "Gone"
+        assert (await committing_client.post(f"{path}/restore")).json()[field] == made[field]
 
     @every_resource
     async def test_changes_of_different_fields_both_last(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource
     ) -> None:
-        path = f"{resource.path}/{(await make(committing_client, resource.path))['id']}"
-        async with holding(admin, f"UPDATE {resource.path[1:]} SET {resource.optional[0]} = 'Other'"):
-            asked = asyncio.create_task(committing_client.patch(path, json={"name": "Amara"}))
+        made, change = await make(committing_client, resource.path), resource.change()
+        async with holding(admin, touch(resource)):
+            asked = asyncio.create_task(committing_client.patch(f"{resource.path}/{made['id']}", json=change))
             await until_it_waits(admin, asked)
-        assert (await asked).json() == (await committing_client.get(path)).json()
-        assert ((await asked).json()["name"], (await asked).json()[resource.optional[0]]) == ("Amara", "Other")
+        assert (await asked).json() == (await committing_client.get(f"{resource.path}/{made['id']}")).json()
+        assert (await asked).json() == made | change | {"updated_at": (await asked).json()["updated_at"]}
 
 
-class TestOccupants:
-    @occupants
+class TestReferences:
+    @every_reference
     @pytest.mark.parametrize("how", ["create", "move", "restore"])
-    async def test_nothing_comes_into_an_exhibit_that_is_being_deleted(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource, how: str
+    async def test_nothing_comes_to_what_is_being_deleted(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource, field: str, how: str
     ) -> None:
-        exhibit = (await make(committing_client, "/exhibits"))["id"]
-        before = exhibit if how == "restore" else None
-        path = f"{resource.path}/{(await make(committing_client, resource.path, exhibit_id=before))['id']}"
+        above = resource.parents[field]
+        parent = (await make(committing_client, above.path))["id"]
+        before = {field: parent} if how == "restore" else {}
+        path = f"{resource.path}/{(await make(committing_client, resource.path, **before))['id']}"
         requests: dict[str, tuple[str, str, Any]] = {
-            "create": ("POST", resource.path, {"name": "A", "exhibit_id": exhibit}),
-            "move": ("PATCH", path, {"exhibit_id": exhibit}),
+            "create": ("POST", resource.path, await new(committing_client, resource, **{field: parent})),
+            "move": ("PATCH", path, {field: parent}),
             "restore": ("POST", f"{path}/restore", None),
         }
         if how == "restore":
             await committing_client.delete(path)
         method, url, body = requests[how]
-        async with holding(admin, "UPDATE exhibits SET deleted_at = now() WHERE id = $1", exhibit):
+        async with holding(admin, f"UPDATE {above.name} SET deleted_at = now() WHERE id = $1", parent):
             asked = asyncio.create_task(committing_client.request(method, url, json=body))
             await until_it_waits(admin, asked)
         assert (await asked).status_code == (409 if how == "restore" else 422)
-        live = f"SELECT count(*) FROM {resource.path[1:]} WHERE exhibit_id = $1 AND deleted_at IS NULL"
-        assert await admin.fetchval(live, exhibit) == 0
+        live = f"SELECT count(*) FROM {resource.name} WHERE {field} = $1 AND deleted_at IS NULL"
+        assert await admin.fetchval(live, parent) == 0
 
-    @occupants
-    async def test_an_exhibit_is_not_deleted_while_something_comes_into_it(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource
+    @every_reference
+    async def test_nothing_is_deleted_while_something_comes_to_it(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource, field: str
     ) -> None:
-        exhibit = (await make(committing_client, "/exhibits"))["id"]
-        async with holding(admin, "SELECT FROM exhibits WHERE id = $1 FOR SHARE", exhibit):  # as a request does
-            await admin.execute(f"INSERT INTO {resource.path[1:]} (name, exhibit_id) VALUES ('A', $1)", exhibit)
-            asked = asyncio.create_task(committing_client.delete(f"/exhibits/{exhibit}"))
+        above = resource.parents[field]
+        parent = (await make(committing_client, above.path))["id"]
+        made = (await make(committing_client, resource.path))["id"]
+        # As a request does.
+        async with holding(admin, f"SELECT FROM {above.name} WHERE id = $1 FOR SHARE", parent):
+            await admin.execute(f"UPDATE {resource.name} SET {field} = $1 WHERE id = $2", parent, made)
+            asked = asyncio.create_task(committing_client.delete(f"{above.path}/{parent}"))
             await until_it_waits(admin, asked)
         assert (await asked).status_code == 409
-        assert (await committing_client.get(f"/exhibits/{exhibit}")).status_code == 200
+        assert (await committing_client.get(f"{above.path}/{parent}")).status_code == 200
 
 
 class TestImports:

@@ -2,8 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,74 +16,40 @@ from api.external_services.s3 import S3
 from api.external_services.services import Services
 from api.main import create_app
 from api.settings import Settings
-from tests.api.ordering import TEA, order
-from tests.api.photographing import ABOUT, with_photo
-from tests.api.records import make
+from tests.api.cases import ADMIN, ANYBODY, USER, Case, Fill
+from tests.api.records import RESOURCES, Resource, make, new
 from tests.conftest import PASSWORD, email_of, signed_in, state_of
 
-ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, UserType.ADMIN
 WHO = ["anonymous", "visitor", "keeper", "admin", "inactive", "expired"]
-OTHER = "d9b1a5f0-0000-7000-8000-000000000000"
-
-
-@dataclass(frozen=True)
-class Case:
-    """A request, who may send it, and the answer that they get."""
-
-    least: str
-    status: int
-    json: Any = None
-    form: dict[str, str] | None = None
-
-
+SOME_ID = "d9b1a5f0-0000-7000-8000-000000000000"
 CREDENTIALS = {"username": email_of("visitor"), "password": PASSWORD}
-NAME = {"name": "Amara"}
+
+
+def cases_of(resource: Resource) -> dict[str, Case]:
+    """Those of its records, as api/crud/resources.py says who may do it."""
+    found, word = resource.api, resource.api.word
+    path, record = f"/{found.name}", f"/{found.name}/{{{word}_id}}"
+    read, write = ANYBODY if found.readers is None else found.readers, found.writers
+    cases = {
+        f"GET {path}": Case(read, 200),
+        f"GET {path}.csv": Case(ADMIN, 200),
+        f"POST {path}": Case(write, 201, new=resource),
+        f"GET {record}": Case(read, 200),
+        f"PATCH {record}": Case(write, 200, resource.change()),
+        f"DELETE {record}": Case(write, 200),
+        f"POST {record}/restore": Case(ADMIN, 200),
+    }
+    for children in found.children:
+        if children.is_only:
+            readers = children.resource.readers
+            cases[f"GET {record}/{children.resource.name}"] = Case(ANYBODY if readers is None else readers, 200)
+    return cases
+
+
+PARTS = [
+    import_module(f"tests.api.{path.parent.name}.cases") for path in sorted(Path(__file__).parent.glob("*/cases.py"))
+]
 MATRIX = {
-    "GET /exhibits": Case(ANYBODY, 200),
-    "GET /exhibits.csv": Case(ADMIN, 200),
-    "POST /exhibits": Case(ADMIN, 201, NAME),
-    "GET /exhibits/{exhibit_id}": Case(ANYBODY, 200),
-    "PATCH /exhibits/{exhibit_id}": Case(ADMIN, 200, NAME),
-    "DELETE /exhibits/{exhibit_id}": Case(ADMIN, 200),
-    "POST /exhibits/{exhibit_id}/restore": Case(ADMIN, 200),
-    "GET /exhibits/{exhibit_id}/animals": Case(ANYBODY, 200),
-    "GET /exhibits/{exhibit_id}/staff": Case(KEEPER, 200),
-    "GET /animals": Case(ANYBODY, 200),
-    "GET /animals.csv": Case(ADMIN, 200),
-    "POST /animals": Case(KEEPER, 201, NAME),
-    "GET /animals/{animal_id}": Case(ANYBODY, 200),
-    "PATCH /animals/{animal_id}": Case(KEEPER, 200, NAME),
-    "DELETE /animals/{animal_id}": Case(KEEPER, 200),
-    "POST /animals/{animal_id}/restore": Case(ADMIN, 200),
-    "GET /animals/{animal_id}/photos": Case(ANYBODY, 200),
-    "POST /animals/{animal_id}/photos": Case(KEEPER, 201, ABOUT),
-    "GET /animals/{animal_id}/photos/{photo_id}": Case(ANYBODY, 200),
-    "PATCH /animals/{animal_id}/photos/{photo_id}": Case(KEEPER, 200, {"alt": "Amara"}),
-    "DELETE /animals/{animal_id}/photos/{photo_id}": Case(KEEPER, 204),
-    "POST /animals/{animal_id}/photos/{photo_id}/complete": Case(KEEPER, 202),
-    "GET /staff": Case(KEEPER, 200),
-    "GET /staff.csv": Case(ADMIN, 200),
-    "POST /staff": Case(ADMIN, 201, NAME),
-    "GET /staff/{staff_id}": Case(KEEPER, 200),
-    "PATCH /staff/{staff_id}": Case(ADMIN, 200, NAME),
-    "DELETE /staff/{staff_id}": Case(ADMIN, 200),
-    "POST /staff/{staff_id}/restore": Case(ADMIN, 200),
-    "GET /orders": Case(USER, 200),
-    "POST /orders": Case(USER, 201, {"order": [TEA]}),
-    "GET /orders/{order_id}": Case(USER, 200),
-    "PUT /orders/{order_id}": Case(USER, 200, {"order": [TEA]}),
-    "DELETE /orders/{order_id}": Case(USER, 204),
-    "POST /orders/{order_id}/pay": Case(USER, 200),
-    "POST /orders/{order_id}/cancel": Case(USER, 200),
-    "POST /orders/{order_id}/advance": Case(KEEPER, 409),
-    "GET /orders/{order_id}/events": Case(KEEPER, 200),
-    "GET /users": Case(ADMIN, 200),
-    "GET /users/me": Case(USER, 200),
-    "PATCH /users/me": Case(USER, 200, {}),
-    "DELETE /users/me": Case(USER, 204, {"password": PASSWORD}),
-    "GET /users/{user_id:uuid}": Case(ADMIN, 404),
-    "PATCH /users/{user_id:uuid}": Case(ADMIN, 404, {"type": "keeper"}),
-    "DELETE /users/{user_id:uuid}": Case(ADMIN, 404),
     "POST /auth/register": Case(ANYBODY, 201, {"email": "WHO@new.example", "password": PASSWORD}),
     "POST /auth/jwt/login": Case(ANYBODY, 200, form=CREDENTIALS),
     "POST /auth/jwt/logout": Case(USER, 204),
@@ -98,11 +64,25 @@ MATRIX = {
     "GET /health/ready": Case(ANYBODY, 200),
     "GET /": Case(ANYBODY, 307),
     "GET /docs": Case(ANYBODY, 200),
-    "GET /docs/orders": Case(ANYBODY, 200),
     "GET /openapi.json": Case(ANYBODY, 200),
-    "GET /openapi/orders.json": Case(ANYBODY, 200),
     "HEAD /openapi.json": Case(ANYBODY, 200),
 }
+for cases in (*map(cases_of, RESOURCES), *(part.CASES for part in PARTS)):
+    MATRIX |= cases
+FILLS: list[Fill] = [part.fill for part in PARTS]
+
+
+async def filled(client: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
+    """The path with the ids of records that the request can be about."""
+    for fill in FILLS:
+        path = await fill(client, session, path)
+    for resource in RESOURCES:
+        parameter = f"{{{resource.api.word}_id}}"
+        if parameter in path:
+            path = path.replace(parameter, str((await make(client, resource.path))["id"]))
+    if path.endswith("/restore"):
+        await client.delete(path.removesuffix("/restore"))
+    return path
 
 
 @pytest.fixture
@@ -136,9 +116,10 @@ async def test_matrix(
     method, _, template = route.partition(" ")
     answers = {}
     for who in WHO:
-        path = await existing(client, session, template)
+        path = await filled(client, session, template)
         headers = {} if who == "anonymous" else signed_in(who)
-        body = json.loads(json.dumps(case.json).replace("WHO", who))
+        data = case.json if case.new is None else await new(client, case.new)
+        body = json.loads(json.dumps(data).replace("WHO", who))
         answers[who] = await anonymous.request(method, path, json=body, data=case.form, headers=headers)
         await state_of(anonymous).background.finish()
     assert {who: answer.status_code for who, answer in answers.items()} == {who: expected(case, who) for who in WHO}
@@ -148,19 +129,6 @@ async def test_matrix(
             assert answer.headers["WWW-Authenticate"] == challenge
         if answer.status_code in {401, 403}:
             assert isinstance(answer.json()["detail"], str)
-
-
-async def existing(client: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
-    """The path, of new records."""
-    for resource, parameter in (("/exhibits", "exhibit_id"), ("/animals", "animal_id"), ("/staff", "staff_id")):
-        if parameter in path:
-            path = path.replace(f"{{{parameter}}}", str((await make(client, resource))["id"]))
-    path = path.replace("{user_id:uuid}", OTHER)
-    if "{photo_id}" in path:
-        path = await with_photo(client, session, path)
-    if "{order_id}" in path:
-        path = path.replace("/orders/{order_id}", await order(client))
-    return path
 
 
 @pytest.mark.parametrize("said", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
@@ -174,7 +142,7 @@ async def test_with_the_cookie_no_page_of_another_site_changes_anything_by_any_r
         method, _, path = route.partition(" ")
         if case.least == ANYBODY and path != "/auth/cookie/login":
             continue  # it takes no cookie
-        url = re.sub(r"\{(user|order)_id(:uuid)?\}", OTHER, path)
+        url = re.sub(r"\{(user|order)_id(:uuid)?\}", SOME_ID, path)
         answer = await anonymous.request(
             method, re.sub(r"\{\w+\}", "1", url), json=case.json, data=case.form, headers=headers
         )

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from api.http.json_body import parse
-from tests.api.ordering import TEA, VISITOR, order
+from tests.api.orders.ordering import TEA, VISITOR, order
 from tests.api.records import make
 from tests.conftest import PASSWORD, Served, email_of, signed_in
 

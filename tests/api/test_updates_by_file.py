@@ -12,21 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import exports
 from api.crud.imports.load import Loaded, load_csv
-from api.crud.imports.targets import RESOURCES, ImportRefused
-from tests.api.records import RESOURCES as PATHS
-from tests.api.records import Resource, make
+from api.crud.imports.parents import ImportRefused
+from api.crud.resources import RESOURCES
+from api.schemas.text import Line, Name, Prose
+from tests.api.records import Resource, complete, every_resource, make
 
-LISTED = {"/animals": "species", "/exhibits": "location", "/staff": "phone"}
 TEXTS = [
     "plain", "=1+1", "+44 20 7946 0958", "-7", "@SUM(A1)", "'quoted", "'=1", "''+1", "\uff1d1", "\uff0b1", "\uff0d1",
     "\uff201", 'a "b", c', "Zo\u00eb", "a;b", "null",
 ]  # fmt: skip
-every_resource = pytest.mark.parametrize("resource", PATHS, ids=str)
 
 
 async def update(session: AsyncSession, resource: str, file: str | bytes) -> Loaded:
     file = file if isinstance(file, bytes) else file.encode()
-    loaded = await load_csv(session, resource, io.BytesIO(file), update=True)
+    loaded = await load_csv(session, RESOURCES[resource], io.BytesIO(file), update=True)
     await session.commit()
     return loaded
 
@@ -42,13 +41,15 @@ async def test_what_comes_out_goes_in_again(
     session: AsyncSession, client: httpx.AsyncClient, resource: Resource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exports, "PAGE_ROWS", 5)
-    path, name = resource.path, resource.path[1:]
-    prose = "notes" if name == "staff" else "description"
+    path, name = resource.path, resource.name
+    names, proses = resource.of_kind(Name, Line), resource.of_kind(Prose)
     made = [
-        await make(client, path, name=f"A{value}", **{LISTED[path]: value, prose: f"{value}\r\n\tx"}) for value in TEXTS
+        await make(client, path, **dict.fromkeys(names, value), **dict.fromkeys(proses, f"{value}\r\n\tx"))
+        for value in TEXTS
     ]
-    made.append(await make(client, path, **resource.complete))
-    made += [await make(client, path, **{LISTED[path]: "", prose: text}) for text in ("\ta", "\r\na", "\na", "-a")]
+    made += [await make(client, path, **await complete(client, resource)) for _ in range(2)]
+    empty = dict.fromkeys(set(names) & set(resource.optional) - resource.unique, "")
+    made += [await make(client, path, **empty, **dict.fromkeys(proses, text)) for text in ("\ta", "\r\na", "\na", "-a")]
     gone = await make(client, path)
     await client.delete(f"{path}/{gone['id']}")
     answer = await client.get(f"{path}.csv")
@@ -64,7 +65,7 @@ async def test_what_comes_out_goes_in_again(
 @every_resource
 async def test_an_export_without_records_has_a_header(client: httpx.AsyncClient, resource: Resource) -> None:
     (header,) = (await client.get(f"{resource.path}.csv")).content.decode("utf-8-sig").splitlines()
-    assert header.split(",")[:2] == ["id", "name"]
+    assert header.split(",") == resource.api.exported
 
 
 @pytest.fixture
@@ -106,14 +107,14 @@ async def test_what_can_not_be_updated_is_told_by_line(
 
 
 async def test_a_unique_field_says_which_record(session: AsyncSession, client: httpx.AsyncClient) -> None:
-    table = RESOURCES["staff"].table
-    index = Index("uq_staff_email", table.c.email, unique=True, postgresql_where=text("deleted_at IS NULL"))
+    table = RESOURCES["animals"].table
+    index = Index("uq_animals_species", table.c.species, unique=True, postgresql_where=text("deleted_at IS NULL"))
     try:
-        record = await make(client, "/staff", name="A", email="a@zoo.example", phone="1")
-        file = "email,phone,name\na@zoo.example,2,A\nb@zoo.example,3,B\n,4,C\n"
-        assert await update(session, "staff", file) == Loaded(new=2, changed=1)
-        assert (await client.get(f"/staff/{record['id']}")).json()["phone"] == "2"
-        again = await update(session, "staff", file.removesuffix(",4,C\n"))
+        record = await make(client, "/animals", name="A", species="a", description="1")
+        file = "species,description,name\na,2,A\nb,3,B\n,4,C\n"
+        assert await update(session, "animals", file) == Loaded(new=2, changed=1)
+        assert (await client.get(f"/animals/{record['id']}")).json()["description"] == "2"
+        again = await update(session, "animals", file.removesuffix(",4,C\n"))
         assert again == Loaded(same=2)
     finally:
         table.indexes.remove(index)

@@ -44,14 +44,14 @@ async def test_eight_at_once_on_an_empty_database_all_succeed_and_one_applies(
 async def test_a_revision_is_tried_again_after_a_deadlock(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
-    checkout = checkout_with(tmp_path, both=f"{lock('animals')}\n{lock('staff')}")
+    checkout = checkout_with(tmp_path, both=f"{lock('animals')}\n{lock('exhibits')}")
     # So that Postgres reports the deadlock to the migrator, before its lock time-out.
     await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {database} SET deadlock_timeout = '50ms'")
     other = await superuser(server, database)
     await other.execute("SET deadlock_timeout = '10s'")
     transaction = other.transaction()
     await transaction.start()
-    await other.execute("LOCK TABLE staff")
+    await other.execute("LOCK TABLE exhibits")
     run = start(server.environment(database), cwd=checkout)
     while not await admin.fetchval(GRANTED):
         await asyncio.sleep(0.005)

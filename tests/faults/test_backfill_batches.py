@@ -228,13 +228,13 @@ class TestPausing:
         sessions = [await superuser(server, database) for _ in range(5)]
         transaction = admin.transaction()
         await transaction.start()
-        await admin.execute("LOCK TABLE staff")
-        waiting = [asyncio.create_task(session.execute("SELECT FROM staff")) for session in sessions[:4]]
+        await admin.execute("LOCK TABLE exhibits")
+        waiting = [asyncio.create_task(session.execute("SELECT FROM exhibits")) for session in sessions[:4]]
         other = await superuser(server, database)
         await found(other, f"SELECT nullif(4, ({WAITING})) IS NULL")
         await backfill(server, database, NAMES)
         await other.execute("UPDATE animals SET common_name = NULL")
-        waiting.append(asyncio.create_task(sessions[4].execute("SELECT FROM staff")))
+        waiting.append(asyncio.create_task(sessions[4].execute("SELECT FROM exhibits")))
         await found(other, f"SELECT nullif(5, ({WAITING})) IS NULL")
         with capture_logs() as log:
             async with under_way(server, database, NAMES) as task:

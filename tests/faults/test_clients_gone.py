@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from local.postgres import Server
-from tests.api.ordering import CAKE, TEA
+from tests.api.orders.ordering import CAKE, TEA
 from tests.conftest import email_of, find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, POOL_SIZE, SESSIONS
 from tests.faults.test_slow_clients import clients_of

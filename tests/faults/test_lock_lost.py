@@ -22,7 +22,7 @@ async def test_a_run_that_loses_the_lock_commits_nothing_more(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
     sleep = "op.execute('SELECT pg_sleep(1)')  # lint: allow wait-under-lock: so that the lock can be lost meanwhile"
-    wait = lock("staff") + f"\n{sleep}\nop.execute('CREATE TABLE {{}} ()')"
+    wait = lock("exhibits") + f"\n{sleep}\nop.execute('CREATE TABLE {{}} ()')"
     checkout = checkout_with(tmp_path, first=wait.format("first"), second=wait.format("second"))
     run = start(server.environment(database), cwd=checkout)
     await wait_until(

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.ordering import ADMIN, KEEPER, TEA, order
+from tests.api.orders.ordering import ADMIN, KEEPER, TEA, order
 from tests.api.records import make
 from tests.rounds import rounds
 

@@ -4,7 +4,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.api.test_orders_concurrency import RACES, Race, run
+from tests.api.orders.test_concurrency import RACES, Race, run
 from tests.rounds import ROUNDS
 
 MANY = 12, 9  # rounds, and pairs at once in each, with a share of 20 connections

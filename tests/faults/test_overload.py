@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from local.postgres import Server
-from tests.conftest import find_free_port, signed_in
+from tests.conftest import find_free_port
 from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 from tests.rounds import STALL
@@ -79,14 +79,14 @@ async def test_runaway_queries_hold_the_pool_no_longer_than_the_statement_timeou
     settings: dict[str, str], admin: asyncpg.Connection, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """From as many addresses as there are connections, because one address would not get all of them."""
-    for statement in ("INSERT INTO staff (name) VALUES ('Ngozi')", take_seconds("staff", 60)):
+    for statement in ("INSERT INTO animals (name) VALUES ('Amara')", take_seconds("animals", 60)):
         await admin.execute(statement)
     port = find_free_port()
     with gunicorn(settings, port, tmp_path / "api.log"):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             began = time.monotonic()
             runaways = [
-                asyncio.create_task(client.get("/staff", headers=signed_in("keeper") | {"X-Forwarded-For": address}))
+                asyncio.create_task(client.get("/animals", headers={"X-Forwarded-For": address}))
                 for address in (f"192.0.2.{number}" for number in range(POOL_SIZE))
             ]
             async with asyncio.timeout(STATEMENT_TIMEOUT_SECONDS):

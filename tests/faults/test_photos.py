@@ -18,7 +18,7 @@ from api.external_services.s3 import S3
 from api.main import create_app
 from local.postgres import Server
 from local.storage import Storage
-from tests.api.photographing import PHOTO, begin, get, keys, put
+from tests.api.photos.photographing import PHOTO, begin, get, keys, put
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
 from tests.conftest import settings_of, started, state_of

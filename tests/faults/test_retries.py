@@ -20,7 +20,7 @@ from local.postgres import Server
 RETRY_SECONDS = 4.5
 LONG = "SELECT pg_sleep(4.6)"
 LONG_ONLINE = "ALTER TABLE animals VALIDATE CONSTRAINT slow"
-NEEDS_LOCK = "LOCK TABLE staff"
+NEEDS_LOCK = "LOCK TABLE exhibits"
 SLOW = (
     "CREATE FUNCTION slow(text) RETURNS boolean LANGUAGE sql AS 'SELECT pg_sleep(4.6) IS NOT NULL'",
     "INSERT INTO animals (name) VALUES ('Amara')",
@@ -32,10 +32,10 @@ Migrate = Callable[[Connection, Progress], None]
 
 @pytest.fixture
 async def reader(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
-    """A session that has read `staff` in a transaction that is still open."""
+    """A session that has read `exhibits` in a transaction that is still open."""
     connection = await asyncpg.connect(server.url("zoo_api", database))
     await connection.execute("BEGIN")
-    await connection.execute("SELECT FROM staff")
+    await connection.execute("SELECT FROM exhibits")
     yield connection
     await connection.close()
 

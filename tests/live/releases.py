@@ -57,9 +57,6 @@ def new_release(folder: Path) -> Path:
         "api/__init__.py": [(OLD, NEW)],
         "api/database/engine.py": [(r'SCHEMA_REVISION = ".*"', f'SCHEMA_REVISION = "{NEWEST_NEEDED}"')],
         "api/models/animals.py": [
-            (r'"name", "id"', '"common_name", "id"'),
-            (r'search_index\("animals", "name"\)', 'search_index("animals", "common_name")'),
-            (r'"exhibit_id", "id"', '"home_id", "id"'),
             (r"name: Mapped\[str\]$", 'name: Mapped[str] = mapped_column("common_name")'),
             (r'mapped_column\(ForeignKey\("exhibits.id"\)\)', 'mapped_column("home_id", ForeignKey("exhibits.id"))'),
         ],

@@ -23,7 +23,9 @@ ROWS, UNDISTURBED_SECONDS = rounds(quick=(100_000, 3), full=(1_000_000, 10))
 CLIENTS = 8
 # The tests of what the new release changes, or all.
 OWN_TESTS = rounds(
-    quick=[f"tests/api/test_{subject}.py" for subject in ("records", "filters", "occupants", "imports", "concurrency")],
+    quick=[
+        f"tests/api/test_{subject}.py" for subject in ("records", "filters", "references", "imports", "concurrency")
+    ],
     full=["tests/api"],
 )
 FILL = (

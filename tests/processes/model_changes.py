@@ -8,12 +8,13 @@ Edit = tuple[str, str, str]
 
 EXHIBIT_ID = '    exhibit_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))\n'
 TABLES = '''\
-class Keeper(Record, Base):
+class Keeper(Base):
     """Somebody who looks after animals."""
 
     __tablename__ = "keepers"
-    __table_args__ = (Index(None, "staff_id", "id", postgresql_where=text("deleted_at IS NULL")),)
+    __table_args__ = (Index(None, "staff_id", "id"),)
 
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
     kind: Mapped[str] = mapped_column(Enum("day", "night", name="shift"))
 
@@ -34,8 +35,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Computed, Enum, Identity, String, UniqueConstraint, func
+from sqlalchemy import Computed, Enum, Identity, Index, String, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
+from api.models.search import search_index
 """
 
 
@@ -71,8 +73,13 @@ def column(declared: str, *revisions: str, before: str = "", recipe: tuple[str, 
     return animals(EXHIBIT_ID, f"{EXHIBIT_ID}    {declared}\n", *revisions, before=before, recipe=recipe)
 
 
-INDEXED = '        Index(None, "species", "id", postgresql_where=text("deleted_at IS NULL")),\n'
-NAMED = INDEXED.replace("species", "name")
+FILTERS = '    __filters__ = ("species", "name")\n'
+NOT_BY_SPECIES = '    __filters__ = ("name",)\n'
+UNNAMED = (
+    ("animals", "from sqlalchemy import", f"{IMPORTS}from sqlalchemy import"),
+    ("animals", '    __label__ = "name"\n', '    __table_args__ = (search_index("animals", "name"),)\n'),
+    ("animals", f'{FILTERS}    __sorts__ = ("name",)\n', '    __filters__ = ("species",)\n'),
+)
 FILLED = ("backfill", "set_not_null_online")
 NOT_NULL = ("add_column alter_column", *FILLED, "alter_column")
 
@@ -106,7 +113,7 @@ CHANGES = {
         (("orders", "    product: Mapped[str]\n", "    product: Mapped[str]\n    note: Mapped[str]\n"),), NOT_NULL
     ),
     "a column that refers to another table": column(
-        'keeper_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"), index=True)',
+        'keeper_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))',
         "add_column",
         "create_index_online",
         "add_foreign_key_online",
@@ -123,16 +130,20 @@ CHANGES = {
         "alter_column",
         before="ALTER TABLE animals ADD COLUMN code varchar(20)",
     ),
-    "an index": animals(INDEXED, INDEXED + '        Index(None, "description"),\n', "create_index_online"),
-    "an index that goes": animals(INDEXED, "", "drop_index_online"),
+    "an index": animals(
+        FILTERS, FILTERS + '    __table_args__ = (Index(None, "description"),)\n', "create_index_online"
+    ),
+    "an index that goes": animals(FILTERS, NOT_BY_SPECIES, "drop_index_online"),
     "an index that is another under its name": animals(
-        INDEXED,
-        '        Index("ix_animals_species_id", "species", "name", "id"),\n',
+        FILTERS,
+        NOT_BY_SPECIES + '    __table_args__ = (Index("ix_animals_species_id", "species", "name", "id"),)\n',
         "execute",
         "create_index_online",
         "drop_index_online",
     ),
-    "a unique constraint": animals(INDEXED, INDEXED + '        UniqueConstraint("name", "id"),\n', "add_unique_online"),
+    "a unique constraint": animals(
+        FILTERS, FILTERS + '    __table_args__ = (UniqueConstraint("name", "id"),)\n', "add_unique_online"
+    ),
     "a unique constraint that goes": animals(
         "class Animal",
         "class Animal",
@@ -146,17 +157,23 @@ CHANGES = {
         "add_foreign_key_online",
         "drop_constraint_online",
     ),
-    "a foreign key that goes": animals(' = mapped_column(ForeignKey("exhibits.id"))', "", "drop_constraint_online"),
+    "a foreign key that goes": Change(
+        (
+            ("animals", ' = mapped_column(ForeignKey("exhibits.id"))', ""),
+            ("animals", FILTERS, FILTERS.replace("(", '("exhibit_id", ')),
+        ),
+        ("drop_constraint_online",),
+    ),
 }
 
 REFUSED = {
     "a column that goes": Change(
-        (("animals", NAMED, ""), ("animals", "    name: Mapped[str]\n", "")),
+        (*UNNAMED, ("animals", "    name: Mapped[str]\n", "")),
         ("drop_not_null_online",),
         recipe=('op.drop_column("animals", "name")', 'phase = "contract"', "safe_from_release"),
     ),
     "a column by another name": Change(
-        (("animals", NAMED, ""), ("animals", "    name: Mapped[str]\n", "    given_name: Mapped[str]\n")),
+        (*UNNAMED, ("animals", "    name: Mapped[str]\n", "    given_name: Mapped[str]\n")),
         ("add_column", "drop_not_null_online"),
         recipe=(
             'op.sync_columns_online("animals", "name", "given_name")',
@@ -188,7 +205,7 @@ REFUSED = {
         recipe=('op.set_not_null_online("animals", "keeper_id")', 'where="keeper_id IS NULL"'),
     ),
     "a table that goes": Change(
-        (("staff", '"staff"', '"people"'), ("staff", 'index("staff"', 'index("people"')),
+        (("staff", '"staff"', '"people"'),),
         ("create_table" + 6 * " create_index", "add_foreign_key_online"),
         recipe=('op.drop_table("staff")', 'phase = "contract"'),
     ),

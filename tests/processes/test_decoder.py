@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from api.decoder import run
 from api.decoder.run import SIDES, Decoded, DecoderDied, Undecodable, decode, only_decoder
-from tests.api.photographing import photo
+from tests.api.photos.photographing import photo
 from tests.rounds import rounds
 
 WHOLE = run.CHILD

@@ -8,7 +8,14 @@ from tests.checkouts import copy_checkout
 from tests.conftest import ROOT
 from tests.docs.documents import run_document
 
-DOCUMENTS = ["README.md", "docs/migrations.md", "docs/add-a-table.md", "docs/rename-a-column.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/migrations.md",
+    "docs/add-a-table.md",
+    "docs/add-a-resource.md",
+    "docs/rename-a-column.md",
+    "docs/remove-a-part.md",
+]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -46,7 +46,7 @@ class TestCommand:
 
     def test_reads_standard_input_and_a_byte_order_mark(self, environment: dict[str, str]) -> None:
         text = "\ufeffname\nÄnne\n".encode()
-        assert self.run(environment, "import", "staff", "-", stdin=text) == (0, "1 staff loaded\n", "")
+        assert self.run(environment, "import", "exhibits", "-", stdin=text) == (0, "1 exhibits loaded\n", "")
 
     def test_says_what_to_correct(self, environment: dict[str, str]) -> None:
         code, out, err = self.run(environment, "import", "animals", "-", stdin=b"name,exhibit\nA,Nowhere\n")
@@ -123,9 +123,9 @@ class TestCommand:
             file.writelines(f"A{n},{chr(0x6771) * 10_000}\n" for n in range(LONG_ROWS))  # of 30 kB
         peak, _ = await asyncio.to_thread(run_measured, environment, "import", "animals", str(path))
         assert peak < 300 * MIB
-        await admin.execute("INSERT INTO staff (name) SELECT 'A' FROM generate_series(1, $1::int)", EXPORTED_ROWS)
+        await admin.execute("INSERT INTO exhibits (name) SELECT 'A' FROM generate_series(1, $1::int)", EXPORTED_ROWS)
         few, _ = await asyncio.to_thread(run_measured, environment, "export", "exhibits")
-        many, lines = await asyncio.to_thread(run_measured, environment, "export", "staff")
+        many, lines = await asyncio.to_thread(run_measured, environment, "export", "exhibits")
         assert lines == EXPORTED_ROWS + 1
         assert many - few < 30 * MIB
         peak, lines = await asyncio.to_thread(run_measured, environment, "export", "animals")

@@ -19,7 +19,7 @@ from api.external_services.s3 import S3
 from api.external_services.services import Services
 from local.postgres import Server
 from local.storage import Storage
-from tests.api.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
+from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
 from tests.conftest import state_of
 from tests.python import run

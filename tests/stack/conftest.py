@@ -96,7 +96,7 @@ def stack(new_stack: Stack) -> Stack:
 @pytest.fixture
 def stack_at_work(stack: Stack) -> Stack:
     """The stack without any records, for tests with clients at work."""
-    stack.sql("postgres", "TRUNCATE exhibits, animals, staff RESTART IDENTITY CASCADE")
+    stack.sql("postgres", "TRUNCATE exhibits, animals RESTART IDENTITY CASCADE")
     return stack
 
 

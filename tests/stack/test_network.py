@@ -23,7 +23,7 @@ async def until_writable(stack: Stack) -> None:
 
     def is_written() -> bool:
         with stack.client() as client:
-            return client.post("/staff", json={"name": "Ngozi"}).is_success
+            return client.post("/exhibits", json={"name": "Savanna"}).is_success
 
     async with asyncio.timeout(60):
         while not await asyncio.to_thread(is_written):

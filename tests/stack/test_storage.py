@@ -43,7 +43,7 @@ async def test_a_read_only_database_is_read_from_and_writes_get_503_that_says_wh
             stack_at_work.sql("postgres", "SELECT pg_reload_conf()")
             await asyncio.sleep(1)
             began = time.monotonic()
-            assert stack_at_work.get("/staff", headers=stack_at_work.signed_in).status_code == 200
+            assert stack_at_work.get("/exhibits", headers=stack_at_work.signed_in).status_code == 200
             assert stack_at_work.get("/health/ready").status_code == 200
             for password in (PASSWORD, WRONG):  # neither a token nor a failure can be stored
                 answer = await asyncio.to_thread(sign_in, stack_at_work, password)
@@ -93,7 +93,7 @@ async def test_a_full_disk_is_read_from_and_written_to_once_it_has_room_without_
             await asyncio.to_thread(fill)
             await asyncio.sleep(3)
             filled = time.monotonic()
-            assert stack.get("/staff", headers=stack.signed_in).status_code == 200
+            assert stack.get("/exhibits", headers=stack.signed_in).status_code == 200
             await asyncio.sleep(3)
             freeing = time.monotonic()
             freed = await asyncio.to_thread(free)

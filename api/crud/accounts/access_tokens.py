@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database.statements import Executor, Statement
 from api.enums import UserType
-from api.models import AccessToken, User
+from api.models.users import AccessToken, User
 
 MAX_TOKENS = 100  # of a user
 

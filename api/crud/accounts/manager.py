@@ -32,7 +32,7 @@ from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
 from api.http.clients import address_of
 from api.http.etags import IfMatch
-from api.models import User
+from api.models.users import User
 from api.schemas.users import UserCreate, UserUpdate
 
 TOKEN_LIFETIME = timedelta(hours=1)

@@ -23,7 +23,7 @@ from api.crud.accounts.passwords import verify_password
 from api.crud.accounts.users import UserStore
 from api.database.engine import Transactions
 from api.errors import BadRequest, Unavailable
-from api.models import KnownAddress, User
+from api.models.users import KnownAddress, User
 from api.schemas.users import MAX_PASSWORD_LENGTH
 
 MAX_FAILURES_OF_AN_ADDRESS = 50

@@ -16,7 +16,7 @@ from api.database.json_rows import Page
 from api.enums import UserType
 from api.errors import Conflict, NotFound
 from api.http.etags import IfMatch
-from api.models import AccessToken, User
+from api.models.users import AccessToken, User
 from api.schemas.users import UserQuery, UserRead
 
 Check = Callable[[], Awaitable[None]]

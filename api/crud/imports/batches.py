@@ -1,7 +1,7 @@
 """From the rows of a file to batches of checked records, bounded in rows and in bytes."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
@@ -12,7 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from api.crud.exports import FORMULA
 from api.crud.imports.header import read_table
 from api.crud.imports.lines import Unreadable, read_lines
-from api.crud.imports.targets import EXHIBIT_NAME, Exhibits, ImportRefused, Target
+from api.crud.imports.parents import ImportRefused, Parents, fields_of, names_of
+from api.crud.resource import Resource
 from api.schemas.fields import MAX_ID, RequestBody
 from api.schemas.text import one_line
 
@@ -44,25 +45,42 @@ class Batches:
     If records are to be updated, `key` is the field that says which: the id, or one that is unique. Else it is None.
     """
 
-    def __init__(self, file: IO[bytes], target: Target, exhibits: Exhibits, *, update: bool) -> None:
-        self.target = target
-        self.exhibits = exhibits
+    def __init__(self, file: IO[bytes], resource: Resource, parents: Mapping[str, Parents], *, update: bool) -> None:
+        self.resource = resource
+        self.parents = parents
         self.findings: list[tuple[int, str]] = []
         self.seen: dict[Any, int] = {}
-        required = {name: is_required and not update for name, is_required in target.known.items()}
+        required = {name: is_required and not update for name, is_required in fields_of(resource).items()}
         try:
             self.header, self.rows = read_table(read_lines(file), required | ({ID: False} if update else {}))
         except Unreadable as error:
             raise ImportRefused(str(error).splitlines()) from error
         named = self.header.fields
-        if {EXHIBIT_NAME, "exhibit_id"} <= set(named):
-            raise ImportRefused([f"line {self.header.line}: {EXHIBIT_NAME} and exhibit_id exclude each other"])
+        self.names = {}
+        for name, reference in names_of(resource).items():
+            if {name, reference.field} <= set(named):
+                raise ImportRefused([f"line {self.header.line}: {name} and {reference.field} exclude each other"])
+            is_required = resource.create.model_fields[reference.field].is_required() and not update
+            if is_required and not {name, reference.field} & set(named):
+                missing = f"{name} or {reference.field} is missing, and every record needs it"
+                raise ImportRefused([f"line {self.header.line}: {missing}"])
+            if name in named:
+                self.names[name] = reference.field
         self.key = self._key(named) if update else None
-        self.columns = columns = ["exhibit_id" if name == EXHIBIT_NAME else name for name in named if name != ID]
+        self.columns = columns = [self.names.get(name, name) for name in named if name != ID]
+        # The values of fields that new records have, although the file does not.
+        self.defaults = {
+            name: default
+            for name, info in resource.create.model_fields.items()
+            if name not in columns
+            and not info.is_required()
+            and (default := info.get_default(call_default_factory=True, validated_data={})) is not None
+        }
+        self.references = [name for name in columns if name in parents]
         self._values = itemgetter(*columns) if len(columns) > 1 else lambda fields: tuple(map(fields.get, columns))
 
     def _key(self, named: Sequence[str]) -> str:
-        usable = [ID, *self.target.unique]
+        usable = [ID, *self.resource.unique]
         if found := [name for name in usable if name in named]:
             return found[0]
         missing = " or ".join(usable)
@@ -129,20 +147,20 @@ class Batches:
         return True
 
     def _check(self, batch: Batch) -> None:
-        if EXHIBIT_NAME in self.header.fields:
+        for name, field_name in self.names.items():
             for line, row in zip(batch.lines, batch.rows, strict=True):
-                if EXHIBIT_NAME in row:
+                if name in row:
                     try:
-                        row["exhibit_id"] = self.exhibits.named(one_line(row.pop(EXHIBIT_NAME)))
+                        row[field_name] = self.parents[field_name].named(one_line(row.pop(name)), field_name)
                     except ValueError as error:
-                        self.findings.append((line, f", {EXHIBIT_NAME}: {error}"))
+                        self.findings.append((line, f", {name}: {error}"))
         if self.key == ID:
             batch.keys = [self._id(line, row) for line, row in zip(batch.lines, batch.rows, strict=True)]
         if self.key is None:
-            batch.values = self.validate(batch.lines, batch.rows, self.target.create)
+            batch.values = self.validate(batch.lines, batch.rows, self.resource.create)
         else:
             empty = dict.fromkeys(self.columns)
-            batch.values = self.validate(batch.lines, [empty | row for row in batch.rows], self.target.update)
+            batch.values = self.validate(batch.lines, [empty | row for row in batch.rows], self.resource.update)
         if self.key not in {None, ID}:
             place = self.columns.index(self.key)
             batch.keys = [values[place] for values in batch.values]
@@ -168,26 +186,28 @@ class Batches:
             records = _list_of(schema).validate_python(rows, strict=False)
         except ValidationError as error:
             wrong = set()
-            for found in error.errors(include_url=False, include_input=False):
-                index, name = found["loc"][:2]
+            for one in error.errors(include_url=False, include_input=False):
+                index, name = one["loc"][:2]
                 wrong.add((index, name))
-                message = found["msg"].removeprefix("Value error, ")
+                message = one["msg"].removeprefix("Value error, ")
                 self.findings.append((lines[int(index)], f", {name}: {message}"))
-            references = [row.get("exhibit_id") for row in rows]
-            self._use(lines, [None if (n, "exhibit_id") in wrong else found for n, found in enumerate(references)])
+            for name in self.references:
+                found = [None if (n, name) in wrong else row.get(name) for n, row in enumerate(rows)]
+                self._use(name, lines, found)
             return []
-        if "exhibit_id" in self.columns:
-            self._use(lines, [record.__dict__["exhibit_id"] for record in records])
+        for name in self.references:
+            self._use(name, lines, [record.__dict__[name] for record in records])
         rows_of_values = [self._values(record.__dict__) for record in records]
         return [tuple(None if value == "" else value for value in row) if "" in row else row for row in rows_of_values]
 
-    def _use(self, lines: list[int], exhibit_ids: list[Any]) -> None:
-        for line, exhibit_id in zip(lines, exhibit_ids, strict=True):
-            if exhibit_id is not None:
+    def _use(self, name: str, lines: list[int], parent_ids: list[Any]) -> None:
+        parents = self.parents[name]
+        for line, parent_id in zip(lines, parent_ids, strict=True):
+            if parent_id is not None:
                 try:
-                    self.exhibits.use(int(exhibit_id))
+                    parents.use(int(parent_id))
                 except ValueError as error:
-                    self.findings.append((line, f", exhibit_id: {error}"))
+                    self.findings.append((line, f", {name}: {error}"))
 
 
 @cache

@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.imports.batches import MAX_FINDINGS, Batch, Batches
-from api.crud.imports.targets import RESOURCES, Exhibits, ImportRefused
+from api.crud.imports.parents import ImportRefused, keep_parents, read_parents
 from api.crud.imports.updates import Changes, find_changes, write_changes
+from api.crud.resource import Resource
 from api.database.collisions import find_collision
 from api.database.limits import misfit
 
@@ -26,7 +27,7 @@ class Loaded:
     same: int = 0
 
 
-async def load_csv(session: AsyncSession, resource: str, file: IO[bytes], *, update: bool = False) -> Loaded:
+async def load_csv(session: AsyncSession, resource: Resource, file: IO[bytes], *, update: bool = False) -> Loaded:
     """Insert a record for each row of a CSV file; ImportRefused if any row is invalid.
 
     With `update`, records are changed whose id, or another unique field, is in the file. The first line names the
@@ -34,11 +35,10 @@ async def load_csv(session: AsyncSession, resource: str, file: IO[bytes], *, upd
 
     While Postgres stores one batch, the next one is read, in a thread.
     """
-    target = RESOURCES[resource]
     # Through a pipe, the next rows may take a while to arrive.
     await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-    exhibits = await Exhibits.read(session) if target.has_exhibit else Exhibits()
-    batches = await asyncio.to_thread(Batches, file, target, exhibits, update=update)
+    parents = await read_parents(session, resource)
+    batches = await asyncio.to_thread(Batches, file, resource, parents, update=update)
     connection, loaded, following = await _driver(session), Loaded(), iter(batches)
     current = batch = await asyncio.to_thread(next, following, None)
     gc.disable()  # rows are not in cycles, and to look for some in all that there are takes half of the time
@@ -58,7 +58,7 @@ async def load_csv(session: AsyncSession, resource: str, file: IO[bytes], *, upd
         raise ImportRefused(_misfits(batches, current)) from error
     finally:
         gc.enable()
-    await exhibits.keep(session)
+    await keep_parents(session, resource, parents)
     return loaded
 
 
@@ -73,8 +73,10 @@ async def _store(connection: asyncpg.Connection, batches: Batches, batch: Batch,
         changes = await find_changes(connection, batches, batch)
         await write_changes(connection, batches, changes)
     if changes.new:
-        table = batches.target.table.name
-        await connection.copy_records_to_table(table, records=changes.new, columns=batches.columns)
+        columns = [column.name for column in batches.resource.columns_of([*batches.columns, *batches.defaults])]
+        defaults = tuple(batches.defaults.values())
+        rows = [values + defaults for values in changes.new] if defaults else changes.new
+        await connection.copy_records_to_table(batches.resource.name, records=rows, columns=columns)
     loaded.new += len(changes.new)
     loaded.changed += len(changes.changed)
     loaded.same += changes.same
@@ -89,11 +91,11 @@ async def _collision(connection: asyncpg.Connection, batch: Batch, error: asyncp
 
 
 def _misfits(batches: Batches, batch: Batch) -> list[str]:
-    columns = batches.target.columns(batches.columns)
+    columns = batches.resource.columns_of(batches.columns)
     found = [
-        f"line {line}, {column.name}: {why}"
+        f"line {line}, {name}: {why}"
         for line, values in zip(batch.lines, batch.values, strict=True)
-        for column, value in zip(columns, values, strict=True)
+        for name, column, value in zip(batches.columns, columns, values, strict=True)
         if (why := misfit(column.type, value))
     ]
     return found[:MAX_FINDINGS] or ["the database refuses a value"]

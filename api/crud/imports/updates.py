@@ -25,10 +25,10 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
 
     ImportRefused if there is no record with an id, or if a new record lacks what it needs.
     """
-    names = ", ".join(f'"{name}"' for name in batches.columns)
+    key, *names = (f'"{column.name}"' for column in batches.resource.columns_of([str(batches.key), *batches.columns]))
     found = await connection.fetch(
-        f'SELECT id, "{batches.key}", {names} FROM {batches.target.table.name}'  # noqa: S608 - names of the model
-        f' WHERE "{batches.key}" = ANY ($1) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE',
+        f"SELECT id, {key}, {', '.join(names)} FROM {batches.resource.name}"  # noqa: S608 - names of the model
+        f" WHERE {key} = ANY ($1) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE",
         [key for key in batch.keys if key is not None],
     )
     existing = {record[1]: (record[0], tuple(record)[2:]) for record in found}
@@ -46,7 +46,7 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
             batches.findings.append((line, f", {ID}: no record {key}; without an id, it would be a new one"))
     if new:
         rows = [batch.rows[index] for index in new]
-        changes.new = batches.validate([batch.lines[index] for index in new], rows, batches.target.create)
+        changes.new = batches.validate([batch.lines[index] for index in new], rows, batches.resource.create)
     batches.refuse_findings()
     return changes
 
@@ -55,12 +55,12 @@ async def write_changes(connection: asyncpg.Connection, batches: Batches, change
     """Change the records, in one statement."""
     if not changes.changed:
         return
-    columns = [batches.target.table.columns[ID], *batches.target.columns(batches.columns)]
+    columns = batches.resource.columns_of([ID, *batches.columns])
     arrays = ", ".join(f"${n}::{column.type.compile(_DIALECT)}[]" for n, column in enumerate(columns, 1))
     names = ", ".join(f'"{column.name}"' for column in columns)
     sets = ", ".join(f'"{column.name}" = changed."{column.name}"' for column in columns[1:])
     await connection.execute(
-        f"UPDATE {batches.target.table.name} AS record SET {sets}, updated_at = statement_timestamp()"  # noqa: S608
+        f"UPDATE {batches.resource.name} AS record SET {sets}, updated_at = statement_timestamp()"  # noqa: S608
         f" FROM unnest({arrays}) AS changed ({names}) WHERE record.id = changed.id",
         *(list(values) for values in zip(*changes.changed, strict=True)),
     )

@@ -22,7 +22,7 @@ from api.errors import Conflict
 from api.external_services.http import Failure, ServiceError
 from api.external_services.payments import Payment, PaymentStatus
 from api.external_services.services import Services
-from api.models import Order
+from api.models.orders import Order
 
 # How often an order is tried before it is left to the keepers: with the pauses between, for some minutes if a service
 # refuses it, and for some hours if a service fails in another way.

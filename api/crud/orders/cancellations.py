@@ -17,7 +17,7 @@ from api.errors import BadGateway, Conflict
 from api.external_services.http import ServiceError
 from api.external_services.services import Services
 from api.http.etags import IfMatch
-from api.models import Order
+from api.models.orders import Order
 
 UNKNOWN = "Cancelled, but a payment may have been made: look for it in the payments service, then cancel it again"
 

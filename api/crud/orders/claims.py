@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_result, stop_after_dela
 
 from api.errors import InProgress
 from api.external_services.http import MAX_SECONDS
-from api.models import Order
+from api.models.orders import Order
 
 # Longer than any call takes, so that it lasts until the worker has stored the result.
 LEASE = timedelta(seconds=MAX_SECONDS + 7)

@@ -25,7 +25,7 @@ from api.errors import BadGateway, Conflict, Unavailable
 from api.external_services.http import Failure, ServiceError
 from api.external_services.services import Services
 from api.http.etags import IfMatch
-from api.models import Order
+from api.models.orders import Order
 
 # After how long the api itself settles what was left unsettled, how often it looks for that, and how long it waits at
 # most after several failures: twice as long after each.

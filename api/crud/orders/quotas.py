@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.accounts.access_tokens import Caller
 from api.enums import OrderStatus, UserType
 from api.errors import TooManyRequests
-from api.models import Order, OrderItem, User
-from api.models.orders import COUNTED
+from api.models.orders import COUNTED, Order, OrderItem
+from api.models.users import User
 from api.schemas.orders import ItemCreate
 
 # Of a visitor. Open are orders that are neither delivered, cancelled nor deleted.

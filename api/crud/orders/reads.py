@@ -13,8 +13,7 @@ from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.rules import not_found, visible
 from api.database.json_rows import JsonPage, JsonPages, json_array
 from api.database.statements import Executor, Statement
-from api.models import Order, OrderEvent, OrderItem
-from api.models.orders import CANCELLED, NEEDS_ATTENTION, NOT_CANCELLED, NOT_DELETED
+from api.models.orders import CANCELLED, NEEDS_ATTENTION, NOT_CANCELLED, NOT_DELETED, Order, OrderEvent, OrderItem
 from api.schemas.fields import PAGE_SIZE
 from api.schemas.orders import MAX_ITEMS, OrderQuery
 

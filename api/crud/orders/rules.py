@@ -17,7 +17,7 @@ from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.http.etags import IfMatch
 from api.metrics import ORDERS
-from api.models import Order, OrderEvent, OrderItem
+from api.models.orders import Order, OrderEvent, OrderItem
 from api.schemas.orders import ItemCreate, OrderCreate, OrderRead, OrderUpdate
 
 S = OrderStatus

@@ -6,7 +6,7 @@ from api.crud.photos.first import keep_first, lock_photos
 from api.crud.photos.reads import no_photo, photos_of, read, require_animal
 from api.enums import PhotoState
 from api.http.etags import IfMatch
-from api.models import Photo
+from api.models.photos import Photo
 from api.schemas.photos import PhotoRead, PhotoUpdate
 
 

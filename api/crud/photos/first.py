@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos.objects import LARGE, RENDITIONS, SMALL
 from api.enums import PhotoState
-from api.models import Animal, Photo
+from api.models.animals import Animal
+from api.models.photos import Photo
 from api.settings import PUBLIC_URL
 
 

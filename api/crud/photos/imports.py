@@ -25,7 +25,8 @@ from api.decoder.run import only_decoder
 from api.enums import PhotoState
 from api.errors import ZooError
 from api.external_services.s3 import S3
-from api.models import Animal, Photo
+from api.models.animals import Animal
+from api.models.photos import Photo
 from api.schemas.photos import MAX_SIZE
 from api.schemas.text import normal_form
 

@@ -4,7 +4,7 @@ What is uploaded has another name than the others: whoever may upload does not l
 """
 
 from api.decoder.run import SIDES
-from api.models import Photo
+from api.models.photos import Photo
 
 INCOMING, ORIGINALS, RENDITIONS = "incoming/", "originals/", "photos/"
 SMALL, LARGE = (f"-{side}.webp" for side in SIDES)

@@ -7,7 +7,8 @@ from api.crud.accounts.access_tokens import Caller
 from api.crud.photos.reads import photos_of
 from api.enums import PhotoState
 from api.errors import Conflict, TooManyRequests
-from api.models import Photo, User
+from api.models.photos import Photo
+from api.models.users import User
 from api.schemas.photos import MAX_PHOTOS
 
 # Of a user: uploads that are not completed, and bytes of all photos.

@@ -8,7 +8,8 @@ from api.crud.photos.objects import LARGE, RENDITIONS, SMALL
 from api.crud.records import live
 from api.enums import PhotoState, UserType
 from api.errors import NotFound
-from api.models import Animal, Photo
+from api.models.animals import Animal
+from api.models.photos import Photo
 from api.schemas.photos import PhotoRead
 from api.settings import PUBLIC_URL
 

@@ -19,7 +19,7 @@ from api.crud.photos.objects import INCOMING, ORIGINALS, RENDITIONS, original_ke
 from api.database.engine import Transactions
 from api.enums import PhotoState
 from api.external_services.s3 import S3, Stored
-from api.models import Photo
+from api.models.photos import Photo
 
 REPORTED = "sweep/reported.json"
 MAX_REPORT = 100_000  # objects; the others are reported when these are deleted

@@ -16,7 +16,7 @@ from api.database.engine import Transactions
 from api.enums import PhotoState
 from api.errors import Conflict
 from api.external_services.s3 import S3
-from api.models import Photo
+from api.models.photos import Photo
 from api.schemas.photos import PhotoCreate, PhotoCreated, PhotoRead, Upload
 
 UPLOAD_SECONDS = 3600

@@ -21,8 +21,7 @@ from api.decoder.run import Decoded, DecoderDied, Undecodable, decode, only_deco
 from api.enums import PhotoState
 from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3 import S3
-from api.models import Photo
-from api.models.photos import TO_BE_DONE
+from api.models.photos import TO_BE_DONE, Photo
 
 LOOK_EVERY_SECONDS = 5
 WORK_SECONDS = 280  # at most, for one photo

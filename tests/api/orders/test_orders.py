@@ -17,7 +17,8 @@ from api.crud.orders.rules import TRANSITIONS, Action
 from api.enums import OrderStatus, UserType
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
-from tests.api.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
+from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
+from tests.api.recorder import Recorder
 from tests.conftest import email_of
 
 JSON = {"Content-Type": "application/json"}
@@ -401,18 +402,6 @@ class TestCost:
                     assert "Sort Key: orders" not in plan
                     assert "Filter" not in plan
         await api.close()
-
-
-class Recorder:
-    """An executor that records its statements."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self.connection = connection
-        self.sent: list[tuple[str, tuple[Any, ...]]] = []
-
-    async def fetchrow(self, sql: str, *values: Any) -> asyncpg.Record | None:
-        self.sent.append((sql, values))
-        return await self.connection.fetchrow(sql, *values)
 
 
 async def plan_of(connection: asyncpg.Connection, caller: Caller, query: OrderQuery) -> str:

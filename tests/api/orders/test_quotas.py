@@ -6,11 +6,10 @@ import asyncpg
 import httpx
 import pytest
 
-from api.crud.accounts import access_tokens, sign_ins
 from api.crud.orders import quotas
-from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
-from tests.api.test_auth import bearer, sign_in, token_of
-from tests.conftest import PASSWORD, email_of, signed_in
+from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
+from tests.api.test_auth import bearer, token_of
+from tests.conftest import PASSWORD
 
 LARGEST = [TEA | {"product": "é" * 200}] * 100
 
@@ -103,26 +102,3 @@ class TestBytes:
         statuses = await asyncio.gather(*(post(committing_client, items=LARGEST) for _ in range(8)))
         assert statuses.count(201) == 2
         assert set(statuses) <= {201, 429, 503}
-
-
-class TestTokens:
-    async def test_of_too_many_the_oldest_ends(
-        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(access_tokens, "MAX_TOKENS", 3)
-        tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(4)]
-        found = [(await anonymous.get("/users/me", headers=bearer(token))).status_code for token in tokens]
-        assert found == [401, 200, 200, 200]
-        assert (await client.get("/users/me", headers=signed_in("visitor"))).status_code == 401
-        assert (await client.get("/users/me")).status_code == 200
-
-    async def test_of_sign_ins_at_once_as_many_stay(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(access_tokens, "MAX_TOKENS", 3)
-        monkeypatch.setattr(sign_ins, "MAX_KNOWN_ADDRESSES", 1)
-        answers = await asyncio.gather(*(sign_in(committing_client, email_of("visitor")) for _ in range(8)))
-        assert {answer.status_code for answer in answers} == {200}
-        of_visitor = "SELECT count(*) FROM access_tokens JOIN users ON users.id = user_id WHERE email LIKE 'visitor%'"
-        assert await admin.fetchval(of_visitor) == 3
-        assert await admin.fetchval("SELECT count(*) FROM known_addresses") == 1

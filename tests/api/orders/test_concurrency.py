@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
+from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR
 from tests.conftest import clone, committing, drop, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each

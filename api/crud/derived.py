@@ -1,0 +1,107 @@
+"""What follows from the fields of a new record: how it is changed, how clients get it, and what lists of it are asked
+for.
+
+All of it is made once, when the module of a resource is imported, and is a class like any other then.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import make_dataclass
+from typing import Any, Literal, cast, get_type_hints
+
+from pydantic import MISSING, ConfigDict, Field, create_model
+from sqlalchemy import Column, Enum
+
+from api.models.base import TIMESTAMPS, Record, columns_of
+from api.schemas.fields import RECORD_BODY, Computed, Order, PageQuery, RecordRead, RequestBody, record_example
+from api.schemas.text import SearchText
+
+ID = "id"
+
+
+def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
+    """Changes to a record: any of its fields, none of which is required."""
+    types = get_type_hints(create, include_extras=True)
+    kept = {name for name, field in create.model_fields.items() if not field.is_required() and field.default is None}
+    fields: dict[str, Any] = {
+        name: (types[name] | MISSING, MISSING) for name in create.model_fields if name not in kept
+    }
+    made: type[RequestBody] = create_model(f"{_stem(create)}Update", __base__=create, __module__=__name__, **fields)
+    made.__doc__ = f"Changes to {noun}: only the fields sent change, and null clears an optional one."
+    return made
+
+
+def read_of(create: type[RequestBody], model: type[Record], noun: str, computed: type[Computed]) -> type[RecordRead]:
+    """A record, as clients get it: the fields that they set, in the columns' order, and those that are computed."""
+    if unknown := create.model_fields.keys() - columns_of(model).keys():
+        raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
+    computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
+    columns = [(name, type_of(column)) for name, column in columns_of(model).items() if name in create.model_fields]
+    fields = [*columns, *computed_types.items()]
+    example = record_example({**_example(create), **computed.EXAMPLE})
+    about = {
+        "__doc__": f"{noun[0].upper()}{noun[1:]}.",
+        "__module__": __name__,
+        "__pydantic_config__": ConfigDict(json_schema_extra={"examples": [example]}),
+    }
+    return make_dataclass(f"{_stem(create)}Read", fields, bases=(computed, RecordRead), namespace=about)
+
+
+def body_size(create: type[RequestBody]) -> int:
+    """How many bytes a record may have: as many as its texts can take, with each character as two escapes of six."""
+    characters = sum(map(int, re.findall(r'"maxLength": (\d+)', json.dumps(create.model_json_schema()))))
+    needed = 12 * characters + 64 * len(create.model_fields)
+    return max(RECORD_BODY, -(-needed // 1024) * 1024)
+
+
+def query_of(
+    create: type[RequestBody], model: type[Record], records: str, filters: Mapping[str, str]
+) -> type[PageQuery]:
+    """Which of the `records`, for a list; each of the `filters` has its description."""
+    types, columns = get_type_hints(create, include_extras=True), columns_of(model)
+    if taken := filters.keys() & {*PageQuery.model_fields, "q"}:
+        raise TypeError(f"{records} can't be filtered by {min(taken)}: every list has a parameter of this name")
+    orders = [ID, *model.__sorts__, *TIMESTAMPS]
+    for name in model.__sorts__:
+        if columns[name].nullable:
+            raise TypeError(f"{records} can't be sorted by {name}, because it may be null")
+    choices = Literal[tuple(order for name in orders for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
+    fields: dict[str, Any] = {
+        name: (types.get(name, type_of(columns[name])) | None, Field(default=None, description=about))
+        for name, about in filters.items()
+    }
+    if model.__label__ is not None:
+        about = f"Only {records} whose {model.__label__} contains this, whatever its case."
+        fields["q"] = (SearchText | None, Field(default=None, description=about))
+    made: type[PageQuery] = create_model(
+        f"{_stem(create)}Query",
+        __base__=PageQuery,
+        __module__=__name__,
+        sort=(cast("Any", choices), Field(default=ID, description="The order; with a minus, the other way round.")),
+        **fields,
+    )
+    made.__doc__ = f"Which {records}."
+    made.orders = {name: Order(columns[name].type, not_null(columns[name])) for name in orders}
+    return made
+
+
+def type_of(column: Column[Any]) -> Any:
+    """The type of a column's values, as the driver returns them."""
+    return not_null(column) | None if column.nullable else not_null(column)
+
+
+def not_null(column: Column[Any]) -> Any:
+    """The same without null; of an enum, the driver returns text."""
+    return Literal[tuple(column.type.enums)] if isinstance(column.type, Enum) else column.type.python_type
+
+
+def _stem(create: type[RequestBody]) -> str:
+    return create.__name__.removesuffix("Create")
+
+
+def _example(create: type[RequestBody]) -> dict[str, Any]:
+    extra = create.model_config.get("json_schema_extra")
+    if not isinstance(extra, dict) or not isinstance(extra.get("examples"), list):
+        raise TypeError(f"{create.__name__} needs an example: the document shows it, and the tests make records of it")
+    return extra["examples"][0]  # type: ignore[index,return-value]  # of JSON's types

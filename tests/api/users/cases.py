@@ -1,0 +1,23 @@
+"""Who may do what with users."""
+
+import httpx
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tests.api.cases import ADMIN, USER, Case, Cases
+from tests.conftest import PASSWORD, email_of
+
+CASES: Cases = {
+    "GET /users": Case(ADMIN, 200),
+    "GET /users/me": Case(USER, 200),
+    "PATCH /users/me": Case(USER, 200, {}),
+    "DELETE /users/me": Case(USER, 204, {"password": PASSWORD}),
+    "GET /users/{user_id:uuid}": Case(ADMIN, 200),
+    "PATCH /users/{user_id:uuid}": Case(ADMIN, 200, {"type": "keeper"}),
+    "DELETE /users/{user_id:uuid}": Case(ADMIN, 204),
+}
+
+
+async def fill(_: httpx.AsyncClient, session: AsyncSession, path: str) -> str:
+    found = await session.scalar(text("SELECT id FROM users WHERE email = :email"), {"email": email_of("inactive")})
+    return path.replace("{user_id:uuid}", str(found))
