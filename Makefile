@@ -51,9 +51,11 @@ up:  ## build and start the Compose stack, and wait until it serves (MAIL=1: its
 	@. deploy/build-args.sh && $(if $(MAIL),SMTP_URL=smtp://mail:1025 SMTP_PASSWORD=) \
 	  docker compose $(if $(MAIL),--profile mail) up --detach --build --wait \
 	  || { docker compose logs --no-log-prefix --tail 20 db migrator; exit 1; }
+	@address=http://$$(docker compose port api 8000 2>/dev/null || docker compose port proxy 8000) && \
+	  echo "The zoo is at $$address, its docs at $$address/docs"
 
-seed:  ## load the seed data into the Compose stack
-	@docker compose run --rm api python -m api seed
+seed:  ## load the seed data into the Compose stack, if it is empty
+	@docker compose run --rm seed
 
 admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password, or reads it from standard input
 	@test -n "$(EMAIL)" || { echo 'name the account: make admin EMAIL=you@zoo.example' >&2; exit 2; }

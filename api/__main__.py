@@ -125,9 +125,11 @@ async def _export(resource: str) -> None:
 
 @app.command()
 def seed() -> None:
-    """Load the seed data, if the zoo is empty."""
+    """Load the seed data, if the zoo is empty; never in production, nor if SEED is false."""
     loaded = _run(_seed(), NOTHING_LOADED)
-    if loaded:
+    if loaded is None:
+        typer.echo("ENVIRONMENT is production, or SEED is false: nothing loaded")
+    elif loaded:
         typer.echo(", ".join(f"{count} {name}" for name, count in loaded.items()) + " loaded")
         if load_settings().s3_url:
             try:
@@ -140,8 +142,11 @@ def seed() -> None:
         typer.echo("The zoo is not empty: nothing loaded")
 
 
-async def _seed() -> dict[str, int]:
-    async with transaction(load_settings()) as session:
+async def _seed() -> dict[str, int] | None:
+    settings = load_settings()
+    if settings.environment == "production" or not settings.seed:
+        return None
+    async with transaction(settings) as session:
         return await seed_zoo(session, SEED)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 import api.main  # noqa: F401 - once, here: each worker, also one that replaces another, is forked with it
+from api.server.gunicorn_log import published_at
 from api.settings import load_settings
 
 settings = load_settings()
@@ -39,6 +40,12 @@ def on_starting(_: Any) -> None:
     """Say once what is not there."""
     if settings.s3_url is None:
         structlog.get_logger("api").info("no photos: S3_URL is not set")
+
+
+def when_ready(_: Any) -> None:
+    """Say where the api is on this machine."""
+    if address := published_at():
+        structlog.get_logger("api").info("ready", address=address, docs=f"{address}/docs")
 
 
 def post_worker_init(_: Any) -> None:
