@@ -42,6 +42,14 @@ run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=)
 postgres: .venv/local  ## keep the embedded Postgres running, for commands in other shells
 	@$(PY) -m local postgres
 
+user: .venv/local  ## create a user of `make run` (EMAIL=, TYPE=visitor, keeper or admin); asks for the password, or reads it
+	@test -n "$(EMAIL)" || { echo 'name the account: make user EMAIL=you@zoo.example TYPE=admin' >&2; exit 2; }
+	@$(PY) -m local exec api create-user "$(EMAIL)" --type "$(or $(TYPE),visitor)"
+
+import: .venv/local  ## load records from a CSV file (RESOURCE=animals FILE=, UPDATE=1, DRY_RUN=1)
+	@test -n "$(RESOURCE)" -a -n "$(FILE)" || { echo 'say what: make import RESOURCE=animals FILE=animals.csv' >&2; exit 2; }
+	@$(PY) -m local exec api import "$(RESOURCE)" "$(FILE)" $(if $(UPDATE),--update) $(if $(DRY_RUN),--dry-run)
+
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
@@ -137,11 +145,13 @@ format: .venv/dev  ## format the code and fix what ruff can fix
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator storage uv release linters; do \
+	@for group in dev local api migrator storage uv release linters clients; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
-	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
+	    $$(case $$group in dev | clients) ;; *) echo "--constraints requirements/dev.txt" ;; esac) $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \
 	done
+	@if command -v npm >/dev/null; then npm $(if $(UPGRADE),update,install) --prefix tests/clients --package-lock-only \
+	  --ignore-scripts --no-audit --no-fund >/dev/null; else echo "no npm: tests/clients/package-lock.json stays" >&2; fi
 
 lock-images:  ## pin the base images by the digests that their tags have now, in images.env (needs a registry)
 	@deploy/lock-images.sh
@@ -196,6 +206,6 @@ mutants: .venv/dev  ## put small faults into the code, and say which no test fin
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history \
+.PHONY: no-python help run postgres user import clean up seed admin down doctor migrate downgrade stamp status current drift history \
         heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
         bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full

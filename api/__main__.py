@@ -36,7 +36,7 @@ from api.external_services.s3 import S3
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
 from api.models import User
-from api.schemas.users import UserCreate
+from api.schemas.users import PASSWORD_RULE, UserCreate
 from api.settings import ENVIRONMENT, Settings, load_settings
 
 NOTHING_LOADED = "Nothing was loaded."
@@ -260,6 +260,7 @@ def create_user(
 
 def _read_password() -> str:
     if sys.stdin.isatty():
+        typer.echo(f"{PASSWORD_RULE}.", err=True)
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return password
     return sys.stdin.readline().rstrip("\r\n")

@@ -26,15 +26,18 @@ from api.database.workers import seen
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.authentication import cookie_name
+from api.http.document import INFO, completed, tags
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
-from api.http.openapi import completed
 from api.routers import animals, auth, docs, exhibits, health, orders, photos, staff, users
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
 
 # How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
+
+# In the order in which their routes are tried.
+RESOURCES = (animals, photos, exhibits, staff, orders, users, auth, health, docs)
 
 
 class Zoo(FastAPI):
@@ -91,11 +94,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = Zoo(
         settings,
         title="Zoo",
+        openapi_url=None,  # see api/routers/docs.py, too
         summary="Exhibits, animals and staff of a zoo, its users, and what they order.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
+        openapi_tags=tags(sorted(RESOURCES, key=lambda resource: resource is not auth)),  # one signs in first
+        **INFO,
+        servers=[{"url": "/"}],
         lifespan=lifespan,
-        docs_url=None,  # see api/routers/docs.py
+        docs_url=None,
         redoc_url=None,
         # A redirect would send the client, and the request's body, to whatever host the request names.
         redirect_slashes=False,
@@ -103,8 +110,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_handlers(app, lambda request: state_of(request).database)
-    # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
-    for resource in (animals, photos, exhibits, staff, orders, users, auth, health, docs):
+    # Not by include_router(), because FastAPI would then match each route twice.
+    for resource in RESOURCES:
         app.router.routes.extend(_route_of(app, route) for route in resource.router.routes)
     docs.mount_assets(app)
     return app

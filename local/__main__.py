@@ -62,7 +62,8 @@ def postgres() -> None:
         signal.pause()
 
 
-@app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+# What follows the module is the module's: its options, --help among them.
+@app.command(name="exec", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})
 def execute(module: str, context: typer.Context) -> None:
     """Run a Python module, such as `alembic current`, on the database in MIGRATION_DATABASE_URL and DATABASE_URL.
 

@@ -23,7 +23,7 @@ from starlette.routing import Match
 from api.database.collisions import find_collision
 from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
-from api.errors import BadGateway, BadRequest, Conflict, Unavailable, UnsupportedMediaType, ZooError
+from api.errors import TAKEN, BadGateway, BadRequest, Conflict, Unavailable, UnsupportedMediaType, ZooError
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
 
 NOT_JSON = UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json")
@@ -47,7 +47,7 @@ async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
 
 
 _BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
-    UserAlreadyExists: "There is an account with this address already",
+    UserAlreadyExists: TAKEN,
     UserAlreadyVerified: "The address is verified already",
     InvalidVerifyToken: "The token is not valid, or no longer: request another one",
     InvalidResetPasswordToken: "The token is not valid, or no longer: request another one",

@@ -1,4 +1,4 @@
-"""/animals"""
+"""/animals: the animals of the zoo, and their photos."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""/exhibits"""
+"""/exhibits: where animals live, and staff work."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""/staff: personal data, for keepers and admins."""
+"""/staff: who works in the zoo; personal data, for keepers and admins."""
 
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECOR
 from api.schemas.fields import RECORD_BODY
 from api.schemas.staff import StaffCreate, StaffQuery, StaffRead, StaffUpdate
 
+MISSING = errors(NotFound, example="No member of staff 7")
 router = resource_router("staff", dependencies=[KEEPER], responses=RESTRICTED, max_body_size=RECORD_BODY)
 ONCE = honours_key(staff.require_readable)
 
@@ -35,13 +36,13 @@ async def create_staff_member(data: StaffCreate, db: ChangesDep, links: LinksDep
     return links.created(await staff.create(db, data))
 
 
-@router.get("/{staff_id}", responses=RECORD | errors(NotFound))
+@router.get("/{staff_id}", responses=RECORD | MISSING)
 async def read_staff_member(staff_id: RecordId, db: DatabaseDep) -> StaffRead:
     """Read a member of staff."""
     return await staff.get(db, staff_id)
 
 
-@router.patch("/{staff_id}", responses=BODY | CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+@router.patch("/{staff_id}", responses=BODY | CHANGED | MISSING | KEYED, dependencies=[ADMIN, ONCE])
 async def update_staff_member(
     staff_id: RecordId,
     changes: Annotated[StaffUpdate, Body(default_factory=StaffUpdate)],
@@ -52,13 +53,13 @@ async def update_staff_member(
     return await staff.update(db, staff_id, changes, if_match)
 
 
-@router.delete("/{staff_id}", responses=DELETED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+@router.delete("/{staff_id}", responses=DELETED | MISSING | KEYED, dependencies=[ADMIN, ONCE])
 async def delete_staff_member(staff_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> StaffRead:
     """Delete a member of staff. The answer is the record as it was, with `deleted_at` set."""
     return await staff.delete(db, staff_id, if_match)
 
 
-@router.post("/{staff_id}/restore", responses=CHANGED | errors(NotFound) | KEYED, dependencies=[ADMIN, ONCE])
+@router.post("/{staff_id}/restore", responses=CHANGED | MISSING | KEYED, dependencies=[ADMIN, ONCE])
 async def restore_staff_member(staff_id: RecordId, db: ChangesDep, if_match: IfMatchDep) -> StaffRead:
     """Undo that a member of staff was deleted. Its exhibit must not be deleted."""
     return await staff.restore(db, staff_id, if_match)

@@ -71,9 +71,9 @@ def test_in_compose_on_this_machine_lines_are_for_people_and_say_where_the_api_i
     server: Server, worker_database: str, free_port: int, tmp_path: Path
 ) -> None:
     compose = {"ENVIRONMENT": "local", "API_PORT": "9123", "LOG_FORMAT": "", "WEB_CONCURRENCY": "1"}
-    with (tmp_path / "output").open("w") as output:
-        with gunicorn({**server.environment(worker_database), **compose}, free_port, output.fileno()):
-            pass
+    environment = {**server.environment(worker_database), **compose}
+    with (tmp_path / "output").open("w") as output, gunicorn(environment, free_port, output.fileno()):
+        pass
     shown = (tmp_path / "output").read_text()
     assert "[info] ready address=http://127.0.0.1:9123 docs=http://127.0.0.1:9123/docs\n" in shown
     assert not any(word in shown for word in ("Listening at", "0.0.0.0", "\x1b", "{"))
