@@ -60,7 +60,7 @@ up:  ## build and start the Compose stack, and wait until it serves (MAIL=1: its
 	  docker compose $(if $(MAIL),--profile mail) up --detach --build --wait \
 	  || { docker compose logs --no-log-prefix --tail 20 db migrator; exit 1; }
 	@address=http://$$(docker compose port api 8000 2>/dev/null || docker compose port proxy 8000) && \
-	  echo "The zoo is at $$address, its docs at $$address/docs"
+	  echo "It serves at $$address, with docs at $$address/docs"
 
 seed:  ## load the seed data into the Compose stack, if it is empty
 	@docker compose run --rm seed
@@ -168,6 +168,14 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
 
+##@ Make it yours
+
+rename: .venv/dev  ## give the project another name: of roles, databases, images and the rest (NAME=)
+	@$(PY) -m local.rename "$(NAME)"
+
+fresh-migrations: .venv/dev  ## one first revision from the models, in place of all (FORCE=1: though there are data)
+	@$(PY) -m local.fresh_migrations $(if $(FORCE),--force)
+
 ##@ Release it
 
 release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs and checksums; push nothing (VERSION=)
@@ -207,5 +215,5 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: no-python help run postgres user import clean up seed admin down doctor migrate downgrade stamp status current drift history \
-        heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
+        heads show revision rename fresh-migrations lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
         bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full

@@ -40,7 +40,7 @@ BACKGROUND_SECONDS = 10
 RESOURCES = (animals, photos, exhibits, staff, orders, users, auth, health, docs)
 
 
-class Zoo(FastAPI):
+class Api(FastAPI):
     """FastAPI with Exchange as the outermost middleware, in place of the one that answers 500."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
@@ -91,7 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await engine.dispose()
         await probing.dispose()
 
-    app = Zoo(
+    app = Api(
         settings,
         title="Zoo",
         openapi_url=None,  # see api/routers/docs.py, too

@@ -44,7 +44,7 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
             _must(["api", "buckets"], env | photos.admin_environment())
             env |= photos.environment()
         _must(["api", "seed"], env)
-        typer.secho(f"\n  The zoo is at {address}, its docs at {address}/docs", bold=True)
+        typer.secho(f"\n  It serves at {address}, with docs at {address}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
         raise typer.Exit(_call(["local.serve", HOST, str(port)], env))
 

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute
 
 from api.http.examples import add_examples_of_errors, with_nulls
 
-INFO: dict[str, Any] = {"contact": {"name": "The zoo"}, "license_info": {"name": "MIT", "identifier": "MIT"}}
+INFO: dict[str, Any] = {"contact": {"name": "Zoo"}, "license_info": {"name": "MIT", "identifier": "MIT"}}
 """Who answers for the API, and under which license it may be used."""
 
 

@@ -38,7 +38,7 @@ class ErrorResponse(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
+async def handle_own_error(_: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
     if isinstance(error, Unavailable | BadGateway):
         reason = f"{error.detail}: {reason_of(error.__cause__)}" if error.__cause__ else error.detail
@@ -58,7 +58,7 @@ async def handle_users_exception(request: Request, error: FastAPIUsersException)
     """Answer an exception of fastapi-users's manager, with a sentence of our own."""
     if type(error) not in _BY_USERS_EXCEPTION:
         raise error
-    return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
+    return await handle_own_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
 async def handle_http_exception(request: Request, error: HTTPException) -> Response:
@@ -91,7 +91,7 @@ async def handle_validation_error(request: Request, error: RequestValidationErro
     If FastAPI passes on the body as bytes, its type is not JSON: that is 415.
     """
     if isinstance(error.body, bytes):
-        return await handle_zoo_error(request, NOT_JSON)
+        return await handle_own_error(request, NOT_JSON)
     detail = [finding(found["type"], found["loc"], _sentence(found)) for found in error.errors()[:MAX_FINDINGS]]
     return ErrorResponse({"detail": detail}, 422)
 
@@ -116,7 +116,7 @@ class DatabaseErrorHandler:
         found = await self._collision(request, error) or explain_database_error(error)
         if found is None:
             raise error
-        return await handle_zoo_error(request, found)
+        return await handle_own_error(request, found)
 
     async def _collision(self, request: Request, error: Exception) -> Conflict | None:
         violation = unique_violation(error)
@@ -141,7 +141,7 @@ def internal_error() -> ErrorResponse:
 
 def add_handlers(app: FastAPI, database_of: DatabaseOf) -> None:
     """Add a handler for each exception that may leave a route."""
-    app.exception_handler(ZooError)(handle_zoo_error)
+    app.exception_handler(ZooError)(handle_own_error)
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)

@@ -31,12 +31,10 @@ router = resource_router("auth", [SECRET])
 
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
+# The same fields are also taken as JSON (api/http/route.py); the document has the form only, because clients that are made
+# from it can't choose between two types of one body.
 SIGN_IN = BODY | errors(UnsupportedMediaType, example=FORM_OR_JSON) | errors(BadRequest, TooManyRequests)
 TOKEN = BODY | errors(BadRequest, example="The token is not valid, or no longer: request another one")
-# The form's fields may also be sent as JSON: api/http/route.py. By a name of its own, by which clients that are made from
-# the document know which of the two they send.
-JSON_CREDENTIALS = Credentials.model_json_schema() | {"title": "JsonCredentials"}
-AS_JSON = {"requestBody": {"content": {"application/json": {"schema": JSON_CREDENTIALS}}}}
 
 
 @router.post(
@@ -51,7 +49,7 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN, openapi_extra=AS_JSON)
+@router.post("/jwt/login", responses=SIGN_IN)
 async def sign_in(form: SignInForm, transactions: TransactionsDep, address: ClientAddress) -> BearerToken:
     """Sign in with a form, or JSON, of `username`, the email address, and `password`; the answer is a bearer token."""
     return BearerToken(access_token=await sign_ins.sign_in(transactions, form.username, form.password, address))
@@ -63,7 +61,6 @@ async def sign_in(form: SignInForm, transactions: TransactionsDep, address: Clie
     response_class=Response,
     responses=SIGN_IN | OTHER_SITE,
     dependencies=[SAME_ORIGIN],
-    openapi_extra=AS_JSON,
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request

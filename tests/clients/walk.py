@@ -5,11 +5,11 @@ python walk.py ADDRESS KEEPER PASSWORD
 
 import sys
 
-from zoo_client import AuthenticatedClient, Client
-from zoo_client.api.animals import animals_create_animal, animals_list_animals, animals_read_animal
-from zoo_client.api.auth import auth_sign_in
-from zoo_client.api.orders import orders_create_order, orders_list_orders, orders_read_order
-from zoo_client.models import AnimalCreate, BearerToken, Credentials, ErrorDetail, ItemCreate, OrderCreate, Size
+from client import AuthenticatedClient, Client
+from client.api.animals import animals_create_animal, animals_list_animals, animals_read_animal
+from client.api.auth import auth_sign_in
+from client.api.orders import orders_create_order, orders_list_orders, orders_read_order
+from client.models import AnimalCreate, BearerToken, Credentials, ErrorDetail, ItemCreate, OrderCreate, Size
 
 address, keeper, password = sys.argv[1:]
 token = auth_sign_in.sync(client=Client(base_url=address), body=Credentials(username=keeper, password=password))

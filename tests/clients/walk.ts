@@ -1,6 +1,6 @@
 // What a visitor and a keeper do, by the types that are made from the OpenAPI document: walk.js ADDRESS KEEPER PASSWORD
 import createClient from "openapi-fetch";
-import type { components, paths } from "./zoo.js";
+import type { components, paths } from "./api.js";
 
 declare const process: { argv: string[] };
 const [address, keeper, password] = process.argv.slice(2) as [string, string, string];
@@ -10,7 +10,11 @@ function check(holds: boolean, what: unknown): asserts holds {
 }
 
 const anybody = createClient<paths>({ baseUrl: address });
-const signedIn = await anybody.POST("/auth/jwt/login", { body: { username: keeper, password } });
+const signedIn = await anybody.POST("/auth/jwt/login", {
+    body: { username: keeper, password },
+    bodySerializer: (form) => new URLSearchParams(form as Record<string, string>),
+    headers: { "Content-Type": "application/x-www-form-urlencoded" },
+});
 check(signedIn.data !== undefined, signedIn.error);
 const client = createClient<paths>({
     baseUrl: address,

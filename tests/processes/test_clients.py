@@ -66,7 +66,7 @@ def test_spectral_and_redocly_find_nothing(node: Path, document: Path) -> None:
 
 
 def test_typescript_types_walk_through_the_api(node: Path, document: Path, api: str) -> None:
-    execute(program(node, "openapi-typescript"), document, "--output", node / "zoo.ts", cwd=node)
+    execute(program(node, "openapi-typescript"), document, "--output", node / "api.ts", cwd=node)
     options = ["--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"]
     execute(program(node, "tsc"), *options, "--lib", "es2022,dom,dom.iterable", "walk.ts", cwd=node)
     walked = execute("node", "walk.js", api, email_of("keeper"), PASSWORD, cwd=node)
@@ -80,7 +80,7 @@ def test_a_python_client_walks_through_the_api(document: Path, api: str, tmp_pat
     locked = ROOT / "requirements" / "clients.txt"
     execute(*uv, "pip", "install", "--python", python, "--require-hashes", "-r", locked, cwd=tmp_path)
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # of ruff, which formats the client
-    command = ["generate", "--meta", "none", "--fail-on-warning", "--output-path", tmp_path / "zoo_client"]
+    command = ["generate", "--meta", "none", "--fail-on-warning", "--output-path", tmp_path / "client"]
     execute(python.with_name("openapi-python-client"), *command, "--path", document, cwd=tmp_path, PATH=path)
     walk = [HERE / "walk.py", api, email_of("keeper"), PASSWORD]
     assert execute(python, *walk, cwd=tmp_path, PYTHONPATH=str(tmp_path)) == "walked\n"

@@ -82,7 +82,7 @@ def use(address: str, case: Case) -> None:
         page.locator(".auth-wrapper .authorize").first.click()
         page.locator("#oauth_username").wait_for()
         assert page.evaluate("document.activeElement.id") == "oauth_username"
-        dialog = page.locator(".auth-container").first
+        dialog = page.locator(".auth-container", has_text="OAuth2PasswordBearer")
         dialog.locator("#oauth_username").fill(email_of("keeper"))
         dialog.locator("#oauth_password").fill(PASSWORD)
         dialog.locator("button.authorize").click()
