@@ -31,8 +31,8 @@ router = resource_router("auth", [SECRET])
 
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
-# The same fields are also taken as JSON (api/http/route.py); the document has the form only, because clients that are made
-# from it can't choose between two types of one body.
+# The same fields are also taken as JSON (api/http/route.py). The document has the form only, because clients that are
+# made from it can't choose between two types of one body.
 SIGN_IN = BODY | errors(UnsupportedMediaType, example=FORM_OR_JSON) | errors(BadRequest, TooManyRequests)
 TOKEN = BODY | errors(BadRequest, example="The token is not valid, or no longer: request another one")
 
