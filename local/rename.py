@@ -16,7 +16,8 @@ from pathlib import Path
 import typer
 
 ROOT = Path(__file__).parent.parent
-UNCHANGED = {"LICENSE", "package-lock.json", "rename.py", "test_rename.py"}
+# Who made it; the names of other packages; and what tells of renaming.
+UNCHANGED = {"LICENSE", "package-lock.json", "rename.py", "rename.md", "test_rename.py"}
 LONGEST = 20  # so that lines of the code do not get too long
 # As the names of databases, roles or programs they mean something else already, to Postgres or to this project.
 RESERVED = """

@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 
 BACK = 30  # commits
 DOCUMENT = (ROOT / "docs" / "upgrading.md").read_text()
+(NAME,) = set(re.findall(r"make rename NAME=(\w+)", DOCUMENT))
 GIT = {f"GIT_{who}_{what}": f"a@{who}.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -60,7 +61,7 @@ def release(repository: Path, tmp_path: Path) -> None:
 
 
 def test_a_renamed_project_with_changes_of_its_own_takes_a_newer_version(repository: Path, tmp_path: Path) -> None:
-    project = tmp_path / "library"
+    project = tmp_path / "project"
     run(tmp_path, f"git clone --quiet {repository} {project}")
     (project / ".venv").symlink_to(ROOT / ".venv")
     for command in commands("Once, in a fresh clone"):
@@ -78,12 +79,12 @@ def test_a_renamed_project_with_changes_of_its_own_takes_a_newer_version(reposit
     assert (project / "api" / "models" / "books.py").exists()
     assert not (project / "docs" / "speed.md").exists()
     assert readme.read_text().endswith("\nBooks, too.\n")
-    assert readme.read_text().startswith("# library\n")
+    assert readme.read_text().startswith(f"# {NAME}\n")
     # All else is the newer version, under the project's name.
     expected = tmp_path / "newest"
     clone(expected)
     (expected / ".venv").symlink_to(ROOT / ".venv")
-    run(expected, "make rename NAME=library")
+    run(expected, f"make rename NAME={NAME}")
     differing = run(expected, f"git diff --no-index --name-only . {project} || true").split()
     own = {"README.md", "books.py", "speed.md"}
     assert {Path(name).name for name in differing if "/.git/" not in name and "/.venv" not in name} <= own
