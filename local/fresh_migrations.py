@@ -81,7 +81,12 @@ def alembic(server: Server, database: str, *arguments: str) -> None:
 def schema(server: Server, database: str) -> Counter[str]:
     """The lines of the schema, with grants and default privileges; columns may be in another order."""
     of_the_tool = ["--exclude-table=public.migration_*", "--exclude-table=public.alembic_version"]
-    dump = [binaries() / "pg_dump", "--schema-only", *of_the_tool, f"--dbname={server.url(SUPERUSER, database)}"]
+    dump: list[str | Path] = [
+        binaries() / "pg_dump",
+        "--schema-only",
+        *of_the_tool,
+        f"--dbname={server.url(SUPERUSER, database)}",
+    ]
     text = subprocess.check_output(dump, text=True)
     lines = (line.strip().rstrip(",") for line in text.splitlines())
     return Counter(line for line in lines if line and not line.startswith(("--", "\\")))

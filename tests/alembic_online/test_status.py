@@ -12,13 +12,22 @@ ROLE = "zoo_migrator@172.18.0.5"
 def shown(width: int, revision: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(width))
     move = Move(revision, "downgrade", "2026-11-26T22:19:27.123456+00:00", 312.155, 10.001, 12, ROLE, "10.14.0")
-    facts: tuple[list[str], ...] = ([revision], [revision], [revision])
-    at_work = {"10.14.0": 12}
-    _show(
-        Status(
-            *facts, {revision: "10.14.0"}, "10.13.0", at_work, at_work, [move], "pid 71 (a migrator)", [], [], [], []
-        )
+    found = Status(
+        current=[revision],
+        head=[revision],
+        pending=[revision],
+        contract={revision: "10.14.0"},
+        floor="10.13.0",
+        releases={"10.14.0": 12},
+        workers={"10.14.0": 12},
+        history=[move],
+        lock_holder="pid 71 (a migrator)",
+        invalid_indexes=[],
+        constraints_not_validated=[],
+        drift=[],
+        drift_not_compared=[],
     )
+    _show(found)
     return capsys.readouterr().out.splitlines()
 
 

@@ -90,7 +90,7 @@ class TestDocument:
                 (invalid,) = examples["422"]
                 where, name = invalid["loc"]
                 body = {} if invalid["type"] == "missing" or where == "query" else {name: 1}
-                options = {"params": {name: 1}} if where == "query" else {"json": body}
+                options: dict[str, Any] = {"params": {name: 1}} if where == "query" else {"json": body}
                 answer = await client.request(method, url, **options)
                 if answer.status_code != 503:  # there is no storage for photos here
                     assert invalid in answer.json()["detail"], (method, url, answer.json())

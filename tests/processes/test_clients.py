@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from local.postgres import Server
-from tests.conftest import PASSWORD, ROOT, email_of, run
+from tests.conftest import PASSWORD, ROOT, email_of
 from tests.processes.live import live_api
+from tests.python import run
 
 HERE = ROOT / "tests" / "clients"
 NODE = ("npm", "node")
@@ -57,10 +58,10 @@ def program(node: Path, name: str) -> Path:
 
 
 def test_spectral_and_redocly_find_nothing(node: Path, document: Path) -> None:
-    spectral = ["lint", document, "--ruleset", node / "spectral.yaml", "--fail-severity", "hint"]
+    spectral: list[str | Path] = ["lint", document, "--ruleset", node / "spectral.yaml", "--fail-severity", "hint"]
     execute(program(node, "spectral"), *spectral, cwd=node)
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-    redocly = ["lint", document, "--extends", "recommended", "--format", "json"]
+    redocly: list[str | Path] = ["lint", document, "--extends", "recommended", "--format", "json"]
     found: dict[str, Any] = json.loads(execute(program(node, "redocly"), *redocly, cwd=node, **quiet))
     assert found["problems"] == []
 
@@ -80,7 +81,14 @@ def test_a_python_client_walks_through_the_api(document: Path, api: str, tmp_pat
     locked = ROOT / "requirements" / "clients.txt"
     execute(*uv, "pip", "install", "--python", python, "--require-hashes", "-r", locked, cwd=tmp_path)
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"  # of ruff, which formats the client
-    command = ["generate", "--meta", "none", "--fail-on-warning", "--output-path", tmp_path / "client"]
+    command: list[str | Path] = [
+        "generate",
+        "--meta",
+        "none",
+        "--fail-on-warning",
+        "--output-path",
+        tmp_path / "client",
+    ]
     execute(python.with_name("openapi-python-client"), *command, "--path", document, cwd=tmp_path, PATH=path)
-    walk = [HERE / "walk.py", api, email_of("keeper"), PASSWORD]
+    walk: list[str | Path] = [HERE / "walk.py", api, email_of("keeper"), PASSWORD]
     assert execute(python, *walk, cwd=tmp_path, PYTHONPATH=str(tmp_path)) == "walked\n"
