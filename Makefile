@@ -42,6 +42,14 @@ run: .venv/local  ## migrate, seed and serve on 127.0.0.1:8000 (PORT=)
 postgres: .venv/local  ## keep the embedded Postgres running, for commands in other shells
 	@$(PY) -m local postgres
 
+user: .venv/local  ## create a user of `make run` (EMAIL=, TYPE=visitor, keeper or admin); asks for the password, or reads it
+	@test -n "$(EMAIL)" || { echo 'name the account: make user EMAIL=you@zoo.example TYPE=admin' >&2; exit 2; }
+	@$(PY) -m local exec api create-user "$(EMAIL)" --type "$(or $(TYPE),visitor)"
+
+import: .venv/local  ## load records from a CSV file (RESOURCE=animals FILE=, UPDATE=1, DRY_RUN=1)
+	@test -n "$(RESOURCE)" -a -n "$(FILE)" || { echo 'say what: make import RESOURCE=animals FILE=animals.csv' >&2; exit 2; }
+	@$(PY) -m local exec api import "$(RESOURCE)" "$(FILE)" $(if $(UPDATE),--update) $(if $(DRY_RUN),--dry-run)
+
 clean:  ## remove the virtual environment and the embedded Postgres's data
 	@rm -rf .venv .data
 
@@ -51,9 +59,11 @@ up:  ## build and start the Compose stack, and wait until it serves (MAIL=1: its
 	@. deploy/build-args.sh && $(if $(MAIL),SMTP_URL=smtp://mail:1025 SMTP_PASSWORD=) \
 	  docker compose $(if $(MAIL),--profile mail) up --detach --build --wait \
 	  || { docker compose logs --no-log-prefix --tail 20 db migrator; exit 1; }
+	@address=http://$$(docker compose port api 8000 2>/dev/null || docker compose port proxy 8000) && \
+	  echo "It serves at $$address, with docs at $$address/docs"
 
-seed:  ## load the seed data into the Compose stack
-	@docker compose run --rm api python -m api seed
+seed:  ## load the seed data into the Compose stack, if it is empty
+	@docker compose run --rm seed
 
 admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password, or reads it from standard input
 	@test -n "$(EMAIL)" || { echo 'name the account: make admin EMAIL=you@zoo.example' >&2; exit 2; }
@@ -136,11 +146,13 @@ format: .venv/dev  ## format the code and fix what ruff can fix
 	@.venv/bin/ruff format .
 
 lock: .venv/dev  ## update the locked requirements (UPGRADE=1 for newer versions)
-	@for group in dev local api migrator storage uv release linters; do \
+	@for group in dev local api migrator storage uv release linters clients; do \
 	  .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --group $$group \
-	    $$([ $$group = dev ] || echo "--constraints requirements/dev.txt") $(if $(UPGRADE),--upgrade) \
+	    $$(case $$group in dev | clients) ;; *) echo "--constraints requirements/dev.txt" ;; esac) $(if $(UPGRADE),--upgrade) \
 	    --output-file requirements/$$group.txt pyproject.toml; \
 	done
+	@if command -v npm >/dev/null; then npm $(if $(UPGRADE),update,install) --prefix tests/clients --package-lock-only \
+	  --ignore-scripts --no-audit --no-fund >/dev/null; else echo "no npm: tests/clients/package-lock.json stays" >&2; fi
 
 lock-images:  ## pin the base images by the digests that their tags have now, in images.env (needs a registry)
 	@deploy/lock-images.sh
@@ -156,6 +168,14 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
+
+##@ Make it yours
+
+rename: .venv/dev  ## give the project another name: of roles, databases, images and the rest (NAME=)
+	@$(PY) -m local.rename "$(NAME)"
+
+fresh-migrations: .venv/dev  ## one first revision from the models, in place of all (FORCE=1: though there are data)
+	@$(PY) -m local.fresh_migrations $(if $(FORCE),--force)
 
 ##@ Release it
 
@@ -195,6 +215,6 @@ mutants: .venv/dev  ## put small faults into the code, and say which no test fin
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: no-python help run postgres clean up seed admin down doctor migrate downgrade stamp status current drift history \
-        heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
+.PHONY: no-python help run postgres user import clean up seed admin down doctor migrate downgrade stamp status current drift history \
+        heads show revision rename fresh-migrations lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
         bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full

@@ -1,6 +1,7 @@
 """The tool's log, on standard error: static event names, with data in fields; and how a failed run ends.
 
-Readable lines on a terminal, one JSON object a line elsewhere; LOG_FORMAT (text, json) overrides this.
+Readable lines on a terminal, and where ENVIRONMENT=local is set, as in Compose; one JSON object a line elsewhere.
+LOG_FORMAT (text, json) overrides this.
 """
 
 import logging
@@ -24,9 +25,10 @@ QUIET = {
 
 
 def configure_log(log_format: str) -> None:
-    """Log in this format; if it is neither text nor json, standard error decides: text on a terminal, else JSON."""
+    """Log in this format; if it is neither text nor json: text on a terminal or with ENVIRONMENT=local, else JSON."""
     on_terminal = sys.stderr.isatty()
-    as_text = log_format == "text" or (log_format != "json" and on_terminal)
+    is_for_people = on_terminal or os.environ.get("ENVIRONMENT") == "local"
+    as_text = log_format == "text" or (log_format != "json" and is_for_people)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if as_text else "iso", utc=not as_text)
     shared: list[Processor] = [structlog.stdlib.add_log_level, stamp]
     structlog.configure(

@@ -37,7 +37,7 @@ from api.external_services.s3 import S3
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
 from api.models.users import User
-from api.schemas.users import UserCreate
+from api.schemas.users import PASSWORD_RULE, UserCreate
 from api.settings import ENVIRONMENT, Settings, load_settings
 
 NOTHING_LOADED = "Nothing was loaded."
@@ -126,9 +126,11 @@ async def _export(resource: str) -> None:
 
 @app.command()
 def seed() -> None:
-    """Load the seed data, if the zoo is empty."""
+    """Load the seed data, if the zoo is empty; never in production, nor if SEED is false."""
     loaded = _run(_seed(), NOTHING_LOADED)
-    if loaded:
+    if loaded is None:
+        typer.echo("ENVIRONMENT is production, or SEED is false: nothing loaded")
+    elif loaded:
         typer.echo(", ".join(f"{count} {name}" for name, count in loaded.items()) + " loaded")
         if load_settings().s3_url:
             try:
@@ -141,8 +143,11 @@ def seed() -> None:
         typer.echo("The zoo is not empty: nothing loaded")
 
 
-async def _seed() -> dict[str, int]:
-    async with transaction(load_settings()) as session:
+async def _seed() -> dict[str, int] | None:
+    settings = load_settings()
+    if settings.environment == "production" or not settings.seed:
+        return None
+    async with transaction(settings) as session:
         return await seed_zoo(session, SEED)
 
 
@@ -256,6 +261,7 @@ def create_user(
 
 def _read_password() -> str:
     if sys.stdin.isatty():
+        typer.echo(f"{PASSWORD_RULE}.", err=True)
         password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return password
     return sys.stdin.readline().rstrip("\r\n")

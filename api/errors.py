@@ -32,6 +32,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 RETRY_AFTER_SECONDS = 2
+TAKEN = "There is an account with this address already"
 
 Detail = str | list[dict[str, Any]]
 
@@ -70,6 +71,7 @@ class ZooError(Exception):
 
     status: ClassVar[int] = 500
     schema: ClassVar[type[BaseModel]] = ErrorDetail
+    example: ClassVar[Detail] = ""  # of `detail`, for the OpenAPI document
     headers: Mapping[str, str] = {}
 
     def __init__(self, detail: Detail) -> None:
@@ -81,12 +83,14 @@ class BadRequest(ZooError):
     """Something in the request is wrong; `detail` says what."""
 
     status = 400
+    example = "Wrong email or password"
 
 
 class Unauthenticated(ZooError):
     """Nobody is signed in: there is no token, or it has expired or was revoked."""
 
     status = 401
+    example = "The token has expired or was revoked: sign in again"
 
     def __init__(self, detail: Detail, *, token_is_invalid: bool = False) -> None:
         super().__init__(detail)
@@ -98,18 +102,20 @@ class Forbidden(ZooError):
     """The user who is signed in may not do this."""
 
     status = 403
+    example = "Only a user of type admin may do this; yours is visitor"
 
 
 class NotFound(ZooError):
     """There is no such record, or it was deleted."""
 
-    status = 404
+    status = 404  # its example depends on the path: api/http/examples.py
 
 
 class Conflict(ZooError):
     """The state of the record does not allow the request."""
 
     status = 409
+    example = "Exhibit 7 still has 3 animals: move or delete them first"
 
 
 class InProgress(Conflict):
@@ -117,6 +123,7 @@ class InProgress(Conflict):
     try again.
     """
 
+    example = "A request with this Idempotency-Key is under way: ask again in a moment"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
@@ -124,12 +131,14 @@ class PreconditionFailed(ZooError):
     """The record is not, or no longer, as If-Match says."""
 
     status = 412
+    example = "It is not, or no longer, as If-Match says: read it again"
 
 
 class UnsupportedMediaType(ZooError):
     """The body is not of a type that the route accepts."""
 
     status = 415
+    example = "Send the body as JSON, with the header Content-Type: application/json"
 
 
 class Unprocessable(ZooError):
@@ -152,6 +161,7 @@ class TooManyRequests(ZooError):
     """It was tried too often; Retry-After says when to try again."""
 
     status = 429
+    example = "Too many attempts: try again in 60 s"
 
     def __init__(self, detail: Detail, retry_after_seconds: int) -> None:
         super().__init__(detail)
@@ -162,10 +172,12 @@ class BadGateway(ZooError):
     """A service outside of this stack can't be reached, or has failed."""
 
     status = 502
+    example = "The payments service can't be reached: the order is unchanged, pay again"
 
 
 class Unavailable(ZooError):
     """The database is down, busy, or not ready for this release; the storage is down; or the server is too busy."""
 
     status = 503
+    example = "The database can't be reached"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}

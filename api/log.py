@@ -1,9 +1,11 @@
 """The api's log, on standard error: static event names, with data in fields.
 
-Readable lines on a terminal, one JSON object a line elsewhere; LOG_FORMAT (text, json) overrides this.
+Readable lines on a terminal, and where ENVIRONMENT=local is set, as in Compose; one JSON object a line elsewhere.
+LOG_FORMAT (text, json) overrides this.
 """
 
 import logging
+import os
 import sys
 import time
 from contextvars import ContextVar
@@ -96,10 +98,11 @@ def _add_request_id(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDi
 def configure_log(log_format: str, *filters: logging.Filter) -> None:
     """Write everything that this process logs in this format, if it passes these filters.
 
-    If the format is neither text nor json, standard error decides: text on a terminal, else JSON.
+    If the format is neither text nor json: text on a terminal or with ENVIRONMENT=local, else JSON.
     """
     on_terminal = sys.stderr.isatty()
-    as_text = log_format == "text" or (log_format != "json" and on_terminal)
+    is_for_people = on_terminal or os.environ.get("ENVIRONMENT") == "local"
+    as_text = log_format == "text" or (log_format != "json" and is_for_people)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if as_text else "iso", utc=not as_text)
     shared: list[Processor] = [structlog.stdlib.add_log_level, stamp, _add_request_id]
     render: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]

@@ -18,6 +18,7 @@ from api import __version__
 from api.background import Background
 from api.crud.cleaning import keep_clean
 from api.crud.observing import keep_asking, keep_observing
+from api.crud.orders.metrics import keep_counting
 from api.crud.orders.payments import keep_settling
 from api.crud.photos.work import keep_working
 from api.crud.resources import RESOURCES
@@ -28,9 +29,9 @@ from api.database.workers import seen
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
 from api.http.authentication import cookie_name
+from api.http.document import INFO, completed, tags
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
-from api.http.openapi import completed
 from api.routers import auth, docs, health, orders, photos, users
 from api.routers.records import records_router
 from api.settings import Settings, load_settings
@@ -40,7 +41,7 @@ from api.state import NAME, State, state_of
 BACKGROUND_SECONDS = 10
 
 
-class Zoo(FastAPI):
+class Api(FastAPI):
     """FastAPI with Exchange as the outermost middleware, in place of the one that answers 500."""
 
     def __init__(self, settings: Settings, **options: Any) -> None:
@@ -79,10 +80,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 background=Background(),
             )
             tasks = [
+                asyncio.create_task(keep_counting(create_sessionmaker(probing).begin)),
                 asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
                 asyncio.create_task(keep_working(state.sessionmaker.begin, services.s3, state.photos_are_due)),
                 asyncio.create_task(keep_observing(engine)),
-                asyncio.create_task(keep_asking(state.probes, create_sessionmaker(probing).begin, settings.release)),
+                asyncio.create_task(keep_asking(state.probes, settings.release)),
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
@@ -93,14 +95,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await engine.dispose()
         await probing.dispose()
 
-    app = Zoo(
+    groups = [(records_router(resource), resource.about) for resource in RESOURCES.values()]
+    groups += [
+        (module.router, str(module.__doc__).partition(": ")[2])
+        for module in (photos, orders, users, auth, health, docs)
+    ]
+    app = Api(
         settings,
         title="Zoo",
+        openapi_url=None,  # see api/routers/docs.py, too
         summary="A zoo: what lives in it, who works there, and what its visitors do.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
+        openapi_tags=tags(sorted(groups, key=lambda group: group[0] is not auth.router)),  # one signs in first
+        **INFO,
+        servers=[{"url": "/"}],
         lifespan=lifespan,
-        docs_url=None,  # see api/routers/docs.py
+        docs_url=None,
         redoc_url=None,
         # A redirect would send the client, and the request's body, to whatever host the request names.
         redirect_slashes=False,
@@ -109,9 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     add_handlers(app, lambda request: state_of(request).database)
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
-    routers = [records_router(resource) for resource in RESOURCES.values()]
-    routers += [module.router for module in (photos, orders, users, auth, health, docs)]
-    for router in routers:
+    for router, _ in groups:
         app.router.routes.extend(_route_of(app, route) for route in router.routes)
     docs.mount_assets(app)
     return app

@@ -31,8 +31,6 @@ READY = Gauge("ready", "1 if the database answers and its schema fits this relea
 RELEASE = Gauge(
     "release_info", "1; the labels say what runs", ["release", "schema_revision"], multiprocess_mode="livemax"
 )
-ATTENTION = Gauge("orders_needing_attention", "Orders that keepers have to look at", multiprocess_mode="livemostrecent")
-ORDERS = Counter("orders", "Orders that came to a state", ["state"])
 REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
 SERVICES = Histogram(
     "external_request_duration_seconds",

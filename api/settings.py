@@ -112,6 +112,7 @@ class Settings(SettingsWithSecrets):
     release: str = __version__
     port: int = Field(default=8000, ge=1, le=65_535)
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    seed: bool = True
     web_concurrency: int = Field(default=2, ge=1)
     # Longer than a proxy keeps an idle connection (usually 60 s), so that the proxy closes it. Otherwise a request that
     # the proxy sends at that moment is lost.

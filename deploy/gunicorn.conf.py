@@ -12,6 +12,7 @@ import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
 import api.main  # noqa: F401 - once, here: each worker, also one that replaces another, is forked with it
+from api.server.gunicorn_log import published_at
 from api.settings import load_settings
 
 settings = load_settings()
@@ -46,7 +47,9 @@ def on_starting(_: Any) -> None:
 
 
 def when_ready(_: Any) -> None:
-    """Serve what is measured, by a process that ends with this one."""
+    """Say where the api is on this machine, and serve what is measured, by a process that ends with this one."""
+    if address := published_at():
+        structlog.get_logger("api").info("ready", address=address, docs=f"{address}/docs")
     if settings.metrics_port is not None:
         folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
         subprocess.Popen([sys.executable, "-m", "api.server.metrics", str(settings.metrics_port), folder])  # noqa: S603

@@ -44,7 +44,7 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
             _must(["api", "buckets"], env | photos.admin_environment())
             env |= photos.environment()
         _must(["api", "seed"], env)
-        typer.secho(f"\n  The zoo is at {address}, its docs at {address}/docs", bold=True)
+        typer.secho(f"\n  It serves at {address}, with docs at {address}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
         raise typer.Exit(_call(["local.serve", HOST, str(port)], env))
 
@@ -62,7 +62,8 @@ def postgres() -> None:
         signal.pause()
 
 
-@app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+# What follows the module is the module's: its options, --help among them.
+@app.command(name="exec", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})
 def execute(module: str, context: typer.Context) -> None:
     """Run a Python module, such as `alembic current`, on the database in MIGRATION_DATABASE_URL and DATABASE_URL.
 

@@ -1,6 +1,7 @@
 """`python -m alembic_online status`: where the schema is."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,9 +10,11 @@ from rich.table import Table
 
 from alembic_online.commands import Setup, run
 from alembic_online.runs.lock import find_holder
-from alembic_online.runs.status import Status, read_status
+from alembic_online.runs.status import Move, Status, read_status
 
 WRONG = {"pending", "invalid indexes", "constraints not validated", "drift", "not compared"}
+HISTORY = ("revision", "direction", "at", "seconds", "waited", "tries", "release", "by")
+LEFT_OUT_FIRST = ("by", "tries", "waited")  # where the terminal is too narrow; --json has all
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
@@ -51,14 +54,35 @@ def _show(found: Status) -> None:
         facts.add_row(name, "\n".join(values) or "none", style="bold red" if values and name in WRONG else None)
     console.print(facts)
     if found.history:
-        moves = Table(box=None, pad_edge=False)
-        for heading in ("revision", "direction", "at", "seconds", "waited", "tries", "by", "release"):
-            moves.add_column(heading, overflow="fold", no_wrap=heading in {"revision", "direction"})
-        for move in found.history:
-            took, waited = (None if s is None else f"{s:.3f}" for s in (move.seconds, move.waited_seconds))
-            cells = (move.revision, move.direction, move.applied_at[:19], took, waited, move.attempts)
-            moves.add_row(*(str(cell or "") for cell in (*cells, move.applied_by, move.release)))
+        for count in range(len(LEFT_OUT_FIRST) + 1):
+            moves = _history(found.history, LEFT_OUT_FIRST[:count])
+            if console.measure(moves, options=console.options.update(width=1_000)).maximum <= console.width:
+                break
         console.print(moves)
+
+
+def _history(moves: Sequence[Move], left_out: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    shown = [heading for heading in HISTORY if heading not in left_out]
+    for heading in shown:
+        table.add_column(heading, overflow="fold")
+    for move in moves:
+        cells = {
+            "revision": move.revision,
+            "direction": move.direction,
+            "at": move.applied_at[:16].replace("T", " "),
+            "seconds": _rounded(move.seconds),
+            "waited": _rounded(move.waited_seconds),
+            "tries": str(move.attempts or ""),
+            "release": move.release,
+            "by": move.applied_by,
+        }
+        table.add_row(*(cells[heading] for heading in shown))
+    return table
+
+
+def _rounded(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.3f}"
 
 
 def _with_phase(revision: str, safe_from_release: str | None) -> str:

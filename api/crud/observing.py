@@ -2,18 +2,15 @@
 
 import asyncio
 
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.crud import health
-from api.database.engine import SCHEMA_REVISION, Transactions
+from api.database.engine import SCHEMA_REVISION
 from api.database.errors import DATABASE_ERRORS
 from api.database.pool import FairQueuePool
 from api.database.probes import Probes
 from api.errors import Unavailable
-from api.metrics import ATTENTION, READY, RELEASE, observe_now
-from api.models import Order
-from api.models.orders import NEEDS_ATTENTION
+from api.metrics import READY, RELEASE, observe_now
 
 EVERY_SECONDS = 1.0
 ASK_EVERY_SECONDS = 15.0  # what the database has to be asked
@@ -29,17 +26,13 @@ async def keep_observing(engine: AsyncEngine) -> None:
         observe_now(engine.pool, max(0.0, loop.time() - due))
 
 
-async def keep_asking(probes: Probes, transactions: Transactions, release: str) -> None:
-    """Write what the database says, regularly, until cancelled: on connections that no request waits for."""
+async def keep_asking(probes: Probes, release: str) -> None:
+    """Write whether the database and this release fit, regularly, until cancelled."""
     RELEASE.labels(release, SCHEMA_REVISION).set(1)
     while True:
-        is_ready = False
         try:
             await probes.ask(health.fits_schema, release)
-            is_ready = True
-            async with transactions() as session:
-                ATTENTION.set(await session.scalar(select(func.count()).where(NEEDS_ATTENTION).select_from(Order)) or 0)
+            READY.set(1)
         except (Unavailable, *DATABASE_ERRORS):
-            pass  # it is said at each request
-        READY.set(is_ready)
+            READY.set(0)
         await asyncio.sleep(ASK_EVERY_SECONDS)

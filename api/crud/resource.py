@@ -94,6 +94,12 @@ class Resource:
         return self.noun.replace(" ", "_")
 
     @property
+    def about(self) -> str:
+        """Who may read and change them, as a sentence."""
+        readers = "Anybody" if self.readers is None else f"Users of type {self.readers}"
+        return f"{readers} may read {self.name}; users of type {self.writers} may change them."
+
+    @property
     def table(self) -> Table:
         """The table."""
         found = inspect(self.model).local_table

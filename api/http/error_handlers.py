@@ -23,7 +23,16 @@ from starlette.routing import Match
 from api.database.collisions import find_collision
 from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
-from api.errors import BadGateway, BadRequest, Conflict, TooManyRequests, Unavailable, UnsupportedMediaType, ZooError
+from api.errors import (
+    TAKEN,
+    BadGateway,
+    BadRequest,
+    Conflict,
+    TooManyRequests,
+    Unavailable,
+    UnsupportedMediaType,
+    ZooError,
+)
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding
 from api.metrics import count_refusal
 
@@ -39,7 +48,7 @@ class ErrorResponse(JSONResponse):
         return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
-async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
+async def handle_own_error(_: Request, error: ZooError) -> ErrorResponse:
     """Answer with the error's own status and detail."""
     if isinstance(error, TooManyRequests):
         count_refusal("limit")
@@ -50,7 +59,7 @@ async def handle_zoo_error(_: Request, error: ZooError) -> ErrorResponse:
 
 
 _BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
-    UserAlreadyExists: "There is an account with this address already",
+    UserAlreadyExists: TAKEN,
     UserAlreadyVerified: "The address is verified already",
     InvalidVerifyToken: "The token is not valid, or no longer: request another one",
     InvalidResetPasswordToken: "The token is not valid, or no longer: request another one",
@@ -61,7 +70,7 @@ async def handle_users_exception(request: Request, error: FastAPIUsersException)
     """Answer an exception of fastapi-users's manager, with a sentence of our own."""
     if type(error) not in _BY_USERS_EXCEPTION:
         raise error
-    return await handle_zoo_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
+    return await handle_own_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
 async def handle_http_exception(request: Request, error: HTTPException) -> Response:
@@ -94,7 +103,7 @@ async def handle_validation_error(request: Request, error: RequestValidationErro
     If FastAPI passes on the body as bytes, its type is not JSON: that is 415.
     """
     if isinstance(error.body, bytes):
-        return await handle_zoo_error(request, NOT_JSON)
+        return await handle_own_error(request, NOT_JSON)
     detail = [finding(found["type"], found["loc"], _sentence(found)) for found in error.errors()[:MAX_FINDINGS]]
     return ErrorResponse({"detail": detail}, 422)
 
@@ -119,7 +128,7 @@ class DatabaseErrorHandler:
         found = await self._collision(request, error) or explain_database_error(error)
         if found is None:
             raise error
-        return await handle_zoo_error(request, found)
+        return await handle_own_error(request, found)
 
     async def _collision(self, request: Request, error: Exception) -> Conflict | None:
         violation = unique_violation(error)
@@ -144,7 +153,7 @@ def internal_error() -> ErrorResponse:
 
 def add_handlers(app: FastAPI, database_of: DatabaseOf) -> None:
     """Add a handler for each exception that may leave a route."""
-    app.exception_handler(ZooError)(handle_zoo_error)
+    app.exception_handler(ZooError)(handle_own_error)
     app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)

@@ -1,15 +1,13 @@
-"""The OpenAPI document: what routes declare about their answers."""
+"""What routes declare about their answers, for the OpenAPI document: api/http/document.py."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from fastapi.params import Depends
 from fastapi.routing import APIRoute, APIRouter
 
 from api.errors import (
+    Detail,
     ErrorDetail,
     FieldErrors,
     Forbidden,
@@ -17,9 +15,11 @@ from api.errors import (
     PreconditionFailed,
     TooManyRequests,
     Unauthenticated,
+    Unavailable,
     UnsupportedMediaType,
     ZooError,
 )
+from api.http.examples import of_error
 from api.http.route import Route
 
 Responses = dict[int | str, dict[str, Any]]
@@ -30,13 +30,14 @@ def operation_id(route: APIRoute) -> str:
     return f"{route.tags[0]}-{route.name}"
 
 
-def errors(*classes: type[ZooError]) -> Responses:
-    """These errors, as a route's `responses`."""
+def errors(*classes: type[ZooError], example: Detail | None = None) -> Responses:
+    """These errors, as a route's `responses`, with an example of their `detail`, by default each error's own."""
     return {
         error.status: {
             "model": error.schema,
             "description": (error.__doc__ or "").strip(),
             "headers": _HEADERS.get(error, {}),
+            **({"content": of_error(detail)} if (detail := example or error.example) else {}),
         }
         for error in classes
     }
@@ -66,6 +67,7 @@ COMMON: Responses = {
         "model": ErrorDetail,
         "description": "The database is down or busy, or the server has too much to do.",
         "headers": _RETRY_AFTER,
+        "content": of_error(Unavailable.example),
     },
 }
 # Further answers of any route with a JSON body.
@@ -115,44 +117,11 @@ _COUNT = _header("X-Total-Count", "How many records all pages have, if `count=tr
 )
 PAGE = page("in the order of `sort`", _COUNT)
 # Further answers of routes that honour an Idempotency-Key.
-KEYED = errors(InProgress, TooManyRequests)
+KEYED = errors(InProgress) | errors(
+    TooManyRequests, example="Too many Idempotency-Keys within 24 hours: wait, or send none"
+)
 # Answers of routes that need a user.
 SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)
-
-
-def completed(document: dict[str, Any], cookie: str) -> dict[str, Any]:
-    """The document, changed in place: with the cookie's name, and with If-None-Match, which no route declares, because
-    api/http/answers.py implements it for all.
-    """
-    document["components"]["securitySchemes"]["CookieScheme"]["name"] = cookie
-    for path in document["paths"].values():
-        for operation in path.values():
-            if "304" in operation["responses"]:
-                operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
-    return document
-
-
-_IF_NONE_MATCH = {
-    "name": "If-None-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "title": "If-None-Match"},
-    "description": "The `ETag` of what the client has: if that has not changed, the answer is 304, without a body.",
-}
-
-
-@lru_cache(maxsize=1)  # it takes tens of milliseconds, in which no other request is served
-def part(app: FastAPI, tag: str, title: str, *, root: str, cookie: str) -> dict[str, Any]:
-    """The part of the app's document about the operations with this tag, as a document of its own.
-
-    Its `tokenUrl` begins with the `root` of the API, because Swagger UI would resolve a relative one against its own
-    page, which is one level deeper than the page of the whole document.
-    """
-    routes = [route for route in app.routes if isinstance(route, APIRoute) and tag in route.tags]
-    servers: list[dict[str, Any]] | None = [{"url": root}] if root else None
-    document = completed(get_openapi(title=title, version=app.version, routes=routes, servers=servers), cookie)
-    for scheme in document["components"]["securitySchemes"].values():
-        for flow in scheme.get("flows", {}).values():
-            flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"
-    return document
+# Further answers to a request with the cookie.
+OTHER_SITE = errors(Forbidden, example="This request comes from a page of another site: use a bearer token there")

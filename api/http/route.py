@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from api.errors import Unprocessable, UnsupportedMediaType
 from api.http.authentication import SAFE_METHODS
+from api.http.examples import of_error
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
 from api.http.idempotency import ANSWER, DoneBefore, refuse_key, takes_key
 from api.http.json_body import parse
@@ -43,6 +44,7 @@ SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-ty
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
+FORM_OR_JSON = f"Send a form, with the header Content-Type: {FORM}, or JSON, with {JSON}"
 TOO_MANY = f"More than {MAX_PARAMETERS} parameters"
 
 
@@ -70,7 +72,11 @@ class Route(APIRoute):
     def __init__(self, *arguments: Any, max_body_size: int | None = None, **options: Any) -> None:
         super().__init__(*arguments, max_body_size=max_body_size or DEFAULT_BODY, **options)
         if self.body_field is not None and TOO_LARGE in self.responses:
-            about = {"description": f"The body is over {_in_words(max_body_size or DEFAULT_BODY)}."}
+            largest = max_body_size or DEFAULT_BODY
+            about = {
+                "description": f"The body is over {_in_words(largest)}.",
+                "content": of_error(_too_large(largest).detail),
+            }
             self.responses = self.responses | {TOO_LARGE: self.responses[TOO_LARGE] | about}
 
     def get_route_handler(self) -> Handler:
@@ -150,7 +156,7 @@ class BoundedRequest(Request):
             self.fields = await super().form(max_fields=MAX_PARAMETERS)
             refuse_repeated("body", [name for name, _ in self.fields.multi_items()])
         else:
-            raise UnsupportedMediaType(f"Send a form, with the header Content-Type: {FORM}, or JSON, with {JSON}")
+            raise UnsupportedMediaType(FORM_OR_JSON)
 
     async def form(self, **_: Any) -> FormData:  # type: ignore[override]  # FastAPI only awaits it
         """The fields that `read_form` has read."""

@@ -1,4 +1,4 @@
-"""/auth: registering, signing in and out, and tokens by mail."""
+"""/auth: signing in and out, registering, and tokens by mail."""
 
 from typing import Annotated
 
@@ -18,10 +18,11 @@ from api.dependencies import (
     TransactionsDep,
     UserManagerDep,
 )
-from api.errors import BadRequest, Forbidden, TooManyRequests
+from api.errors import TAKEN, BadRequest, TooManyRequests, UnsupportedMediaType
 from api.http.authentication import SameOriginCookieTransport
-from api.http.openapi import BODY, SIGNED_IN, errors, nothing, resource_router
+from api.http.openapi import BODY, OTHER_SITE, SIGNED_IN, errors, nothing, resource_router
 from api.http.path_prefix import root_path_of
+from api.http.route import FORM_OR_JSON
 from api.models.users import User
 from api.schemas.auth import BearerToken, Credentials, MailRequest, PasswordReset, Verification
 from api.schemas.users import UserCreate, UserRead
@@ -30,16 +31,17 @@ router = resource_router("auth", [SECRET])
 
 SignInForm = Annotated[Credentials, Form()]
 MAIL = errors(TooManyRequests) | nothing(202, "If there is such an account, the mail will be sent.")
-SIGN_IN = BODY | errors(BadRequest, TooManyRequests)
-# The form's fields may also be sent as JSON: api/http/route.py.
-AS_JSON = {"requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Credentials"}}}}}
+# The same fields are also taken as JSON (api/http/route.py). The document has the form only, because clients that are
+# made from it can't choose between two types of one body.
+SIGN_IN = BODY | errors(UnsupportedMediaType, example=FORM_OR_JSON) | errors(BadRequest, TooManyRequests)
+TOKEN = BODY | errors(BadRequest, example="The token is not valid, or no longer: request another one")
 
 
 @router.post(
     "/register",
     response_model=UserRead,
     status_code=201,
-    responses=BODY | errors(BadRequest, TooManyRequests),
+    responses=BODY | errors(BadRequest, example=TAKEN) | errors(TooManyRequests),
     dependencies=[LimitRegistrations],
 )
 async def register(data: UserCreate, manager: UserManagerDep) -> User:
@@ -47,7 +49,7 @@ async def register(data: UserCreate, manager: UserManagerDep) -> User:
     return await manager.create(data, safe=True)
 
 
-@router.post("/jwt/login", responses=SIGN_IN, openapi_extra=AS_JSON)
+@router.post("/jwt/login", responses=SIGN_IN)
 async def sign_in(form: SignInForm, transactions: TransactionsDep, address: ClientAddress) -> BearerToken:
     """Sign in with a form, or JSON, of `username`, the email address, and `password`; the answer is a bearer token."""
     return BearerToken(access_token=await sign_ins.sign_in(transactions, form.username, form.password, address))
@@ -57,9 +59,8 @@ async def sign_in(form: SignInForm, transactions: TransactionsDep, address: Clie
     "/cookie/login",
     status_code=204,
     response_class=Response,
-    responses=SIGN_IN | errors(Forbidden),
+    responses=SIGN_IN | OTHER_SITE,
     dependencies=[SAME_ORIGIN],
-    openapi_extra=AS_JSON,
 )
 async def sign_in_with_cookie(
     form: SignInForm, transactions: TransactionsDep, settings: SettingsDep, address: ClientAddress, request: Request
@@ -73,7 +74,7 @@ async def sign_in_with_cookie(
     "/jwt/logout",
     status_code=204,
     response_class=Response,
-    responses=SIGNED_IN | errors(Forbidden),
+    responses=SIGNED_IN | OTHER_SITE,
     dependencies=[CALLER],
 )
 async def sign_out(session: SessionDep, token: TokenDep) -> None:
@@ -85,7 +86,7 @@ async def sign_out(session: SessionDep, token: TokenDep) -> None:
     "/cookie/logout",
     status_code=204,
     response_class=Response,
-    responses=SIGNED_IN | errors(Forbidden),
+    responses=SIGNED_IN | OTHER_SITE,
     dependencies=[CALLER],
 )
 async def sign_out_with_cookie(
@@ -105,7 +106,7 @@ async def forgot_password(
     after_answer.start(lambda manager: manager.mail_reset_token(data.email))
 
 
-@router.post("/reset-password", responses=BODY | errors(BadRequest) | nothing(200, "The password is set."))
+@router.post("/reset-password", responses=TOKEN | nothing(200, "The password is set."))
 async def reset_password(data: PasswordReset, manager: UserManagerDep, request: Request) -> None:
     """Set a new password with the token from the mail. It revokes all of the user's access tokens."""
     await manager.reset_password(data.token, data.password, request)
@@ -120,7 +121,7 @@ async def request_verify_token(
     after_answer.start(lambda manager: manager.mail_verify_token(data.email))
 
 
-@router.post("/verify", response_model=UserRead, responses=BODY | errors(BadRequest))
+@router.post("/verify", response_model=UserRead, responses=TOKEN)
 async def verify(data: Verification, manager: UserManagerDep) -> User:
     """Verify the address with the token from the mail."""
     return await manager.verify(data.token)

@@ -4,15 +4,16 @@ import re
 from base64 import b64encode
 from hashlib import sha256
 from importlib.metadata import version
+from importlib.resources import files
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from api.dependencies import SettingsDep
 from api.http.authentication import cookie_name
-from api.http.openapi import part
+from api.http.document import below, part
 from api.http.path_prefix import root_path_of
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
@@ -23,6 +24,7 @@ CSP = (
 )
 ASSETS = "/docs/assets"
 ASSETS_VERSION = version("fastapi-swagger")
+DOCUMENT = "/openapi.json"
 ORDERS_DOCUMENT = "/openapi/orders.json"
 ORDERS_TITLE = "Zoo: orders"
 
@@ -37,7 +39,14 @@ async def read_root(request: Request) -> RedirectResponse:
 async def read_docs(request: Request) -> HTMLResponse:
     """Swagger UI."""
     app: FastAPI = request.app
-    return _swagger_ui(request, f"{app.openapi_url}", app.title)
+    return _swagger_ui(request, DOCUMENT, app.title)
+
+
+@router.get(DOCUMENT)
+async def read_document(request: Request) -> JSONResponse:
+    """The OpenAPI document."""
+    app: FastAPI = request.app
+    return JSONResponse(below(app.openapi(), root_path_of(request)))
 
 
 @router.get("/docs/orders")
@@ -51,6 +60,12 @@ async def read_orders_document(request: Request, settings: SettingsDep) -> JSONR
     """The OpenAPI document of the orders only."""
     cookie = cookie_name(settings)
     return JSONResponse(part(request.app, "orders", ORDERS_TITLE, root=root_path_of(request), cookie=cookie))
+
+
+@router.get("/favicon.ico")
+async def read_icon() -> FileResponse:
+    """The icon, where browsers look for it."""
+    return FileResponse(str(files("fastapi_swagger") / "resources" / "favicon-32x32.png"))
 
 
 def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:

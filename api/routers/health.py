@@ -1,4 +1,4 @@
-"""/health: for load balancers, orchestrators and people."""
+"""/health: whether the api can serve, for load balancers, orchestrators and people."""
 
 from datetime import UTC, datetime
 

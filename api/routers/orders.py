@@ -1,4 +1,4 @@
-"""/orders"""
+"""/orders: what visitors order at the kiosks, pay and cancel, and keepers advance."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -20,8 +20,20 @@ from api.dependencies import (
     UserManagerDep,
     honours_key,
 )
-from api.errors import BadRequest, Conflict, Forbidden, NotFound, TooManyRequests
-from api.http.openapi import BODY, CHANGED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, SIGNED_IN, errors, resource_router
+from api.errors import TAKEN, BadRequest, Conflict, NotFound, TooManyRequests
+from api.http.openapi import (
+    BODY,
+    CHANGED,
+    DELETED,
+    KEYED,
+    OTHER_SITE,
+    PAGE,
+    RECORD,
+    RESTRICTED,
+    SIGNED_IN,
+    errors,
+    resource_router,
+)
 from api.models.users import User
 from api.schemas.users import AccountDeletion, OwnUpdate, UserAdminUpdate, UserQuery, UserRead
 
@@ -29,6 +41,8 @@ router = resource_router("users")
 
 # Only UUIDs: `POST /users/me` is a method that does not exist (405), rather than an invalid id (422).
 USER = "/{user_id:uuid}"
+LAST_ADMIN = errors(Conflict, example="This is the last active admin: make another user an admin first")
+PROVEN = errors(NotFound, TooManyRequests) | errors(BadRequest, example="Wrong password") | OTHER_SITE
 
 
 @router.get("/me", response_model=UserRead, responses=RECORD | SIGNED_IN | errors(NotFound))
@@ -40,7 +54,7 @@ async def read_me(caller: CallerDep, session: SessionDep) -> User:
 @router.patch(
     "/me",
     response_model=UserRead,
-    responses=BODY | SIGNED_IN | CHANGED | errors(BadRequest, Forbidden, NotFound, TooManyRequests),
+    responses=BODY | SIGNED_IN | CHANGED | PROVEN,
     dependencies=[CALLER],
 )
 async def update_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
@@ -62,7 +76,7 @@ async def update_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     "/me",
     status_code=204,
     response_class=Response,
-    responses=BODY | SIGNED_IN | DELETED | errors(BadRequest, Forbidden, NotFound, Conflict, TooManyRequests),
+    responses=BODY | SIGNED_IN | DELETED | PROVEN | LAST_ADMIN,
     dependencies=[CALLER],
 )
 async def delete_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
@@ -93,7 +107,7 @@ async def read_user(user_id: UUID, session: SessionDep) -> User:
 @router.patch(
     USER,
     response_model=UserRead,
-    responses=BODY | RESTRICTED | CHANGED | errors(BadRequest, NotFound, Conflict),
+    responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | errors(BadRequest, example=TAKEN) | LAST_ADMIN,
     dependencies=[ADMIN],
 )
 async def update_user(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name

@@ -21,6 +21,7 @@ from api.schemas.text import normal_form, visible_length
 
 MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 128
+PASSWORD_RULE = f"{MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters that can be seen, but not the address"
 EXAMPLE: dict[str, Any] = {"email": "amara@visitors.example", "password": "a giraffe in the rain"}
 
 

@@ -15,8 +15,6 @@ from api.database.engine import SCHEMA_REVISION
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.ordering import KEEPER, TEA, VISITOR, bring, order
-from tests.api.outside import Outside
 from tests.conftest import started, state_of
 
 
@@ -98,45 +96,6 @@ async def test_a_refusal_for_want_of_a_connection_is_counted(
         assert count("refusals_total", cause=cause) > before
 
 
-@pytest.mark.usefixtures("no_backoff")
-@pytest.mark.parametrize(
-    ("script", "outcome", "status"), [([], "done", 200), (["404"], "refused", 502), (["503"] * 3, "failed", 502)]
-)
-async def test_a_call_of_a_service_outside_is_counted_by_its_outcome(  # noqa: PLR0913, PLR0917 - fixtures
-    server: Server, database: str, payments: Outside, script: list[str], outcome: str, status: int
-) -> None:
-    name = "external_request_duration_seconds_count"
-    async with api(server, database, payments_url=payments.url) as client:
-        path = await order(client)
-        payments.script.extend(script)
-        before = count(name, service="payments", outcome=outcome)
-        assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == status
-        assert count(name, service="payments", outcome=outcome) - before == 1
-
-
-async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: Server, database: str) -> None:
-    states = ("created", "paid", "progress")
-    async with api(server, database) as client:
-        before = [count("orders_total", state=state) for state in states]
-        path = await bring(client, "progress")
-        assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200  # which changes nothing
-        assert [count("orders_total", state=state) for state in states] == [number + 1 for number in before]
-
-
-async def test_an_order_that_is_not_committed_is_not_counted(
-    server: Server, database: str, admin: asyncpg.Connection
-) -> None:
-    await admin.execute(
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE serialization_failure; END $$;"
-        " CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON orders INITIALLY DEFERRED FOR EACH ROW"
-        " EXECUTE FUNCTION refuse()"
-    )
-    async with api(server, database) as client:
-        before = count("orders_total", state="created")
-        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)).status_code == 503
-        assert count("orders_total", state="created") == before
-
-
 async def test_what_is_so_now_is_written_regularly_also_while_all_connections_are_in_use(
     server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +110,6 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
     async with api(server, database, database_pool_size=2, database_pool_timeout=60, release="4.5.6") as client:
         await until("ready", 1)
         assert count("release_info", release="4.5.6", schema_revision=SCHEMA_REVISION) == 1
-        path = await order(client)
         db = state_of(client).database
         CLIENT.set(NOBODY)  # not the one of the last request, who would get one only
         async with db.connect(), db.connect():
@@ -159,8 +117,6 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
             await until("http_requests_in_flight", 3)
             await until("db_pool_connections", 2, state="in use")
             await until("db_pool_requests_waiting", 3)
-            await admin.execute("UPDATE orders SET attention = 'too hot' WHERE id = $1::uuid", path.rpartition("/")[2])
-            await until("orders_needing_attention", 1)
         await asyncio.gather(*tasks)
         await until("db_pool_connections", 2, state="idle")
         await until("http_requests_in_flight", 0)

@@ -64,8 +64,8 @@ MATRIX = {
     "GET /health/ready": Case(ANYBODY, 200),
     "GET /": Case(ANYBODY, 307),
     "GET /docs": Case(ANYBODY, 200),
+    "GET /favicon.ico": Case(ANYBODY, 200),
     "GET /openapi.json": Case(ANYBODY, 200),
-    "HEAD /openapi.json": Case(ANYBODY, 200),
 }
 for cases in (*map(cases_of, RESOURCES), *(part.CASES for part in PARTS)):
     MATRIX |= cases

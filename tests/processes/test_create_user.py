@@ -74,6 +74,8 @@ def test_on_a_terminal_it_asks_twice_and_shows_nothing(environment: dict[str, st
         assert process.wait(timeout=20) == 0
     os.close(ours)
     assert PASSWORD not in shown
+    rule, _, _ = shown.partition("Password: ")
+    assert rule.strip() == "12 to 128 characters that can be seen, but not the address."
 
 
 async def test_who_was_made_can_sign_in(environment: dict[str, str], committing_client: httpx.AsyncClient) -> None:

@@ -80,6 +80,8 @@ def use(address: str, case: Case) -> None:
         assert hidden is None or page.locator(f"#operations-{hidden}").count() == 0
         # Use it as a reader would: sign in, open an operation, send the example unchanged.
         page.locator(".auth-wrapper .authorize").first.click()
+        page.locator("#oauth_username").wait_for()
+        assert page.evaluate("document.activeElement.id") == "oauth_username"
         dialog = page.locator(".auth-container", has_text="OAuth2PasswordBearer")
         dialog.locator("#oauth_username").fill(email_of("keeper"))
         dialog.locator("#oauth_password").fill(PASSWORD)

@@ -170,6 +170,13 @@ class TestSeed:
         assert len(animals) == 69
         assert all(animal["exhibit_id"] and animal["species"] for animal in animals)
 
+    @pytest.mark.parametrize("setting", [{"ENVIRONMENT": "production"}, {"SEED": "false"}, {"SEED": "0"}])
+    def test_does_not_even_look_where_nothing_shall_be_loaded(self, setting: dict[str, str]) -> None:
+        done = python.run(
+            "api", "seed", env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"} | setting
+        )
+        assert done.stdout == "ENVIRONMENT is production, or SEED is false: nothing loaded\n", done.stderr
+
     async def test_does_not_bring_back_what_was_deleted(
         self, seed: Callable[[], Awaitable[str]], committing_client: httpx.AsyncClient
     ) -> None:

@@ -67,6 +67,18 @@ def test_all_that_gunicorn_and_its_workers_print_is_json(
     assert not any("Amara" in event for event in events)
 
 
+def test_in_compose_on_this_machine_lines_are_for_people_and_say_where_the_api_is(
+    server: Server, worker_database: str, free_port: int, tmp_path: Path
+) -> None:
+    compose = {"ENVIRONMENT": "local", "API_PORT": "9123", "LOG_FORMAT": "", "WEB_CONCURRENCY": "1"}
+    environment = {**server.environment(worker_database), **compose}
+    with (tmp_path / "output").open("w") as output, gunicorn(environment, free_port, output.fileno()):
+        pass
+    shown = (tmp_path / "output").read_text()
+    assert "[info] ready address=http://127.0.0.1:9123 docs=http://127.0.0.1:9123/docs\n" in shown
+    assert not any(word in shown for word in ("Listening at", "0.0.0.0", "\x1b", "{"))
+
+
 def test_on_a_terminal_lines_are_for_people(server: Server, worker_database: str, free_port: int) -> None:
     mine, theirs = pty.openpty()
     environment = {**server.environment(worker_database), "WEB_CONCURRENCY": "1", "LOG_FORMAT": "", "TERM": "xterm"}

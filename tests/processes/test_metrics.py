@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -110,8 +111,12 @@ def test_what_a_killed_worker_has_counted_stays_and_what_was_so_in_it_does_not(a
         old = {path.name for path in (Path("/dev/shm") / folder).glob(f"gauge_live*_{worker.pid}.db")}
         assert old
         worker.kill()
-        wait_until(lambda old=old: not old & {path.name for path in (Path("/dev/shm") / folder).iterdir()})
+        wait_until(partial(is_without, folder, old))
     assert api.sum("http_request_duration_seconds_count", route="/animals/{animal_id}") == 10
+
+
+def is_without(folder: str, names: set[str]) -> bool:
+    return not names & {path.name for path in (Path("/dev/shm") / folder).iterdir()}
 
 
 def held_by(folder: str) -> str:

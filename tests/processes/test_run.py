@@ -17,6 +17,7 @@ import pytest
 from tests.checkouts import copy_checkout
 from tests.conftest import PASSWORD, find_free_port, uncoloured
 from tests.docs.documents import run_requests, section
+from tests.python import run
 
 ADMIN = "ngozi@zoo.example"
 
@@ -100,9 +101,10 @@ def processes_in(checkout: Path) -> list[str]:
     return found
 
 
-def make(checkout: Path, *arguments: str) -> str:
+def make(checkout: Path, *arguments: str, stdin: str = "") -> str:
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return subprocess.check_output(["make", "--silent", *arguments], cwd=checkout, env=environment, text=True)
+    command = ["make", "--silent", *arguments]
+    return subprocess.check_output(command, cwd=checkout, env=environment, text=True, input=stdin)
 
 
 def line_of(path: str, printed: list[str]) -> str:
@@ -120,7 +122,11 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
     address = f"http://127.0.0.1:{free_port}"
     with make_run(checkout, free_port, LOG_FORMAT="text") as printed:
         assert len(httpx.get(f"{address}/exhibits").json()) == 8
-        make_admin(checkout)  # other commands use the database that is being served
+        # Other commands use the database that is being served.
+        made = make(checkout, "user", f"EMAIL={ADMIN}", "TYPE=admin", stdin=PASSWORD)
+        assert made == "ngozi@zoo.example is a user of type admin\n"
+        (checkout / "new.csv").write_text("name\nFrom a file\n")
+        assert make(checkout, "import", "RESOURCE=exhibits", "FILE=new.csv") == "1 exhibits loaded\n"
         form = {"username": ADMIN, "password": PASSWORD}
         token = httpx.post(f"{address}/auth/jwt/login", data=form).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
@@ -176,6 +182,17 @@ def test_without_a_storage_of_its_own_it_uses_the_one_that_is_set(checkout: Path
     with make_run(checkout, free_port, signal.SIGINT, S3_URL="http://storage.invalid", **buckets, **keys):
         assert not any("weed" in line for line in processes_in(checkout))
     assert not (checkout / ".data" / "storage").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [(["api", "--help"], "create-user"), (["api", "seed", "--help"], "seed data"), (["--help"], "Run a Python module")],
+)
+def test_help_is_that_of_the_command_that_it_follows(arguments: list[str], about: str) -> None:
+    done = run("local", "exec", *arguments, env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"})
+    assert done.returncode == 0, done.stderr
+    assert about in done.stdout
+    assert ("local exec" in done.stdout) == (arguments == ["--help"])
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int) -> None:

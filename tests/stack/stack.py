@@ -125,7 +125,7 @@ class Stack:
     @cached_property
     def wanted(self) -> set[str]:
         """The containers that run in a stack that is intact."""
-        services = set(self.compose("config", "--services").stdout.split()) - {"migrator", "buckets"}
+        services = set(self.compose("config", "--services").stdout.split()) - {"migrator", "buckets", "seed"}
         return {self.container(service) for service in services}
 
     def client(self) -> httpx.Client:

@@ -156,6 +156,23 @@ def asked(stack: Stack, service: str) -> list[list[str]]:
     return found
 
 
+class TestSeed:
+    def test_a_new_stack_has_animals_before_it_serves(self, bare_stack: Stack) -> None:
+        with bare_stack.changed(COMPOSE_PROFILES="seed"):
+            bare_stack.compose("up", "--detach", "--wait")
+            assert len(bare_stack.get("/animals").json()) == 69
+            assert "69 animals" in bare_stack.compose("logs", "seed").stdout
+            host = bare_stack.inspect("seed")["HostConfig"]
+            assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
+
+    def test_one_that_fails_keeps_nobody_from_the_api(self, bare_stack: Stack, tmp_path: Path) -> None:
+        override = tmp_path / "compose.yml"
+        override.write_text(json.dumps({"services": {"seed": {"command": ["false"]}}}))
+        with bare_stack.changed(override, COMPOSE_PROFILES="seed"):
+            bare_stack.compose("up", "--detach", "--wait")
+            assert bare_stack.get("/animals").json() == []
+
+
 class TestMigrator:
     def test_two_at_once_both_succeed_and_one_applies(self, bare_stack: Stack) -> None:
         stack = bare_stack

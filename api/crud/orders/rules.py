@@ -6,17 +6,17 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, event, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 from uuid_utils.compat import uuid7
 
 from api.crud.accounts.access_tokens import Caller
+from api.crud.orders.metrics import count_once_committed
 from api.crud.orders.quotas import require_room
 from api.enums import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.http.etags import IfMatch
-from api.metrics import ORDERS
 from api.models.orders import Order, OrderEvent, OrderItem
 from api.schemas.orders import ItemCreate, OrderCreate, OrderRead, OrderUpdate
 
@@ -146,8 +146,7 @@ def move(session: AsyncSession, order: Order, target: OrderStatus, user_id: UUID
 def _record(session: AsyncSession, change: OrderEvent) -> None:
     """Store a change with the order, and count it once it is committed."""
     session.add(change)
-    count = ORDERS.labels(change.to_status.value).inc
-    event.listen(session.sync_session, "after_commit", lambda _: count(), once=True)
+    count_once_committed(session, change)
 
 
 def refuse_unsettled(order: Order, action: Action) -> None:

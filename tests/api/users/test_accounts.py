@@ -229,14 +229,14 @@ class TestJson:
             assert refused.status_code == 422, refused.text
             assert refused.json()["detail"][0]["loc"] == loc
 
-    async def test_other_types_are_415_and_the_document_has_both(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_other_types_are_415_and_the_document_has_the_form(self, anonymous: httpx.AsyncClient) -> None:
         for kind in ("text/plain", "multipart/form-data; boundary=x", "application/xml", ""):
             refused = await anonymous.post("/auth/jwt/login", content="{}", headers={"Content-Type": kind})
             assert refused.status_code == 415
         document = (await anonymous.get("/openapi.json")).json()
         for path in ("/auth/jwt/login", "/auth/cookie/login"):
             content = document["paths"][path]["post"]["requestBody"]["content"]
-            assert content["application/json"] == content["application/x-www-form-urlencoded"]
+            assert content.keys() == {"application/x-www-form-urlencoded"}
 
 
 @pytest.mark.parametrize("said", ["x" * 6_000, "not an address", "<script>", "192.0.2.1\x01"])

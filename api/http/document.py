@@ -1,0 +1,78 @@
+"""The OpenAPI document: what FastAPI makes of the routes, completed, and parts of it."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, APIRouter
+
+from api.http.examples import add_examples_of_errors, with_nulls
+
+INFO: dict[str, Any] = {"contact": {"name": "Zoo"}, "license_info": {"name": "MIT", "identifier": "MIT"}}
+"""Who answers for the API, and under which license it may be used."""
+
+
+def tags(groups: Iterable[tuple[APIRouter, str]]) -> list[dict[str, str]]:
+    """The groups of operations, each with a sentence about it."""
+    about: dict[str, str] = {}
+    for router, text in groups:
+        if router.include_in_schema:
+            about.setdefault(str(router.tags[0]), text)
+    return [{"name": name, "description": text[:1].upper() + text[1:]} for name, text in about.items()]
+
+
+def completed(document: dict[str, Any], cookie: str) -> dict[str, Any]:
+    """The document, changed in place: with the cookie's name, and what no route declares.
+
+    That is If-None-Match, because api/http/answers.py implements it for all, that an operation needs no sign-in, and
+    examples.
+    """
+    schemes = document["components"]["securitySchemes"]
+    schemes["CookieScheme"]["name"] = cookie
+    # Swagger UI's dialog opens at the field of the last one: at the username, rather than at the cookie.
+    document["components"]["securitySchemes"] = dict(
+        sorted(schemes.items(), key=lambda one: one[1]["type"] == "oauth2")
+    )
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        if "examples" in schema:
+            schema["examples"] = [with_nulls(example, schema, schemas) for example in schema["examples"]]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "304" in operation["responses"]:
+                operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
+            operation.setdefault("security", [])
+            add_examples_of_errors(path, operation, schemas)
+    return document
+
+
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "title": "If-None-Match"},
+    "description": "The `ETag` of what the client has: if that has not changed, the answer is 304, without a body.",
+}
+
+
+def below(document: dict[str, Any], root: str) -> dict[str, Any]:
+    """The document for clients that find the API below `root`, which is "" if no proxy adds a prefix."""
+    return document | {"servers": [{"url": root or "/"}]}
+
+
+@lru_cache(maxsize=1)  # it takes tens of milliseconds, in which no other request is served
+def part(app: FastAPI, tag: str, title: str, *, root: str, cookie: str) -> dict[str, Any]:
+    """The part of the app's document about the operations with this tag, as a document of its own.
+
+    Its `tokenUrl` begins with the `root` of the API, because Swagger UI would resolve a relative one against its own
+    page, which is one level deeper than the page of the whole document.
+    """
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and tag in route.tags]
+    about = [found for found in app.openapi_tags or () if found["name"] == tag]
+    document = completed(get_openapi(title=title, version=app.version, routes=routes, tags=about, **INFO), cookie)
+    for scheme in document["components"]["securitySchemes"].values():
+        for flow in scheme.get("flows", {}).values():
+            flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"
+    return below(document, root)

@@ -1,0 +1,65 @@
+"""What is counted of orders."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from api.crud.orders import metrics
+from local.postgres import Server
+from tests.api.orders.ordering import KEEPER, TEA, VISITOR, bring, order
+from tests.api.orders.outside import Outside
+from tests.api.test_metrics import api, count
+
+
+@pytest.mark.usefixtures("no_backoff")
+@pytest.mark.parametrize(
+    ("script", "outcome", "status"), [([], "done", 200), (["404"], "refused", 502), (["503"] * 3, "failed", 502)]
+)
+async def test_a_call_of_a_service_outside_is_counted_by_its_outcome(  # noqa: PLR0913, PLR0917 - fixtures
+    server: Server, database: str, payments: Outside, script: list[str], outcome: str, status: int
+) -> None:
+    name = "external_request_duration_seconds_count"
+    async with api(server, database, payments_url=payments.url) as client:
+        path = await order(client)
+        payments.script.extend(script)
+        before = count(name, service="payments", outcome=outcome)
+        assert (await client.post(f"{path}/pay", headers=VISITOR)).status_code == status
+        assert count(name, service="payments", outcome=outcome) - before == 1
+
+
+async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: Server, database: str) -> None:
+    states = ("created", "paid", "progress")
+    async with api(server, database) as client:
+        before = [count("orders_total", state=state) for state in states]
+        path = await bring(client, "progress")
+        assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200  # which changes nothing
+        assert [count("orders_total", state=state) for state in states] == [number + 1 for number in before]
+
+
+async def test_an_order_that_is_not_committed_is_not_counted(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE serialization_failure; END $$;"
+        " CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON orders INITIALLY DEFERRED FOR EACH ROW"
+        " EXECUTE FUNCTION refuse()"
+    )
+    async with api(server, database) as client:
+        before = count("orders_total", state="created")
+        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)).status_code == 503
+        assert count("orders_total", state="created") == before
+
+
+async def test_those_that_need_attention_are_counted_regularly(
+    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "EVERY_SECONDS", 0.02)
+    async with api(server, database) as client:
+        path = await order(client)
+        await admin.execute("UPDATE orders SET attention = 'too hot' WHERE id = $1::uuid", path.rpartition("/")[2])
+        for number in (1, 0):
+            async with asyncio.timeout(30):
+                while count("orders_needing_attention") != number:
+                    await asyncio.sleep(0.02)
+            await admin.execute("UPDATE orders SET attention = NULL")

@@ -1,0 +1,96 @@
+"""`make fresh-migrations`: one first revision from the models, in a checkout of its own."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from local.postgres import Server
+from tests.checkouts import copy_checkout
+from tests.processes.test_history import REVISIONS
+
+FUNCTION = '''"""A function.
+
+Revision: f000
+Follows: {head}
+Created: 2099-01-01 00:00:00+00:00
+"""
+
+from alembic import op
+
+revision = "f000"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.execute("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * n'")
+'''
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return copy_checkout(tmp_path)
+
+
+def fresh(
+    checkout: Path, *options: str, url: str = "postgresql://postgres@127.0.0.1:1/x"
+) -> "subprocess.CompletedProcess[str]":
+    python = checkout / ".venv" / "bin" / "python"
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"} | (
+        {"MIGRATION_DATABASE_URL": url} if url else {}
+    )
+    return subprocess.run(
+        [python, "-m", "local.fresh_migrations", *options],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def revisions(checkout: Path) -> list[str]:
+    return sorted(path.name for path in (checkout / "migrator" / "versions").glob("*.py"))
+
+
+def test_one_revision_makes_the_same_schema_and_what_only_revisions_know_is_named(checkout: Path) -> None:
+    (checkout / "migrator" / "versions" / "2099_01_01_0000-function.py").write_text(FUNCTION.format(head=REVISIONS[-1]))
+    done = fresh(checkout, url="")
+    assert done.returncode == 1
+    missing = done.stderr.partition("leave it out:\n")[2].splitlines()
+    assert "CREATE FUNCTION public.twice(n integer) RETURNS integer" in missing[0]
+    assert all(
+        "twice" in line or "SELECT 2 * n" in line or line.strip() in {"LANGUAGE sql IMMUTABLE", "AS $$"}
+        for line in missing
+    )
+    (name,) = revisions(checkout)
+    text = (checkout / "migrator" / "versions" / name).read_text()
+    (revision,) = re.findall(r'^revision = "(\w+)"', text, re.MULTILINE)
+    assert f'SCHEMA_REVISION = "{revision}"' in (checkout / "api" / "database" / "engine.py").read_text()
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["alembic_online", "lint"]):
+        subprocess.run([checkout / ".venv/bin/python", "-m", *command], cwd=checkout, check=True, capture_output=True)
+
+
+async def test_is_refused_where_there_are_data(
+    checkout: Path, server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    before = revisions(checkout)
+    await admin.execute("INSERT INTO exhibits (name) VALUES ('Savanna')")
+    refused = fresh(checkout, url=server.url("zoo_migrator", database))
+    assert refused.returncode == 1
+    assert "the database has data, in " in refused.stderr
+    assert "docs/fresh-start.md" in refused.stderr
+    assert revisions(checkout) == before
+
+
+def test_models_that_make_no_revision_leave_all_as_it_was(checkout: Path) -> None:
+    before = revisions(checkout)
+    animals = checkout / "api" / "models" / "animals.py"
+    animals.write_text(animals.read_text() + "\nraise RuntimeError('not finished')\n")
+    refused = fresh(checkout, url="")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "not finished" in refused.stderr
+    assert revisions(checkout) == before

@@ -1,0 +1,68 @@
+"""`docker compose watch`, in a checkout whose files change."""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from api.database.engine import SCHEMA_REVISION
+from tests.checkouts import clone
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker, running
+
+IMAGES = f"{PREFIX}watch-"
+
+
+@contextmanager
+def watching(stack: Stack, log: Path) -> Iterator[None]:
+    """`docker compose watch` until the block ends."""
+    with log.open("w") as output:
+        command = stack.command("watch", "--no-up")
+        with subprocess.Popen(command, env=stack.environment, stdout=output, stderr=output) as process:
+            try:
+                until(lambda: "Watch enabled" in log.read_text() or "watching" in log.read_text(), log)
+                yield
+            finally:
+                process.terminate()
+
+
+def until(condition: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 180
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.5)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Iterator[Path]:
+    yield clone(tmp_path)
+    docker("image", "rm", "--force", *(f"{IMAGES}{name}:{RELEASE}" for name in ("api", "migrator")))
+    docker("image", "rm", "--force", f"{IMAGES}db:18", f"{IMAGES}storage:seaweedfs")
+
+
+def test_code_is_copied_requirements_build_anew_and_a_revision_is_migrated(checkout: Path, tmp_path: Path) -> None:
+    stack = Stack(checkout / "docker-compose.override.yml", root=checkout, IMAGES=IMAGES)
+    log = tmp_path / "log"
+
+    def status_of(path: str) -> int:
+        return stack.get(path).status_code if stack.is_ready() else 0
+
+    with running(stack), watching(stack, log):
+        before = stack.inspect("api")["Image"]
+        health = checkout / "api" / "routers" / "health.py"
+        health.write_text(health.read_text() + '\n\n@router.get("/new")\nasync def new() -> None: ...\n')
+        until(lambda: status_of("/health/new") == 200, log)
+        assert stack.inspect("api")["Image"] == before
+
+        (checkout / "migrator" / "versions" / "2099_01_01_0000-new.py").write_text(
+            f'"""New."""\nfrom alembic import op\nrevision = "new"\ndown_revision = "{SCHEMA_REVISION}"\n'
+            'def upgrade():\n    op.execute("CREATE TABLE new ()")\n'
+        )
+        until(lambda: stack.sql("postgres", "SELECT to_regclass('new')").stdout == "new\n", log)
+
+        requirements = checkout / "requirements" / "api.txt"
+        requirements.write_text(re.sub(r"\A", "# another\n", requirements.read_text()))
+        until(lambda: stack.inspect("api")["Image"] != before and status_of("/health/new") == 200, log)
