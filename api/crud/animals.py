@@ -6,7 +6,7 @@ from api.crud.photos.first import FIRST_PHOTO
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
-from api.database.statements import Executor
+from api.database.statements import Executor, ReadDatabase
 from api.http.etags import IfMatch
 from api.models import Animal
 from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpdate, ExhibitAnimalQuery
@@ -14,14 +14,14 @@ from api.schemas.animals import AnimalCreate, AnimalQuery, AnimalRead, AnimalUpd
 ANIMAL = Resource(Animal, AnimalRead, "animal", {"photo": FIRST_PHOTO})
 
 
-async def list_page(db: Executor, query: AnimalQuery) -> JsonPage:
+async def list_page(db: ReadDatabase, query: AnimalQuery) -> JsonPage:
     """A page of the animals."""
     return await records.list_page(
         db, ANIMAL, query, exhibit_id=query.exhibit_id, species=query.species, name=query.name
     )
 
 
-async def list_page_of_exhibit(db: Executor, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
+async def list_page_of_exhibit(db: ReadDatabase, exhibit_id: int, query: ExhibitAnimalQuery) -> JsonPage:
     """A page of the animals of an exhibit; NotFound without the exhibit."""
     await exhibits.get(db, exhibit_id)
     return await list_page(db, AnimalQuery.model_construct(**query.__dict__, exhibit_id=exhibit_id))
@@ -32,7 +32,7 @@ async def require_readable(db: Executor, _: Caller, animal_id: str) -> None:
     await get(db, int(animal_id))
 
 
-async def get(db: Executor, animal_id: int) -> AnimalRead:
+async def get(db: ReadDatabase, animal_id: int) -> AnimalRead:
     """The animal `animal_id`; NotFound without one."""
     return await records.get(db, ANIMAL, animal_id)
 

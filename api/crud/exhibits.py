@@ -7,7 +7,7 @@ from api.crud.accounts.access_tokens import Caller
 from api.crud.records import Resource
 from api.database.driver import Database
 from api.database.json_rows import JsonPage
-from api.database.statements import Executor, Statement
+from api.database.statements import Executor, ReadDatabase, Statement
 from api.errors import Conflict, InvalidReference
 from api.http.etags import IfMatch
 from api.models import Animal, Exhibit, Staff
@@ -27,7 +27,7 @@ def _has(occupant: type[Animal] | type[Staff]) -> Statement[bool]:
 _OCCUPANTS = {"animals": _has(Animal), "staff": _has(Staff)}
 
 
-async def list_page(db: Executor, query: ExhibitQuery) -> JsonPage:
+async def list_page(db: ReadDatabase, query: ExhibitQuery) -> JsonPage:
     """A page of the exhibits."""
     return await records.list_page(db, EXHIBIT, query, location=query.location)
 
@@ -37,7 +37,7 @@ async def require_readable(db: Executor, _: Caller, exhibit_id: str) -> None:
     await get(db, int(exhibit_id))
 
 
-async def get(db: Executor, exhibit_id: int) -> ExhibitRead:
+async def get(db: ReadDatabase, exhibit_id: int) -> ExhibitRead:
     """The exhibit `exhibit_id`; NotFound without one."""
     return await records.get(db, EXHIBIT, exhibit_id)
 

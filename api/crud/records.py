@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, bindparam, func, inser
 
 from api.database.counts import Counts
 from api.database.json_rows import JsonPage, JsonPages
-from api.database.statements import Executor, Statement
+from api.database.statements import Executor, ReadDatabase, Statement
 from api.errors import NotFound
 from api.http.etags import IfMatch
 from api.models.base import Record
@@ -49,14 +49,14 @@ def live(model: type[M]) -> Select[M]:
     return select(model).where(model.deleted_at.is_(None))
 
 
-async def get(db: Executor, resource: Resource[M, R], record_id: int) -> R:
+async def get(db: ReadDatabase, resource: Resource[M, R], record_id: int) -> R:
     """The live record `record_id`; NotFound without one."""
     record: R | None = await _get(resource).first(db, id=record_id)
     return _found(resource, record_id, record)
 
 
 @cache
-def _get(resource: Resource[M, R]) -> Statement[R]:
+def _get(resource: Resource[M, R]) -> Statement[R, ReadDatabase]:
     return Statement(_one(resource), resource.read)
 
 
@@ -81,7 +81,9 @@ def _lock(resource: Resource[M, R]) -> Statement[R]:
     return Statement(_one(resource).with_for_update(key_share=True), resource.read)
 
 
-async def list_page(db: Executor, resource: Resource[M, R], query: PageQuery, **filters: str | int | None) -> JsonPage:
+async def list_page(
+    db: ReadDatabase, resource: Resource[M, R], query: PageQuery, **filters: str | int | None
+) -> JsonPage:
     """The page of the live records that `query` asks for; a filter that is None is ignored."""
     values: dict[str, Any] = {name: value for name, value in filters.items() if value is not None}
     if query.q is not None:

@@ -6,7 +6,17 @@ from fastapi import Body, Query, Response
 
 from api.crud import animals
 from api.crud.exports import export_csv
-from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
+from api.dependencies import (
+    ADMIN,
+    KEEPER,
+    ChangesDep,
+    DatabaseDep,
+    IfMatchDep,
+    LinksDep,
+    ReadDatabaseDep,
+    RecordId,
+    honours_key,
+)
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
@@ -18,7 +28,7 @@ ONCE = honours_key(animals.require_readable)
 
 
 @router.get("", response_model=list[AnimalRead], responses=PAGE)
-async def list_animals(query: Annotated[AnimalQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
+async def list_animals(query: Annotated[AnimalQuery, Query()], db: ReadDatabaseDep, links: LinksDep) -> Response:
     """List animals, without deleted ones."""
     return links.page(await animals.list_page(db, query))
 
@@ -36,7 +46,7 @@ async def create_animal(data: AnimalCreate, db: ChangesDep, links: LinksDep) -> 
 
 
 @router.get("/{animal_id}", responses=RECORD | errors(NotFound))
-async def read_animal(animal_id: RecordId, db: DatabaseDep) -> AnimalRead:
+async def read_animal(animal_id: RecordId, db: ReadDatabaseDep) -> AnimalRead:
     """Read an animal."""
     return await animals.get(db, animal_id)
 

@@ -6,7 +6,17 @@ from fastapi import Body, Query, Response
 
 from api.crud import animals, exhibits, staff
 from api.crud.exports import export_csv
-from api.dependencies import ADMIN, KEEPER, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, RecordId, honours_key
+from api.dependencies import (
+    ADMIN,
+    KEEPER,
+    ChangesDep,
+    DatabaseDep,
+    IfMatchDep,
+    LinksDep,
+    ReadDatabaseDep,
+    RecordId,
+    honours_key,
+)
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, PAGE, RECORD, RESTRICTED, errors, resource_router
@@ -20,7 +30,7 @@ ONCE = honours_key(exhibits.require_readable)
 
 
 @router.get("", response_model=list[ExhibitRead], responses=PAGE)
-async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: DatabaseDep, links: LinksDep) -> Response:
+async def list_exhibits(query: Annotated[ExhibitQuery, Query()], db: ReadDatabaseDep, links: LinksDep) -> Response:
     """List exhibits, without deleted ones."""
     return links.page(await exhibits.list_page(db, query))
 
@@ -38,7 +48,7 @@ async def create_exhibit(data: ExhibitCreate, db: ChangesDep, links: LinksDep) -
 
 
 @router.get("/{exhibit_id}", responses=RECORD | errors(NotFound))
-async def read_exhibit(exhibit_id: RecordId, db: DatabaseDep) -> ExhibitRead:
+async def read_exhibit(exhibit_id: RecordId, db: ReadDatabaseDep) -> ExhibitRead:
     """Read an exhibit."""
     return await exhibits.get(db, exhibit_id)
 
@@ -72,7 +82,7 @@ async def restore_exhibit(exhibit_id: RecordId, db: ChangesDep, if_match: IfMatc
 
 @router.get("/{exhibit_id}/animals", response_model=list[AnimalRead], responses=PAGE | errors(NotFound))
 async def list_animals_of_exhibit(
-    exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: DatabaseDep, links: LinksDep
+    exhibit_id: RecordId, query: Annotated[ExhibitAnimalQuery, Query()], db: ReadDatabaseDep, links: LinksDep
 ) -> Response:
     """List the animals of an exhibit, without deleted ones."""
     return links.page(await animals.list_page_of_exhibit(db, exhibit_id, query))
