@@ -122,6 +122,8 @@ class Replica:
                 self._away = None
             except (Unavailable, *DATABASE_ERRORS) as error:
                 self.note_away(error)
+                for connection in list(self._looks):  # so that no request waits for it
+                    connection.terminate()
             self._say()
             await asyncio.sleep(LOOK_SECONDS)
 

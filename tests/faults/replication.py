@@ -1,7 +1,5 @@
 """A Postgres with a streaming replica, each on a port of its own, and both made anew for each test."""
 
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,12 +34,16 @@ class Node:
 
     def kill(self) -> None:
         """End all its processes, without any warning."""
-        server = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
-        processes = [server, *server.children(recursive=True)]
+        processes = self.processes()
         for process in processes:
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
         self.running.close()
         psutil.wait_procs(processes)
+
+    def processes(self) -> list[psutil.Process]:
+        """The server's, and those of its sessions."""
+        server = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
+        return [server, *server.children(recursive=True)]
 
     def url(self, role: str = "zoo_api") -> str:
         return f"postgresql://{role}@127.0.0.1:{self.port}/{DATABASE}"
