@@ -119,7 +119,7 @@ class Settings(SettingsWithSecrets):
     database_url: PostgresUrl = DatabaseUrl("zoo", (("127.0.0.1", 5432),), "zoo_api")
     database_password: SecretStr | None = None
     database_read_url: PostgresUrl | None = None
-    read_max_lag_seconds: float = Field(default=5, ge=3)  # the lag is known to about two seconds
+    read_max_lag_seconds: float = Field(default=5, ge=3, le=3600)  # it is known to about two seconds
     database_pool_size: int = Field(default=8, ge=1)  # a few per core: more would only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)

@@ -35,6 +35,7 @@ from api.settings import Settings
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
 STALE_SECONDS = 120.0  # most failovers take less
+UNKNOWN = "nothing is known of it yet"
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ FROM pg_control_system() WHERE NOT pg_is_in_recovery()
 # that: until then it is taken for one that follows the old primary.
 _REPLICA = """
 SELECT system_identifier, greatest(timeline_id, min_recovery_end_timeline) AS timeline,
-    (pg_last_wal_replay_lsn() - '0/0')::bigint AS position,
+    coalesce(pg_last_wal_replay_lsn() - '0/0', 0)::bigint AS position,
     (SELECT direction FROM migration_history WHERE revision = $1 ORDER BY id DESC LIMIT 1) AS direction
 FROM pg_control_system(), pg_control_checkpoint(), pg_control_recovery() WHERE pg_is_in_recovery()
 """
@@ -89,9 +90,9 @@ class Replica:
         self._notes: deque[Note] = deque()
         self._looks: WeakKeyDictionary[asyncpg.Connection, Look] = WeakKeyDictionary()
         self._last = Look(-math.inf)
-        self._away: str | None = "nothing is known of it yet"
+        self._away: str | None = UNKNOWN
         self._primary_is_away = False
-        self._said = ""
+        self._said: tuple[bool, str | None] = False, UNKNOWN
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[tuple[asyncpg.Connection, float]]:
@@ -163,26 +164,28 @@ class Replica:
 
     def _staleness(self, look: Look) -> float:
         """How many seconds old it may be, if that is too old, else 0; NotRead if it may not be read from."""
-        age = _now() - look.has_until
-        if look.fault is None and age <= self._max_lag:
+        age, fault = _now() - look.has_until, self._away or look.fault
+        if fault is None and age <= self._max_lag:
             return 0
-        if look.fault is None and self._primary_is_away and age <= STALE_SECONDS:
+        if fault is None and self._primary_is_away and age <= STALE_SECONDS:
             return age
-        raise NotRead(look.fault or f"it is more than {self._max_lag:g} s behind")
+        raise NotRead(fault or f"it is more than {self._max_lag:g} s behind")
 
     def _say(self) -> None:
         """Log what has changed, once."""
         try:
-            reason = self._away or ("the primary is away: reads may be stale" if self._staleness(self._last) else "")
+            is_stale, reason = self._staleness(self._last) > 0, None
         except NotRead as error:
-            reason = str(error)
-        if reason == self._said:
+            is_stale, reason = False, str(error)
+        if (is_stale, reason) == self._said:
             return
-        self._said = reason
-        if reason:
-            log.warning("the replica is not as near as it should be", reason=reason)
+        self._said = is_stale, reason
+        if reason is not None:
+            log.warning("the replica is not read from", reason=reason)
+        elif is_stale:
+            log.warning("the primary is away: answers from the replica may be stale")
         else:
-            log.info("the replica is near enough to be read from")
+            log.info("the replica is read from")
 
 
 def _now() -> float:
