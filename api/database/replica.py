@@ -91,7 +91,7 @@ class Replica:
         self._looks: WeakKeyDictionary[asyncpg.Connection, Look] = WeakKeyDictionary()
         self._last = Look(-math.inf)
         self._away: str | None = UNKNOWN
-        self._primary_is_away = False
+        self._primary_fault: str | None = UNKNOWN
         self._said: tuple[bool, str | None] = False, UNKNOWN
 
     @asynccontextmanager
@@ -133,10 +133,10 @@ class Replica:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 found = await self._primary.fetchrow(_PRIMARY)
-        except (Unavailable, *DATABASE_ERRORS):
-            self._primary_is_away = True
+        except (Unavailable, *DATABASE_ERRORS) as error:
+            self._primary_fault = reason_of(error)
             return
-        self._primary_is_away = False
+        self._primary_fault = None
         if found is not None:
             self._notes.append(Note(at, (found["system_identifier"], found["timeline"]), found["position"]))
         while self._notes and at - self._notes[0].at > max(self._max_lag, STALE_SECONDS):
@@ -156,7 +156,9 @@ class Replica:
         if found["direction"] != "upgrade":
             return Look(at, fault=f"its schema lacks revision {SCHEMA_REVISION}")
         history = found["system_identifier"], found["timeline"]
-        if self._notes and history != self._notes[-1].history:
+        if not self._notes:
+            return Look(at, fault=f"it is not known where the primary is: {self._primary_fault or 'it is a standby'}")
+        if history != self._notes[-1].history:
             return Look(at, fault="it does not follow this primary, or not yet")
         notes = (note for note in reversed(self._notes) if note.history == history)
         replayed = (note.at for note in notes if note.position <= found["position"])
@@ -167,7 +169,7 @@ class Replica:
         age, fault = _now() - look.has_until, self._away or look.fault
         if fault is None and age <= self._max_lag:
             return 0
-        if fault is None and self._primary_is_away and age <= STALE_SECONDS:
+        if fault is None and self._primary_fault is not None and age <= STALE_SECONDS:
             return age
         raise NotRead(fault or f"it is more than {self._max_lag:g} s behind")
 

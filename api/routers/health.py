@@ -28,15 +28,14 @@ async def read_database_health(request: Request) -> Health:
 
 @router.get("/ready")
 async def read_readiness(request: Request) -> Health:
-    """Tell whether requests can be served: the database answers, and its schema and this release fit each other; or
-    else, for a while, a replica answers what anybody may read.
-    """
+    """Tell whether requests can be served: the database answers, and its schema and this release fit each other."""
     state = state_of(request)
     try:
         return Health(timestamp=await state.probes.ask(health.fits_schema, state.settings.release))
     except SchemaMismatch:
         raise
     except (Unavailable, *DATABASE_ERRORS):
+        # Otherwise no proxy would pass on what the replica still answers.
         if state.replica is None or not state.replica.can_stand_in():
             raise
         return Health(timestamp=datetime.now(UTC))
