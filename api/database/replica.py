@@ -114,11 +114,22 @@ class Replica:
         self._away = reason_of(error)
 
     async def watch(self) -> None:
-        """Look where the primary and the replica are, again and again."""
+        """Look where the primary and the replica are, again and again. Neither waits for the other."""
+        await asyncio.gather(self._watch_primary(), self._watch_replica())
+
+    async def _watch_primary(self) -> None:
         while True:
-            await self._note_primary()
             try:
-                async with asyncio.timeout(ANSWER_SECONDS), self._watching.connect() as connection:
+                await self._note_primary()
+                self._primary_fault = None
+            except (Unavailable, *DATABASE_ERRORS) as error:
+                self._primary_fault = f"where the primary is, is not known: {reason_of(error)}"
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _watch_replica(self) -> None:
+        while True:
+            try:
+                async with self._watching.connect() as connection, asyncio.timeout(ANSWER_SECONDS):
                     self._last = await self._look(connection)
                 self._away = None
             except (Unavailable, *DATABASE_ERRORS) as error:
@@ -129,14 +140,9 @@ class Replica:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _note_primary(self) -> None:
-        at = _now()  # before it is asked: what is committed later need not be there yet
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                found = await self._primary.fetchrow(_PRIMARY)
-        except (Unavailable, *DATABASE_ERRORS) as error:
-            self._primary_fault = reason_of(error)
-            return
-        self._primary_fault = None
+        async with self._primary.connect() as connection, asyncio.timeout(ANSWER_SECONDS):
+            at = _now()  # before it is asked: what is committed later need not be there yet
+            found = await connection.fetchrow(_PRIMARY)
         if found is not None:
             self._notes.append(Note(at, (found["system_identifier"], found["timeline"]), found["position"]))
         while self._notes and at - self._notes[0].at > max(self._max_lag, STALE_SECONDS):
@@ -157,7 +163,7 @@ class Replica:
             return Look(at, fault=f"its schema lacks revision {SCHEMA_REVISION}")
         history = found["system_identifier"], found["timeline"]
         if not self._notes:
-            return Look(at, fault=f"it is not known where the primary is: {self._primary_fault or 'it is a standby'}")
+            return Look(at, fault=self._primary_fault or "the primary is a standby itself")
         if history != self._notes[-1].history:
             return Look(at, fault="it does not follow this primary, or not yet")
         notes = (note for note in reversed(self._notes) if note.history == history)
