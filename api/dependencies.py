@@ -19,12 +19,14 @@ from api.crud.accounts.sign_ins import count_registration
 from api.crud.once import Readable, begun, done_once
 from api.database.driver import Database, savepoint
 from api.database.engine import Transactions, driver_of
+from api.database.replica_reads import ReplicaReads
+from api.database.statements import ReadDatabase
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, Unavailable
 from api.external_services.s3 import S3
 from api.external_services.services import Services
-from api.http.answers import mark_personal, mark_secret
-from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
+from api.http.answers import mark_personal, mark_secret, mark_stale
+from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, has_credentials, require_same_origin
 from api.http.clients import address_of
 from api.http.etags import IfMatch, header
 from api.http.links import Links
@@ -56,6 +58,14 @@ async def get_database(request: Request) -> Database:
     return state_of(request).database
 
 
+async def get_read_database(request: Request, response: Response) -> ReadDatabase:
+    """The database, for a route that anybody may read; if nobody is signed in, its replica, if there is one."""
+    state = state_of(request)
+    if state.replica is None or has_credentials(request, state.settings):
+        return state.database
+    return ReplicaReads(state.replica, state.database, partial(mark_stale, response))
+
+
 async def get_changes(request: Request) -> AsyncIterator[Database]:
     """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
     database, once = state_of(request).database, begun(request)
@@ -74,6 +84,9 @@ TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
 
 DatabaseDep = Annotated[Database, Depends(get_database)]
 """The database, for statements that need no session."""
+
+ReadDatabaseDep = Annotated[ReadDatabase, Depends(get_read_database)]
+"""The database, or its replica, for a route that anybody may read."""
 
 ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
 """The database, for statements that change something and need no session."""

@@ -15,6 +15,7 @@ Exception
 │   ├── TooManyRequests             429  tried too often; Retry-After says when to try again
 │   ├── BadGateway                  502  a service outside of this stack can't be reached, or has failed
 │   └── Unavailable                 503  the database or the storage is down or busy; Retry-After says when to try again
+│       └── SchemaMismatch          503  the schema is not one that this release can work with
 ├── FastAPIUsersException           400  what fastapi-users's manager finds wrong with accounts and tokens
 ├── RequestValidationError          422  FastAPI: the request does not have the documented form
 ├── ResponseValidationError         500  FastAPI: the answer does not have the documented form
@@ -181,3 +182,7 @@ class Unavailable(ZooError):
     status = 503
     example = "The database can't be reached"
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+
+
+class SchemaMismatch(Unavailable):
+    """The database is there, but this release and its schema can't work with each other."""

@@ -25,6 +25,7 @@ from api.crud.resources import RESOURCES
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
+from api.database.replica import open_replica
 from api.database.workers import seen
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
@@ -69,7 +70,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         engine = create_engine(settings)
         # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
-        async with open_services(settings) as services, seen(probing, settings.release):
+        async with (
+            open_services(settings) as services,
+            seen(probing, settings.release),
+            open_replica(settings, probing) as replica,
+        ):
             state = State(
                 settings=settings,
                 database=Database(partial(PooledConnection, engine)),
@@ -78,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 services=services,
                 mail=Mail(settings),
                 background=Background(),
+                replica=replica,
             )
             tasks = [
                 asyncio.create_task(keep_counting(create_sessionmaker(probing).begin)),

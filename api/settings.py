@@ -120,6 +120,8 @@ class Settings(SettingsWithSecrets):
     client_timeout: int = Field(default=60, ge=1)
     database_url: PostgresUrl = DatabaseUrl("zoo", (("127.0.0.1", 5432),), "zoo_api")
     database_password: SecretStr | None = None
+    database_read_url: PostgresUrl | None = None
+    read_max_lag_seconds: float = Field(default=5, ge=3, le=3600)  # it is known to about two seconds
     database_pool_size: int = Field(default=8, ge=1)  # a few per core: more would only take turns
     database_pool_timeout: float = Field(default=2, gt=0)
     database_connect_timeout: float = Field(default=2, gt=0)
@@ -153,8 +155,14 @@ class Settings(SettingsWithSecrets):
 
         A password in DATABASE_URL is the password; without one, it is DATABASE_PASSWORD.
         """
-        login = self.database_url
-        name = "DATABASE_PASSWORD" if login.password is None else "the password in DATABASE_URL"
+        return self._login(self.database_url, "DATABASE_URL")
+
+    def read_database(self) -> DatabaseUrl | None:
+        """Where a replica is, in the same way; None if there is none."""
+        return self.database_read_url and self._login(self.database_read_url, "DATABASE_READ_URL")
+
+    def _login(self, login: DatabaseUrl, setting: str) -> DatabaseUrl:
+        name = "DATABASE_PASSWORD" if login.password is None else f"the password in {setting}"
         if login.password is None and self.database_password is not None:
             login = replace(login, password=self.database_password.get_secret_value())
         if login.password or not login.proves_itself_otherwise:
@@ -185,15 +193,20 @@ class Settings(SettingsWithSecrets):
         """ValueError, with a line for each setting that the api can't run with, if there is any."""
         found = []
         checks = (
-            self._require_ports, self.database, self._require_mail, self._require_token_secret, self.require_storage,
-        )  # fmt: skip
+            self._require_ports,
+            self.database,
+            self.read_database,
+            self._require_mail,
+            self._require_token_secret,
+            self.require_storage,
+        )
         for check in checks:
             try:
                 check()
             except ValueError as error:
                 found.append(str(error))
         if found:
-            raise ValueError("\n".join(found))
+            raise ValueError("\n".join(dict.fromkeys(found)))  # both URLs may use the same password
 
     def _require_ports(self) -> None:
         if self.metrics_port == self.port:

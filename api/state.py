@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 from api.background import Background
 from api.database.driver import Database
 from api.database.probes import Probes
+from api.database.replica import Replica
 from api.external_services.mail import Mail
 from api.external_services.services import Services
 from api.settings import Settings
@@ -21,7 +22,7 @@ class State:
     """The app's settings, its access to the database and to outside services, and its background work.
 
     `probes` have a connection of their own, so that they never wait behind requests. `photos_are_due` wakes what works
-    on photos.
+    on photos. There is a `replica` only with DATABASE_READ_URL.
     """
 
     settings: Settings
@@ -31,6 +32,7 @@ class State:
     services: Services
     mail: Mail
     background: Background
+    replica: Replica | None = None
     photos_are_due: asyncio.Event = field(default_factory=asyncio.Event)
 
 

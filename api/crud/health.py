@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database.engine import SCHEMA_REVISION
 from api.database.errors import sqlstate
-from api.errors import Unavailable
+from api.errors import SchemaMismatch
 from stack_settings.release import find_version, is_older
 
 # The newest move of this release's revision, and the newest of all. Floors are read in this form because the table may
@@ -25,7 +25,7 @@ async def answers(session: AsyncSession) -> None:
 
 
 async def fits_schema(session: AsyncSession, release: str) -> None:
-    """Make sure that this release and the schema can work with each other; Unavailable otherwise.
+    """Make sure that this release and the schema can work with each other; SchemaMismatch otherwise.
 
     The revision that it needs has to be among those that were applied. It need not be the newest: while a newer release
     is rolled out, this one goes on serving, until a contract revision takes away what it uses. A release that is not a
@@ -39,11 +39,11 @@ async def fits_schema(session: AsyncSession, release: str) -> None:
         found = None
     direction, own, floor = found or (None, None, None)
     if direction != "upgrade":
-        raise Unavailable(f"The schema lacks revision {SCHEMA_REVISION}: run the migrator (alembic upgrade head)")
+        raise SchemaMismatch(f"The schema lacks revision {SCHEMA_REVISION}: run the migrator (alembic upgrade head)")
     known = release if find_version(release) else own
     if floor is not None and (known is None or is_older(known, floor)):
         nameless = "" if find_version(release) else ", and what is not a version number counts as older (RELEASE)"
-        raise Unavailable(
+        raise SchemaMismatch(
             f"The schema has lost what releases before {floor} use, and this is release {release}{nameless}: roll out "
             f"{floor} or a later one"
         )

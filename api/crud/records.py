@@ -16,7 +16,7 @@ from api.crud.resource import Children, Reference, Resource
 from api.database.counts import Counts
 from api.database.driver import Database
 from api.database.json_rows import JsonPage, JsonPages
-from api.database.statements import Executor, Statement
+from api.database.statements import Executor, ReadDatabase, Statement
 from api.errors import Conflict, InvalidReference, NotFound
 from api.http.etags import IfMatch
 from api.models.base import Record, columns_of
@@ -29,14 +29,14 @@ def live(model: type[Record]) -> Select[Any]:
     return select(model).where(model.deleted_at.is_(None))
 
 
-async def get(db: Executor, resource: Resource, record_id: int) -> RecordRead:
+async def get(db: ReadDatabase, resource: Resource, record_id: int) -> RecordRead:
     """The live record `record_id`; NotFound without one."""
     record: RecordRead | None = await _get(resource).first(db, id=record_id)
     return _found(resource, record_id, record)
 
 
 @cache
-def _get(resource: Resource) -> Statement[RecordRead]:
+def _get(resource: Resource) -> Statement[RecordRead, ReadDatabase]:
     return Statement(_one(resource), resource.read)
 
 
@@ -70,19 +70,19 @@ def _lock(resource: Resource) -> Statement[RecordRead]:
     return Statement(_one(resource).with_for_update(key_share=True), resource.read)
 
 
-async def list_page(db: Executor, resource: Resource, query: PageQuery) -> JsonPage:
+async def list_page(db: ReadDatabase, resource: Resource, query: PageQuery) -> JsonPage:
     """The page of the live records that `query` asks for."""
     return await _page(db, resource, query, {name: getattr(query, name) for name in resource.filters})
 
 
-async def list_page_of(db: Executor, parent_id: int, children: Children, query: PageQuery) -> JsonPage:
+async def list_page_of(db: ReadDatabase, parent_id: int, children: Children, query: PageQuery) -> JsonPage:
     """A page of the records that belong to the record `parent_id`; NotFound without that."""
     await get(db, children.parent, parent_id)
     filters = {name: getattr(query, name) for name in children.resource.filters if name != children.field}
     return await _page(db, children.resource, query, {children.field: parent_id, **filters})
 
 
-async def _page(db: Executor, resource: Resource, query: PageQuery, filters: Mapping[str, Any]) -> JsonPage:
+async def _page(db: ReadDatabase, resource: Resource, query: PageQuery, filters: Mapping[str, Any]) -> JsonPage:
     values = {name: value for name, value in filters.items() if value is not None}
     if (part := getattr(query, "q", None)) is not None:
         values["q"] = part

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Select, func, literal_column, select
 
-from api.database.statements import Executor, Statement
+from api.database.statements import ReadDatabase, Statement
 
 MAX_EXACT = 10_000  # counting more would take longer than reading a page
 
@@ -25,10 +25,10 @@ class Counts:
     def __init__(self, rows: Select[Any]) -> None:
         rows = rows.with_only_columns(literal_column("1")).order_by(None)
         some = rows.limit(literal_column(str(MAX_EXACT + 1))).subquery("some")
-        self._some = Statement(select(func.count()).select_from(some), int)
-        self._plan = Statement(rows, str)
+        self._some: Statement[int, ReadDatabase] = Statement(select(func.count()).select_from(some), int)
+        self._plan: Statement[str, ReadDatabase] = Statement(rows, str)
 
-    async def count(self, db: Executor, **values: Any) -> Count:
+    async def count(self, db: ReadDatabase, **values: Any) -> Count:
         """How many rows there are with these parameters."""
         found = await self._some.first(db, **values) or 0
         if found <= MAX_EXACT:

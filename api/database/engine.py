@@ -38,11 +38,13 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 """Begins a transaction: `async with transactions() as session`. Committed at its end, rolled back on any exception."""
 
 
-def create_engine(settings: Settings, application_name: str = "api", pool_size: int | None = None) -> AsyncEngine:
+def create_engine(
+    settings: Settings, application_name: str = "api", pool_size: int | None = None, url: DatabaseUrl | None = None
+) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
     Its sessions have the name `<application_name>@<release>`, behind a pooler `<application_name> pooled@<release>`,
-    after the one in the URL, if any.
+    after the one in the URL, if any. It is the database's own, or another `url`.
 
     Its pool has `pool_size` connections, by default `database_pool_size`. A request that finds all of them in use
     waits `database_pool_timeout` seconds for one, then gets `sqlalchemy.exc.TimeoutError`; at once if too many wait.
@@ -56,7 +58,7 @@ def create_engine(settings: Settings, application_name: str = "api", pool_size: 
         hide_parameters=True,  # they are personal data, and errors are logged
         connect_args={
             "async_creator_fn": _connect,
-            "url": settings.database(),
+            "url": url or settings.database(),
             "timeout": settings.database_connect_timeout,
             "command_timeout": COMMAND_TIMEOUT,
             "application_name": f"{application_name}@{settings.release}",

@@ -26,6 +26,7 @@ CLOSED = (
 )
 DATATYPE_MISMATCH = "42804"
 NO_SUCH_STATEMENT = "26000"
+QUERY_CANCELED = "57014"
 SCHEMA_CHANGED = (asyncpg.InvalidCachedStatementError, AsyncAdapt_asyncpg_dbapi.InvalidCachedStatementError)
 
 _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
@@ -44,8 +45,7 @@ _BY_SQLSTATE: dict[str, tuple[type[ZooError], Detail]] = {
     "25006": (Unavailable, "The database is read-only: nothing can be written now"),
     "53100": (Unavailable, "The database's disk is full: nothing can be written now"),
     NO_SUCH_STATEMENT: (Unavailable, "The connection pooler has lost a prepared statement"),
-    # query canceled
-    "57014": (Unavailable, "The database has taken too long: ask for less, or try again in a moment"),
+    QUERY_CANCELED: (Unavailable, "The database has taken too long: ask for less, or try again in a moment"),
     # connection; transaction state; login; catalog name; insufficient resources; operator intervention; system error
     **dict.fromkeys(["08", "25", "28", "3D", "53", "57", "58"], (Unavailable, "The database can't serve this now")),
 }
@@ -99,6 +99,18 @@ def is_stale(error: BaseException) -> bool:
 def is_lost(error: BaseException) -> bool:
     """Whether a prepared statement is not there: a pooler no longer keeps them for its clients."""
     return sqlstate(error) == NO_SUCH_STATEMENT
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the server can't be reached, or has ended the connection."""
+    return isinstance(error, Unavailable) or _is_closed(_cause(error)) or sqlstate(error).startswith("57P")
+
+
+def is_of_this_server(error: Exception) -> bool:
+    """Whether another server, with the same data, could still run the statement: not if it is at fault, or too slow."""
+    if sqlstate(error) == QUERY_CANCELED:
+        return False
+    return isinstance(error, Unavailable) or isinstance(explain_database_error(error), Unavailable)
 
 
 def _is_closed(cause: BaseException) -> bool:

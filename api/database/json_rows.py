@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from api.database.counts import Count
-from api.database.statements import Executor, Statement
+from api.database.statements import ReadDatabase, Statement
 
 L = TypeVar("L")
 
@@ -88,13 +88,15 @@ class JsonPages:
         """`rows` are in order, that of their column `order` and their `id`. If a row may have any size, its column
         `may_lack` is null if it is too large; then the page is made of `rows_in_full`.
         """
-        self._all_together = Statement(_all_together(rows, page_size, may_lack, order), _page)
         in_full = rows if rows_in_full is None else rows_in_full
-        self._one_by_one = Statement(_one_by_one(in_full, page_size, order), _page)
+        self._statements: list[Statement[JsonPage | None, ReadDatabase]] = [
+            Statement(_all_together(rows, page_size, may_lack, order), _page),
+            Statement(_one_by_one(in_full, page_size, order), _page),
+        ]
 
-    async def page(self, db: Executor, limit: int, **values: Any) -> JsonPage:
+    async def page(self, db: ReadDatabase, limit: int, **values: Any) -> JsonPage:
         """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
-        for statement in (self._all_together, self._one_by_one):
+        for statement in self._statements:
             if page := await statement.first(db, **values, limit=limit):
                 return page
         raise AssertionError("there is a page of any list")

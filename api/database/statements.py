@@ -7,19 +7,29 @@ the gain.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NewType, Protocol
 
 import asyncpg
 from sqlalchemy import ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
+from typing_extensions import TypeVar  # with defaults, which typing's has from Python 3.13 on
 
 from api.database.limits import misfit
 from api.errors import Unprocessable
 
-T = TypeVar("T")
+Query = NewType("Query", str)
+"""SQL that only reads."""
 
-_DIALECT = dialect()  # type: ignore[no-untyped-call]
+
+class ReadDatabase(Protocol):
+    """Runs SQL that only reads: on the database, or on a replica, which can't do anything else.
+
+    Each `Executor` is one. What takes this type may be given a replica, and nothing else can be.
+    """
+
+    async def fetchrow(self, sql: Query, *values: Any) -> asyncpg.Record | None:
+        """The first row; None if there is none."""
 
 
 class Executor(Protocol):
@@ -29,8 +39,16 @@ class Executor(Protocol):
         """The first row; None if there is none."""
 
 
-class Statement(Generic[T]):
+T = TypeVar("T")
+D_contra = TypeVar("D_contra", bound=ReadDatabase, default=Executor, contravariant=True)
+
+_DIALECT = dialect()  # type: ignore[no-untyped-call]
+
+
+class Statement(Generic[T, D_contra]):
     """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns.
+
+    A `Statement[T]` needs an `Executor`; one that only reads is declared as a `Statement[T, ReadDatabase]`.
 
     A `bindparam` with a `callable_` has the value that this returns. Values and columns have the driver's types:
     SQLAlchemy does not convert them, and an enum is a string.
@@ -39,14 +57,14 @@ class Statement(Generic[T]):
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         assert isinstance(compiled, SQLCompiler)
-        self._sql = compiled.string
+        self._sql = Query(compiled.string)
         self._names = compiled.positiontup or ()
         self._types = {name: bind.type for name, bind in compiled.binds.items()}
         self._where = "body" if compiled.isinsert or compiled.isupdate else "query"
         self._found = {name: bind.callable for name, bind in compiled.binds.items() if bind.callable is not None}
         self._row = row
 
-    async def first(self, db: Executor, **values: Any) -> T | None:
+    async def first(self, db: D_contra, **values: Any) -> T | None:
         """What the first row becomes; None if there is none. Unprocessable if a column can't hold a value."""
         for name, find in self._found.items():
             values[name] = find()
@@ -56,9 +74,9 @@ class Statement(Generic[T]):
             raise self._refused(values) or error from error
         return None if record is None else self._row(*record)
 
-    async def explain(self, db: Executor, **values: Any) -> str:
+    async def explain(self, db: D_contra, **values: Any) -> str:
         """The first line of how Postgres would run it."""
-        plan = await db.fetchrow(f"EXPLAIN {self._sql}", *(values[name] for name in self._names))
+        plan = await db.fetchrow(Query(f"EXPLAIN {self._sql}"), *(values[name] for name in self._names))
         assert plan is not None
         return str(plan[0])
 

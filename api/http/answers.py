@@ -1,8 +1,9 @@
 """What every answer gets, wherever it comes from: headers for browsers, an ETag and, if it is worth it, compression."""
 
+import math
 from collections.abc import Mapping
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.types import Message, Scope, Send
 
 from api.http.compression import LEAST_BYTES, Gzip, accepts_gzip, can_be_compressed
@@ -25,6 +26,7 @@ OF_THE_BODY = {LENGTH, b"content-type", b"content-encoding"}
 # In the scope of a request: how its answer must be protected.
 CARE = "zoo.care"
 PERSONAL, SECRET = "personal", "secret"
+STALE = "X-Stale-Seconds"
 
 
 def mark_personal(request: Request) -> None:
@@ -37,6 +39,11 @@ def mark_secret(request: Request) -> None:
     its compressed length would reveal something about the secret (BREACH).
     """
     request.scope[CARE] = SECRET
+
+
+def mark_stale(response: Response, seconds: float) -> None:
+    """The answer may be `seconds` old: the primary is away."""
+    response.headers[STALE] = str(math.ceil(seconds))
 
 
 class Answer:

@@ -73,6 +73,12 @@ def find_cookie(request: Request, settings: Settings) -> str | None:
     return None if "authorization" in request.headers else only_cookie(request, cookie_name(settings))
 
 
+def has_credentials(request: Request, settings: Settings) -> bool:
+    """Whether a request has a token or the cookie, valid or not."""
+    cookies = request.headers.getlist("cookie")
+    return "authorization" in request.headers or any(cookie_name(settings) in cookie for cookie in cookies)
+
+
 class CookieScheme(APIKeyCookie):
     """The cookie's security scheme, for the OpenAPI document, which gets the cookie's name from the settings."""
 

@@ -8,7 +8,7 @@ from fastapi.routing import APIRouter
 from api.crud import records
 from api.crud.exports import export_csv
 from api.crud.resource import Children, Resource
-from api.dependencies import ADMIN, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, honours_key, least
+from api.dependencies import ADMIN, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep, honours_key, least
 from api.enums import UserType
 from api.errors import Conflict, NotFound
 from api.http.csv_response import CSV, CsvResponse
@@ -51,8 +51,13 @@ def _may_read(resource: Resource) -> Responses:
     return {} if resource.readers is None else RESTRICTED
 
 
+def _database(*read: Resource) -> Any:
+    """The one that they are read from: what anybody may read, a replica may have, too."""
+    return ReadDatabaseDep if all(resource.readers is None for resource in read) else DatabaseDep
+
+
 def _add_reads(router: APIRouter, resource: Resource) -> None:
-    Query_, Id = resource.query, _id_of(resource)  # noqa: N806 - types
+    Query_, Id, Db = resource.query, _id_of(resource), _database(resource)  # noqa: N806 - types
     readers, name = least(resource.readers), resource.name
 
     @router.get(
@@ -63,7 +68,7 @@ def _add_reads(router: APIRouter, resource: Resource) -> None:
         responses=PAGE | _may_read(resource),
         dependencies=readers,
     )
-    async def list_records(query: Annotated[Query_, Query()], db: DatabaseDep, links: LinksDep) -> Response:  # type: ignore[valid-type]
+    async def list_records(query: Annotated[Query_, Query()], db: Db, links: LinksDep) -> Response:  # type: ignore[valid-type]
         return links.page(await records.list_page(db, resource, query))
 
     @router.get(
@@ -86,7 +91,7 @@ def _add_reads(router: APIRouter, resource: Resource) -> None:
         responses=RECORD | _may_read(resource) | errors(NotFound),
         dependencies=readers,
     )
-    async def read_record(record_id: Id, db: DatabaseDep) -> Any:  # type: ignore[valid-type]
+    async def read_record(record_id: Id, db: Db) -> Any:  # type: ignore[valid-type]
         return await records.get(db, resource, record_id)
 
 
@@ -153,7 +158,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
 
 def _add_list_of(router: APIRouter, children: Children) -> None:
     parent, child = children.parent, children.resource
-    Query_, Id = children.query, _id_of(parent)  # noqa: N806 - types
+    Query_, Id, Db = children.query, _id_of(parent), _database(parent, child)  # noqa: N806 - types
 
     @router.get(
         f"{_path(parent)}/{child.name}",
@@ -166,7 +171,7 @@ def _add_list_of(router: APIRouter, children: Children) -> None:
     async def list_children(
         record_id: Id,  # type: ignore[valid-type]
         query: Annotated[Query_, Query()],  # type: ignore[valid-type]
-        db: DatabaseDep,
+        db: Db,  # type: ignore[valid-type]
         links: LinksDep,
     ) -> Response:
         return links.page(await records.list_page_of(db, record_id, children, query))

@@ -14,7 +14,16 @@ from local.postgres import Server
 from tests.conftest import PASSWORD, Log, email_of, serve_app, signed_in, started
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
-EXPOSED = {"etag", "link", "location", "retry-after", "x-request-id", "x-total-count", "x-total-count-is"}
+EXPOSED = {
+    "etag",
+    "link",
+    "location",
+    "retry-after",
+    "x-request-id",
+    "x-stale-seconds",
+    "x-total-count",
+    "x-total-count-is",
+}
 HEADERS = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"]
 
 

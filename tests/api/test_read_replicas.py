@@ -1,0 +1,89 @@
+"""What may be read from a replica: by type, by route, and by request. tests/faults has what a real one does."""
+
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+
+from api.crud import records
+from api.crud.accounts import access_tokens
+from api.crud.resource import Resource
+from api.database.statements import ReadDatabase
+from api.dependencies import get_read_database
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.conftest import serve_app
+
+REPLICA = "postgresql://zoo_api@127.0.0.1:1/zoo"
+GOOD = "a good password for the replica, 1793"
+
+
+def takes_a_replica(dependant: Dependant) -> bool:
+    return dependant.call is get_read_database or any(map(takes_a_replica, dependant.dependencies))
+
+
+def test_only_these_routes_take_a_replica() -> None:
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    found = [route for route in routes if takes_a_replica(route.dependant)]
+    assert {f"{method} {route.path}" for route in found for method in route.methods or ()} == {
+        "GET /animals",
+        "GET /animals/{animal_id}",
+        "GET /exhibits",
+        "GET /exhibits/{exhibit_id}",
+        "GET /exhibits/{exhibit_id}/animals",
+    }
+
+
+async def _what_the_types_refuse(db: ReadDatabase, animals: Resource, some: Any) -> None:
+    """Never run: `make check` fails if one of these lines is no error."""
+    await records.get(db, animals, 1)
+    await records.list_page(db, animals, some)
+    await records.create(db, animals, some)  # type: ignore[arg-type]
+    await records.change(db, animals, 1, some, some)  # type: ignore[arg-type]
+    await records.delete(db, animals, 1, some)  # type: ignore[arg-type]
+    await records.restore(db, animals, 1, some)  # type: ignore[arg-type]
+    await access_tokens.find_caller(db, "", some)  # type: ignore[arg-type]
+    await db.fetchrow("DELETE FROM animals")  # type: ignore[arg-type]
+
+
+async def test_without_the_setting_there_is_no_replica(server: Server, database: str) -> None:
+    async with serve_app(create_app(Settings(database_url=server.url("zoo_api", database)))) as served:
+        assert served.state.replica is None
+        async with served.client() as client:
+            assert (await client.get("/animals")).status_code == 200
+
+
+async def test_a_replica_that_is_not_there_costs_no_read(server: Server, database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", database), database_read_url=REPLICA)
+    async with serve_app(create_app(settings)) as served, served.client() as client:
+        for path in ("/animals", "/exhibits", "/health/ready"):
+            assert (await client.get(path)).status_code == 200
+        assert (await client.get("/animals/1")).status_code == 404
+
+
+def test_a_replica_has_the_password_of_the_database_or_its_own() -> None:
+    both = Settings(database_password=GOOD, database_read_url="postgresql://zoo_api@replica/zoo").read_database()
+    own = Settings(database_password=GOOD, database_read_url="postgresql://zoo_api:own@replica/zoo").read_database()
+    assert both is not None
+    assert own is not None
+    assert (both.password, own.password) == (GOOD, "own")
+    assert Settings().read_database() is None
+
+
+def test_production_refuses_a_weak_password_of_a_replica_and_says_the_same_once() -> None:
+    weak = Settings(environment="production", database_read_url="postgresql://zoo_api:zoo_api@replica/zoo")
+    with pytest.raises(ValueError, match="the password in DATABASE_READ_URL"):
+        weak.require_usable()
+    shared = Settings(environment="production", database_read_url="postgresql://zoo_api@replica/zoo")
+    with pytest.raises(ValueError, match="DATABASE_PASSWORD") as refused:
+        shared.require_usable()
+    assert str(refused.value).count("DATABASE_PASSWORD") == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 2.9, 3601, float("inf"), float("nan")])
+def test_a_lag_that_can_not_be_known_is_refused(seconds: float) -> None:
+    with pytest.raises(ValidationError, match="equal to 3"):
+        Settings(read_max_lag_seconds=seconds)
