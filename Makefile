@@ -204,5 +204,6 @@ test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: no-python help run postgres clean up seed admin down backup restore rehearse-restore doctor migrate downgrade \
-        stamp status current drift history heads show revision lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
-        bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full
+        stamp status current drift history heads show revision lint plan rehearse sql install check format lock lock- \
+        images bench bench-reads bench-linters bench-migrator release test mutants test-processes test-faults test- \
+        postgres test-live test-stack test-full

@@ -55,7 +55,8 @@ class Backups:
             raise
 
     async def _upload(self, path: str, upload: dict[str, str], content: IO[bytes]) -> None:
-        size, etags, digest = 0, [], hashlib.sha256()
+        etags: list[str] = []
+        size, digest = 0, hashlib.sha256()
         while body := content.read(PART):
             query = {"partNumber": str(len(etags) + 1), **upload}
             answer = await self._requests.send("PUT", path, DONE, query=query, body=body)
