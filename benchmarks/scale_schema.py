@@ -1,0 +1,85 @@
+"""What schema changes take as tables grow: the migrator's commands, with two revisions that are pending."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.stack import ROOT, Zoo
+
+PACKAGES = ("api", "alembic_online", "stack_settings")
+REVISION = '''\
+"""{name}"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{name}"
+down_revision = {before!r}
+
+
+def upgrade() -> None:
+    {up}
+
+
+def downgrade() -> None:
+    {down}
+'''
+INDEX = "scale_index", 'op.create_index_online("ix_scale", "animals", ["species", "name"])', 'op.drop_index_online("ix_scale", "animals")'
+BACKFILL = (
+    "scale_backfill",
+    'op.add_column("animals", sa.Column("legs", sa.BigInteger()))\n    op.backfill("animals", {"legs": "4"})',
+    'op.drop_column("animals", "legs")',
+)
+SAMPLE = "1000"
+STEPS = {
+    "plan, of both revisions": ("alembic_online", "plan"),
+    "rehearse, with 1,000 rows of each table": ("alembic_online", "rehearse", "--sample", SAMPLE),
+    "drift: `alembic check`": ("alembic", "check"),
+    "an index of two columns, built online": ("alembic", "upgrade", "scale_index"),
+    "a backfill of a new column": ("alembic", "upgrade", "scale_backfill"),
+}
+
+
+@contextmanager
+def _checkout(running: Zoo) -> Iterator[Path]:
+    """A project like this one, with two more revisions."""
+    with TemporaryDirectory(dir=running.folder) as name:
+        folder = Path(name)
+        for package in PACKAGES:
+            (folder / package).symlink_to(ROOT / package)
+        shutil.copytree(ROOT / "migrator", folder / "migrator")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        shown = subprocess.run(
+            [sys.executable, "-m", "alembic", "heads"], cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True
+        )
+        before = shown.stdout.split()[0]
+        for name, up, down in (INDEX, BACKFILL):
+            path = folder / "migrator" / "versions" / f"2099_01_01_0000-{name}.py"
+            path.write_text(REVISION.format(name=name, before=before, up=up, down=down))
+            before = name
+        yield folder
+
+
+def measure(running: Zoo) -> dict[str, float]:
+    """Seconds that each of STEPS takes; afterwards the schema is as before."""
+    with _checkout(running) as checkout:
+        took = {}
+        for step, command in [*STEPS.items(), ("", ("alembic", "downgrade", "-2"))]:
+            began = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-m", *command],
+                cwd=checkout,
+                env=running.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0 and "check" not in command:
+                raise RuntimeError(done.stderr + done.stdout)
+            took[step] = time.perf_counter() - began
+    del took[""]
+    return took
