@@ -149,7 +149,7 @@ class TestSearch:
         recorder = Recorder(admin)
         page = await animals.list_page(recorder, AnimalQuery(q="L 1234"))
         assert len(json.loads(page.records)) == 11
-        ((statement, values),) = recorder.sent
+        statement, values = recorder.sent[-1]
         assert "ix_animals_name_pairs" in await admin.fetchval(f"EXPLAIN (FORMAT JSON) {statement}", *values)
 
 
