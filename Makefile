@@ -165,6 +165,9 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
 
+bench-scale: .venv/dev  ## measure each request with up to ten million rows, and write benchmarks/SCALE.md (SIZES="10000 100000"; 30 GB)
+	@$(PY) -m benchmarks.scale $(SIZES)
+
 ##@ Release it
 
 release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs and checksums; push nothing (VERSION=)
@@ -205,5 +208,5 @@ test-full: test test-processes test-faults test-postgres test-live test-stack  #
 
 .PHONY: no-python help run postgres clean up seed admin down backup restore rehearse-restore doctor migrate downgrade \
         stamp status current drift history heads show revision lint plan rehearse sql install check format lock lock- \
-        images bench bench-reads bench-linters bench-migrator release test mutants test-processes test-faults test- \
+        images bench bench-reads bench-linters bench-migrator bench-scale release test mutants test-processes test-faults test- \
         postgres test-live test-stack test-full

@@ -45,7 +45,7 @@ def bars(panels: Mapping[str, Bars]) -> str:
 
 
 def lines(series: Mapping[str, Points], x_title: str, y_title: str, others: Sequence[Points] = ()) -> str:
-    """A line for each series, on logarithmic axes that begin and end at powers of ten; `others` are thin, without names."""
+    """A line for each series, on logarithmic axes that begin and end at powers of ten; `others` are thin, unnamed."""
     left, right, top, bottom = MARGIN + 62, WIDTH - MARGIN - 16, 62, 330
     all_points = [*series.values(), *others]
     x_from, x_to = _decades(x for points in all_points for x, _ in points)

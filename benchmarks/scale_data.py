@@ -15,7 +15,7 @@ VISITOR, KEEPER, ADMIN, REGULAR = "visitor", "keeper", "admin", "regular"
 
 # Pseudo-random, and the same each time: a number from 0 to below `of`, other for each `salt`.
 _PICK = "(hashint8(n + {salt} * 1000000007::bigint)::bigint & 2147483647) % {of}"
-_SYLLABLES = "ka ma ra ti lo be na zu shi an do ne sa pa mi ru to gi la fa ho ye wa ba in".split()
+_SYLLABLES = "ka ma ra ti lo be na zu shi an do ne sa pa mi ru to gi la fa ho ye wa ba in".split()  # noqa: SIM905 - shorter
 
 
 def _pick(of: str | int, salt: int) -> str:
@@ -30,7 +30,8 @@ def _name() -> str:
 
 USERS = f"""
 INSERT INTO users (id, email, hashed_password, type)
-SELECT uuidv7(interval '-6 years'), name || '@zoo.example', '', (CASE WHEN name IN ('keeper', 'admin') THEN name ELSE 'visitor' END)::user_type
+SELECT uuidv7(interval '-6 years'), name || '@zoo.example', '',
+    (CASE WHEN name IN ('{KEEPER}', '{ADMIN}') THEN name ELSE 'visitor' END)::user_type
 FROM unnest(ARRAY['{VISITOR}', '{KEEPER}', '{ADMIN}', '{REGULAR}']) AS name
 """
 EXHIBITS = "INSERT INTO exhibits (name) SELECT 'Exhibit ' || n FROM generate_series({first}, {last}) AS n"
@@ -46,28 +47,31 @@ SELECT CASE WHEN n % 100000 = 77 THEN '{RARE_NAME}' ELSE {_name()} END,
     CASE WHEN n <= 3 THEN '{RARE}' WHEN n % 2 = 0 THEN '{COMMON}' ELSE 'Species ' || {_pick(500, 5)} END,
     'Born at the zoo in ' || 1990 + n % 30 || '.',
     CASE WHEN n % 10 > 0 THEN 1 + {_pick("{exhibits}", 6)} END,
-    timestamptz '2020-01-01' + n * interval '10 s', timestamptz '2020-01-01' + n * interval '10 s' + interval '1 h' * ({_pick(1000, 7)}),
+    at, at + interval '1 h' * ({_pick(1000, 7)}),
     CASE WHEN n % 33 = 0 THEN timestamptz '2026-01-01' END
-FROM generate_series({{first}}, {{last}}) AS n
+FROM generate_series({{first}}, {{last}}) AS n,
+    LATERAL (SELECT timestamptz '2020-01-01' + n * interval '10 s') AS created (at)
 """
 ORDERS = f"""
 CREATE TEMPORARY TABLE new_orders ON COMMIT DROP AS
-SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, {_pick(100, 1)} AS kind,
-    CASE WHEN n <= 50 THEN ARRAY['{VISITOR}'] WHEN n % 100 = 0 THEN ARRAY['{REGULAR}'] END AS named, {_pick("{visitors}", 2)} AS visitor
+SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, NULL::uuid AS user_id, {_pick(100, 1)} AS kind,
+    CASE WHEN n <= 50 THEN '{VISITOR}' WHEN n % 100 = 0 THEN '{REGULAR}' ELSE 'v' || {_pick("{visitors}", 2)} END name
 FROM generate_series({{first}}, {{last}}) AS n;
-ALTER TABLE new_orders ADD user_id uuid;
-UPDATE new_orders SET user_id = users.id FROM users WHERE email = coalesce(named[1], 'v' || visitor) || '@zoo.example';
+UPDATE new_orders SET user_id = users.id FROM users WHERE email = name || '@zoo.example';
 INSERT INTO orders (id, user_id, status, payment_id, attention, deleted_at, created_at, updated_at)
 SELECT id, user_id,
     (CASE WHEN kind < 3 THEN 'cancelled' WHEN kind = 3 THEN 'created' ELSE 'delivered' END)::order_status,
     CASE WHEN kind > 3 THEN 'p' || n END, CASE WHEN n % 100000 = 10 THEN 'The kitchen refused it' END,
     CASE WHEN kind = 99 THEN now() END, uuid_extract_timestamp(id), uuid_extract_timestamp(id)
 FROM new_orders;
-INSERT INTO order_items (order_id, position, product, size, quantity) SELECT id, 0, 'Lemonade', 'big', 1 FROM new_orders;
+INSERT INTO order_items (order_id, position, product, size, quantity)
+SELECT id, 0, 'Lemonade', 'big', 1 FROM new_orders;
 INSERT INTO order_events (order_id, from_status, to_status, user_id)
 SELECT id, NULL::order_status, 'created'::order_status, user_id FROM new_orders
 UNION ALL SELECT id, 'created', 'delivered', NULL FROM new_orders WHERE kind > 3
 """
+ROWS_AT_ONCE = 1_000_000
+INDEXED = ["animals", "orders", "order_items", "order_events"]
 
 
 @dataclass
@@ -79,32 +83,29 @@ class Growing:
 
     async def grow(self, size: int) -> None:
         """To `size` animals, and as many orders. Indexes are made after the rows, which is quicker than with each."""
-        first, before = self.size + 1, self.size
-        await self.connection.execute("SET session_replication_role = replica; SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'")
+        run, before = self.connection.execute, self.size
+        await run("SET session_replication_role = replica; SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'")
         if not before:
-            await self.connection.execute(USERS)
+            await run(USERS)
             for name in (VISITOR, KEEPER, ADMIN, REGULAR):
-                await self.connection.execute(OF_NAMED, hash_token(name), name)
-        await self._add(EXHIBITS, before // PER_EXHIBIT, size // PER_EXHIBIT)
-        await self._add(VISITORS, before // PER_VISITOR, size // PER_VISITOR)
-        await self.connection.execute(TOKENS)
+                await run(OF_NAMED, hash_token(name), name)
+        counts = {"exhibits": max(1, size // PER_EXHIBIT), "visitors": max(1, size // PER_VISITOR)}
+        await run(EXHIBITS.format(first=before // PER_EXHIBIT + 1, last=counts["exhibits"]))
+        await run(VISITORS.format(first=before // PER_VISITOR + 1, last=counts["visitors"]))
+        await run(TOKENS)
         indexes = await self.connection.fetch(
             "SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid) FROM pg_index"
-            " WHERE NOT indisunique AND indrelid::regclass::text IN ('animals', 'orders', 'order_items', 'order_events')"
+            " WHERE NOT indisunique AND indrelid::regclass::text = ANY ($1)",
+            INDEXED,
         )
         for drop, _ in indexes:
-            await self.connection.execute(drop)
-        counts = {"exhibits": max(1, size // PER_EXHIBIT), "visitors": max(1, size // PER_VISITOR)}
+            await run(drop)
         for statement in (ANIMALS, ORDERS):
-            for start in range(first, size + 1, 1_000_000):
-                last = min(start + 1_000_000 - 1, size)
+            for first in range(before + 1, size + 1, ROWS_AT_ONCE):
                 async with self.connection.transaction():
-                    await self.connection.execute(statement.format(first=start, last=last, **counts))
+                    await run(statement.format(first=first, last=min(first + ROWS_AT_ONCE - 1, size), **counts))
         for _, create in indexes:
-            await self.connection.execute(create)
-        await self.connection.execute("VACUUM (ANALYZE)")
-        await self.connection.execute("CHECKPOINT")
+            await run(create)
+        await run("VACUUM (ANALYZE)")
+        await run("CHECKPOINT")
         self.size = size
-
-    async def _add(self, statement: str, before: int, after: int) -> None:
-        await self.connection.execute(statement.format(first=before + 1, last=after))

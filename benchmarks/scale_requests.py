@@ -1,13 +1,12 @@
 """The requests that are measured as tables grow, and how: by the pages of Postgres's cache that one touches.
 
-Pages are counted by Postgres for the api's only connection, and depend on no other work of the machine; milliseconds do.
+Pages are counted by Postgres for the api's only connection, and don't depend on what else the machine does.
 """
 
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -20,13 +19,16 @@ FLUSH_SECONDS = 1.1  # a session tells its counts once a second, when it is idle
 PAGES = "SELECT sum(hits + reads) FROM pg_stat_activity, pg_stat_get_backend_io(pid) WHERE application_name ~ '^api@'"
 FLUSH = "/animals/1"
 # A visitor has a hundred open orders at most.
-SETTLE = "UPDATE orders SET status = 'delivered', payment_id = 'p' WHERE created_at > now() - interval '1 h' AND status = 'created'"
+SETTLE = (
+    "UPDATE orders SET status = 'delivered', payment_id = 'p'"
+    " WHERE id > uuidv7(interval '-1 h') AND status = 'created' AND deleted_at IS NULL"
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request, and who sends it. `path` is completed by what Places has; `made` is a request before each, not measured,
-    whose answer's id is {made}.
+    """A request, and who sends it. `path` is completed by what Places has, and by {made}, the id in the answer of the
+    request `made`, which is sent before and not measured.
     """
 
     name: str
@@ -37,14 +39,14 @@ class Request:
     made: "Request | None" = None
 
 
-def get(path: str, who: str | None = None, name: str = "") -> Request:
-    return Request(name or f"GET {path}" + (f", by {who}" if who else ""), "GET", path, who)
+def get(path: str, who: str | None = None) -> Request:
+    """A read."""
+    return Request(f"GET {path}" + (f", by {who}" if who else ""), "GET", path, who)
 
 
 ORDER = {"order": [{"product": "Lemonade", "size": "big", "quantity": 1}]}
 NEW_ANIMAL = Request("POST /animals", "POST", "/animals", KEEPER, {"name": "Amara", "species": COMMON, "exhibit_id": 1})
 NEW_ORDER = Request("POST /orders", "POST", "/orders", VISITOR, ORDER)
-MADE = "{made}"
 
 REQUESTS = [
     get("/animals/{middle}"),
@@ -131,7 +133,6 @@ class Meter:
     client: httpx.AsyncClient
     observer: asyncpg.Connection
     places: Places
-    costs: dict[str, Cost] = field(default_factory=dict)
 
     async def send(self, request: Request, made: str = "") -> httpx.Response:
         path = request.path.format(made=made, **vars(self.places))

@@ -28,17 +28,22 @@ def upgrade() -> None:
 def downgrade() -> None:
     {down}
 '''
-INDEX = "scale_index", 'op.create_index_online("ix_scale", "animals", ["species", "name"])', 'op.drop_index_online("ix_scale", "animals")'
+INDEX = (
+    "scale_index",
+    'op.create_index_online("ix_scale", "animals", ["species", "name"])',
+    'op.drop_index_online("ix_scale", "animals")',
+)
 BACKFILL = (
     "scale_backfill",
     'op.add_column("animals", sa.Column("legs", sa.BigInteger()))\n    op.backfill("animals", {"legs": "4"})',
     'op.drop_column("animals", "legs")',
 )
 SAMPLE = "1000"
+DRIFT = "drift: `alembic check`"
 STEPS = {
+    DRIFT: ("alembic", "check"),
     "plan, of both revisions": ("alembic_online", "plan"),
     "rehearse, with 1,000 rows of each table": ("alembic_online", "rehearse", "--sample", SAMPLE),
-    "drift: `alembic check`": ("alembic", "check"),
     "an index of two columns, built online": ("alembic", "upgrade", "scale_index"),
     "a backfill of a new column": ("alembic", "upgrade", "scale_backfill"),
 }
@@ -47,15 +52,14 @@ STEPS = {
 @contextmanager
 def _checkout(running: Zoo) -> Iterator[Path]:
     """A project like this one, with two more revisions."""
-    with TemporaryDirectory(dir=running.folder) as name:
-        folder = Path(name)
+    with TemporaryDirectory(dir=running.folder) as made:
+        folder = Path(made)
         for package in PACKAGES:
             (folder / package).symlink_to(ROOT / package)
         shutil.copytree(ROOT / "migrator", folder / "migrator")
         shutil.copy(ROOT / "pyproject.toml", folder)
-        shown = subprocess.run(
-            [sys.executable, "-m", "alembic", "heads"], cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, "-m", "alembic", "heads"]
+        shown = subprocess.run(command, cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True)
         before = shown.stdout.split()[0]
         for name, up, down in (INDEX, BACKFILL):
             path = folder / "migrator" / "versions" / f"2099_01_01_0000-{name}.py"
@@ -72,13 +76,13 @@ def measure(running: Zoo) -> dict[str, float]:
             began = time.perf_counter()
             done = subprocess.run(
                 [sys.executable, "-m", *command],
-                cwd=checkout,
+                cwd=ROOT if step == DRIFT else checkout,
                 env=running.environment(),
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            if done.returncode != 0 and "check" not in command:
+            if done.returncode != 0:
                 raise RuntimeError(done.stderr + done.stdout)
             took[step] = time.perf_counter() - began
     del took[""]
