@@ -60,6 +60,7 @@ REQUESTS = [
     get(f"/animals?species={RARE}&sort=name"),
     get(f"/animals?species={COMMON}&sort=name"),
     get(f"/animals?species={COMMON}&sort=-created_at"),
+    get("/animals?species=Species 7&sort=name"),
     get("/animals?exhibit_id=1"),
     get("/animals?exhibit_id=1&sort=name"),
     get(f"/animals?exhibit_id=1&species={RARE}"),

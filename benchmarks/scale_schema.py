@@ -11,7 +11,12 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.stack import ROOT, Zoo
 
-PACKAGES = ("api", "alembic_online", "stack_settings")
+LINKED = ("alembic_online", "stack_settings")
+MODELS = """
+from sqlalchemy import BigInteger, Column, Index
+Animal.__table__.append_column(Column("legs", BigInteger))
+Index("ix_scale", Animal.species, Animal.name)
+"""
 REVISION = '''\
 """{name}"""
 import sqlalchemy as sa
@@ -51,12 +56,15 @@ STEPS = {
 
 @contextmanager
 def _checkout(running: Zoo) -> Iterator[Path]:
-    """A project like this one, with two more revisions."""
+    """A project like this one, with two more revisions, and in its models what they make."""
     with TemporaryDirectory(dir=running.folder) as made:
         folder = Path(made)
-        for package in PACKAGES:
+        for package in LINKED:
             (folder / package).symlink_to(ROOT / package)
-        shutil.copytree(ROOT / "migrator", folder / "migrator")
+        for package in ("api", "migrator"):
+            shutil.copytree(ROOT / package, folder / package)
+        with (folder / "api" / "models" / "__init__.py").open("a") as models:
+            models.write(MODELS)
         shutil.copy(ROOT / "pyproject.toml", folder)
         command = [sys.executable, "-m", "alembic", "heads"]
         shown = subprocess.run(command, cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True)

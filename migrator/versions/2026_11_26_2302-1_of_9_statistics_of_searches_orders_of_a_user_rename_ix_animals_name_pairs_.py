@@ -1,8 +1,8 @@
 """1 of 9: statistics of searches, orders of a user (rename ix_animals_name_pairs, rename ix_exhibits_name_pai...
 
 Why: Postgres uses statistics of an expression only from an index of all rows, and without them it can't tell a frequent
-part of a name from a rare one. For a page of a user's orders it read and sorted all of them, because it took the index of
-the foreign key for cheaper than the one in the order of the page. No release needs it: all work with either.
+part of a name from a rare one. For a page of a user's orders it read and sorted all of them, because it took the index
+of the foreign key for cheaper than the one in the order of the page. No release needs it: all work with either.
 
 Revision: 2675d57099f6
 Follows: b6e3af89b7ce

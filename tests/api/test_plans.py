@@ -35,7 +35,7 @@ async def many(admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> as
         "INSERT INTO animals (name, species, created_at, updated_at)"
         " SELECT CASE WHEN n > $1 - 3 THEN 'Xyz' WHEN n % 2 = 0 THEN 'Amma' ELSE 'Bo ' || n END,"
         " CASE WHEN n > $1 - 3 THEN 'rare' WHEN n % 2 = 0 THEN 'common' ELSE 's' || n % 50 END, at, at"
-        " FROM generate_series(1, $1::int) AS n, LATERAL (SELECT timestamptz '2020-01-01' + n * interval '1 s') AS t (at)",
+        " FROM generate_series(1, $1::int) AS n, LATERAL (SELECT timestamptz '2020-01-01' + n * interval '1 s') t (at)",
         ANIMALS,
     )
     await admin.execute(
