@@ -41,7 +41,7 @@ async def measure_requests(
     """One request after the other."""
     middle = await observer.fetchval("SELECT min(id) FROM animals WHERE deleted_at IS NULL AND id >= $1", size // 2)
     order = await observer.fetchval(
-        "SELECT id FROM orders WHERE deleted_at IS NULL AND id >= uuidv7(interval '-4 years' + $1 * interval '5 s')"
+        "SELECT id FROM orders WHERE deleted_at IS NULL AND id >= (SELECT uuidv7(interval '-4 years' + $1 * interval '5 s'))"
         " ORDER BY id LIMIT 1",
         size // 2,
     )

@@ -21,7 +21,7 @@ FLUSH = "/animals/1"
 # A visitor has a hundred open orders at most.
 SETTLE = (
     "UPDATE orders SET status = 'delivered', payment_id = 'p'"
-    " WHERE id > uuidv7(interval '-1 h') AND status = 'created' AND deleted_at IS NULL"
+    " WHERE id > (SELECT uuidv7(interval '-1 h')) AND status = 'created' AND deleted_at IS NULL"
 )
 
 
