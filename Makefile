@@ -72,6 +72,15 @@ admin:  ## create an admin in the Compose stack (EMAIL=); asks for the password,
 down:  ## stop the Compose stack; the data is kept
 	@docker compose --profile '*' down
 
+backup:  ## save the Compose stack's database in backups/ (TO=s3: in the bucket of backups)
+	@deploy/backup save $(TO)
+
+restore:  ## put a backup in the place of the Compose stack's database (FILE=; REPLACE=1: though that is not empty)
+	@deploy/backup restore "$(FILE)" $(if $(REPLACE),replace)
+
+rehearse-restore:  ## restore a backup into a scratch database, and compare (FILE=, by default one that is made now)
+	@deploy/backup rehearse "$(FILE)"
+
 ##@ If it does not start
 
 doctor:  ## say what is missing on this machine and in this checkout, and how to mend it
@@ -169,6 +178,9 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
 
+bench-scale: .venv/dev  ## measure each request with up to ten million rows, and write benchmarks/SCALE.md (SIZES="10000 100000"; 30 GB)
+	@$(PY) -m benchmarks.scale $(SIZES)
+
 ##@ Make it yours
 
 rename: .venv/dev  ## give the project another name: of roles, databases, images and the rest (NAME=)
@@ -215,6 +227,7 @@ mutants: .venv/dev  ## put small faults into the code, and say which no test fin
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: no-python help run postgres user import clean up seed admin down doctor migrate downgrade stamp status current drift history \
-        heads show revision rename fresh-migrations lint plan rehearse sql install check format lock lock-images bench bench-reads bench-linters \
-        bench-migrator release test mutants test-processes test-faults test-postgres test-live test-stack test-full
+.PHONY: no-python help run postgres user import clean up seed admin down backup restore rehearse-restore doctor migrate \
+        downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
+        install check format lock lock-images bench bench-reads bench-linters bench-migrator bench-scale release test \
+        mutants test-processes test-faults test-postgres test-live test-stack test-full

@@ -34,6 +34,7 @@ from api.enums import UserType
 from api.errors import BadGateway, Unavailable, Unprocessable
 from api.external_services.mail import Mail
 from api.external_services.s3 import S3
+from api.external_services.s3_backups import Backups
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
 from api.models.users import User
@@ -223,7 +224,7 @@ async def _photos() -> AsyncIterator[tuple[Transactions, S3]]:
 
 @app.command()
 def buckets() -> None:
-    """Make the buckets of the photos, with their rules: to be run before the api, with a key that may do it.
+    """Make the buckets of photos and of backups, with their rules: to be run before the api, with a key that may do it.
 
     What is there already stays, and gets the rules of this release.
     """
@@ -237,6 +238,52 @@ async def _buckets() -> list[str] | None:
     settings = load_settings()
     settings.require_storage()
     return await make_buckets(settings) if settings.s3_url else None
+
+
+@app.command()
+def backups() -> None:
+    """List the backups of the database in S3_BACKUP_BUCKET: the size in bytes, and the name."""
+    _run(_list_backups(), "The backups were not listed.")
+
+
+@app.command()
+def put_backup(name: str) -> None:
+    """Write standard input into S3_BACKUP_BUCKET: all of it, or nothing. deploy/backup calls this."""
+    _run(_put_backup(name), "The backup was not stored.")
+
+
+@app.command()
+def get_backup(name: str) -> None:
+    """Write a backup of S3_BACKUP_BUCKET to standard output. deploy/backup calls this."""
+    _run(_get_backup(name), "The backup is not complete.")
+
+
+async def _list_backups() -> None:
+    async with _backups() as found:
+        async for stored in found.list():
+            typer.echo(f"{stored.size:>15} {stored.key}")
+
+
+async def _put_backup(name: str) -> None:
+    async with _backups() as found:
+        await found.put(name, sys.stdin.buffer)
+
+
+async def _get_backup(name: str) -> None:
+    async with _backups() as found:
+        async for part in found.get(name):
+            sys.stdout.buffer.write(part)
+
+
+@asynccontextmanager
+async def _backups() -> AsyncIterator[Backups]:
+    settings = load_settings()
+    settings.require_storage()
+    found = Backups(settings)
+    try:
+        yield found
+    finally:
+        await found.close()
 
 
 @app.command()

@@ -137,6 +137,7 @@ class Settings(SettingsWithSecrets):
     s3_public_url: HttpUrl | None = None
     s3_bucket: Bucket | None = None
     s3_public_bucket: Bucket | None = None
+    s3_backup_bucket: Bucket | None = None
     s3_region: Region = "us-east-1"
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
@@ -246,6 +247,8 @@ class Settings(SettingsWithSecrets):
             raise ValueError(f"{' and '.join(missing)}: not set, though S3_URL is")
         if self.s3_bucket == self.s3_public_bucket:
             raise ValueError("S3_BUCKET and S3_PUBLIC_BUCKET are the same: what is uploaded would be public")
+        if self.s3_backup_bucket in {self.s3_bucket, self.s3_public_bucket}:
+            raise ValueError("S3_BACKUP_BUCKET is a bucket of the photos: backups need one that the api may not read")
         key, secret = self.s3_access_key_id, self.s3_secret_access_key
         if (key is None) != (secret is None):
             raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY: set both, or none")

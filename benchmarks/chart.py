@@ -44,11 +44,12 @@ def bars(panels: Mapping[str, Bars]) -> str:
     return _svg(drawn, top + len(groups) * (group_height + group_gap) + MARGIN - group_gap)
 
 
-def lines(series: Mapping[str, Points], x_title: str, y_title: str) -> str:
-    """A line for each series, on logarithmic axes that begin and end at powers of ten."""
+def lines(series: Mapping[str, Points], x_title: str, y_title: str, others: Sequence[Points] = ()) -> str:
+    """A line for each series, on logarithmic axes that begin and end at powers of ten; `others` are thin, unnamed."""
     left, right, top, bottom = MARGIN + 62, WIDTH - MARGIN - 16, 62, 330
-    x_from, x_to = _decades(x for points in series.values() for x, _ in points)
-    y_from, y_to = _decades(y for points in series.values() for _, y in points)
+    all_points = [*series.values(), *others]
+    x_from, x_to = _decades(x for points in all_points for x, _ in points)
+    y_from, y_to = _decades(y for points in all_points for _, y in points)
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (math.log10(x) - x_from) / (x_to - x_from)
@@ -64,6 +65,9 @@ def lines(series: Mapping[str, Points], x_title: str, y_title: str) -> str:
         x, _ = place(10**power, 10**y_from)
         drawn.append(_text(x, bottom + 20, f"{10**power:,}", fill=QUIET, font_size=12, text_anchor="middle"))
     drawn.append(_text((left + right) / 2, bottom + 42, x_title, fill=QUIET, font_size=12, text_anchor="middle"))
+    for points in others:
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        drawn.append(f'<polyline points="{path}" fill="none" stroke="{QUIET}" stroke-opacity="0.45"/>')
     for colour, points in zip(COLOURS, series.values(), strict=False):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
         drawn.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5"/>')

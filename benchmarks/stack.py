@@ -125,7 +125,7 @@ class Zoo:
 
 
 @contextmanager
-def zoo(scale: Scale) -> Iterator[Zoo]:
+def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
     """A zoo with the newest schema, in a folder of its own, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="zoo-bench-") as name:
         folder = Path(name)
@@ -133,6 +133,9 @@ def zoo(scale: Scale) -> Iterator[Zoo]:
             zoo = Zoo(server, folder, scale)
             migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
             subprocess.run(migrate, cwd=ROOT, env=zoo.environment(), check=True, capture_output=True)
+            if not filled:
+                yield zoo
+                return
             zoo.execute(
                 "INSERT INTO users (id, email, hashed_password, type)"
                 " VALUES (gen_random_uuid(), 'keeper@zoo.example', '', 'keeper')",

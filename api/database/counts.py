@@ -30,8 +30,13 @@ class Counts:
 
     async def count(self, db: ReadDatabase, **values: Any) -> Count:
         """How many rows there are with these parameters."""
+        estimated = await self.estimate(db, **values)
+        if estimated > 2 * MAX_EXACT:  # they would not all be counted
+            return Count(estimated, is_exact=False)
         found = await self._some.first(db, **values) or 0
-        if found <= MAX_EXACT:
-            return Count(found, is_exact=True)
+        return Count(found, is_exact=True) if found <= MAX_EXACT else Count(max(estimated, found), is_exact=False)
+
+    async def estimate(self, db: ReadDatabase, **values: Any) -> int:
+        """How many rows Postgres expects with these parameters."""
         estimated = re.search(r"rows=(\d+)", await self._plan.explain(db, **values))
-        return Count(max(int(estimated[1]) if estimated else 0, found), is_exact=False)
+        return int(estimated[1]) if estimated else 0

@@ -123,27 +123,29 @@ class S3:
 
     def objects(self, prefix: str) -> AsyncIterator[Stored]:
         """The objects whose keys begin with `prefix`."""
-        return self._list(self._bucket, prefix)
+        return list_objects(self._requests, self._bucket, prefix)
 
     def public_objects(self, prefix: str) -> AsyncIterator[Stored]:
         """The objects whose keys begin with `prefix`."""
-        return self._list(self._public_bucket, prefix)
+        return list_objects(self._requests, self._public_bucket, prefix)
 
-    async def _list(self, bucket: str, prefix: str) -> AsyncIterator[Stored]:
-        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url", "max-keys": str(PAGE)}
-        while True:
-            answer = await self._requests.send("GET", f"/{bucket}", DONE, query=query)
-            try:
-                found, token = _page(answer.content)
-            except (ET.ParseError, LookupError, ValueError) as error:
-                raise StorageRefused("The storage answers a list that can't be understood") from error
-            for stored in found:
-                yield stored
-            if token is None:
-                return
-            if token == query.get("continuation-token"):
-                raise StorageRefused("The storage answers the same part of a list twice")
-            query["continuation-token"] = token
+
+async def list_objects(requests: S3Requests, bucket: str, prefix: str = "") -> AsyncIterator[Stored]:
+    """The objects of a bucket whose keys begin with `prefix`, in the order of their keys."""
+    query = {"list-type": "2", "prefix": prefix, "encoding-type": "url", "max-keys": str(PAGE)}
+    while True:
+        answer = await requests.send("GET", f"/{bucket}", DONE, query=query)
+        try:
+            found, token = _page(answer.content)
+        except (ET.ParseError, LookupError, ValueError) as error:
+            raise StorageRefused("The storage answers a list that can't be understood") from error
+        for stored in found:
+            yield stored
+        if token is None:
+            return
+        if token == query.get("continuation-token"):
+            raise StorageRefused("The storage answers the same part of a list twice")
+        query["continuation-token"] = token
 
 
 def _path(bucket: str, key: str) -> str:

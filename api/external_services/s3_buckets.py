@@ -1,4 +1,4 @@
-"""The buckets of the photos: made, and set up, by a key that may do so. The api's own may not."""
+"""The buckets of the photos, and that of backups: made, and set up, by a key that may do so. The api's own may not."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ UNKNOWN = {405, 501}
 
 
 async def make_buckets(settings: Settings) -> list[str]:
-    """Make both buckets if they are missing, and set them up; returns what the storage does not know how to do.
+    """Make the buckets if they are missing, and set them up; returns what the storage does not know how to do.
 
     StorageUnavailable or StorageRefused if it fails.
     """
@@ -46,7 +46,7 @@ async def make_buckets(settings: Settings) -> list[str]:
     private, public = settings.s3_bucket, settings.s3_public_bucket
     requests = S3Requests(settings.s3_url, settings.s3_region, keys_of(settings))
     try:
-        for bucket in (private, public):
+        for bucket in filter(None, (private, public, settings.s3_backup_bucket)):
             await _make(requests, bucket, settings.s3_region)
         # AWS refuses the policy below unless it is told that the bucket may have one. Others know no such thing, and
         # may take it for a second request to make the bucket.

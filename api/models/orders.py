@@ -64,6 +64,8 @@ class Order(Base):
         Index("ix_orders_id", "id", postgresql_where=NOT_DELETED),
         Index("ix_orders_id_cancelled", "id", postgresql_where=CANCELLED),
         Index("ix_orders_id_not_cancelled", "id", postgresql_where=NOT_CANCELLED),
+        # Of all orders of a user, for the foreign key. Without `id`, Postgres may sort all of them for a page.
+        Index("ix_orders_user_id_id_any", "user_id", "id"),
         Index("ix_orders_user_id_id", "user_id", "id", postgresql_where=NOT_DELETED),
         Index("ix_orders_user_id_id_cancelled", "user_id", "id", postgresql_where=CANCELLED),
         Index("ix_orders_user_id_id_not_cancelled", "user_id", "id", postgresql_where=NOT_CANCELLED),
@@ -74,7 +76,7 @@ class Order(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     status: Mapped[OrderStatus] = mapped_column(STATUS, server_default=OrderStatus.CREATED.value)
     claimed_until: Mapped[datetime | None]
     is_being_paid: Mapped[bool] = mapped_column(server_default="false")

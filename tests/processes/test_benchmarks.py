@@ -1,5 +1,6 @@
 """`make bench`, at the smallest scale, and the other benchmarks: that they measure, not what."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks import comparison, imports, linters, migrator, migrator_noop, statements
+from benchmarks import comparison, imports, linters, migrator, migrator_noop, scale, scale_requests, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.instructions import PATHS, READS
+from benchmarks.scale_requests import Cost
 from benchmarks.stack import APPS, ROOT, Scale, zoo
 from tests.rounds import rounds
 
@@ -76,3 +78,25 @@ def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> Non
     assert migrator.tools_part(found) < migrator.LONGEST
     migrator.write(tmp_path / "MIGRATOR.md", found, tables)
     assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2
+
+
+def test_requests_are_measured_as_tables_grow(tmp_path: Path) -> None:
+    requests = rounds(
+        quick=[scale_requests.REQUESTS[0], scale_requests.REQUESTS[-1], scale_requests.NEW_ORDER],
+        full=scale_requests.REQUESTS,
+    )
+    with zoo(LITTLE, filled=False) as running:
+        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), requests))
+    assert all(cost.pages >= 1 and cost.error is None for cost in found[1_000].requests.values())
+    scale.write(tmp_path, found)
+    assert ET.parse(tmp_path / "scale.svg").getroot().tag.endswith("svg")
+    written = (tmp_path / "SCALE.md").read_text()
+    assert [written.count(f"\n| `{request.name}` |") for request in requests] == [1] * len(requests)
+
+
+def test_a_request_that_reads_all_rows_is_found_to_grow() -> None:
+    costs = {name: [Cost(small, 1), Cost(large, 1)] for name, small, large in (("flat", 4, 5), ("grows", 100, 1_000))}
+    found = {
+        size: scale.Measured({name: cost[at] for name, cost in costs.items()}, {}, 0) for at, size in enumerate((1, 10))
+    }
+    assert {name: scale.grows(found, name) for name in costs} == {"flat": False, "grows": True}

@@ -1,0 +1,160 @@
+"""The requests that are measured as tables grow, and how: by the pages of Postgres's cache that one touches.
+
+Pages are counted by Postgres for the api's only connection, and don't depend on what else the machine does.
+"""
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+
+from benchmarks.scale_data import ADMIN, COMMON, KEEPER, RARE, RARE_NAME, REGULAR, VISITOR
+
+TIMES = 10
+FLUSH_SECONDS = 1.1  # a session tells its counts once a second, when it is idle
+PAGES = "SELECT sum(hits + reads) FROM pg_stat_activity, pg_stat_get_backend_io(pid) WHERE application_name ~ '^api@'"
+FLUSH = "/animals/1"
+# A visitor has a hundred open orders at most.
+SETTLE = (
+    "UPDATE orders SET status = 'delivered', payment_id = 'p'"
+    " WHERE id > (SELECT uuidv7(interval '-1 h')) AND status = 'created' AND deleted_at IS NULL"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request, and who sends it. `path` is completed by what Places has, and by {made}, the id in the answer of the
+    request `made`, which is sent before and not measured.
+    """
+
+    name: str
+    method: str
+    path: str
+    who: str | None = None
+    body: Any = None
+    made: "Request | None" = None
+
+
+def get(path: str, who: str | None = None) -> Request:
+    """A read."""
+    return Request(f"GET {path}" + (f", by {who}" if who else ""), "GET", path, who)
+
+
+ORDER = {"order": [{"product": "Lemonade", "size": "big", "quantity": 1}]}
+NEW_ANIMAL = Request("POST /animals", "POST", "/animals", KEEPER, {"name": "Amara", "species": COMMON, "exhibit_id": 1})
+NEW_ORDER = Request("POST /orders", "POST", "/orders", VISITOR, ORDER)
+
+REQUESTS = [
+    get("/animals/{middle}"),
+    get("/animals"),
+    get("/animals?after={middle}"),
+    get("/animals?offset=9900"),
+    *(get(f"/animals?sort={sort}") for sort in ("name", "-name", "-created_at", "updated_at")),
+    get("/animals?sort=name&after={by_name}"),
+    get(f"/animals?species={COMMON}"),
+    get(f"/animals?species={RARE}"),
+    get(f"/animals?species={RARE}&sort=name"),
+    get(f"/animals?species={COMMON}&sort=name"),
+    get(f"/animals?species={COMMON}&sort=-created_at"),
+    get("/animals?species=Species 7&sort=name"),
+    get("/animals?exhibit_id=1"),
+    get("/animals?exhibit_id=1&sort=name"),
+    get(f"/animals?exhibit_id=1&species={RARE}"),
+    get("/animals?name=Kamarati&sort=-updated_at"),
+    get(f"/animals?name={RARE_NAME}"),
+    get(f"/animals?q={RARE_NAME}"),
+    get("/animals?q=ma"),
+    get("/animals?q=zz"),
+    get("/animals?q=kamarati"),
+    get("/animals?q=amaratilobe"),
+    get("/animals?q=ma&sort=-name"),
+    get("/animals?q=zz&sort=name"),
+    get("/animals?count=true"),
+    get(f"/animals?species={COMMON}&count=true"),
+    get(f"/animals?species={RARE}&exhibit_id=1&count=true"),
+    get("/animals?q=ma&count=true"),
+    NEW_ANIMAL,
+    Request("PATCH /animals/{id}", "PATCH", "/animals/{made}", KEEPER, {"name": "Bahati"}, NEW_ANIMAL),
+    Request("DELETE /animals/{id}", "DELETE", "/animals/{made}", KEEPER, None, NEW_ANIMAL),
+    get("/exhibits"),
+    get("/exhibits?q=exhibit&count=true"),
+    get("/exhibits/1/animals"),
+    get("/exhibits/1/animals?sort=-name"),
+    Request("DELETE /exhibits/1, which has animals", "DELETE", "/exhibits/1", KEEPER),
+    get("/orders", VISITOR),
+    get("/orders?cancelled=true", VISITOR),
+    get("/orders?needs_attention=true", VISITOR),
+    get("/orders", REGULAR),
+    get("/orders?cancelled=true", REGULAR),
+    get("/orders?needs_attention=true", REGULAR),
+    get("/orders", KEEPER),
+    get("/orders?after={order}", KEEPER),
+    get("/orders?cancelled=true", KEEPER),
+    get("/orders?cancelled=false&needs_attention=false", KEEPER),
+    get("/orders?needs_attention=true", KEEPER),
+    get("/orders/{order}", KEEPER),
+    get("/orders/{order}/events", KEEPER),
+    NEW_ORDER,
+    Request("POST /orders, by regular", "POST", "/orders", REGULAR, ORDER),
+    Request("PUT /orders/{id}", "PUT", "/orders/{made}", VISITOR, ORDER, NEW_ORDER),
+    Request("POST /orders/{id}/cancel", "POST", "/orders/{made}/cancel", VISITOR, None, NEW_ORDER),
+    Request("DELETE /orders/{id}", "DELETE", "/orders/{made}", VISITOR, None, NEW_ORDER),
+    get("/users/me", VISITOR),
+    get("/users", ADMIN),
+    get("/users?email=v7@zoo.example", ADMIN),
+]
+
+
+@dataclass
+class Places:
+    """What is somewhere in the middle of the tables."""
+
+    middle: int
+    order: str
+    by_name: str = ""
+
+
+@dataclass
+class Cost:
+    """Of a request: pages of 8 KiB that it touches, milliseconds, and the status if it is an error."""
+
+    pages: float
+    milliseconds: float
+    error: int | None = None
+
+
+@dataclass
+class Meter:
+    """Sends requests to an api with one connection to Postgres."""
+
+    client: httpx.AsyncClient
+    observer: asyncpg.Connection
+    places: Places
+
+    async def send(self, request: Request, made: str = "") -> httpx.Response:
+        path = request.path.format(made=made, **vars(self.places))
+        headers = {"Authorization": f"Bearer {request.who}"} if request.who else {}
+        return await self.client.request(request.method, path, json=request.body, headers=headers)
+
+    async def pages(self) -> int:
+        """Pages touched so far."""
+        await asyncio.sleep(FLUSH_SECONDS)
+        await self.client.get(FLUSH)
+        return int(await self.observer.fetchval(PAGES))
+
+    async def measure(self, request: Request, flushing: float, times: int = TIMES) -> Cost:
+        """What a request costs; `flushing` is the pages of the request that has the counts told."""
+        await self.observer.execute(SETTLE)
+        made = [(await self.send(request.made)).json()["id"] if request.made else "" for _ in range(times + 1)]
+        await self.send(request, made.pop())
+        before, took = await self.pages(), []
+        for each in made:
+            began = time.perf_counter()
+            answer = await self.send(request, each)
+            took.append((time.perf_counter() - began) * 1000)
+        pages = (await self.pages() - before - flushing) / times
+        return Cost(pages, statistics.median(took), answer.status_code if answer.is_server_error else None)

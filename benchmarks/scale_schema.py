@@ -1,0 +1,101 @@
+"""What schema changes take as tables grow: the migrator's commands, with revisions that are pending."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.stack import ROOT, Zoo
+
+LINKED = ("alembic_online", "stack_settings")
+MODELS = """
+from sqlalchemy import BigInteger, Column, Index
+Animal.__table__.append_column(Column("legs", BigInteger))
+Index("ix_scale", Animal.species, Animal.name)
+"""
+REVISION = '''\
+"""{name}"""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{name}"
+down_revision = {before!r}
+
+
+def upgrade() -> None:
+    {up}
+
+
+def downgrade() -> None:
+    {down}
+'''
+# Name, upgrade, downgrade.
+REVISIONS = [
+    (
+        "scale_index",
+        'op.create_index_online("ix_scale", "animals", ["species", "name"])',
+        'op.drop_index_online("ix_scale", "animals")',
+    ),
+    (
+        "scale_column",
+        'op.add_column("animals", sa.Column("legs", sa.BigInteger()))',
+        'op.drop_column("animals", "legs")',
+    ),
+    ("scale_backfill", 'op.backfill("animals", {"legs": "4"})', "pass"),
+]
+SAMPLE = "1000"
+DRIFT = "drift: `alembic check`"
+STEPS = {
+    DRIFT: ("alembic", "check"),
+    "plan, of three revisions": ("alembic_online", "plan"),
+    "rehearse, with 1,000 rows of each table": ("alembic_online", "rehearse", "--sample", SAMPLE),
+    "an index of two columns, built online": ("alembic", "upgrade", "scale_index"),
+    "a new column, and its backfill": ("alembic", "upgrade", "scale_backfill"),
+}
+
+
+@contextmanager
+def _checkout(running: Zoo) -> Iterator[Path]:
+    """A project like this one, with more revisions, and in its models what they make."""
+    with TemporaryDirectory(dir=running.folder) as made:
+        folder = Path(made)
+        for package in LINKED:
+            (folder / package).symlink_to(ROOT / package)
+        for package in ("api", "migrator"):
+            shutil.copytree(ROOT / package, folder / package)
+        with (folder / "api" / "models" / "__init__.py").open("a") as models:
+            models.write(MODELS)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        command = [sys.executable, "-m", "alembic", "heads"]
+        shown = subprocess.run(command, cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True)
+        before = shown.stdout.split()[0]
+        for name, up, down in REVISIONS:
+            path = folder / "migrator" / "versions" / f"2099_01_01_0000-{name}.py"
+            path.write_text(REVISION.format(name=name, before=before, up=up, down=down))
+            before = name
+        yield folder
+
+
+def measure(running: Zoo) -> dict[str, float]:
+    """Seconds that each of STEPS takes; afterwards the schema is as before."""
+    with _checkout(running) as checkout:
+        took = {}
+        for step, command in [*STEPS.items(), ("", ("alembic", "downgrade", f"-{len(REVISIONS)}"))]:
+            began = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-m", *command],
+                cwd=ROOT if step == DRIFT else checkout,
+                env=running.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode != 0:
+                raise RuntimeError(done.stderr + done.stdout)
+            took[step] = time.perf_counter() - began
+    del took[""]
+    return took

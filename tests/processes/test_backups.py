@@ -1,0 +1,257 @@
+"""deploy/backup, which `make backup`, `restore` and `rehearse-restore` call. docker.sh stands in for Docker; the real
+stack's are in tests/stack/test_backups.py.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from local.postgres import DATABASE, SUPERUSER, Server, binaries, serve
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, superuser
+from tests.processes.test_schema import schema
+from tests.python import HANGS
+
+TEMPLATE = "migrated"
+NAME = re.compile(r"zoo-(?P<release>[\w.]+)-\d{8}T\d{6}Z-[0-9a-f]{16}\.dump")
+REFUSED, UNKNOWN_REVISION = 3, 6
+ROWS = "SELECT array_agg(name ORDER BY id) FROM animals"
+ANIMALS = ["Amara", "tab\there\\.", "line\nend", "\\."]
+DATABASES = "SELECT array_agg(datname::text ORDER BY datname) FROM pg_database WHERE datname ~ '^zoo'"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who runs the commands, in a checkout of which only they are there."""
+
+    checkout: Path
+    server: Server
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [str(self.checkout / "deploy" / "backup"), *arguments]
+        return subprocess.Popen(
+            command, cwd=self.checkout, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def save(self) -> str:
+        """The path of a new backup."""
+        done = self.run("save")
+        assert done.returncode == 0, done.stderr
+        return done.stderr.rpartition("saved: ")[2].strip()
+
+    def saved(self) -> list[str]:
+        return sorted(path.name for path in (self.checkout / "backups").glob("*"))
+
+    async def sql(self, statement: str, database: str = DATABASE, role: str = SUPERUSER) -> object:
+        """Run statements, or one whose only value is returned."""
+        connection = await asyncpg.connect(self.server.url(role, database))
+        try:
+            return await (connection.fetchval if statement.startswith("SELECT") else connection.execute)(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, because the database has the stack's name."""
+    with serve(tmp_path_factory.mktemp("backups") / "data", FAST_AND_FORGETFUL, DATABASE) as server:
+        assert alembic(server.environment(), "upgrade", "head").returncode == 0
+        yield server
+
+
+@pytest.fixture
+async def operator(cluster: Server, tmp_path: Path) -> AsyncIterator[Operator]:
+    """With four animals in the database."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").symlink_to(ROOT / "tests" / "processes" / "docker.sh")
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:{binaries()}:{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+        "CHECKOUT": str(ROOT),
+        "PGHOST": str(cluster.socket_dir),
+        "POSTGRES_USER": SUPERUSER,
+        "POSTGRES_DB": DATABASE,
+        "DATABASE_PASSWORD": "unused",
+        "MIGRATION_DATABASE_PASSWORD": "unused",
+    }
+    admin = await superuser(cluster)
+    await admin.execute(f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}")
+    await admin.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE}")
+    api = await asyncpg.connect(cluster.url("zoo_api"))
+    await api.executemany("INSERT INTO animals (name) VALUES ($1)", [(name,) for name in ANIMALS])
+    await api.close()
+    yield Operator(tmp_path, cluster, environment)
+    for database in await admin.fetchval(DATABASES):
+        await admin.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    await admin.execute(f"ALTER DATABASE {TEMPLATE} RENAME TO {DATABASE}")
+    await admin.close()
+
+
+async def require_that_nothing_changed(operator: Operator) -> None:
+    assert await operator.sql(ROWS) == ANIMALS
+    assert await operator.sql(DATABASES) == [DATABASE]
+
+
+class TestRestore:
+    async def test_brings_back_a_dropped_table_with_its_rights_and_keeps_what_there_was(
+        self, operator: Operator
+    ) -> None:
+        before = schema(operator.server, DATABASE)
+        path = operator.save()
+        assert NAME.fullmatch(Path(path).name)
+        await operator.sql("DROP TABLE animals CASCADE")
+        await operator.sql("INSERT INTO staff (name) VALUES ('Ngozi')")
+        session = await asyncpg.connect(operator.server.url("zoo_api"))
+
+        done = operator.run("restore", path, "replace")
+
+        assert done.returncode == 0, done.stderr
+        assert await operator.sql(ROWS) == ANIMALS
+        assert schema(operator.server, DATABASE) == before
+        checked = alembic(operator.server.environment(), "check")
+        assert checked.returncode == 0, checked.stderr
+        await operator.sql("INSERT INTO animals (name) VALUES ('Bahati')", role="zoo_api")
+        with pytest.raises(asyncpg.InterfaceError, match="closed"):
+            await session.fetchval("SELECT 1")
+        (kept,) = re.findall(r"zoo_before_\d{8}_\d{6}", done.stderr.partition(";")[0])
+        assert await operator.sql("SELECT name FROM staff", kept) == "Ngozi"
+        assert operator.saved() == [Path(path).name]
+
+    async def test_brings_one_of_an_older_release_to_the_newest_revision(self, operator: Operator) -> None:
+        newest = schema(operator.server, DATABASE)
+        assert alembic(operator.server.environment(), "downgrade", "-3").returncode == 0
+        assert await operator.sql("SELECT to_regclass('photos')") is None
+        path = operator.save()
+        await operator.sql(f"DROP DATABASE {DATABASE}", "postgres")  # all is gone
+
+        done = operator.run("restore", path)
+
+        assert done.returncode == 0, done.stderr
+        assert await operator.sql(ROWS) == ANIMALS
+        assert schema(operator.server, DATABASE) == newest
+        assert await operator.sql(DATABASES) == [DATABASE]
+
+    async def test_refuses_one_of_a_newer_release(self, operator: Operator) -> None:
+        await operator.sql("UPDATE alembic_version SET version_num = 'fffffffff'")
+        path = operator.save()
+        done = operator.run("restore", path, "replace")
+        assert (done.returncode, "nothing was changed" in done.stderr) == (UNKNOWN_REVISION, True), done.stderr
+        await require_that_nothing_changed(operator)
+
+    async def test_refuses_one_that_is_not_what_was_saved(self, operator: Operator) -> None:
+        path = operator.checkout / operator.save()
+        whole = path.read_bytes()
+        for damaged in (whole[: len(whole) // 2], whole[:-1], b"", whole + b"!"):
+            path.write_bytes(damaged)
+            done = operator.run("restore", str(path), "replace")
+            assert (done.returncode, "cut off or changed" in done.stderr) == (REFUSED, True), done.stderr
+        for named in ("", "animals.dump", "zoo-0.3.0-20260101T000000Z.dump", path.name):
+            assert operator.run("restore", named, "replace").returncode == REFUSED
+        # Whatever a name says, all of it has to be there.
+        for content in (whole[: len(whole) // 2], whole[:-1000], b"CREATE TABLE animals ()"):
+            path = operator.checkout / f"zoo-1-{hashlib.sha256(content).hexdigest()[:16]}.dump"
+            path.write_bytes(content)
+            done = operator.run("restore", str(path), "replace")
+            assert (done.returncode, "not a complete one" in done.stderr) == (REFUSED, True), done.stderr
+        await require_that_nothing_changed(operator)
+
+    async def test_refuses_a_database_that_is_not_empty(self, operator: Operator) -> None:
+        path = operator.save()
+        for what, left in (
+            ("TABLE", "mine ()"),
+            ("FUNCTION", "one() RETURNS int RETURN 1"),
+            ("TYPE", "size AS ENUM ()"),
+            ("SCHEMA", "mine"),
+        ):
+            await operator.sql(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE {what} {left}")
+            done = operator.run("restore", path)
+            assert done.returncode == REFUSED
+            assert f"make restore FILE={path} REPLACE=1" in done.stderr
+            await operator.sql(f"DROP {what} {left.split()[0]}")
+        assert await operator.sql(DATABASES) == [DATABASE]
+        assert operator.run("restore", path).returncode == 0
+        assert await operator.sql(ROWS) == ANIMALS
+        assert await operator.sql(DATABASES) == [DATABASE]
+
+    async def test_that_is_killed_changes_nothing_and_is_done_again(self, operator: Operator) -> None:
+        path = operator.save()
+        process = operator.start("restore", path, "replace")
+        deadline = time.monotonic() + HANGS
+        while not await operator.sql("SELECT count(*) FROM pg_database WHERE datname = 'zoo_restored'"):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        left = operator.saved()
+        assert await operator.sql(ROWS) == ANIMALS
+        assert operator.run("restore", path, "replace").returncode == 0
+        assert await operator.sql(ROWS) == ANIMALS
+        assert len(left) > 1  # its own files are removed by the next one
+        assert operator.saved() == [Path(path).name]
+
+
+class TestBackup:
+    @pytest.mark.parametrize("code", [0, 1])
+    async def test_is_there_completely_or_not_at_all(self, operator: Operator, code: int) -> None:
+        """However a dump is cut off: the program fails, or what carries its output does without a word."""
+        (operator.checkout / "bin" / "pg_dump").write_text(
+            f'#!/bin/sh\n{binaries()}/pg_dump "$@" | head -c 20000\nexit {code}\n'
+        )
+        (operator.checkout / "bin" / "pg_dump").chmod(0o755)
+        done = operator.run("save")
+        assert (done.returncode, "there is no backup" in done.stderr) == (1, True), done.stderr
+        assert operator.saved() == []
+
+    async def test_can_be_read_by_its_owner_only_and_has_no_workers(self, operator: Operator) -> None:
+        """Workers of before would be in the way of contract revisions, which wait for them."""
+        await operator.sql(
+            "INSERT INTO migration_workers (id, application, release, host) VALUES (uuidv7(), 'api', '1.2.3+a b', 'h')"
+        )
+        path = operator.checkout / operator.save()
+        assert path.name.startswith("zoo-1.2.3+a_b-")
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        read = subprocess.run([binaries() / "pg_restore", "--file=-", path], capture_output=True, check=True)
+        assert b"COPY public.animals" in read.stdout
+        assert b"COPY public.migration_workers" not in read.stdout
+
+
+class TestRehearsal:
+    async def test_restores_beside_and_compares_the_rows_of_each_table(self, operator: Operator) -> None:
+        path = operator.save()
+        await operator.sql("INSERT INTO animals (name) VALUES ('Bahati')")
+        done = operator.run("rehearse", path)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^ +4 +5  public.animals$", done.stdout, re.MULTILINE), done.stdout
+        assert await operator.sql(DATABASES) == [DATABASE]
+        assert operator.saved() == [Path(path).name]
+
+    async def test_fails_if_a_row_was_not_restored(self, operator: Operator) -> None:
+        """As if a trigger had dropped it."""
+        (operator.checkout / "bin" / "pg_restore").write_text(
+            f'#!/bin/sh\n{binaries()}/pg_restore "$@" || exit\n'
+            "case $* in *--dbname=*) psql --username=postgres --dbname=zoo_restored"
+            " --command=\"DELETE FROM animals WHERE name = 'Amara'\" ;; esac\n"
+        )
+        (operator.checkout / "bin" / "pg_restore").chmod(0o755)
+        done = operator.run("rehearse")
+        assert (done.returncode, "other numbers of rows" in done.stderr) == (1, True), done.stderr
+        await require_that_nothing_changed(operator)
