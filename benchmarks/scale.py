@@ -41,8 +41,8 @@ async def measure_requests(
     """One request after the other."""
     middle = await observer.fetchval("SELECT min(id) FROM animals WHERE deleted_at IS NULL AND id >= $1", size // 2)
     order = await observer.fetchval(
-        "SELECT id FROM orders WHERE deleted_at IS NULL"
-        " AND id >= (SELECT uuidv7(interval '-4 years' + $1 * interval '5 s')) ORDER BY id LIMIT 1",
+        "SELECT id FROM orders WHERE id >= (SELECT uuidv7(interval '-4 years' + $1 * interval '5 s'))"
+        " AND deleted_at IS NULL ORDER BY id LIMIT 1",
         size // 2,
     )
     with running.serve("ours", environment=SETTINGS) as app:
