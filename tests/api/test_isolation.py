@@ -50,7 +50,8 @@ async def test_sign_ins_of_one_user_at_once_all_succeed(
 
 async def answers(client: httpx.AsyncClient) -> list[str]:
     """What the api answers about records that are created, with 0 for each digit of a time."""
-    found, ids = [], {}
+    found: list[str] = []
+    ids: dict[str, int] = {}
     for resource in RESOURCE_OF.values():  # what they belong to comes first
         parents = {
             field: ids[parent.name] if field in resource.required else None
