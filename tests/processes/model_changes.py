@@ -201,6 +201,7 @@ REFUSED = {
     "a NOT NULL foreign key": column(
         'keeper_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))',
         "add_column",
+        "create_index_online",
         "add_foreign_key_online",
         recipe=('op.set_not_null_online("animals", "keeper_id")', 'where="keeper_id IS NULL"'),
     ),
