@@ -15,4 +15,4 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     touch "$PGDATA.new/standby.signal"
     mv "$PGDATA.new" "$PGDATA"
 fi
-exec postgres -c primary_conninfo="$primary"
+exec postgres -c listen_addresses='*' -c primary_conninfo="$primary"
