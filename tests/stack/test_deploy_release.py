@@ -1,18 +1,15 @@
 """deploy/release, on two replicas behind the proxy: under load, interrupted, refused, broken."""
 
 import asyncio
-import os
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.conftest import ROOT
 from tests.rounds import STALL, rounds
+from tests.stack.deployments import Deployment, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
-from tests.stack.stack import PREFIX, RELEASE, Stack, docker
+from tests.stack.stack import PREFIX, RELEASE, Stack
 
 HEAD = '"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = "{after}"\n'
 # A column that 0.4.0 uses, and 0.5.0 no more.
@@ -54,15 +51,14 @@ def releases(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Ite
                 HEAD.format(name=name, after=after) + (CONTRACT if name == "drop" else "") + f"\n\n"
                 f"def upgrade():\n    {REVISIONS[name]}\n\n\ndef downgrade():\n    {DOWN.get(name, 'pass')}\n"
             )
-        for target in ("api", "migrator"):
-            lines = [f"FROM {PREFIX}{target}:{RELEASE}", f"ENV RELEASE={release}"]
-            lines += [f"LABEL org.opencontainers.image.version={release}"]
-            lines += ["COPY versions migrator/versions"] if target == "migrator" else []
-            lines += ['CMD ["false"]'] if (target, release) == ("api", BROKEN) else []
-            docker("build", "--tag", f"{PREFIX}{target}:{release}", "--file", "-", str(folder), input="\n".join(lines))
+        build_release(
+            release,
+            folder,
+            api='CMD ["false"]' if release == BROKEN else "",
+            migrator="COPY versions migrator/versions",
+        )
     yield
-    names = [f"{PREFIX}{target}:{release}" for release in RELEASES for target in ("api", "migrator")]
-    docker("image", "rm", "--force", *names)
+    remove_releases(*RELEASES)
 
 
 @pytest.fixture
@@ -79,49 +75,6 @@ def taken_back(replicas: Stack) -> Iterator[None]:
     with replicas.changed(RELEASE="0.6.0"):
         back = ["run", "--rm", "--no-TTY", "--no-deps", "migrator", "alembic", "downgrade", SCHEMA_REVISION]
         assert replicas.compose(*back, check=False).returncode == 0
-
-
-class Deployment:
-    """deploy/release at work on a stack, as a process with children of its own."""
-
-    def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
-        self.process = subprocess.Popen(
-            [ROOT / "deploy" / "release", *arguments],
-            env=stack.environment | stack.names | {"LOG_FORMAT": "text"} | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said = ""
-
-    def until(self, moment: str) -> None:
-        """Wait until it has said so; AssertionError if it ends before."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said += line
-            if moment in line:
-                return
-        pytest.fail(f"{moment!r} was not said:\n{self.said}")
-
-    def kill(self, *, with_children: bool) -> None:
-        if with_children:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code, and all that it has said."""
-        self.said += self.process.communicate(timeout=300)[0]
-        return self.process.returncode, self.said
-
-
-def deploy(stack: Stack, *arguments: str, **settings: str) -> tuple[int, str]:
-    """Run deploy/release to its end."""
-    return Deployment(stack, *arguments, **settings).end()
 
 
 def containers(stack: Stack) -> list[str]:
