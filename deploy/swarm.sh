@@ -26,11 +26,13 @@ migrator() {
         update migrator --image "$(image_of migrator)" --env-add "MIGRATOR_PHASE=$phase" --args "$*" \
             --label-add "zoo.run=$wanted" --force || return 3
     fi
-    until task=$(run) && [ -n "$task" ]; do sleep 0.5; done
-    shown=0
-    while [ -n "$task" ]; do # `docker service logs --follow` would not end with it
+    shown=0 task=
+    while [ -n "$(image_in migrator)" ]; do # until its end; or that of the stack
+        task=$(run)
         found=$(result)
-        lines=$(docker service logs --raw "$task" 2>&1 | tail -n "+$((shown + 1))")
+        [ -n "$task" ] || { sleep 0.5; continue; }
+        # With --follow it would not end with the task; and without, it can hang.
+        lines=$(timeout 10 docker service logs --raw "$task" 2>&1 | tail -n "+$((shown + 1))")
         if [ -n "$lines" ]; then
             say "$lines"
             shown=$((shown + $(printf '%s\n' "$lines" | wc -l)))
@@ -42,7 +44,9 @@ migrator() {
         esac
         sleep 0.5
     done
-    say "the migrator did not run: $(docker inspect --type task --format '{{.Status.State}}: {{.Status.Err}}' "$task")"
+    said=$(docker inspect --type task --format '{{.Status.State}}: {{.Status.Err}}' "$task") ||
+        { say "the swarm does not answer"; return 4; }
+    say "the migrator did not run: $said"
     return 3
 }
 
@@ -79,6 +83,8 @@ roll_out() {
 # take_back: unless Swarm has done it by itself
 take_back() {
     if [ "$(image_in api)" = "$(image_of api)" ]; then
+        [ "$(inspect api '{{with .PreviousSpec}}{{.TaskTemplate.ContainerSpec.Image}}{{end}}' | sed 's/@.*//')" != \
+            "$(image_of api)" ] || return 1
         docker service rollback --detach "${STACK}_api" >/dev/null || return 1
     fi
     settle || return 1
@@ -87,8 +93,8 @@ take_back() {
     are_ready
 }
 
-# keep: nothing, because Swarm itself knows the release of before
-keep() { :; }
+# keep: from now on there is no way back to the release of before: what Swarm takes the api back to is this one
+keep() { update api --label-add "zoo.release=$RELEASE"; }
 
 # settle: until Swarm replaces no replica any more; fails if it does not get on for READY_SECONDS
 settle() {
@@ -112,6 +118,7 @@ are_ready() {
     deadline=$(($(date +%s) + READY_SECONDS))
     until [ "$(tasks '{{.Image}} {{.CurrentState}}' | awk '{print $1, $2}' | sort | uniq -c | xargs)" = \
         "$(inspect api '{{.Spec.Mode.Replicated.Replicas}}') $(image_of api) Running" ]; do
+        [ "$(image_in api)" = "$(image_of api)" ] || return 1 # taken back
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 1
     done

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.processes.pgbouncer import newest
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
+
+PGBOUNCER = "/usr/local/lib/pgbouncer-testing"
+BASE_OF_PGBOUNCER = "zoo-tests-pgbouncer"
 
 
 def build_release(release: str, folder: Path, *, api: str = "", migrator: str = "") -> None:
@@ -24,6 +28,19 @@ def remove_releases(*releases: str) -> None:
     docker(
         "image", "rm", "--force", *(f"{PREFIX}{target}:{name}" for name in releases for target in ("api", "migrator"))
     )
+
+
+def build_pgbouncer() -> None:
+    """Build the pooler's image, upon the PgBouncer that .ci/pgbouncer has installed in place of the official image."""
+    program = Path(newest())
+    if program.name != "pgbouncer-testing":
+        pytest.skip("no PgBouncer of Debian testing on this machine: bash .ci/pgbouncer")
+    starts = f'COPY --chmod=755 <<"END" /usr/bin/pgbouncer\n{program.read_text()}END'
+    lines = ["FROM debian:trixie-slim", f"COPY . {PGBOUNCER}", starts]
+    docker("build", "--tag", BASE_OF_PGBOUNCER, "--file", "-", PGBOUNCER, input="\n".join(lines))
+    stack = Stack()
+    stack.environment |= {"PGBOUNCER_IMAGE": BASE_OF_PGBOUNCER}
+    stack.compose("--profile", "pgbouncer", "build", "pgbouncer")
 
 
 class Deployment:
@@ -60,7 +77,11 @@ class Deployment:
 
     def end(self) -> tuple[int, str]:
         """Its exit code, and all that it has said."""
-        self.said += self.process.communicate(timeout=300)[0]
+        try:
+            self.said += self.process.communicate(timeout=900)[0]
+        except subprocess.TimeoutExpired:
+            self.kill(with_children=True)
+            raise
         return self.process.returncode, self.said
 
 

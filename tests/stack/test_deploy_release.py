@@ -7,7 +7,7 @@ import pytest
 
 from api.database.engine import SCHEMA_REVISION
 from tests.rounds import STALL, rounds
-from tests.stack.deployments import Deployment, build_release, deploy, remove_releases
+from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
 from tests.stack.stack import PREFIX, RELEASE, Stack
 
@@ -36,6 +36,7 @@ MOMENTS = rounds(
     },
 )
 RELEASES_AT_WORK = "SELECT DISTINCT release FROM migration_workers WHERE seen_at > clock_timestamp() - interval '30 s'"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, in any test
 
 
@@ -75,6 +76,21 @@ def taken_back(replicas: Stack) -> Iterator[None]:
     with replicas.changed(RELEASE="0.6.0"):
         back = ["run", "--rm", "--no-TTY", "--no-deps", "migrator", "alembic", "downgrade", SCHEMA_REVISION]
         assert replicas.compose(*back, check=False).returncode == 0
+
+
+@pytest.fixture
+def pooled(stack: Stack) -> Iterator[Stack]:
+    """The same, behind PgBouncer."""
+    build_pgbouncer()
+    settings = {
+        "COMPOSE_PROFILES": "pgbouncer",
+        "DATABASE_URL": "postgresql://zoo_api@pgbouncer:6432/zoo",
+        "MIGRATOR_POOLER_URL": "postgresql://zoo_pooler:zoo_pooler@pgbouncer:6432/pgbouncer",
+    }
+    with stack.changed(**settings):
+        stack.compose("up", "--detach", "--wait")
+        yield stack
+        stack.compose("rm", "--stop", "--force", "pgbouncer")
 
 
 def containers(stack: Stack) -> list[str]:
@@ -121,6 +137,24 @@ async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_howe
     assert refused.returncode != 0
     assert "lost what releases before 0.5.0 use, and this is release 0.4.0" in stack.compose("logs", "api-2").stdout
     assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
+
+
+async def test_behind_a_pooler_no_request_fails_because_it_is_told_what_has_changed(
+    pooled: Stack,
+    taken_back: None,  # noqa: ARG001 - afterwards
+    record_property: Callable[[str, object], None],
+) -> None:
+    async with at_work(pooled) as load:
+        await asyncio.sleep(1)
+        assert pooled.sql("postgres", f"{SESSIONS} AND application_name NOT LIKE 'api pooled@%'").stdout == "0\n"
+        code, said = await asyncio.to_thread(deploy, pooled, "0.5.0")
+        assert code == 0, said
+        await asyncio.sleep(1)
+    record_property("measured", figures(load.samples, [0]))
+    assert {sample.status for sample in load.samples} == {200, 201}, figures(load.samples, [0])
+    # Once for the column that expand adds, and once for contract, which drops it.
+    assert said.count("the pooler opens its connections anew") == 2, said
+    assert pooled.sql("postgres", RELEASES_AT_WORK).stdout == "0.5.0\n"
 
 
 def test_one_that_is_not_ready_in_time_is_taken_back_while_the_other_replica_serves(stack: Stack) -> None:
