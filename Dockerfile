@@ -136,7 +136,7 @@ CMD ["-dir=/data", "-s3.ip.bind=0.0.0.0"]
 # The pooler, if one is used, with its configuration for the zoo.
 FROM ${PGBOUNCER_IMAGE:-ghcr.io/cloudnative-pg/pgbouncer:1.26.0} AS pgbouncer
 COPY deploy/postgres/secrets.sh deploy/postgres/weakness.awk deploy/pgbouncer /opt/zoo/
-USER root
+USER 0
 RUN sed -i 's/\r$//' /opt/zoo/* \
     && chmod -R u=rwX,go=rX /opt/zoo \
     && chmod 755 /opt/zoo/*.sh

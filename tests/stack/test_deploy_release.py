@@ -146,7 +146,8 @@ async def test_behind_a_pooler_no_request_fails_because_it_is_told_what_has_chan
 ) -> None:
     async with at_work(pooled) as load:
         await asyncio.sleep(1)
-        assert pooled.sql("postgres", f"{SESSIONS} AND application_name NOT LIKE 'api pooled@%'").stdout == "0\n"
+        assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
+        assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout == "0\n"
         code, said = await asyncio.to_thread(deploy, pooled, "0.5.0")
         assert code == 0, said
         await asyncio.sleep(1)
