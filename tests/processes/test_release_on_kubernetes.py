@@ -1,6 +1,6 @@
 """deploy/release --kubernetes: which calls of kubectl it makes, in which order, and what follows from their answers.
 
-kubectl is real, the cluster is the stand-in of cluster.py: how pods and Jobs behave in Kubernetes is not shown here.
+kubectl is real, what it speaks to is the stand-in of kubernetes_api.py: how pods and Jobs behave is not shown here.
 """
 
 import json
@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.processes.cluster import Cluster, running
+from tests.processes.cluster import Cluster
+from tests.processes.kubernetes_api import running
 
 OLD, NEW = "0.3.0", "0.4.0"
 EXPAND = f"run zoo-migrator-{NEW}: expand alembic upgrade head"

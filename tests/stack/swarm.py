@@ -11,22 +11,47 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD, ROOT
-from tests.stack.stack import PATIENCE, PREFIX, Stack, docker, run_docker
+from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack, docker, run_docker
 
 STACK = PREFIX.rstrip("-")  # which the names of the images begin with, too
-FIRST_RELEASE = (ROOT / "docs" / "swarm.md").read_text().split("## The first release")[1].split("\n## ")[0]
+DOCUMENT = (ROOT / "docs" / "swarm.md").read_text()
 
 
 class Swarm(Stack):
     """Services and their containers in place of Compose's."""
 
-    def __init__(self) -> None:
-        super().__init__(STACK=STACK, SMTP_URL="smtp://zoo@127.0.0.1:1", MAIL_FROM="zoo@zoo.example")
+    def __init__(self, folder: Path) -> None:
+        """`folder` becomes what the document's reader has."""
+        self.folder = folder
+        (folder / "deploy").symlink_to(ROOT / "deploy")
+        (folder / "secrets").mkdir()
+        (folder / "secrets" / "smtp_password").write_text("a giraffe in the rain")
+        super().__init__(
+            STACK=STACK,
+            PROXY_RELEASE=RELEASE,
+            SMTP_URL="smtp://zoo@127.0.0.1:1",
+            MAIL_FROM="zoo@zoo.example",
+        )
 
     @property
     def names(self) -> dict[str, str]:
         """Nothing more than the environment has."""
         return {}
+
+    def follow(self, section: str, **settings: str) -> None:
+        """Run the commands of a section, but for those that make a swarm, choose names, and create a user."""
+        commands = re.findall(r"^\$ (.*)", DOCUMENT.split(f"\n## {section}\n")[1].split("\n## ")[0], re.MULTILINE)
+        left_out = ("docker swarm init", "export ", "docker exec -it")
+        script = "\n".join(command for command in commands if not command.startswith(left_out))
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=self.folder,
+            env=self.environment | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
     def container(self, service: str) -> str:
         """The id of one of the service's containers that run."""
@@ -58,17 +83,10 @@ def swarm(folder: Path) -> Iterator[Swarm]:
     """A new stack that serves; at the end, whatever happened, the engine is as it was before."""
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive\n":
         pytest.skip("this engine is in a swarm already, which is not the tests' to change")
-    stack = Swarm()
-    (folder / "deploy").symlink_to(ROOT / "deploy")
-    (folder / "secrets").mkdir()
-    (folder / "secrets" / "smtp_password").write_text("a giraffe in the rain")
+    stack = Swarm(folder)
     try:
         docker("swarm", "init", "--advertise-addr", "127.0.0.1")
-        for command in re.findall(r"^\$ (?!export|docker swarm init)(.*)", FIRST_RELEASE, re.MULTILINE):
-            if "create-user" not in command:
-                subprocess.run(
-                    ["bash", "-c", command], cwd=folder, env=stack.environment, check=True, capture_output=True
-                )
+        stack.follow("The first release")
         deadline = time.monotonic() + 120
         while not stack.serves():
             assert time.monotonic() < deadline, run_docker("service", "logs", f"{STACK}_api", check=False).stdout

@@ -1,6 +1,7 @@
 """deploy/release on Docker Swarm: three releases under load, one of them broken; interrupted, refused."""
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from api.database.engine import SCHEMA_REVISION
 from tests.faults.checkout import checkout_with
 from tests.live.releases import CONTRACT, NEW, new_release
 from tests.rounds import STALL, rounds
-from tests.stack.deployments import Deployment, build_release, deploy, remove_releases
+from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
 from tests.stack.stack import PREFIX, RELEASE
 from tests.stack.swarm import Swarm, swarm
@@ -22,6 +23,7 @@ NICKNAMES = {
     "fill_nickname": 'op.backfill("animals", {"nickname": "name"}, where="nickname IS NULL")',
     "nickname_not_null": 'op.set_not_null_online("animals", "nickname")',
 }
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 # The lines after which deploy/release is killed. Swarm goes on with what it has begun.
 MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
 
@@ -100,4 +102,16 @@ def test_one_that_is_neither_ready_nor_fails_is_taken_back_after_a_time(on_swarm
     assert code == 1, said
     assert f"taken back: release {NEVER_READY} was not ready in time" in said
     assert f"  api.1: {NEW}, running\n  api.2: {NEW}, running" in said
+    assert on_swarm.serves()
+
+
+def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None:
+    build_pgbouncer()
+    on_swarm.follow("The pooler", RELEASE=NEW)
+    deadline = time.monotonic() + 180
+    while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
+        assert time.monotonic() < deadline
+        assert on_swarm.serves()
+        time.sleep(1)
+    assert on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
     assert on_swarm.serves()
