@@ -5,6 +5,7 @@
 set -eu
 SCRIPTS=$(dirname "$0")
 . "$SCRIPTS/secrets.sh"
+FILES=${TMPDIR:-/tmp}
 umask 077
 
 # user NAME SETTING: a line of the file of users, with the password in that setting
@@ -19,10 +20,10 @@ user() {
     printf '"%s" "%s"\n' "$1" "$(printf %s "$password" | sed 's/"/""/g')"
 }
 
-user zoo_api DATABASE_PASSWORD >/tmp/users.txt
-user zoo_pooler POOLER_PASSWORD >>/tmp/users.txt
+user zoo_api DATABASE_PASSWORD >"$FILES/users.txt"
+user zoo_pooler POOLER_PASSWORD >>"$FILES/users.txt"
 
-cat >/tmp/pgbouncer.ini <<END
+cat >"$FILES/pgbouncer.ini" <<END
 [databases]
 zoo = host=${DATABASE_HOST:-db} port=${DATABASE_PORT:-5432}
 
@@ -31,7 +32,7 @@ listen_addr = *
 listen_port = 6432
 unix_socket_dir =
 auth_type = scram-sha-256
-auth_file = /tmp/users.txt
+auth_file = $FILES/users.txt
 admin_users = zoo_pooler
 pool_mode = transaction
 max_prepared_statements = 200
@@ -40,4 +41,4 @@ default_pool_size = 20
 log_connections = 0
 log_disconnections = 0
 END
-exec pgbouncer /tmp/pgbouncer.ini
+exec pgbouncer "$FILES/pgbouncer.ini"
