@@ -87,7 +87,7 @@ def swarm(folder: Path) -> Iterator[Swarm]:
     try:
         docker("swarm", "init", "--advertise-addr", "127.0.0.1")
         stack.follow("The first release")
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while not stack.serves():
             assert time.monotonic() < deadline, run_docker("service", "logs", f"{STACK}_api", check=False).stdout
             time.sleep(0.5)

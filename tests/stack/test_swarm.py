@@ -108,7 +108,7 @@ def test_one_that_is_neither_ready_nor_fails_is_taken_back_after_a_time(on_swarm
 def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None:
     build_pgbouncer()
     on_swarm.follow("The pooler", RELEASE=NEW)
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 600
     while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
         assert time.monotonic() < deadline
         assert on_swarm.serves()
