@@ -1,9 +1,10 @@
-# Four images from one file:  docker build --target api .   and   --target migrator, db, storage
+# Five images from one file:  docker build --target api .   and   --target migrator, db, storage, pgbouncer
 # No image takes modes from the checkout, which a strict umask makes readable to its owner only.
 
 # Of which bases; `make lock-images` pins them by their digests.
 ARG PYTHON_IMAGE=
 ARG POSTGRES_IMAGE=
+ARG PGBOUNCER_IMAGE=
 
 # The base of both images: only Python, and a user without privileges.
 FROM ${PYTHON_IMAGE:-python:3.13-slim-trixie} AS base
@@ -131,3 +132,16 @@ USER 10001:10001
 EXPOSE 8333
 ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
 CMD ["-dir=/data", "-s3.ip.bind=0.0.0.0"]
+
+# The pooler, if one is used, with its configuration for the zoo.
+FROM ${PGBOUNCER_IMAGE:-ghcr.io/cloudnative-pg/pgbouncer:1.26.0} AS pgbouncer
+COPY deploy/postgres/secrets.sh deploy/postgres/weakness.awk deploy/pgbouncer /opt/zoo/
+USER 0
+RUN sed -i 's/\r$//' /opt/zoo/* \
+    && chmod -R u=rwX,go=rX /opt/zoo \
+    && chmod 755 /opt/zoo/*.sh
+LABEL org.opencontainers.image.title="zoo-pgbouncer" \
+      org.opencontainers.image.description="PgBouncer with the zoo's roles"
+USER 10001:10001
+EXPOSE 6432
+ENTRYPOINT ["/opt/zoo/entrypoint.sh"]

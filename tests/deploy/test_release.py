@@ -12,4 +12,4 @@ def test_without_one_release_nothing_begins(arguments: list[str]) -> None:
     command = [str(ROOT / "deploy" / "release"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 3
-    assert done.stderr == "name a release: deploy/release [--dry-run] RELEASE\n"
+    assert done.stderr == "name a release: deploy/release [--swarm | --kubernetes] [--dry-run] RELEASE\n"

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from api.models.search import search_index
 from tests.faults.checkout import checkout_with
@@ -44,12 +45,13 @@ CONTRACT = {
 NEWEST_NEEDED = list(EXPAND)[-1]
 
 
-def new_release(folder: Path) -> Path:
+def new_release(folder: Path, revisions_before: Any = None) -> Path:  # as in `checkout_with`
     """A checkout of the new release: models that map the new columns to the attributes that the code uses."""
     checkout = checkout_with(
         folder,
         own=["api"],
         attributes={key: {"phase": "contract", "safe_from_release": NEW} for key in CONTRACT},
+        **(revisions_before or {}),
         **EXPAND,
         **CONTRACT,
     )

@@ -1,18 +1,15 @@
 """deploy/release, on two replicas behind the proxy: under load, interrupted, refused, broken."""
 
 import asyncio
-import os
-import signal
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.conftest import ROOT
 from tests.rounds import STALL, rounds
+from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
-from tests.stack.stack import PREFIX, RELEASE, Stack, docker
+from tests.stack.stack import PREFIX, RELEASE, Stack
 
 HEAD = '"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = "{after}"\n'
 # A column that 0.4.0 uses, and 0.5.0 no more.
@@ -39,6 +36,7 @@ MOMENTS = rounds(
     },
 )
 RELEASES_AT_WORK = "SELECT DISTINCT release FROM migration_workers WHERE seen_at > clock_timestamp() - interval '30 s'"
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work, in any test
 
 
@@ -54,15 +52,14 @@ def releases(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Ite
                 HEAD.format(name=name, after=after) + (CONTRACT if name == "drop" else "") + f"\n\n"
                 f"def upgrade():\n    {REVISIONS[name]}\n\n\ndef downgrade():\n    {DOWN.get(name, 'pass')}\n"
             )
-        for target in ("api", "migrator"):
-            lines = [f"FROM {PREFIX}{target}:{RELEASE}", f"ENV RELEASE={release}"]
-            lines += [f"LABEL org.opencontainers.image.version={release}"]
-            lines += ["COPY versions migrator/versions"] if target == "migrator" else []
-            lines += ['CMD ["false"]'] if (target, release) == ("api", BROKEN) else []
-            docker("build", "--tag", f"{PREFIX}{target}:{release}", "--file", "-", str(folder), input="\n".join(lines))
+        build_release(
+            release,
+            folder,
+            api='CMD ["false"]' if release == BROKEN else "",
+            migrator="COPY versions migrator/versions",
+        )
     yield
-    names = [f"{PREFIX}{target}:{release}" for release in RELEASES for target in ("api", "migrator")]
-    docker("image", "rm", "--force", *names)
+    remove_releases(*RELEASES)
 
 
 @pytest.fixture
@@ -81,47 +78,19 @@ def taken_back(replicas: Stack) -> Iterator[None]:
         assert replicas.compose(*back, check=False).returncode == 0
 
 
-class Deployment:
-    """deploy/release at work on a stack, as a process with children of its own."""
-
-    def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
-        self.process = subprocess.Popen(
-            [ROOT / "deploy" / "release", *arguments],
-            env=stack.environment | stack.names | {"LOG_FORMAT": "text"} | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.said = ""
-
-    def until(self, moment: str) -> None:
-        """Wait until it has said so; AssertionError if it ends before."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.said += line
-            if moment in line:
-                return
-        pytest.fail(f"{moment!r} was not said:\n{self.said}")
-
-    def kill(self, *, with_children: bool) -> None:
-        if with_children:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        else:
-            self.process.kill()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-
-    def end(self) -> tuple[int, str]:
-        """Its exit code, and all that it has said."""
-        self.said += self.process.communicate(timeout=300)[0]
-        return self.process.returncode, self.said
-
-
-def deploy(stack: Stack, *arguments: str, **settings: str) -> tuple[int, str]:
-    """Run deploy/release to its end."""
-    return Deployment(stack, *arguments, **settings).end()
+@pytest.fixture
+def pooled(stack: Stack) -> Iterator[Stack]:
+    """The same, behind PgBouncer."""
+    build_pgbouncer()
+    settings = {
+        "COMPOSE_PROFILES": "pgbouncer",
+        "DATABASE_URL": "postgresql://zoo_api@pgbouncer:6432/zoo",
+        "MIGRATOR_POOLER_URL": "postgresql://zoo_pooler:zoo_pooler@pgbouncer:6432/pgbouncer",
+    }
+    with stack.changed(**settings):
+        stack.compose("up", "--detach", "--wait")
+        yield stack
+        stack.compose("rm", "--stop", "--force", "pgbouncer")
 
 
 def containers(stack: Stack) -> list[str]:
@@ -168,6 +137,25 @@ async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_howe
     assert refused.returncode != 0
     assert "lost what releases before 0.5.0 use, and this is release 0.4.0" in stack.compose("logs", "api-2").stdout
     assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
+
+
+async def test_behind_a_pooler_no_request_fails_because_it_is_told_what_has_changed(
+    pooled: Stack,
+    taken_back: None,  # noqa: ARG001 - afterwards
+    record_property: Callable[[str, object], None],
+) -> None:
+    async with at_work(pooled) as load:
+        await asyncio.sleep(1)
+        assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
+        assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout == "0\n"
+        code, said = await asyncio.to_thread(deploy, pooled, "0.5.0")
+        assert code == 0, said
+        await asyncio.sleep(1)
+    record_property("measured", figures(load.samples, [0]))
+    assert {sample.status for sample in load.samples} == {200, 201}, figures(load.samples, [0])
+    # Once for the column that expand adds, and once for contract, which drops it.
+    assert said.count("the pooler opens its connections anew") == 2, said
+    assert pooled.sql("postgres", RELEASES_AT_WORK).stdout == "0.5.0\n"
 
 
 def test_one_that_is_not_ready_in_time_is_taken_back_while_the_other_replica_serves(stack: Stack) -> None:

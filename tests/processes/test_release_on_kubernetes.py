@@ -1,0 +1,151 @@
+"""deploy/release --kubernetes: which calls of kubectl it makes, in which order, and what follows from their answers.
+
+kubectl is real, what it speaks to is the stand-in of kubernetes_api.py: how pods and Jobs behave is not shown here.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.processes.cluster import Cluster
+from tests.processes.kubernetes_api import running
+
+OLD, NEW = "0.3.0", "0.4.0"
+EXPAND = f"run zoo-migrator-{NEW}: expand alembic upgrade head"
+ROLL_OUT = f"roll out {NEW}"
+COMMAND = f"run zoo-migrator-command-{NEW}: expand python -m alembic_online"
+WAIT = f"{COMMAND} wait --rolled-out --timeout 90"
+CONTRACT = f"run zoo-contract-{NEW}: contract alembic upgrade head"
+MORE = json.dumps({"spec": {"replicas": 3}})
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: test
+clusters: [{name: test, cluster: {server: "%s"}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+users: [{name: test, user: {}}]
+"""
+
+
+class Reader:
+    """Somebody who changes an overlay, and rolls it out."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster = cluster
+        shutil.copytree(ROOT / "deploy" / "kubernetes", folder / "kubernetes")
+        self.overlay = folder / "kubernetes" / "overlays" / "local"
+        (folder / "config").write_text(KUBECONFIG % cluster.url)
+        self.environment = {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "KUBECONFIG": str(folder / "config"),
+            "OVERLAY": str(self.overlay),
+        }
+
+    def name(self, release: str) -> None:
+        path = self.overlay / "kustomization.yaml"
+        path.write_text(re.sub(r"\[release=[^]]*\]", f"[release={release}]", path.read_text()))
+
+    def run(self, *command: str | Path, **settings: str) -> tuple[int, str]:
+        """The exit code of a command, and what it says; afterwards, `calls` has what it has changed."""
+        self.cluster.calls.clear()
+        done = subprocess.run(
+            command, env=self.environment | settings, capture_output=True, text=True, check=False, timeout=120
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def release(self, *arguments: str, **settings: str) -> tuple[int, str]:
+        return self.run(ROOT / "deploy" / "release", "--kubernetes", *arguments, **settings)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    """After the first release, with the next one named in the overlay."""
+    with running() as cluster:
+        reader = Reader(cluster, tmp_path)
+        reader.name(OLD)
+        code, said = reader.run("kubectl", "apply", "-k", reader.overlay)
+        assert code == 0, said
+        reader.name(NEW)
+        yield reader
+
+
+def test_the_steps_follow_each_other_and_a_second_run_finds_them_done(reader: Reader) -> None:
+    code, said = reader.release(NEW)
+    assert code == 0, said
+    assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT, CONTRACT]
+    assert f"rolled out: release {NEW}\n  zoo-api-1: {NEW}, ready: True\n  zoo-api-2: {NEW}, ready: True\n" in said
+    code, said = reader.release(NEW)
+    assert code == 0, said
+    assert reader.cluster.calls == [f"delete zoo-migrator-command-{NEW}", WAIT]
+
+
+def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
+    code, said = reader.release("--dry-run", NEW)
+    assert code == 0, said
+    assert reader.cluster.calls == [f"{COMMAND} plan"]
+    assert f"release {NEW} would be rolled out" in said
+
+
+def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: Reader) -> None:
+    reader.cluster.exit_codes = {"zoo-migrator-0": [1], "zoo-migrator-command": [7], "zoo-contract": [5]}
+    ended = [(reader.release(NEW)[0], list(reader.cluster.calls)) for _ in range(4)]
+    again = f"delete zoo-migrator-command-{NEW}"
+    assert ended == [
+        (1, [EXPAND]),
+        (7, [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, WAIT]),
+        (5, [again, WAIT, CONTRACT]),
+        (0, [again, WAIT, f"delete zoo-contract-{NEW}", CONTRACT]),
+    ]
+
+
+def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_after_it(reader: Reader) -> None:
+    reader.cluster.broken = {NEW}
+    code, said = reader.release(NEW, READY_SECONDS="1")
+    assert code == 1, said
+    assert reader.cluster.calls == [EXPAND, ROLL_OUT, f"roll out {OLD}"]
+    assert f"taken back: release {NEW} was not ready in time" in said
+    assert f"  zoo-api-1: {OLD}, ready: True\n" in said
+    reader.cluster.broken = set()
+    assert reader.release(NEW)[0] == 0
+    reader.cluster.broken = {NEW}
+    reader.run("kubectl", "patch", "--namespace", "zoo", "deployment/zoo-api", "--patch", MORE)
+    code, said = reader.release(NEW, READY_SECONDS="1")
+    assert code == 1, said
+    assert "not taken back" in said
+    assert reader.cluster.calls == []
+
+
+def test_each_pod_of_a_pooler_is_told_what_has_changed(reader: Reader) -> None:
+    reader.cluster.log = "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    for name in ("zoo-pooler-1", "zoo-pooler-2"):
+        meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
+        spec = {"containers": [{"name": "pgbouncer"}]}
+        pod = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec, "status": {"phase": "Running"}}
+        reader.cluster.add_pod(pod)
+    code, said = reader.release(NEW)
+    assert code == 0, said
+    told = [f"in {name}: psql -c RECONNECT" for name in ("zoo-pooler-1", "zoo-pooler-2")]
+    assert reader.cluster.calls == [EXPAND, *told, ROLL_OUT, WAIT, *told, CONTRACT, *told]
+    assert "pod/zoo-pooler-1 was not told: it needs RECONNECT" in said  # because the stand-in refuses
+
+
+def test_it_does_not_begin_with_an_overlay_of_another_release(reader: Reader) -> None:
+    code, said = reader.release("0.5.0")
+    assert code == 3
+    assert "is of another release: write release=0.5.0 into its kustomization.yaml" in said
+    assert reader.cluster.calls == []
+
+
+def test_it_does_not_begin_without_a_cluster(reader: Reader) -> None:
+    code, said = reader.release(NEW, KUBECONFIG="/nowhere")
+    assert code == 4
+    assert "the cluster does not answer" in said

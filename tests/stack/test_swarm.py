@@ -1,0 +1,117 @@
+"""deploy/release on Docker Swarm: three releases under load, one of them broken; interrupted, refused."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from api.database.engine import SCHEMA_REVISION
+from tests.faults.checkout import checkout_with
+from tests.live.releases import CONTRACT, NEW, new_release
+from tests.rounds import STALL, rounds
+from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
+from tests.stack.drill import ANIMALS, at_work, figures
+from tests.stack.stack import PREFIX, RELEASE
+from tests.stack.swarm import Swarm, swarm
+
+# A column NOT NULL, which the release before does not know; then NEW renames two; what comes then does not start.
+FIRST, BROKEN, NEVER_READY = "0.3.1", "0.4.1", "0.4.2"
+NICKNAMES = {
+    "nickname": 'op.add_column("animals", sa.Column("nickname", sa.Text))\n'
+    'op.alter_column("animals", "nickname", server_default="none")',
+    "fill_nickname": 'op.backfill("animals", {"nickname": "name"}, where="nickname IS NULL")',
+    "nickname_not_null": 'op.set_not_null_online("animals", "nickname")',
+}
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
+# The lines after which deploy/release is killed. Swarm goes on with what it has begun.
+MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
+
+
+@pytest.fixture(scope="module")
+def on_swarm(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swarm]:  # noqa: ARG001 - built before
+    """The tests' release on a swarm, and images of the three that follow."""
+    first = checkout_with(tmp_path_factory.mktemp("first"), **NICKNAMES)
+    renamed = new_release(tmp_path_factory.mktemp("renamed"), NICKNAMES)
+    versions, api = "COPY migrator/versions migrator/versions", "COPY api api"
+    migrator = f"{versions}\nCOPY api/models api/models\nCOPY api/__init__.py api/__init__.py"
+    try:
+        build_release(FIRST, first, migrator=versions)
+        build_release(NEW, renamed, api=api, migrator=migrator)
+        build_release(BROKEN, renamed, api=f'{api}\nCMD ["false"]', migrator=migrator)
+        build_release(NEVER_READY, renamed, api=f'{api}\nCMD ["sleep", "600"]', migrator=migrator)
+        with swarm(tmp_path_factory.mktemp("swarm")) as stack:
+            yield stack
+    finally:
+        remove_releases(FIRST, NEW, BROKEN, NEVER_READY)
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(on_swarm: Swarm) -> None:
+    code, said = deploy(on_swarm, "--swarm", "--dry-run", FIRST)
+    assert code == 0, said
+    assert "ADD COLUMN nickname" in said
+    assert f"release {FIRST} would be rolled out" in said
+    assert on_swarm.image("api") == f"{PREFIX}api:{RELEASE}"
+    assert on_swarm.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{SCHEMA_REVISION}\n"
+
+
+def test_a_release_of_which_there_is_no_image_does_not_begin(on_swarm: Swarm) -> None:
+    code, said = deploy(on_swarm, "--swarm", "9.9.9")
+    assert code == 3
+    assert f"there is no image {PREFIX}migrator:9.9.9" in said
+
+
+async def test_three_releases_are_rolled_out_or_taken_back_and_no_request_fails(
+    on_swarm: Swarm, record_property: Callable[[str, object], None]
+) -> None:
+    async with at_work(on_swarm) as load:
+        await asyncio.sleep(1)
+        code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", FIRST)
+        assert code == 0, said
+        assert f"rolled out: release {FIRST}\n  api.1: {FIRST}, running\n  api.2: {FIRST}, running" in said
+        filled = "count(*) FILTER (WHERE nickname <> 'none') > 0, count(*) FILTER (WHERE nickname IS NULL)"
+        assert on_swarm.sql("postgres", f"SELECT {filled} FROM animals").stdout == "t|0\n"
+        for moment in MOMENTS:
+            under_way = Deployment(on_swarm, "--swarm", NEW)
+            await asyncio.to_thread(under_way.until, moment)
+            under_way.kill(with_children=True)
+        code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", NEW)
+        assert code == 0, said
+        # It does not start: Swarm takes it back.
+        code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", BROKEN)
+        assert code == 1, said
+        assert f"taken back: release {BROKEN} was not ready in time" in said
+        assert f"  api.1: {NEW}, running\n  api.2: {NEW}, running" in said
+    samples = load.samples
+    record_property("measured", figures(samples, [0]))
+    assert {sample.status for sample in samples} == {200, 201}, figures(samples, [0])
+    made = sum(sample.status == 201 for sample in samples)
+    assert on_swarm.sql("postgres", f"SELECT count(*) FROM animals WHERE id > {ANIMALS}").stdout == f"{made}\n"
+    assert max(sample.took for sample in samples) < 5 + STALL
+    assert on_swarm.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{list(CONTRACT)[-1]}\n"
+    assert on_swarm.image("api") == f"{PREFIX}api:{NEW}"
+    # There is no way back below the floor.
+    code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", FIRST)
+    assert code == 6
+    assert f"release {FIRST} of the app can't work with the schema" in said
+    assert on_swarm.image("api") == f"{PREFIX}api:{NEW}"
+
+
+def test_one_that_is_neither_ready_nor_fails_is_taken_back_after_a_time(on_swarm: Swarm) -> None:
+    code, said = deploy(on_swarm, "--swarm", NEVER_READY, READY_SECONDS="15")
+    assert code == 1, said
+    assert f"taken back: release {NEVER_READY} was not ready in time" in said
+    assert f"  api.1: {NEW}, running\n  api.2: {NEW}, running" in said
+    assert on_swarm.serves()
+
+
+def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None:
+    build_pgbouncer()
+    on_swarm.follow("The pooler", RELEASE=NEW)
+    deadline = time.monotonic() + 600
+    while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
+        assert time.monotonic() < deadline
+        assert on_swarm.serves()
+        time.sleep(1)
+    assert on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
+    assert on_swarm.serves()
