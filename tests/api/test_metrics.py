@@ -109,7 +109,7 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
 
     async with api(server, database, database_pool_size=2, database_pool_timeout=60, release="4.5.6") as client:
         await until("ready", 1)
-        assert count("release_info", release="4.5.6", schema_revision=SCHEMA_REVISION) == 1
+        await until("release_info", 1, release="4.5.6", schema_revision=SCHEMA_REVISION)
         db = state_of(client).database
         CLIENT.set(NOBODY)  # not the one of the last request, who would get one only
         async with db.connect(), db.connect():
