@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from tests.stack.elsewhere import of_somebody_else
 from tests.stack.stack import IMAGES, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
@@ -14,7 +15,7 @@ TOOLS_IMAGE = """
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
-SHARED = ("replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
+SHARED = ("elsewhere", "replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def turn(item: pytest.Item) -> int:
         names: tuple[str, ...] = getattr(item, "fixturenames", ())
         if "replicas" in names:  # whatever a module calls them
-            return 1
+            return SHARED.index("replicas") + 1
         return max((SHARED.index(name) + 1 for name in names if name in SHARED), default=0)
 
     items.sort(key=turn)
@@ -50,12 +51,12 @@ class Shared:
     def __init__(self, stacks: ExitStack) -> None:
         self.stacks, self.kind, self.stack = stacks, "", Stack()
 
-    def get(self, kind: str, stack: Stack, *services: str) -> Stack:
+    def get(self, kind: str, stack: AbstractContextManager[Stack]) -> Stack:
         """The stack of this kind that is there, or else this one, started."""
         if kind != self.kind:
             self.kind = ""
             self.stacks.close()
-            self.stack, self.kind = self.stacks.enter_context(running(stack, *services)), kind
+            self.stack, self.kind = self.stacks.enter_context(stack), kind
         return self.stack
 
 
@@ -66,9 +67,15 @@ def shared(images: list[str]) -> Iterator[Shared]:  # noqa: ARG001 - built befor
 
 
 @pytest.fixture
+def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack of somebody else's checkout, with mail. No test takes away what it is."""
+    return shared.get("elsewhere", of_somebody_else(tmp_path_factory.mktemp("elsewhere")))
+
+
+@pytest.fixture
 def replicas(shared: Shared) -> Stack:
     """Two replicas behind the proxy, intact again."""
-    stack = shared.get("replicas", Stack(REPLICAS))
+    stack = shared.get("replicas", running(Stack(REPLICAS)))
     stack.make_intact()
     return stack
 
@@ -76,7 +83,7 @@ def replicas(shared: Shared) -> Stack:
 @pytest.fixture
 def new_stack(shared: Shared) -> Stack:
     """A stack as it was started."""
-    return shared.get("stack", Stack())
+    return shared.get("stack", running(Stack()))
 
 
 @pytest.fixture
@@ -98,7 +105,7 @@ def bare_stack(shared: Shared) -> Stack:
     """A stack of which only the database runs, which is new. It takes the place of the whole one."""
     if shared.kind == "stack":
         shared.kind = "bare"
-    stack = shared.get("bare", Stack(), "db")
+    stack = shared.get("bare", running(Stack(), "db"))
     stack.compose("up", "--detach", "--wait", "db")
     stack.compose("rm", "--stop", "--force", "api", "migrator", "buckets", "storage")
     stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")

@@ -9,32 +9,34 @@ import pytest
 from tests.conftest import ROOT
 from tests.stack.stack import PREFIX, RELEASE, REPLICAS, Stack, docker
 
-SERVICES = ["db", "migrator", "storage", "buckets", "api"]
+SERVICES = ["db", "migrator", "storage", "buckets", "api", "api-2", "proxy"]
+NO_NEW = "no-new-privileges:true"
 
 
 class TestRights:
-    @pytest.mark.parametrize("service", SERVICES)
-    def test_a_container_has_no_rights_that_it_does_not_need(self, stack: Stack, service: str) -> None:
-        host = stack.inspect(service)["HostConfig"]
-        assert (host["ReadonlyRootfs"], host["CapDrop"], host["CapAdd"], host["Init"]) == (True, ["ALL"], None, True)
-        assert "no-new-privileges:true" in host["SecurityOpt"]
+    def test_no_container_has_rights_that_it_does_not_need(self, replicas: Stack) -> None:
+        hosts = {service: replicas.inspect(service)["HostConfig"] for service in SERVICES}
+        names = ("ReadonlyRootfs", "CapDrop", "CapAdd", "Init")
+        found = {service: [host[name] for name in names] for service, host in hosts.items()}
+        assert found == {service: [True, ["ALL"], None, True] for service in SERVICES}
+        assert [service for service in SERVICES if NO_NEW not in hosts[service]["SecurityOpt"]] == []
 
-    @pytest.mark.parametrize("service", SERVICES)
-    def test_a_container_can_not_use_up_the_machine(self, stack: Stack, service: str) -> None:
-        host = stack.inspect(service)["HostConfig"]
-        assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
-        assert 0 < host["Memory"] <= 2**30
-        assert 0 < host["PidsLimit"] <= 256
-        assert all(re.search(r"\bsize=\d+m\b", options) for options in host["Tmpfs"].values())
+    def test_no_container_can_use_up_the_machine(self, replicas: Stack) -> None:
+        for service in SERVICES:
+            host = replicas.inspect(service)["HostConfig"]
+            assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}, service
+            assert 0 < host["Memory"] <= 2**30, service
+            assert 0 < host["PidsLimit"] <= 256, service
+            assert all(re.search(r"\bsize=\d+m\b", options) for options in host["Tmpfs"].values()), service
 
     @pytest.mark.parametrize("service", ["db", "storage", "api"])
-    def test_only_what_has_to_be_can_be_written_to(self, stack: Stack, service: str) -> None:
+    def test_only_what_has_to_be_can_be_written_to(self, replicas: Stack, service: str) -> None:
         script = (
             "id -u; grep CapEff /proc/self/status; "
             "for folder in / /tmp /etc /app /data /opt/zoo /usr/local/bin /var/lib/postgresql; do "
             "! touch $folder/x 2>/dev/null || { echo $folder; rm $folder/x; }; done"
         )
-        user, _, capabilities, *writable = stack.exec(service, "sh", "-c", script).stdout.split()
+        user, _, capabilities, *writable = replicas.exec(service, "sh", "-c", script).stdout.split()
         assert user != "0"
         assert int(capabilities, 16) == 0
         own = {"db": ["/var/lib/postgresql"], "storage": ["/data"], "api": []}

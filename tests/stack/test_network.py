@@ -3,14 +3,15 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.rounds import STALL, rounds
 from tests.stack.drill import MANY, at_work, between, figures, firewall, identity, is_good, recovery, until_ready
-from tests.stack.stack import Stack, docker, running
+from tests.stack.stack import Stack, docker, run_docker
 
 UP_SECONDS = 3.0
 POSTGRES = ("--protocol", "tcp", "--in-interface", "eth0", "--dport", "5432")
@@ -82,8 +83,21 @@ async def test_without_a_network_every_answer_is_503_in_time_and_soon_after_all_
     assert all(is_good(sample) for sample in late)
 
 
+@contextmanager
+def put_back(stack: Stack, network: str) -> Iterator[None]:
+    """Afterwards, the standby is gone, and the database has its place again, whatever has happened."""
+    try:
+        yield
+    finally:
+        db = stack.container("db")
+        run_docker("unpause", db, check=False)
+        docker("rm", "--force", "--volumes", stack.container("standby"))
+        if not stack.inspect("db")["NetworkSettings"]["Networks"]:
+            docker("network", "connect", "--alias", "db", network, db)
+
+
 async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_read_from(
-    images: list[str],  # noqa: ARG001 - built before
+    stack_at_work: Stack,
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
@@ -102,14 +116,14 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
         },
     }
     override.write_text(json.dumps({"services": {"standby": standby}}))
-    stack = Stack(override)
-    with running(stack, "api"):
+    stack = stack_at_work
+    old, new, network = stack.container("db"), stack.container("standby"), f"{stack.project}_database"
+    with stack.changed(override), put_back(stack, network):
         allow = 'echo "host replication all all scram-sha-256" >>"$PGDATA/pg_hba.conf"'
         stack.exec("db", "sh", "-c", allow)
         stack.sql("postgres", "SELECT pg_reload_conf()")
         stack.compose("up", "--detach", "--wait", "--no-deps", "standby")
-        before, network = identity(stack), f"{stack.project}_database"
-        old, new = stack.container("db"), stack.container("standby")
+        before = identity(stack)
         async with at_work(stack) as load:
             await asyncio.sleep(UP_SECONDS)
             docker("pause", old)  # it hangs, but its kernel still confirms packets
@@ -128,6 +142,7 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
             writable = time.monotonic()
             await asyncio.sleep(2 * UP_SECONDS)
         assert identity(stack) == before
+    await until_ready(stack)
 
     samples = load.samples
     written = [sample for sample in samples if sample.kind == "write"]

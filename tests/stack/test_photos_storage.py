@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import ROOT
-from tests.stack.stack import PREFIX, Stack, running
+from tests.stack.stack import PREFIX, Stack, docker, running
 
 IN_THE_API = """
 import asyncio, sys
@@ -54,8 +54,10 @@ def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack
     assert curl("--upload-file", str(photo), *headers, upload) == "412"
 
 
-def test_without_a_storage_all_else_works_and_the_log_says_so(images: list[str]) -> None:  # noqa: ARG001 - built before
-    with running(Stack(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL="")) as stack:
+def test_without_a_storage_all_else_works_and_the_log_says_so(stack: Stack) -> None:
+    with stack.changed(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL=""):
+        docker("rm", "--force", stack.container("storage"), stack.container("buckets"))
+        stack.compose("up", "--detach", "--wait")
         assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
         assert stack.get("/health/ready").status_code == 200
         assert stack.get("/animals").status_code == 200

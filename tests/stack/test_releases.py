@@ -49,11 +49,3 @@ async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_
         assert first > began
         assert gap < GAP
         assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
-
-
-@pytest.mark.parametrize("service", ["api-2", "proxy"])
-def test_a_container_has_no_rights_that_it_does_not_need_and_a_limited_log(replicas: Stack, service: str) -> None:
-    host = replicas.inspect(service)["HostConfig"]
-    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
-    assert "no-new-privileges:true" in host["SecurityOpt"]
-    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}

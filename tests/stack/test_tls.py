@@ -3,11 +3,9 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.authority import Authority
 from tests.conftest import ROOT
-from tests.stack.stack import Stack, running
+from tests.stack.stack import Stack
 
 START = """
 ln -s /opt/zoo/10-roles.sh /docker-entrypoint-initdb.d/
@@ -23,8 +21,7 @@ def url(role: str, parameters: str = VERIFIED, host: str = "elsewhere") -> str:
     return f"postgresql://{role}@{host}:5432/zoo?{parameters}"
 
 
-@pytest.mark.usefixtures("images")
-def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> None:
+def test_a_database_elsewhere_is_used_if_it_proves_itself(stack: Stack, tmp_path: Path) -> None:
     own, given = Authority(tmp_path, "own"), tmp_path / "given"
     given.mkdir()
     for path, name in zip(own.give("right", "elsewhere"), ("server.crt", "server.key"), strict=True):
@@ -47,7 +44,8 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(tmp_path: Path) -> Non
     secrets = {"database_ca": {"file": str(own.path)}}
     override.write_text(json.dumps({"services": {"elsewhere": elsewhere}, "secrets": secrets}))
     files = (ROOT / "docker-compose.managed.yml", override)
-    with running(Stack(*files, DATABASE_URL=url("zoo_api"), MIGRATION_DATABASE_URL=url("zoo_migrator"))) as stack:
+    with stack.changed(*files, DATABASE_URL=url("zoo_api"), MIGRATION_DATABASE_URL=url("zoo_migrator")):
+        stack.compose("up", "--detach", "--wait", "--remove-orphans")
         assert "db" not in stack.compose("ps", "--services").stdout.split()
         assert stack.get("/animals").status_code == 200
         ssl = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'zoo_api'"
