@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -89,6 +90,9 @@ Log = dict[str, Any]
 """A line of the log."""
 
 running = ExitStack()
+
+# httpx looks for this module, which is not installed, at each request to an app, and Python then searches all of its path.
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
 def pytest_configure() -> None:
@@ -333,10 +337,16 @@ def driver(connection: AsyncConnection) -> Database:
     return Database(connect)
 
 
+@cache
+def default_settings() -> Settings:
+    """Read once: it takes as long as a request."""
+    return Settings()
+
+
 @pytest.fixture(scope="session")
 def worker_app() -> FastAPI:
     """The api of this worker, because creating one takes longer than most tests."""
-    return create_app(Settings())
+    return create_app(default_settings())
 
 
 @dataclass
@@ -372,7 +382,7 @@ async def app(
 ) -> AsyncIterator[Served]:
     """The api, on the test's own transaction. A test that changes it creates its own."""
     monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine; TestDatabaseHealth has the real one
-    settings = Settings()
+    settings = default_settings()
     state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), Background())
     app: FastAPI = request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app")
     yield Served(app, state)
@@ -441,7 +451,7 @@ async def storage() -> AsyncIterator[Storage]:
         yield storage
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def s3(storage: Storage) -> AsyncIterator[S3]:
     """The api's client of that storage, with the api's own key."""
     s3 = S3(settings_of(storage.environment()))
