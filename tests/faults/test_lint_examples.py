@@ -8,6 +8,7 @@ import pytest
 from local.postgres import Server
 from tests.alembic_online.lint.examples import commits, examples, name_of
 from tests.alembic_online.lint.running import copy, run, template
+from tests.conftest import engine_for
 
 __all__ = ["template"]  # a fixture
 
@@ -19,4 +20,4 @@ async def test_an_example_that_commits_runs_or_fails_as_it_says(
     server: Server, maintenance: asyncpg.Connection, template: str, file: Path
 ) -> None:
     async with copy(maintenance, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
-        await run(server, database, file, commit=True)
+        await run(engine_for(server.url("zoo_migrator", database)), file, commit=True)

@@ -47,7 +47,12 @@ def name_of(file: Path) -> str:
 
 def script_of(file: Path) -> Script:
     """The revision in a file."""
-    return next(found for found in project(file.parent).scripts.walk_revisions() if Path(found.path) == file)
+    return _scripts(file.parent)[file]
+
+
+@cache
+def _scripts(folder: Path) -> dict[Path, Script]:
+    return {Path(found.path): found for found in project(folder).scripts.walk_revisions()}
 
 
 def commits(file: Path) -> bool:

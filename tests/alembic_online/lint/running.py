@@ -10,13 +10,14 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.literal import InQuotes, keep_literal
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.lint.examples import HERE, notes, script_of
 from tests.alembic_online.zoo import ZOO
-from tests.conftest import clone, drop, engine_for, superuser
+from tests.conftest import clone, drop, superuser
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ class Undone(Exception):
     """Raised to roll back what was done."""
 
 
-async def run(server: Server, database: str, file: Path, *, commit: bool) -> None:
+async def run(engine: AsyncEngine, file: Path, *, commit: bool) -> None:
+    """Run the example as the migrator's role, and check that it fails if it says so."""
     script, said = script_of(file), notes(file)
 
     def upgrade(connection: Connection) -> None:
@@ -62,7 +64,6 @@ async def run(server: Server, database: str, file: Path, *, commit: bool) -> Non
             if not commit:
                 raise Undone
 
-    engine = engine_for(server.url("zoo_migrator", database))
     async with engine.connect() as connection:
         if (int(said.get("since", 0)),) > (connection.dialect.server_version_info or ()):
             pytest.skip(f"from Postgres {said['since']} on")
@@ -71,4 +72,3 @@ async def run(server: Server, database: str, file: Path, *, commit: bool) -> Non
                 await connection.run_sync(upgrade)
         else:
             await connection.run_sync(upgrade)
-    await engine.dispose()

@@ -6,12 +6,12 @@ Examples with more than one transaction are run in tests/faults.
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from local.postgres import Server
 from tests.alembic_online.lint.examples import commits, examples, expected, findings, name_of
-from tests.alembic_online.lint.running import copy, run, template
+from tests.alembic_online.lint.running import run, template
 
 __all__ = ["template"]  # a fixture
 
@@ -31,12 +31,14 @@ def test_a_safe_example_passes(file: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-async def shared(maintenance: asyncpg.Connection, template: str) -> AsyncIterator[str]:
-    """A database where nothing is ever committed."""
-    async with copy(maintenance, f"{template}_shared", template) as database:
-        yield database
+async def engine(server: Server, template: str) -> AsyncIterator[AsyncEngine]:
+    """Of one connection to a database where nothing is ever committed."""
+    url = server.url("zoo_migrator", template).replace("postgresql:", "postgresql+asyncpg:")
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    yield engine
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("file", [file for file in [*UNSAFE, *SAFE] if not commits(file)], ids=name_of)
-async def test_an_example_runs_or_fails_as_it_says(server: Server, shared: str, file: Path) -> None:
-    await run(server, shared, file, commit=False)
+async def test_an_example_runs_or_fails_as_it_says(engine: AsyncEngine, file: Path) -> None:
+    await run(engine, file, commit=False)
