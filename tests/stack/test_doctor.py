@@ -98,7 +98,7 @@ def test_an_engine_that_does_not_let_the_user_in(doctor: Doctor, tmp_path: Path)
     assert any(how.startswith("sudo usermod -aG docker ") for how in found.values())
 
 
-@pytest.mark.parametrize(("version", "is_old"), [("24.0.9", True), ("20.10.24+dfsg1", True), ("25.0.0", False)])
+@pytest.mark.parametrize(("version", "is_old"), [("24.0.9+dfsg1", True), ("25.0.0", False)])
 def test_an_engine_that_is_too_old(doctor: Doctor, tmp_path: Path, version: str, is_old: bool) -> None:
     with engine(tmp_path, version) as address:
         found = doctor(DOCKER_HOST=address)
@@ -161,7 +161,6 @@ def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(
     stack = Stack(root=checkout)
     project = stack.environment | stack.names
     try:
-        assert doctor(**project) == {}
         stack.compose("--file", str(override), "up", "--detach", "--wait", "db")
         stack.compose("down")
         ((said, how),) = doctor(**project).items()
