@@ -27,7 +27,7 @@ from api.schemas.animals import AnimalRead
 from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
-from tests.conftest import Log, find_free_port, serve_app
+from tests.conftest import Log, find_free_port, log_plainly, serve_app
 
 ReadLog = Callable[[], list[Log]]
 SECRET = "a secret giraffe"  # a traceback also has lines of the source
@@ -397,4 +397,4 @@ def test_no_traceback_has_the_values_of_variables(monkeypatch: pytest.MonkeyPatc
         assert "in fail" in written.getvalue()
         assert SECRET not in written.getvalue()
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    log_plainly()
