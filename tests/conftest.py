@@ -91,7 +91,7 @@ Log = dict[str, Any]
 
 running = ExitStack()
 
-# httpx looks for this module, which is not installed, at each request to an app, and Python then searches all of its path.
+# httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
