@@ -163,8 +163,8 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
-test: .venv/dev  ## run the tests that need no Docker
-	@$(PYTEST) $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
+test: .venv/dev  ## run the tests that need no Docker, in random order
+	@$(PYTEST) -p randomly $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
 test-processes: .venv/dev  ## test what people run: make run, the migrator, the commands of the documents
 	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/processes
