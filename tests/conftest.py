@@ -434,6 +434,12 @@ def state_of(client: httpx.AsyncClient) -> State:
 
 @pytest.fixture
 async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with committing(server, database) as client:
+        yield client
+
+
+@asynccontextmanager
+async def committing(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client whose requests really commit, each on a connection of its own."""
     settings = Settings(
         database_url=server.url("zoo_api", database),

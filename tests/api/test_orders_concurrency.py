@@ -12,8 +12,9 @@ import asyncpg
 import httpx
 import pytest
 
+from local.postgres import Server
 from tests.api.ordering import CAKE, KEEPER, TEA, VISITOR
-from tests.conftest import clone, drop, email_of
+from tests.conftest import clone, committing, drop, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
 
@@ -34,6 +35,13 @@ async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIter
     )  # held up until all wait
     yield name
     await drop(maintenance, name)
+
+
+@pytest.fixture(scope="module")
+async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for all of them."""
+    async with committing(server, database) as client:
+        yield client
 
 
 async def pay(client: httpx.AsyncClient, path: str) -> httpx.Response:
