@@ -28,9 +28,9 @@ PATIENCE = 30  # seconds for an answer, on a busy machine
 class Stack:
     """`docker compose` on one project, and the address where its api is published."""
 
-    def __init__(self, *files: Path, root: Path = ROOT, env_file: Path | None = None, **settings: str) -> None:
+    def __init__(self, *files: Path, root: Path = ROOT, **settings: str) -> None:
         self.project = f"zoo-{uuid4().hex[:12]}"
-        self.root, self.env_file = root, env_file
+        self.root = root
         replicas = [HERE / "images-replicas.yml"] if REPLICAS in files else []
         self.files = (root / "docker-compose.yml", HERE / "images.yml", *files, *replicas)
         self.port, self.storage_port = find_free_port(), find_free_port()
@@ -76,7 +76,6 @@ class Stack:
             "--project-directory",
             str(self.root),
             *files,
-            *(["--env-file", str(self.env_file)] if self.env_file else []),
             *arguments,
         ]
 
