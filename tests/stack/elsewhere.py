@@ -57,7 +57,7 @@ def of_somebody_else(folder: Path) -> Iterator[Stack]:
         make("up", "MAIL=1")
         yield stack
         make("down")
-        assert stack.compose("ps", "--all", "--services").stdout == ""  # the mail catcher goes with the others
+        assert stack.compose("ps", "--all", "--services").stdout.strip() == ""  # the mail catcher goes with the others
     finally:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "0", check=False)
         docker("image", "rm", "--force", *BUILT)
