@@ -91,7 +91,7 @@ def put_back(stack: Stack, network: str) -> Iterator[None]:
     finally:
         db = stack.container("db")
         run_docker("unpause", db, check=False)
-        docker("rm", "--force", "--volumes", stack.container("standby"))
+        run_docker("rm", "--force", "--volumes", stack.container("standby"), check=False)
         if not stack.inspect("db")["NetworkSettings"]["Networks"]:
             docker("network", "connect", "--alias", "db", network, db)
 
