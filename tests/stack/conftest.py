@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 import pytest
 
 from tests.stack.elsewhere import of_somebody_else
-from tests.stack.stack import IMAGES, REPLICAS, TOOLS, Stack, docker, has_engine, running
+from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
 TOOLS_IMAGE = """
@@ -42,7 +42,7 @@ def images() -> Iterator[list[str]]:
         Stack(REPLICAS).compose("build")
         tools.result()
     yield IMAGES
-    docker("image", "rm", "--force", *IMAGES)
+    docker("image", "rm", "--force", *IMAGES, f"{PREFIX}pgbouncer:1.26")  # which some tests have built
 
 
 class Shared:
