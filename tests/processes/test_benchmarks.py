@@ -74,7 +74,10 @@ def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> Non
 
 
 def test_requests_are_measured_as_tables_grow(tmp_path: Path) -> None:
-    requests = rounds(quick=[scale_requests.REQUESTS[0], scale_requests.REQUESTS[-1], scale_requests.NEW_ORDER], full=scale_requests.REQUESTS)
+    requests = rounds(
+        quick=[scale_requests.REQUESTS[0], scale_requests.REQUESTS[-1], scale_requests.NEW_ORDER],
+        full=scale_requests.REQUESTS,
+    )
     with zoo(LITTLE, filled=False) as running:
         found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), requests))
     assert all(cost.pages >= 1 and cost.error is None for cost in found[1_000].requests.values())
