@@ -156,5 +156,5 @@ class Meter:
             began = time.perf_counter()
             answer = await self.send(request, each)
             took.append((time.perf_counter() - began) * 1000)
-        pages = (await self.pages() - before - flushing) / times
+        pages = max(0.0, (await self.pages() - before - flushing) / times)
         return Cost(pages, statistics.median(took), answer.status_code if answer.is_server_error else None)
