@@ -62,6 +62,9 @@ up:  ## build and start the Compose stack, and wait until it serves (MAIL=1: its
 	@address=http://$$(docker compose port api 8000 2>/dev/null || docker compose port proxy 8000) && \
 	  echo "It serves at $$address, with docs at $$address/docs"
 
+watch:  ## the same, and bring changes of the code, the requirements and the revisions into the containers
+	@. deploy/build-args.sh && docker compose -f docker-compose.yml -f docker-compose.watch.yml watch
+
 seed:  ## load the seed data into the Compose stack, if it is empty
 	@docker compose run --rm seed
 
@@ -227,7 +230,7 @@ mutants: .venv/dev  ## put small faults into the code, and say which no test fin
 test-full: export ROUNDS = full
 test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
-.PHONY: no-python help run postgres user import clean up seed admin down backup restore rehearse-restore doctor migrate \
+.PHONY: no-python help run postgres user import clean up seed watch admin down backup restore rehearse-restore doctor migrate \
         downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
         install check format lock lock-images bench bench-reads bench-linters bench-migrator bench-scale release test \
         mutants test-processes test-faults test-postgres test-live test-stack test-full

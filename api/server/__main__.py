@@ -21,10 +21,7 @@ CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "gunicorn.conf.
 
 def _require_usable_settings() -> None:
     """ValueError, with a line for each setting that can't be used, if there is any."""
-    settings = load_settings()
-    settings.require_usable()
-    if settings.environment == "production" and os.environ.get("WATCHED"):
-        raise ValueError("docker-compose.override.yml is for development: set COMPOSE_FILE=docker-compose.yml in .env")
+    load_settings().require_usable()
     if os.environ.get("WEB_CONCURRENCY") == "":
         raise ValueError("WEB_CONCURRENCY: is empty; set a number from 1 up, or leave it out")
 

@@ -44,7 +44,7 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_code_is_copied_requirements_build_anew_and_a_revision_is_migrated(checkout: Path, tmp_path: Path) -> None:
-    stack = Stack(checkout / "docker-compose.override.yml", root=checkout, IMAGES=IMAGES)
+    stack = Stack(checkout / "docker-compose.watch.yml", root=checkout, IMAGES=IMAGES)
     log = tmp_path / "log"
 
     def status_of(path: str) -> int:
