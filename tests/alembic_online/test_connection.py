@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
@@ -30,11 +30,12 @@ async def announcing(socket_dir: Path, shift: int) -> AsyncIterator[int]:
                 writer.write(before + message + after)
             writer.close()
 
-        answering = asyncio.create_task(answer())
-        while data := await reader.read(65_536):
-            to_server.write(data)
-        to_server.close()
-        await answering
+        with closing(to_server), closing(writer), suppress(ConnectionError):
+            answering = asyncio.create_task(answer())
+            while data := await reader.read(65_536):
+                to_server.write(data)
+            to_server.close()
+            await answering
 
     server = await asyncio.start_server(serve, "127.0.0.1")
     yield server.sockets[0].getsockname()[1]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from datetime import datetime
 
 import asyncpg
@@ -97,7 +97,8 @@ class TestSilence:
 
         async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             theirs = await asyncio.open_unix_connection(server.socket_dir / ".s.PGSQL.5432")
-            await asyncio.gather(forward(reader, theirs[1]), forward(theirs[0], writer))
+            with closing(theirs[1]), closing(writer), suppress(ConnectionError):
+                await asyncio.gather(forward(reader, theirs[1]), forward(theirs[0], writer))
 
         async with await asyncio.start_server(connect, "127.0.0.1", 0) as proxy:
             port = proxy.sockets[0].getsockname()[1]

@@ -26,9 +26,9 @@ def count_once_committed(session: AsyncSession, change: OrderEvent) -> None:
 async def keep_counting(transactions: Transactions) -> None:
     """Count those that need attention, regularly, until cancelled."""
     while True:
+        await asyncio.sleep(EVERY_SECONDS)
         try:
             async with transactions() as session:
                 ATTENTION.set(await session.scalar(select(func.count()).where(NEEDS_ATTENTION).select_from(Order)) or 0)
         except (Unavailable, *DATABASE_ERRORS):
             pass  # it is said at each request
-        await asyncio.sleep(EVERY_SECONDS)
