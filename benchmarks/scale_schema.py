@@ -14,6 +14,7 @@ from benchmarks.stack import ROOT, Zoo
 LINKED = ("alembic_online", "stack_settings")
 MODELS = """
 from sqlalchemy import BigInteger, Column, Index
+from api.models.animals import Animal
 Animal.__table__.append_column(Column("legs", BigInteger))
 Index("ix_scale", Animal.species, Animal.name)
 """

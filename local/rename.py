@@ -33,7 +33,7 @@ RESERVED = """
 # What precedes or follows the name where it is one, by how it is written there.
 FORMS = {
     "dashed": [
-        r"(?<![A-Za-z0-9_])(?<!--)NAME(?=-[A-Za-z0-9{])",  # zoo-api
+        r"(?<![A-Za-z0-9_])(?<!--)NAME(?=-[A-Za-z0-9{$.])",  # zoo-api
         r"(?:(?<![A-Za-z0-9_-])|(?<=%40))NAME(?=\.(?:example|test|local|localhost)\b)",  # ngozi@zoo.example
         r"(?:(?<![A-Za-z0-9_.-])|(?<=:-))NAME(?=@|%40)",  # zoo@localhost
         r"(?<=//)NAME(?=[/:\"'])|(?<=Host: )NAME(?=\\r)",  # http://zoo/health

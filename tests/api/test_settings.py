@@ -117,8 +117,8 @@ def test_all_that_production_refuses_is_said_at_once() -> None:
     ("url", "password", "login"),
     [
         ("smtp://mail", None, None),
-        ("smtp://zoo@mail", "of the setting", ("zoo", "of the setting")),
-        ("smtps://zoo%40example:p%40ss%3A@mail", "of the setting", ("zoo@example", "p@ss:")),
+        ("smtp://post@mail", "of the setting", ("post", "of the setting")),
+        ("smtps://post%40example:p%40ss%3A@mail", "of the setting", ("post@example", "p@ss:")),
     ],
 )
 def test_a_password_in_the_mail_servers_url_is_the_password(

@@ -16,34 +16,34 @@ SECRET = "hidden"
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("postgres://zoo@db/zoo", {}),
-        ("postgresql+psycopg2://zoo@db/zoo", {}),
-        (" postgresql://zoo@db/zoo\r\n", {}),
-        ("postgresql://zoo@db:6543/zoo", {"hosts": (("db", 6543),)}),
-        ("postgresql://zoo@db:/zoo", {}),
-        ("postgresql://db/zoo", {"user": None}),
-        ("postgresql:///zoo?user=zoo&host=db", {}),
-        ("postgresql://zoo@/zoo?host=/var/run/postgresql", {"hosts": (("/var/run/postgresql", 5432),)}),
-        ("postgresql://zoo@%2Fvar%2Frun:6000/zoo", {"hosts": (("/var/run", 6000),)}),
-        ("postgresql://zoo@/zoo", {"hosts": ()}),
-        ("postgresql://zoo@::1/zoo", {"hosts": (("::1", 5432),)}),
-        ("postgresql://zoo@[::1]:6000/zoo", {"hosts": (("::1", 6000),)}),
-        ("postgresql://zoo@/zoo?host=fe80::1", {"hosts": (("fe80::1", 5432),)}),
-        ("postgresql://zoo@a,b:6000,[::1]/zoo", {"hosts": (("a", 5432), ("b", 6000), ("::1", 5432))}),
-        ("postgresql://zoo@/zoo?host=a,b&port=6000", {"hosts": (("a", 6000), ("b", 6000))}),
-        ("postgresql://zoo@/zoo?host=a,b&port=1,2", {"hosts": (("a", 1), ("b", 2))}),
-        ("postgresql://zoo:p%40%2F%3A%3F%23%25%20+@db/zoo", {"password": "p@/:?#% +"}),
-        ("postgresql://zoo:a:b@db/zoo", {"password": "a:b"}),
-        ("postgresql://zoo:@db/zoo", {"password": None}),
-        ("postgresql://db/other?dbname=zoo&user=zoo&password=a%26b", {"password": "a&b"}),
-        ("postgresql://zoo@db/z%6fo", {}),
-        ("postgresql://zoo@db/zoo?sslmode=disable&sslmode=require", {"parameters": {"sslmode": "require"}}),
-        ("postgresql://zoo@db/zoo?ssl=true", {"parameters": {"sslmode": "require"}}),
-        ("postgresql://zoo@db/zoo?", {}),
+        ("postgres://app@db/app", {}),
+        ("postgresql+psycopg2://app@db/app", {}),
+        (" postgresql://app@db/app\r\n", {}),
+        ("postgresql://app@db:6543/app", {"hosts": (("db", 6543),)}),
+        ("postgresql://app@db:/app", {}),
+        ("postgresql://db/app", {"user": None}),
+        ("postgresql:///app?user=app&host=db", {}),
+        ("postgresql://app@/app?host=/var/run/postgresql", {"hosts": (("/var/run/postgresql", 5432),)}),
+        ("postgresql://app@%2Fvar%2Frun:6000/app", {"hosts": (("/var/run", 6000),)}),
+        ("postgresql://app@/app", {"hosts": ()}),
+        ("postgresql://app@::1/app", {"hosts": (("::1", 5432),)}),
+        ("postgresql://app@[::1]:6000/app", {"hosts": (("::1", 6000),)}),
+        ("postgresql://app@/app?host=fe80::1", {"hosts": (("fe80::1", 5432),)}),
+        ("postgresql://app@a,b:6000,[::1]/app", {"hosts": (("a", 5432), ("b", 6000), ("::1", 5432))}),
+        ("postgresql://app@/app?host=a,b&port=6000", {"hosts": (("a", 6000), ("b", 6000))}),
+        ("postgresql://app@/app?host=a,b&port=1,2", {"hosts": (("a", 1), ("b", 2))}),
+        ("postgresql://app:p%40%2F%3A%3F%23%25%20+@db/app", {"password": "p@/:?#% +"}),
+        ("postgresql://app:a:b@db/app", {"password": "a:b"}),
+        ("postgresql://app:@db/app", {"password": None}),
+        ("postgresql://db/other?dbname=app&user=app&password=a%26b", {"password": "a&b"}),
+        ("postgresql://app@db/a%70p", {}),
+        ("postgresql://app@db/app?sslmode=disable&sslmode=require", {"parameters": {"sslmode": "require"}}),
+        ("postgresql://app@db/app?ssl=true", {"parameters": {"sslmode": "require"}}),
+        ("postgresql://app@db/app?", {}),
     ],
 )
 def test_is_taken_apart_as_libpq_does(url: str, expected: dict[str, Any]) -> None:
-    assert read_url(url) == DatabaseUrl(**{"database": "zoo", "hosts": AT, "user": "zoo", "parameters": {}} | expected)
+    assert read_url(url) == DatabaseUrl(**{"database": "app", "hosts": AT, "user": "app", "parameters": {}} | expected)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_is_taken_apart_as_libpq_does(url: str, expected: dict[str, Any]) -> Non
         "sslrootcert=system",
         "sslmode=require&sslnegotiation=direct",
         "sslmode=require&channel_binding=prefer",
-        "connect_timeout=10&application_name=zoo",
+        "connect_timeout=10&application_name=app",
         "options=-c%20search_path%3Dzoo",
         "options=endpoint%3Dep-cool-1",
         "target_session_attrs=read-write&load_balance_hosts=random",
@@ -64,7 +64,7 @@ def test_is_taken_apart_as_libpq_does(url: str, expected: dict[str, Any]) -> Non
     ],
 )
 def test_what_libpq_takes_is_taken(parameters: str) -> None:
-    assert read_url(f"postgresql://zoo@db/zoo?{parameters}").hosts == AT
+    assert read_url(f"postgresql://app@db/app?{parameters}").hosts == AT
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_libpq_takes_is_taken(parameters: str) -> None:
         (f"passfile={Path(__file__)}", "passfile: has to be a file that only its owner may read: chmod 600"),
         ("sslmode", "a parameter without a value"),
         ("application_name=%zz", "% has to be followed by two digits"),
-        ("schema=zoo", "schema: write options=-c%20search_path%3DNAME"),
+        ("schema=app", "schema: write options=-c%20search_path%3DNAME"),
         ("pgbouncer=true", "pgbouncer: leave it out"),
         ("connection_limit=1", "connection_limit: leave it out"),
         ("statement_cache_size=0", "statement_cache_size: leave it out"),
@@ -110,7 +110,7 @@ def test_what_can_not_be_used_is_refused_with_what_to_write(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match=r".") as caught:
-        read_url(f"postgresql://zoo:{SECRET}@db/zoo?{parameters}")
+        read_url(f"postgresql://app:{SECRET}@db/app?{parameters}")
     assert said in str(caught.value)
     assert SECRET not in str(caught.value)
 
@@ -123,21 +123,21 @@ def test_no_parameter_is_both_taken_and_refused() -> None:
     "url",
     [
         SECRET,
-        f"mysql://zoo:{SECRET}@db/zoo",
-        f"postgresql://zoo:{SECRET}@db",
-        f"postgresql://zoo:{SECRET}@db/",
-        f"postgresql://zoo:{SECRET}@db:port/zoo",
-        f"postgresql://zoo:{SECRET}@db:0/zoo",
-        f"postgresql://zoo:{SECRET}@db:65536/zoo",
-        f"postgresql://zoo:{SECRET}@::1:5432x/zoo",
-        f"postgresql://zoo:{SECRET}@a,b:1:2/zoo",
-        f"postgresql://zoo:{SECRET}@/zoo?host=a,b&port=1,2,3",
-        f"postgresql://zoo:{SECRET}%@db/zoo",
-        f"postgresql://zoo:{SECRET}%00@db/zoo",
-        *(f"postgresql://zoo:a{character}{SECRET}@db/zoo" for character in "@/?"),
-        f"postgresql://zoo:a?{SECRET}=b@db/zoo",
-        f"postgresql://zoo:b@db/zoo?{SECRET}{'x' * 40}=b",
-        f"postgresql://zoo:b@db/zoo?sslpassword={SECRET}&sslkey=x",
+        f"mysql://app:{SECRET}@db/app",
+        f"postgresql://app:{SECRET}@db",
+        f"postgresql://app:{SECRET}@db/",
+        f"postgresql://app:{SECRET}@db:port/app",
+        f"postgresql://app:{SECRET}@db:0/app",
+        f"postgresql://app:{SECRET}@db:65536/app",
+        f"postgresql://app:{SECRET}@::1:5432x/app",
+        f"postgresql://app:{SECRET}@a,b:1:2/app",
+        f"postgresql://app:{SECRET}@/app?host=a,b&port=1,2,3",
+        f"postgresql://app:{SECRET}%@db/app",
+        f"postgresql://app:{SECRET}%00@db/app",
+        *(f"postgresql://app:a{character}{SECRET}@db/app" for character in "@/?"),
+        f"postgresql://app:a?{SECRET}=b@db/app",
+        f"postgresql://app:b@db/app?{SECRET}{'x' * 40}=b",
+        f"postgresql://app:b@db/app?sslpassword={SECRET}&sslkey=x",
     ],
 )
 def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
@@ -147,7 +147,7 @@ def test_a_url_that_is_refused_is_not_shown(url: str) -> None:
 
 
 def test_a_password_is_not_shown() -> None:
-    url = read_url(f"postgresql://zoo:{SECRET}@db/zoo?sslpassword={SECRET}&application_name=a%20b")
+    url = read_url(f"postgresql://app:{SECRET}@db/app?sslpassword={SECRET}&application_name=a%20b")
     assert url.password == url.parameters["sslpassword"] == SECRET
     assert SECRET not in repr(url) + str(url) + url.without_secrets()
     assert read_url(url.without_secrets()).parameters == {"application_name": "a b"}
@@ -155,16 +155,16 @@ def test_a_password_is_not_shown() -> None:
 
 def test_a_service_is_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     services = tmp_path / "services"
-    services.write_text("# ours\n[zoo]\nhost=db\nport=6543\ndbname=zoo\nuser=zoo\npassword=100%\nsslmode=require\n")
+    services.write_text("# ours\n[app]\nhost=db\nport=6543\ndbname=app\nuser=app\npassword=100%\nsslmode=require\n")
     monkeypatch.setenv("PGSERVICEFILE", str(services))
-    found = read_url("postgresql:///?service=zoo&sslmode=prefer")
-    assert found == DatabaseUrl("zoo", (("db", 6543),), "zoo", "100%", {"sslmode": "prefer"})
-    assert read_url("postgresql://other@/?service=zoo").user == "other"
+    found = read_url("postgresql:///?service=app&sslmode=prefer")
+    assert found == DatabaseUrl("app", (("db", 6543),), "app", "100%", {"sslmode": "prefer"})
+    assert read_url("postgresql://other@/?service=app").user == "other"
 
 
 @pytest.mark.parametrize(
-    ("prefix", "expected"), [(None, "api@1.0"), ("zoo", "zoo: api@1.0"), ("é" * 60, f"{'é' * 27}: api@1.0")]
+    ("prefix", "expected"), [(None, "api@1.0"), ("app", "app: api@1.0"), ("é" * 60, f"{'é' * 27}: api@1.0")]
 )
 def test_the_name_in_a_url_stands_before_the_sessions_own(prefix: str | None, expected: str) -> None:
-    url = DatabaseUrl("zoo", parameters={"application_name": prefix} if prefix else {})
+    url = DatabaseUrl("app", parameters={"application_name": prefix} if prefix else {})
     assert session_name(url, "api@1.0") == expected
