@@ -65,6 +65,10 @@ FORMS = {
 }
 
 
+# Which part of zoo-migrator-RELEASE the release is, counted from 0, where kustomize puts it in.
+PART = re.compile(r'(?<=delimiter: "-", index: )\d+')
+
+
 def written(name: str) -> dict[str, str]:
     """The name in each of these ways."""
     words = name.split("-")
@@ -91,7 +95,7 @@ def renamed(text: str, old: str, new: str) -> str:
     ways = written(new)
     for way, pattern in patterns(old).items():
         text = pattern.sub(ways[way], text)
-    return text
+    return PART.sub(lambda index: str(int(index[0]) + new.count("-") - old.count("-")), text)
 
 
 def why_not(name: str) -> str | None:

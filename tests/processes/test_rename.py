@@ -134,6 +134,7 @@ def test_a_name_that_some_file_uses_already_is_refused_and_nothing_changes(tmp_p
         ("postgresql://zoo_api@db:5432/zoo?x=1", "postgresql://book_shop_api@db:5432/book_shop?x=1"),
         ("${COMPOSE_PROJECT_NAME:-zoo}-api", "${COMPOSE_PROJECT_NAME:-book-shop}-api"),
         ("ngozi@zoo.example is an admin of the zoo", "ngozi@book-shop.example is an admin of the zoo"),
+        ('{delimiter: "-", index: 2}', '{delimiter: "-", index: 3}'),
         ("class ZooError(Exception):", "class BookShopError(Exception):"),
         ("A zoo of animals; zoology; a zoo's keeper.", "A zoo of animals; zoology; a zoo's keeper."),
         ("--zoo-path seeded_zoo_animals zoo = 1", "--zoo-path seeded_zoo_animals zoo = 1"),
