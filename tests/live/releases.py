@@ -26,7 +26,7 @@ EXPAND = {
     ),
     "index_pairs": (
         f'op.create_index_online("ix_animals_common_name_pairs", "animals", [sa.literal_column({PAIRS!r})],'
-        ' postgresql_using="gin", postgresql_where=sa.text("deleted_at IS NULL"))'
+        ' postgresql_using="gin")'
     ),
     "index_home": (
         'op.create_index_online("ix_animals_home_id_id", "animals", ["home_id", "id"],'
