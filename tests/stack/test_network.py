@@ -94,6 +94,7 @@ def put_back(stack: Stack, network: str) -> Iterator[None]:
         run_docker("rm", "--force", "--volumes", stack.container("standby"), check=False)
         if not stack.inspect("db")["NetworkSettings"]["Networks"]:
             docker("network", "connect", "--alias", "db", network, db)
+        docker("restart", db)  # or it would count as unhealthy until it is asked again
 
 
 async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_read_from(

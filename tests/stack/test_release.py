@@ -165,7 +165,9 @@ class TestKilledHalfWay:
 @pytest.mark.usefixtures("released")
 def test_a_build_that_fails_says_how_to_go_on_and_how_to_take_it_back(checkout: Path) -> None:
     dockerfile = checkout / "Dockerfile"
-    dockerfile.write_text(dockerfile.read_text().replace("USER 10001:10001", "COPY api/nowhere ./\nUSER 10001:10001"))
+    dockerfile.write_text(
+        dockerfile.read_text().replace("USER 10001:10001", "COPY api/nowhere ./\nUSER 10001:10001", 1)
+    )
     changelog = checkout / "CHANGELOG.md"
     changelog.write_text(changelog.read_text().replace("## Unreleased\n", "## Unreleased\n\n- Fewer otters.\n", 1))
     git(checkout, "commit", "--quiet", "--all", "--message", "Broken")
