@@ -107,7 +107,7 @@ def bare_stack(shared: Shared) -> Stack:
         shared.kind = "bare"
     stack = shared.get("bare", running(Stack(), "db"))
     stack.compose("up", "--detach", "--wait", "db")
-    stack.compose("rm", "--stop", "--force", "api", "migrator", "buckets", "storage")
+    stack.compose("rm", "--stop", "--force", "api", "seed", "migrator", "buckets", "storage")
     stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
     stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
     stack.exec("db", "/docker-entrypoint-initdb.d/10-roles.sh")

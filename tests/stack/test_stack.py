@@ -169,7 +169,9 @@ class TestSeed:
         override = tmp_path / "compose.yml"
         override.write_text(json.dumps({"services": {"seed": {"command": ["false"]}}}))
         with bare_stack.changed(override, COMPOSE_PROFILES="seed"):
-            bare_stack.compose("up", "--detach", "--wait")
+            bare_stack.compose("up", "--detach")
+            bare_stack.compose("up", "--detach", "--wait", "--no-deps", "api")
+            assert bare_stack.inspect("seed")["State"]["ExitCode"] == 1
             assert bare_stack.get("/animals").json() == []
 
 
@@ -196,7 +198,7 @@ class TestMigrator:
             assert stack.compose("up", "--detach", "--wait", check=False).returncode != 0
             assert stack.inspect("migrator")["State"]["ExitCode"] != 0
             assert stack.inspect("api")["State"]["Status"] == "created"
-            assert r"relation \"unicorns\" does not exist" in stack.compose("logs", "migrator").stdout
+            assert 'relation "unicorns" does not exist' in stack.compose("logs", "migrator").stdout
 
     def test_sigterm_ends_a_run_with_143_within_5_s_and_the_next_up_finishes_it(
         self, bare_stack: Stack, tmp_path: Path
