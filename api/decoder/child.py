@@ -18,6 +18,8 @@ MAX_MEMORY = 1024 * MIB
 MAX_CPU_SECONDS = 20
 MAX_PIXELS = 50_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
+# As Pillow names them: MPO is what cameras call a JPEG that others follow in the same file.
+CONTENT_TYPES = {"JPEG": "image/jpeg", "MPO": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 QUALITY = 80
 
 LIMITS = {
@@ -69,7 +71,8 @@ def main() -> None:
         answer({"refused": f"it is damaged: {error or type(error).__name__}"})
     else:
         size = (height, width) if orientation in LYING else (width, height)
-        answer({"size": size, "lengths": [len(part) for part in renditions]}, *renditions)
+        kind, lengths = CONTENT_TYPES[photo.format or ""], [len(part) for part in renditions]
+        answer({"type": kind, "size": size, "lengths": lengths}, *renditions)
 
 
 def answer(found: dict[str, object], *parts: bytes) -> None:

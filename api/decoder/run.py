@@ -16,6 +16,7 @@ from pathlib import Path
 
 CHILD = Path(__file__).with_name("child.py")
 SIDES = (320, 1280)  # pixels of the longer side of a rendition, at most
+CONTENT_TYPES = {"image/jpeg", "image/png", "image/webp"}
 MAX_ANSWER = 16 * 2**20  # bytes
 MAX_REASON = 200  # characters
 PART = 2**16
@@ -34,8 +35,9 @@ class DecoderDied(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """A photo's pixels as it is seen, and its renditions, as WebP, one for each of SIDES."""
+    """What a photo is, by its content; its pixels as it is seen; and its renditions, as WebP, one for each of SIDES."""
 
+    content_type: str
     width: int
     height: int
     renditions: list[bytes]
@@ -108,9 +110,11 @@ def _understood(written: bytes) -> Decoded:
         small, large = found["lengths"]
         renditions = [rest[:small], rest[small:]]
         width, height = found["size"]
-        decoded = Decoded(int(width), int(height), renditions)
+        decoded = Decoded(str(found["type"]), int(width), int(height), renditions)
     except (ValueError, LookupError, TypeError) as error:
         raise DecoderDied("the decoder answers what can't be understood") from error
+    if decoded.content_type not in CONTENT_TYPES:
+        raise DecoderDied("the decoder answers a type that is not asked for")
     if len(rest) != small + large or not all(part[:4] == b"RIFF" and part[8:12] == b"WEBP" for part in renditions):
         raise DecoderDied("the decoder answers no renditions")
     return decoded

@@ -20,8 +20,9 @@ class Photo(Base):
     """A photo of an animal, the first of which has the lowest `position`.
 
     Nobody can guess the keys of its objects, which are made of `upload` and `name`: who uploads learns only `upload`.
-    `content_type` and `size`, in bytes, are those of the upload, and `etag` says which bytes were approved. Until
-    `claimed_until`, a worker is at work on it, for the `tries`th time; `reason` says why it failed.
+    `content_type` is what the client said, and once the photo is ready, that of its content; `size`, in bytes, is the
+    upload's, and `etag` says which bytes were approved. Until `claimed_until`, a worker is at work on it, for the
+    `tries`th time; `reason` says why it failed.
     """
 
     __tablename__ = "photos"

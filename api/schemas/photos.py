@@ -64,7 +64,7 @@ class PhotoRead(BaseModel):
     animal_id: int
     state: PhotoState
     reason: str | None
-    content_type: str
+    content_type: str = Field(description="That of its content, once it is ready.")
     size: int
     alt: str
     position: int = Field(description="Its place among the animal's photos, from 0 on.")

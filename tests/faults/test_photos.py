@@ -4,13 +4,15 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
-from api.crud.photos.work import work
+from api.crud.photos.work import TRIES, work
 from api.decoder.run import only_decoder
 from api.errors import BadGateway, Unavailable
 from api.external_services.http import MAX_SECONDS
@@ -18,10 +20,11 @@ from api.external_services.s3 import S3
 from api.main import create_app
 from local.postgres import Server
 from local.storage import Storage
-from tests.api.photos.photographing import PHOTO, begin, get, keys, put
+from tests.api.photos.photographing import PHOTO, begin, get, keys, put, upload
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
-from tests.conftest import settings_of, started, state_of
+from tests.conftest import find_free_port, settings_of, started, state_of
+from tests.processes.live import START_SECONDS, gunicorn
 from tests.python import Python, run
 from tests.rounds import STALL
 
@@ -118,6 +121,56 @@ async def test_a_storage_that_is_away_for_long_fails_no_photo(
     proxy.always = "pass"
     await work_once(client)
     assert (await client.get(path)).json()["state"] == "ready"
+
+
+async def test_one_that_the_storage_refuses_again_and_again_has_failed_and_its_upload_is_gone(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: StorageProxy, s3: S3
+) -> None:
+    before = await keys(s3)
+    path = await upload(client, (await make(client, "/animals"))["id"])
+    for _ in range(TRIES):
+        proxy.script.extend(["pass", "403"])  # it may be read, and nothing may be written
+        with pytest.raises(BadGateway):
+            await work_once(client)
+        await admin.execute(DUE)
+    failed = (await client.get(path)).json()
+    assert (failed["state"], failed["reason"]) == ("failed", "The storage answers 403")
+    assert await keys(s3) == before
+
+
+async def test_if_all_workers_are_killed_in_the_middle_of_it_others_end_it(  # noqa: PLR0913, PLR0917
+    client: httpx.AsyncClient,
+    server: Server,
+    database: str,
+    admin: asyncpg.Connection,
+    storage: Storage,
+    proxy: StorageProxy,
+    tmp_path: Path,
+) -> None:
+    path = await upload(client, (await make(client, "/animals"))["id"])
+    killed = asyncio.Event()
+
+    async def watch(_: str, request: str) -> None:
+        if request.startswith("PUT") and "/photos/" in request:
+            for worker in psutil.Process(master.pid).children():
+                worker.kill()
+            killed.set()
+            raise ConnectionError
+
+    environment = server.environment(database) | storage.environment() | {"S3_URL": proxy.url}
+    with ExitStack() as api:
+        master = await asyncio.to_thread(
+            api.enter_context, gunicorn(environment, find_free_port(), tmp_path / "api.log")
+        )
+        proxy.watch = watch
+        async with asyncio.timeout(START_SECONDS):
+            await killed.wait()
+            proxy.watch = None
+            assert (await client.get(path)).json()["state"] == "processing"
+            while (await client.get(path)).json()["state"] != "ready":
+                await admin.execute(f"{DUE} WHERE state = 'processing'")  # in place of waiting for the lease's end
+                await asyncio.sleep(1)
+        await asyncio.to_thread(api.close)
 
 
 # All requests of an import: the upload, its approval, and the work on it.

@@ -7,6 +7,7 @@ killed, the next one ends in the same state.
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -78,6 +79,8 @@ async def work(transactions: Transactions, s3: S3, lock: int) -> bool:
         raise
     except StorageRefused as error:
         if photo.state is PhotoState.PROCESSING and photo.tries == TRIES:
+            with suppress(StorageUnavailable, StorageRefused):  # the lifecycle rule for uploads deletes it, too
+                await s3.delete(upload_key(photo))
             await _end(transactions, photo, PhotoState.FAILED, reason=str(error))
         else:
             await _let_go(transactions, photo, LONG_PAUSE)
@@ -106,7 +109,7 @@ async def _process(transactions: Transactions, s3: S3, photo: Photo, lock: int) 
     except Undecodable as error:
         await _fail(transactions, s3, photo, str(error))
         return
-    await s3.put_private(original_key(photo), data, photo.content_type)
+    await s3.put_private(original_key(photo), data, decoded.content_type)
     for key, rendition in zip(rendition_keys(photo), decoded.renditions, strict=True):
         await s3.put_public(key, rendition, WEBP)
     await s3.delete(upload_key(photo))
@@ -155,7 +158,7 @@ async def _end(
             return
         mine.state, mine.reason, mine.claimed_until, mine.tries = state, reason, None, 0
         if decoded is not None:
-            mine.width, mine.height = decoded.width, decoded.height
+            mine.content_type, mine.width, mine.height = decoded.content_type, decoded.width, decoded.height
         await keep_first(session, photo.animal_id)
     log.info("photo " + state.value, photo=photo.id, reason=reason)  # noqa: G003 - two static names
 

@@ -207,10 +207,30 @@ class TestComplete:
         assert refused.status_code == 409
         assert failed["reason"] in refused.json()["detail"]
 
-    async def test_its_type_is_that_of_its_content(self, client: httpx.AsyncClient, animal: int) -> None:
-        path = await upload(client, animal, photo("PNG"), content_type="image/webp")
+    @pytest.mark.parametrize(
+        ("data", "kind"),
+        [
+            (PHOTO, "jpeg"),
+            (photo("MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))]), "jpeg"),
+            (photo("PNG"), "png"),
+            (photo("WEBP"), "webp"),
+        ],
+        ids=["JPEG", "several JPEGs", "PNG", "WebP"],
+    )
+    async def test_its_type_is_that_of_its_content(
+        self, client: httpx.AsyncClient, animal: int, s3: S3, data: bytes, kind: str
+    ) -> None:
+        before = await keys(s3)
+        claimed = "image/png" if kind == "webp" else "image/webp"
+        path = await upload(client, animal, data, content_type=claimed)
+        assert (await client.get(path)).json()["content_type"] == claimed
         await work_off(client)
-        assert (await client.get(path)).json()["state"] == "ready"
+        read = (await client.get(path)).json()
+        assert (read["state"], read["content_type"]) == ("ready", f"image/{kind}")
+        (original,) = (key for key in await keys(s3) - before if key.startswith("originals/"))
+        kept = await s3.head(original)
+        assert kept is not None
+        assert kept.content_type == f"image/{kind}"
 
 
 class TestFirst:
