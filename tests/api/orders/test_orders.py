@@ -18,7 +18,8 @@ from api.enums import UserType
 from api.enums.orders import OrderStatus
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
-from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
+from tests.api.orders.ordering import CAKE, TEA, bring, events_of, order, status_of
+from tests.api.people import ADMIN, KEEPER, VISITOR
 from tests.api.recorder import Recorder
 from tests.conftest import email_of
 

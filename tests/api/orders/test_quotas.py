@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from api.crud.orders import quotas
-from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
+from tests.api.orders.ordering import CAKE, TEA, bring, order
+from tests.api.people import KEEPER, VISITOR
 from tests.api.users.test_auth import bearer, token_of
 from tests.conftest import PASSWORD
 
