@@ -81,7 +81,8 @@ COPY --from=build-migrator /opt/venv /opt/venv
 COPY --from=pg-dump /opt/pg-dump /opt/pg-dump
 ENV PATH=${PATH}:/opt/pg-dump
 COPY pyproject.toml ./
-COPY api/__init__.py api/enums.py api/
+COPY api/__init__.py api/
+COPY api/enums api/enums
 COPY api/models api/models
 COPY stack_settings stack_settings
 COPY alembic_online alembic_online

@@ -24,7 +24,6 @@ from api.database.statements import ReadDatabase
 from api.enums import UserType
 from api.errors import Forbidden, Unauthenticated, Unavailable
 from api.external_services.s3 import S3
-from api.external_services.services import Services
 from api.http.answers import mark_personal, mark_secret, mark_stale
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, has_credentials, require_same_origin
 from api.http.clients import address_of
@@ -266,14 +265,6 @@ async def get_proof(caller: CallerDep, transactions: TransactionsDep, address: C
 
 
 ProofDep = Annotated[Proof, Depends(get_proof)]
-
-
-async def get_services(request: Request) -> Services:
-    """The services that orders are paid with and made by."""
-    return state_of(request).services
-
-
-ServicesDep = Annotated[Services, Depends(get_services)]
 
 
 async def get_storage(request: Request) -> S3:

@@ -173,7 +173,7 @@ class BadGateway(ZooError):
     """A service outside of this stack can't be reached, or has failed."""
 
     status = 502
-    example = "The payments service can't be reached: the order is unchanged, pay again"
+    example = "The storage can't be reached"
 
 
 class Unavailable(ZooError):

@@ -33,7 +33,7 @@ from api.http.authentication import cookie_name
 from api.http.document import INFO, completed, tags
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
-from api.routers import auth, docs, health, orders, photos, users
+from api.routers import auth, docs, health, orders, orders_docs, photos, users
 from api.routers.records import records_router
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
@@ -104,7 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     groups = [(records_router(resource), resource.about) for resource in RESOURCES.values()]
     groups += [
         (module.router, str(module.__doc__).partition(": ")[2])
-        for module in (photos, orders, users, auth, health, docs)
+        for module in (photos, orders, users, auth, health, docs, orders_docs)
     ]
     app = Api(
         settings,

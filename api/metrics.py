@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from prometheus_client import Counter, Gauge, Histogram
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-# From an animal by its id to an order whose payment and kitchen are slow.
+# From an animal by its id to a request that waits for services outside of this stack.
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REQUESTS = Histogram(

@@ -1,16 +1,10 @@
-"""What external services with HTTP have in common: JSON, time-outs, retries."""
+"""What external services with HTTP have in common: time-outs, TLS, retries."""
 
-import asyncio
 import ssl
-from enum import Enum, auto
 from functools import cache
-from typing import Any, TypeVar
 
 import httpx
-from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
-
-from api.metrics import calling
 
 ATTEMPTS = 3
 BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
@@ -18,14 +12,8 @@ TIMEOUT = httpx.Timeout(5, connect=2)
 # Of a call with all its attempts.
 MAX_SECONDS = 8
 
-# After these, the request can't have arrived.
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-
 # Refusals that say nothing about the request itself: the same one may succeed later.
 NOT_FOR_GOOD = {408, 425, 429}
-MAX_SAID = 200  # bytes of a service's own words
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def tls(url: str) -> ssl.SSLContext:
@@ -39,32 +27,6 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class Failure(Enum):
-    """How a service failed."""
-
-    UNREACHABLE = auto()  # as it will be for any other request
-    REFUSED = auto()  # as it will the same request again
-    FAILED = auto()
-
-
-class ServiceError(Exception):
-    """A service failed; the message says how, and `said` what it answered. Unless `may_be_done`, it has done nothing of
-    what was asked.
-    """
-
-    def __init__(self, message: str, *, service: str, failure: Failure, may_be_done: bool, said: str = "") -> None:
-        super().__init__(message)
-        self.service = service
-        self.failure = failure
-        self.may_be_done = may_be_done
-        self.said = said
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the service works, and does not want this request."""
-        return self.failure is Failure.REFUSED
-
-
 class TryAgainError(Exception):
     """The service answered that it has failed, or is too busy."""
 
@@ -75,83 +37,3 @@ def tries() -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(again), stop=stop_after_attempt(ATTEMPTS), wait=BACKOFF, reraise=True
     )
-
-
-class Service:
-    """A service at a URL. It keeps connections open, until `close()`."""
-
-    def __init__(self, name: str, url: str) -> None:
-        self.name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls(url))
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    async def post(self, path: str, json: dict[str, Any], key: str, expected: set[int]) -> httpx.Response:
-        """The answer to a POST of `json`, if its status is one of those `expected`; ServiceError otherwise.
-
-        It is sent again after an error of the connection or of the server (not if the server takes too long), each
-        time with the same idempotency key.
-        """
-        with calling(self.name.removesuffix(" service")):
-            return await self._post(path, json, key, expected)
-
-    async def _post(self, path: str, json: dict[str, Any], key: str, expected: set[int]) -> httpx.Response:
-        may_be_done = False
-
-        async def send() -> httpx.Response:
-            nonlocal may_be_done
-            try:
-                response = await self._client.post(path, json=json, headers={"Idempotency-Key": key})
-            except httpx.HTTPError as error:
-                may_be_done |= not isinstance(error, NOT_SENT)
-                raise
-            if response.is_server_error:
-                may_be_done = True
-                raise TryAgainError(f"answers {response.status_code}")
-            return response
-
-        try:
-            async with asyncio.timeout(MAX_SECONDS):
-                response: httpx.Response = await tries()(send)
-        except (TimeoutError, httpx.TimeoutException) as error:
-            may_be_done |= isinstance(error, TimeoutError)
-            raise self._error("does not answer in time", _kind_of(error), may_be_done=may_be_done) from error
-        except httpx.HTTPError as error:
-            raise self._error("can't be reached", _kind_of(error), may_be_done=may_be_done) from error
-        except TryAgainError as error:
-            raise self._error(str(error), Failure.FAILED, may_be_done=may_be_done) from error
-        status = response.status_code
-        if status not in expected:
-            is_final = response.is_client_error and status not in NOT_FOR_GOOD
-            raise self._error(
-                f"answers {status}",
-                Failure.REFUSED if is_final else Failure.FAILED,
-                may_be_done=may_be_done or not response.is_client_error,
-                said=_printable(response.content),
-            )
-        return response
-
-    def read(self, response: httpx.Response, model: type[M]) -> M:
-        """The content of an answer; ServiceError if it does not fit `model`."""
-        try:
-            return model.model_validate_json(response.content)
-        except ValidationError as error:
-            message = "answers something that can't be understood"
-            raise self._error(message, Failure.FAILED, may_be_done=True) from error
-
-    def _error(self, what: str, failure: Failure, *, may_be_done: bool, said: str = "") -> ServiceError:
-        return ServiceError(
-            f"The {self.name} {what}", service=self.name, failure=failure, may_be_done=may_be_done, said=said
-        )
-
-
-def _kind_of(error: Exception) -> Failure:
-    return Failure.UNREACHABLE if isinstance(error, NOT_SENT) else Failure.FAILED
-
-
-def _printable(answer: bytes) -> str:
-    """The beginning of a service's answer, in one line, without what a database or a terminal can't take."""
-    text = answer[:MAX_SAID].decode(errors="replace")
-    return "".join(c if c.isprintable() else " " for c in text).strip()

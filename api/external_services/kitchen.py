@@ -1,11 +1,11 @@
-"""The kitchen, which makes the ordered items."""
+"""The kitchen, which makes the ordered items; without it, keepers see what to make."""
 
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
-from api.external_services.http import Service
+from api.external_services.json_service import Service
 from api.external_services.payments import Reference
 
 

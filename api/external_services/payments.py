@@ -1,4 +1,4 @@
-"""The payments service."""
+"""The payments service; without it, orders are paid at the till."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from api.external_services.http import Service
+from api.external_services.json_service import Service
 
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$")]
 """A service's own id of something: visible ASCII characters."""

@@ -1,4 +1,7 @@
-"""The storage of the photos, by the S3 API: a private bucket for what is uploaded, a public one for what is shown."""
+"""The storage of the photos, by the S3 API: a private bucket for what is uploaded, a public one for what is shown.
+
+Without it there are no new photos.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from api.settings import Settings
 
 @dataclass(frozen=True)
 class Services:
-    """Without payments, orders are paid at the till; without a kitchen, keepers see them; without S3, no photos."""
+    """Each is None where it is not configured; its file says what the api does then."""
 
     payments: Payments | None = None
     kitchen: Kitchen | None = None
@@ -22,11 +22,13 @@ class Services:
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of these settings, with connections that are closed when the block ends."""
+    services = Services(
+        payments=Payments(settings.payments_url) if settings.payments_url else None,
+        kitchen=Kitchen(settings.kitchen_url) if settings.kitchen_url else None,
+        s3=S3(settings) if settings.s3_url else None,
+    )
     async with AsyncExitStack() as stack:
-        payments = Payments(settings.payments_url) if settings.payments_url else None
-        kitchen = Kitchen(settings.kitchen_url) if settings.kitchen_url else None
-        s3 = S3(settings) if settings.s3_url else None
-        for service in (payments, kitchen, s3):
+        for service in vars(services).values():
             if service:
                 stack.push_async_callback(service.close)
-        yield Services(payments, kitchen, s3)
+        yield services

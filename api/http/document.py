@@ -1,12 +1,9 @@
-"""The OpenAPI document: what FastAPI makes of the routes, completed, and parts of it."""
+"""The OpenAPI document: what FastAPI makes of the routes, completed."""
 
 from collections.abc import Iterable
-from functools import lru_cache
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute, APIRouter
+from fastapi.routing import APIRouter
 
 from api.http.examples import add_examples_of_errors, with_nulls
 
@@ -60,19 +57,3 @@ _IF_NONE_MATCH = {
 def below(document: dict[str, Any], root: str) -> dict[str, Any]:
     """The document for clients that find the API below `root`, which is "" if no proxy adds a prefix."""
     return document | {"servers": [{"url": root or "/"}]}
-
-
-@lru_cache(maxsize=1)  # it takes tens of milliseconds, in which no other request is served
-def part(app: FastAPI, tag: str, title: str, *, root: str, cookie: str) -> dict[str, Any]:
-    """The part of the app's document about the operations with this tag, as a document of its own.
-
-    Its `tokenUrl` begins with the `root` of the API, because Swagger UI would resolve a relative one against its own
-    page, which is one level deeper than the page of the whole document.
-    """
-    routes = [route for route in app.routes if isinstance(route, APIRoute) and tag in route.tags]
-    about = [found for found in app.openapi_tags or () if found["name"] == tag]
-    document = completed(get_openapi(title=title, version=app.version, routes=routes, tags=about, **INFO), cookie)
-    for scheme in document["components"]["securitySchemes"].values():
-        for flow in scheme.get("flows", {}).values():
-            flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"
-    return below(document, root)

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, Identity, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from api.enums import OrderStatus, Size
+from api.enums.orders import OrderStatus, Size
 from api.models.base import Base
 
 # Literals, because a query with a parameter in its condition can't use a partial index with that condition.

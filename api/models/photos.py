@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, Enum, ForeignKey, Identity, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.models.base import Base
 
 STATE = Enum(PhotoState, name="photo_state", values_callable=lambda states: [member.value for member in states])

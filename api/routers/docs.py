@@ -1,4 +1,4 @@
-"""/docs, /docs/orders: Swagger UI, with its files, because it must work on a network without internet."""
+"""/docs: Swagger UI, with its files, because it must work on a network without internet."""
 
 import re
 from base64 import b64encode
@@ -11,9 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from api.dependencies import SettingsDep
-from api.http.authentication import cookie_name
-from api.http.document import below, part
+from api.http.document import below
 from api.http.path_prefix import root_path_of
 
 router = APIRouter(tags=["docs"], include_in_schema=False)
@@ -25,8 +23,6 @@ CSP = (
 ASSETS = "/docs/assets"
 ASSETS_VERSION = version("fastapi-swagger")
 DOCUMENT = "/openapi.json"
-ORDERS_DOCUMENT = "/openapi/orders.json"
-ORDERS_TITLE = "Zoo: orders"
 
 
 @router.get("/")
@@ -39,7 +35,7 @@ async def read_root(request: Request) -> RedirectResponse:
 async def read_docs(request: Request) -> HTMLResponse:
     """Swagger UI."""
     app: FastAPI = request.app
-    return _swagger_ui(request, DOCUMENT, app.title)
+    return swagger_ui(request, DOCUMENT, app.title)
 
 
 @router.get(DOCUMENT)
@@ -49,26 +45,14 @@ async def read_document(request: Request) -> JSONResponse:
     return JSONResponse(below(app.openapi(), root_path_of(request)))
 
 
-@router.get("/docs/orders")
-async def read_orders_docs(request: Request) -> HTMLResponse:
-    """Swagger UI, for the orders only."""
-    return _swagger_ui(request, ORDERS_DOCUMENT, ORDERS_TITLE)
-
-
-@router.get(ORDERS_DOCUMENT)
-async def read_orders_document(request: Request, settings: SettingsDep) -> JSONResponse:
-    """The OpenAPI document of the orders only."""
-    cookie = cookie_name(settings)
-    return JSONResponse(part(request.app, "orders", ORDERS_TITLE, root=root_path_of(request), cookie=cookie))
-
-
 @router.get("/favicon.ico")
 async def read_icon() -> FileResponse:
     """The icon, where browsers look for it."""
     return FileResponse(str(files("fastapi_swagger") / "resources" / "favicon-32x32.png"))
 
 
-def _swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
+def swagger_ui(request: Request, document: str, title: str) -> HTMLResponse:
+    """Swagger UI for the document at this path."""
     root = root_path_of(request)
     page = get_swagger_ui_html(
         openapi_url=f"{root}{document}",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Query, Request, Response
 
 from api.crud.orders import cancellations, payments, reads, rules
 from api.dependencies import (
@@ -13,12 +13,12 @@ from api.dependencies import (
     DatabaseDep,
     IfMatchDep,
     LinksDep,
-    ServicesDep,
     SessionDep,
     TransactionsDep,
     honours_key,
 )
 from api.errors import BadGateway, NotFound
+from api.external_services.services import Services
 from api.http.openapi import (
     BODY,
     CHANGED,
@@ -34,8 +34,17 @@ from api.http.openapi import (
 )
 from api.models.orders import Order, OrderEvent
 from api.schemas.orders import ORDER_BODY, EventList, OrderCreate, OrderList, OrderQuery, OrderRead, OrderUpdate
+from api.state import state_of
 
 router = resource_router("orders", max_body_size=ORDER_BODY)
+
+
+async def get_services(request: Request) -> Services:
+    """The services that orders are paid with and made by."""
+    return state_of(request).services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
 
 ORDER = "/{order_id}"
 SETTLED = RESTRICTED | CHANGED | errors(NotFound, BadGateway) | KEYED

@@ -87,7 +87,7 @@ async def delete_me(  # noqa: PLR0913, PLR0917 - FastAPI passes them by name
     signed_in: StillSignedInDep,
     if_match: IfMatchDep,
 ) -> None:
-    """Delete your own account permanently; your orders stay, without you. The last active admin can't."""
+    """Delete your own account permanently; what else you have made stays, without you. The last active admin can't."""
     await proof.require(data.password)
     await users.delete_user(session, caller.id, if_match, signed_in.require)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.enums import OrderStatus, Size
+from api.enums.orders import OrderStatus, Size
 from api.schemas.fields import MAX_ID, PAGE_SIZE, RequestBody
 from api.schemas.text import Name
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import MISSING, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic's, before Python 3.12
 
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.schemas.fields import Computed, RequestBody
 from api.schemas.text import Name
 

@@ -12,7 +12,8 @@ from api.crud import cleaning
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.orders.ordering import KEEPER, TEA, VISITOR, order
+from tests.api.orders.ordering import TEA, order
+from tests.api.people import KEEPER, VISITOR
 from tests.conftest import Log, started, state_of
 
 DAY = timedelta(days=1)

@@ -20,13 +20,11 @@ from api.main import create_app
 from api.models import Base
 from api.models.idempotency import IdempotencyKey
 from api.settings import Settings
-from local.postgres import Server
 from tests.api.cases import ANYBODY
-from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, order, status_of
-from tests.api.postgres_proxy import proxying
+from tests.api.people import ADMIN, KEEPER
 from tests.api.records import make, new
 from tests.api.test_permissions import MATRIX, filled
-from tests.conftest import email_of, started
+from tests.conftest import email_of
 
 KEY = {"Idempotency-Key": "once"}
 UNSAFE = [route for route in MATRIX if route.partition(" ")[0] not in SAFE_METHODS]
@@ -87,16 +85,6 @@ async def test_a_safe_request_may_have_one(client: httpx.AsyncClient) -> None:
     assert (await client.get("/animals", headers=KEY)).status_code == 200
 
 
-async def test_advances_with_one_key_are_one_step(client: httpx.AsyncClient) -> None:
-    path = await bring(client, "paid")
-    answers = [await client.post(f"{path}/advance", headers=KEEPER | KEY) for _ in range(3)]
-    assert [answer.json()["status"] for answer in answers] == ["progress"] * 3
-    assert await status_of(client, path) == "progress"
-    assert (await client.post(f"{path}/advance", headers=KEEPER | {"Idempotency-Key": "b"})).json()[
-        "status"
-    ] != "progress"
-
-
 async def test_an_admin_may_leave_under_a_key(client: httpx.AsyncClient) -> None:
     me = (await client.get("/users/me")).json()["id"]
     assert (await client.delete(f"/users/{me}", headers=KEY)).status_code == 204
@@ -147,54 +135,18 @@ async def test_that_there_was_no_such_record_is_answered_as_before(client: httpx
     assert (await client.get(path)).json() == restored.json()
 
 
-async def test_that_a_request_came_too_early_is_not_kept(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
-) -> None:
-    path = await bring(committing_client, "paid")
-    await admin.execute("UPDATE orders SET claimed_until = now() + interval '1 minute'")  # it is being cancelled
-    early = await committing_client.post(f"{path}/advance", headers=KEEPER | KEY)
-    assert (early.status_code, int(early.headers["Retry-After"])) == (409, 2)
-    await admin.execute("UPDATE orders SET claimed_until = NULL")
-    later = await committing_client.post(f"{path}/advance", headers=KEEPER | KEY)
-    assert (later.status_code, later.json()["status"]) == (200, "progress")
-
-
 class TestWhoMayStillReadIt:
     async def test_a_role_that_is_taken_away(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
-        path, headers = await bring(client, "paid"), KEEPER | KEY
-        cancel = {**KEEPER, "Idempotency-Key": "cancel"}
-        pay = {**KEEPER, "Idempotency-Key": "pay"}
-        create = {**KEEPER, "Idempotency-Key": "animal"}
-        own = {**KEEPER, "Idempotency-Key": "own"}
-        requests = [
-            (f"{path}/advance", headers, None, 403),
-            (f"{path}/pay", pay, None, 404),
-            (f"{path}/cancel", cancel, None, 404),
-            ("/animals", create, {"name": "Amara"}, 403),
-            ("/orders", own, {"order": [TEA]}, 201),
-        ]
-        for url, who, body, _ in requests:
-            assert (await client.post(url, json=body, headers=who)).status_code in {200, 201}
+        create, body = KEEPER | KEY, {"name": "Amara"}
+        assert (await client.post("/animals", json=body, headers=create)).status_code == 201
         await session.execute(text("UPDATE users SET type = 'visitor' WHERE email = :e"), {"e": email_of("keeper")})
         await session.commit()
-        for url, who, body, status in requests:
-            assert (await client.post(url, json=body, headers=who)).status_code == status
-
-    async def test_an_order_that_is_no_longer_theirs(self, client: httpx.AsyncClient, session: AsyncSession) -> None:
-        created = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)
-        path = created.headers["Location"]
-        put = {**VISITOR, "Idempotency-Key": "put"}
-        assert (await client.put(path, json={"order": [CAKE]}, headers=put)).status_code == 200
-        await session.execute(text("UPDATE orders SET user_id = NULL"))
-        await session.commit()
-        again = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)
-        assert (again.status_code, again.json()) == (404, {"detail": f"No order {path.rpartition('/')[2]}"})
-        assert (await client.put(path, json={"order": [CAKE]}, headers=put)).status_code == 404
+        assert (await client.post("/animals", json=body, headers=create)).status_code == 403
 
     async def test_a_token_that_has_ended(self, client: httpx.AsyncClient) -> None:
-        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)).status_code == 201
-        assert (await client.post("/auth/jwt/logout", headers=VISITOR)).status_code == 204
-        assert (await client.post("/orders", json={"order": [TEA]}, headers=VISITOR | KEY)).status_code == 401
+        assert (await client.post("/animals", json={"name": "A"}, headers=KEEPER | KEY)).status_code == 201
+        assert (await client.post("/auth/jwt/logout", headers=KEEPER)).status_code == 204
+        assert (await client.post("/animals", json={"name": "A"}, headers=KEEPER | KEY)).status_code == 401
 
     async def test_a_record_that_was_deleted_though_its_deletion_is_answered_as_before(
         self, client: httpx.AsyncClient
@@ -211,13 +163,6 @@ class TestWhoMayStillReadIt:
         assert (await client.patch(path, json={"name": "B"}, headers=change)).status_code == 404
         assert (await client.delete(path, headers=delete)).content == deleted.content
 
-    async def test_an_order_that_was_deleted(self, client: httpx.AsyncClient) -> None:
-        path = await order(client)
-        pay, delete = {**VISITOR, "Idempotency-Key": "a"}, {**VISITOR, "Idempotency-Key": "b"}
-        assert (await client.post(f"{path}/cancel", headers=pay)).status_code == 200
-        assert [(await client.delete(path, headers=delete)).status_code for _ in range(2)] == [204, 204]
-        assert (await client.post(f"{path}/cancel", headers=pay)).status_code == 404
-
 
 class TestReal:
     """With real commits."""
@@ -230,21 +175,6 @@ class TestReal:
             asked = (committing_client.post("/animals", json={"name": "A"}, headers=headers) for _ in range(4))
             assert {answer.status_code for answer in await asyncio.gather(*asked)} <= {201, 409}
         assert await admin.fetchval("SELECT count(*) FROM animals") == 2
-
-    @pytest.mark.parametrize("table", ["animals", "orders"])
-    async def test_nothing_is_done_twice_when_the_connection_is_cut_after_the_commit(
-        self, server: Server, database: str, admin: asyncpg.Connection, table: str
-    ) -> None:
-        body = {"animals": {"name": "A"}, "orders": {"order": [TEA]}}[table]
-        async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
-            url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
-            async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
-                proxy.armed = f"INSERT INTO {table}".encode()
-                lost = await client.post(f"/{table}", json=body, headers=ADMIN | KEY)
-                assert (lost.status_code, proxy.cuts) == (503, 1)
-                again = await client.post(f"/{table}", json=body, headers=ADMIN | KEY)
-                assert again.status_code == 201
-                assert await admin.fetchval(f"SELECT count(*) FROM {table}") == 1
 
     @pytest.mark.parametrize(
         ("before", "answer"), [(9_999, 0), (20, 1_000_000)], ids=["ten thousand keys", "answers of 20 MB"]

@@ -17,7 +17,7 @@ from api.crud.resources import RESOURCES
 from api.database.json_rows import MAX_PAGE_BYTES, JsonPage
 from api.enums import UserType
 from api.schemas.orders import OrderQuery
-from tests.api.orders.ordering import VISITOR
+from tests.api.people import VISITOR
 from tests.api.recorder import Recorder
 from tests.api.records import make
 

@@ -10,7 +10,7 @@ from api.crud.imports import batches
 from api.crud.orders import attempts, payments, quotas
 from api.database import counts, json_rows, workers
 from api.external_services import http
-from api.external_services.http import Failure
+from api.external_services.json_service import Failure
 from api.http import compression
 from api.schemas import fields, orders, text, users
 from api.server import request_head

@@ -4,7 +4,8 @@ import httpx
 import pytest
 
 from api.http.json_body import parse
-from tests.api.orders.ordering import TEA, VISITOR, order
+from tests.api.orders.ordering import TEA, order
+from tests.api.people import VISITOR
 from tests.api.records import make
 from tests.conftest import PASSWORD, Served, email_of, signed_in
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.orders.ordering import ADMIN, KEEPER, TEA, order
+from tests.api.orders.ordering import TEA, order
+from tests.api.people import ADMIN, KEEPER
 from tests.api.records import make
 from tests.rounds import rounds
 

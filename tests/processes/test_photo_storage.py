@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import cleaning
 from api.crud.photos import imports
+from api.crud.photos.old_rows import FAILED_KEPT_FOR, UPLOADS_KEPT_FOR
 from api.crud.photos.sweep import REPORTED, Sweep, sweep
 from api.external_services.s3 import S3
 from api.external_services.services import Services
@@ -178,9 +179,7 @@ class TestImport:
 
 
 class TestRows:
-    @pytest.mark.parametrize(
-        ("state", "kept_for"), [("pending", cleaning.UPLOADS_KEPT_FOR), ("failed", cleaning.FAILED_KEPT_FOR)]
-    )
+    @pytest.mark.parametrize(("state", "kept_for"), [("pending", UPLOADS_KEPT_FOR), ("failed", FAILED_KEPT_FOR)])
     async def test_what_nobody_completes_or_has_failed_goes_in_the_end(
         self, client: httpx.AsyncClient, animal: int, session: AsyncSession, state: str, kept_for: timedelta
     ) -> None:

@@ -153,7 +153,7 @@ def test_requests_answer_as_the_documents_show(checkout: Path, free_port: int) -
         make_admin(checkout, "a giraffe in the rain")
         address = f"http://127.0.0.1:{free_port}"
         quick_start = section(checkout / "README.md", "### Without Docker")
-        photos = section(checkout / "docs" / "api.md", "## Photos")
+        photos = (checkout / "docs" / "photos.md").read_text()
         printed = run_requests(f"{quick_start}\n{photos}", address, checkout)
         assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 

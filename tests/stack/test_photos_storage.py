@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import ROOT
-from tests.docs.documents import run_requests, section
+from tests.docs.documents import run_requests
 from tests.stack.stack import PREFIX, Stack, docker, running
 
 IN_THE_API = """
@@ -58,7 +58,7 @@ def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack
 def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) -> None:
     stack_at_work.compose("run", "--rm", "--no-TTY", "api", "python", "-m", "api", "seed")
     token = stack_at_work.signed_in["Authorization"].removeprefix("Bearer ")
-    photos = section(ROOT / "docs" / "api.md", "## Photos")
+    photos = (ROOT / "docs" / "photos.md").read_text()
     printed = run_requests(photos, stack_at_work.address, ROOT, {"TOKEN": token})
     assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 

@@ -20,7 +20,7 @@ from tests.rounds import STALL, rounds
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
-OUTSIDE = ROOT / "tests" / "stack" / "outside.py"
+OUTSIDE = ROOT / "tests" / "stack" / "orders_outside.py"
 CLIENTS = 32
 END_TOKENS = [
     "POST /auth/jwt/logout",

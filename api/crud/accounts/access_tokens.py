@@ -31,7 +31,7 @@ class Caller:
 
     @property
     def sees_all(self) -> bool:
-        """Whether the caller may also see the orders of others."""
+        """Whether the caller may also see what is others'."""
         return self.type.includes(UserType.KEEPER)
 
 

@@ -108,7 +108,7 @@ async def delete_user(
     session: AsyncSession, user_id: UUID, if_match: IfMatch, require_still_allowed: Check | None = None
 ) -> None:
     """Delete a user: NotFound without one, Conflict if it is the last admin, PreconditionFailed if it is not as the
-    client has seen it. With the user go their tokens, keys and addresses; orders stay, without them.
+    client has seen it. With the user go their tokens, keys and addresses; what else they have made stays, without them.
     """
     await keep_an_admin(session, user_id)
     store = UserStore(session)

@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.orders import rules
 from api.crud.orders.claims import claim
 from api.database.engine import Transactions
-from api.enums import OrderStatus
+from api.enums.orders import OrderStatus
 from api.errors import Conflict
-from api.external_services.http import Failure, ServiceError
+from api.external_services.json_service import Failure, ServiceError
 from api.external_services.payments import Payment, PaymentStatus
 from api.external_services.services import Services
 from api.models.orders import Order

@@ -12,9 +12,9 @@ from api.crud.orders import rules
 from api.crud.orders.claims import claim, patiently
 from api.crud.orders.rules import Action
 from api.database.engine import Transactions
-from api.enums import OrderStatus
+from api.enums.orders import OrderStatus
 from api.errors import BadGateway, Conflict
-from api.external_services.http import ServiceError
+from api.external_services.json_service import ServiceError
 from api.external_services.services import Services
 from api.http.etags import IfMatch
 from api.models.orders import Order

@@ -22,7 +22,7 @@ from api.crud.rounds import one_round
 from api.database.engine import Transactions
 from api.database.errors import DATABASE_ERRORS
 from api.errors import BadGateway, Conflict, Unavailable
-from api.external_services.http import Failure, ServiceError
+from api.external_services.json_service import Failure, ServiceError
 from api.external_services.services import Services
 from api.http.etags import IfMatch
 from api.models.orders import Order

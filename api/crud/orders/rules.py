@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders.metrics import count_once_committed
 from api.crud.orders.quotas import require_room
-from api.enums import OrderStatus
+from api.enums.orders import OrderStatus
 from api.errors import Conflict, InProgress, NotFound
 from api.http.etags import IfMatch
 from api.models.orders import Order, OrderEvent, OrderItem

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos.first import keep_first, lock_photos
 from api.crud.photos.reads import no_photo, photos_of, read, require_animal
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.http.etags import IfMatch
 from api.models.photos import Photo
 from api.schemas.photos import PhotoRead, PhotoUpdate

@@ -11,7 +11,7 @@ from sqlalchemy import literal_column as literal
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.photos.objects import LARGE, RENDITIONS, SMALL
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.models.animals import Animal
 from api.models.photos import Photo
 from api.settings import PUBLIC_URL

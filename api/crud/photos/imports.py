@@ -22,7 +22,7 @@ from api.crud.photos.work import work
 from api.crud.records import live
 from api.database.engine import Transactions
 from api.decoder.run import only_decoder
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.errors import ZooError
 from api.external_services.s3 import S3
 from api.models.animals import Animal

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller
 from api.crud.photos.reads import photos_of
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.errors import Conflict, TooManyRequests
 from api.models.photos import Photo
 from api.models.users import User

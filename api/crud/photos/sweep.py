@@ -17,7 +17,7 @@ from sqlalchemy import select
 from api.crud.photos.first import keep_first, lock_photos
 from api.crud.photos.objects import INCOMING, ORIGINALS, RENDITIONS, original_key, rendition_keys, upload_key
 from api.database.engine import Transactions
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.external_services.s3 import S3, Stored
 from api.models.photos import Photo
 

@@ -13,7 +13,7 @@ from api.crud.photos.first import lock_photos
 from api.crud.photos.objects import INCOMING, upload_key
 from api.crud.photos.reads import no_photo, photos_of, read, require_animal, seen
 from api.database.engine import Transactions
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.errors import Conflict
 from api.external_services.s3 import S3
 from api.models.photos import Photo

@@ -19,7 +19,7 @@ from api.crud.photos.objects import original_key, rendition_keys, upload_key
 from api.crud.rounds import one_round
 from api.database.engine import Transactions
 from api.decoder.run import Decoded, DecoderDied, Undecodable, decode, only_decoder
-from api.enums import PhotoState
+from api.enums.photos import PhotoState
 from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3 import S3
 from api.models.photos import TO_BE_DONE, Photo

@@ -4,11 +4,10 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import signed_in
+from tests.api.people import ADMIN, KEEPER, VISITOR
 
 TEA = {"product": "Tea", "size": "small", "quantity": 1}
 CAKE = {"product": "Cake", "size": "big", "quantity": 3}
-VISITOR, KEEPER, ADMIN = signed_in("visitor"), signed_in("keeper"), signed_in("admin")
 STEPS = ("created", "paid", "progress", "dispatched", "delivered")
 
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR
+from tests.api.orders.ordering import CAKE, TEA
+from tests.api.people import KEEPER, VISITOR
 from tests.conftest import clone, committing, drop, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each

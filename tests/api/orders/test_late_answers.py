@@ -11,8 +11,9 @@ import pytest
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.orders.ordering import KEEPER, VISITOR, bring, events_of, order
+from tests.api.orders.ordering import bring, events_of, order
 from tests.api.orders.outside import Outside
+from tests.api.people import KEEPER, VISITOR
 from tests.conftest import Log, started
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

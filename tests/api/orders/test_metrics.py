@@ -7,8 +7,9 @@ import pytest
 
 from api.crud.orders import metrics
 from local.postgres import Server
-from tests.api.orders.ordering import KEEPER, TEA, VISITOR, bring, order
+from tests.api.orders.ordering import TEA, bring, order
 from tests.api.orders.outside import Outside
+from tests.api.people import KEEPER, VISITOR
 from tests.api.test_metrics import api, count
 
 

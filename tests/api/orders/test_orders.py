@@ -14,10 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders import reads
 from api.crud.orders.rules import TRANSITIONS, Action
-from api.enums import OrderStatus, UserType
+from api.enums import UserType
+from api.enums.orders import OrderStatus
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
-from tests.api.orders.ordering import ADMIN, CAKE, KEEPER, TEA, VISITOR, bring, events_of, order, status_of
+from tests.api.orders.ordering import CAKE, TEA, bring, events_of, order, status_of
+from tests.api.people import ADMIN, KEEPER, VISITOR
 from tests.api.recorder import Recorder
 from tests.conftest import email_of
 

@@ -14,8 +14,9 @@ from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR, events_of, order, status_of
+from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
+from tests.api.people import KEEPER, VISITOR
 from tests.conftest import started, state_of
 
 pytestmark = pytest.mark.usefixtures("no_backoff")

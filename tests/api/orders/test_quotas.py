@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from api.crud.orders import quotas
-from tests.api.orders.ordering import CAKE, KEEPER, TEA, VISITOR, bring, order
-from tests.api.test_auth import bearer, token_of
+from tests.api.orders.ordering import CAKE, TEA, bring, order
+from tests.api.people import KEEPER, VISITOR
+from tests.api.users.test_auth import bearer, token_of
 from tests.conftest import PASSWORD
 
 LARGEST = [TEA | {"product": "é" * 200}] * 100

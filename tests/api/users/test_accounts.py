@@ -13,9 +13,10 @@ from api.external_services.mail import Mail
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.mailbox import Mailbox
-from tests.api.orders.ordering import ADMIN, VISITOR, order
-from tests.api.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
+from tests.api.orders.ordering import order
+from tests.api.people import ADMIN, VISITOR
+from tests.api.users.mailbox import Mailbox
+from tests.api.users.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
 from tests.conftest import PASSWORD, WAITING, Served, email_of, serve_app, signed_in, state_of
 
 __all__ = ["mailbox"]  # a fixture

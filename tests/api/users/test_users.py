@@ -12,7 +12,7 @@ from api.crud.accounts import passwords
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.test_auth import bearer, sign_in, token_of
+from tests.api.users.test_auth import bearer, sign_in, token_of
 from tests.conftest import PASSWORD, PEOPLE, WAITING, email_of, signed_in, started
 
 

@@ -13,8 +13,9 @@ from api.crud import throttles
 from api.main import create_app
 from local.postgres import Server
 from tests.api.holding import committing_client, database, free, holding, patient, until_it_waits
-from tests.api.orders.ordering import KEEPER, TEA, VISITOR
-from tests.api.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
+from tests.api.orders.ordering import TEA
+from tests.api.people import KEEPER, VISITOR
+from tests.api.users.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
 from tests.conftest import PASSWORD, email_of, started, superuser
 
 __all__ = ["committing_client", "database"]  # fixtures

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.crud.accounts import access_tokens, sign_ins
-from tests.api.test_auth import bearer, sign_in, token_of
+from tests.api.users.test_auth import bearer, sign_in, token_of
 from tests.conftest import email_of, signed_in
 
 

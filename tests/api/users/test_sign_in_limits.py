@@ -21,7 +21,7 @@ from api.http.clients import subscriber
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.test_auth import register, sign_in
+from tests.api.users.test_auth import register, sign_in
 from tests.conftest import PASSWORD, Log, Served, email_of, serve_app
 from tests.rounds import rounds
 

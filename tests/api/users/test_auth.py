@@ -18,7 +18,7 @@ from api.http.authentication import COOKIE
 from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
-from tests.api.mailbox import Mailbox, serving
+from tests.api.users.mailbox import Mailbox, serving
 from tests.conftest import PASSWORD, WAITING, Log, email_of, find_free_port, serve_app, signed_in, started, state_of
 
 ANOTHER_PASSWORD = "a giraffe in the rain"

@@ -1,4 +1,4 @@
-"""A payments service and a kitchen for the stack, run in its api's image: python3 outside.py PORT.
+"""A payments service and a kitchen for the stack, run in its api's image: python3 orders_outside.py PORT.
 
 They respect idempotency keys. GET / lists what was requested.
 """
