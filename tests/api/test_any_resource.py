@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from pydantic import ConfigDict, Field
-from sqlalchemy import Enum, Float, ForeignKey, Index, Integer, MetaData, Numeric, create_mock_engine
+from pydantic import ConfigDict, Field, create_model
+from sqlalchemy import BigInteger, Enum, Float, ForeignKey, Index, Integer, MetaData, Numeric, create_mock_engine
+from sqlalchemy import Date as Date_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import DDLElement
@@ -316,49 +317,55 @@ async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
     }
 
 
-def test_a_list_is_not_sorted_by_what_may_be_null() -> None:
-    class Late(Record, Other):
-        __tablename__ = "late"
-        __sorts__ = ("until",)
+def odd(fields: dict[str, Any], **model: Any) -> None:
+    """Make a resource of a model with these attributes, whose clients set these fields."""
 
-        until: Mapped[date | None]
+    class Fresh(DeclarativeBase):
+        type_annotation_map = Base.type_annotation_map
 
-    class LateCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"until": "2026-01-01"}]})
+    class Shelf(Record, Fresh):
+        __tablename__ = "shelves"
 
-        until: Date | None = None
+        code: Mapped[str]
 
-    with pytest.raises(TypeError, match="late can't be sorted by until"):
-        related([Resource(Late, LateCreate, "latecomer", writers=UserType.ADMIN)])
-    Other.metadata.remove(Other.metadata.tables["late"])
+    class OddCreate(RequestBody):
+        model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-
-def test_a_filter_has_no_name_of_a_parameter_of_every_list() -> None:
-    class Crate(Record, Other):
-        __tablename__ = "crates"
-        __filters__ = ("count",)
-
-        count: Mapped[int]
-
-    class CrateCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"count": 1}]})
-
-        count: int
-
-    with pytest.raises(TypeError, match="crates can't be filtered by count"):
-        related([Resource(Crate, CrateCreate, "crate", writers=UserType.ADMIN)])
-    Other.metadata.remove(Other.metadata.tables["crates"])
+    columns = {"rank": mapped_column(BigInteger()), "until": mapped_column(Date_(), nullable=True)}
+    made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
+    create = create_model("OddCreate", __base__=OddCreate, **fields)
+    shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
+    related(
+        [
+            Resource(made, create, "odd", writers=UserType.ADMIN),
+            Resource(Shelf, shelf, "shelf", writers=UserType.ADMIN),
+        ]
+    )
 
 
-def test_a_field_needs_a_column() -> None:
-    class DepotCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 5, "colour": "red"}]})
+COUNT = (int, ...)
 
-        capacity: int
-        colour: str
 
-    with pytest.raises(TypeError, match="DepotCreate has colour, and Depot has no column for it"):
-        Resource(Depot, DepotCreate, "depot", writers=UserType.ADMIN)
+@pytest.mark.parametrize(
+    ("fields", "model", "why"),
+    [
+        ({"until": (Date | None, None)}, {"__sorts__": ("until",)}, "odds can't be sorted by until, because it may be"),
+        ({}, {"__sorts__": ("rank",)}, "odds can't be sorted by rank, which is no column that clients see"),
+        ({}, {"__sorts__": ("age",)}, "Odd has no column age"),
+        ({}, {"__label__": "age"}, "Odd has no column age"),
+        ({"count": COUNT}, {"count": mapped_column(BigInteger()), "__filters__": ("count",)}, "filtered by count"),
+        ({}, {"orders": mapped_column(BigInteger()), "__filters__": ("orders",)}, "odds can't be filtered by orders"),
+        ({}, {"copy": mapped_column(BigInteger()), "__filters__": ("copy",)}, "odds can't be filtered by copy"),
+        ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
+        ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
+        ({"id": COUNT}, {}, "OddCreate has id, which the api itself sets"),
+        ({"deleted_at": (Moment, ...)}, {}, "OddCreate has deleted_at, which the api itself sets"),
+        ({}, {"shelf": mapped_column(ForeignKey("shelves.code"))}, "odds.shelf refers to shelves.code, and not to an"),
+    ],
+)
+def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
+    with pytest.raises(TypeError, match=why):
+        odd(fields, **model)
 
 
 def test_a_body_may_be_as_large_as_its_texts() -> None:
