@@ -8,9 +8,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import make_dataclass
-from typing import Any, Literal, cast, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import MISSING, ConfigDict, Field, create_model
+from pydantic.fields import FieldInfo
 from sqlalchemy import Column, Enum
 
 from api.models.base import TIMESTAMPS, Record, columns_of
@@ -22,10 +23,11 @@ ID = "id"
 
 def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
     """Changes to a record: any of its fields, none of which is required."""
-    types = get_type_hints(create, include_extras=True)
     kept = {name for name, field in create.model_fields.items() if not field.is_required() and field.default is None}
     fields: dict[str, Any] = {
-        name: (types[name] | MISSING, MISSING) for name in create.model_fields if name not in kept
+        name: (_type_with_limits(field) | MISSING, Field(default=MISSING, **_said_of(field)))
+        for name, field in create.model_fields.items()
+        if name not in kept
     }
     made: type[RequestBody] = create_model(f"{_stem(create)}Update", __base__=create, __module__=__name__, **fields)
     made.__doc__ = f"Changes to {noun}: only the fields sent change, and null clears an optional one."
@@ -34,6 +36,8 @@ def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
 
 def read_of(create: type[RequestBody], model: type[Record], noun: str, computed: type[Computed]) -> type[RecordRead]:
     """A record, as clients get it: the fields that they set, in the columns' order, and those that are computed."""
+    if ours := create.model_fields.keys() & {ID, *TIMESTAMPS, "deleted_at"}:
+        raise TypeError(f"{create.__name__} has {min(ours)}, which the api itself sets")
     if unknown := create.model_fields.keys() - columns_of(model).keys():
         raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
     computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
@@ -59,18 +63,19 @@ def query_of(
     create: type[RequestBody], model: type[Record], records: str, filters: Mapping[str, str]
 ) -> type[PageQuery]:
     """Which of the `records`, for a list; each of the `filters` has its description."""
-    types, columns = get_type_hints(create, include_extras=True), columns_of(model)
-    if taken := filters.keys() & {*PageQuery.model_fields, "q"}:
-        raise TypeError(f"{records} can't be filtered by {min(taken)}: every list has a parameter of this name")
+    columns = columns_of(model)
+    if taken := filters.keys() & {*PageQuery.model_fields, *dir(PageQuery), "q", "after_value"}:
+        raise TypeError(f"{records} can't be filtered by {min(taken)}: every list uses this name for something else")
     orders = [ID, *model.__sorts__, *TIMESTAMPS]
     for name in model.__sorts__:
         if columns[name].nullable:
             raise TypeError(f"{records} can't be sorted by {name}, because it may be null")
     choices = Literal[tuple(order for name in orders for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
-    fields: dict[str, Any] = {
-        name: (types.get(name, type_of(columns[name])) | None, Field(default=None, description=about))
-        for name, about in filters.items()
-    }
+    fields: dict[str, Any] = {}
+    for name, about in filters.items():
+        field = create.model_fields.get(name)
+        type_ = type_of(columns[name]) if field is None else _type_with_limits(field)
+        fields[name] = (type_ | None, Field(default=None, description=about))
     if model.__label__ is not None:
         about = f"Only {records} whose {model.__label__} contains this, whatever its case."
         fields["q"] = (SearchText | None, Field(default=None, description=about))
@@ -84,6 +89,16 @@ def query_of(
     made.__doc__ = f"Which {records}."
     made.orders = {name: Order(columns[name].type, not_null(columns[name])) for name in orders}
     return made
+
+
+def _type_with_limits(field: FieldInfo) -> Any:
+    """The type of a field, with its limits: they may stand beside its default."""
+    return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+
+
+def _said_of(field: FieldInfo) -> dict[str, Any]:
+    """What the document says of a field besides that."""
+    return {name: getattr(field, name) for name in ("title", "description", "examples", "json_schema_extra")}
 
 
 def type_of(column: Column[Any]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from functools import cache
 from io import BytesIO
 
-from sqlalchemy import DateTime, Enum, String, Table
+from sqlalchemy import DateTime, Enum, String
 
 from api.crud.resource import Resource
 from api.database.driver import Database
@@ -25,7 +25,7 @@ async def export_csv(db: Database, resource: Resource) -> AsyncIterator[bytes]:
     while True:
         page = BytesIO()
         async with db.connect() as connection:
-            last = await connection.fetchval(_last_of_page(resource.table), after)
+            last = await connection.fetchval(_last_of_page(resource.quoted), after)
             if last is not None:
                 await connection.copy_from_query(_page(resource), after, last, output=page, format="csv")
         if last is None:
@@ -36,8 +36,8 @@ async def export_csv(db: Database, resource: Resource) -> AsyncIterator[bytes]:
         yield part
 
 
-def _last_of_page(table: Table) -> str:
-    live = f"SELECT id FROM {table.name} WHERE deleted_at IS NULL AND id > $1"  # noqa: S608 - of the model
+def _last_of_page(table: str) -> str:
+    live = f"SELECT id FROM {table} WHERE deleted_at IS NULL AND id > $1"  # noqa: S608 - of the model
     return f"SELECT max(id) FROM ({live} ORDER BY id LIMIT {PAGE_ROWS}) AS page"  # noqa: S608
 
 
@@ -45,7 +45,7 @@ def _last_of_page(table: Table) -> str:
 def _page(resource: Resource) -> str:
     cells = ", ".join(_cell(column.name, column.type) for column in resource.columns_of(resource.exported))
     where = "deleted_at IS NULL AND id > $1 AND id <= $2"
-    return f"SELECT {cells} FROM {resource.name} WHERE {where} ORDER BY id"  # noqa: S608
+    return f"SELECT {cells} FROM {resource.quoted} WHERE {where} ORDER BY id"  # noqa: S608
 
 
 def _cell(name: str, kind: object) -> str:

@@ -89,26 +89,26 @@ async def _page(db: ReadDatabase, resource: Resource, query: PageQuery, filters:
     values = {name: value for name, value in filters.items() if value is not None}
     if (part := getattr(query, "q", None)) is not None:
         values["q"] = part
-    counted = await _count(resource, frozenset(values)).count(db, **values) if query.count else None
-    gathered = await _are_few(db, resource, query.sort, values)
+    counts, is_search = _count(resource, frozenset(values)), _is_search(query.sort, values)
+    estimated = await counts.estimate(db, **values) if is_search or query.count else 0
+    counted = await counts.count(db, estimated, **values) if query.count else None
     if query.after is not None:
         values["after"] = query.after.id
         values["after_value"] = query.after.value
     if query.offset:
         values["offset"] = query.offset
-    page = await _list(resource, query.sort, frozenset(values), gathered=gathered).page(db, query.limit, **values)
+    pages = _list(resource, query.sort, frozenset(values), gathered=is_search and estimated <= FEW)
+    page = await pages.page(db, query.limit, **values)
     return page if counted is None else replace(page, total=counted)
 
 
-async def _are_few(db: ReadDatabase, resource: Resource, sort: str, filters: Mapping[str, Any]) -> bool:
-    """Whether to gather all that the filters find, and sort that, because no index has it in this order.
+def _is_search(sort: str, filters: Mapping[str, Any]) -> bool:
+    """Whether no index has what the filters find in this order: if it is little, it is gathered, and then sorted.
 
     Otherwise Postgres goes through the records in their order, and leaves out what is not wanted: if there is little of
     that, through all of them. It would decide itself, but for a prepared statement not by the values.
     """
-    if not filters or ("q" not in filters and sort.removeprefix("-") == "id"):
-        return False
-    return await _count(resource, frozenset(filters)).estimate(db, **filters) <= FEW
+    return "q" in filters or bool(filters and sort.removeprefix("-") != "id")
 
 
 @cache
@@ -187,16 +187,14 @@ async def change(
         values = {field: value for field, value in sent.items() if value != getattr(record, field)}
         if not values:
             return record
-        changed: RecordRead | None = await _change(resource, tuple(values)).first(
-            transaction, **values, record_id=record_id
-        )
+        changed: RecordRead | None = await _change(resource, tuple(values)).first(transaction, **values, id=record_id)
         assert changed is not None
         return changed
 
 
 @cache
 def _change(resource: Resource, fields: tuple[str, ...]) -> Statement[RecordRead]:
-    statement = update(resource.model).where(resource.model.id == bindparam("record_id"))
+    statement = update(resource.model).where(resource.model.id == bindparam("id"))
     statement = statement.values({field: bindparam(field) for field in fields})
     return Statement(statement.returning(*resource.columns.values()), resource.read)
 
@@ -247,7 +245,7 @@ async def restore(db: Database, resource: Resource, record_id: int, if_match: If
         record = _found(resource, record_id, record)
         if_match.require(record)
         if record.deleted_at is not None:
-            values = {"deleted_at": None, "record_id": record_id}
+            values = {"deleted_at": None, "id": record_id}
             record = _found(resource, record_id, await _change(resource, ("deleted_at",)).first(transaction, **values))
         for reference, parent_id in _parents(resource, vars(record)):
             if await _share(reference.parent).first(transaction, id=parent_id) is None:

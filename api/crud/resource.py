@@ -8,13 +8,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Table, inspect
+from sqlalchemy.dialects import postgresql
 
-from api.crud.derived import body_size, query_of, read_of, update_of
+from api.crud.derived import ID, body_size, query_of, read_of, update_of
 from api.enums import UserType
 from api.models.base import Record, columns_of
 from api.schemas.fields import Computed, PageQuery, RequestBody
 
 ANYBODY = None
+
+_quote = postgresql.dialect().identifier_preparer.format_table  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Children:
     field: str
     query: type[PageQuery]
     is_only: bool
+
+    @property
+    def readers(self) -> UserType | None:
+        """Those who may read both: their list says that there is the parent, too."""
+        both = [of.readers for of in (self.parent, self.resource) if of.readers is not None]
+        return max(both, key=list(UserType).index, default=ANYBODY)
 
 
 class Resource:
@@ -72,9 +81,11 @@ class Resource:
         self.read = read_of(create, model, self.a_record, computed)
         found = expressions or {}
         self.columns: dict[str, ColumnElement[Any]] = {
-            field.name: found[field.name].label(field.name) if field.name in found else getattr(model, field.name)
+            field.name: (found[field.name] if field.name in found else getattr(model, field.name)).label(field.name)
             for field in fields(self.read)
         }
+        if hidden := set(model.__sorts__) - (self.columns.keys() - found.keys()):
+            raise TypeError(f"{self.name} can't be sorted by {min(hidden)}, which is no column that clients see")
         self.references: tuple[Reference, ...] = ()
         self.children: tuple[Children, ...] = ()
         self.filters: dict[str, str] = {}
@@ -107,9 +118,14 @@ class Resource:
         return found
 
     @property
+    def quoted(self) -> str:
+        """The table's name, as SQL has it."""
+        return _quote(self.table)
+
+    @property
     def exported(self) -> list[str]:
         """The columns that a file of all records has."""
-        known = {"id", "created_at", "updated_at"} | self.create.model_fields.keys()
+        known = {ID, "created_at", "updated_at"} | self.create.model_fields.keys()
         return [name for name in columns_of(self.model) if name in known]
 
     @property
@@ -147,6 +163,8 @@ def _references(resource: Resource, of_table: Mapping[str, Resource]) -> list[Re
     for field, column in columns_of(resource.model).items():
         for key in column.foreign_keys:
             parent = key.column.table.name
+            if parent in of_table and key.column.name != ID:
+                raise TypeError(f"{resource.name}.{field} refers to {key.target_fullname}, and not to an id")
             if parent in of_table:
                 found.append(Reference(field, of_table[parent]))
             elif "deleted_at" in key.column.table.columns:

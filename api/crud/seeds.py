@@ -9,7 +9,7 @@ from api.crud.imports.load import load_csv
 from api.crud.resources import RESOURCES, parents_first
 
 # If two processes seed at the same moment, one does it, and the other finds the zoo filled. Reads go on meanwhile.
-LOCK = text(f"LOCK TABLE {next(iter(RESOURCES))} IN SHARE ROW EXCLUSIVE MODE")
+LOCK = text(f"LOCK TABLE {next(iter(RESOURCES.values())).quoted} IN SHARE ROW EXCLUSIVE MODE")
 
 
 async def seed(session: AsyncSession, folder: Path) -> dict[str, int]:

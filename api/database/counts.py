@@ -28,15 +28,14 @@ class Counts:
         self._some: Statement[int, ReadDatabase] = Statement(select(func.count()).select_from(some), int)
         self._plan: Statement[str, ReadDatabase] = Statement(rows, str)
 
-    async def count(self, db: ReadDatabase, **values: Any) -> Count:
-        """How many rows there are with these parameters."""
-        estimated = await self.estimate(db, **values)
+    async def count(self, db: ReadDatabase, estimated: int, /, **values: Any) -> Count:
+        """How many rows there are with these parameters, of which Postgres expects as many as `estimated`."""
         if estimated > 2 * MAX_EXACT:  # they would not all be counted
             return Count(estimated, is_exact=False)
         found = await self._some.first(db, **values) or 0
         return Count(found, is_exact=True) if found <= MAX_EXACT else Count(max(estimated, found), is_exact=False)
 
-    async def estimate(self, db: ReadDatabase, **values: Any) -> int:
+    async def estimate(self, db: ReadDatabase, /, **values: Any) -> int:
         """How many rows Postgres expects with these parameters."""
         estimated = re.search(r"rows=(\d+)", await self._plan.explain(db, **values))
         return int(estimated[1]) if estimated else 0

@@ -94,7 +94,7 @@ class JsonPages:
             Statement(_one_by_one(in_full, page_size, order), _page),
         ]
 
-    async def page(self, db: ReadDatabase, limit: int, **values: Any) -> JsonPage:
+    async def page(self, db: ReadDatabase, limit: int, /, **values: Any) -> JsonPage:
         """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
         for statement in self._statements:
             if page := await statement.first(db, **values, limit=limit):
@@ -143,7 +143,8 @@ def _rows_of_page(rows: Select[Any], page_size: int) -> Subquery:
     # Postgres assumes that a limit by parameter is a tenth of the table, and would make a new plan for each page.
     found = rows.limit(literal_column(str(page_size + 1))).subquery("found")
     # Only these rows are written as JSON: otherwise Postgres would also write those that an offset skips.
-    return select(*map(_writable, found.c)).limit(LIMIT + ONE).subquery("row")
+    # Without a name of its own, which a column could have, too.
+    return select(*map(_writable, found.c)).limit(LIMIT + ONE).subquery()
 
 
 def _object(rows: Subquery) -> ColumnElement[str]:

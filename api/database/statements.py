@@ -64,21 +64,24 @@ class Statement(Generic[T, D_contra]):
         self._found = {name: bind.callable for name, bind in compiled.binds.items() if bind.callable is not None}
         self._row = row
 
-    async def first(self, db: D_contra, **values: Any) -> T | None:
+    async def first(self, db: D_contra, /, **values: Any) -> T | None:
         """What the first row becomes; None if there is none. Unprocessable if a column can't hold a value."""
+        record = await self._fetch(db, self._sql, values)
+        return None if record is None else self._row(*record)
+
+    async def explain(self, db: D_contra, /, **values: Any) -> str:
+        """The first line of how Postgres would run it. Unprocessable as `first` is."""
+        plan = await self._fetch(db, Query(f"EXPLAIN {self._sql}"), values)
+        assert plan is not None
+        return str(plan[0])
+
+    async def _fetch(self, db: D_contra, sql: Query, values: dict[str, Any]) -> asyncpg.Record | None:
         for name, find in self._found.items():
             values[name] = find()
         try:
-            record = await db.fetchrow(self._sql, *(values[name] for name in self._names))
+            return await db.fetchrow(sql, *(values[name] for name in self._names))
         except asyncpg.DataError as error:
             raise self._refused(values) or error from error
-        return None if record is None else self._row(*record)
-
-    async def explain(self, db: D_contra, **values: Any) -> str:
-        """The first line of how Postgres would run it."""
-        plan = await db.fetchrow(Query(f"EXPLAIN {self._sql}"), *(values[name] for name in self._names))
-        assert plan is not None
-        return str(plan[0])
 
     def _refused(self, values: Mapping[str, Any]) -> Unprocessable | None:
         found = [(name, misfit(self._types[name], values[name])) for name in self._names]

@@ -4,7 +4,7 @@ All of it is checked in the head, and the body's size also while it arrives. The
 which FastAPI does after the dependencies: a client that lacks permission is refused at no greater cost.
 """
 
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Form
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
@@ -85,7 +85,7 @@ class Route(APIRoute):
         self.dependant = validated_at_once(whole)
         handle = super().get_route_handler()
         self.dependant = whole
-        takes_query, body, max_body_size = _takes_query(self.dependant), self.body_field, self.max_body_size
+        parameters, body, max_body_size = frozenset(_parameters(self.dependant)), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
         is_keyed = takes_key(self.dependant)
         refuses_key = not is_keyed and not (self.methods or set()) <= SAFE_METHODS
@@ -94,13 +94,13 @@ class Route(APIRoute):
         if body is None:
 
             async def handle_checked(request: Request) -> Response:
-                return await handle(_checked(request, takes_query, max_body_size, refuses_key=refuses_key))
+                return await handle(_checked(request, parameters, max_body_size, refuses_key=refuses_key))
 
         else:
             is_form = isinstance(body.field_info, Form)
 
             async def handle_checked(request: Request) -> Response:
-                checked = _checked(request, takes_query, max_body_size, refuses_key=refuses_key)
+                checked = _checked(request, parameters, max_body_size, refuses_key=refuses_key)
                 bounded = BoundedRequest(checked, max_body_size)
                 if is_form:
                     await bounded.read_form()
@@ -173,30 +173,42 @@ def _fields_of(body: bytes) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in found.items() if value is not None]
 
 
-def _takes_query(dependant: Dependant) -> bool:
-    return bool(dependant.query_params) or any(map(_takes_query, dependant.dependencies))
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    """The names that the query may have."""
+    for parameter in dependant.query_params:
+        model = parameter.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            yield from model.model_fields
+        else:
+            yield parameter.alias
+    for dependency in dependant.dependencies:
+        yield from _parameters(dependency)
 
 
-def _checked(request: Request, takes_query: bool, max_body_size: int, *, refuses_key: bool) -> Request:
-    """The request, without the parameters that are passed over."""
+def _checked(request: Request, parameters: frozenset[str], max_body_size: int, *, refuses_key: bool) -> Request:
+    """The request, without the parameters that are passed over, as far as they are not of this route's `parameters`."""
     if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
         _check_headers(single, max_body_size, refuses_key=refuses_key)
-    return _check_query(request, takes_query) if request.scope["query_string"] else request
+    return _check_query(request, parameters) if request.scope["query_string"] else request
 
 
-def _check_query(request: Request, takes_query: bool) -> Request:
+def _check_query(request: Request, parameters: frozenset[str]) -> Request:
     if request.scope["query_string"].count(b"&") >= MAX_PARAMETERS:
         raise Unprocessable([finding("too_many", ["query"], TOO_MANY)])
     sent = request.query_params.multi_items()
-    kept = [(name, value) for name, value in sent if name not in PASSED_OVER and not name.startswith("utm_")]
+    kept = [(name, value) for name, value in sent if name in parameters or not _is_passed_over(name)]
     names = [name for name, _ in kept]
     refuse_repeated("query", names)
-    if names and not takes_query:
+    if names and not parameters:
         raise Unprocessable([finding("extra_forbidden", ("query", name), UNKNOWN) for name in names[:MAX_FINDINGS]])
     if len(kept) == len(sent):
         return request
     request.scope["query_string"] = urlencode(kept).encode()
     return Request(request.scope, request.receive)
+
+
+def _is_passed_over(name: str) -> bool:
+    return name in PASSED_OVER or name.startswith("utm_")
 
 
 def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int, *, refuses_key: bool) -> None:

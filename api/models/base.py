@@ -65,6 +65,9 @@ class Record:
         columns = columns_of(cls)
         # Each leaves out deleted rows and ends in `id`: a page is one range of it.
         Index(None, columns["id"], postgresql_where=LIVE)
+        for name in (*cls.__filters__, *cls.__sorts__, *filter(None, [cls.__label__])):
+            if name not in columns:
+                raise TypeError(f"{cls.__name__} has no column {name}")
         belongs_to = [name for name, column in columns.items() if column.foreign_keys]
         for name in dict.fromkeys((*belongs_to, *cls.__filters__, *cls.__sorts__, *TIMESTAMPS)):
             Index(None, columns[name], columns["id"], postgresql_where=LIVE)

@@ -47,8 +47,8 @@ def _path(resource: Resource) -> str:
     return f"/{{{resource.word}_id}}"
 
 
-def _may_read(resource: Resource) -> Responses:
-    return {} if resource.readers is None else RESTRICTED
+def _may_read(what: Resource | Children) -> Responses:
+    return {} if what.readers is None else RESTRICTED
 
 
 def _database(*read: Resource) -> Any:
@@ -165,8 +165,8 @@ def _add_list_of(router: APIRouter, children: Children) -> None:
         name=f"list_{child.name}_of_{parent.word}",
         description=f"List the {child.name} of {parent.a_record}, without deleted ones.",
         response_model=list[child.read],  # type: ignore[name-defined]  # a type
-        responses=PAGE | _may_read(child) | errors(NotFound),
-        dependencies=least(child.readers),
+        responses=PAGE | _may_read(children) | errors(NotFound),
+        dependencies=least(children.readers),
     )
     async def list_children(
         record_id: Id,  # type: ignore[valid-type]

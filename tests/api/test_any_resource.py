@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from pydantic import ConfigDict, Field
-from sqlalchemy import Enum, Float, ForeignKey, MetaData, Numeric, create_mock_engine
+from pydantic import ConfigDict, Field, create_model
+from sqlalchemy import BigInteger, Enum, Float, ForeignKey, Index, Integer, MetaData, Numeric, create_mock_engine
+from sqlalchemy import Date as Date_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import DDLElement
@@ -24,9 +25,9 @@ from api.crud.imports.load import Loaded, load_csv
 from api.crud.resource import Resource, related
 from api.enums import UserType
 from api.main import create_app
-from api.models.base import Base, Record
+from api.models.base import LIVE, Base, Record
 from api.schemas.fields import Amount, Date, Id, Moment, RequestBody
-from api.schemas.text import Prose
+from api.schemas.text import Line, Name, Prose
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import started, state_of
@@ -67,10 +68,49 @@ class Move(Record, Other):
     after_id: Mapped[int | None] = mapped_column(ForeignKey("moves.id"))
 
 
+class Step(Record, Other):
+    """Of names that mean something else to SQL, to the code, or to tools that count visits."""
+
+    __tablename__ = "Order"
+    __label__ = "table"
+    __filters__ = ("utm_source", "row", "self")
+    __sorts__ = ("table", "row")
+    __table_args__ = (Index("uq_Order_Table", "Table", unique=True, postgresql_where=LIVE),)
+
+    table: Mapped[str] = mapped_column("Table")
+    row: Mapped[int] = mapped_column("select")
+    record_id: Mapped[int]
+    self: Mapped[int | None]
+    db: Mapped[int] = mapped_column(Integer())
+    limit: Mapped[int]
+    after: Mapped[int | None]
+    utm_source: Mapped[str | None]
+    inRow: Mapped[bool] = mapped_column("in row")  # noqa: N815 - a name as clients may want it
+    move_id: Mapped[int] = mapped_column(ForeignKey("moves.id"))
+
+
 class DepotCreate(RequestBody):
     model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 5}]})
 
     capacity: int = 5
+
+
+STEP: dict[str, Any] = {"table": "Wide", "row": 1, "record_id": 2, "db": 3, "limit": 4, "move_id": 1}
+
+
+class StepCreate(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [STEP]})
+
+    table: Name
+    row: int = Field(ge=1, description="From the left.")
+    record_id: int = Field(ge=1)
+    self: int | None = Field(default=None, ge=1)
+    db: int = Field(default=3, ge=1)
+    limit: int = 4
+    after: int | None = None
+    utm_source: Line | None = None
+    inRow: bool = True  # noqa: N815
+    move_id: Id
 
 
 MOVE: dict[str, Any] = {
@@ -114,10 +154,11 @@ def sql_of(metadata: MetaData) -> str:
     return ";".join(statements)
 
 
-MOVES, DEPOTS = related(
+MOVES, DEPOTS, STEPS = related(
     [
         Resource(Move, MoveCreate, "move", readers=UserType.VISITOR, writers=UserType.VISITOR),
         Resource(Depot, DepotCreate, "depot", writers=UserType.KEEPER),
+        Resource(Step, StepCreate, "step", writers=UserType.KEEPER),
     ]
 )
 
@@ -127,7 +168,7 @@ async def moves(
     server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an api that has them."""
-    for resource in (MOVES, DEPOTS):
+    for resource in (MOVES, DEPOTS, STEPS):
         monkeypatch.setitem(resources.RESOURCES, resource.name, resource)
     await admin.execute(f"SET ROLE zoo_migrator; {sql_of(Other.metadata)}; RESET ROLE")
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as client:
@@ -194,6 +235,74 @@ async def test_each_reference_is_looked_for(moves: httpx.AsyncClient) -> None:
     assert len((await moves.get(f"/moves/{made}/moves")).json()) == 1
 
 
+async def test_names_may_mean_something_else(moves: httpx.AsyncClient) -> None:
+    await moves.post("/moves", json=MOVE)
+    for number in range(1, 4):
+        odd = {"table": f"Wide {number}", "row": 4 - number, "utm_source": "mail" if number > 2 else None}
+        answer = await moves.post("/Order", json=STEP | odd)
+        assert answer.status_code == 201, answer.text
+    listed = (await moves.get("/Order?sort=table")).json()
+    assert list(listed[0])[4:] == list(StepCreate.model_fields)
+    assert [(await moves.get(f"/Order/{record['id']}")).json() for record in listed] == listed
+    for query in ("sort=row", "sort=row&q=WIDE", "sort=-table&limit=3&offset=0&count=true&q=wide"):
+        assert (await moves.get(f"/Order?{query}")).json() == listed[::-1], query
+    second = await moves.get((await moves.get("/Order?sort=-row&limit=1")).links["next"]["url"])
+    assert second.json() == listed[1:2]
+    changed = await moves.patch("/Order/1", json={"self": 1, "record_id": 9, "db": 8, "limit": 7, "after": 6, "row": 5})
+    assert changed.status_code == 200, changed.text
+    for path, found in (("/Order?utm_source=mail&utm_medium=x", 1), ("/Order?self=1&row=5", 1), ("/moves/1/Order", 3)):
+        assert len((await moves.get(path)).json()) == found, path
+    refused = await moves.post("/Order", json=STEP | {"table": "Wide 2"})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "Table: Order 2 has the same")
+    assert (await moves.delete("/moves/1")).status_code == 409
+    assert (await moves.delete("/Order/3")).status_code == 200
+    assert (await moves.post("/Order/3/restore")).status_code == 200
+
+
+async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
+    await moves.post("/moves", json=MOVE)
+    new = b"table,row,record_id,move_id,inRow\r\nA,1,1,1,\r\nB,1,1,1,false\r\n"
+    async with state_of(moves).sessionmaker.begin() as session:
+        assert await load_csv(session, STEPS, io.BytesIO(new)) == Loaded(new=2)
+    file = (await moves.get("/Order.csv")).content
+    async with state_of(moves).sessionmaker.begin() as session:
+        assert await load_csv(session, STEPS, io.BytesIO(file), update=True) == Loaded(same=2)
+        changed = b"table,db,inRow\r\nA,4,\r\nB,,\r\n"
+        assert await load_csv(session, STEPS, io.BytesIO(changed), update=True) == Loaded(changed=2)
+    found = [(record["table"], record["db"], record["inRow"]) for record in (await moves.get("/Order")).json()]
+    assert found == [("A", 4, True), ("B", 3, True)]
+
+
+async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient) -> None:
+    await moves.post("/moves", json=MOVE)
+    assert (await moves.post("/Order", json=STEP)).status_code == 201
+    for field in ("row", "record_id", "self", "db"):
+        for answer in (
+            await moves.post("/Order", json=STEP | {field: 0}),
+            await moves.patch("/Order/1", json={field: 0}),
+        ):
+            assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
+    for query in ("row=0", "self=0"):
+        assert (await moves.get(f"/Order?{query}")).status_code == 422, query
+    changes = json.loads((await moves.get("/openapi.json")).content)["components"]["schemas"]["StepUpdate"]
+    assert changes["properties"]["row"] == {
+        "type": "integer", "minimum": 1, "title": "Row", "description": "From the left.",
+    }  # fmt: skip
+
+
+async def test_a_value_that_no_column_can_hold_is_told_of_a_search_too(moves: httpx.AsyncClient) -> None:
+    for query in (f"self={2**70}", f"self={2**70}&sort=row", f"self={2**70}&count=true"):
+        answer = await moves.get(f"/Order?{query}")
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "self"]), query
+
+
+async def test_who_may_not_read_the_parent_may_not_read_its_list(moves: httpx.AsyncClient) -> None:
+    made = (await moves.post("/moves", json=MOVE)).json()["id"]
+    for path, status in (("/Order", 200), (f"/moves/{made}", 401), (f"/moves/{made}/Order", 401)):
+        answer = await moves.get(path, headers={"Authorization": ""})
+        assert answer.status_code == status, path
+
+
 async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
     wrong = {"on": 5, "at": 0, "cost": "1e12", "colour": "green", "key": "x", "is_done": "yes", "weight": "1"}
     for field, value in wrong.items():
@@ -208,49 +317,55 @@ async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
     }
 
 
-def test_a_list_is_not_sorted_by_what_may_be_null() -> None:
-    class Late(Record, Other):
-        __tablename__ = "late"
-        __sorts__ = ("until",)
+def odd(fields: dict[str, Any], **model: Any) -> None:
+    """Make a resource of a model with these attributes, whose clients set these fields."""
 
-        until: Mapped[date | None]
+    class Fresh(DeclarativeBase):
+        type_annotation_map = Base.type_annotation_map
 
-    class LateCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"until": "2026-01-01"}]})
+    class Shelf(Record, Fresh):
+        __tablename__ = "shelves"
 
-        until: Date | None = None
+        code: Mapped[str]
 
-    with pytest.raises(TypeError, match="late can't be sorted by until"):
-        related([Resource(Late, LateCreate, "latecomer", writers=UserType.ADMIN)])
-    Other.metadata.remove(Other.metadata.tables["late"])
+    class OddCreate(RequestBody):
+        model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-
-def test_a_filter_has_no_name_of_a_parameter_of_every_list() -> None:
-    class Crate(Record, Other):
-        __tablename__ = "crates"
-        __filters__ = ("count",)
-
-        count: Mapped[int]
-
-    class CrateCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"count": 1}]})
-
-        count: int
-
-    with pytest.raises(TypeError, match="crates can't be filtered by count"):
-        related([Resource(Crate, CrateCreate, "crate", writers=UserType.ADMIN)])
-    Other.metadata.remove(Other.metadata.tables["crates"])
+    columns = {"rank": mapped_column(BigInteger()), "until": mapped_column(Date_(), nullable=True)}
+    made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
+    create = create_model("OddCreate", __base__=OddCreate, **fields)
+    shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
+    related(
+        [
+            Resource(made, create, "odd", writers=UserType.ADMIN),
+            Resource(Shelf, shelf, "shelf", writers=UserType.ADMIN),
+        ]
+    )
 
 
-def test_a_field_needs_a_column() -> None:
-    class DepotCreate(RequestBody):
-        model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 5, "colour": "red"}]})
+COUNT = (int, ...)
 
-        capacity: int
-        colour: str
 
-    with pytest.raises(TypeError, match="DepotCreate has colour, and Depot has no column for it"):
-        Resource(Depot, DepotCreate, "depot", writers=UserType.ADMIN)
+@pytest.mark.parametrize(
+    ("fields", "model", "why"),
+    [
+        ({"until": (Date | None, None)}, {"__sorts__": ("until",)}, "odds can't be sorted by until, because it may be"),
+        ({}, {"__sorts__": ("rank",)}, "odds can't be sorted by rank, which is no column that clients see"),
+        ({}, {"__sorts__": ("age",)}, "Odd has no column age"),
+        ({}, {"__label__": "age"}, "Odd has no column age"),
+        ({"count": COUNT}, {"count": mapped_column(BigInteger()), "__filters__": ("count",)}, "filtered by count"),
+        ({}, {"orders": mapped_column(BigInteger()), "__filters__": ("orders",)}, "odds can't be filtered by orders"),
+        ({}, {"copy": mapped_column(BigInteger()), "__filters__": ("copy",)}, "odds can't be filtered by copy"),
+        ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
+        ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
+        ({"id": COUNT}, {}, "OddCreate has id, which the api itself sets"),
+        ({"deleted_at": (Moment, ...)}, {}, "OddCreate has deleted_at, which the api itself sets"),
+        ({}, {"shelf": mapped_column(ForeignKey("shelves.code"))}, "odds.shelf refers to shelves.code, and not to an"),
+    ],
+)
+def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
+    with pytest.raises(TypeError, match=why):
+        odd(fields, **model)
 
 
 def test_a_body_may_be_as_large_as_its_texts() -> None:

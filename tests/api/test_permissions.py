@@ -41,8 +41,9 @@ def cases_of(resource: Resource) -> dict[str, Case]:
     }
     for children in found.children:
         if children.is_only:
-            readers = children.resource.readers
-            cases[f"GET {record}/{children.resource.name}"] = Case(ANYBODY if readers is None else readers, 200)
+            both = {None if of.readers is None else UserType(of.readers) for of in (found, children.resource)} - {None}
+            strictest = next((type_ for type_ in reversed(UserType) if type_ in both), ANYBODY)
+            cases[f"GET {record}/{children.resource.name}"] = Case(strictest, 200)
     return cases
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from api.crud import records
 from api.crud.resources import RESOURCES
+from api.database.counts import Count
 from api.schemas.fields import PageQuery
 from tests.api.recorder import Recorder
 from tests.api.test_lists import most_rows
@@ -62,6 +63,13 @@ def most_removed(plan: dict[str, Any]) -> float:
 
 def query_of(text: str) -> PageQuery:
     return RESOURCE.query(**dict(part.split("=") for part in text.split("&")))
+
+
+async def test_a_search_that_is_counted_is_planned_once(admin: asyncpg.Connection) -> None:
+    recorder = Recorder(admin)
+    page = await records.list_page(recorder, RESOURCE, query_of("q=xyz&count=true"))
+    assert (page.records, page.total) == ("[]", Count(0, is_exact=True))
+    assert sum(sql.startswith("EXPLAIN") for sql, _ in recorder.sent) == 1
 
 
 @pytest.mark.parametrize("text", [*FIND_THREE, *FIND_HALF])

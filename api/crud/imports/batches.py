@@ -68,14 +68,16 @@ class Batches:
                 self.names[name] = reference.field
         self.key = self._key(named) if update else None
         self.columns = columns = [self.names.get(name, name) for name in named if name != ID]
-        # The values of fields that new records have, although the file does not.
-        self.defaults = {
+        defaults = {
             name: default
             for name, info in resource.create.model_fields.items()
-            if name not in columns
-            and not info.is_required()
+            if not info.is_required()
             and (default := info.get_default(call_default_factory=True, validated_data={})) is not None
         }
+        # The values of fields that new records have, although the file does not.
+        self.defaults = {name: default for name, default in defaults.items() if name not in columns}
+        # What an empty cell stands for.
+        self.empty = {name: defaults.get(name) for name in columns}
         self.references = [name for name in columns if name in parents]
         self._values = itemgetter(*columns) if len(columns) > 1 else lambda fields: tuple(map(fields.get, columns))
 
@@ -159,8 +161,7 @@ class Batches:
         if self.key is None:
             batch.values = self.validate(batch.lines, batch.rows, self.resource.create)
         else:
-            empty = dict.fromkeys(self.columns)
-            batch.values = self.validate(batch.lines, [empty | row for row in batch.rows], self.resource.update)
+            batch.values = self.validate(batch.lines, [self.empty | row for row in batch.rows], self.resource.update)
         if self.key not in {None, ID}:
             place = self.columns.index(self.key)
             batch.keys = [values[place] for values in batch.values]

@@ -45,8 +45,12 @@ def read_table(lines: Iterator[str], known: Mapping[str, bool]) -> tuple[Header,
             break
     else:
         raise Unreadable(f"line 1: no header; name the fields there: {_listed(known)}")
+    by_folded = {name.casefold(): name for name in known}
     names_by_delimiter = {
-        delimiter: [_name(cell) for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])]
+        delimiter: [
+            by_folded.get(name := _name(cell), name)
+            for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+        ]
         for delimiter in ([said] if said else DELIMITERS)
     }
     delimiter = max(names_by_delimiter, key=lambda of: len(known.keys() & set(names_by_delimiter[of])))

@@ -27,7 +27,7 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
     """
     key, *names = (f'"{column.name}"' for column in batches.resource.columns_of([str(batches.key), *batches.columns]))
     found = await connection.fetch(
-        f"SELECT id, {key}, {', '.join(names)} FROM {batches.resource.name}"  # noqa: S608 - names of the model
+        f"SELECT id, {key}, {', '.join(names)} FROM {batches.resource.quoted}"  # noqa: S608 - names of the model
         f" WHERE {key} = ANY ($1) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE",
         [key for key in batch.keys if key is not None],
     )
@@ -60,7 +60,7 @@ async def write_changes(connection: asyncpg.Connection, batches: Batches, change
     names = ", ".join(f'"{column.name}"' for column in columns)
     sets = ", ".join(f'"{column.name}" = changed."{column.name}"' for column in columns[1:])
     await connection.execute(
-        f"UPDATE {batches.resource.name} AS record SET {sets}, updated_at = statement_timestamp()"  # noqa: S608
+        f"UPDATE {batches.resource.quoted} AS record SET {sets}, updated_at = statement_timestamp()"  # noqa: S608
         f" FROM unnest({arrays}) AS changed ({names}) WHERE record.id = changed.id",
         *(list(values) for values in zip(*changes.changed, strict=True)),
     )
