@@ -153,15 +153,17 @@ def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(
     doctor: Doctor, checkout: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "nothing").mkdir()
-    override = tmp_path / "override.yml"
-    override.write_text(
+    no_roles, soon_unhealthy = tmp_path / "no-roles.yml", tmp_path / "soon-unhealthy.yml"
+    no_roles.write_text(
         f"services: {{db: {{volumes: ['{tmp_path / 'nothing'}:/docker-entrypoint-initdb.d:ro'],"
         " healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1]}}}\n"
     )
-    stack = Stack(root=checkout)
+    # Or what mends it would wait for the minutes that a start may take.
+    soon_unhealthy.write_text("services: {db: {healthcheck: {interval: 1s, start_period: 1s, retries: 3}}}\n")
+    stack = Stack(soon_unhealthy, root=checkout)
     project = stack.environment | stack.names
     try:
-        stack.compose("--file", str(override), "up", "--detach", "--wait", "db")
+        stack.compose("--file", str(no_roles), "up", "--detach", "--wait", "db")
         stack.compose("down")
         ((said, how),) = doctor(**project).items()
         assert said.startswith(f"the volume {stack.project}_db has no roles: ")
