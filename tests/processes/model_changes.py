@@ -110,10 +110,10 @@ CHANGES = {
         "chart: Mapped[dict[str, Any]] = mapped_column(JSONB(), default=dict)", *NOT_NULL
     ),
     "a NOT NULL column of a table with a key of two": Change(
-        (("orders", "    product: Mapped[str]\n", "    product: Mapped[str]\n    note: Mapped[str]\n"),), NOT_NULL
+        (("users", "    address: Mapped[str]", "    note: Mapped[str]\n    address: Mapped[str]"),), NOT_NULL
     ),
     "a column that refers to another table": column(
-        'keeper_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))',
+        'home_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))',
         "add_column",
         "create_index_online",
         "add_foreign_key_online",
