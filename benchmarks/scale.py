@@ -12,12 +12,12 @@ import httpx
 
 from benchmarks import chart, scale_orders, scale_requests, scale_schema
 from benchmarks.report import table
-from benchmarks.scale_data import Growing
+from benchmarks.scale_data import Growing, Rows
 from benchmarks.scale_requests import FLUSH, TIMES, Cost, Meter, Request, get
 from benchmarks.stack import Scale, Zoo, zoo
 from local.postgres import SUPERUSER
 
-OTHERS = [
+OTHERS: list[Rows] = [
     scale_orders.ROWS,
 ]
 REQUESTS = [

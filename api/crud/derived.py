@@ -14,7 +14,7 @@ from pydantic import MISSING, ConfigDict, Field, create_model
 from sqlalchemy import Column, Enum
 
 from api.models.base import TIMESTAMPS, Record, columns_of
-from api.schemas.fields import RECORD_BODY, Computed, Order, PageQuery, RecordRead, RequestBody, record_example
+from api.schemas.fields import RECORD_BODY, Computed, PageQuery, RecordRead, RequestBody, Sort, record_example
 from api.schemas.text import SearchText
 
 ID = "id"
@@ -62,11 +62,11 @@ def query_of(
     types, columns = get_type_hints(create, include_extras=True), columns_of(model)
     if taken := filters.keys() & {*PageQuery.model_fields, "q"}:
         raise TypeError(f"{records} can't be filtered by {min(taken)}: every list has a parameter of this name")
-    orders = [ID, *model.__sorts__, *TIMESTAMPS]
+    sorts = [ID, *model.__sorts__, *TIMESTAMPS]
     for name in model.__sorts__:
         if columns[name].nullable:
             raise TypeError(f"{records} can't be sorted by {name}, because it may be null")
-    choices = Literal[tuple(order for name in orders for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
+    choices = Literal[tuple(order for name in sorts for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
     fields: dict[str, Any] = {
         name: (types.get(name, type_of(columns[name])) | None, Field(default=None, description=about))
         for name, about in filters.items()
@@ -82,7 +82,7 @@ def query_of(
         **fields,
     )
     made.__doc__ = f"Which {records}."
-    made.orders = {name: Order(columns[name].type, not_null(columns[name])) for name in orders}
+    made.sorts = {name: Sort(columns[name].type, not_null(columns[name])) for name in sorts}
     return made
 
 
