@@ -18,8 +18,8 @@ from api import __version__
 from api.background import Background
 from api.crud.cleaning import keep_clean
 from api.crud.observing import keep_asking, keep_observing
-from api.crud.orders.metrics import keep_counting
-from api.crud.orders.payments import keep_settling
+from api.crud.orders.metrics import keep_counting_orders
+from api.crud.orders.payments import keep_settling_orders
 from api.crud.photos.work import keep_working
 from api.crud.resources import RESOURCES
 from api.database.driver import Database, PooledConnection
@@ -38,6 +38,16 @@ from api.routers.records import records_router
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
 
+# In the order in which the document has them.
+ROUTERS = [
+    photos,
+    orders,
+    users,
+    auth,
+    health,
+    docs,
+    orders_docs,
+]
 # How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
 
@@ -86,8 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 replica=replica,
             )
             tasks = [
-                asyncio.create_task(keep_counting(create_sessionmaker(probing).begin)),
-                asyncio.create_task(keep_settling(state.sessionmaker.begin, services)),
+                asyncio.create_task(keep_counting_orders(create_sessionmaker(probing).begin)),
+                asyncio.create_task(keep_settling_orders(state.sessionmaker.begin, services)),
                 asyncio.create_task(keep_working(state.sessionmaker.begin, services.s3, state.photos_are_due)),
                 asyncio.create_task(keep_observing(engine)),
                 asyncio.create_task(keep_asking(state.probes, settings.release)),
@@ -102,10 +112,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         await probing.dispose()
 
     groups = [(records_router(resource), resource.about) for resource in RESOURCES.values()]
-    groups += [
-        (module.router, str(module.__doc__).partition(": ")[2])
-        for module in (photos, orders, users, auth, health, docs, orders_docs)
-    ]
+    groups += [(module.router, str(module.__doc__).partition(": ")[2]) for module in ROUTERS]
     app = Api(
         settings,
         title="Zoo",

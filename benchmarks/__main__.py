@@ -14,6 +14,7 @@ from benchmarks import (
     imports,
     memory,
     migrator_noop,
+    orders,
     pages,
     photos,
     report,
@@ -27,7 +28,11 @@ from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
 SERVING = [comparison, statements, signed_in, compression, workers, memory, cold_start, storage, migrator_noop]
-SUBJECTS = [*SERVING, pages, photos, imports]
+OF_PARTS = [
+    orders,
+    photos,
+]
+SUBJECTS = [*SERVING, *OF_PARTS, pages, imports]
 
 
 def measure(scale: Scale, folder: Path, subjects: Sequence[ModuleType] = SUBJECTS) -> None:

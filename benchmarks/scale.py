@@ -1,4 +1,4 @@
-"""`make bench-scale`: what each request costs with ten thousand animals and orders, and with ten million."""
+"""`make bench-scale`: what each request costs with ten thousand animals, and with ten million."""
 
 import argparse
 import asyncio
@@ -10,13 +10,20 @@ from pathlib import Path
 import asyncpg
 import httpx
 
-from benchmarks import chart, scale_schema
+from benchmarks import chart, scale_orders, scale_requests, scale_schema
 from benchmarks.report import table
-from benchmarks.scale_data import Growing
-from benchmarks.scale_requests import FLUSH, REQUESTS, TIMES, Cost, Meter, Places, Request, get
+from benchmarks.scale_data import Growing, Rows
+from benchmarks.scale_requests import FLUSH, TIMES, Cost, Meter, Request, get
 from benchmarks.stack import Scale, Zoo, zoo
 from local.postgres import SUPERUSER
 
+OTHERS: list[Rows] = [
+    scale_orders.ROWS,
+]
+REQUESTS = [
+    *scale_requests.REQUESTS,
+    *scale_orders.REQUESTS,
+]
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 SETTINGS = {"DATABASE_POOL_SIZE": "1", "WEB_CONCURRENCY": "1"}
 WARM_UP = 40  # requests, so that the connection knows types, and Postgres its catalogs
@@ -40,16 +47,13 @@ async def measure_requests(
 ) -> dict[str, Cost]:
     """One request after the other."""
     middle = await observer.fetchval("SELECT min(id) FROM animals WHERE deleted_at IS NULL AND id >= $1", size // 2)
-    order = await observer.fetchval(
-        "SELECT id FROM orders WHERE id >= (SELECT uuidv7(interval '-4 years' + $1 * interval '5 s'))"
-        " AND deleted_at IS NULL ORDER BY id LIMIT 1",
-        size // 2,
-    )
+    places = {"middle": str(middle)}
+    places |= await scale_orders.places(observer, size)
     with running.serve("ours", environment=SETTINGS) as app:
         async with httpx.AsyncClient(base_url=app.url, timeout=60) as client:
-            meter = Meter(client, observer, Places(middle, str(order)))
+            meter = Meter(client, observer, places)
             first = await client.get("/animals?sort=name&limit=50")
-            meter.places.by_name = first.links["next"]["url"].partition("after=")[2].partition("&")[0]
+            meter.places["by_name"] = first.links["next"]["url"].partition("after=")[2].partition("&")[0]
             for _ in range(WARM_UP):
                 await client.get(FLUSH)
             # Its own telling was counted, too.
@@ -60,7 +64,7 @@ async def measure_requests(
 async def measure(running: Zoo, sizes: Sequence[int], requests: Sequence[Request] = REQUESTS) -> dict[int, Measured]:
     """Grow the zoo step by step, and measure at each size."""
     observer = await asyncpg.connect(running.server.url(SUPERUSER))
-    growing, found = Growing(observer), {}
+    growing, found = Growing(observer, OTHERS), {}
     try:
         for size in sizes:
             began = time.monotonic()
@@ -69,7 +73,7 @@ async def measure(running: Zoo, sizes: Sequence[int], requests: Sequence[Request
             stored = await observer.fetchval("SELECT pg_database_size(current_database())")
             schema = await asyncio.to_thread(scale_schema.measure, running)
             found[size] = Measured(costs, schema, stored)
-            print(f"{size:,} animals and orders: {time.monotonic() - began:.0f} s", flush=True)
+            print(f"{size:,} animals: {time.monotonic() - began:.0f} s", flush=True)
     finally:
         await observer.close()
     return found
@@ -90,7 +94,7 @@ def write(folder: Path, found: Mapping[int, Measured]) -> None:
     worst = sorted(growing, key=lambda name: -lines[name][-1][1])[: len(chart.COLOURS)]
     svg = chart.lines(
         {name: lines[name] for name in worst},
-        "animals, and as many orders",
+        "animals, and as much of all else",
         "pages of 8 KiB that a request touches",
         [lines[name] for name in names if name not in worst],
     )
@@ -109,7 +113,7 @@ def write(folder: Path, found: Mapping[int, Measured]) -> None:
     )
     (folder / "SCALE.md").write_text(
         "# What grows\n\n"
-        "`make bench-scale` writes this file: a database of so many animals and as many orders is generated, on"
+        "`make bench-scale` writes this file: a database of so many animals, and as much of all else, is generated, on"
         " Postgres's default settings (128 MiB of cache), and each request sent by one client. Pages are those of"
         " Postgres's cache that a request touches, found there or read; they do not depend on the machine. Milliseconds"
         f" do, and on what else it does; they are the median of {TIMES}. [docs/scale.md](../docs/scale.md) says what"

@@ -1,5 +1,6 @@
-"""Generates a zoo of any size: animals in exhibits, and orders of visitors, as they might be after years."""
+"""Generates a zoo of any size, as it might be after years: animals in exhibits, visitors, and what other parts have."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -7,24 +8,25 @@ import asyncpg
 from api.crud.accounts.access_tokens import hash_token
 
 PER_EXHIBIT, PER_VISITOR = 1_000, 100
-"""Animals of an exhibit, orders of a visitor: it is their number that grows."""
+"""Animals for each exhibit and each visitor: it is their number that grows."""
 COMMON, RARE = "Giraffa camelopardalis", "Rarus singularis"
 RARE_NAME = "Xyloquz"
 VISITOR, KEEPER, ADMIN, REGULAR = "visitor", "keeper", "admin", "regular"
-"""Who is signed in; the regular has one of a hundred orders."""
+"""Who is signed in."""
 
 # Pseudo-random, and the same each time: a number from 0 to below `of`, other for each `salt`.
 _PICK = "(hashint8(n + {salt} * 1000000007::bigint)::bigint & 2147483647) % {of}"
 _SYLLABLES = "ka ma ra ti lo be na zu shi an do ne sa pa mi ru to gi la fa ho ye wa ba in".split()  # noqa: SIM905 - shorter
 
 
-def _pick(of: str | int, salt: int) -> str:
+def pick(of: str | int, salt: int) -> str:
+    """SQL of a number from 0 to below `of` for each row, other for each `salt`."""
     return _PICK.format(of=of, salt=salt)
 
 
 def _name() -> str:
     array = f"ARRAY[{', '.join(map(repr, _SYLLABLES))}]"
-    parts = " || ".join(f"({array})[1 + {_pick(len(_SYLLABLES), salt)}]" for salt in range(1, 5))
+    parts = " || ".join(f"({array})[1 + {pick(len(_SYLLABLES), salt)}]" for salt in range(1, 5))
     return f"initcap({parts})"
 
 
@@ -41,48 +43,38 @@ FROM generate_series({first}, {last}) AS n
 """
 TOKENS = "INSERT INTO access_tokens (token, user_id) SELECT id, id FROM users ON CONFLICT DO NOTHING"
 OF_NAMED = "INSERT INTO access_tokens (token, user_id) SELECT $1, id FROM users WHERE email = $2 || '@zoo.example'"
-ANIMALS = f"""
+_ANIMALS = f"""
 INSERT INTO animals (name, species, description, exhibit_id, created_at, updated_at, deleted_at)
 SELECT CASE WHEN n % 100000 = 77 THEN '{RARE_NAME}' ELSE {_name()} END,
-    CASE WHEN n <= 3 THEN '{RARE}' WHEN n % 2 = 0 THEN '{COMMON}' ELSE 'Species ' || {_pick(500, 5)} END,
+    CASE WHEN n <= 3 THEN '{RARE}' WHEN n % 2 = 0 THEN '{COMMON}' ELSE 'Species ' || {pick(500, 5)} END,
     'Born at the zoo in ' || 1990 + n % 30 || '.',
-    CASE WHEN n % 10 > 0 THEN 1 + {_pick("{exhibits}", 6)} END,
-    at, at + interval '1 h' * ({_pick(1000, 7)}),
+    CASE WHEN n % 10 > 0 THEN 1 + {pick("{exhibits}", 6)} END,
+    at, at + interval '1 h' * ({pick(1000, 7)}),
     CASE WHEN n % 33 = 0 THEN timestamptz '2026-01-01' END
 FROM generate_series({{first}}, {{last}}) AS n,
     LATERAL (SELECT timestamptz '2020-01-01' + n * interval '10 s') AS created (at)
 """
-ORDERS = f"""
-CREATE TEMPORARY TABLE new_orders ON COMMIT DROP AS
-SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, NULL::uuid AS user_id, {_pick(100, 1)} AS kind,
-    CASE WHEN n <= 50 THEN '{VISITOR}' WHEN n % 100 = 0 THEN '{REGULAR}' ELSE 'v' || {_pick("{visitors}", 2)} END name
-FROM generate_series({{first}}, {{last}}) AS n;
-UPDATE new_orders SET user_id = users.id FROM users WHERE email = name || '@zoo.example';
-INSERT INTO orders (id, user_id, status, payment_id, attention, deleted_at, created_at, updated_at)
-SELECT id, user_id,
-    (CASE WHEN kind < 3 THEN 'cancelled' WHEN kind = 3 THEN 'created' ELSE 'delivered' END)::order_status,
-    CASE WHEN kind > 3 THEN 'p' || n END, CASE WHEN n % 100000 = 10 THEN 'The kitchen refused it' END,
-    CASE WHEN kind = 99 THEN now() END, uuid_extract_timestamp(id), uuid_extract_timestamp(id)
-FROM new_orders;
-INSERT INTO order_items (order_id, position, product, size, quantity)
-SELECT id, 0, 'Lemonade', 'big', 1 FROM new_orders;
-INSERT INTO order_events (order_id, from_status, to_status, user_id)
-SELECT id, NULL::order_status, 'created'::order_status, user_id FROM new_orders
-UNION ALL SELECT id, 'created', 'delivered', NULL FROM new_orders WHERE kind > 3
-"""
 ROWS_AT_ONCE = 1_000_000
-INDEXED = ["animals", "orders", "order_items", "order_events"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """SQL that adds the rows `{first}` to `{last}`, and the tables that get them."""
+
+    sql: str
+    tables: tuple[str, ...]
 
 
 @dataclass
 class Growing:
-    """The connection of a superuser to a zoo, and how many animals and orders, each, it has so far."""
+    """The connection of a superuser to a zoo, and how many animals it has so far, and of `others`, each."""
 
     connection: asyncpg.Connection
+    others: Sequence[Rows] = ()
     size: int = 0
 
     async def grow(self, size: int) -> None:
-        """To `size` animals, and as many orders. Indexes are made after the rows, which is quicker than with each."""
+        """To `size` animals, and as many others. Indexes are made after the rows, which is quicker than with each."""
         run, before = self.connection.execute, self.size
         await run("SET session_replication_role = replica; SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'")
         if not before:
@@ -93,17 +85,18 @@ class Growing:
         await run(EXHIBITS.format(first=before // PER_EXHIBIT + 1, last=counts["exhibits"]))
         await run(VISITORS.format(first=before // PER_VISITOR + 1, last=counts["visitors"]))
         await run(TOKENS)
+        tables = [Rows(_ANIMALS, ("animals",)), *self.others]
         indexes = await self.connection.fetch(
             "SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid) FROM pg_index"
             " WHERE NOT indisunique AND indrelid::regclass::text = ANY ($1)",
-            INDEXED,
+            [table for rows in tables for table in rows.tables],
         )
         for drop, _ in indexes:
             await run(drop)
-        for statement in (ANIMALS, ORDERS):
+        for rows in tables:
             for first in range(before + 1, size + 1, ROWS_AT_ONCE):
                 async with self.connection.transaction():
-                    await run(statement.format(first=first, last=min(first + ROWS_AT_ONCE - 1, size), **counts))
+                    await run(rows.sql.format(first=first, last=min(first + ROWS_AT_ONCE - 1, size), **counts))
         for _, create in indexes:
             await run(create)
         await run("VACUUM (ANALYZE)")

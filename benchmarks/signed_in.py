@@ -1,19 +1,18 @@
-"""The cost of a request that is signed in, and of a list of orders with their items."""
+"""The cost of a request that is signed in."""
 
 from benchmarks import load
 from benchmarks.load import Load, Request
 from benchmarks.report import Section, table
-from benchmarks.stack import ITEMS, KEEPER, ORDERS, Zoo
+from benchmarks.stack import KEEPER, Zoo
 
 REQUESTS = {
     "GET /animals/1, by anybody": Request("/animals/1"),
     "GET /staff/1, by a keeper": Request("/staff/1", token=KEEPER),
-    f"GET /orders, {ORDERS} of {ITEMS} items each": Request("/orders", token=KEEPER),
 }
 
 
 def measure(zoo: Zoo) -> Section:
-    """Measure a record that anybody may read, one that only keepers may read, and orders."""
+    """Measure a record that anybody may read, and one that only keepers may read."""
     found: dict[str, list[Load]] = {name: [] for name in REQUESTS}
     with zoo.serve("ours") as app:
         for request in REQUESTS.values():
@@ -35,4 +34,4 @@ def measure(zoo: Zoo) -> Section:
         for name, now in medians.items()
     ]
     header = ["request", "CPU, of anybody's", "CPU/request", "requests/s", "p50", "p99"]
-    return Section("Signed in, and a list with items", table(header, rows))
+    return Section("Signed in", table(header, rows))

@@ -24,8 +24,6 @@ from local.postgres import DATABASE, SUPERUSER, Server, die_with_parent, serve
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 ANIMALS = 10_000
-ORDERS = 100
-ITEMS = 3  # of each order
 KEEPER = "a keeper's token"
 START_SECONDS = 120  # on a busy machine
 
@@ -69,7 +67,7 @@ class App:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A Postgres with its default settings, fsync included, that has animals, orders and a keeper."""
+    """A Postgres with its default settings, fsync included, that has animals and a keeper."""
 
     server: Server
     folder: Path
@@ -141,9 +139,6 @@ def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
                 " VALUES (gen_random_uuid(), 'keeper@zoo.example', '', 'keeper')",
                 f"INSERT INTO access_tokens (token, user_id) SELECT '{hash_token(KEEPER)}', id FROM users",
                 "INSERT INTO staff (name) VALUES ('Ngozi')",
-                f"INSERT INTO orders (id, user_id) SELECT uuidv7(), id FROM users, generate_series(1, {ORDERS})",
-                "INSERT INTO order_items (order_id, position, product, size, quantity)"
-                f" SELECT id, n, 'Lemonade', 'big', 1 FROM orders, generate_series(0, {ITEMS - 1}) AS n",
             )
             zoo.add_animals(ANIMALS)
             yield zoo

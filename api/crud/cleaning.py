@@ -19,8 +19,10 @@ from api.models.throttles import Throttle
 
 FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches
-KEYS = OldRows(remove(IdempotencyKey, IdempotencyKey.created_at), idempotency.KEPT_FOR)
-COUNTS = OldRows(remove(Throttle, Throttle.since), throttles.WINDOW)
+OLD_ROWS = [
+    OldRows(remove(IdempotencyKey, IdempotencyKey.created_at), idempotency.KEPT_FOR),
+    OldRows(remove(Throttle, Throttle.since), throttles.WINDOW),
+]
 
 
 async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
@@ -32,15 +34,18 @@ async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-async def clean(db: Database, token_lifetime: timedelta) -> None:
-    """Remove all that is old now, batch by batch."""
-    everything = [
-        KEYS,
-        COUNTS,
+def everything(token_lifetime: timedelta) -> list[OldRows]:
+    """All that gets old; tokens do so in `token_lifetime`."""
+    return [
+        *OLD_ROWS,
         *accounts.old_rows(token_lifetime),
         *orders.OLD_ROWS,
         *photos.OLD_ROWS,
     ]
-    for old in everything:
+
+
+async def clean(db: Database, token_lifetime: timedelta) -> None:
+    """Remove all that is old now, batch by batch."""
+    for old in everything(token_lifetime):
         while await old.remove.first(db, kept_for=old.kept_for) == old.at_once:
             await asyncio.sleep(PAUSE_SECONDS)

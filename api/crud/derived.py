@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import Column, Enum
 
 from api.models.base import TIMESTAMPS, Record, columns_of
-from api.schemas.fields import RECORD_BODY, Computed, Order, PageQuery, RecordRead, RequestBody, record_example
+from api.schemas.fields import RECORD_BODY, Computed, PageQuery, RecordRead, RequestBody, Sort, record_example
 from api.schemas.text import SearchText
 
 ID = "id"
@@ -66,11 +66,11 @@ def query_of(
     columns = columns_of(model)
     if taken := filters.keys() & {*PageQuery.model_fields, *dir(PageQuery), "q", "after_value"}:
         raise TypeError(f"{records} can't be filtered by {min(taken)}: every list uses this name for something else")
-    orders = [ID, *model.__sorts__, *TIMESTAMPS]
+    sorts = [ID, *model.__sorts__, *TIMESTAMPS]
     for name in model.__sorts__:
         if columns[name].nullable:
             raise TypeError(f"{records} can't be sorted by {name}, because it may be null")
-    choices = Literal[tuple(order for name in orders for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
+    choices = Literal[tuple(order for name in sorts for order in (name, f"-{name}"))]  # type: ignore[valid-type]  # a tuple of strings
     fields: dict[str, Any] = {}
     for name, about in filters.items():
         field = create.model_fields.get(name)
@@ -87,7 +87,7 @@ def query_of(
         **fields,
     )
     made.__doc__ = f"Which {records}."
-    made.orders = {name: Order(columns[name].type, not_null(columns[name])) for name in orders}
+    made.sorts = {name: Sort(columns[name].type, not_null(columns[name])) for name in sorts}
     return made
 
 

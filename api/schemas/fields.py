@@ -68,7 +68,7 @@ class Position:
     value: Any = None
 
 
-class Order:
+class Sort:
     """What a list may be sorted by: a column's type, and that of its values."""
 
     def __init__(self, column_type: TypeEngine[Any], value_type: Any) -> None:
@@ -164,7 +164,7 @@ class LimitQuery(BaseModel):
 class PageQuery(LimitQuery):
     """Which part of a list, and in which order: `limit` records after `after`, or after the first `offset`."""
 
-    orders: ClassVar[Mapping[str, Order]] = {}
+    sorts: ClassVar[Mapping[str, Sort]] = {}
 
     sort: str = "id"
     count: bool = Field(default=False, description="Also say in `X-Total-Count` how many records all pages have.")
@@ -187,4 +187,4 @@ class PageQuery(LimitQuery):
             raise ValueError(NO_PLACE)
         if not (re.fullmatch(r"[0-9]{1,19}", record_id) and int(record_id) <= MAX_ID):
             raise ValueError(f"must have an id from 0 to {MAX_ID}")
-        return Position(int(record_id), None if order == "id" else cls.orders[order].read(value))
+        return Position(int(record_id), None if order == "id" else cls.sorts[order].read(value))

@@ -9,11 +9,10 @@ import httpx
 import pytest
 
 from api.crud import cleaning
+from api.crud.old_rows import OldRows
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.orders.ordering import TEA, order
-from tests.api.people import KEEPER, VISITOR
 from tests.conftest import Log, started, state_of
 
 DAY = timedelta(days=1)
@@ -74,58 +73,6 @@ async def test_a_row_that_another_has_locked_is_left_for_later_and_nobody_waits(
     assert await admin.fetchval("SELECT count(*) FROM throttles") == 0
 
 
-async def test_the_items_of_an_order_go_a_month_after_it_was_deleted(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
-) -> None:
-    old, young, kept = [await order(committing_client, TEA, TEA) for _ in range(3)]
-    for path in (old, young):
-        assert (await committing_client.delete(path, headers=VISITOR)).status_code == 204
-    age = "UPDATE orders SET deleted_at = deleted_at - $1::interval WHERE id = $2"
-    await admin.execute(age, 30 * DAY, old.rpartition("/")[2])
-    await admin.execute(age, 30 * DAY - timedelta(minutes=1), young.rpartition("/")[2])
-    await asyncio.gather(*(clean(committing_client) for _ in range(3)))
-    left = await admin.fetch("SELECT order_id, count(*) FROM order_items GROUP BY order_id")
-    assert {str(row["order_id"]): row["count"] for row in left} == {
-        path.rpartition("/")[2]: 2 for path in (young, kept)
-    }
-    assert await admin.fetchval("SELECT count(*) FROM order_events") == 3
-    assert (await committing_client.get(old, headers=KEEPER)).status_code == 404
-
-
-async def test_a_deleted_order_that_another_has_locked_is_left_for_later_and_nobody_waits(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
-) -> None:
-    path = await order(committing_client, TEA)
-    await committing_client.delete(path, headers=VISITOR)
-    await admin.execute("UPDATE orders SET deleted_at = now() - interval '31 days'")
-    async with admin.transaction(), asyncio.timeout(5):
-        await admin.execute("SELECT FROM orders FOR UPDATE")
-        await clean(committing_client)
-        assert await admin.fetchval("SELECT count(*) FROM order_items") == 1
-    await clean(committing_client)
-    assert await admin.fetchval("SELECT count(*) FROM order_items") == 0
-
-
-async def test_many_old_orders_are_emptied_batch_by_batch_by_several_workers(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
-) -> None:
-    async with admin.transaction():  # because the api cleans by itself, too
-        await admin.execute(
-            "INSERT INTO orders (id, deleted_at) SELECT gen_random_uuid(), now() - interval '31 days'"
-            " FROM generate_series(1, 3 * $1::int)",
-            cleaning.ORDERS_AT_ONCE,
-        )
-        await admin.execute(
-            "INSERT INTO order_items SELECT id, n, 'Tea', 'small', 1 FROM orders, generate_series(0, 9) n"
-        )
-    await asyncio.gather(*(clean(committing_client) for _ in range(3)))
-    # At this moment, the api itself may have locked what is left.
-    async with asyncio.timeout(20):
-        while await admin.fetchval("SELECT count(*) FROM orders WHERE NOT is_emptied"):
-            await clean(committing_client)
-    assert await admin.fetchval("SELECT count(*) FROM order_items") == 0
-
-
 async def test_the_api_does_so_by_itself(server: Server, database: str, admin: asyncpg.Connection) -> None:
     await admin.execute("INSERT INTO throttles SELECT n, 1, now() - interval '1 day' FROM generate_series(1, 1200) n")
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))):
@@ -153,18 +100,26 @@ async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.parametrize("statement", ["_TOKENS", "_KEYS", "_COUNTS", "_ADDRESSES", "_ITEMS"])
+def rows_of(table: str) -> OldRows:
+    """What cleaning removes of a table."""
+    (found,) = (old for old in cleaning.everything(DAY) if f"DELETE FROM {table} " in old.remove._sql)  # noqa: SLF001 - what is sent
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES)
 async def test_a_batch_reads_only_old_rows_by_an_index(
-    server: Server, database: str, admin: asyncpg.Connection, statement: str
+    server: Server, database: str, admin: asyncpg.Connection, table: str
 ) -> None:
-    for table, (_, rows) in TABLES.items():
-        await admin.execute(f"INSERT INTO {table} {rows.replace('250', '3000')}", timedelta(0))
-    await admin.execute(
-        "INSERT INTO orders (id, deleted_at) SELECT gen_random_uuid(), now() FROM generate_series(1, 3000)"
-    )
+    _, rows = TABLES[table]
+    await admin.execute(f"INSERT INTO {table} {rows.replace('250', '3000')}", timedelta(0))
+    await reads_only_old_rows(server, database, admin, rows_of(table))
+
+
+async def reads_only_old_rows(server: Server, database: str, admin: asyncpg.Connection, old: OldRows) -> None:
+    """That an index leads to what is old, of a table with rows that are not."""
     await admin.execute("ANALYZE")
     api = await asyncpg.connect(server.url("zoo_api", database))
-    sql = getattr(cleaning, statement)._sql  # noqa: SLF001 - what is sent
+    sql = old.remove._sql  # noqa: SLF001 - what is sent
     plan = "\n".join(row[0] for row in await api.fetch(f"EXPLAIN {sql}", timedelta(days=90)))
     await api.close()
     assert "Index Scan using ix_" in plan, plan

@@ -195,13 +195,14 @@ async def test_pages_are_not_planned_again_for_each_request(
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection
 ) -> None:
     await admin.execute("INSERT INTO animals (name) SELECT 'Somebody' FROM generate_series(1, 5000)")
-    await admin.execute(
-        "INSERT INTO orders (id, user_id) SELECT uuidv7(), users.id FROM users, generate_series(1, 5000)"
-    )
-    await admin.execute("ANALYZE animals, orders")
+    await admin.execute("ANALYZE animals")
     _, client = live
+    await are_planned_once(client, ["/animals?", "/animals?after=10&"])
+
+
+async def are_planned_once(client: httpx.AsyncClient, paths: list[str]) -> None:
+    """That Postgres has one plan for each of these lists, whatever the limit."""
     tries = 5  # after which Postgres uses one plan for all values, unless it estimates a higher cost for that
-    paths = ["/animals?", "/animals?after=10&", "/orders?"]
     for path in paths:
         for limit in range(100, 100 - 2 * tries, -1):
             assert (await client.get(f"{path}limit={limit}")).is_success
@@ -225,19 +226,6 @@ async def test_a_schema_of_another_release_is_503_and_the_log_has_no_personal_da
     assert why["reason"].startswith(answer.json()["detail"])
     assert (request["method"], request["path"], request["status"]) == ("POST", "/exhibits", 503)
     assert "ecret" not in str(log())
-
-
-async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
-    server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]]
-) -> None:
-    await admin.execute("ALTER TABLE orders RENAME TO moved")
-    settings = Settings(database_url=server.url("zoo_api", database), payments_url="http://127.0.0.1:1")
-    async with started(create_app(settings)):
-        while not (warnings := [line for line in log() if line["level"] == "warning"]):
-            await asyncio.sleep(0.01)
-    [line] = warnings
-    assert line["event"] == "payments left unsettled for now"
-    assert line["reason"] == 'ProgrammingError: relation "orders" does not exist'
 
 
 async def test_an_import_may_wait_for_its_rows(server: Server, database: str, admin: asyncpg.Connection) -> None:

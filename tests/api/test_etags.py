@@ -1,12 +1,9 @@
 """Entity tags: what has not changed is not sent again, and what has changed is not changed unseen."""
 
-from typing import Any
-
 import httpx
 import pytest
 
 from api.schemas.text import Line, Name, Prose
-from tests.api.orders.ordering import TEA, order
 from tests.api.records import Resource, complete, every_resource, make
 from tests.conftest import PASSWORD, Served, signed_in
 
@@ -32,11 +29,10 @@ class TestIfNoneMatch:
         assert (changed.status_code, changed.json() | change) == (200, changed.json())
         assert changed.headers["ETag"] != first.headers["ETag"]
 
-    @pytest.mark.parametrize("path", ["/animals", "/exhibits", "/users", "/users/me", "/orders", "/openapi.json"])
+    @pytest.mark.parametrize("path", ["/animals", "/exhibits", "/users", "/users/me", "/openapi.json"])
     async def test_lists_and_everything_else_that_is_read_have_a_tag(
         self, client: httpx.AsyncClient, path: str
     ) -> None:
-        await order(client)
         tag = await tag_of(client, path)
         assert (await client.get(path, headers={"If-None-Match": tag})).status_code == 304
         assert (await client.head(path, headers={"If-None-Match": tag})).status_code == 304
@@ -189,47 +185,6 @@ class TestIfMatch:
         path = f"/animals/{(await make(client, '/animals'))['id']}"
         visitor = app.client("visitor")
         assert (await visitor.patch(path, json={}, headers={"If-Match": '"x"'})).status_code == 403
-
-
-class TestOrders:
-    CHANGES: tuple[tuple[str, str, Any, int], ...] = (
-        ("PUT", "", {"order": [TEA, TEA]}, 200),
-        ("POST", "/pay", None, 200),
-        ("POST", "/advance", None, 200),
-        ("POST", "/cancel", None, 200),
-        ("DELETE", "", None, 204),
-    )
-
-    async def test_from_one_step_to_the_next_by_the_tags_of_the_answers(self, client: httpx.AsyncClient) -> None:
-        made = await client.post("/orders", json={"order": [TEA]})
-        path, tag = made.headers["Location"], made.headers["ETag"]
-        for method, action, body, status in self.CHANGES:
-            assert tag == await tag_of(client, path)
-            stale = {"If-Match": f'"{"0" * 32}"'}
-            refused = await client.request(method, path + action, json=body, headers=stale)
-            assert refused.status_code == 412, (method, action)
-            answer = await client.request(method, path + action, json=body, headers={"If-Match": tag})
-            assert answer.status_code == status, (method, action, answer.text)
-            tag = answer.headers.get("ETag", "")
-        assert (await client.get(path)).status_code == 404
-
-    async def test_a_change_that_the_status_does_not_allow_is_409_whatever_the_tag(
-        self, client: httpx.AsyncClient
-    ) -> None:
-        path = await order(client)
-        stale = {"If-Match": await tag_of(client, path)}
-        await client.post(path + "/pay")
-        assert (await client.put(path, json={"order": [TEA]}, headers=stale)).status_code == 409
-
-    async def test_a_payment_refused_by_its_tag_may_be_sent_again_with_its_key(self, client: httpx.AsyncClient) -> None:
-        path, key = await order(client), {"Idempotency-Key": "one"}
-        refused = await client.post(path + "/pay", headers={**key, "If-Match": '"another"'})
-        assert refused.status_code == 412
-        tag = await tag_of(client, path)
-        paid = await client.post(path + "/pay", headers={**key, "If-Match": tag})
-        assert (paid.status_code, paid.json()["status"]) == (200, "paid")
-        again = await client.post(path + "/pay", headers={**key, "If-Match": tag})
-        assert (again.status_code, again.json(), again.headers["ETag"]) == (200, paid.json(), paid.headers["ETag"])
 
 
 class TestUsers:

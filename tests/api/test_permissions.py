@@ -136,19 +136,17 @@ async def test_matrix(
 async def test_with_the_cookie_no_page_of_another_site_changes_anything_by_any_route(
     anonymous: httpx.AsyncClient, said: dict[str, str]
 ) -> None:
-    """Refused before anything else is looked at, with whatever method: the records need not exist."""
+    """Refused before anything else is looked at, with whatever method: the records need not exist, nor ids be valid."""
     headers = {"Cookie": "zoo-auth=admin", **said}
     methods = set()
     for route, case in MATRIX.items():
         method, _, path = route.partition(" ")
         if case.least == ANYBODY and path != "/auth/cookie/login":
             continue  # it takes no cookie
-        url = re.sub(r"\{(user|order)_id(:uuid)?\}", SOME_ID, path)
-        answer = await anonymous.request(
-            method, re.sub(r"\{\w+\}", "1", url), json=case.json, data=case.form, headers=headers
-        )
+        url = re.sub(r"\{\w+\}", "1", re.sub(r"\{\w+:uuid\}", SOME_ID, path))
+        answer = await anonymous.request(method, url, json=case.json, data=case.form, headers=headers)
         if method == "GET":
-            assert answer.status_code in {200, 404}, route
+            assert answer.status_code in {200, 404, 422}, route
         else:
             methods.add(method)
             assert (answer.status_code, route) == (403, route)

@@ -206,17 +206,6 @@ def test_what_is_a_setting_of_its_own_is_not_taken_in_the_url(name: str, said: s
         Settings(database_url=f"postgresql://zoo_api@db/zoo?{name}=5")
 
 
-@pytest.mark.parametrize("url", ["x", "ftp://pay", "http://", "http://pay:x", "http://a:b@pay", "http://pay?x=1"])
-def test_a_service_url_that_is_not_http_is_refused(url: str) -> None:
-    for name in ("payments_url", "kitchen_url"):
-        with pytest.raises(ValidationError, match=r"write http://HOST:PORT"):
-            Settings.model_validate({name: url})
-
-
-def test_a_service_may_be_below_a_path() -> None:
-    assert Settings(payments_url="https://pay.example:8443/v1/").payments_url == "https://pay.example:8443/v1"
-
-
 def settings_of(path: str, pattern: str) -> dict[str, str]:
     """The first value of each setting."""
     return dict(reversed(re.findall(pattern, (ROOT / path).read_text(), re.MULTILINE)))

@@ -9,7 +9,6 @@ import pytest
 
 from api.schemas import text
 from api.schemas.text import Line, Name, Prose
-from tests.api.orders.ordering import TEA
 from tests.api.records import Resource, every_field, make, new
 from tests.conftest import signed_in
 
@@ -106,11 +105,11 @@ async def test_the_length_is_that_of_what_is_stored(client: httpx.AsyncClient) -
 async def test_an_idempotency_key_takes_two_forms_for_one_request(client: httpx.AsyncClient) -> None:
     sent = [
         await client.post(
-            "/orders",
-            json={"order": [TEA | {"product": product}]},
-            headers=signed_in("visitor") | {"Idempotency-Key": "twice"},
+            "/animals",
+            json={"name": name},
+            headers=signed_in("keeper") | {"Idempotency-Key": "twice"},
         )
-        for product in (NFC, NFD)
+        for name in (NFC, NFD)
     ]
     assert [answer.status_code for answer in sent] == [201, 201]
     assert sent[0].json() == sent[1].json()

@@ -14,8 +14,6 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.api.orders.ordering import CAKE, TEA
-from tests.api.orders.test_concurrency import make
 from tests.conftest import PASSWORD, REAL_HASHER, email_of, find_free_port, signed_in
 from tests.faults.test_overload import ANIMALS, FILL
 from tests.live.clients import Sample, load_on, outcomes, percentile
@@ -24,7 +22,7 @@ from tests.rounds import STALL, rounds
 
 CLIENTS, SECONDS = 4, rounds(quick=3, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
-PUTS, SLOW = 24, 60
+SLOW = 60
 ACCOUNTS, AT_ONCE = 8, rounds(quick=6, full=10)
 # How many sign-ins of the crowd are answered at most while a ninth account signs in: those hashed before it, and those
 # during its two turns at the database.
@@ -80,31 +78,6 @@ def report(samples: list[Sample], answers: list[httpx.Response]) -> str:
     longest = max(sample.took for sample in samples)
     crowds = dict(Counter(answer.status_code for answer in answers))
     return f"others {outcomes(samples)}, p50 {percentile(samples, 50):.3f} s, longest {longest:.2f} s; crowd {crowds}"
-
-
-@pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])
-async def test_puts_on_one_order_leave_the_database_to_others(
-    port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
-) -> None:
-    """Even while the order is locked, so that all of them only wait."""
-    (order_id,) = await make(admin, "created", 1)
-
-    async def put(client: httpx.AsyncClient) -> httpx.Response:
-        return await client.put(f"/orders/{order_id}", json={"order": [TEA, CAKE]})
-
-    async with (
-        crowd(port, PUTS, put, headers=signed_in("visitor") | headers) as answers,
-        load_on(port, CLIENTS, ANIMALS) as others,
-    ):
-        await asyncio.sleep(SECONDS)
-        async with admin.transaction():
-            await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", order_id)
-            await asyncio.sleep(SECONDS)
-    record_property("measured", report(others.samples, answers))
-    assert {sample.status for sample in others.samples} <= {200, 201}
-    assert max(sample.took for sample in others.samples) < LONGEST + STALL
-    assert {answer.status_code for answer in answers} == {200, 503}
-    assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 503)
 
 
 @pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])

@@ -12,10 +12,10 @@ class Keeper(Base):
     """Somebody who looks after animals."""
 
     __tablename__ = "keepers"
-    __table_args__ = (Index(None, "staff_id", "id"),)
+    __table_args__ = (Index(None, "exhibit_id", "id"),)
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
-    staff_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))
+    exhibit_id: Mapped[int] = mapped_column(ForeignKey("exhibits.id"))
     kind: Mapped[str] = mapped_column(Enum("day", "night", name="shift"))
 
 
@@ -110,10 +110,10 @@ CHANGES = {
         "chart: Mapped[dict[str, Any]] = mapped_column(JSONB(), default=dict)", *NOT_NULL
     ),
     "a NOT NULL column of a table with a key of two": Change(
-        (("orders", "    product: Mapped[str]\n", "    product: Mapped[str]\n    note: Mapped[str]\n"),), NOT_NULL
+        (("users", "    address: Mapped[str]", "    note: Mapped[str]\n    address: Mapped[str]"),), NOT_NULL
     ),
     "a column that refers to another table": column(
-        'keeper_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))',
+        'home_id: Mapped[int | None] = mapped_column(ForeignKey("exhibits.id"))',
         "add_column",
         "create_index_online",
         "add_foreign_key_online",
@@ -199,15 +199,15 @@ REFUSED = {
         recipe=("persisted=False", "op.backfill"),
     ),
     "a NOT NULL foreign key": column(
-        'keeper_id: Mapped[int] = mapped_column(ForeignKey("staff.id"))',
+        'keeper_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))',
         "add_column",
         "create_index_online",
         "add_foreign_key_online",
         recipe=('op.set_not_null_online("animals", "keeper_id")', 'where="keeper_id IS NULL"'),
     ),
     "a table that goes": Change(
-        (("staff", '"staff"', '"people"'),),
-        ("create_table" + 6 * " create_index", "add_foreign_key_online"),
-        recipe=('op.drop_table("staff")', 'phase = "contract"'),
+        (("throttles", '"throttles"', '"limits"'),),
+        ("create_table create_index",),
+        recipe=('op.drop_table("throttles")', 'phase = "contract"'),
     ),
 }  # fmt: skip

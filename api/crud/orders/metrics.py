@@ -23,7 +23,7 @@ def count_once_committed(session: AsyncSession, change: OrderEvent) -> None:
     event.listen(session.sync_session, "after_commit", lambda _: count(), once=True)
 
 
-async def keep_counting(transactions: Transactions) -> None:
+async def keep_counting_orders(transactions: Transactions) -> None:
     """Count those that need attention, regularly, until cancelled."""
     while True:
         await asyncio.sleep(EVERY_SECONDS)

@@ -62,7 +62,7 @@ async def pay(
         raise BadGateway(f"{error}: the order is unchanged, pay again") from error
 
 
-async def keep_settling(transactions: Transactions, services: Services) -> None:
+async def keep_settling_orders(transactions: Transactions, services: Services) -> None:
     """Settle, now and regularly, what was left unsettled, until cancelled. Many workers may do so at once.
 
     Without a service there is nothing to settle.

@@ -19,7 +19,7 @@ from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.api.people import ADMIN, KEEPER, VISITOR
-from tests.conftest import find_free_port, started, state_of
+from tests.conftest import Log, find_free_port, started, state_of
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -348,3 +348,16 @@ async def test_many_workers_at_once_settle_each_order_once(
     assert [await status_of(shop, path) for path in paths] == ["paid"] * 6
     assert len(kitchen.did("/kitchen/schedules")) == len(payments.did("/payments")) == 6
     assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
+
+
+async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
+    server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+) -> None:
+    await admin.execute("ALTER TABLE orders RENAME TO moved")
+    settings = Settings(database_url=server.url("zoo_api", database), payments_url="http://127.0.0.1:1")
+    async with started(create_app(settings)):
+        while not (warnings := [line for line in log() if line["level"] == "warning"]):
+            await asyncio.sleep(0.01)
+    [line] = warnings
+    assert line["event"] == "payments left unsettled for now"
+    assert line["reason"] == 'ProgrammingError: relation "orders" does not exist'

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -13,7 +13,6 @@ from api.crud import throttles
 from api.main import create_app
 from local.postgres import Server
 from tests.api.holding import committing_client, database, free, holding, patient, until_it_waits
-from tests.api.orders.ordering import TEA
 from tests.api.people import KEEPER, VISITOR
 from tests.api.users.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
 from tests.conftest import PASSWORD, email_of, started, superuser
@@ -29,33 +28,22 @@ async def another(server: Server, database: str) -> AsyncIterator[asyncpg.Connec
     await connection.close()
 
 
+def held(admin: asyncpg.Connection, who: str) -> AbstractAsyncContextManager[None]:
+    """A user who is locked as by the request before, and as a reference to the user does not need it."""
+    return holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email_of(who))
+
+
 class TestCounting:
     """Of requests that each would fit, all are counted: they take turns, by the lock on their user."""
 
-    @pytest.mark.parametrize(
-        ("who", "path", "body"),
-        [("visitor", "/orders", {"order": [TEA]}), ("keeper", "/animals", {"name": "A"})],
-        ids=["open orders", "keys"],
-    )
     async def test_a_users_requests_are_counted_one_after_the_other(
-        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, who: str, path: str, body: Any
-    ) -> None:
-        headers = VISITOR if who == "visitor" else KEEPER | {"Idempotency-Key": "turns"}
-        # As the user's request before it has it, and as a reference to the user does not need it.
-        async with holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email_of(who)):
-            asked = asyncio.create_task(committing_client.post(path, json=body, headers=headers))
-            await until_it_waits(admin, asked)
-        assert (await asked).status_code == 201
-
-    async def test_replaced_items_are_counted_so_too(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        made = await committing_client.post("/orders", json={"order": [TEA]}, headers=VISITOR)
-        async with holding(admin, "SELECT FROM users WHERE email = $1 FOR NO KEY UPDATE", email_of("visitor")):
-            again = committing_client.put(made.headers["Location"], json={"order": [TEA]}, headers=VISITOR)
-            asked = asyncio.create_task(again)
+        headers = KEEPER | {"Idempotency-Key": "turns"}
+        async with held(admin, "keeper"):
+            asked = asyncio.create_task(committing_client.post("/animals", json={"name": "A"}, headers=headers))
             await until_it_waits(admin, asked)
-        assert (await asked).status_code == 200
+        assert (await asked).status_code == 201
 
 
 class TestKeys:
@@ -63,16 +51,16 @@ class TestKeys:
     async def test_while_another_claims_a_key_the_same_request_waits(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, ends: str, status: int
     ) -> None:
-        key = {**VISITOR, "Idempotency-Key": ends}
+        key = {**KEEPER, "Idempotency-Key": ends}
         await admin.execute("BEGIN")
         await admin.execute(
             "INSERT INTO idempotency_keys (user_id, key, request_hash, claimed_until)"
             " SELECT id, $1, encode(sha256($2), 'hex'), now() + interval '60 s' FROM users WHERE email = $3",
             ends,
-            b'POST /orders\n{"order":[{"product":"Tea","size":"small","quantity":1}]}',
-            email_of("visitor"),
+            b'POST /animals\n{"name":"A","description":null,"species":null,"exhibit_id":null}',
+            email_of("keeper"),
         )
-        asked = asyncio.create_task(committing_client.post("/orders", json={"order": [TEA]}, headers=key))
+        asked = asyncio.create_task(committing_client.post("/animals", json={"name": "A"}, headers=key))
         await until_it_waits(admin, asked)
         await admin.execute(ends)
         assert (await asked).status_code == status

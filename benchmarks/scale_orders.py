@@ -1,0 +1,64 @@
+"""Orders of visitors, as they might be after years, and the requests that are measured of them."""
+
+import asyncpg
+
+from benchmarks.scale_data import KEEPER, REGULAR, VISITOR, Rows, pick
+from benchmarks.scale_requests import Request, get
+
+_SQL = f"""
+CREATE TEMPORARY TABLE new_orders ON COMMIT DROP AS
+SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, NULL::uuid AS user_id, {pick(100, 1)} AS kind,
+    CASE WHEN n <= 50 THEN '{VISITOR}' WHEN n % 100 = 0 THEN '{REGULAR}' ELSE 'v' || {pick("{visitors}", 2)} END name
+FROM generate_series({{first}}, {{last}}) AS n;
+UPDATE new_orders SET user_id = users.id FROM users WHERE email = name || '@zoo.example';
+INSERT INTO orders (id, user_id, status, payment_id, attention, deleted_at, created_at, updated_at)
+SELECT id, user_id,
+    (CASE WHEN kind < 3 THEN 'cancelled' WHEN kind = 3 THEN 'created' ELSE 'delivered' END)::order_status,
+    CASE WHEN kind > 3 THEN 'p' || n END, CASE WHEN n % 100000 = 10 THEN 'The kitchen refused it' END,
+    CASE WHEN kind = 99 THEN now() END, uuid_extract_timestamp(id), uuid_extract_timestamp(id)
+FROM new_orders;
+INSERT INTO order_items (order_id, position, product, size, quantity)
+SELECT id, 0, 'Lemonade', 'big', 1 FROM new_orders;
+INSERT INTO order_events (order_id, from_status, to_status, user_id)
+SELECT id, NULL::order_status, 'created'::order_status, user_id FROM new_orders
+UNION ALL SELECT id, 'created', 'delivered', NULL FROM new_orders WHERE kind > 3
+"""
+ROWS = Rows(_SQL, ("orders", "order_items", "order_events"))
+# A visitor has a hundred open orders at most.
+SETTLE = (
+    "UPDATE orders SET status = 'delivered', payment_id = 'p'"
+    " WHERE id > (SELECT uuidv7(interval '-1 h')) AND status = 'created' AND deleted_at IS NULL"
+)
+
+ORDER = {"order": [{"product": "Lemonade", "size": "big", "quantity": 1}]}
+NEW_ORDER = Request("POST /orders", "POST", "/orders", VISITOR, ORDER, before=SETTLE)
+REQUESTS = [
+    get("/orders", VISITOR),
+    get("/orders?cancelled=true", VISITOR),
+    get("/orders?needs_attention=true", VISITOR),
+    get("/orders", REGULAR),
+    get("/orders?cancelled=true", REGULAR),
+    get("/orders?needs_attention=true", REGULAR),
+    get("/orders", KEEPER),
+    get("/orders?after={order}", KEEPER),
+    get("/orders?cancelled=true", KEEPER),
+    get("/orders?cancelled=false&needs_attention=false", KEEPER),
+    get("/orders?needs_attention=true", KEEPER),
+    get("/orders/{order}", KEEPER),
+    get("/orders/{order}/events", KEEPER),
+    NEW_ORDER,
+    Request("POST /orders, by regular", "POST", "/orders", REGULAR, ORDER, before=SETTLE),
+    Request("PUT /orders/{id}", "PUT", "/orders/{made}", VISITOR, ORDER, NEW_ORDER, SETTLE),
+    Request("POST /orders/{id}/cancel", "POST", "/orders/{made}/cancel", VISITOR, None, NEW_ORDER, SETTLE),
+    Request("DELETE /orders/{id}", "DELETE", "/orders/{made}", VISITOR, None, NEW_ORDER, SETTLE),
+]
+
+
+async def places(observer: asyncpg.Connection, size: int) -> dict[str, str]:
+    """An order in the middle, of so many."""
+    order = await observer.fetchval(
+        "SELECT id FROM orders WHERE id >= (SELECT uuidv7(interval '-4 years' + $1 * interval '5 s'))"
+        " AND deleted_at IS NULL ORDER BY id LIMIT 1",
+        size // 2,
+    )
+    return {"order": str(order)}

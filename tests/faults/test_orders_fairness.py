@@ -1,0 +1,45 @@
+"""Clients that ask for more than their share, by changing one order again and again."""
+
+import asyncio
+from collections.abc import Callable
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.api.orders.ordering import CAKE, TEA
+from tests.api.orders.test_concurrency import make
+from tests.conftest import signed_in
+from tests.faults.test_fairness import ATTACKER, CLIENTS, LONGEST, SECONDS, crowd, port, report
+from tests.faults.test_overload import ANIMALS
+from tests.live.clients import load_on
+from tests.rounds import STALL
+
+__all__ = ["port"]  # a fixture
+
+PUTS = 24
+
+
+@pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])
+async def test_puts_on_one_order_leave_the_database_to_others(
+    port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
+) -> None:
+    """Even while the order is locked, so that all of them only wait."""
+    (order_id,) = await make(admin, "created", 1)
+
+    async def put(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.put(f"/orders/{order_id}", json={"order": [TEA, CAKE]})
+
+    async with (
+        crowd(port, PUTS, put, headers=signed_in("visitor") | headers) as answers,
+        load_on(port, CLIENTS, ANIMALS) as others,
+    ):
+        await asyncio.sleep(SECONDS)
+        async with admin.transaction():
+            await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", order_id)
+            await asyncio.sleep(SECONDS)
+    record_property("measured", report(others.samples, answers))
+    assert {sample.status for sample in others.samples} <= {200, 201}
+    assert max(sample.took for sample in others.samples) < LONGEST + STALL
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(answer.headers["Retry-After"] for answer in answers if answer.status_code == 503)
