@@ -75,9 +75,9 @@ class Step(Record, Other):
     __label__ = "table"
     __filters__ = ("utm_source", "row", "self")
     __sorts__ = ("table", "row")
-    __table_args__ = (Index("uq_Order_Table", "Table", unique=True, postgresql_where=LIVE),)
+    __table_args__ = (Index("uq_Order_table", "table", unique=True, postgresql_where=LIVE),)
 
-    table: Mapped[str] = mapped_column("Table")
+    table: Mapped[str]
     row: Mapped[int] = mapped_column("select")
     record_id: Mapped[int]
     self: Mapped[int | None]
@@ -253,7 +253,7 @@ async def test_names_may_mean_something_else(moves: httpx.AsyncClient) -> None:
     for path, found in (("/Order?utm_source=mail&utm_medium=x", 1), ("/Order?self=1&row=5", 1), ("/moves/1/Order", 3)):
         assert len((await moves.get(path)).json()) == found, path
     refused = await moves.post("/Order", json=STEP | {"table": "Wide 2"})
-    assert (refused.status_code, refused.json()["detail"]) == (409, "Table: Order 2 has the same")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "table: Order 2 has the same")
     assert (await moves.delete("/moves/1")).status_code == 409
     assert (await moves.delete("/Order/3")).status_code == 200
     assert (await moves.post("/Order/3/restore")).status_code == 200
@@ -308,6 +308,25 @@ async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
     for field, value in wrong.items():
         answer = await moves.post("/moves", json=MOVE | {field: value})
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field]), field
+    for field in ("on", "at"):
+        for number in ("0", "1732620000", "-1", "1.5e9", "2026", ""):
+            answer = await moves.post("/moves", json=MOVE | {field: number})
+            assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field]), number
+    assert (await moves.get("/moves?on=20000")).status_code == 422
+    assert (await moves.get("/moves?sort=on&after=20000,1")).status_code == 422
+
+
+async def test_the_document_says_what_a_conflict_can_be(moves: httpx.AsyncClient) -> None:
+    paths = json.loads((await moves.get("/openapi.json")).content)["paths"]
+    for path, method, detail in (
+        ("/Order", "post", "table: Order 7 has the same"),
+        ("/Order/{step_id}", "patch", "table: Order 7 has the same"),
+        ("/depots/{depot_id}", "delete", "Depot 7 still has moves: move or delete them first"),
+        ("/Order/{step_id}/restore", "post", "Its move 7 is deleted: restore that first"),
+    ):
+        found = paths[path][method]["responses"]["409"]["content"]["application/json"]["example"]
+        assert found == {"detail": detail}
+    assert "that has no moves or Order." in paths["/moves/{move_id}"]["delete"]["description"]
 
 
 async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
