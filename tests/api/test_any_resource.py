@@ -336,8 +336,8 @@ async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
     }
 
 
-def odd(fields: dict[str, Any], **model: Any) -> None:
-    """Make a resource of a model with these attributes, whose clients set these fields."""
+def odd(fields: dict[str, Any], **model: Any) -> Resource:
+    """A resource of a model with these attributes, whose clients set these fields."""
 
     class Fresh(DeclarativeBase):
         type_annotation_map = Base.type_annotation_map
@@ -354,12 +354,13 @@ def odd(fields: dict[str, Any], **model: Any) -> None:
     made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
     create = create_model("OddCreate", __base__=OddCreate, **fields)
     shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
-    related(
+    found, _ = related(
         [
             Resource(made, create, "odd", writers=UserType.ADMIN),
             Resource(Shelf, shelf, "shelf", writers=UserType.ADMIN),
         ]
     )
+    return found
 
 
 COUNT = (int, ...)
@@ -385,6 +386,18 @@ COUNT = (int, ...)
 def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         odd(fields, **model)
+
+
+@pytest.mark.parametrize("name", ["health", "docs"])
+def test_a_table_that_is_called_like_a_part_of_the_api_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(resources.RESOURCES, name, odd({}, __tablename__=name))
+    with pytest.raises(TypeError, match=f"There are two routes GET /{name}: give the table another name"):
+        create_app(Settings())
+
+
+def test_so_is_a_file_that_is_none_of_a_resource() -> None:
+    with pytest.raises(TypeError, match=r"api/crud/seeds\.py declares no RESOURCE"):
+        resources.declared("seeds")
 
 
 def test_a_body_may_be_as_large_as_its_texts() -> None:
