@@ -285,6 +285,7 @@ async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient)
     for query in ("row=0", "self=0"):
         assert (await moves.get(f"/Order?{query}")).status_code == 422, query
     changes = json.loads((await moves.get("/openapi.json")).content)["components"]["schemas"]["StepUpdate"]
+    assert changes["examples"] == [{"table": "Wide"}]
     assert changes["properties"]["row"] == {
         "type": "integer", "minimum": 1, "title": "Row", "description": "From the left.",
     }  # fmt: skip
