@@ -189,7 +189,7 @@ bench-scale: .venv/dev  ## measure each request with up to ten million rows, and
 rename: .venv/dev  ## give the project another name: of roles, databases, images and the rest (NAME=)
 	@$(PY) -m local.rename "$(NAME)"
 
-fresh-migrations: .venv/dev  ## one first revision from the models, in place of all (FORCE=1: though there are data)
+fresh-migrations: .venv/dev  ## one first revision from the models, in place of all (FORCE=1: though there are data, or git lacks some)
 	@$(PY) -m local.fresh_migrations $(if $(FORCE),--force)
 
 ##@ Release it

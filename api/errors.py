@@ -116,7 +116,7 @@ class Conflict(ZooError):
     """The state of the record does not allow the request."""
 
     status = 409
-    example = "Exhibit 7 still has 3 animals: move or delete them first"
+    example = "Exhibit 7 still has animals: move or delete them first"
 
 
 class InProgress(Conflict):

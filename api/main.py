@@ -2,7 +2,8 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -132,11 +133,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_handlers(app, lambda request: state_of(request).database)
+    _refuse_twice([route for router, _ in groups for route in router.routes])
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
     for router, _ in groups:
         app.router.routes.extend(_route_of(app, route) for route in router.routes)
     docs.mount_assets(app)
     return app
+
+
+def _refuse_twice(routes: Iterable[BaseRoute]) -> None:
+    """TypeError if one of them would hide another, because a table is called like a part of the api."""
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        assert isinstance(route, APIRoute)
+        for method in route.methods or ():
+            key = method, re.sub(r"\{[^}]*\}", "{}", route.path)
+            if key in seen:
+                raise TypeError(f"There are two routes {method} {route.path}: give the table another name")
+            seen.add(key)
 
 
 def _route_of(app: FastAPI, route: BaseRoute) -> BaseRoute:

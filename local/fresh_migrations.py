@@ -15,11 +15,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import asyncpg
 import typer
 
+from alembic_online.errors import ConfigurationError
+from alembic_online.settings import load_settings
 from local.postgres import DATABASE, SUPERUSER, PostgresBusy, Server, attach, binaries, serve
+from stack_settings import DatabaseUrl, connect, read_url
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / ".data" / "postgres"
@@ -29,6 +33,7 @@ TABLES = (
     "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
     " AND relname !~ '^(alembic_version$|migration_)' ORDER BY 1"
 )
+CONNECT_SECONDS = 10
 NEVER = "where it may have been applied, add revisions instead: docs/fresh-start.md"
 
 
@@ -36,9 +41,23 @@ class Failed(Exception):
     """What to tell, in a line or several."""
 
 
-async def table_with_rows(url: str) -> str | None:
-    """The first table that has a row, of those that revisions create; None if there is none."""
-    connection = await asyncpg.connect(url)
+def uncommitted() -> str | None:
+    """A revision that git could not bring back; None if there is none."""
+    command = ["git", "status", "--porcelain", "--ignored", "--untracked-files=all", "--", str(VERSIONS / "*.py")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = (done.stdout if done.returncode == 0 else "?? all of them").splitlines()
+    return lines[0][3:] if lines else None
+
+
+async def table_with_rows(url: DatabaseUrl) -> str | None:
+    """The first table that has a row, of those that revisions create; None if there is none.
+
+    Failed if the database does not answer.
+    """
+    try:
+        connection = await connect(url, timeout=CONNECT_SECONDS, settings={})
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Failed(f"the database of MIGRATION_DATABASE_URL can't be looked at: {error}") from error
     try:
         for table in [record[0] for record in await connection.fetch(TABLES)]:
             if await connection.fetch(f'SELECT FROM "{table}" LIMIT 1'):
@@ -49,18 +68,19 @@ async def table_with_rows(url: str) -> str | None:
 
 
 @contextmanager
-def used_database() -> Iterator[str | None]:
+def used_database() -> Iterator[DatabaseUrl | None]:
     """The URL of the database that make's commands use; None if `make run` has made none yet."""
-    if url := os.environ.get("MIGRATION_DATABASE_URL"):
-        yield url
+    settings = load_settings()
+    if settings.migration_database_url is not None:
+        yield settings.database()
     elif not DATA.exists():
         yield None
     else:
         try:
             with serve(DATA, database=DATABASE, purpose="make fresh-migrations") as server:
-                yield server.url(SUPERUSER)
+                yield read_url(server.url(SUPERUSER))
         except PostgresBusy:
-            yield attach(DATA).url(SUPERUSER)
+            yield read_url(attach(DATA).url(SUPERUSER))
 
 
 def alembic(server: Server, database: str, *arguments: str) -> None:
@@ -134,13 +154,22 @@ def replace_in_files(old: str, new: str) -> None:
             path.write_text(path.read_text().replace(old, new))
 
 
-def main(force: bool = typer.Option(False, "--force", help="Though the database has data.")) -> None:
+def main(
+    force: bool = typer.Option(False, "--force", help="Though the database has data, or git lacks revisions."),
+) -> None:
     """Write one first revision from the models, in place of all revisions.
 
     Not where a database has been migrated that is to be kept: its revisions would be gone.
     """
-    with used_database() as url:
-        if url and not force and (table := asyncio.run(table_with_rows(url))):
+    if not force:
+        if name := uncommitted():
+            _fail(f"git does not have {name} as it is: commit it first, or add FORCE=1, and it is lost")
+        try:
+            with used_database() as url:
+                table = url and asyncio.run(table_with_rows(url))
+        except (ConfigurationError, Failed) as error:
+            _fail(str(error))
+        if table:
             _fail(f"the database has data, in {table}: {NEVER}; or remove it (make clean), or add FORCE=1")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -165,7 +194,7 @@ def main(force: bool = typer.Option(False, "--force", help="Though the database 
     typer.echo("It makes the same schema as they did, with the same rights.")
 
 
-def _fail(reason: str) -> None:
+def _fail(reason: str) -> NoReturn:
     typer.secho(f"error: {reason}", err=True, fg="red")
     raise typer.Exit(1)
 

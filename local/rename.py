@@ -21,12 +21,14 @@ UNCHANGED = {"LICENSE", "package-lock.json", "rename.py", "rename.md", "test_ren
 LONGEST = 20  # so that lines of the code do not get too long
 # As the names of databases, roles or programs they mean something else already, to Postgres or to this project.
 RESERVED = """
-    admin alembic all and any api app array as both case cast check column constraint create cross current database db
-    default deploy desc distinct do docker else end except false fetch for foreign from full grant group having host in
-    index initially inner into is join key left like limit local localhost lock mail migrator name natural new not null
-    offset old on only or order postgres primary proxy public python references right root seed select session setting
-    some stack storage table template0 template1 test tests then to trailing true type union unique user using value
-    values view watch when where window with worker
+    admin alembic all analyse analyze and any api app array as asc asymmetric authorization binary both case cast
+    check collate collation column concurrently constraint create cross current database db default deferrable
+    deploy desc distinct do docker else end except false fetch for foreign freeze from full grant group having host
+    ilike in index initially inner intersect into is isnull join key lateral leading left like limit local localhost
+    localtime localtimestamp lock mail migrator name natural new not notnull null offset old on only or order outer
+    overlaps placing postgres primary proxy public python references returning right root seed select session
+    setting similar some stack storage symmetric table tablesample template0 template1 test tests then to trailing
+    true type union unique user using value values variadic verbose view watch when where window with worker
 """
 
 

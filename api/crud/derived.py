@@ -30,6 +30,9 @@ def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
         if name not in kept
     }
     made: type[RequestBody] = create_model(f"{_stem(create)}Update", __base__=create, __module__=__name__, **fields)
+    # One field: a change is not the whole record.
+    shown = [(name, value) for name, value in _example(create).items() if value is not None][:1]
+    made.model_config["json_schema_extra"] = {"examples": [dict(shown)]}
     made.__doc__ = f"Changes to {noun}: only the fields sent change, and null clears an optional one."
     return made
 

@@ -211,9 +211,14 @@ async def delete(db: Database, resource: Resource, record_id: int, if_match: IfM
         await _locked(transaction, resource, record_id, if_match)
         for children in resource.children:
             if await _has(children).first(transaction, id=record_id):
-                record = f"{resource.noun[0].upper()}{resource.noun[1:]} {record_id}"
-                raise Conflict(f"{record} still has {children.resource.name}: move or delete them first")
+                raise Conflict(still_has(resource, record_id, children))
         return await _mark_deleted(transaction, resource, record_id)
+
+
+def still_has(resource: Resource, record_id: int, children: Children) -> str:
+    """Why a record can't be deleted."""
+    record = f"{resource.noun[0].upper()}{resource.noun[1:]} {record_id}"
+    return f"{record} still has {children.resource.name}: move or delete them first"
 
 
 @cache
@@ -249,8 +254,13 @@ async def restore(db: Database, resource: Resource, record_id: int, if_match: If
             record = _found(resource, record_id, await _change(resource, ("deleted_at",)).first(transaction, **values))
         for reference, parent_id in _parents(resource, vars(record)):
             if await _share(reference.parent).first(transaction, id=parent_id) is None:
-                raise Conflict(f"Its {reference.parent.noun} {parent_id} is deleted: restore that first")
+                raise Conflict(still_deleted(reference, parent_id))
         return record
+
+
+def still_deleted(reference: Reference, parent_id: int) -> str:
+    """Why a record can't be restored."""
+    return f"Its {reference.parent.noun} {parent_id} is deleted: restore that first"
 
 
 @cache

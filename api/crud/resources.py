@@ -13,9 +13,16 @@ NAMES = (
     "staff",
 )
 
-RESOURCES = {
-    resource.name: resource for resource in related([import_module(f"api.crud.{name}").RESOURCE for name in NAMES])
-}
+
+def declared(name: str) -> Resource:
+    """The resource of the file of this name in api/crud; TypeError if it declares none."""
+    resource = getattr(import_module(f"api.crud.{name}"), "RESOURCE", None)
+    if not isinstance(resource, Resource):
+        raise TypeError(f"api/crud/{name}.py declares no RESOURCE; the file of a resource may have any other name")
+    return resource
+
+
+RESOURCES = {resource.name: resource for resource in related([declared(name) for name in NAMES])}
 
 
 def parents_first() -> list[Resource]:

@@ -120,6 +120,13 @@ PAGE = page("in the order of `sort`", _COUNT)
 KEYED = errors(InProgress) | errors(
     TooManyRequests, example="Too many Idempotency-Keys within 24 hours: wait, or send none"
 )
+
+
+def keyed(conflict: str) -> Responses:
+    """The same; the example of the 409, which all reasons share, is this one."""
+    return KEYED | errors(InProgress, example=conflict)
+
+
 # Answers of routes that need a user.
 SIGNED_IN = errors(Unauthenticated)
 RESTRICTED = errors(Unauthenticated, Forbidden)

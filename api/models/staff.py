@@ -7,7 +7,7 @@ from api.models.base import Base, Record
 
 
 class Staff(Record, Base):
-    """A member of staff. Personal data: name, email, phone, notes."""
+    """A staff member. Personal data: name, email, phone, notes."""
 
     __tablename__ = "staff"
     __label__ = "name"

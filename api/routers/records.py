@@ -10,7 +10,7 @@ from api.crud.exports import export_csv
 from api.crud.resource import Children, Resource
 from api.dependencies import ADMIN, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep, honours_key, least
 from api.enums import UserType
-from api.errors import Conflict, NotFound
+from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import (
     BODY,
@@ -23,6 +23,7 @@ from api.http.openapi import (
     RESTRICTED,
     Responses,
     errors,
+    keyed,
     resource_router,
 )
 from api.schemas.fields import MAX_ID
@@ -99,8 +100,14 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
     Create, Update, Id = resource.create, resource.update, _id_of(resource)  # noqa: N806 - types
     once, word = honours_key(records.readable(resource)), resource.word
     may = [*least(resource.writers), once]
-    collision = errors(Conflict) if any(index.unique for index in resource.table.indexes) else {}
-    children = " and ".join(dict.fromkeys(child.resource.name for child in resource.children))
+    collision = deletion = restoration = KEYED
+    if resource.unique:
+        collision = keyed(f"{resource.unique[0]}: {resource.name} 7 has the same")
+    if resource.children:
+        deletion = keyed(records.still_has(resource, 7, resource.children[0]))
+    if resource.references:
+        restoration = keyed(records.still_deleted(resource.references[0], 7))
+    children = " or ".join(dict.fromkeys(child.resource.name for child in resource.children))
     parents = " and ".join(dict.fromkeys(reference.parent.noun for reference in resource.references))
 
     @router.post(
@@ -109,7 +116,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
         description=f"Create {resource.a_record}.",
         status_code=201,
         response_model=resource.read,
-        responses=CREATED | RESTRICTED | collision | KEYED,
+        responses=CREATED | RESTRICTED | collision,
         dependencies=may,
     )
     async def create_record(data: Create, db: ChangesDep, links: LinksDep) -> Any:  # type: ignore[valid-type]
@@ -120,7 +127,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
         name=f"update_{word}",
         description=f"Change {resource.a_record}: only the fields sent; null clears an optional one.",
         response_model=resource.read,
-        responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | collision | KEYED,
+        responses=BODY | RESTRICTED | CHANGED | errors(NotFound) | collision,
         dependencies=may,
     )
     async def update_record(
@@ -137,7 +144,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
         description=f"Delete {resource.a_record}{f' that has no {children}' if children else ''}. The answer is the"
         " record as it was, with `deleted_at` set.",
         response_model=resource.read,
-        responses=RESTRICTED | DELETED | errors(NotFound) | KEYED,
+        responses=RESTRICTED | DELETED | errors(NotFound) | deletion,
         dependencies=may,
     )
     async def delete_record(record_id: Id, db: ChangesDep, if_match: IfMatchDep) -> Any:  # type: ignore[valid-type]
@@ -149,7 +156,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
         description=f"Undo that {resource.a_record} was deleted."
         + (f" Its {parents} must not be deleted." if parents else ""),
         response_model=resource.read,
-        responses=RESTRICTED | CHANGED | errors(NotFound) | KEYED,
+        responses=RESTRICTED | CHANGED | errors(NotFound) | restoration,
         dependencies=[*least(UserType.ADMIN), once],
     )
     async def restore_record(record_id: Id, db: ChangesDep, if_match: IfMatchDep) -> Any:  # type: ignore[valid-type]

@@ -41,6 +41,9 @@ INVENTED = ".example"
 RECORD_BODY = 128 * 2**10
 
 
+_begins_with_date = re.compile(r"\s*\d{4}-\d\d-\d\d").match
+
+
 def _shallow(value: int) -> int:
     if value > MAX_OFFSET:
         raise ValueError(f"must be {MAX_OFFSET:,} at most: beyond that, use `after`, as the Link header does")
@@ -48,8 +51,9 @@ def _shallow(value: int) -> int:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, int | float):
-        raise ValueError("must be text, as in RFC 3339")  # noqa: TRY004 - what pydantic reports
+    # Also as text, a number would be seconds since 1970.
+    if isinstance(value, int | float) or (isinstance(value, str) and not _begins_with_date(value)):
+        raise ValueError("must be text, as in RFC 3339")
     return value
 
 

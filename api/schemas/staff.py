@@ -18,7 +18,7 @@ EXAMPLE: dict[str, Any] = {
 
 
 class StaffCreate(RequestBody):
-    """A new member of staff."""
+    """A new staff member."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 

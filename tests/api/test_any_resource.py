@@ -75,9 +75,9 @@ class Step(Record, Other):
     __label__ = "table"
     __filters__ = ("utm_source", "row", "self")
     __sorts__ = ("table", "row")
-    __table_args__ = (Index("uq_Order_Table", "Table", unique=True, postgresql_where=LIVE),)
+    __table_args__ = (Index("uq_Order_table", "table", unique=True, postgresql_where=LIVE),)
 
-    table: Mapped[str] = mapped_column("Table")
+    table: Mapped[str]
     row: Mapped[int] = mapped_column("select")
     record_id: Mapped[int]
     self: Mapped[int | None]
@@ -253,7 +253,7 @@ async def test_names_may_mean_something_else(moves: httpx.AsyncClient) -> None:
     for path, found in (("/Order?utm_source=mail&utm_medium=x", 1), ("/Order?self=1&row=5", 1), ("/moves/1/Order", 3)):
         assert len((await moves.get(path)).json()) == found, path
     refused = await moves.post("/Order", json=STEP | {"table": "Wide 2"})
-    assert (refused.status_code, refused.json()["detail"]) == (409, "Table: Order 2 has the same")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "table: Order 2 has the same")
     assert (await moves.delete("/moves/1")).status_code == 409
     assert (await moves.delete("/Order/3")).status_code == 200
     assert (await moves.post("/Order/3/restore")).status_code == 200
@@ -285,6 +285,7 @@ async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient)
     for query in ("row=0", "self=0"):
         assert (await moves.get(f"/Order?{query}")).status_code == 422, query
     changes = json.loads((await moves.get("/openapi.json")).content)["components"]["schemas"]["StepUpdate"]
+    assert changes["examples"] == [{"table": "Wide"}]
     assert changes["properties"]["row"] == {
         "type": "integer", "minimum": 1, "title": "Row", "description": "From the left.",
     }  # fmt: skip
@@ -308,6 +309,25 @@ async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
     for field, value in wrong.items():
         answer = await moves.post("/moves", json=MOVE | {field: value})
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field]), field
+    for field in ("on", "at"):
+        for number in ("0", "1732620000", "-1", "1.5e9", "2026", ""):
+            answer = await moves.post("/moves", json=MOVE | {field: number})
+            assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field]), number
+    assert (await moves.get("/moves?on=20000")).status_code == 422
+    assert (await moves.get("/moves?sort=on&after=20000,1")).status_code == 422
+
+
+async def test_the_document_says_what_a_conflict_can_be(moves: httpx.AsyncClient) -> None:
+    paths = json.loads((await moves.get("/openapi.json")).content)["paths"]
+    for path, method, detail in (
+        ("/Order", "post", "table: Order 7 has the same"),
+        ("/Order/{step_id}", "patch", "table: Order 7 has the same"),
+        ("/depots/{depot_id}", "delete", "Depot 7 still has moves: move or delete them first"),
+        ("/Order/{step_id}/restore", "post", "Its move 7 is deleted: restore that first"),
+    ):
+        found = paths[path][method]["responses"]["409"]["content"]["application/json"]["example"]
+        assert found == {"detail": detail}
+    assert "that has no moves or Order." in paths["/moves/{move_id}"]["delete"]["description"]
 
 
 async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
@@ -317,8 +337,8 @@ async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
     }
 
 
-def odd(fields: dict[str, Any], **model: Any) -> None:
-    """Make a resource of a model with these attributes, whose clients set these fields."""
+def odd(fields: dict[str, Any], **model: Any) -> Resource:
+    """A resource of a model with these attributes, whose clients set these fields."""
 
     class Fresh(DeclarativeBase):
         type_annotation_map = Base.type_annotation_map
@@ -335,12 +355,13 @@ def odd(fields: dict[str, Any], **model: Any) -> None:
     made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
     create = create_model("OddCreate", __base__=OddCreate, **fields)
     shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
-    related(
+    found, _ = related(
         [
             Resource(made, create, "odd", writers=UserType.ADMIN),
             Resource(Shelf, shelf, "shelf", writers=UserType.ADMIN),
         ]
     )
+    return found
 
 
 COUNT = (int, ...)
@@ -366,6 +387,18 @@ COUNT = (int, ...)
 def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         odd(fields, **model)
+
+
+@pytest.mark.parametrize("name", ["health", "docs"])
+def test_a_table_that_is_called_like_a_part_of_the_api_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(resources.RESOURCES, name, odd({}, __tablename__=name))
+    with pytest.raises(TypeError, match=f"There are two routes GET /{name}: give the table another name"):
+        create_app(Settings())
+
+
+def test_so_is_a_file_that_is_none_of_a_resource() -> None:
+    with pytest.raises(TypeError, match=r"api/crud/seeds\.py declares no RESOURCE"):
+        resources.declared("seeds")
 
 
 def test_a_body_may_be_as_large_as_its_texts() -> None:

@@ -58,6 +58,13 @@ def revisions(checkout: Path) -> list[str]:
 
 def test_one_revision_makes_the_same_schema_and_what_only_revisions_know_is_named(checkout: Path) -> None:
     (checkout / "migrator" / "versions" / "2099_01_01_0000-function.py").write_text(FUNCTION.format(head=REVISIONS[-1]))
+    before = revisions(checkout)
+    refused = fresh(checkout, url="")
+    assert (refused.returncode, revisions(checkout)) == (1, before)
+    assert "git does not have migrator/versions/2099_01_01_0000-function.py as it is: commit it first" in refused.stderr
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
+    for command in (["add", "--all"], ["commit", "--quiet", "--message", "function"]):
+        subprocess.run([*git, *command], cwd=checkout, check=True)
     done = fresh(checkout, url="")
     assert done.returncode == 1
     missing = done.stderr.partition("leave it out:\n")[2].splitlines()
@@ -78,6 +85,8 @@ async def test_is_refused_where_there_are_data(
     checkout: Path, server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     before = revisions(checkout)
+    unsafe = fresh(checkout, url="postgresql://zoo_migrator@127.0.0.1:1/zoo?sslmode=require")
+    assert (unsafe.returncode, "can't be looked at" in unsafe.stderr) == (1, True)
     await admin.execute("INSERT INTO exhibits (name) VALUES ('Savanna')")
     refused = fresh(checkout, url=server.url("zoo_migrator", database))
     assert refused.returncode == 1

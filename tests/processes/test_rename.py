@@ -112,6 +112,7 @@ def test_a_second_renaming_is_as_good_as_only_that_one(tmp_path: Path) -> None:
         ("x" * 21, "20 at most"),
         ("api", "means something else"),
         ("select", "means something else"),
+        ("verbose", "means something else"),
         ("pg-books", "means something else"),
     ],
 )
@@ -121,7 +122,7 @@ def test_a_name_that_can_not_be_used_is_refused_with_one_that_can(name: str, sai
 
 def test_a_name_that_some_file_uses_already_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     made = clone(tmp_path)
-    for name in ("uvicorn", "zoo"):
+    for name in ("uvicorn", "pg", "alembic-online", "stack-settings", "zoo"):
         refused = rename(made, name)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr.startswith("error: ")
