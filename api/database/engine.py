@@ -39,7 +39,11 @@ Transactions = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
 
 def create_engine(
-    settings: Settings, application_name: str = "api", pool_size: int | None = None, url: DatabaseUrl | None = None
+    settings: Settings,
+    application_name: str = "api",
+    pool_size: int | None = None,
+    url: DatabaseUrl | None = None,
+    poolclass: type[FairQueuePool] = FairQueuePool,
 ) -> AsyncEngine:
     """An engine that connects when it is first used, so that the api starts while the database is down.
 
@@ -51,7 +55,7 @@ def create_engine(
     """
     engine = create_async_engine(
         "postgresql+asyncpg://",
-        poolclass=FairQueuePool,
+        poolclass=poolclass,
         pool_size=pool_size or settings.database_pool_size,
         max_overflow=0,
         pool_timeout=settings.database_pool_timeout,

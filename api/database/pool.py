@@ -11,7 +11,7 @@ from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from api.client import CLIENT, NOBODY
-from api.metrics import count_refusal
+from api.metrics import Cause, count_refusal
 from api.turns import Asking, TooManyWait, Turns, way
 
 # At full speed these wait for a moment. For further requests a quick refusal is better: if the database has become
@@ -27,6 +27,8 @@ class FairQueuePool(AsyncAdaptedQueuePool):
     In SQLAlchemy's own queue, a request that arrives at the right moment gets a connection before others that wait,
     some of them until their time-out; and none is told if the connection that it waits for could not be opened.
     """
+
+    count_refusal = staticmethod(count_refusal)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -81,12 +83,20 @@ class FairQueuePool(AsyncAdaptedQueuePool):
         try:
             await self._turns.take(asking, self.timeout())
         except TooManyWait as error:
-            count_refusal("queue")
+            self.count_refusal("queue")
             raise PoolTimeoutError(f"too many wait already for one of the pool's {self.size()} connections") from error
         except TimeoutError as error:
-            count_refusal("pool")
+            self.count_refusal("pool")
             raise PoolTimeoutError(f"none of the pool's {self.size()} connections was free in time") from error
         return asking
+
+
+class FairQueuePoolOfReplica(FairQueuePool):
+    """The same, but no request is refused with a connection, because the primary is asked instead."""
+
+    @staticmethod
+    def count_refusal(cause: Cause) -> None:
+        """Count nothing."""
 
 
 def _is_open(record: Any) -> bool:

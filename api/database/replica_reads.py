@@ -4,14 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import asyncpg
-import structlog
 
-from api.database.errors import DATABASE_ERRORS, is_away, is_of_this_server, reason_of
+from api.database.errors import DATABASE_ERRORS, is_of_this_server
 from api.database.replica import NotRead, Replica
 from api.database.statements import Executor, Query
 from api.errors import Unavailable
-
-log = structlog.get_logger(__name__)
 
 
 class ReplicaReads:
@@ -44,9 +41,7 @@ class ReplicaReads:
         except (Unavailable, *DATABASE_ERRORS) as error:
             if not is_of_this_server(error):
                 raise
-            if is_away(error):
-                self._replica.note_away(error)
-            log.info("the primary is asked instead of the replica", reason=reason_of(error))
+            self._replica.note_failure(error)
             return None
         if staleness and found is not None:
             self._mark_stale(staleness)

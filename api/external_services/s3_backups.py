@@ -17,7 +17,6 @@ from api.external_services.s3_requests import S3Requests
 from api.settings import Settings
 
 PART = 16 * 2**20  # bytes in memory; S3 takes 10,000 of them, which are 156 GiB
-DIGITS = 16  # of the SHA-256, at the end of a backup's name
 DONE = {200, 204}
 NOT_FOUND = 404
 
@@ -63,7 +62,7 @@ class Backups:
             etags.append(answer.headers["etag"])
             size += len(body)
             digest.update(body)
-        if not path.endswith(f"-{digest.hexdigest()[:DIGITS]}.dump"):
+        if not path.endswith(f"-{digest.hexdigest()}.dump"):
             raise StorageRefused("The backup was cut off: it has another checksum than its name")
         # Sent twice, it may find the upload complete; and an error may follow its 200.
         await self._requests.send("POST", path, DONE | {NOT_FOUND}, query=upload, body=_complete(etags))

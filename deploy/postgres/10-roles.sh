@@ -11,7 +11,7 @@
 #   PGHOST=... PGPASSWORD=... POSTGRES_USER=postgres POSTGRES_DB=zoo \
 #   DATABASE_PASSWORD=... MIGRATION_DATABASE_PASSWORD=... deploy/postgres/10-roles.sh
 # A password may also come from a file: DATABASE_PASSWORD_FILE, MIGRATION_DATABASE_PASSWORD_FILE. It needs secrets.sh beside
-# it.
+# it. With KEEP_ROLES=yes, roles that are there stay as they are, and only get their rights on the database.
 set -eu
 
 . "$(dirname "$(readlink -f "$0")")/secrets.sh"
@@ -21,16 +21,19 @@ read_secret MIGRATION_DATABASE_PASSWORD
 : "${MIGRATION_DATABASE_PASSWORD:?set MIGRATION_DATABASE_PASSWORD, or MIGRATION_DATABASE_PASSWORD_FILE}"
 # Passed by environment, because every user of the machine could read arguments.
 export DATABASE_PASSWORD MIGRATION_DATABASE_PASSWORD
+export KEEP_ROLES="${KEEP_ROLES:-no}"
 
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
 \getenv api_password DATABASE_PASSWORD
 \getenv migrator_password MIGRATION_DATABASE_PASSWORD
+\getenv keep_roles KEEP_ROLES
 
 \set SHOW_CONTEXT never
 
 BEGIN;
 SELECT set_config('zoo.api_password', :'api_password', true) AS api_password,
-    set_config('zoo.migrator_password', :'migrator_password', true) AS migrator_password \gset
+    set_config('zoo.migrator_password', :'migrator_password', true) AS migrator_password,
+    set_config('zoo.keep_roles', :'keep_roles', true) AS keep_roles \gset
 DO $roles$
 DECLARE
     here CONSTANT text := quote_ident(current_database());
@@ -46,6 +49,8 @@ DECLARE
         'ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public '
         'GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO zoo_api; '
         'ALTER DEFAULT PRIVILEGES FOR ROLE zoo_migrator IN SCHEMA public GRANT USAGE ON SEQUENCES TO zoo_api';
+    kept CONSTANT boolean := current_setting('zoo.keep_roles') = 'yes'
+        AND to_regrole('zoo_migrator') IS NOT NULL AND to_regrole('zoo_api') IS NOT NULL;
     is_16 CONSTANT boolean := current_setting('server_version_num')::int >= 160000;
     functions text;
     step record;
@@ -143,7 +148,7 @@ BEGIN
         IF step.holds IS NOT NULL THEN
             EXECUTE 'SELECT ' || step.holds INTO is_so;
         END IF;
-        CONTINUE WHEN is_so;
+        CONTINUE WHEN is_so OR (kept AND step.does LIKE 'ALTER ROLE %');
         reason := NULL;
         BEGIN
             SET LOCAL client_min_messages = error;  -- "no privileges were granted" is said better below
@@ -171,7 +176,7 @@ COMMIT;
 SQL
 
 # In Compose, where the superuser's password may also have been changed.
-if [ -z "${PGHOST:-}" ]; then
+if [ -z "${PGHOST:-}" ] && [ "$KEEP_ROLES" = no ]; then
     read_secret POSTGRES_PASSWORD
     if [ -n "${POSTGRES_PASSWORD:-}" ]; then
         export POSTGRES_PASSWORD

@@ -2,17 +2,20 @@
 # The steps of a backup and of a restore that are done beside the database, as its superuser; deploy/backup calls them.
 # They know where by PGHOST, POSTGRES_USER and POSTGRES_DB, as 10-roles.sh does:
 #
-#   ready                   waits until Postgres accepts connections
+#   ready                   waits until Postgres accepts connections, and opens the stack's database again if it ended while
+#                           a restore had closed it
+#   hold                    prints `held` once no other restore is at work, and keeps others off until standard input ends
 #   release                 prints the release of the api that is at work, or else of the last migrator
 #   dump                    writes the dump to standard output
 #   counts-in-dump          reads a dump to its end, and prints the number of rows of each table that has some
 #   counts DATABASE         the same of a database
 #   load DATABASE           restores the dump in standard input into this database, which it creates
-#   empty                   fails if the stack's database has anything in it
+#   empty DATABASE          fails if it has anything in it
 #   swap DATABASE BEFORE    puts this database in the place of the stack's, which is then named BEFORE
 #   drop DATABASE           if it is there
 set -euo pipefail
 export LC_ALL=C PGOPTIONS="--client-min-messages=warning"
+LOCK=1793003 # in the database postgres
 
 sql() {
     local database=$1
@@ -28,6 +31,18 @@ ready() {
         ((tries--)) || { echo "Postgres accepts no connections" >&2; return 1; }
         sleep 0.5
     done
+    sql postgres --set=live="$POSTGRES_DB" <<SQL
+SELECT count(*) FILTER (WHERE pg_try_advisory_lock($LOCK)) > 0 AS was_left FROM pg_database WHERE datname = :'live' AND NOT datallowconn \gset
+\if :was_left
+ALTER DATABASE :"live" ALLOW_CONNECTIONS true;
+\endif
+SQL
+}
+
+hold() {
+    # The lock of one that was killed is given up once the server has noticed.
+    sql postgres --command="SET lock_timeout = '5s'" --command="DO 'BEGIN PERFORM pg_advisory_lock($LOCK); END'" \
+        --command='\! echo held' --file=-
 }
 
 release() {
@@ -69,17 +84,17 @@ SQL
 load() {
     drop "$1" # of an interrupted restore
     createdb --username="$POSTGRES_USER" --template=template0 "$1"
-    POSTGRES_DB=$1 sh "$(dirname "$(readlink -f "$0")")/10-roles.sh"
+    POSTGRES_DB=$1 KEEP_ROLES=yes sh "$(dirname "$(readlink -f "$0")")/10-roles.sh"
     pg_restore --exit-on-error --username="$POSTGRES_USER" --dbname="$1"
     sql "$1" --command='VACUUM (ANALYZE)'
 }
 
 empty() {
     local found
-    found=$(sql postgres --set=live="$POSTGRES_DB" <<'SQL'
-SELECT EXISTS (SELECT FROM pg_database WHERE datname = :'live') AS is_there \gset
+    found=$(sql postgres --set=database="$1" <<'SQL'
+SELECT EXISTS (SELECT FROM pg_database WHERE datname = :'database') AS is_there \gset
 \if :is_there
-\connect :"live"
+\connect :"database"
 SELECT nspname FROM pg_namespace
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND (nspname <> 'public'
     OR EXISTS (SELECT FROM pg_class WHERE relnamespace = pg_namespace.oid)

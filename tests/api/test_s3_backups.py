@@ -19,7 +19,7 @@ BUCKET = "zoo-backups"
 
 
 def name_of(content: bytes) -> str:
-    return f"zoo-0.3.0-20261126T221718Z-{hashlib.sha256(content).hexdigest()[:16]}.dump"
+    return f"zoo-0.3.0-20261126T221718Z-{hashlib.sha256(content).hexdigest()}.dump"
 
 
 async def names(backups: Backups) -> list[str]:

@@ -55,12 +55,15 @@ class Api:
 
 
 @asynccontextmanager
-async def api_with(primary: Node, read_url: str, max_lag: float = LONG, *, is_read: bool = True) -> AsyncIterator[Api]:
+async def api_with(
+    primary: Node, read_url: str, max_lag: float = LONG, *, is_read: bool = True, pool_size: int = 8
+) -> AsyncIterator[Api]:
     """The api; if there is a replica, it is read from."""
     settings = Settings(
         database_url=primary.url(),
         database_read_url=read_url,
         read_max_lag_seconds=max_lag,
+        database_pool_size=pool_size,
         database_connect_timeout=10,  # on a busy machine
     )
     async with serve_app(create_app(settings)) as served:

@@ -1,5 +1,6 @@
 """A Postgres with a streaming replica, each on a port of its own, and both made anew for each test."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from local.postgres import DATABASE, SUPERUSER, serve
-from tests.conftest import FAST_AND_FORGETFUL, find_free_port
+from local.postgres import DATABASE, SUPERUSER, binaries, serve
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, find_free_port
 
 OPTIONS = {
     **FAST_AND_FORGETFUL,
@@ -45,12 +46,12 @@ class Node:
         server = psutil.Process(int((self.data / "postmaster.pid").read_text().splitlines()[0]))
         return [server, *server.children(recursive=True)]
 
-    def url(self, role: str = "zoo_api") -> str:
-        return f"postgresql://{role}@127.0.0.1:{self.port}/{DATABASE}"
+    def url(self, role: str = "zoo_api", database: str = DATABASE) -> str:
+        return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
 
-    async def do(self, *statements: str) -> object:
+    async def do(self, *statements: str, database: str = DATABASE) -> object:
         """Run statements as the superuser, each by itself; the first value that the last one returns."""
-        connection: asyncpg.Connection = await asyncpg.connect(self.url(SUPERUSER))
+        connection: asyncpg.Connection = await asyncpg.connect(self.url(SUPERUSER, database))
         try:
             return [await connection.fetchval(statement) for statement in statements][-1]
         finally:
@@ -82,6 +83,19 @@ def replica_of(primary: Node, origin: Path, folder: Path, name: str = "replica")
         yield node
     finally:
         node.stop()
+
+
+def swap(primary: Node, restored: str, before: str) -> None:
+    """Put the database `restored` in the place of the api's, as `make restore` does at its end."""
+    environment = {
+        "PATH": f"{binaries()}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(primary.port),
+        "POSTGRES_USER": SUPERUSER,
+        "POSTGRES_DB": DATABASE,
+    }
+    command = [ROOT / "deploy" / "postgres" / "backup.sh", "swap", restored, before]
+    subprocess.run(command, env=environment, check=True)
 
 
 def _copy(origin: Path, data: Path) -> None:

@@ -5,6 +5,7 @@ set -euo pipefail
 case $* in
 "compose up --detach --no-deps --no-recreate db") exit ;;
 "compose exec --no-TTY db sha256sum") exec sha256sum ;;
+"compose exec --no-TTY db /opt/zoo/backup.sh hold") exec "$CHECKOUT/deploy/postgres/backup.sh" hold ;;
 "compose exec --no-TTY db /opt/zoo/backup.sh "*)
     shift 5
     cat | "$CHECKOUT/deploy/postgres/backup.sh" "$@" | cat # through pipes, which can't be sought in

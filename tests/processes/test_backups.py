@@ -24,7 +24,7 @@ from tests.processes.test_schema import schema
 from tests.python import HANGS
 
 TEMPLATE = "migrated"
-NAME = re.compile(r"zoo-(?P<release>[\w.]+)-\d{8}T\d{6}Z-[0-9a-f]{16}\.dump")
+NAME = re.compile(r"zoo-(?P<release>[\w.]+)-\d{8}T\d{6}Z-(?P<checksum>[0-9a-f]{64})\.dump")
 REFUSED, UNKNOWN_REVISION = 3, 6
 BEFORE_PHOTOS = "1d122c4cabd6"
 ROWS = "SELECT array_agg(name ORDER BY id) FROM animals"
@@ -60,6 +60,15 @@ class Operator:
 
     def saved(self) -> list[str]:
         return sorted(path.name for path in (self.checkout / "backups").glob("*"))
+
+    def after_loading(self, database: str, statement: str) -> None:
+        """Let this be done each time that a dump has been loaded."""
+        program = self.checkout / "bin" / "pg_restore"
+        program.write_text(
+            f'#!/bin/sh\n{binaries()}/pg_restore "$@" || exit\n'
+            f'case $* in *--dbname=*) psql --username=postgres --dbname={database} --command="{statement}" ;; esac\n'
+        )
+        program.chmod(0o755)
 
     async def sql(self, statement: str, database: str = DATABASE, role: str = SUPERUSER) -> object:
         """Run statements, or one whose only value is returned."""
@@ -118,7 +127,9 @@ class TestRestore:
     ) -> None:
         before = schema(operator.server, DATABASE)
         path = operator.save()
-        assert NAME.fullmatch(Path(path).name)
+        name = NAME.fullmatch(Path(path).name)
+        assert name is not None
+        assert name["checksum"] == hashlib.sha256((operator.checkout / path).read_bytes()).hexdigest()
         await operator.sql("DROP TABLE animals CASCADE")
         await operator.sql("INSERT INTO staff (name) VALUES ('Ngozi')")
         session = await asyncpg.connect(operator.server.url("zoo_api"))
@@ -165,11 +176,11 @@ class TestRestore:
             path.write_bytes(damaged)
             done = operator.run("restore", str(path), "replace")
             assert (done.returncode, "cut off or changed" in done.stderr) == (REFUSED, True), done.stderr
-        for named in ("", "animals.dump", "zoo-0.3.0-20260101T000000Z.dump", path.name):
+        for named in ("", "animals.dump", "zoo-0.3.0-20260101T000000Z.dump", f"zoo-1-{'0' * 16}.dump", path.name):
             assert operator.run("restore", named, "replace").returncode == REFUSED
         # Whatever a name says, all of it has to be there.
         for content in (whole[: len(whole) // 2], whole[:-1000], b"CREATE TABLE animals ()"):
-            path = operator.checkout / f"zoo-1-{hashlib.sha256(content).hexdigest()[:16]}.dump"
+            path = operator.checkout / f"zoo-1-{hashlib.sha256(content).hexdigest()}.dump"
             path.write_bytes(content)
             done = operator.run("restore", str(path), "replace")
             assert (done.returncode, "not a complete one" in done.stderr) == (REFUSED, True), done.stderr
@@ -192,6 +203,44 @@ class TestRestore:
         assert operator.run("restore", path).returncode == 0
         assert await operator.sql(ROWS) == ANIMALS
         assert await operator.sql(DATABASES) == [DATABASE]
+
+    async def test_into_an_empty_database_loses_nothing_that_comes_meanwhile(self, operator: Operator) -> None:
+        path = operator.save()
+        await operator.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        operator.after_loading("zoo", "CREATE TABLE came ()")
+        done = operator.run("restore", path)
+        assert (done.returncode, "something came" in done.stderr) == (REFUSED, True), done.stderr
+        assert await operator.sql("SELECT to_regclass('came')::text") == "came"
+        (beside,) = set(re.findall(r"zoo_restored_\d{8}_\d{6}", done.stderr))
+        assert await operator.sql(ROWS, beside) == ANIMALS
+        assert await operator.sql(DATABASES) == [DATABASE, beside]
+
+    async def test_waits_for_no_other_on_the_same_postgres_and_leaves_its_database(self, operator: Operator) -> None:
+        path = operator.save()
+        await operator.sql("CREATE DATABASE zoo_restored")
+        hold = [operator.checkout / "deploy" / "postgres" / "backup.sh", "hold"]
+        with subprocess.Popen(
+            hold, env=operator.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            for command in (["restore", path, "replace"], ["rehearse", path]):
+                done = operator.run(*command)
+                assert (done.returncode, "another restore" in done.stderr) == (REFUSED, True), done.stderr
+            assert operator.run("save").returncode == 0
+            assert await operator.sql(DATABASES) == [DATABASE, "zoo_restored"]
+            other.communicate()
+        assert operator.run("restore", path, "replace").returncode == 0
+
+    async def test_cut_off_while_the_database_was_closed_is_mended_by_the_next_command(
+        self, operator: Operator
+    ) -> None:
+        await operator.sql(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false", "postgres")
+        path = operator.save()
+        await require_that_nothing_changed(operator)
+        await operator.sql(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false", "postgres")
+        assert operator.run("restore", path).returncode == REFUSED
+        await require_that_nothing_changed(operator)
 
     async def test_that_is_killed_changes_nothing_and_is_done_again(self, operator: Operator) -> None:
         path = operator.save()
@@ -234,8 +283,31 @@ class TestBackup:
         assert b"COPY public.animals" in read.stdout
         assert b"COPY public.migration_workers" not in read.stdout
 
+    @pytest.mark.parametrize("left", ["", "CREATE TABLE public.animals ()"])
+    async def test_of_nothing_is_refused(self, operator: Operator, left: str) -> None:
+        await operator.sql(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {left}")
+        done = operator.run("save")
+        assert (done.returncode, "no table of the database has any rows" in done.stderr) == (REFUSED, True)
+        assert operator.saved() == []
+
 
 class TestRehearsal:
+    async def test_leaves_the_roles_as_they_are(self, operator: Operator) -> None:
+        roles = """SELECT array_agg(ARRAY[rolname, rolpassword, rolcreatedb::text, setconfig::text] ORDER BY rolname)
+            FROM pg_authid LEFT JOIN pg_db_role_setting ON setrole = pg_authid.oid AND setdatabase = 0
+            WHERE rolname !~ '^pg_'"""
+        of_before = await operator.sql(roles)
+        await operator.sql(
+            "ALTER ROLE zoo_api PASSWORD 'of today'; ALTER ROLE zoo_api SET statement_timeout = '9s';"
+            "ALTER ROLE zoo_migrator PASSWORD 'of today' NOCREATEDB"
+        )
+        before = await operator.sql(roles)
+        assert before != of_before
+        done = operator.run("rehearse")
+        assert done.returncode == 0, done.stderr
+        assert await operator.sql(roles) == before
+        operator.server.grant_roles(DATABASE)  # for the other tests
+
     async def test_restores_beside_and_compares_the_rows_of_each_table(self, operator: Operator) -> None:
         path = operator.save()
         await operator.sql("INSERT INTO animals (name) VALUES ('Bahati')")
@@ -247,12 +319,7 @@ class TestRehearsal:
 
     async def test_fails_if_a_row_was_not_restored(self, operator: Operator) -> None:
         """As if a trigger had dropped it."""
-        (operator.checkout / "bin" / "pg_restore").write_text(
-            f'#!/bin/sh\n{binaries()}/pg_restore "$@" || exit\n'
-            "case $* in *--dbname=*) psql --username=postgres --dbname=zoo_restored"
-            " --command=\"DELETE FROM animals WHERE name = 'Amara'\" ;; esac\n"
-        )
-        (operator.checkout / "bin" / "pg_restore").chmod(0o755)
+        operator.after_loading("zoo_restored", "DELETE FROM animals WHERE name = 'Amara'")
         done = operator.run("rehearse")
         assert (done.returncode, "other numbers of rows" in done.stderr) == (1, True), done.stderr
         await require_that_nothing_changed(operator)

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.stack.stack import RELEASE, Stack
 
-BACKUP = rf"zoo-{RELEASE}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{16}}\.dump"
+BACKUP = rf"zoo-{RELEASE}-\d{{8}}T\d{{6}}Z-[0-9a-f]{{64}}\.dump"
 Make = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
