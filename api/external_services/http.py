@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from api.metrics import calling
+from api.traces import passed_on
 
 ATTEMPTS = 3
 BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
@@ -26,6 +27,14 @@ NOT_FOR_GOOD = {408, 425, 429}
 MAX_SAID = 200  # bytes of a service's own words
 
 M = TypeVar("M", bound=BaseModel)
+
+
+async def _pass_on(request: httpx.Request) -> None:
+    request.headers.update(passed_on())
+
+
+PASS_ON = {"request": [_pass_on]}
+"""Tells a service which trace its requests belong to."""
 
 
 def tls(url: str) -> ssl.SSLContext:
@@ -82,7 +91,9 @@ class Service:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls(url))
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=TIMEOUT, trust_env=False, verify=tls(url), event_hooks=PASS_ON
+        )
 
     async def close(self) -> None:
         """Close the connections."""
