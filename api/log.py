@@ -15,6 +15,8 @@ from json.encoder import encode_basestring_ascii as quoted
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from api.traces import trace_id
+
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The current request's id: in every line, also in those of the background work that it starts."""
 
@@ -48,9 +50,15 @@ class RequestRecord(logging.LogRecord):
         return (
             f'{{"event": "request", "level": "{self.levelname.lower()}", '
             f'"timestamp": "{_iso_second(int(second))}.{int(rest * 1e6):06d}Z", "request_id": "{REQUEST_ID.get()}", '
+            f"{_quoted_trace_id()}"
             f'"method": {quoted(self.method)}, "path": {quoted(self.path)}, "status": {self.status}, '
             f'"duration_ms": {self.duration_ms}, "bytes": {self.bytes}}}'
         )
+
+
+def _quoted_trace_id() -> str:
+    found = trace_id()
+    return "" if found is None else f'"trace_id": "{found}", '
 
 
 @lru_cache(maxsize=2)
@@ -89,9 +97,11 @@ class TextRenderer:
         return f"{line}\n\n{text}" if text else line
 
 
-def _add_request_id(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+def _add_ids(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     if request_id := REQUEST_ID.get():
         event_dict["request_id"] = request_id
+    if found := trace_id():
+        event_dict["trace_id"] = found
     return event_dict
 
 
@@ -104,7 +114,7 @@ def configure_log(log_format: str, *filters: logging.Filter) -> None:
     is_for_people = on_terminal or os.environ.get("ENVIRONMENT") == "local"
     as_text = log_format == "text" or (log_format != "json" and is_for_people)
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if as_text else "iso", utc=not as_text)
-    shared: list[Processor] = [structlog.stdlib.add_log_level, stamp, _add_request_id]
+    shared: list[Processor] = [structlog.stdlib.add_log_level, stamp, _add_ids]
     render: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if as_text:
         render += [TextRenderer(colors=on_terminal)]

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import re
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
         async with (
+            _traces(settings),
             open_services(settings) as services,
             seen(probing, settings.release),
             open_replica(settings, probing) as replica,
@@ -129,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         # A redirect would send the client, and the request's body, to whatever host the request names.
         redirect_slashes=False,
-        # OpenTelemetry is not set up here, and FastAPI would look for it at each request.
+        # api/traces.py has the traces; FastAPI would look for its own at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_handlers(app, lambda request: state_of(request).database)
@@ -151,6 +152,15 @@ def _refuse_twice(routes: Iterable[BaseRoute]) -> None:
             if key in seen:
                 raise TypeError(f"There are two routes {method} {route.path}: give the table another name")
             seen.add(key)
+
+
+def _traces(settings: Settings) -> AbstractAsyncContextManager[None]:
+    """What makes traces and sends them, until the block ends; nothing, and nothing imported, if nobody takes them."""
+    if settings.traces_url is None:
+        return nullcontext()
+    from api.external_services.collector import open_collector  # noqa: PLC0415
+
+    return open_collector(settings)
 
 
 def _route_of(app: FastAPI, route: BaseRoute) -> BaseRoute:

@@ -4,12 +4,15 @@ Each process counts for itself. Under gunicorn it does so in files, which api/se
 label has a value that a client chooses: of what is in a request, only the route's template and a known method are told.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Literal, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from api.traces import call
 
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 # From an animal by its id to a request that waits for services outside of this stack.
@@ -34,7 +37,7 @@ RELEASE = Gauge(
 REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
 SERVICES = Histogram(
     "external_request_duration_seconds",
-    "Calls of services outside, with all their attempts: done, refused by the service, or failed",
+    "Calls of services outside, with all their attempts: done, refused by the service, failed, or cancelled",
     ["service", "outcome"],
     buckets=SECONDS,
 )
@@ -52,9 +55,14 @@ class Now:
 _requests: dict[tuple[str, str, int], Histogram] = {}
 
 
+def known_method(method: str) -> str:
+    """The method, or `other` if HTTP has no such: a client may send any word."""
+    return method if method in METHODS else "other"
+
+
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
-    """Count a request that has been answered."""
-    key = (route, method if method in METHODS else "other", status // 100)
+    """Count a request that has been answered; `method` is one of known_method()'s."""
+    key = (route, method, status // 100)
     found = _requests.get(key)
     if found is None:
         _requests[key] = found = REQUESTS.labels(*key[:2], f"{key[2]}xx")
@@ -68,10 +76,16 @@ def count_refusal(cause: Cause) -> None:
 
 @contextmanager
 def calling(service: str) -> Iterator[None]:
-    """Measure a call of a service outside. An exception whose `is_refusal` is true is a refusal."""
+    """Measure a call of a service outside, which is a span, too. An exception whose `is_refusal` is true is a refusal;
+    a call that is given up, because the process or its request ends, has not failed.
+    """
     started, outcome = perf_counter(), "done"
     try:
-        yield
+        with call(service):
+            yield
+    except CancelledError:
+        outcome = "cancelled"
+        raise
     except BaseException as error:
         outcome = "refused" if getattr(error, "is_refusal", False) else "failed"
         raise

@@ -105,6 +105,16 @@ Prefix = Annotated[str, AfterValidator(_path_prefix)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
+Sampler = Literal[
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+]
+
+
 class Settings(SettingsWithSecrets):
     """Settings of the api, from the environment, or from files of the same names in /run/secrets."""
 
@@ -112,6 +122,14 @@ class Settings(SettingsWithSecrets):
     release: str = __version__
     port: int = Field(default=8000, ge=1, le=65_535)
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    # By OpenTelemetry's own names; its library reads those that are not here.
+    otel_exporter_otlp_endpoint: HttpUrl | None = None
+    otel_exporter_otlp_headers: SecretStr | None = None
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    otel_service_name: str = "zoo-api"
+    otel_traces_sampler: Sampler = "parentbased_always_on"
+    otel_traces_sampler_arg: float = Field(default=1, ge=0, le=1)
+    otel_sdk_disabled: bool = False
     seed: bool = True
     web_concurrency: int = Field(default=2, ge=1)
     # Longer than a proxy keeps an idle connection (usually 60 s), so that the proxy closes it. Otherwise a request that
@@ -169,6 +187,12 @@ class Settings(SettingsWithSecrets):
         if login.password or not login.proves_itself_otherwise:
             self._require_strong(name, weakness(login.password or ""))
         return login
+
+    @property
+    def traces_url(self) -> str | None:
+        """Where the collector takes traces; None if there are none."""
+        endpoint = self.otel_exporter_otlp_endpoint
+        return None if endpoint is None or self.otel_sdk_disabled else f"{endpoint}/v1/traces"
 
     @property
     def public_url(self) -> str | None:

@@ -17,6 +17,8 @@ from api.server.gunicorn_log import published_at
 from api.settings import load_settings
 
 settings = load_settings()
+if settings.traces_url is not None:
+    from api.external_services import collector  # noqa: F401 - likewise
 
 wsgi_app = "api.main:create_app()"
 # All addresses of the container, IPv6 and IPv4; Compose publishes the port on 127.0.0.1 only.

@@ -13,9 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from api.database.errors import is_lost, is_stale
 from api.database.pool import FairQueuePool
 from api.database.pooler import POOLED, connect
+from api.database.tracing import trace_connection, trace_sessions
 from api.database.workers import seen
 from api.errors import Unavailable
 from api.settings import Settings
+from api.traces import Tracing
 from stack_settings import DatabaseUrl
 
 # The newest revision that this release of the api needs. /health/ready waits for it. It has to be an expand revision,
@@ -71,14 +73,19 @@ def create_engine(
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     event.listen(engine.sync_engine, "handle_error", _end_stale)
+    if settings.traces_url is not None:
+        trace_sessions(engine.sync_engine)
     return engine
 
 
 async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
     try:
-        return await connect(url, quiet=QUIET, **options)
+        connection = await connect(url, quiet=QUIET, **options)
     except OSError as error:  # no such host, refused, timed out, another certificate
         raise Unavailable("The database can't be reached") from error
+    if Tracing.tracer is not None:
+        trace_connection(connection)
+    return connection
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:

@@ -6,6 +6,8 @@ from functools import cache
 import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from api.traces import passed_on
+
 ATTEMPTS = 3
 BACKOFF = wait_exponential_jitter(multiplier=0.1, jitter=0.2, max=1)
 TIMEOUT = httpx.Timeout(5, connect=2)
@@ -14,6 +16,14 @@ MAX_SECONDS = 8
 
 # Refusals that say nothing about the request itself: the same one may succeed later.
 NOT_FOR_GOOD = {408, 425, 429}
+
+
+async def _pass_on(request: httpx.Request) -> None:
+    request.headers.update(passed_on())
+
+
+PASS_ON = {"request": [_pass_on]}
+"""Tells a service which trace its requests belong to."""
 
 
 def tls(url: str) -> ssl.SSLContext:

@@ -49,7 +49,9 @@ class Service:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._client = httpx.AsyncClient(base_url=url, timeout=http.TIMEOUT, trust_env=False, verify=http.tls(url))
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=http.TIMEOUT, trust_env=False, verify=http.tls(url), event_hooks=http.PASS_ON
+        )
 
     async def close(self) -> None:
         """Close the connections."""

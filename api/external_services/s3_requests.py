@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 
 from api.external_services.errors import StorageRefused, StorageUnavailable
-from api.external_services.http import MAX_SECONDS, NOT_FOR_GOOD, TIMEOUT, TryAgainError, tls, tries
+from api.external_services.http import MAX_SECONDS, NOT_FOR_GOOD, PASS_ON, TIMEOUT, TryAgainError, tls, tries
 from api.external_services.s3_keys import Keys
 from api.external_services.sigv4 import Signer, encoded, encoded_query
 from api.metrics import calling
@@ -34,7 +34,7 @@ class S3Requests:
         self._url = url
         self._region = region
         self._keys = keys
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls(url))
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, verify=tls(url), event_hooks=PASS_ON)
 
     async def close(self) -> None:
         """Close the connections."""

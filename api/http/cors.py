@@ -12,7 +12,9 @@ ASKED_METHOD = b"access-control-request-method"
 KEPT_SECONDS = 600  # how long a browser keeps a preflight's answer
 
 VARY = (b"vary", b"Origin")
-EXPOSED = b"ETag, Link, Location, Retry-After, X-Request-ID, X-Stale-Seconds, X-Total-Count, X-Total-Count-Is"
+EXPOSED = (
+    b"ETag, Link, Location, Retry-After, X-Request-ID, X-Stale-Seconds, X-Total-Count, X-Total-Count-Is, X-Trace-ID"
+)
 # What routes accept, besides what every page may send.
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 TAKEN = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-ID"

@@ -1,6 +1,7 @@
 """What each request and its answer get: an id, a line in the log, and the headers that all answers have."""
 
 import logging
+from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
@@ -15,10 +16,12 @@ from api.http.cors import PREFLIGHT, Cors
 from api.http.error_handlers import internal_error
 from api.http.path_prefix import HEADER as PREFIX
 from api.http.path_prefix import PathPrefix
-from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, id_of, is_gone, write_line
+from api.http.proxies import TrustedProxies
+from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, PROBES, TRACE_HEADER, id_of, is_gone, write_line
 from api.log import REQUEST_ID
-from api.metrics import Now, observe_request
+from api.metrics import Now, known_method, observe_request
 from api.settings import ENVIRONMENT, PUBLIC_URL, Settings
+from api.traces import Tracing, begin_request, end_request, trace_id
 
 log = structlog.get_logger(__name__)
 requests = logging.getLogger("api.requests")
@@ -37,7 +40,8 @@ class Exchange:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self.prefix = PathPrefix(settings.root_path, settings.forwarded_allow_ips)
+        self.proxies = TrustedProxies(settings.forwarded_allow_ips)
+        self.prefix = PathPrefix(settings.root_path, self.proxies)
         self.cors = Cors(settings.cors_origins) if settings.cors_origins else None
         self.gzip = settings.gzip
         self.environment = settings.environment
@@ -57,9 +61,11 @@ class Exchange:
         CLIENT.set(client_of(inner, asked))
         ENVIRONMENT.set(self.environment)
         PUBLIC_URL.set(self.public_url)
-        always = [(HEADER, request_id.encode())]
-        if self.cors is not None:
-            always += self.cors.headers(asked)
+        span = None
+        if Tracing.tracer is not None and path not in PROBES:
+            span = begin_request(Tracing.tracer, asked if self.proxies.have_sent(scope) else {})
+        always = self._always(request_id, asked)
+        failure = None
         answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
         try:
             if self.cors is not None and self.cors.is_preflight(scope["method"], asked):
@@ -69,6 +75,7 @@ class Exchange:
         except ClientDisconnect:
             answer.status = CLIENT_CLOSED_REQUEST
         except Exception as error:
+            failure = type(error).__name__
             log.error("unexpected error", exc_info=error)  # noqa: TRY400 - the error has the traceback
             answer.status = 500
             if not answer.is_begun:
@@ -78,6 +85,18 @@ class Exchange:
                 answer.status = CLIENT_CLOSED_REQUEST
             seconds = perf_counter() - started
             Now.in_flight -= 1
-            observe_request(getattr(inner.get("route"), "path", ""), scope["method"], answer.status, seconds)
+            route, method = getattr(inner.get("route"), "path", ""), known_method(scope["method"])
+            observe_request(route, method, answer.status, seconds)
+            if span is not None:
+                end_request(span, method=method, route=route, status=answer.status, failure=failure)
             if requests.isEnabledFor(logging.INFO):
                 write_line(scope["method"], path, answer.status, seconds, answer.size)
+
+    def _always(self, request_id: str, asked: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+        """The headers that the answer gets in any case."""
+        always = [(HEADER, request_id.encode())]
+        if (found := trace_id()) is not None:
+            always.append((TRACE_HEADER, found.encode()))
+        if self.cors is not None:
+            always += self.cors.headers(asked)
+        return always

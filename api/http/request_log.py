@@ -9,6 +9,7 @@ from uuid_utils import uuid7
 from api.log import RequestRecord
 
 HEADER = b"x-request-id"
+TRACE_HEADER = b"x-trace-id"
 PROBES = {"/health", "/health/db", "/health/ready"}
 CLIENT_CLOSED_REQUEST = 499  # nginx's status: the client disconnected before it had an answer
 MAX_PATH = 200

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.http.error_handlers import ErrorResponse
 from api.http.exchange import Exchange
-from api.http.path_prefix import PEER
+from api.http.proxies import PEER
 from api.server.lingering import LingeringTransport
 from api.server.request_head import (
     END,

@@ -16,7 +16,7 @@ from api.log import RequestRecord
 SECONDS = 5.0
 MAX_KINDS = 100  # at a time; all further ones count as one kind
 
-OF_ONE_ALONE = {"event", "level", "timestamp", "request_id", "exc_info"}
+OF_ONE_ALONE = {"event", "level", "timestamp", "request_id", "trace_id", "exc_info"}
 
 
 class RepeatFilter(logging.Filter):

@@ -23,6 +23,7 @@ EXPOSED = {
     "x-stale-seconds",
     "x-total-count",
     "x-total-count-is",
+    "x-trace-id",
 }
 HEADERS = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"]
 
