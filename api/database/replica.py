@@ -30,6 +30,7 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import SCHEMA_REVISION, create_engine
 from api.database.errors import DATABASE_ERRORS, reason_of
 from api.errors import Unavailable
+from api.metrics import REPLICA_LAG
 from api.settings import Settings
 
 LOOK_SECONDS = 1.0
@@ -180,7 +181,8 @@ class Replica:
         raise NotRead(fault or f"it is more than {self._max_lag:g} s behind")
 
     def _say(self) -> None:
-        """Log what has changed, once."""
+        """Measure it, and log what has changed, once."""
+        REPLICA_LAG.set(_now() - self._last.has_until)
         try:
             is_stale, reason = self._staleness(self._last) > 0, None
         except NotRead as error:
