@@ -1,6 +1,7 @@
 """What `status` and `backfill status` say, as metrics for Prometheus."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from datetime import datetime
 
@@ -67,7 +68,8 @@ async def export(setup: Setup, port: int) -> None:
     registry, latest = CollectorRegistry(), Latest()
     registry.register(latest)
     try:
-        start_http_server(port, "::", registry)
+        # All addresses, IPv6 and IPv4; where IPv6 is off, IPv4.
+        start_http_server(port, "::" if socket.has_dualstack_ipv6() else "0.0.0.0", registry)  # noqa: S104
     except OSError as error:
         raise ConfigurationError(f"port {port}: {error.strerror}") from error
     engine, reason = setup.connect(LOOK), None

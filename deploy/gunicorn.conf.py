@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -51,8 +52,29 @@ def when_ready(_: Any) -> None:
     if address := published_at():
         structlog.get_logger("api").info("ready", address=address, docs=f"{address}/docs")
     if settings.metrics_port is not None:
-        folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-        subprocess.Popen([sys.executable, "-m", "api.server.metrics", str(settings.metrics_port), folder])  # noqa: S603
+        _serve_metrics(
+            [
+                sys.executable,
+                "-m",
+                "api.server.metrics",
+                str(settings.metrics_port),
+                os.environ["PROMETHEUS_MULTIPROC_DIR"],
+            ]
+        )
+
+
+def _serve_metrics(command: list[str]) -> None:
+    """Keep this process at work: gunicorn has no hook for the end of a child that is no worker."""
+    serving = subprocess.Popen(command)  # noqa: S603
+    gunicorns: Any = signal.getsignal(signal.SIGCHLD)
+
+    def start_anew(*received: Any) -> None:
+        nonlocal serving
+        gunicorns(*received)
+        if serving.poll() is not None:
+            serving = subprocess.Popen(command)  # noqa: S603
+
+    signal.signal(signal.SIGCHLD, start_anew)
 
 
 def child_exit(_: Any, worker: Any) -> None:

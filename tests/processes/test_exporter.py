@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -59,6 +60,14 @@ def exporter(server: Server, empty_database: str) -> Iterator[Exporter]:
     environment = os.environ | server.environment(empty_database)
     with Python("alembic_online", "exporter", "--port", str(port), env=environment) as process:
         yield Exporter(port)
+        process.terminate()
+
+
+async def test_where_there_is_no_ipv6_it_serves_by_ipv4(server: Server, empty_database: str) -> None:
+    port = find_free_port()
+    command = ["tests.without_ipv6", sys.executable, "-m", "alembic_online", "exporter", "--port", str(port)]
+    with Python(*command, env=os.environ | server.environment(empty_database)) as process:
+        await Exporter(port).until(lambda found: found["up"])
         process.terminate()
 
 

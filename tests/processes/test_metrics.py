@@ -47,7 +47,7 @@ class Measured:
             return client.get(f"http://127.0.0.1:{self.port}{path}").status_code
 
     def children(self) -> tuple[list[psutil.Process], psutil.Process]:
-        """The workers, and what serves the metrics."""
+        """The workers, and what serves the metrics; IndexError while nothing does."""
         children = psutil.Process(self.master.pid).children()
         serving = [child for child in children if "api.server.metrics" in child.cmdline()]
         return [child for child in children if child not in serving], serving[0]
@@ -66,11 +66,14 @@ def wait_until(is_so: Callable[[], object]) -> None:
 
 
 @contextmanager
-def measured(server: Server, database: str, log: Path) -> Iterator[Measured]:
-    """It is started as people do: the library decides when it is imported whether it writes files."""
+def measured(server: Server, database: str, log: Path, *before: str) -> Iterator[Measured]:
+    """It is started as people do: the library decides when it is imported whether it writes files.
+
+    `before` has arguments of Python before those of the api.
+    """
     port, metrics_port = find_free_port(), find_free_port()
     settings = {"PATH": os.environ["PATH"], "METRICS_PORT": str(metrics_port), **server.environment(database)}
-    command = [sys.executable, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
+    command = [sys.executable, *before, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
     with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, env=settings, stderr=output) as master:
         try:
             measured = Measured(master, port, metrics_port)
@@ -99,7 +102,7 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     assert api.get("/metrics") == 404
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1
-    assert api.sum("db_pool_connections", state="idle") is not None
+    wait_until(lambda: api.sum("db_pool_connections", state="idle") is not None)
 
 
 def test_what_a_killed_worker_has_counted_stays_and_what_was_so_in_it_does_not(api: Measured) -> None:
@@ -124,11 +127,22 @@ def held_by(folder: str) -> str:
 
 
 def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: Measured) -> None:
-    _, serving = api.children()
-    (child,) = serving.children()
-    child.kill()
-    wait_until(lambda: serving.children() and serving.children()[0] != child and api.sum("ready") is not None)
-    assert api.get("/health") == 200
+    for signum in (signal.SIGKILL, signal.SIGTERM):
+        _, serving = api.children()
+        serving.send_signal(signum)
+        wait_until(partial(is_another, api, serving))
+        assert api.get(f"/animals/{1_000_000 + signum}") == 404
+    labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
+    assert api.sum("http_request_duration_seconds_count", **labels) == 2
+
+
+def is_another(api: Measured, before: psutil.Process) -> bool:
+    return api.children()[1] != before and api.sum("ready") is not None
+
+
+def test_where_there_is_no_ipv6_they_are_served_by_ipv4(server: Server, database: str, tmp_path: Path) -> None:
+    with measured(server, database, tmp_path / "log", "-m", "tests.without_ipv6", sys.executable) as api:
+        assert api.get("/health") == 200
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
@@ -137,10 +151,9 @@ def test_nothing_is_left_when_the_api_ends(
 ) -> None:
     with measured(server, database, tmp_path / "log") as api:
         _, serving = api.children()
-        processes = [serving, *serving.children()]
         mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
         assert len(mine) == 1
         api.master.send_signal(signum)
         api.master.wait(timeout=60)
-    wait_until(lambda: not any(process.is_running() for process in processes))
+    wait_until(lambda: not serving.is_running())
     assert not mine & folders()

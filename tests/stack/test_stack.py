@@ -1,6 +1,7 @@
 """The stack as `docker compose up` makes it."""
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -40,6 +41,22 @@ def test_on_a_new_stack_the_migrator_succeeds_before_the_api_starts(new_stack: S
     assert stack.get("/health/ready").json()["status"] == "OK"
     # Published on this machine only.
     assert api["NetworkSettings"]["Ports"] == {"8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(stack.port)}]}
+
+
+def test_metrics_are_there_as_the_document_says(stack: Stack) -> None:
+    stack.was_changed = True
+    commands = re.findall(r"^\$ (.*)", (ROOT / "docs" / "observability.md").read_text(), re.MULTILINE)
+    said = subprocess.run(
+        ["bash", "-euc", "\n".join(commands)],
+        cwd=ROOT,
+        env=stack.environment | stack.names,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert "# TYPE http_request_duration_seconds histogram\n" in said.stdout
+    assert "\nalembic_online_up 1.0\n" in said.stdout
 
 
 class TestService:
