@@ -34,6 +34,16 @@ READY = Gauge("ready", "1 if the database answers and its schema fits this relea
 RELEASE = Gauge(
     "release_info", "1; the labels say what runs", ["release", "schema_revision"], multiprocess_mode="livemax"
 )
+REPLICA_LAG = Gauge(
+    "db_replica_lag_seconds",
+    "How far the replica is behind; infinite if it can't be told",
+    multiprocess_mode="livemax",
+)
+BACKUP = Gauge(
+    "backup_saved_timestamp_seconds",
+    "Of which time the last backup is that was saved; 0 if there is none of this database",
+    multiprocess_mode="livemostrecent",
+)
 REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
 SERVICES = Histogram(
     "external_request_duration_seconds",

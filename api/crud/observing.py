@@ -1,8 +1,10 @@
 """What is measured regularly, rather than at each request: the process, its connections, and what the database says."""
 
 import asyncio
+from contextlib import suppress
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from api.crud import health
 from api.database.engine import SCHEMA_REVISION
@@ -10,10 +12,18 @@ from api.database.errors import DATABASE_ERRORS
 from api.database.pool import FairQueuePool
 from api.database.probes import Probes
 from api.errors import Unavailable
-from api.metrics import READY, RELEASE, observe_now
+from api.metrics import BACKUP, READY, RELEASE, observe_now
 
 EVERY_SECONDS = 1.0
 ASK_EVERY_SECONDS = 15.0  # what the database has to be asked
+
+# Where deploy/postgres/backup.sh writes it: a setting of the database, which no backup has in it.
+_BACKUP = text("""
+SELECT extract(epoch FROM split_part(setting, '=', 2)::timestamptz)::float
+FROM pg_db_role_setting, unnest(setconfig) setting
+WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0
+    AND setting LIKE 'backup.saved=%'
+""")
 
 
 async def keep_observing(engine: AsyncEngine) -> None:
@@ -27,7 +37,7 @@ async def keep_observing(engine: AsyncEngine) -> None:
 
 
 async def keep_asking(probes: Probes, release: str) -> None:
-    """Write whether the database and this release fit, regularly, until cancelled."""
+    """Write whether the database and this release fit, and of when the last backup is, regularly, until cancelled."""
     RELEASE.labels(release, SCHEMA_REVISION).set(1)
     while True:
         try:
@@ -35,4 +45,10 @@ async def keep_asking(probes: Probes, release: str) -> None:
             READY.set(1)
         except (Unavailable, *DATABASE_ERRORS):
             READY.set(0)
+        with suppress(Unavailable, *DATABASE_ERRORS):
+            await probes.ask(_observe_backup)
         await asyncio.sleep(ASK_EVERY_SECONDS)
+
+
+async def _observe_backup(session: AsyncSession) -> None:
+    BACKUP.set(await session.scalar(_BACKUP) or 0)

@@ -32,6 +32,7 @@ from api.database.engine import SCHEMA_REVISION, create_engine
 from api.database.errors import DATABASE_ERRORS, is_away, reason_of, sqlstate
 from api.database.pool import FairQueuePoolOfReplica
 from api.errors import Unavailable
+from api.metrics import REPLICA_LAG
 from api.settings import Settings
 
 LOOK_SECONDS = 1.0
@@ -216,7 +217,8 @@ class Replica:
         return self._primary_fault is not None and is_silent
 
     def _say(self) -> None:
-        """Log what has changed, once."""
+        """Measure it, and log what has changed, once."""
+        REPLICA_LAG.set(_now() - self._last.has_until)
         try:
             is_stale, reason = self._staleness(self._last) > 0, None
         except NotRead as error:

@@ -7,6 +7,7 @@
 #   hold                    prints `held` once no other restore is at work, and keeps others off until standard input ends
 #   release                 prints the release of the api that is at work, or else of the last migrator
 #   dump                    writes the dump to standard output
+#   saved TIME              remembers that there is a backup of this time, for the api's metrics
 #   counts-in-dump          reads a dump to its end, and prints the number of rows of each table that has some
 #   counts DATABASE         the same of a database
 #   load DATABASE           restores the dump in standard input into this database, which it creates
@@ -62,6 +63,11 @@ SQL
 dump() {
     pg_dump --format=custom --lock-wait-timeout=60000 --exclude-table-data=public.migration_workers \
         --username="$POSTGRES_USER" --dbname="$POSTGRES_DB"
+}
+
+# A setting of the database goes into no dump: a restored one has no backup yet.
+saved() {
+    sql postgres --set=live="$POSTGRES_DB" --set=time="$1" <<<"ALTER DATABASE :\"live\" SET backup.saved = :'time'"
 }
 
 # Rows of COPY are a line each.

@@ -17,9 +17,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
+from api.crud import observing
+from api.main import create_app
+from api.metrics import BACKUP
+from api.settings import Settings
 from local.postgres import DATABASE, SUPERUSER, Server, binaries, serve
-from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, superuser
+from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, serve_app, superuser
 from tests.processes.test_schema import schema
 from tests.python import HANGS
 
@@ -289,6 +294,26 @@ class TestBackup:
         done = operator.run("save")
         assert (done.returncode, "no table of the database has any rows" in done.stderr) == (REFUSED, True)
         assert operator.saved() == []
+
+
+async def test_of_when_the_last_one_is_is_measured_and_a_restored_database_has_none(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "ASK_EVERY_SECONDS", 0.1)
+
+    async def until(earliest: float, latest: float) -> None:
+        settings = Settings(database_url=operator.server.url("zoo_api"))
+        async with serve_app(create_app(settings)), asyncio.timeout(60):
+            BACKUP.set(-1)
+            while not earliest <= (REGISTRY.get_sample_value("backup_saved_timestamp_seconds") or 0) <= latest:
+                await asyncio.sleep(0.05)
+
+    await until(0, 0)
+    began = time.time()
+    path = operator.save()
+    await until(began - 1, time.time())
+    assert operator.run("restore", path, "replace").returncode == 0
+    await until(0, 0)
 
 
 class TestRehearsal:
