@@ -5,6 +5,8 @@ PYTEST := $(PY) -m pytest
 # For two cores; most processes that tests start wait rather than work.
 IN_PARALLEL := --numprocesses 2 --dist worksteal
 PROCESSES_IN_PARALLEL := --numprocesses 3 --dist worksteal
+# Two stacks at once; the tests that share one are in one process.
+STACKS_IN_PARALLEL := --numprocesses 2 --dist loadgroup
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -222,7 +224,7 @@ test-live: .venv/dev  ## change a table under load, from one release of the api 
 	@$(PYTEST) tests/live
 
 test-stack: .venv/dev  ## build the images and drive the real Compose stack
-	@$(PYTEST) tests/stack
+	@$(PYTEST) $(STACKS_IN_PARALLEL) tests/stack
 
 mutants: .venv/dev  ## put small faults into the code, and say which no test finds; hours (ROUNDS=quick: 30 of them; IN=paths)
 	@ROUNDS=$${ROUNDS:-full} $(PY) -m tests.mutants $(IN)

@@ -17,18 +17,23 @@ FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
 SHARED = ("elsewhere", "replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
+ONE = SHARED[2:]  # that become each other
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a stack follow each other; those that need none come first."""
+    """Tests that share a stack follow each other, in one process; those that need none come first."""
 
-    def turn(item: pytest.Item) -> int:
+    def shared(item: pytest.Item) -> str | None:
         names: tuple[str, ...] = getattr(item, "fixturenames", ())
         if "replicas" in names:  # whatever a module calls them
-            return SHARED.index("replicas") + 1
-        return max((SHARED.index(name) + 1 for name in names if name in SHARED), default=0)
+            return "replicas"
+        return max((name for name in names if name in SHARED), key=SHARED.index, default=None)
 
-    items.sort(key=turn)
+    items.sort(key=lambda item: -1 if (name := shared(item)) is None else SHARED.index(name))
+    for item in items:
+        name = shared(item)
+        together = item.path.stem if name is None else "stack" if name in ONE else name
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(scope="session", autouse=True)
