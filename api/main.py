@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         title="Zoo",
         openapi_url=None,  # see api/routers/docs.py, too
-        summary="A zoo: what lives in it, who works there, and what its visitors do.",
+        summary="A zoo: what lives in it, and what happens there.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
         openapi_tags=tags(sorted(groups, key=lambda group: group[0] is not auth.router)),  # one signs in first
