@@ -119,7 +119,7 @@ USER postgres
 ENTRYPOINT ["/opt/zoo/entrypoint.sh"]
 CMD ["postgres"]
 
-# The storage of the photos: SeaweedFS, an S3 for this machine. Like the database's, it has no label of a release.
+# The storage: SeaweedFS, an S3 for this machine. Like the database's, it has no label of a release.
 FROM base AS storage
 COPY --from=build-storage /opt/venv/bin/weed /usr/local/bin/
 COPY deploy/postgres/secrets.sh deploy/postgres/weakness.awk deploy/storage /opt/zoo/

@@ -3,7 +3,6 @@
 All are async functions, not classes: FastAPI calls anything else in a thread, for each request.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from functools import partial
@@ -22,8 +21,7 @@ from api.database.engine import Transactions, driver_of
 from api.database.replica_reads import ReplicaReads
 from api.database.statements import ReadDatabase
 from api.enums import UserType
-from api.errors import Forbidden, Unauthenticated, Unavailable
-from api.external_services.s3 import S3
+from api.errors import Forbidden, Unauthenticated
 from api.http.answers import mark_personal, mark_secret, mark_stale
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, has_credentials, require_same_origin
 from api.http.clients import address_of
@@ -33,7 +31,6 @@ from api.schemas.fields import MAX_ID
 from api.settings import Settings
 from api.state import State, state_of
 
-NO_STORAGE = "There is no storage for photos here: S3_URL is not set"
 SIGNED_OUT = "The token has expired or was revoked: sign in again"
 
 
@@ -266,24 +263,6 @@ async def get_proof(caller: CallerDep, transactions: TransactionsDep, address: C
 
 ProofDep = Annotated[Proof, Depends(get_proof)]
 
-
-async def get_storage(request: Request) -> S3:
-    """The storage of the photos; Unavailable if there is none."""
-    s3 = state_of(request).services.s3
-    if s3 is None:
-        raise Unavailable(NO_STORAGE)
-    return s3
-
-
-StorageDep = Annotated[S3, Depends(get_storage)]
-
-
-async def get_photos_due(request: Request) -> asyncio.Event:
-    """Wakes what works on photos."""
-    return state_of(request).photos_are_due
-
-
-PhotosDueDep = Annotated[asyncio.Event, Depends(get_photos_due)]
 
 IdempotencyKeyDep = Annotated[
     str | None,

@@ -21,7 +21,7 @@ from api.crud.cleaning import keep_clean
 from api.crud.observing import keep_asking, keep_observing
 from api.crud.orders.metrics import keep_counting_orders
 from api.crud.orders.payments import keep_settling_orders
-from api.crud.photos.work import keep_working
+from api.crud.photos.work import keep_tending_photos
 from api.crud.resources import RESOURCES
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             tasks = [
                 asyncio.create_task(keep_counting_orders(create_sessionmaker(probing).begin)),
                 asyncio.create_task(keep_settling_orders(state.sessionmaker.begin, services)),
-                asyncio.create_task(keep_working(state.sessionmaker.begin, services.s3, state.photos_are_due)),
+                asyncio.create_task(keep_tending_photos(state.sessionmaker.begin, services.s3, state.photos_are_due)),
                 asyncio.create_task(keep_observing(engine)),
                 asyncio.create_task(keep_asking(state.probes, settings.release)),
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings,
         title="Zoo",
         openapi_url=None,  # see api/routers/docs.py, too
-        summary="A zoo: what lives in it, who works there, and what its visitors do.",
+        summary="A zoo: what lives in it, and what happens there.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
         openapi_tags=tags(sorted(groups, key=lambda group: group[0] is not auth.router)),  # one signs in first

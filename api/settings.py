@@ -19,7 +19,7 @@ ENVIRONMENT: ContextVar[str] = ContextVar("environment", default="production")
 """The environment that a request, or a command, runs in: in `local`, addresses need not be deliverable."""
 
 PUBLIC_URL: ContextVar[str | None] = ContextVar("public_url", default=None)
-"""Where a request's answer says that photos are: the address of the public bucket; None if there is no storage."""
+"""Where a request's answer says that public objects are: the address of their bucket; None if there is no storage."""
 
 MIN_TOKEN_SECRET_LENGTH = 32  # bytes: of an HMAC-SHA256 key (RFC 7518, section 3.2)
 LOCAL_TOKEN_SECRET = "the local token secret, which production refuses"  # noqa: S105
@@ -272,7 +272,7 @@ class Settings(SettingsWithSecrets):
         if self.s3_bucket == self.s3_public_bucket:
             raise ValueError("S3_BUCKET and S3_PUBLIC_BUCKET are the same: what is uploaded would be public")
         if self.s3_backup_bucket in {self.s3_bucket, self.s3_public_bucket}:
-            raise ValueError("S3_BACKUP_BUCKET is a bucket of the photos: backups need one that the api may not read")
+            raise ValueError("S3_BACKUP_BUCKET is a bucket of the api: backups need one that the api may not read")
         key, secret = self.s3_access_key_id, self.s3_secret_access_key
         if (key is None) != (secret is None):
             raise ValueError("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY: set both, or none")

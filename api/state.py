@@ -21,8 +21,9 @@ NAME = "zoo"  # in the state that the server hands to each request
 class State:
     """The app's settings, its access to the database and to outside services, and its background work.
 
-    `probes` have a connection of their own, so that they never wait behind requests. `photos_are_due` wakes what works
-    on photos. There is a `replica` only with DATABASE_READ_URL.
+    `probes` have a connection of their own, so that they never wait behind requests. There is a `replica` only with
+    DATABASE_READ_URL.
+    `photos_are_due` wakes what works on photos.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""What the client of S3 costs those who have nothing to do with photos: CPU until the first answer, and memory."""
+"""What the client of S3 costs those who have nothing to do with it: CPU until the first answer, and memory."""
 
 import json
 import resource
@@ -27,7 +27,7 @@ def measure(zoo: Zoo) -> Section:
         cpu, memory = (statistics.median(values) for values in zip(*found, strict=True))
         rows.append([name, f"{cpu * 1e3:,.0f} ms", f"{memory / 2**20:.1f} MiB"])
     text = f"One process, until its first answer, `GET /animals/1`.\n\n{table(['', 'CPU', 'USS'], rows)}"
-    return Section("The storage of the photos, for those who have none", text)
+    return Section("The storage, for those who have none", text)
 
 
 def _once(zoo: Zoo, settings: dict[str, str]) -> tuple[float, float]:

@@ -46,7 +46,7 @@ control_socket_disable = True
 def on_starting(_: Any) -> None:
     """Say once what is not there."""
     if settings.s3_url is None:
-        structlog.get_logger("api").info("no photos: S3_URL is not set")
+        structlog.get_logger("api").info("no storage: S3_URL is not set")
 
 
 def when_ready(_: Any) -> None:

@@ -18,7 +18,7 @@ from local.storage import StorageError
 
 HOST = "127.0.0.1"
 DATA = Path(__file__).parent.parent / ".data" / "postgres"
-PHOTOS = DATA.with_name("storage")
+STORAGE = DATA.with_name("storage")
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -27,7 +27,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="The port to serve on.")) -> None:
     """Migrate, load the seed data if the zoo is empty, and serve with reload. Ctrl-C stops all of it.
 
-    Unless S3_URL is set, photos are in an embedded storage.
+    Unless S3_URL is set, there is an embedded storage.
     """
     address = f"http://{HOST}:{port}"
     if reason := _why_not(port):
@@ -37,12 +37,12 @@ def run(port: int = typer.Option(8000, envvar="PORT", min=1, max=65535, help="Th
     purpose = f"`make run` for {address}"
     with serve(DATA, database=DATABASE, purpose=purpose) as server, ExitStack() as stack:
         env = os.environ | server.environment()
-        started = None if os.environ.get("S3_URL") else stack.enter_context(storage.serve(PHOTOS))
+        started = None if os.environ.get("S3_URL") else stack.enter_context(storage.serve(STORAGE))
         _must(["alembic", "upgrade", "head"], env)
         if started:
-            photos = started.wait()
-            _must(["api", "buckets"], env | photos.admin_environment())
-            env |= photos.environment()
+            stored = started.wait()
+            _must(["api", "buckets"], env | stored.admin_environment())
+            env |= stored.environment()
         _must(["api", "seed"], env)
         typer.secho(f"\n  It serves at {address}, with docs at {address}/docs", bold=True)
         typer.echo("  Ctrl-C stops it\n")
@@ -77,8 +77,8 @@ def execute(module: str, context: typer.Context) -> None:
         with serve(DATA, database=DATABASE, purpose=" ".join(command)) as server:
             raise typer.Exit(_call(command, os.environ | server.environment()))
     except PostgresBusy:
-        photos = None if os.environ.get("S3_URL") else storage.running_in(PHOTOS)
-        env = os.environ | attach(DATA).environment() | (photos.environment() if photos else {})
+        stored = None if os.environ.get("S3_URL") else storage.running_in(STORAGE)
+        env = os.environ | attach(DATA).environment() | (stored.environment() if stored else {})
         raise typer.Exit(_call(command, env)) from None
 
 

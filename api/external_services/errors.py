@@ -1,4 +1,4 @@
-"""What is wrong with the storage of the photos; whoever does not catch it answers 503 or 502."""
+"""What is wrong with the storage; whoever does not catch it answers 503 or 502."""
 
 from api.errors import BadGateway, Unavailable
 

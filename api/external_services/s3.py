@@ -1,7 +1,4 @@
-"""The storage of the photos, by the S3 API: a private bucket for what is uploaded, a public one for what is shown.
-
-Without it there are no new photos.
-"""
+"""The storage, by the S3 API: a private bucket for what is uploaded, a public one for what is shown."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The buckets of the photos, and that of backups: made, and set up, by a key that may do so. The api's own may not."""
+"""The buckets of the api, and that of backups: made, and set up, by a key that may do so. The api's own may not."""
 
 import hashlib
 import json

@@ -1,8 +1,9 @@
 """/animals/{animal_id}/photos"""
 
+import asyncio
 from typing import Annotated
 
-from fastapi import Body, Response
+from fastapi import Body, Depends, Request, Response
 
 from api.crud import animals, records
 from api.crud.photos import changes as photo_changes
@@ -13,23 +14,43 @@ from api.dependencies import (
     CallerDep,
     IfMatchDep,
     LinksDep,
-    PhotosDueDep,
     ReaderDep,
     RecordId,
     SessionDep,
-    StorageDep,
     TransactionsDep,
     honours_key,
 )
-from api.errors import BadGateway, Conflict, NotFound
+from api.errors import BadGateway, Conflict, NotFound, Unavailable
+from api.external_services.s3 import S3
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, RECORD, RESTRICTED, errors, page, resource_router
 from api.schemas.photos import PhotoCreate, PhotoCreated, PhotoRead, PhotoUpdate
+from api.state import state_of
 
 router = resource_router("animals")
 ONCE = honours_key(records.readable(animals.RESOURCE))
 
 PHOTOS = "/{animal_id}/photos"
 PHOTO = PHOTOS + "/{photo_id}"
+NO_STORAGE = "There is no storage for photos here: S3_URL is not set"
+
+
+async def get_storage(request: Request) -> S3:
+    """The storage of the photos; Unavailable if there is none."""
+    s3 = state_of(request).services.s3
+    if s3 is None:
+        raise Unavailable(NO_STORAGE)
+    return s3
+
+
+StorageDep = Annotated[S3, Depends(get_storage)]
+
+
+async def get_photos_due(request: Request) -> asyncio.Event:
+    """Wakes what works on photos."""
+    return state_of(request).photos_are_due
+
+
+PhotosDueDep = Annotated[asyncio.Event, Depends(get_photos_due)]
 
 
 @router.get(PHOTOS, responses=page("the first photo first") | errors(NotFound))

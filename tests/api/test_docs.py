@@ -92,7 +92,7 @@ class TestDocument:
                 body = {} if invalid["type"] == "missing" or where == "query" else {name: 1}
                 options: dict[str, Any] = {"params": {name: 1}} if where == "query" else {"json": body}
                 answer = await client.request(method, url, **options)
-                if answer.status_code != 503:  # there is no storage for photos here
+                if answer.status_code != 503:  # there is no storage here
                     assert invalid in answer.json()["detail"], (method, url, answer.json())
                     compared += 1
         assert compared > 50

@@ -84,7 +84,7 @@ class TestUpload:
         assert await s3.get(key, head.etag, size=head.size) == BODY
 
     async def test_writes_to_its_own_key_only(self, upload: PresignedPut) -> None:
-        other = PresignedPut(upload.url.replace("/incoming/", "/photos/"), upload.headers)
+        other = PresignedPut(upload.url.replace("/incoming/", "/shown/"), upload.headers)
 
         assert await put(other) == 403
 

@@ -103,7 +103,7 @@ async def test_the_apis_key_may_neither_read_nor_write_them(storage: Storage, ba
     await by_the_api.close()
 
 
-def test_a_bucket_of_photos_is_refused() -> None:
+def test_a_bucket_of_the_api_is_refused() -> None:
     for name in ("zoo-private", "zoo-public"):
         with pytest.raises(ValueError, match="S3_BACKUP_BUCKET"):
             settings_of(

@@ -24,7 +24,7 @@ def run_document(path: Path, checkout: Path) -> None:
     processes that its blocks leave in the background are ended.
     """
     with serve(checkout / ".data" / "postgres", FAST_AND_FORGETFUL, DATABASE), ExitStack() as background:
-        _run_blocks(_with_free_ports(path.read_text()), checkout, background)
+        run_blocks(_with_free_ports(path.read_text()), checkout, background)
 
 
 def _with_free_ports(document: str) -> str:
@@ -38,7 +38,8 @@ def _end(group: int) -> None:
         os.killpg(group, signal.SIGTERM)
 
 
-def _run_blocks(document: str, checkout: Path, background: ExitStack) -> None:
+def run_blocks(document: str, checkout: Path, background: ExitStack) -> None:
+    """Run the `sh` blocks of a text, and compare the output of the last one with a `text` block."""
     environment = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "CI"}}
     environment["LOG_FORMAT"] = "text"  # as on the reader's terminal
     printed = ""

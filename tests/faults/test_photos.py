@@ -48,7 +48,7 @@ async def client(
     async def idle(*_: object) -> None:
         pass
 
-    monkeypatch.setattr("api.main.keep_working", idle)
+    monkeypatch.setattr("api.main.keep_tending_photos", idle)
     environment = storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}
     settings = settings_of(environment, database_url=server.url("zoo_api", database), database_pool_timeout=30)
     async with started(create_app(settings)) as client:

@@ -1,12 +1,17 @@
 """The commands of the documents do what the documents say."""
 
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.checkouts import copy_checkout
 from tests.conftest import ROOT
-from tests.docs.documents import run_document
+from tests.docs.documents import run_blocks, run_document, section
+from tests.rounds import ROUNDS
 
 DOCUMENTS = [
     "README.md",
@@ -14,7 +19,12 @@ DOCUMENTS = [
     "docs/add-a-table.md",
     "docs/add-a-resource.md",
     "docs/rename-a-column.md",
-    "docs/remove-a-part.md",
+]
+REMOVING = ROOT / "docs" / "remove-a-part.md"
+PARTS = [
+    part
+    for part in re.findall(r"^## (.+)$", REMOVING.read_text(), re.MULTILINE)
+    if not part.startswith(("After", "The"))
 ]
 
 
@@ -23,6 +33,21 @@ def test_the_commands_run_as_they_stand(document: str, tmp_path: Path) -> None:
     run_document(ROOT / document, copy_checkout(tmp_path))
 
 
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_goes_by_its_commands_alone_and_the_rest_is_whole(part: str, tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path)
+    if (ROOT / ".mypy_cache").exists():  # it takes a minute otherwise
+        shutil.copytree(ROOT / ".mypy_cache", checkout / ".mypy_cache")
+    with ExitStack() as background:
+        run_blocks(section(REMOVING, f"## {part}") + section(REMOVING, "## Afterwards"), checkout, background)
+    if ROUNDS == "full":
+        rest = ["tests/api", "tests/deploy", "tests/stack_settings", "tests/test_internals.py"]
+        subprocess.run([checkout / ".venv/bin/python", "-m", "pytest", "-q", "-n2", *rest], cwd=checkout, check=True)
+
+
 def test_no_other_document_has_commands_to_run() -> None:
     paths = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    assert {path.relative_to(ROOT).as_posix() for path in paths if "\n```sh\n" in path.read_text()} == set(DOCUMENTS)
+    assert {path.relative_to(ROOT).as_posix() for path in paths if "\n```sh\n" in path.read_text()} == {
+        *DOCUMENTS,
+        REMOVING.relative_to(ROOT).as_posix(),
+    }

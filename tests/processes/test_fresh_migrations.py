@@ -27,6 +27,8 @@ down_revision = "{head}"
 
 def upgrade() -> None:
     op.execute("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * n'")
+    op.execute("CREATE TYPE mood AS ENUM ('good')")
+    op.execute("CREATE TABLE parts_gone (mood mood)")
 '''
 
 
@@ -56,7 +58,7 @@ def revisions(checkout: Path) -> list[str]:
     return sorted(path.name for path in (checkout / "migrator" / "versions").glob("*.py"))
 
 
-def test_one_revision_makes_the_same_schema_and_what_only_revisions_know_is_named(checkout: Path) -> None:
+def test_one_revision_makes_the_schema_of_the_models_and_what_only_revisions_know_is_named(checkout: Path) -> None:
     (checkout / "migrator" / "versions" / "2099_01_01_0000-function.py").write_text(FUNCTION.format(head=REVISIONS[-1]))
     before = revisions(checkout)
     refused = fresh(checkout, url="")
@@ -67,6 +69,7 @@ def test_one_revision_makes_the_same_schema_and_what_only_revisions_know_is_name
         subprocess.run([*git, *command], cwd=checkout, check=True)
     done = fresh(checkout, url="")
     assert done.returncode == 1
+    assert "Without what no model has any more: mood, parts_gone\n" in done.stdout
     missing = done.stderr.partition("leave it out:\n")[2].splitlines()
     assert "CREATE FUNCTION public.twice(n integer) RETURNS integer" in missing[0]
     assert all(

@@ -70,7 +70,7 @@ def test_without_a_storage_all_else_works_and_the_log_says_so(stack: Stack) -> N
         assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
         assert stack.get("/health/ready").status_code == 200
         assert stack.get("/animals").status_code == 200
-        assert "no photos: S3_URL is not set" in stack.compose("logs", "api").stdout
+        assert "no storage: S3_URL is not set" in stack.compose("logs", "api").stdout
 
 
 def test_another_s3_gets_its_buckets_from_the_apis_image(images: list[str], tmp_path: Path) -> None:  # noqa: ARG001 - built before

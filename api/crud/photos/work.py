@@ -37,7 +37,7 @@ KILLED = "its decoder, or the server, died several times in the middle of it"
 log = structlog.get_logger(__name__)
 
 
-async def keep_working(transactions: Transactions, s3: S3 | None, is_due: asyncio.Event) -> None:
+async def keep_tending_photos(transactions: Transactions, s3: S3 | None, is_due: asyncio.Event) -> None:
     """Do what is to be done with photos, when `is_due` is set and regularly, until cancelled.
 
     Many workers may do so: on one machine they take turns. Without a storage there is nothing to do.
