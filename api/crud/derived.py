@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import MISSING, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
-from sqlalchemy import Column, Enum
+from sqlalchemy import JSON, Column, Enum
 
 from api.models.base import TIMESTAMPS, Record, columns_of
 from api.schemas.fields import RECORD_BODY, Computed, Order, PageQuery, RecordRead, RequestBody, record_example
@@ -44,7 +44,11 @@ def read_of(create: type[RequestBody], model: type[Record], noun: str, computed:
     if unknown := create.model_fields.keys() - columns_of(model).keys():
         raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
     computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
-    columns = [(name, type_of(column)) for name, column in columns_of(model).items() if name in create.model_fields]
+    columns = [
+        (name, _type_read(create.model_fields[name], column))
+        for name, column in columns_of(model).items()
+        if name in create.model_fields
+    ]
     fields = [*columns, *computed_types.items()]
     example = record_example({**_example(create), **computed.EXAMPLE})
     about = {
@@ -67,6 +71,8 @@ def query_of(
 ) -> type[PageQuery]:
     """Which of the `records`, for a list; each of the `filters` has its description."""
     columns = columns_of(model)
+    if structured := [name for name in (*filters, *model.__sorts__) if isinstance(columns[name].type, JSON)]:
+        raise TypeError(f"{records} can't be filtered or sorted by {structured[0]}, because it is JSON")
     if taken := filters.keys() & {*PageQuery.model_fields, *dir(PageQuery), "q", "after_value"}:
         raise TypeError(f"{records} can't be filtered by {min(taken)}: every list uses this name for something else")
     orders = [ID, *model.__sorts__, *TIMESTAMPS]
@@ -92,6 +98,14 @@ def query_of(
     made.__doc__ = f"Which {records}."
     made.orders = {name: Order(columns[name].type, not_null(columns[name])) for name in orders}
     return made
+
+
+def _type_read(field: FieldInfo, column: Column[Any]) -> Any:
+    """The type of a column's values, of which the column of JSON knows nothing."""
+    if not isinstance(column.type, JSON):
+        return type_of(column)
+    type_: Any = field.annotation
+    return type_ | None if column.nullable else type_
 
 
 def _type_with_limits(field: FieldInfo) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, inspect
+from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Table, inspect
 from sqlalchemy.dialects import postgresql
 
 from api.crud.derived import ID, body_size, query_of, read_of, update_of
@@ -84,6 +84,8 @@ class Resource:
             field.name: (found[field.name] if field.name in found else getattr(model, field.name)).label(field.name)
             for field in fields(self.read)
         }
+        if arrays := [name for name, column in columns_of(model).items() if isinstance(column.type, ARRAY)]:
+            raise TypeError(f"{self.name} can't have {arrays[0]} as an array, because files can't: take JSONB")
         if hidden := set(model.__sorts__) - (self.columns.keys() - found.keys()):
             raise TypeError(f"{self.name} can't be sorted by {min(hidden)}, which is no column that clients see")
         self.references: tuple[Reference, ...] = ()
@@ -127,6 +129,12 @@ class Resource:
         """The columns that a file of all records has."""
         known = {ID, "created_at", "updated_at"} | self.create.model_fields.keys()
         return [name for name in columns_of(self.model) if name in known]
+
+    @property
+    def structured(self) -> list[str]:
+        """The fields that are JSON, which stands as such in files."""
+        columns = columns_of(self.model)
+        return [name for name in self.create.model_fields if isinstance(columns[name].type, JSON)]
 
     @property
     def unique(self) -> list[str]:
