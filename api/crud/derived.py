@@ -39,10 +39,7 @@ def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
 
 def read_of(create: type[RequestBody], model: type[Record], noun: str, computed: type[Computed]) -> type[RecordRead]:
     """A record, as clients get it: the fields that they set, in the columns' order, and those that are computed."""
-    if ours := create.model_fields.keys() & {ID, *TIMESTAMPS, "deleted_at"}:
-        raise TypeError(f"{create.__name__} has {min(ours)}, which the api itself sets")
-    if unknown := create.model_fields.keys() - columns_of(model).keys():
-        raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
+    _refuse_misfits(create, model)
     computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
     columns = [
         (name, _type_read(create.model_fields[name], column))
@@ -57,6 +54,28 @@ def read_of(create: type[RequestBody], model: type[Record], noun: str, computed:
         "__pydantic_config__": ConfigDict(json_schema_extra={"examples": [example]}),
     }
     return make_dataclass(f"{_stem(create)}Read", fields, bases=(computed, RecordRead), namespace=about)
+
+
+def _refuse_misfits(create: type[RequestBody], model: type[Record]) -> None:
+    """TypeError if these fields, and no others, don't make a row."""
+    columns = columns_of(model)
+    for name, field in create.model_fields.items():
+        if name in {ID, *TIMESTAMPS, "deleted_at"}:
+            raise TypeError(f"{create.__name__} has {name}, which the api itself sets")
+        if name not in columns:
+            raise TypeError(f"{create.__name__} has {name}, and {model.__name__} has no column for it")
+        if field.alias is not None:
+            raise TypeError(f"{create.__name__}.{name} has an alias: call it so, and {model.__name__}'s attribute, too")
+        if field.default is None and not columns[name].nullable:
+            raise TypeError(f"{create.__name__}.{name} may be null, and {model.__name__}'s column may not")
+    for name in columns.keys() - create.model_fields.keys():
+        column = columns[name]
+        if column.default is not None:
+            raise TypeError(
+                f"{model.__name__}.{name} has a default of Python's: files and routes need a server_default"
+            )
+        if not column.nullable and column.server_default is None:
+            raise TypeError(f"{model.__name__}.{name} needs a value, and {create.__name__} has no such field")
 
 
 def body_size(create: type[RequestBody]) -> int:

@@ -3,6 +3,7 @@
 Each is declared once, in a module of its name beside this one, and listed in api/crud/resources.py.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -71,6 +72,8 @@ class Resource:
         computed: type[Computed] = Computed,
         expressions: Mapping[str, ColumnElement[Any]] | None = None,
     ) -> None:
+        if not re.fullmatch("[a-z][a-z0-9 ]*", noun) or not re.fullmatch(r"[A-Za-z]\w*", model.__tablename__, re.ASCII):  # type: ignore[attr-defined]  # see name()
+            raise TypeError(f"{model.__name__}: paths need a noun, and a table, in plain letters, and not {noun!r}")
         self.model = model
         self.create = create
         self.noun = noun

@@ -396,7 +396,10 @@ def odd(fields: dict[str, Any], **model: Any) -> Resource:
     class OddCreate(RequestBody):
         model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-    columns = {"rank": mapped_column(BigInteger()), "until": mapped_column(Date_(), nullable=True)}
+    columns = {
+        "rank": mapped_column(BigInteger(), server_default="1", nullable=False),
+        "until": mapped_column(Date_(), nullable=True),
+    }
     made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
     create = create_model("OddCreate", __base__=OddCreate, **fields)
     shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
@@ -426,6 +429,16 @@ COUNT = (int, ...)
         ({}, {"copy": mapped_column(BigInteger()), "__filters__": ("copy",)}, "odds can't be filtered by copy"),
         ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
         ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
+        ({"rank": (int | None, None)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
+        ({"rank": (int, Field(alias="order"))}, {}, "OddCreate.rank has an alias"),
+        (
+            {},
+            {"size": mapped_column(BigInteger(), nullable=False)},
+            "Odd.size needs a value, and OddCreate has",
+        ),
+        ({}, {"size": mapped_column(BigInteger(), default=1)}, "Odd.size has a default of Python's"),
+        ({"rank": COUNT}, {"__label__": "rank"}, "Odd can't be known by rank, which is no text"),
+        ({}, {"__tablename__": "odd ones"}, "Odd: paths need a noun, and a table, in plain letters"),
         ({"id": COUNT}, {}, "OddCreate has id, which the api itself sets"),
         ({"deleted_at": (Moment, ...)}, {}, "OddCreate has deleted_at, which the api itself sets"),
         ({}, {"shelf": mapped_column(ForeignKey("shelves.code"))}, "odds.shelf refers to shelves.code, and not to an"),
