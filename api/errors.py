@@ -41,7 +41,7 @@ Detail = str | list[dict[str, Any]]
 class ErrorDetail(BaseModel):
     """An error that one sentence describes."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"detail": "No animal 7"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"detail": "Not Found"}]})
     detail: str
 
 
@@ -116,7 +116,7 @@ class Conflict(ZooError):
     """The state of the record does not allow the request."""
 
     status = 409
-    example = "Exhibit 7 still has animals: move or delete them first"
+    example = "It refers to a record that does not exist, or another record refers to it"
 
 
 class InProgress(Conflict):

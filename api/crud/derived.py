@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast, get_type_hints
 
 from pydantic import MISSING, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
-from sqlalchemy import Column, Enum
+from sqlalchemy import JSON, Column, Enum
 
 from api.models.base import TIMESTAMPS, Record, columns_of
 from api.schemas.fields import RECORD_BODY, Computed, PageQuery, RecordRead, RequestBody, Sort, record_example
@@ -39,12 +39,13 @@ def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
 
 def read_of(create: type[RequestBody], model: type[Record], noun: str, computed: type[Computed]) -> type[RecordRead]:
     """A record, as clients get it: the fields that they set, in the columns' order, and those that are computed."""
-    if ours := create.model_fields.keys() & {ID, *TIMESTAMPS, "deleted_at"}:
-        raise TypeError(f"{create.__name__} has {min(ours)}, which the api itself sets")
-    if unknown := create.model_fields.keys() - columns_of(model).keys():
-        raise TypeError(f"{create.__name__} has {min(unknown)}, and {model.__name__} has no column for it")
+    _refuse_misfits(create, model)
     computed_types = {name: type_ for name, type_ in get_type_hints(computed).items() if name != "EXAMPLE"}
-    columns = [(name, type_of(column)) for name, column in columns_of(model).items() if name in create.model_fields]
+    columns = [
+        (name, _type_read(create.model_fields[name], column))
+        for name, column in columns_of(model).items()
+        if name in create.model_fields
+    ]
     fields = [*columns, *computed_types.items()]
     example = record_example({**_example(create), **computed.EXAMPLE})
     about = {
@@ -53,6 +54,28 @@ def read_of(create: type[RequestBody], model: type[Record], noun: str, computed:
         "__pydantic_config__": ConfigDict(json_schema_extra={"examples": [example]}),
     }
     return make_dataclass(f"{_stem(create)}Read", fields, bases=(computed, RecordRead), namespace=about)
+
+
+def _refuse_misfits(create: type[RequestBody], model: type[Record]) -> None:
+    """TypeError if these fields, and no others, don't make a row."""
+    columns = columns_of(model)
+    for name, field in create.model_fields.items():
+        if name in {ID, *TIMESTAMPS, "deleted_at"}:
+            raise TypeError(f"{create.__name__} has {name}, which the api itself sets")
+        if name not in columns:
+            raise TypeError(f"{create.__name__} has {name}, and {model.__name__} has no column for it")
+        if field.alias is not None:
+            raise TypeError(f"{create.__name__}.{name} has an alias: call it so, and {model.__name__}'s attribute, too")
+        if field.default is None and not columns[name].nullable:
+            raise TypeError(f"{create.__name__}.{name} may be null, and {model.__name__}'s column may not")
+    for name in columns.keys() - create.model_fields.keys():
+        column = columns[name]
+        if column.default is not None:
+            raise TypeError(
+                f"{model.__name__}.{name} has a default of Python's: files and routes need a server_default"
+            )
+        if not column.nullable and column.server_default is None:
+            raise TypeError(f"{model.__name__}.{name} needs a value, and {create.__name__} has no such field")
 
 
 def body_size(create: type[RequestBody]) -> int:
@@ -67,6 +90,8 @@ def query_of(
 ) -> type[PageQuery]:
     """Which of the `records`, for a list; each of the `filters` has its description."""
     columns = columns_of(model)
+    if structured := [name for name in (*filters, *model.__sorts__) if isinstance(columns[name].type, JSON)]:
+        raise TypeError(f"{records} can't be filtered or sorted by {structured[0]}, because it is JSON")
     if taken := filters.keys() & {*PageQuery.model_fields, *dir(PageQuery), "q", "after_value"}:
         raise TypeError(f"{records} can't be filtered by {min(taken)}: every list uses this name for something else")
     sorts = [ID, *model.__sorts__, *TIMESTAMPS]
@@ -92,6 +117,14 @@ def query_of(
     made.__doc__ = f"Which {records}."
     made.sorts = {name: Sort(columns[name].type, not_null(columns[name])) for name in sorts}
     return made
+
+
+def _type_read(field: FieldInfo, column: Column[Any]) -> Any:
+    """The type of a column's values, of which the column of JSON knows nothing."""
+    if not isinstance(column.type, JSON):
+        return type_of(column)
+    type_: Any = field.annotation
+    return type_ | None if column.nullable else type_
 
 
 def _type_with_limits(field: FieldInfo) -> Any:

@@ -3,11 +3,12 @@
 Each is declared once, in a module of its name beside this one, and listed in api/crud/resources.py.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Table, inspect
+from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Table, inspect
 from sqlalchemy.dialects import postgresql
 
 from api.crud.derived import ID, body_size, query_of, read_of, update_of
@@ -71,6 +72,8 @@ class Resource:
         computed: type[Computed] = Computed,
         expressions: Mapping[str, ColumnElement[Any]] | None = None,
     ) -> None:
+        if not re.fullmatch("[a-z][a-z0-9 ]*", noun) or not re.fullmatch(r"[A-Za-z]\w*", model.__tablename__, re.ASCII):  # type: ignore[attr-defined]  # see name()
+            raise TypeError(f"{model.__name__}: paths need a noun, and a table, in plain letters, and not {noun!r}")
         self.model = model
         self.create = create
         self.noun = noun
@@ -84,6 +87,8 @@ class Resource:
             field.name: (found[field.name] if field.name in found else getattr(model, field.name)).label(field.name)
             for field in fields(self.read)
         }
+        if arrays := [name for name, column in columns_of(model).items() if isinstance(column.type, ARRAY)]:
+            raise TypeError(f"{self.name} can't have {arrays[0]} as an array, because files can't: take JSONB")
         if hidden := set(model.__sorts__) - (self.columns.keys() - found.keys()):
             raise TypeError(f"{self.name} can't be sorted by {min(hidden)}, which is no column that clients see")
         self.references: tuple[Reference, ...] = ()
@@ -127,6 +132,12 @@ class Resource:
         """The columns that a file of all records has."""
         known = {ID, "created_at", "updated_at"} | self.create.model_fields.keys()
         return [name for name in columns_of(self.model) if name in known]
+
+    @property
+    def structured(self) -> list[str]:
+        """The fields that are JSON, which stands as such in files."""
+        columns = columns_of(self.model)
+        return [name for name in self.create.model_fields if isinstance(columns[name].type, JSON)]
 
     @property
     def unique(self) -> list[str]:

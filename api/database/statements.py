@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, NewType, Protocol
 
 import asyncpg
-from sqlalchemy import ClauseElement
+from pydantic_core import to_json
+from sqlalchemy import JSON, ClauseElement
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from typing_extensions import TypeVar  # with defaults, which typing's has from Python 3.13 on
@@ -51,7 +52,7 @@ class Statement(Generic[T, D_contra]):
     A `Statement[T]` needs an `Executor`; one that only reads is declared as a `Statement[T, ReadDatabase]`.
 
     A `bindparam` with a `callable_` has the value that this returns. Values and columns have the driver's types:
-    SQLAlchemy does not convert them, and an enum is a string.
+    SQLAlchemy does not convert them, and an enum is a string. JSON is read by its codec, and written here.
     """
 
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
@@ -62,6 +63,7 @@ class Statement(Generic[T, D_contra]):
         self._types = {name: bind.type for name, bind in compiled.binds.items()}
         self._where = "body" if compiled.isinsert or compiled.isupdate else "query"
         self._found = {name: bind.callable for name, bind in compiled.binds.items() if bind.callable is not None}
+        self._json = {name for name in self._names if isinstance(self._types[name], JSON)}
         self._row = row
 
     async def first(self, db: D_contra, /, **values: Any) -> T | None:
@@ -78,6 +80,8 @@ class Statement(Generic[T, D_contra]):
     async def _fetch(self, db: D_contra, sql: Query, values: dict[str, Any]) -> asyncpg.Record | None:
         for name, find in self._found.items():
             values[name] = find()
+        for name in self._json:
+            values[name] = None if values[name] is None else to_json(values[name]).decode()
         try:
             return await db.fetchrow(sql, *(values[name] for name in self._names))
         except asyncpg.DataError as error:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, Index, MetaData, Text, func, inspect, text
+from sqlalchemy import BigInteger, Column, DateTime, Enum, Identity, Index, MetaData, String, Text, func, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.models.search import search_index
@@ -73,6 +73,8 @@ class Record:
             Index(None, columns[name], columns["id"], postgresql_where=LIVE)
         if cls.__label__ is not None:
             label = columns[cls.__label__]
+            if not isinstance(label.type, String) or isinstance(label.type, Enum):
+                raise TypeError(f"{cls.__name__} can't be known by {cls.__label__}, which is no text")
             label.table.append_constraint(search_index(label.table.name, label.name))
 
 

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from enum import EnumType
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ class Resource:
     def __init__(self, resource: api.Resource) -> None:
         self.api = resource
         self.name = resource.name
+        self.quoted = resource.quoted
         self.path = f"/{resource.name}"
         self.label = resource.model.__label__
         self.fields = tuple(resource.create.model_fields)
@@ -46,6 +48,11 @@ class Resource:
         types = get_type_hints(self.api.create, include_extras=True)
         return [name for name in self.fields if _bare(types[name]) in kinds]
 
+    def column(self, field: str) -> str:
+        """The field's column, as SQL has it."""
+        (column,) = self.api.columns_of([field])
+        return f'"{column.name}"'
+
     def another(self, field: str) -> Any:
         """A valid value of a field, other than all before."""
         return next(self._values[field])
@@ -60,11 +67,18 @@ class Resource:
         """A change of a record."""
         return {self.changeable: self.another(self.changeable)}
 
+    def _choices(self, field: str) -> list[Any]:
+        """The values of an enum."""
+        type_: Any = _bare(self.api.create.model_fields[field].annotation)
+        if isinstance(type_, EnumType):
+            return [one.value for one in type_]  # type: ignore[var-annotated]  # of any enum
+        return list(get_args(type_)) if get_origin(type_) is Literal else []
+
     def _distinct(self, field: str) -> Iterator[Any]:
         assert field in self.example, f"the example of {self.name} has no {field}: {self.example}"
         seen: dict[str, Any] = {}
         for number in range(ENOUGH):
-            for value in _variants(self.example[field], number):
+            for value in self._choices(field) or _variants(self.example[field], number):
                 try:
                     self.api.create.model_validate(self.example | {field: value})
                 except ValidationError:

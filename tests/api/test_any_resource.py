@@ -14,14 +14,28 @@ import asyncpg
 import httpx
 import pytest
 from pydantic import ConfigDict, Field, create_model
-from sqlalchemy import BigInteger, Enum, Float, ForeignKey, Index, Integer, MetaData, Numeric, create_mock_engine
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Numeric,
+    Text,
+    create_mock_engine,
+)
 from sqlalchemy import Date as Date_
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import DDLElement
 
 from api.crud import resources
 from api.crud.imports.load import Loaded, load_csv
+from api.crud.imports.parents import ImportRefused
 from api.crud.resource import Resource, related
 from api.enums import UserType
 from api.main import create_app
@@ -85,6 +99,7 @@ class Step(Record, Other):
     limit: Mapped[int]
     after: Mapped[int | None]
     utm_source: Mapped[str | None]
+    more: Mapped[dict[str, Any] | None] = mapped_column(JSONB())
     inRow: Mapped[bool] = mapped_column("in row")  # noqa: N815 - a name as clients may want it
     move_id: Mapped[int] = mapped_column(ForeignKey("moves.id"))
 
@@ -109,6 +124,7 @@ class StepCreate(RequestBody):
     limit: int = 4
     after: int | None = None
     utm_source: Line | None = None
+    more: dict[str, Any] | list[Line] | None = None
     inRow: bool = True  # noqa: N815
     move_id: Id
 
@@ -273,6 +289,35 @@ async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
     assert found == [("A", 4, True), ("B", 3, True)]
 
 
+JSONS: list[Any] = [{"b": [1, 1.5, None], "a": {"c": "\u00eb \U0001f992"}}, [], ["x"], {}, None]
+
+
+async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
+    await moves.post("/moves", json=MOVE)
+    for number, value in enumerate(JSONS):
+        answer = await moves.post("/Order", json=STEP | {"table": f"T {number}", "more": value})
+        assert (answer.status_code, answer.json()["more"]) == (201, value)
+    listed = (await moves.get("/Order")).json()
+    assert [record["more"] for record in listed] == JSONS
+    assert [(await moves.get(f"/Order/{record['id']}")).json() for record in listed] == listed
+    for value in JSONS:
+        changed = (await moves.patch("/Order/1", json={"more": value})).json()
+        assert changed["more"] == value
+        again = await moves.patch("/Order/1", json={"more": value})
+        assert again.json() == changed
+    for value in (5, "text", [5], {"a": "\x00"}):
+        answer = await moves.patch("/Order/1", json={"more": value})
+        assert answer.status_code == 422
+    file = (await moves.get("/Order.csv")).content
+    async with state_of(moves).sessionmaker.begin() as session:
+        assert await load_csv(session, STEPS, io.BytesIO(file), update=True) == Loaded(same=len(JSONS))
+        changes = b'table,more\r\nT 1,"{""a"": 1}"\r\nT 2,\r\nT 3,{}\r\n'
+        assert await load_csv(session, STEPS, io.BytesIO(changes), update=True) == Loaded(changed=2, same=1)
+        with pytest.raises(ImportRefused, match="line 2, more: not JSON: "):
+            await load_csv(session, STEPS, io.BytesIO(b"table,more\r\nT 1,{a}\r\n"), update=True)
+    assert [record["more"] for record in (await moves.get("/Order")).json()[1:4]] == [{"a": 1}, None, {}]
+
+
 async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient) -> None:
     await moves.post("/moves", json=MOVE)
     assert (await moves.post("/Order", json=STEP)).status_code == 201
@@ -351,7 +396,10 @@ def odd(fields: dict[str, Any], **model: Any) -> Resource:
     class OddCreate(RequestBody):
         model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
-    columns = {"rank": mapped_column(BigInteger()), "until": mapped_column(Date_(), nullable=True)}
+    columns = {
+        "rank": mapped_column(BigInteger(), server_default="1", nullable=False),
+        "until": mapped_column(Date_(), nullable=True),
+    }
     made: Any = type("Odd", (Record, Fresh), {"__tablename__": "odds", **columns, **model})
     create = create_model("OddCreate", __base__=OddCreate, **fields)
     shelf = create_model("ShelfCreate", __base__=OddCreate, code=(str, ...))
@@ -372,6 +420,8 @@ COUNT = (int, ...)
     [
         ({"until": (Date | None, None)}, {"__sorts__": ("until",)}, "odds can't be sorted by until, because it may be"),
         ({}, {"__sorts__": ("rank",)}, "odds can't be sorted by rank, which is no column that clients see"),
+        ({}, {"more": mapped_column(JSONB()), "__filters__": ("more",)}, "odds can't be filtered or sorted by more"),
+        ({}, {"tags": mapped_column(ARRAY(Text()))}, "odds can't have tags as an array"),
         ({}, {"__sorts__": ("age",)}, "Odd has no column age"),
         ({}, {"__label__": "age"}, "Odd has no column age"),
         ({"count": COUNT}, {"count": mapped_column(BigInteger()), "__filters__": ("count",)}, "filtered by count"),
@@ -379,6 +429,16 @@ COUNT = (int, ...)
         ({}, {"copy": mapped_column(BigInteger()), "__filters__": ("copy",)}, "odds can't be filtered by copy"),
         ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
         ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
+        ({"rank": (int | None, None)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
+        ({"rank": (int, Field(alias="order"))}, {}, "OddCreate.rank has an alias"),
+        (
+            {},
+            {"size": mapped_column(BigInteger(), nullable=False)},
+            "Odd.size needs a value, and OddCreate has",
+        ),
+        ({}, {"size": mapped_column(BigInteger(), default=1)}, "Odd.size has a default of Python's"),
+        ({"rank": COUNT}, {"__label__": "rank"}, "Odd can't be known by rank, which is no text"),
+        ({}, {"__tablename__": "odd ones"}, "Odd: paths need a noun, and a table, in plain letters"),
         ({"id": COUNT}, {}, "OddCreate has id, which the api itself sets"),
         ({"deleted_at": (Moment, ...)}, {}, "OddCreate has deleted_at, which the api itself sets"),
         ({}, {"shelf": mapped_column(ForeignKey("shelves.code"))}, "odds.shelf refers to shelves.code, and not to an"),

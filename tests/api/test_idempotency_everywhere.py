@@ -52,7 +52,7 @@ def has_a_secret(route: APIRoute) -> bool:
 async def snapshot(session: AsyncSession) -> list[str | None]:
     """The rows of all tables but that of the keys."""
     return [
-        await session.scalar(text(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t"))
+        await session.scalar(text(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM \"{table}\" t"))
         for table in TABLES
     ]
 

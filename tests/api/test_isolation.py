@@ -77,7 +77,7 @@ async def test_answers_are_the_same_whatever_the_defaults(
 ) -> None:
     async with api(server, database) as client:
         expected = await answers(client)
-    await admin.execute(f"TRUNCATE {', '.join(resource.name for resource in RESOURCES)} RESTART IDENTITY CASCADE")
+    await admin.execute(f"TRUNCATE {', '.join(resource.quoted for resource in RESOURCES)} RESTART IDENTITY CASCADE")
     await set_by_default(admin, database, **ODD)
     async with api(server, database) as client:
         assert await answers(client) == expected

@@ -60,7 +60,7 @@ class TestSort:
             moment = "'2026-11-25 10:00:00+00'"
             await connection.execute(
                 sql(
-                    f"UPDATE {resource.path[1:]} SET created_at = {moment}, updated_at = {moment} WHERE id ="
+                    f"UPDATE {resource.quoted} SET created_at = {moment}, updated_at = {moment} WHERE id ="
                     f" {whole_second}"
                 )
             )

@@ -25,7 +25,7 @@ async def load(client: httpx.AsyncClient, resource: str, file: str, *, update: b
 
 def touch(resource: Resource) -> str:
     """SQL that changes all records, though no field."""
-    return f"UPDATE {resource.name} SET updated_at = clock_timestamp()"
+    return f"UPDATE {resource.quoted} SET updated_at = clock_timestamp()"
 
 
 class TestRecords:
@@ -58,7 +58,10 @@ class TestRecords:
         made = await make(committing_client, resource.path)
         path, field = f"{resource.path}/{made['id']}", resource.changeable
         async with holding(
-            admin, f'UPDATE {resource.name} SET "{field}" = $1 WHERE id = $2', resource.another(field), made["id"]
+            admin,
+            f"UPDATE {resource.quoted} SET {resource.column(field)} = $1 WHERE id = $2",
+            resource.another(field),
+            made["id"],
         ):
             asked = asyncio.create_task(committing_client.patch(path, json={field: made[field]}))
             await until_it_waits(admin, asked)
@@ -71,7 +74,7 @@ class TestRecords:
     ) -> None:
         made = await make(committing_client, resource.path)
         path, field = f"{resource.path}/{made['id']}", resource.changeable
-        async with holding(admin, f"UPDATE {resource.name} SET deleted_at = now() WHERE id = $1", made["id"]):
+        async with holding(admin, f"UPDATE {resource.quoted} SET deleted_at = now() WHERE id = $1", made["id"]):
             body = resource.change() if method == "PATCH" else None
             asked = asyncio.create_task(committing_client.request(method, path, json=body))
             await until_it_waits(admin, asked)
@@ -108,11 +111,11 @@ class TestReferences:
         if how == "restore":
             await committing_client.delete(path)
         method, url, body = requests[how]
-        async with holding(admin, f"UPDATE {above.name} SET deleted_at = now() WHERE id = $1", parent):
+        async with holding(admin, f"UPDATE {above.quoted} SET deleted_at = now() WHERE id = $1", parent):
             asked = asyncio.create_task(committing_client.request(method, url, json=body))
             await until_it_waits(admin, asked)
         assert (await asked).status_code == (409 if how == "restore" else 422)
-        live = f"SELECT count(*) FROM {resource.name} WHERE {field} = $1 AND deleted_at IS NULL"
+        live = f"SELECT count(*) FROM {resource.quoted} WHERE {resource.column(field)} = $1 AND deleted_at IS NULL"
         assert await admin.fetchval(live, parent) == 0
 
     @every_reference
@@ -123,8 +126,10 @@ class TestReferences:
         parent = (await make(committing_client, above.path))["id"]
         made = (await make(committing_client, resource.path))["id"]
         # As a request does.
-        async with holding(admin, f"SELECT FROM {above.name} WHERE id = $1 FOR SHARE", parent):
-            await admin.execute(f"UPDATE {resource.name} SET {field} = $1 WHERE id = $2", parent, made)
+        async with holding(admin, f"SELECT FROM {above.quoted} WHERE id = $1 FOR SHARE", parent):
+            await admin.execute(
+                f"UPDATE {resource.quoted} SET {resource.column(field)} = $1 WHERE id = $2", parent, made
+            )
             asked = asyncio.create_task(committing_client.delete(f"{above.path}/{parent}"))
             await until_it_waits(admin, asked)
         assert (await asked).status_code == 409

@@ -143,7 +143,7 @@ class TestList:
     ) -> None:
         record = await make(client, resource.path)
         for moment in ("2026-11-25 10:00:00+00", "2026-11-25 10:00:00.5+00"):
-            await connection.execute(sql(f"UPDATE {resource.path[1:]} SET created_at = '{moment}'"))
+            await connection.execute(sql(f"UPDATE {resource.quoted} SET created_at = '{moment}'"))
             read = await client.get(f"{resource.path}/{record['id']}")
             assert (await client.get(resource.path)).json() == [read.json()]
 

@@ -1,13 +1,15 @@
 """From the rows of a file to batches of checked records, bounded in rows and in bytes."""
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
 from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 
 from api.crud.exports import FORMULA
 from api.crud.imports.header import read_table
@@ -79,6 +81,8 @@ class Batches:
         # What an empty cell stands for.
         self.empty = {name: defaults.get(name) for name in columns}
         self.references = [name for name in columns if name in parents]
+        self.structured = [name for name in columns if name in resource.structured]
+        self.defaults |= {name: as_json(self.defaults[name]) for name in resource.structured if name in self.defaults}
         self._values = itemgetter(*columns) if len(columns) > 1 else lambda fields: tuple(map(fields.get, columns))
 
     def _key(self, named: Sequence[str]) -> str:
@@ -150,12 +154,10 @@ class Batches:
 
     def _check(self, batch: Batch) -> None:
         for name, field_name in self.names.items():
-            for line, row in zip(batch.lines, batch.rows, strict=True):
-                if name in row:
-                    try:
-                        row[field_name] = self.parents[field_name].named(one_line(row.pop(name)), field_name)
-                    except ValueError as error:
-                        self.findings.append((line, f", {name}: {error}"))
+            parents = self.parents[field_name]
+            self._replace(batch, name, field_name, lambda cell: parents.named(one_line(cell), field_name))  # noqa: B023 - called at once
+        for name in self.structured:
+            self._replace(batch, name, name, json.loads)
         if self.key == ID:
             batch.keys = [self._id(line, row) for line, row in zip(batch.lines, batch.rows, strict=True)]
         if self.key is None:
@@ -166,6 +168,17 @@ class Batches:
             place = self.columns.index(self.key)
             batch.keys = [values[place] for values in batch.values]
         self._refuse_twice(batch)
+
+    def _replace(self, batch: Batch, name: str, field_name: str, read: Callable[[str], Any]) -> None:
+        """Put what a cell stands for in its place."""
+        for line, row in zip(batch.lines, batch.rows, strict=True):
+            if name in row:
+                try:
+                    row[field_name] = read(row.pop(name))
+                except json.JSONDecodeError as error:
+                    self.findings.append((line, f", {name}: not JSON: {error}"))
+                except ValueError as error:
+                    self.findings.append((line, f", {name}: {error}"))
 
     def _id(self, line: int, row: dict[str, Any]) -> int | None:
         cell = row.pop(ID, "").strip()
@@ -198,6 +211,9 @@ class Batches:
             return []
         for name in self.references:
             self._use(name, lines, [record.__dict__[name] for record in records])
+        for name in self.structured:
+            for record in records:
+                record.__dict__[name] = as_json(record.__dict__[name])
         rows_of_values = [self._values(record.__dict__) for record in records]
         return [tuple(None if value == "" else value for value in row) if "" in row else row for row in rows_of_values]
 
@@ -209,6 +225,11 @@ class Batches:
                     parents.use(int(parent_id))
                 except ValueError as error:
                     self.findings.append((line, f", {name}: {error}"))
+
+
+def as_json(value: Any) -> str | None:
+    """The text of a value; that of equal ones is the same."""
+    return None if value is None else json.dumps(to_jsonable_python(value), sort_keys=True)
 
 
 @cache

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from api.crud.imports.batches import ID, Batch, Batches
+from api.crud.imports.batches import ID, Batch, Batches, as_json
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
@@ -31,7 +31,7 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
         f" WHERE {key} = ANY ($1) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE",
         [key for key in batch.keys if key is not None],
     )
-    existing = {record[1]: (record[0], tuple(record)[2:]) for record in found}
+    existing = {record[1]: (record[0], _comparable(batches, tuple(record)[2:])) for record in found}
     changes, new = Changes(), []
     for index, (line, key, values) in enumerate(zip(batch.lines, batch.keys, batch.values, strict=True)):
         if key in existing:
@@ -49,6 +49,16 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
         changes.new = batches.validate([batch.lines[index] for index in new], rows, batches.resource.create)
     batches.refuse_findings()
     return changes
+
+
+def _comparable(batches: Batches, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a record, as those of the file are."""
+    if not batches.structured:
+        return values
+    return tuple(
+        as_json(value) if name in batches.structured else value
+        for name, value in zip(batches.columns, values, strict=True)
+    )
 
 
 async def write_changes(connection: asyncpg.Connection, batches: Batches, changes: Changes) -> None:
