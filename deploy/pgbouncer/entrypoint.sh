@@ -25,7 +25,7 @@ user zoo_pooler POOLER_PASSWORD >>"$FILES/users.txt"
 
 cat >"$FILES/pgbouncer.ini" <<END
 [databases]
-zoo = host=${DATABASE_HOST:-db} port=${DATABASE_PORT:-5432}
+* = host=${DATABASE_HOST:-db} port=${DATABASE_PORT:-5432}
 
 [pgbouncer]
 listen_addr = *
