@@ -34,7 +34,7 @@ POOLED = "pooled"
 # the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
 ISOLATION = "read committed"
 
-# Seconds for which a connection to a pooler is used. A pooler that is replaced lets its clients go to the new one, which
+# Seconds for which a connection to a pooler is used. One that is replaced lets its clients go to the new one, which
 # they do when they connect again; it has longer than this to stop (deploy/swarm/pgbouncer.yml).
 POOLED_SECONDS = 20.0
 
