@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic_settings import BaseSettings
 
 import alembic_online.settings
 import api.settings
@@ -33,7 +34,7 @@ FILES = {
     "compose": ["docker-compose.yml"],
     "swarm": [f"deploy/swarm/{name}.yml" for name in ("stack", "photos", "pgbouncer")],
 }
-SETTINGS = {"api": api.settings.Settings, "migrator": alembic_online.settings.Settings}
+SETTINGS: dict[str, type[BaseSettings]] = {"api": api.settings.Settings, "migrator": alembic_online.settings.Settings}
 
 
 def services(file: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -148,7 +149,7 @@ async def test_one_that_another_replaces_loses_no_request_and_ends_when_its_clie
     """Two at one address, as Swarm has them for a moment. Which one gets a new connection, the kernel chooses."""
     monkeypatch.setattr("api.database.pooler.POOLED_SECONDS", 0.5)
     port = find_free_port()
-    both = {"listen_port": port, "so_reuseport": 1}
+    both: dict[str, Any] = {"listen_port": port, "so_reuseport": 1}
     first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
     answers: Counter[int] = Counter()
 
