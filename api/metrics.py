@@ -47,7 +47,7 @@ BACKUP = Gauge(
 REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
 SERVICES = Histogram(
     "external_request_duration_seconds",
-    "Calls of services outside, with all their attempts: done, refused by the service, failed, or cancelled",
+    "Calls of services outside, with all their attempts: done, refused by the service, failed, or abandoned",
     ["service", "outcome"],
     buckets=SECONDS,
 )
@@ -93,8 +93,8 @@ def calling(service: str) -> Iterator[None]:
     try:
         with call(service):
             yield
-    except CancelledError:
-        outcome = "cancelled"
+    except CancelledError:  # the service has not failed
+        outcome = "abandoned"
         raise
     except BaseException as error:
         outcome = "refused" if getattr(error, "is_refusal", False) else "failed"

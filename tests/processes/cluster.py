@@ -1,8 +1,8 @@
 """What is in a cluster, and what its controllers would make of it; kubernetes_api.py has what `kubectl` speaks to.
 
 A stand-in, because no cluster can be had where the tests run: it schedules nothing and validates nothing. A Job ends at
-once with the next of `exit_codes`, unless it is one of `endless`; a Deployment is rolled out at once unless its release is
-in `broken`.
+once with the next of `exit_codes`, unless it is one of `endless`; a Deployment is rolled out at once unless its release
+is in `broken`.
 """
 
 import copy
