@@ -7,11 +7,11 @@ the gain.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, NewType, Protocol
+from typing import Any, Generic, NewType, Protocol, overload
 
 import asyncpg
 from pydantic_core import to_json
-from sqlalchemy import JSON, ClauseElement
+from sqlalchemy import JSON, ClauseElement, Select
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from typing_extensions import TypeVar  # with defaults, which typing's has from Python 3.13 on
@@ -49,12 +49,16 @@ _DIALECT = dialect()  # type: ignore[no-untyped-call]
 class Statement(Generic[T, D_contra]):
     """A statement whose values are `bindparam`s; a row of it becomes what `row` returns for its columns.
 
-    A `Statement[T]` needs an `Executor`; one that only reads is declared as a `Statement[T, ReadDatabase]`.
+    One of a `select` may be a `Statement[T, ReadDatabase]`; any other is a `Statement[T]`, and needs an `Executor`.
 
     A `bindparam` with a `callable_` has the value that this returns. Values and columns have the driver's types:
     SQLAlchemy does not convert them, and an enum is a string. JSON is read by its codec, and written here.
     """
 
+    @overload
+    def __init__(self: "Statement[T, ReadDatabase]", statement: Select[Any], row: Callable[..., T]) -> None: ...
+    @overload
+    def __init__(self: "Statement[T]", statement: ClauseElement, row: Callable[..., T]) -> None: ...
     def __init__(self, statement: ClauseElement, row: Callable[..., T]) -> None:
         compiled = statement.compile(dialect=_DIALECT)
         assert isinstance(compiled, SQLCompiler)

@@ -67,7 +67,8 @@ class Backups:
         # Sent twice, it may find the upload complete; and an error may follow its 200.
         await self._requests.send("POST", path, DONE | {NOT_FOUND}, query=upload, body=_complete(etags))
         if await self._size(path) != size:
-            raise StorageRefused("The storage has another backup than it was sent")
+            await self._requests.send("DELETE", path, DONE | {NOT_FOUND})
+            raise StorageRefused("The storage had another backup than it was sent")
 
     async def get(self, name: str) -> AsyncIterator[bytes]:
         """The backup `name`, in parts. StorageRefused if it is not there."""

@@ -23,6 +23,11 @@ LIFECYCLE = (
     f"<LifecycleConfiguration><Rule><ID>incoming</ID><Filter><Prefix>{INCOMING}</Prefix></Filter>"
     f"<Status>Enabled</Status><Expiration><Days>{INCOMING_DAYS}</Days></Expiration></Rule></LifecycleConfiguration>"
 )
+BACKUPS_LIFECYCLE = (
+    "<LifecycleConfiguration><Rule><ID>uploads</ID><Filter><Prefix></Prefix></Filter><Status>Enabled</Status>"
+    "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>"
+    "</Rule></LifecycleConfiguration>"
+)
 ALLOW_POLICY = (
     "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true</IgnorePublicAcls>"
     "<BlockPublicPolicy>false</BlockPublicPolicy><RestrictPublicBuckets>false</RestrictPublicBuckets>"
@@ -57,6 +62,9 @@ async def make_buckets(settings: Settings) -> list[str]:
             f"pictures in other pages' scripts (CORS of {public})": (public, "cors", CORS.format(method="GET")),
             f"reading by anybody (policy of {public})": (public, "policy", json.dumps(_readable(public))),
         }
+        if (backups := settings.s3_backup_bucket) and not await _has_lifecycle(requests, backups):
+            what = f"the end of backups that were cut off on their way (lifecycle of {backups})"
+            parts[what] = backups, "lifecycle", BACKUPS_LIFECYCLE
         return [what for what, part in parts.items() if not await _set_up(requests, *part)]
     finally:
         await requests.close()
@@ -77,6 +85,12 @@ async def _set_up(requests: S3Requests, bucket: str, part: str, body: str, unkno
     headers = {"content-md5": b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()}
     answer = await requests.send("PUT", f"/{bucket}", DONE | unknown, query={part: ""}, headers=headers, body=content)
     return answer.status in DONE
+
+
+async def _has_lifecycle(requests: S3Requests, bucket: str) -> bool:
+    """Whether the bucket has rules, such as one that deletes old backups: what is set up later would replace them."""
+    answer = await requests.send("GET", f"/{bucket}", {200, 404} | UNKNOWN, query={"lifecycle": ""})
+    return answer.status == 200  # noqa: PLR2004 - OK
 
 
 def _readable(bucket: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def page(order: str, headers: dict[str, Any] | None = None) -> Responses:
 
 
 _COUNT = _header("X-Total-Count", "How many records all pages have, if `count=true`.", "integer") | _header(
-    "X-Total-Count-Is", "`exact`, or, for more than 10,000 records, `estimated`."
+    "X-Total-Count-Is", "`exact`, or, of more than 10,000 records, or where 20,000 are expected, `estimated`."
 )
 PAGE = page("in the order of `sort`", _COUNT)
 # Further answers of routes that honour an Idempotency-Key.

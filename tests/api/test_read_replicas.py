@@ -6,13 +6,15 @@ import pytest
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
+from sqlalchemy import delete, select, update
 
 from api.crud import records
 from api.crud.accounts import access_tokens
 from api.crud.resource import Resource
-from api.database.statements import ReadDatabase
+from api.database.statements import ReadDatabase, Statement
 from api.dependencies import get_read_database
 from api.main import create_app
+from api.models.animals import Animal
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import serve_app
@@ -47,6 +49,11 @@ async def _what_the_types_refuse(db: ReadDatabase, animals: Resource, some: Any)
     await records.restore(db, animals, 1, some)  # type: ignore[arg-type]
     await access_tokens.find_caller(db, "", some)  # type: ignore[arg-type]
     await db.fetchrow("DELETE FROM animals")  # type: ignore[arg-type]
+    await Statement(delete(Animal), int).first(db)  # type: ignore[arg-type]
+    changes: Statement[int, ReadDatabase] = Statement(update(Animal), int)  # type: ignore[assignment]
+    await changes.first(db)
+    reads: Statement[int, ReadDatabase] = Statement(select(Animal), int)
+    await reads.first(db)
 
 
 async def test_without_the_setting_there_is_no_replica(server: Server, database: str) -> None:

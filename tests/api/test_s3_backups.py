@@ -2,14 +2,18 @@
 
 import hashlib
 import io
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
 from api.external_services import s3_backups
 from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3_backups import Backups
-from api.external_services.s3_buckets import make_buckets
+from api.external_services.s3_buckets import BACKUPS_LIFECYCLE, make_buckets
+from api.external_services.s3_keys import keys_of
+from api.external_services.s3_requests import S3Requests
 from local.storage import Storage
 from tests.api.storage_proxy import proxying
 from tests.conftest import settings_of
@@ -83,6 +87,45 @@ async def test_an_upload_that_fails_leaves_nothing(storage: Storage, backups: Ba
             await failing.put(name_of(content), io.BytesIO(content))
         await failing.close()
     assert name_of(content) not in await names(backups)
+
+
+async def test_one_that_the_storage_has_not_in_full_is_deleted(storage: Storage, backups: Backups) -> None:
+    content = b"in full" * 2**20
+    name = name_of(content)
+    by_the_admin = S3Requests(storage.url, "us-east-1", keys_of(settings_of(storage.admin_environment())))
+
+    async def shorten(when: str, first: str) -> None:
+        if when == "before" and first.startswith("HEAD"):
+            await by_the_admin.send("PUT", f"/{BUCKET}/{name}", {200}, body=content[:-1])
+
+    async with proxying(storage.url) as proxy:
+        proxy.watch = shorten
+        through = Backups(settings_of(storage.admin_environment(), s3_backup_bucket=BUCKET, s3_url=proxy.url))
+        with pytest.raises(StorageRefused, match="another backup"):
+            await through.put(name, io.BytesIO(content))
+        await through.close()
+    await by_the_admin.close()
+    assert name not in await names(backups)
+
+
+async def test_uploads_that_were_cut_off_end_by_a_rule_beside_which_there_may_be_others(storage: Storage) -> None:
+    bucket = f"backups-{uuid4().hex}"
+    settings = settings_of(storage.admin_environment(), s3_backup_bucket=bucket)
+    by_the_admin = S3Requests(storage.url, "us-east-1", keys_of(settings))
+
+    async def rules() -> str:
+        return (await by_the_admin.send("GET", f"/{bucket}", {200}, query={"lifecycle": ""})).content.decode()
+
+    assert await make_buckets(settings) == []
+    assert "<DaysAfterInitiation>1</DaysAfterInitiation>" in await rules()
+    body = BACKUPS_LIFECYCLE.replace("<Prefix></Prefix>", "<Prefix>mine</Prefix>").encode()
+    md5 = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+    await by_the_admin.send(
+        "PUT", f"/{bucket}", {200}, query={"lifecycle": ""}, headers={"content-md5": md5}, body=body
+    )
+    assert await make_buckets(settings) == []
+    assert "mine" in await rules()
+    await by_the_admin.close()
 
 
 async def test_one_that_is_not_there_is_refused(backups: Backups) -> None:

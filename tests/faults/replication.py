@@ -94,7 +94,7 @@ def swap(primary: Node, restored: str, before: str) -> None:
         "POSTGRES_USER": SUPERUSER,
         "POSTGRES_DB": DATABASE,
     }
-    command = [ROOT / "deploy" / "postgres" / "backup.sh", "swap", restored, before]
+    command = [str(ROOT / "deploy" / "postgres" / "backup.sh"), "swap", restored, before]
     subprocess.run(command, env=environment, check=True)
 
 

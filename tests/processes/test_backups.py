@@ -223,7 +223,7 @@ class TestRestore:
     async def test_waits_for_no_other_on_the_same_postgres_and_leaves_its_database(self, operator: Operator) -> None:
         path = operator.save()
         await operator.sql("CREATE DATABASE zoo_restored")
-        hold = [operator.checkout / "deploy" / "postgres" / "backup.sh", "hold"]
+        hold = [str(operator.checkout / "deploy" / "postgres" / "backup.sh"), "hold"]
         with subprocess.Popen(
             hold, env=operator.environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as other:
