@@ -31,6 +31,7 @@ from api.database.engine import SCHEMA_REVISION, create_engine
 from api.database.errors import DATABASE_ERRORS, reason_of
 from api.errors import Unavailable
 from api.settings import Settings
+from api.tasks import end
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
@@ -216,7 +217,6 @@ async def open_replica(settings: Settings, primary: AsyncEngine) -> AsyncIterato
     try:
         yield replica
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
         for engine in engines:
             await engine.dispose()

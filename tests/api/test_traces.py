@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
@@ -73,7 +74,7 @@ async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
     server: Server, worker_database: str, log: ReadLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # ms
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     refused = 0
 
     def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,15 +84,14 @@ async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
 
     failing = await asyncio.start_server(hang_up, "127.0.0.1")
     port = failing.sockets[0].getsockname()[1]
-    async with (
-        asyncio.timeout(60),
-        started(create_app(traced(server, worker_database, f"http://127.0.0.1:{port}"))) as client,
-    ):
-        while refused < 10:
-            assert (await client.get("/animals?limit=1")).status_code == 200
-            await asyncio.sleep(0.02)
-        failing.close()
-        with collecting(port):
+    with ExitStack() as working:  # until the app has ended
+        app = create_app(traced(server, worker_database, f"http://127.0.0.1:{port}"))
+        async with asyncio.timeout(60), started(app) as client:
+            while refused < 10:
+                assert (await client.get("/animals?limit=1")).status_code == 200
+                await asyncio.sleep(0.02)
+            failing.close()
+            working.enter_context(collecting(port))
             while len(said(log)) < 2:
                 assert (await client.get("/animals?limit=1")).status_code == 200
                 await asyncio.sleep(0.02)
