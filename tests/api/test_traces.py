@@ -55,9 +55,7 @@ async def test_a_request_that_is_not_sampled_has_a_trace_id_but_no_spans(server:
         for sampler, share, is_sampled in (
             ("parentbased_always_off", 1, False),
             ("traceidratio", 0, False),
-            ("parentbased_traceidratio", 0, False),
             ("parentbased_traceidratio", 1, True),
-            ("parentbased_always_on", 0, True),
             ("always_on", 0, True),
         ):
             options = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": share}
@@ -106,6 +104,7 @@ async def test_a_collector_that_never_answers_delays_neither_requests_nor_the_en
 ) -> None:
     for name, value in (("SCHEDULE_DELAY", "10"), ("MAX_QUEUE_SIZE", "2"), ("MAX_EXPORT_BATCH_SIZE", "1")):
         monkeypatch.setenv(f"OTEL_BSP_{name}", value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
     monkeypatch.setattr(collectors, "FLUSH_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         url = f"http://127.0.0.1:{hanging.getsockname()[1]}"
