@@ -177,6 +177,9 @@ bench: .venv/dev  ## measure the api beside its peers, and write benchmarks/RESU
 bench-reads: .venv/dev  ## compare the instructions of a read with those at another revision (BASE=; needs valgrind)
 	@$(PY) -m benchmarks.instructions $(or $(BASE),HEAD)
 
+bench-observing: .venv/dev  ## count what metrics and traces add to the instructions of a read (needs valgrind)
+	@$(PY) -m benchmarks.observing
+
 bench-linters: .venv/dev  ## measure the lint beside other linters, and write benchmarks/LINTERS.md
 	@$(PY) -m benchmarks.linters
 
@@ -234,5 +237,5 @@ test-full: test test-processes test-faults test-postgres test-live test-stack  #
 
 .PHONY: no-python help run postgres user import clean up seed watch admin down backup restore rehearse-restore doctor migrate \
         downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
-        install check format lock lock-images bench bench-reads bench-linters bench-migrator bench-scale release test \
+        install check format lock lock-images bench bench-reads bench-observing bench-linters bench-migrator bench-scale release test \
         mutants test-processes test-faults test-postgres test-live test-stack test-full

@@ -27,6 +27,8 @@ QUIET = {
     # A connection that fails to close was lost before: the code that uses it reports that, without a traceback.
     "sqlalchemy.pool": logging.CRITICAL,
     "api.database.pool": logging.CRITICAL,
+    # Spans that find no room while the collector is away, which api/external_services/collector.py says.
+    "opentelemetry.sdk._shared_internal": logging.CRITICAL,
 }
 
 

@@ -38,6 +38,7 @@ from api.routers import auth, docs, health, orders, orders_docs, photos, users
 from api.routers.records import records_router
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
+from api.tasks import end
 
 # In the order in which the document has them.
 ROUTERS = [
@@ -106,9 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            await end(*tasks)
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
         await probing.dispose()

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +29,7 @@ def measure(zoo: Zoo, *checkouts: Path) -> dict[Read, float]:
     """Instructions of a request, for each of the checkouts and of PATHS."""
     runs = [(checkout, path, count) for checkout in checkouts for path in PATHS for count in (FEW, MANY)]
     with ThreadPoolExecutor(2) as threads:
-        found = dict(zip(runs, threads.map(lambda run: _count(zoo, *run), runs), strict=True))
+        found = dict(zip(runs, threads.map(lambda run: count(zoo, *run), runs), strict=True))
     return {
         (checkout, path): (found[checkout, path, MANY] - found[checkout, path, FEW]) / (MANY - FEW)
         for checkout in checkouts
@@ -37,12 +37,13 @@ def measure(zoo: Zoo, *checkouts: Path) -> dict[Read, float]:
     }
 
 
-def _count(zoo: Zoo, checkout: Path, path: str, count: int) -> int:
+def count(zoo: Zoo, checkout: Path, path: str, requests: int, settings: Mapping[str, str] | None = None) -> int:
+    """Instructions of a process that answers so many requests for the path, with these settings."""
     # No two of them may differ in what they compile, or in how they hash.
     environment = {"PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [*VALGRIND, sys.executable, "-P", str(READS), path, str(count)],
-        env=zoo.environment() | environment,
+        [*VALGRIND, sys.executable, "-P", str(READS), path, str(requests)],
+        env=zoo.environment() | environment | dict(settings or {}),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     counted = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)

@@ -1,12 +1,16 @@
 """A worker's memory: at the start, after a tenth of the requests, and after all of them."""
 
+from pathlib import Path
+
 import psutil
 
+from api.server.__main__ import SHARED_MEMORY
 from benchmarks import load
 from benchmarks.comparison import NEW
 from benchmarks.load import Request
+from benchmarks.observing import collecting
 from benchmarks.report import Section, table
-from benchmarks.stack import KEEPER, Zoo
+from benchmarks.stack import KEEPER, Zoo, free_port
 
 # Of each hundred requests.
 MIX = [
@@ -28,12 +32,32 @@ def measure(zoo: Zoo) -> Section:
             while answered < least:
                 answered += load.send(app, *MIX, seconds=zoo.scale.seconds).answers
             rows.append(_row(f"{answered:,.0f} requests", worker))
+    rows += _observed(zoo)
     text = (
         "A mix of 100: 70 animals, 10 lists of 10, 5 of what only users may read, 10 new animals, 5 of `/health`."
         " *USS* is the worker's private memory, *PSS* that and its share of the memory it shares with other"
         f" processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
     )
     return Section("A worker's memory", text)
+
+
+def _observed(zoo: Zoo) -> list[list[str]]:
+    """The same with metrics and all traces: of the files in /dev/shm, the size is said, too."""
+    with collecting() as collector:
+        settings = {"METRICS_PORT": str(free_port()), "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+        with zoo.serve("ours", environment=settings) as app:
+            (worker,) = [child for child in app.workers() if "api.server.metrics" not in child.cmdline()]
+            found, answered = [], 0.0
+            for least in (zoo.scale.requests // 10, zoo.scale.requests):
+                while answered < least:
+                    answered += load.send(app, *MIX, seconds=zoo.scale.seconds).answers
+                found.append(_row(f"{answered:,.0f} requests, with metrics and all traces{_files(worker)}", worker))
+            return found
+
+
+def _files(worker: psutil.Process) -> str:
+    sizes = [path.stat().st_blocks * 512 for path in Path(SHARED_MEMORY).glob(f"api-metrics-*/*_{worker.pid}.db")]
+    return f" ({len(sizes)} files, {sum(sizes) / 2**10:,.0f} KiB)"
 
 
 def _row(after: str, worker: psutil.Process) -> list[str]:

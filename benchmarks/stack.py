@@ -100,9 +100,7 @@ class Zoo:
     @contextmanager
     def serve(self, name: str, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[App]:
         """The app `name` of APPS under gunicorn, with these further settings, until the block ends."""
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -142,6 +140,13 @@ def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
             )
             zoo.add_animals(ANIMALS)
             yield zoo
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait(app: App, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -34,6 +34,7 @@ from api.database.pool import FairQueuePoolOfReplica
 from api.errors import Unavailable
 from api.metrics import REPLICA_LAG
 from api.settings import Settings
+from api.tasks import end
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
@@ -263,7 +264,6 @@ async def open_replica(settings: Settings, primary: AsyncEngine) -> AsyncIterato
     try:
         yield replica
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await end(task)
         for engine in engines:
             await engine.dispose()

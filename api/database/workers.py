@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
 from api.errors import Unavailable
+from api.tasks import end
 
 SESSION_SECONDS = 1
 SEEN_SECONDS = 10
@@ -51,9 +52,7 @@ async def seen(engine: AsyncEngine, release: str, application: str = "api") -> A
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end(*tasks)
         with suppress(Unavailable, *DATABASE_ERRORS):
             async with asyncio.timeout(END_SECONDS), engine.begin() as connection:
                 if await connection.scalar(_IS_THERE):

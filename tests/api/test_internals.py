@@ -7,7 +7,8 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Sequence
 from importlib.resources import files
 from inspect import isfunction, signature
 from json.encoder import encode_basestring_ascii
@@ -31,6 +32,10 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from httptools import HttpParserUpgrade, HttpRequestParser
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SecretsSettingsSource
@@ -331,6 +336,33 @@ class TestUvicorn:
         )
         await cycle.run_asgi(app)
         assert found == [False]
+
+    def test_opentelemetry_logs_what_it_could_not_send(
+        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logging.getLogger(trace_exporter.__name__), "filters", [])  # an app's may be there
+        exporter = trace_exporter.OTLPSpanExporter("http://127.0.0.1:1", timeout=0.1)
+        assert exporter.export([]) is SpanExportResult.FAILURE
+        assert {record.name for record in caplog.records} == {trace_exporter.__name__}
+        exporter.shutdown()  # type: ignore[no-untyped-call]
+
+    def test_opentelemetry_logs_spans_without_room(self, caplog: pytest.LogCaptureFixture) -> None:
+        name = "opentelemetry.sdk._shared_internal"
+        caplog.set_level(logging.WARNING, name)
+        may_go_on = threading.Event()
+
+        class Slow(InMemorySpanExporter):
+            def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+                may_go_on.wait()
+                return super().export(spans)
+
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(Slow(), max_queue_size=1, max_export_batch_size=1))
+        for _ in range(5):
+            provider.get_tracer("test").start_span("one").end()
+        may_go_on.set()
+        provider.shutdown()
+        assert {record.name for record in caplog.records} == {name}
 
     def test_uvicorn_knows_which_proxies_are_trusted(self) -> None:
         assert "10.1.2.3" in ProxyHeadersMiddleware(no_app, "10.0.0.0/8").trusted_hosts

@@ -16,11 +16,13 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.metrics import SECONDS
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.python import ROOT
 
 PATIENCE = 60  # seconds, on a busy machine
+SERIES = len(SECONDS) + 3  # of a route, method and class of status: the buckets, those above, the count and the sum
 
 
 @dataclass
@@ -41,6 +43,12 @@ class Measured:
             if sample.name == name and labels.items() <= sample.labels.items()
         ]
         return sum(found) if found else None
+
+    def series(self, name: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+        """The names and labels of all samples whose name begins so."""
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").raise_for_status().text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return {(found.name, frozenset(found.labels.items())) for found in samples if found.name.startswith(name)}
 
     def get(self, path: str) -> int:
         with httpx.Client() as client:  # a connection of its own, which either worker accepts
@@ -99,6 +107,11 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
     assert api.sum("http_request_duration_seconds_count", **labels) == 20
     assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
+    series = api.series("http_request_duration_seconds")
+    assert len([found for _, found in series if found >= labels.items()]) == SERIES
+    for number in range(100):
+        api.get(f"/animals/{2_000_000 + number}")
+    assert api.series("http_request_duration_seconds") == series
     assert api.get("/metrics") == 404
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1

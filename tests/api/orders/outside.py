@@ -17,6 +17,7 @@ class Call:
     path: str
     key: str
     body: Any
+    headers: dict[str, str]
 
 
 @dataclass
@@ -70,7 +71,7 @@ class Outside:
         path = request.split(" ")[1]
         key = headers["idempotency-key"]
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        self.calls.append(Call(path, key, body))
+        self.calls.append(Call(path, key, body, headers))
         self.arrived.set()
         told = self.always.get(key) or (self.script.popleft() if self.script else "answer")
         if told == "hold":

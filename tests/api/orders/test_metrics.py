@@ -29,6 +29,20 @@ async def test_a_call_of_a_service_outside_is_counted_by_its_outcome(  # noqa: P
         assert count(name, service="payments", outcome=outcome) - before == 1
 
 
+async def test_a_call_that_is_given_up_has_not_failed(server: Server, database: str, payments: Outside) -> None:
+    name = "external_request_duration_seconds_count"
+    async with api(server, database, payments_url=payments.url) as client:
+        path = await order(client)
+        payments.script.append("hold")
+        before = {outcome: count(name, service="payments", outcome=outcome) for outcome in ("cancelled", "failed")}
+        paying = asyncio.create_task(client.post(f"{path}/pay", headers=VISITOR))
+        await payments.arrived.wait()
+        paying.cancel()
+        await asyncio.wait([paying])
+        assert count(name, service="payments", outcome="cancelled") - before["cancelled"] == 1
+        assert count(name, service="payments", outcome="failed") == before["failed"]
+
+
 async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: Server, database: str) -> None:
     states = ("created", "paid", "progress")
     async with api(server, database) as client:

@@ -1,0 +1,146 @@
+"""What is traced, and what a collector that is away costs: tests/processes/test_traces.py has what one gets."""
+
+import asyncio
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import pytest
+
+from api.database.tracing import summary
+from api.external_services import collector as collectors
+from api.external_services.collector import open_collector
+from api.external_services.s3 import S3
+from api.main import create_app
+from api.settings import Settings
+from local.postgres import Server
+from tests.collector import collecting
+from tests.conftest import Log, find_free_port, started
+from tests.python import run
+
+ReadLog = Callable[[], list[Log]]
+
+
+def traced(server: Server, database: str, url: str, **settings: object) -> Settings:
+    options = {"database_url": server.url("zoo_api", database), "otel_exporter_otlp_endpoint": url}
+    return Settings.model_validate(options | settings)
+
+
+def said(log: ReadLog) -> list[Log]:
+    return [line for line in log() if "traces" in line["event"]]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}],
+    ids=["unset", "empty", "disabled"],
+)
+def test_without_a_collector_nothing_of_the_library_is_imported(environment: dict[str, str]) -> None:
+    code = (
+        "import asyncio, sys; from api.main import create_app; app = create_app()\n"
+        "async def run():\n    async with app.router.lifespan_context(app): pass\n"
+        "asyncio.run(run()); print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
+    )
+    database = f"postgresql://zoo_api@127.0.0.1:{find_free_port()}/zoo"
+    done = run("-c", code, env={"PATH": os.environ["PATH"], "DATABASE_URL": database, **environment})
+    assert done.stdout == "[]\n", done.stderr
+
+
+async def test_a_request_that_is_not_sampled_has_a_trace_id_but_no_spans(server: Server, worker_database: str) -> None:
+    sampled, traces = set(), set()
+    with collecting() as collector:
+        for sampler, share, is_sampled in (
+            ("parentbased_always_off", 1, False),
+            ("traceidratio", 0, False),
+            ("parentbased_traceidratio", 1, True),
+            ("always_on", 0, True),
+        ):
+            options = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": share}
+            async with started(create_app(traced(server, worker_database, collector.url, **options))) as client:
+                trace = (await client.get("/animals?limit=1")).headers["X-Trace-ID"]
+            assert re.fullmatch("[0-9a-f]{32}", trace)
+            traces.add(trace)
+            sampled |= {trace} if is_sampled else set()
+        collector.wait_for(sampled)
+        assert traces & {span.trace_id.hex() for span in collector.spans()} == sampled
+
+
+async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
+    server: Server, worker_database: str, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # ms
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    refused = 0
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal refused
+        refused += 1
+        writer.close()
+
+    failing = await asyncio.start_server(hang_up, "127.0.0.1")
+    port = failing.sockets[0].getsockname()[1]
+    with ExitStack() as working:  # until the app has ended
+        app = create_app(traced(server, worker_database, f"http://127.0.0.1:{port}"))
+        async with asyncio.timeout(60), started(app) as client:
+            while refused < 10:
+                assert (await client.get("/animals?limit=1")).status_code == 200
+                await asyncio.sleep(0.02)
+            failing.close()
+            working.enter_context(collecting(port))
+            while len(said(log)) < 2:
+                assert (await client.get("/animals?limit=1")).status_code == 200
+                await asyncio.sleep(0.02)
+    away, back = said(log)
+    assert (away["event"], away["level"]) == ("traces are not exported", "warning")
+    assert "Connection" in away["reason"]
+    assert (back["event"], back["level"], back["spans_lost"] > 1) == ("traces are exported again", "info", True)
+
+
+async def test_a_collector_that_never_answers_delays_neither_requests_nor_the_end(
+    server: Server, worker_database: str, log: ReadLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SCHEDULE_DELAY", "10"), ("MAX_QUEUE_SIZE", "2"), ("MAX_EXPORT_BATCH_SIZE", "1")):
+        monkeypatch.setenv(f"OTEL_BSP_{name}", value)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    monkeypatch.setattr(collectors, "FLUSH_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        url = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        async with started(create_app(traced(server, worker_database, url))) as client:
+            for _ in range(20):
+                assert (await client.get("/animals?limit=1")).status_code == 200
+        assert [line["event"] for line in log() if line["level"] == "warning"] == [
+            "the last traces are not exported: the collector takes too long"
+        ]
+    for thread in threading.enumerate():  # their connections have ended now
+        if thread.name.startswith("OtelBatch"):
+            await asyncio.to_thread(thread.join)
+
+
+async def test_a_call_of_the_storage_is_a_span_and_the_storage_takes_its_header(s3: S3) -> None:
+    with collecting() as collector:
+        async with open_collector(Settings(otel_exporter_otlp_endpoint=collector.url)):
+            assert [stored async for stored in s3.objects("nothing/")] == []
+        async with asyncio.timeout(60):
+            while not (spans := collector.spans()):
+                await asyncio.sleep(0.02)
+    assert [(span.name, span.parent_span_id) for span in spans] == [("storage", b"")]
+
+
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("SELECT animals.id FROM animals WHERE animals.id = $1", "SELECT animals"),
+        ("SELECT concat('[', $1) FROM (SELECT * FROM \"orders\" LIMIT 5) AS page", "SELECT orders"),
+        ("INSERT INTO animals (name) VALUES ($1) ON CONFLICT DO UPDATE SET name = $1", "INSERT animals"),
+        ("\n  update users SET email = $1", "UPDATE users"),
+        ("WITH gone AS (DELETE FROM throttles RETURNING key) SELECT count(*) FROM gone", "DELETE throttles"),
+        ("WITH free AS (SELECT id FROM photos FOR UPDATE SKIP LOCKED) SELECT * FROM free", "SELECT photos"),
+        ("BEGIN;", "BEGIN"),
+        ("", "statement"),
+    ],
+)
+def test_the_name_of_a_statement_is_its_operation_and_its_table(sql: str, name: str) -> None:
+    assert summary(sql) == name
