@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack
 import pytest
 
 from tests.stack.elsewhere import of_somebody_else
+from tests.stack.observed import observed as watched
 from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
@@ -15,7 +16,15 @@ TOOLS_IMAGE = """
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
-SHARED = ("elsewhere", "replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
+SHARED = (
+    "elsewhere",
+    "replicas",
+    "observed",
+    "new_stack",
+    "stack",
+    "stack_at_work",
+    "bare_stack",
+)  # in the order of their use
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,6 +87,12 @@ def replicas(shared: Shared) -> Stack:
     stack = shared.get("replicas", running(Stack(REPLICAS)))
     stack.make_intact()
     return stack
+
+
+@pytest.fixture
+def observed(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A stack that is watched; each test mends what it breaks."""
+    return shared.get("observed", watched(tmp_path_factory.mktemp("observed")))
 
 
 @pytest.fixture
