@@ -151,7 +151,7 @@ check: .venv/dev  ## lint, types, layers, Dockerfile, Compose file
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(MAKE) --silent lint
-	@.venv/bin/hadolint Dockerfile deploy/proxy/Dockerfile
+	@.venv/bin/hadolint Dockerfile deploy/*/Dockerfile
 	@if command -v docker >/dev/null && docker compose version >/dev/null 2>&1; then docker compose config --quiet; \
 	elif [ -n "$$CI" ]; then echo "docker compose is missing" >&2; exit 1; else echo "no docker compose: its file was not checked" >&2; fi
 
@@ -197,6 +197,11 @@ rename: .venv/dev  ## give the project another name: of roles, databases, images
 fresh-migrations: .venv/dev  ## one first revision from the models, in place of all (FORCE=1: though there are data, or git lacks some)
 	@$(PY) -m local.fresh_migrations $(if $(FORCE),--force)
 
+alerts:  ## write Kubernetes' copy of the alerts in deploy/prometheus
+	@rules=deploy/kubernetes/components/observe/rules.yaml && \
+	  { sed '/^spec:/q' $$rules && sed -n '/^groups:/,$$p' deploy/prometheus/alerts.yml | sed 's/./  &/'; } >$$rules.new && \
+	  mv $$rules.new $$rules
+
 ##@ Release it
 
 release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs and checksums; push nothing (VERSION=)
@@ -237,5 +242,6 @@ test-full: test test-processes test-faults test-postgres test-live test-stack  #
 
 .PHONY: no-python help run postgres user import clean up seed watch admin down backup restore rehearse-restore doctor migrate \
         downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
-        install check format lock lock-images bench bench-reads bench-observing bench-linters bench-migrator bench-scale release test \
+        install check format lock lock-images alerts bench bench-reads bench-observing bench-linters bench-migrator \
+        bench-scale release test \
         mutants test-processes test-faults test-postgres test-live test-stack test-full

@@ -4,7 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 new=$(mktemp)
 trap 'rm -f "$new"' EXIT
-sed -n 's/^FROM \${\([A-Z]*_IMAGE\):-\([^}]*\)}.*/\1 \2/p' Dockerfile deploy/proxy/Dockerfile | sort -u | while read -r name image; do
+sed -n 's/^FROM \${\([A-Z]*_IMAGE\):-\([^}]*\)}.*/\1 \2/p' Dockerfile deploy/*/Dockerfile | sort -u | while read -r name image; do
     eval "image=\${$name:-$image}"
     image=${image%@*}
     found=$(docker buildx imagetools inspect "$image")

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Creates the two roles of the stack, with their rights on the stack's database. Safe to run again.
+# Creates the roles of the stack, with their rights on the stack's database. Safe to run again.
 #
 #   zoo_migrator  creates and changes the tables of `public`, and schemas; sees whose sessions are in its way, and
 #                 rehearses on databases of its own
 #   zoo_api       reads and writes their rows, and nothing else
+#   zoo_monitor   sees what Postgres measures; only where MONITOR_DATABASE_PASSWORD is set (docker-compose.observe.yml)
 #
 # In Compose the db container runs this on an empty data directory. For a managed Postgres, run it by hand, as an
 # administrator with CREATEROLE, best the database's owner. What this one may not do is left out, and said with what it
@@ -174,6 +175,19 @@ END
 $roles$;
 COMMIT;
 SQL
+
+# For postgres_exporter: who sees what Postgres measures, and no rows.
+read_secret MONITOR_DATABASE_PASSWORD
+if [ -n "${MONITOR_DATABASE_PASSWORD:-}" ]; then
+    export MONITOR_DATABASE_PASSWORD
+    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
+\getenv password MONITOR_DATABASE_PASSWORD
+SELECT 'CREATE ROLE zoo_monitor' WHERE to_regrole('zoo_monitor') IS NULL \gexec
+ALTER ROLE zoo_monitor LOGIN PASSWORD :'password';
+GRANT pg_monitor TO zoo_monitor;
+GRANT CONNECT ON DATABASE :"DBNAME" TO zoo_monitor;
+SQL
+fi
 
 # In Compose, where the superuser's password may also have been changed.
 if [ -z "${PGHOST:-}" ] && [ "$KEEP_ROLES" = no ]; then

@@ -7,6 +7,7 @@ SCRIPTS=$(dirname "$(readlink -f "$0")")
 # The superuser's; and those that are stored when the database is created.
 secrets=POSTGRES_PASSWORD
 [ -s "$PGDATA/PG_VERSION" ] || secrets="$secrets DATABASE_PASSWORD MIGRATION_DATABASE_PASSWORD"
+[ -z "${MONITOR_DATABASE_PASSWORD:-}" ] || secrets="$secrets MONITOR_DATABASE_PASSWORD"
 
 refused=
 for name in $secrets; do

@@ -28,6 +28,7 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "managed-database": ("overlays/managed-database", ()),
     "managed-database, GitOps": ("overlays/managed-database", ("gitops",)),
     "no pooler": ("base", ("cloudnative-pg", "gateway", "release")),
+    "observed": ("base", ("cloudnative-pg", "pooler", "gateway", "observe", "release")),
 }
 # The ports of CloudNativePG's pods: of Postgres and PgBouncer, an instance's status, its metrics, PgBouncer's metrics.
 CLOUDNATIVE_PG_PORTS = {5432, 8000, 9187, 9127}
@@ -126,6 +127,12 @@ def settings(objects: tuple[Object, ...], pod: Pod) -> dict[str, str]:
     [container] = pod.spec["containers"]
     named = {variable["name"]: variable.get("value", "") for variable in container.get("env", [])}
     return dict(chain(*(data[source["configMapRef"]["name"]].items() for source in container["envFrom"]))) | named
+
+
+def api_of(objects: tuple[Object, ...]) -> Object:
+    """The api's Deployment."""
+    [found] = [item for item in of_kind(objects, "Deployment") if item["metadata"]["name"] == "zoo-api"]
+    return found
 
 
 def jobs(objects: tuple[Object, ...]) -> dict[str, Object]:

@@ -49,3 +49,8 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
         lines = (RUNBOOKS / f"{name}.md").read_text().splitlines()
         assert lines[0] == f"# {name}"
         assert [line for line in lines if line.startswith("## ")] == PARTS
+
+
+def test_kubernetes_has_the_same_rules() -> None:
+    copy = ROOT / "deploy" / "kubernetes" / "components" / "observe" / "rules.yaml"
+    assert yaml.safe_load(copy.read_text())["spec"]["groups"] == GROUPS, "make alerts"

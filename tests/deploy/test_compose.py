@@ -14,7 +14,14 @@ import yaml
 from tests.conftest import ROOT
 
 # What follows docker-compose.yml.
-TOGETHER = [(), ("secrets",), ("managed",), ("secrets", "managed"), ("secrets", "s3", "managed", "replicas")]
+TOGETHER = [
+    (),
+    ("secrets",),
+    ("managed",),
+    ("secrets", "managed"),
+    ("secrets", "s3", "managed", "replicas"),
+    ("observe",),
+]
 SETTINGS = {"DATABASE_URL": "postgresql://zoo_api@db/zoo", "MIGRATION_DATABASE_URL": "postgresql://zoo_migrator@db/zoo"}
 
 SECRET = ("PASSWORD", "TOKEN_SECRET")

@@ -81,6 +81,11 @@ def test_each_port_is_one_of_the_pods_behind_it(variant: str) -> None:
         selected = [pod for pod in pods(objects) if selects(policy["spec"]["podSelector"], pod.labels)]
         allowed = {port["port"] for rule in policy["spec"].get("ingress", []) for port in rule["ports"]}
         assert allowed <= set(chain(*(pod.ports for pod in selected))), name_of(policy)
+    for monitor in of_kind(objects, "PodMonitor"):
+        measured = [pod for pod in pods(objects) if selects(monitor["spec"]["selector"], pod.labels)]
+        assert measured
+        ports = {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}
+        assert all(ports <= pod.ports.keys() for pod in measured if pod.containers)
     for route in of_kind(objects, "HTTPRoute"):
         for rule in route["spec"]["rules"]:
             for backend in rule["backendRefs"]:

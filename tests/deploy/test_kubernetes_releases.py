@@ -12,7 +12,18 @@ import api.settings
 from api.main import create_app
 from tests.authority import Authority
 from tests.conftest import ROOT
-from tests.deploy.kubernetes import VARIANTS, build, built, every_variant, jobs, name_of, of_kind, programs, settings
+from tests.deploy.kubernetes import (
+    VARIANTS,
+    api_of,
+    build,
+    built,
+    every_variant,
+    jobs,
+    name_of,
+    of_kind,
+    programs,
+    settings,
+)
 
 DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text()
 
@@ -88,13 +99,14 @@ def test_a_setting_replaces_the_pods_of_the_api_and_leaves_the_jobs_as_they_are(
 @every_variant
 def test_the_migrator_goes_past_the_pooler(variant: str) -> None:
     objects = build(variant)
-    hosts: dict[str, set[str]] = {"api": set(), "migrator": set(), "contract": set()}
+    hosts: dict[str, set[str]] = {"api": set(), "migrator": set(), "contract": set(), "exporter": set()}
     for pod in programs(objects):
         url = next(value for name, value in settings(objects, pod).items() if name.endswith("DATABASE_URL"))
         hosts[pod.labels["app.kubernetes.io/component"]].add(url.split("@")[1].split(":")[0])
     poolers = {item["metadata"]["name"] for item in of_kind(objects, "Pooler")}
     assert hosts["api"] == (poolers or hosts["migrator"])
     assert hosts["migrator"] == hosts["contract"] != poolers
+    assert hosts["exporter"] <= hosts["migrator"]
     for item in of_kind(objects, "Pooler"):
         assert item["spec"]["pgbouncer"]["poolMode"] == "transaction"
         assert int(item["spec"]["pgbouncer"]["parameters"]["max_prepared_statements"]) > 0
@@ -105,9 +117,8 @@ def test_the_migrator_goes_past_the_pooler(variant: str) -> None:
 @every_variant
 def test_replicas_go_one_by_one_and_never_all(variant: str) -> None:
     objects = build(variant)
-    [deployment], [autoscaler], [budget] = (
-        of_kind(objects, kind) for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")
-    )
+    deployment = api_of(objects)
+    [autoscaler], [budget] = (of_kind(objects, kind) for kind in ("HorizontalPodAutoscaler", "PodDisruptionBudget"))
     assert "replicas" not in deployment["spec"]
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert 1 <= budget["spec"]["maxUnavailable"] < autoscaler["spec"]["minReplicas"]
@@ -115,7 +126,7 @@ def test_replicas_go_one_by_one_and_never_all(variant: str) -> None:
 
 @every_variant
 def test_the_api_has_the_time_that_it_needs_to_stop(variant: str) -> None:
-    [deployment] = of_kind(build(variant), "Deployment")
+    deployment = api_of(build(variant))
     spec = deployment["spec"]["template"]["spec"]
     assert "initContainers" not in spec
     configuration = (ROOT / "deploy" / "gunicorn.conf.py").read_text()
@@ -134,7 +145,7 @@ def paths_of_the_api() -> set[str]:
 @every_variant
 def test_probes_ask_what_the_api_answers_and_the_route_hides_it(variant: str) -> None:
     objects, paths = build(variant), paths_of_the_api()
-    [deployment] = of_kind(objects, "Deployment")
+    deployment = api_of(objects)
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     asked = {name: container[name]["httpGet"]["path"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert set(asked.values()) <= paths
@@ -149,7 +160,7 @@ def test_probes_ask_what_the_api_answers_and_the_route_hides_it(variant: str) ->
 @every_variant
 def test_postgres_has_the_connections_that_all_replicas_open(variant: str) -> None:
     objects = build(variant)
-    [deployment], [autoscaler] = of_kind(objects, "Deployment"), of_kind(objects, "HorizontalPodAutoscaler")
+    deployment, [autoscaler] = api_of(objects), of_kind(objects, "HorizontalPodAutoscaler")
     replicas = autoscaler["spec"]["maxReplicas"] + deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
     fields = api.settings.Settings.model_fields
     opened = replicas * fields["web_concurrency"].default * (fields["database_pool_size"].default + 1)

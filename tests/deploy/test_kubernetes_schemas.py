@@ -18,6 +18,7 @@ VERSIONS = ("1.35", "1.37")
 # Beside the checkout, because they are large.
 CRDS = ROOT.parent / "shared" / "kubernetes" / "crds"
 PROJECTS = {"postgresql.cnpg.io": "cnpg", "barmancloud.cnpg.io": "cnpg", "gateway.networking.k8s.io": "gateway"}
+PROJECTS["monitoring.coreos.com"] = "monitoring"
 
 
 def project_of(item: Object) -> str | None:
@@ -62,7 +63,9 @@ def test_custom_resources_fit_their_definitions() -> None:
         "Cluster",
         "HTTPRoute",
         "ObjectStore",
+        "PodMonitor",
         "Pooler",
+        "PrometheusRule",
         "ScheduledBackup",
     }
     for item in custom.values():

@@ -9,6 +9,7 @@ import pytest
 
 from tests.rounds import POOL_TIMEOUT
 from tests.stack.elsewhere import of_somebody_else
+from tests.stack.observed import observed as watched
 from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
@@ -16,8 +17,9 @@ TOOLS_IMAGE = """
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
-SHARED = ("elsewhere", "replicas", "new_stack", "stack", "stack_at_work", "bare_stack")  # in the order of their use
-ONE = SHARED[2:]  # that become each other
+# In the order of their use.
+SHARED = ("elsewhere", "replicas", "observed", "new_stack", "stack", "stack_at_work", "bare_stack")
+ONE = SHARED[3:]  # that become each other
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -84,6 +86,12 @@ def replicas(shared: Shared) -> Stack:
     stack = shared.get("replicas", running(Stack(REPLICAS, DATABASE_POOL_TIMEOUT=POOL_TIMEOUT)))
     stack.make_intact()
     return stack
+
+
+@pytest.fixture
+def observed(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A stack that is watched; each test mends what it breaks."""
+    return shared.get("observed", watched(tmp_path_factory.mktemp("observed")))
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_m
 ) -> None:
     checkout = clone(tmp_path)
     tags = {"PYTHON": "python:3.13-slim-trixie", "POSTGRES": "postgres:18", "DEBIAN": "debian:trixie-slim"}
-    tags["PGBOUNCER"] = "cloudnative-pg/pgbouncer:1.26.0"
+    tags |= {"PGBOUNCER": "cloudnative-pg/pgbouncer:1.26.0", "GRAFANA": "grafana/grafana:13.1.0"}
+    tags |= {"PROMETHEUS": "prom/prometheus:v3.15.0", "ALERTMANAGER": "prom/alertmanager:v0.34.1"}
     named = {f"{name}_IMAGE": f"{registry}/{tag}" for name, tag in tags.items()}
     for image in named.values():
         push(image, "locked")
@@ -82,7 +83,8 @@ def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_m
 def test_without_a_registry_nothing_is_locked(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     shutil.copy(ROOT / "Dockerfile", tmp_path)
-    nowhere = dict.fromkeys(("PYTHON_IMAGE", "POSTGRES_IMAGE", "PGBOUNCER_IMAGE", "DEBIAN_IMAGE"), "127.0.0.1:1/x:1")
+    names = ("ALERTMANAGER", "DEBIAN", "GRAFANA", "PGBOUNCER", "POSTGRES", "PROMETHEUS", "PYTHON")
+    nowhere = {f"{name}_IMAGE": "127.0.0.1:1/x:1" for name in names}
     done = subprocess.run([tmp_path / "deploy" / "lock-images.sh"], env=Stack().environment | nowhere, check=False)
     assert done.returncode != 0
     assert not (tmp_path / "images.env").exists()
