@@ -10,7 +10,7 @@ from tests.rounds import rounds
 from tests.stack.stack import TOOLS, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
-PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
+PAUSE = rounds(quick=0.5, full=0.02)  # seconds between an answer and the next request of a client
 MANY = rounds(
     quick=2 * CLIENTS, full=100
 )  # requests that show how it goes; a busy machine answers fewer in the same time
