@@ -23,7 +23,13 @@ WORKING = (
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name LIKE 'migrator%' AND state <> 'idle'"
 )
-BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND blocks_done > 100"
+BUILDING = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database() AND blocks_done > 20"
+# An index of it takes seconds, though the table is small.
+ROWS, SECONDS_FOR_EACH = rounds(quick=(10_000, 0.0005), full=(1_000_000, 0))
+SLOWLY = (
+    "CREATE OR REPLACE FUNCTION slowly(value text) RETURNS text IMMUTABLE LANGUAGE plpgsql"
+    " AS $$ BEGIN PERFORM pg_sleep({}); RETURN value; END $$"
+)
 VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
 
 
@@ -40,8 +46,9 @@ async def wait_until(admin: asyncpg.Connection, query: str, seconds: float = 30)
 async def test_killed_in_the_middle_of_the_index_of_a_large_table(
     server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
 ) -> None:
-    checkout = checkout_with(tmp_path, index=concurrently("ix_big"))
-    await fill(admin, rounds(quick=400_000, full=1_000_000))
+    checkout = checkout_with(tmp_path, index=concurrently("ix_big", column="slowly(name)"))
+    await admin.execute(SLOWLY.format(SECONDS_FOR_EACH))
+    await fill(admin, ROWS)
     environment = server.environment(database)
     for _ in range(rounds(quick=1, full=3)):
         run = start(environment, cwd=checkout)
@@ -52,6 +59,7 @@ async def test_killed_in_the_middle_of_the_index_of_a_large_table(
             while await admin.fetchval(WORKING):
                 await asyncio.sleep(0.01)
         assert await admin.fetchval(VALID, "ix_big") is False
+    await admin.execute(SLOWLY.format(0))
     done = await asyncio.to_thread(alembic, environment, "upgrade", "head", cwd=checkout)
     assert done.returncode == 0, done.stderr
     assert "dropping what an interrupted build has left" in done.stderr
