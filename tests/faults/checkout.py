@@ -55,8 +55,9 @@ def lock(table: str) -> str:
 
 
 def concurrently(index: str, table: str = "animals", column: str = "name") -> str:
-    """The body of a revision that builds an index while the table is in use."""
+    """The body of a revision that builds an index of a column, or an expression, while the table is in use."""
     return (
         "with op.get_context().autocommit_block():\n"
-        f'    op.create_index("{index}", "{table}", ["{column}"], postgresql_concurrently=True, if_not_exists=True)'
+        f'    op.create_index("{index}", "{table}", [sa.text("{column}")],'
+        " postgresql_concurrently=True, if_not_exists=True)"
     )

@@ -23,7 +23,7 @@ from tests.conftest import email_of, find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, POOL_SIZE, SESSIONS
 from tests.faults.test_slow_clients import clients_of
 from tests.processes.live import gunicorn
-from tests.rounds import STALL, rounds
+from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
 GONE, WARM_UP = rounds(quick=(2_000, 1_000), full=(10_000, 4_000))
 AT_ONCE = 16
@@ -105,7 +105,8 @@ async def test_thousands_of_clients_that_disconnect_leave_nothing_behind(
     for statement in FILL:
         await admin.execute(statement)
     port, log = find_free_port(), tmp_path / "api.log"
-    settings = server.environment(database) | {"WEB_CONCURRENCY": "1", "DATABASE_POOL_SIZE": str(POOL_SIZE)}
+    pool = {"DATABASE_POOL_SIZE": str(POOL_SIZE), "DATABASE_POOL_TIMEOUT": POOL_TIMEOUT}
+    settings = server.environment(database) | pool | {"WEB_CONCURRENCY": "1"}
     with gunicorn(settings, port, log) as master:
         (worker,) = psutil.Process(master.pid).children()
         await many_go_away(port, WARM_UP)

@@ -16,7 +16,7 @@ import pytest
 from local.postgres import Server
 from tests.conftest import PASSWORD, REAL_HASHER, email_of, find_free_port, signed_in
 from tests.faults.test_overload import ANIMALS, FILL
-from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 
@@ -80,6 +80,12 @@ def report(samples: list[Sample], answers: list[httpx.Response]) -> str:
     return f"others {outcomes(samples)}, p50 {percentile(samples, 50):.3f} s, longest {longest:.2f} s; crowd {crowds}"
 
 
+def are_served(samples: list[Sample]) -> bool:
+    """Whether all are answered well, but for a few that a busy machine refuses: nearly all, if a crowd had the pool."""
+    good = [sample for sample in samples if sample.status in {200, 201}]
+    return len(good) == len(besides_busy(samples)) >= rounds(quick=0.9, full=1.0) * len(samples) > 0
+
+
 @pytest.mark.parametrize("headers", [ATTACKER, {}], ids=["elsewhere", "at the same address"])
 async def test_slow_reads_leave_the_database_to_others(
     port: int, admin: asyncpg.Connection, headers: dict[str, str], record_property: Callable[[str, object], None]
@@ -95,7 +101,7 @@ async def test_slow_reads_leave_the_database_to_others(
     ):
         await asyncio.sleep(SECONDS)
     record_property("measured", report(others.samples, answers))
-    assert {sample.status for sample in others.samples} <= {200, 201}
+    assert are_served(others.samples)
     assert max(sample.took for sample in others.samples) < LONGEST + STALL
     assert {answer.status_code for answer in answers} == {200, 503}
 
@@ -126,7 +132,7 @@ async def test_sign_ins_of_eight_accounts_delay_a_ninth_by_about_eight_hashes(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60, verify=False) as client,
         crowd(port, ACCOUNTS * AT_ONCE, sign_in) as answers,
     ):
-        for _ in range(rounds(quick=2, full=20)):
+        for _ in range(rounds(quick=1, full=20)):
             began, before = time.monotonic(), len(signed_in_among(answers))
             statuses[(await sign_in(client, ACCOUNTS)).status_code] += 1
             before_it.append(len(signed_in_among(answers)) - before)

@@ -17,6 +17,7 @@ from api.models import Base
 from tests.faults.model_pairs.bench import Bench
 from tests.faults.model_pairs.catalog import difference
 from tests.faults.model_pairs.fixtures import bench, own_database
+from tests.rounds import rounds
 
 __all__ = ["bench", "own_database"]  # fixtures
 
@@ -286,7 +287,7 @@ def pasted(comments: list[str], known: dict[str, str]) -> Iterator[list[str]]:
             yield [code["code"]] if code["code"].startswith("# lint") else ["+", code["code"]]
 
 
-@pytest.mark.parametrize("schema", [None, "Odd schema"])
+@pytest.mark.parametrize("schema", rounds(quick=["Odd schema"], full=[None, "Odd schema"]))
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_a_comment_says_can_be_pasted_and_is_not_written_again(
     bench: Bench, name: str, schema: str | None

@@ -21,7 +21,7 @@ from tests.rounds import rounds
 
 __all__ = ["bench", "own_database"]  # fixtures
 
-SEEDS, HISTORIES = rounds(quick=(8, 4), full=(80, 10))
+SEEDS, HISTORIES = rounds(quick=(4, 4), full=(80, 10))
 
 
 @pytest.mark.parametrize("number", range(SEEDS))

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from local.postgres import Server
+from tests import rounds
 from tests.conftest import find_free_port
 from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
@@ -114,13 +115,14 @@ async def test_transactions_in_which_the_api_hangs_are_ended_and_it_goes_on(
     ):
         await admin.execute(statement)
     port = find_free_port()
-    with gunicorn(settings, port, tmp_path / "api.log") as master:
+    with gunicorn(settings | {"DATABASE_POOL_TIMEOUT": rounds.POOL_TIMEOUT}, port, tmp_path / "api.log") as master:
         (worker,) = psutil.Process(master.pid).children()
         async with load_on(port, 16, ANIMALS) as load:
             await asyncio.sleep(2)
             await suspend_in_transaction(worker, admin)
-            await asyncio.sleep(IDLE_SECONDS + MARGIN)
-            assert await admin.fetchval(IDLE_IN_TRANSACTION) == 0
+            async with asyncio.timeout(IDLE_SECONDS + MARGIN + STALL):
+                while await admin.fetchval(IDLE_IN_TRANSACTION):
+                    await asyncio.sleep(0.1)
             worker.resume()
             resumed = time.monotonic()
             await asyncio.sleep(3)

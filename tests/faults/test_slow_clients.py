@@ -25,12 +25,14 @@ from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
 from tests.live.clients import load_on, outcomes, percentile
 from tests.processes.live import gunicorn
+from tests.rounds import POOL_TIMEOUT, rounds
 
 PATIENCE = 10  # seconds, in place of 75 for a next request, and of 60 for the rest of one, or for reading an answer
 IDLE, SLOW_OF_A_KIND = 1_000, 25
 MANY = 40  # answers of 200 KB: more than the buffers between the api and a client that reads nothing
 CLIENTS, SECONDS = 8, 4
-FACTOR = 3  # by which the others' median may be longer
+FACTOR = 3  # by which the others' median may be longer; and seconds, if other work has begun on the machine meanwhile
+OTHER_WORK = rounds(quick=0.5, full=0.0)
 USUAL_FILES = 1_024  # the usual limit for a process
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
@@ -97,6 +99,7 @@ async def api(server: Server, database: str, admin: asyncpg.Connection, tmp_path
     for statement in FILL:
         await admin.execute(statement)
     patience = {"KEEP_ALIVE_TIMEOUT": str(PATIENCE), "CLIENT_TIMEOUT": str(PATIENCE)}
+    patience["DATABASE_POOL_TIMEOUT"] = POOL_TIMEOUT
     port, settings = find_free_port(), server.environment(database) | patience | {"WEB_CONCURRENCY": "1"}
     with ExitStack() as running:
         with soft_limit_on_files(USUAL_FILES):
@@ -146,7 +149,7 @@ async def test_a_crowd_of_idle_and_slow_clients_does_not_stop_the_others_and_is_
     )
     assert answers == ({b"HTTP/1.1 200"}, {b""})
     assert {sample.status for sample in before.samples + among.samples} <= {200, 201}
-    assert medians[1] < FACTOR * medians[0]
+    assert medians[1] < FACTOR * medians[0] + OTHER_WORK
 
 
 async def test_clients_that_do_not_read_their_answers_hold_no_database_connection_and_are_disconnected(

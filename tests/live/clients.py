@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from tests.conftest import ROOT
 
+BUSY = "The server is busy: no database connection was free in time"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -68,6 +70,11 @@ async def load_on(
     finally:
         out, _ = await process.communicate(b"")  # closes its input, which ends it
     load.samples += [Sample(*sample) for sample in json.loads(out)]
+
+
+def besides_busy(samples: list[Sample]) -> list[Sample]:
+    """The requests without those that a busy machine has refused, whatever else is the matter."""
+    return [sample for sample in samples if sample.detail != BUSY]
 
 
 def outcomes(samples: Iterable[Sample]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from tests import python
 from tests.checkouts import linked_checkout
 from tests.processes.model_changes import CHANGES, REFUSED, Change
 from tests.processes.test_history import FILES, REVISIONS
+from tests.rounds import rounds
 
 ROWS = """
 INSERT INTO exhibits (name) VALUES ('Savanna');
@@ -76,7 +77,12 @@ def is_contract(revision: Path) -> bool:
     return 'phase = "contract"\nsafe_from_release = "' in revision.read_text()
 
 
-@pytest.mark.parametrize("name", CHANGES)
+def first_of_each_kind() -> list[str]:
+    """The changes for which no other one before them has the same revisions."""
+    return sorted({change.revisions: name for name, change in reversed(CHANGES.items())}.values())
+
+
+@pytest.mark.parametrize("name", rounds(quick=first_of_each_kind(), full=CHANGES))
 async def test_what_is_written_is_all_there_is_to_do(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:

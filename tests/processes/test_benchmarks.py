@@ -5,16 +5,19 @@ import re
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree as ET
+
+import pytest
 
 from benchmarks import comparison, imports, linters, migrator, migrator_noop, scale, scale_requests, statements
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.instructions import PATHS, READS
 from benchmarks.scale_requests import Cost
-from benchmarks.stack import APPS, ROOT, Scale, zoo
+from benchmarks.stack import APPS, ROOT, Scale, Zoo, zoo
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
@@ -40,18 +43,23 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
 
 
-def test_the_compared_apps_give_the_same_answers() -> None:
-    with zoo(LITTLE) as running, ExitStack() as stack:
+@pytest.fixture(scope="module")
+def running() -> Iterator[Zoo]:
+    with zoo(LITTLE) as running:
+        yield running
+
+
+def test_the_compared_apps_give_the_same_answers(running: Zoo) -> None:
+    with ExitStack() as stack:
         running.add_animals(2)
         comparison.check({name: stack.enter_context(running.serve(name)) for name in APPS})
 
 
-def test_only_requests_that_are_answered_are_counted() -> None:
-    with zoo(LITTLE) as running:
-        environment = running.environment() | {"PYTHONPATH": str(ROOT)}
-        for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
-            done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
-            assert (done.returncode == 0) is is_read, path
+def test_only_requests_that_are_answered_are_counted(running: Zoo) -> None:
+    environment = running.environment() | {"PYTHONPATH": str(ROOT)}
+    for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
+        done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
+        assert (done.returncode == 0) is is_read, path
 
 
 def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:

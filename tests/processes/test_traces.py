@@ -12,8 +12,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from local.postgres import Server
-from tests.api import mailbox
 from tests.api.orders.outside import Call, serving
+from tests.api.users import mailbox
 from tests.collector import Collector, collecting
 from tests.conftest import Log, clone, drop, email_of, find_free_port, signed_in, superuser
 from tests.processes.live import gunicorn

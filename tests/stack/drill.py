@@ -5,16 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from tests.live.clients import Load, Sample, load_on, outcomes
+from tests.live.clients import BUSY, Load, Sample, load_on, outcomes
 from tests.rounds import rounds
 from tests.stack.stack import TOOLS, Stack, docker
 
 CLIENTS, ANIMALS = 16, 1_000
-PAUSE = rounds(quick=0.25, full=0.02)  # seconds between an answer and the next request of a client
+PAUSE = rounds(quick=0.5, full=0.02)  # seconds between an answer and the next request of a client
 MANY = rounds(
     quick=2 * CLIENTS, full=100
 )  # requests that show how it goes; a busy machine answers fewer in the same time
-BUSY = "The server is busy: no database connection was free in time"
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",

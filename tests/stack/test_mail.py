@@ -7,7 +7,7 @@ import time
 import httpx
 
 from tests.conftest import PASSWORD, ROOT
-from tests.stack.stack import Stack
+from tests.stack.stack import PATIENCE, Stack
 
 
 def test_a_mail_is_read_on_this_machine(elsewhere: Stack) -> None:
@@ -15,7 +15,9 @@ def test_a_mail_is_read_on_this_machine(elsewhere: Stack) -> None:
     elsewhere.exec("api", *command, stdin=PASSWORD)
     address = f"http://127.0.0.1:{elsewhere.environment['MAIL_PORT']}/view/latest.txt"
     assert httpx.get(address).status_code == httpx.codes.NOT_FOUND
-    asked = httpx.post(f"{elsewhere.address}/auth/forgot-password", json={"email": "ngozi@zoo.example"}, timeout=10)
+    asked = httpx.post(
+        f"{elsewhere.address}/auth/forgot-password", json={"email": "ngozi@zoo.example"}, timeout=PATIENCE
+    )
     assert asked.status_code == httpx.codes.ACCEPTED
     deadline = time.monotonic() + 30
     while (mail := httpx.get(address)).status_code != httpx.codes.OK:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import PASSWORD, ROOT
-from tests.stack.stack import PREFIX, RELEASE, Stack
+from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack
 
 OUTSIDE = ROOT / "tests" / "stack" / "orders_outside.py"
 
@@ -18,7 +18,7 @@ def test_an_order_goes_from_created_to_delivered_with_both_external_services(sta
     with (
         stack.changed(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000"),
         stack.client() as keeper,
-        httpx.Client(base_url=stack.address, timeout=30) as visitor,
+        httpx.Client(base_url=stack.address, timeout=PATIENCE) as visitor,
     ):
         stack.compose("up", "--detach", "--wait")
         account = {"email": "orders@visitors.example", "password": PASSWORD}

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from api.crud import throttles
-from tests.stack.stack import Stack
+from tests.stack.stack import PATIENCE, Stack
 
 PROBES = (
     *("/health", "/health/", "/health/db", "/health/ready", "/health/ready/", "/health/ready?x=1", "/health//ready"),
@@ -21,7 +21,7 @@ PROBES = (
 
 def ask(stack: Stack, target: str, method: str = "GET") -> tuple[int, bytes]:
     """The status and the body of the answer to a target that is sent exactly as written."""
-    with socket.create_connection(("127.0.0.1", stack.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -52,7 +52,7 @@ def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
 def test_a_trailer_cannot_set_a_clients_address(replicas: Stack) -> None:
     """A client that could do that would evade the limits on signing in."""
     form = b"username=nobody%40zoo.example&password=wrong"
-    with socket.create_connection(("127.0.0.1", replicas.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", replicas.port), timeout=PATIENCE) as connection:
         connection.sendall(
             b"POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
             b"Content-Type: application/x-www-form-urlencoded\r\nTrailer: X-Forwarded-For\r\n\r\n"

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.live.clients import BUSY
 from tests.rounds import rounds
-from tests.stack.drill import ANIMALS, BUSY, at_work, figures, is_good, recovery, until_ready
+from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
