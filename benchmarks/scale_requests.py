@@ -115,7 +115,8 @@ class Meter:
 
     async def measure(self, request: Request, flushing: float, times: int = TIMES) -> Cost:
         """What a request costs; `flushing` is the pages of the request that has the counts told."""
-        await self.observer.execute(request.before)
+        if request.before:
+            await self.observer.execute(request.before)
         made = [(await self.send(request.made)).json()["id"] if request.made else "" for _ in range(times + 1)]
         await self.send(request, made.pop())
         before, took = await self.pages(), []

@@ -31,7 +31,7 @@ from tests.python import HANGS
 TEMPLATE = "migrated"
 NAME = re.compile(r"zoo-(?P<release>[\w.]+)-\d{8}T\d{6}Z-(?P<checksum>[0-9a-f]{64})\.dump")
 REFUSED, UNKNOWN_REVISION = 3, 6
-BEFORE_PHOTOS = "1d122c4cabd6"
+EARLIER = "1d122c4cabd6"
 ROWS = "SELECT array_agg(name ORDER BY id) FROM animals"
 ANIMALS = ["Amara", "tab\there\\.", "line\nend", "\\."]
 DATABASES = "SELECT array_agg(datname::text ORDER BY datname) FROM pg_database WHERE datname ~ '^zoo'"
@@ -155,7 +155,7 @@ class TestRestore:
 
     async def test_brings_one_of_an_older_release_to_the_newest_revision(self, operator: Operator) -> None:
         newest = schema(operator.server, DATABASE)
-        assert alembic(operator.server.environment(), "downgrade", BEFORE_PHOTOS).returncode == 0
+        assert alembic(operator.server.environment(), "downgrade", EARLIER).returncode == 0
         assert await operator.sql("SELECT to_regclass('photos')") is None
         path = operator.save()
         await operator.sql(f"DROP DATABASE {DATABASE}", "postgres")  # all is gone

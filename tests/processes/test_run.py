@@ -152,10 +152,12 @@ def test_requests_answer_as_the_documents_show(checkout: Path, free_port: int) -
     with make_run(checkout, free_port):
         make_admin(checkout, "a giraffe in the rain")
         address = f"http://127.0.0.1:{free_port}"
-        quick_start = section(checkout / "README.md", "### Without Docker")
-        photos = (checkout / "docs" / "photos.md").read_text()
-        printed = run_requests(f"{quick_start}\n{photos}", address, checkout)
-        assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
+        requests = section(checkout / "README.md", "### Without Docker")
+        requests += (checkout / "docs" / "photos.md").read_text()
+        printed = run_requests(requests, address, checkout)
+        assert json.loads(printed)
+        photo = json.loads(printed)["small"]
+        assert httpx.get(photo).headers["Content-Type"] == "image/webp"
 
 
 def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_no_postgres_when_it_is_killed(
