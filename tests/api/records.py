@@ -53,6 +53,10 @@ class Resource:
         (column,) = self.api.columns_of([field])
         return f'"{column.name}"'
 
+    def stored(self, field: str, value: Any) -> Any:
+        """The value as the driver takes it."""
+        return getattr(self.api.create.model_validate(self.example | {field: value}), field)
+
     def another(self, field: str) -> Any:
         """A valid value of a field, other than all before."""
         return next(self._values[field])

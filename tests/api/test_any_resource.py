@@ -85,11 +85,11 @@ class Move(Record, Other):
 class Step(Record, Other):
     """Of names that mean something else to SQL, to the code, or to tools that count visits."""
 
-    __tablename__ = "Order"
+    __tablename__ = "Group"
     __label__ = "table"
     __filters__ = ("utm_source", "row", "self")
     __sorts__ = ("table", "row")
-    __table_args__ = (Index("uq_Order_table", "table", unique=True, postgresql_where=LIVE),)
+    __table_args__ = (Index("uq_Group_table", "table", unique=True, postgresql_where=LIVE),)
 
     table: Mapped[str]
     row: Mapped[int] = mapped_column("select")
@@ -255,24 +255,24 @@ async def test_names_may_mean_something_else(moves: httpx.AsyncClient) -> None:
     await moves.post("/moves", json=MOVE)
     for number in range(1, 4):
         odd = {"table": f"Wide {number}", "row": 4 - number, "utm_source": "mail" if number > 2 else None}
-        answer = await moves.post("/Order", json=STEP | odd)
+        answer = await moves.post("/Group", json=STEP | odd)
         assert answer.status_code == 201, answer.text
-    listed = (await moves.get("/Order?sort=table")).json()
+    listed = (await moves.get("/Group?sort=table")).json()
     assert list(listed[0])[4:] == list(StepCreate.model_fields)
-    assert [(await moves.get(f"/Order/{record['id']}")).json() for record in listed] == listed
+    assert [(await moves.get(f"/Group/{record['id']}")).json() for record in listed] == listed
     for query in ("sort=row", "sort=row&q=WIDE", "sort=-table&limit=3&offset=0&count=true&q=wide"):
-        assert (await moves.get(f"/Order?{query}")).json() == listed[::-1], query
-    second = await moves.get((await moves.get("/Order?sort=-row&limit=1")).links["next"]["url"])
+        assert (await moves.get(f"/Group?{query}")).json() == listed[::-1], query
+    second = await moves.get((await moves.get("/Group?sort=-row&limit=1")).links["next"]["url"])
     assert second.json() == listed[1:2]
-    changed = await moves.patch("/Order/1", json={"self": 1, "record_id": 9, "db": 8, "limit": 7, "after": 6, "row": 5})
+    changed = await moves.patch("/Group/1", json={"self": 1, "record_id": 9, "db": 8, "limit": 7, "after": 6, "row": 5})
     assert changed.status_code == 200, changed.text
-    for path, found in (("/Order?utm_source=mail&utm_medium=x", 1), ("/Order?self=1&row=5", 1), ("/moves/1/Order", 3)):
+    for path, found in (("/Group?utm_source=mail&utm_medium=x", 1), ("/Group?self=1&row=5", 1), ("/moves/1/Group", 3)):
         assert len((await moves.get(path)).json()) == found, path
-    refused = await moves.post("/Order", json=STEP | {"table": "Wide 2"})
-    assert (refused.status_code, refused.json()["detail"]) == (409, "table: Order 2 has the same")
+    refused = await moves.post("/Group", json=STEP | {"table": "Wide 2"})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "table: Group 2 has the same")
     assert (await moves.delete("/moves/1")).status_code == 409
-    assert (await moves.delete("/Order/3")).status_code == 200
-    assert (await moves.post("/Order/3/restore")).status_code == 200
+    assert (await moves.delete("/Group/3")).status_code == 200
+    assert (await moves.post("/Group/3/restore")).status_code == 200
 
 
 async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
@@ -280,12 +280,12 @@ async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
     new = b"table,row,record_id,move_id,inRow\r\nA,1,1,1,\r\nB,1,1,1,false\r\n"
     async with state_of(moves).sessionmaker.begin() as session:
         assert await load_csv(session, STEPS, io.BytesIO(new)) == Loaded(new=2)
-    file = (await moves.get("/Order.csv")).content
+    file = (await moves.get("/Group.csv")).content
     async with state_of(moves).sessionmaker.begin() as session:
         assert await load_csv(session, STEPS, io.BytesIO(file), update=True) == Loaded(same=2)
         changed = b"table,db,inRow\r\nA,4,\r\nB,,\r\n"
         assert await load_csv(session, STEPS, io.BytesIO(changed), update=True) == Loaded(changed=2)
-    found = [(record["table"], record["db"], record["inRow"]) for record in (await moves.get("/Order")).json()]
+    found = [(record["table"], record["db"], record["inRow"]) for record in (await moves.get("/Group")).json()]
     assert found == [("A", 4, True), ("B", 3, True)]
 
 
@@ -295,40 +295,40 @@ JSONS: list[Any] = [{"b": [1, 1.5, None], "a": {"c": "\u00eb \U0001f992"}}, [], 
 async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
     await moves.post("/moves", json=MOVE)
     for number, value in enumerate(JSONS):
-        answer = await moves.post("/Order", json=STEP | {"table": f"T {number}", "more": value})
+        answer = await moves.post("/Group", json=STEP | {"table": f"T {number}", "more": value})
         assert (answer.status_code, answer.json()["more"]) == (201, value)
-    listed = (await moves.get("/Order")).json()
+    listed = (await moves.get("/Group")).json()
     assert [record["more"] for record in listed] == JSONS
-    assert [(await moves.get(f"/Order/{record['id']}")).json() for record in listed] == listed
+    assert [(await moves.get(f"/Group/{record['id']}")).json() for record in listed] == listed
     for value in JSONS:
-        changed = (await moves.patch("/Order/1", json={"more": value})).json()
+        changed = (await moves.patch("/Group/1", json={"more": value})).json()
         assert changed["more"] == value
-        again = await moves.patch("/Order/1", json={"more": value})
+        again = await moves.patch("/Group/1", json={"more": value})
         assert again.json() == changed
     for value in (5, "text", [5], {"a": "\x00"}):
-        answer = await moves.patch("/Order/1", json={"more": value})
+        answer = await moves.patch("/Group/1", json={"more": value})
         assert answer.status_code == 422
-    file = (await moves.get("/Order.csv")).content
+    file = (await moves.get("/Group.csv")).content
     async with state_of(moves).sessionmaker.begin() as session:
         assert await load_csv(session, STEPS, io.BytesIO(file), update=True) == Loaded(same=len(JSONS))
         changes = b'table,more\r\nT 1,"{""a"": 1}"\r\nT 2,\r\nT 3,{}\r\n'
         assert await load_csv(session, STEPS, io.BytesIO(changes), update=True) == Loaded(changed=2, same=1)
         with pytest.raises(ImportRefused, match="line 2, more: not JSON: "):
             await load_csv(session, STEPS, io.BytesIO(b"table,more\r\nT 1,{a}\r\n"), update=True)
-    assert [record["more"] for record in (await moves.get("/Order")).json()[1:4]] == [{"a": 1}, None, {}]
+    assert [record["more"] for record in (await moves.get("/Group")).json()[1:4]] == [{"a": 1}, None, {}]
 
 
 async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient) -> None:
     await moves.post("/moves", json=MOVE)
-    assert (await moves.post("/Order", json=STEP)).status_code == 201
+    assert (await moves.post("/Group", json=STEP)).status_code == 201
     for field in ("row", "record_id", "self", "db"):
         for answer in (
-            await moves.post("/Order", json=STEP | {field: 0}),
-            await moves.patch("/Order/1", json={field: 0}),
+            await moves.post("/Group", json=STEP | {field: 0}),
+            await moves.patch("/Group/1", json={field: 0}),
         ):
             assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
     for query in ("row=0", "self=0"):
-        assert (await moves.get(f"/Order?{query}")).status_code == 422, query
+        assert (await moves.get(f"/Group?{query}")).status_code == 422, query
     changes = json.loads((await moves.get("/openapi.json")).content)["components"]["schemas"]["StepUpdate"]
     assert changes["examples"] == [{"table": "Wide"}]
     assert changes["properties"]["row"] == {
@@ -338,13 +338,13 @@ async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient)
 
 async def test_a_value_that_no_column_can_hold_is_told_of_a_search_too(moves: httpx.AsyncClient) -> None:
     for query in (f"self={2**70}", f"self={2**70}&sort=row", f"self={2**70}&count=true"):
-        answer = await moves.get(f"/Order?{query}")
+        answer = await moves.get(f"/Group?{query}")
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "self"]), query
 
 
 async def test_who_may_not_read_the_parent_may_not_read_its_list(moves: httpx.AsyncClient) -> None:
     made = (await moves.post("/moves", json=MOVE)).json()["id"]
-    for path, status in (("/Order", 200), (f"/moves/{made}", 401), (f"/moves/{made}/Order", 401)):
+    for path, status in (("/Group", 200), (f"/moves/{made}", 401), (f"/moves/{made}/Group", 401)):
         answer = await moves.get(path, headers={"Authorization": ""})
         assert answer.status_code == status, path
 
@@ -365,14 +365,14 @@ async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
 async def test_the_document_says_what_a_conflict_can_be(moves: httpx.AsyncClient) -> None:
     paths = json.loads((await moves.get("/openapi.json")).content)["paths"]
     for path, method, detail in (
-        ("/Order", "post", "table: Order 7 has the same"),
-        ("/Order/{step_id}", "patch", "table: Order 7 has the same"),
+        ("/Group", "post", "table: Group 7 has the same"),
+        ("/Group/{step_id}", "patch", "table: Group 7 has the same"),
         ("/depots/{depot_id}", "delete", "Depot 7 still has moves: move or delete them first"),
-        ("/Order/{step_id}/restore", "post", "Its move 7 is deleted: restore that first"),
+        ("/Group/{step_id}/restore", "post", "Its move 7 is deleted: restore that first"),
     ):
         found = paths[path][method]["responses"]["409"]["content"]["application/json"]["example"]
         assert found == {"detail": detail}
-    assert "that has no moves or Order." in paths["/moves/{move_id}"]["delete"]["description"]
+    assert "that has no moves or Group." in paths["/moves/{move_id}"]["delete"]["description"]
 
 
 async def test_the_document_has_it(moves: httpx.AsyncClient) -> None:
@@ -425,12 +425,11 @@ COUNT = (int, ...)
         ({}, {"__sorts__": ("age",)}, "Odd has no column age"),
         ({}, {"__label__": "age"}, "Odd has no column age"),
         ({"count": COUNT}, {"count": mapped_column(BigInteger()), "__filters__": ("count",)}, "filtered by count"),
-        ({}, {"orders": mapped_column(BigInteger()), "__filters__": ("orders",)}, "odds can't be filtered by orders"),
         ({}, {"copy": mapped_column(BigInteger()), "__filters__": ("copy",)}, "odds can't be filtered by copy"),
         ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
         ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
         ({"rank": (int | None, None)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
-        ({"rank": (int, Field(alias="order"))}, {}, "OddCreate.rank has an alias"),
+        ({"rank": (int, Field(alias="level"))}, {}, "OddCreate.rank has an alias"),
         (
             {},
             {"size": mapped_column(BigInteger(), nullable=False)},

@@ -60,7 +60,7 @@ class TestRecords:
         async with holding(
             admin,
             f"UPDATE {resource.quoted} SET {resource.column(field)} = $1 WHERE id = $2",
-            resource.another(field),
+            resource.stored(field, resource.another(field)),
             made["id"],
         ):
             asked = asyncio.create_task(committing_client.patch(path, json={field: made[field]}))
