@@ -137,7 +137,22 @@ def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None
     deadline = time.monotonic() + 600
     while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
         assert time.monotonic() < deadline
-        assert on_swarm.serves()
+        assert_serves(on_swarm)
         time.sleep(1)
     assert on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
-    assert on_swarm.serves()
+    assert_serves(on_swarm)
+
+
+def test_a_pooler_that_is_replaced_loses_no_request(on_swarm: Swarm) -> None:
+    before = on_swarm.container("pgbouncer")
+    docker("service", "update", "--detach", "--force", f"{STACK}_pgbouncer")
+    deadline = time.monotonic() + 600
+    while before.startswith(tuple(docker("ps", "--quiet").split())):
+        assert time.monotonic() < deadline
+        assert_serves(on_swarm)
+    assert_serves(on_swarm)
+
+
+def assert_serves(stack: Swarm) -> None:
+    answer = stack.get("/exhibits")
+    assert answer.status_code == 200, answer.text
