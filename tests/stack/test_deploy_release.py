@@ -84,7 +84,7 @@ def pooled(stack: Stack) -> Iterator[Stack]:
     build_pgbouncer()
     settings = {
         "COMPOSE_PROFILES": "pgbouncer",
-        "DATABASE_CONNECT_TIMEOUT": POOL_TIMEOUT,  # likewise, because connections to a pooler are opened again and again
+        "DATABASE_CONNECT_TIMEOUT": POOL_TIMEOUT,  # connections to a pooler are opened again and again
         "DATABASE_URL": "postgresql://zoo_api@pgbouncer:6432/zoo",
         "MIGRATOR_POOLER_URL": "postgresql://zoo_pooler:zoo_pooler@pgbouncer:6432/pgbouncer",
     }
