@@ -36,7 +36,7 @@ ISOLATION = "read committed"
 
 # Seconds for which a connection to a pooler is used. One that is replaced lets its clients go to the new one, which
 # they do when they connect again; it has longer than this to stop (deploy/swarm/pgbouncer.yml).
-POOLED_SECONDS = 20.0
+POOLED_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 

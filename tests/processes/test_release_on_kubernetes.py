@@ -3,6 +3,7 @@
 kubectl is real, what it speaks to is the stand-in of kubernetes_api.py: how pods and Jobs behave is not shown here.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -40,8 +41,9 @@ class Reader:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
-        shutil.copytree(ROOT / "deploy" / "kubernetes", folder / "kubernetes")
-        self.overlay = folder / "kubernetes" / "overlays" / "local"
+        self.deploy = folder / "deploy"
+        shutil.copytree(ROOT / "deploy", self.deploy)
+        self.overlay = self.deploy / "kubernetes" / "overlays" / "local"
         (folder / "config").write_text(KUBECONFIG % cluster.url)
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -63,7 +65,7 @@ class Reader:
         return done.returncode, done.stdout + done.stderr
 
     def release(self, *arguments: str, **settings: str) -> tuple[int, str]:
-        return self.run(ROOT / "deploy" / "release", "--kubernetes", *arguments, **settings)
+        return self.run(self.deploy / "release", "--kubernetes", *arguments, **settings)
 
 
 @pytest.fixture
@@ -173,6 +175,15 @@ def test_it_does_not_begin_with_an_overlay_of_another_release(reader: Reader) ->
     code, said = reader.release("0.5.0")
     assert code == 3
     assert "is of another release: write release=0.5.0 into its kustomization.yaml" in said
+    assert reader.cluster.calls == []
+
+
+def test_it_does_not_begin_while_another_one_is_at_work_on_this_machine(reader: Reader) -> None:
+    with (reader.deploy / "release").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, said = reader.release("--dry-run", NEW, LOCK_SECONDS="0")
+    assert code == 5
+    assert "another deploy/release is still at work" in said
     assert reader.cluster.calls == []
 
 

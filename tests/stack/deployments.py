@@ -57,7 +57,7 @@ class Deployment:
     def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
         self.process = subprocess.Popen(
             [ROOT / "deploy" / "release", *arguments],
-            env=stack.environment | stack.names | {"LOG_FORMAT": "text"} | settings,
+            env=stack.environment | stack.names | {"LOG_FORMAT": "text", "READY_SECONDS": "600"} | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD, ROOT
+from tests.rounds import POOL_TIMEOUT
 from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack, docker, run_docker
 
 STACK = PREFIX.rstrip("-")  # which the names of the images begin with, too
@@ -35,6 +36,8 @@ class Swarm(Stack):
             SMTP_URL="smtp://zoo@127.0.0.1:1",
             MAIL_FROM="zoo@zoo.example",
             S3_UPLOAD_URL="",  # no photos
+            DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
+            DATABASE_CONNECT_TIMEOUT=POOL_TIMEOUT,
         )
 
     @property

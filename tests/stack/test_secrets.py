@@ -45,6 +45,8 @@ def test_production_runs_on_secrets_from_files_as_editors_write_them(tmp_path: P
     for name, form in zip(names, cycle(around), strict=False):
         # Keys of S3 are letters and digits.
         secret = strong() if name.startswith("s3_") else f"{name}, {NASTY}"
+        if name == "migrator_pooler_url":  # there is no pooler
+            secret = ""
         (tmp_path / name).write_bytes(form.format(secret).encode())
     override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
     stack = Stack(SECRETS_FILE, override, ENVIRONMENT="production", SMTP_URL="smtp://zoo@mail")

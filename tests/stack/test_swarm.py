@@ -26,6 +26,7 @@ NICKNAMES = {
     "nickname_not_null": 'op.set_not_null_online("animals", "nickname")',
 }
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
+RELEASE_LOCK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%'"
 # The lines after which deploy/release is killed. Swarm goes on with what it has begun.
 MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
 
@@ -115,9 +116,7 @@ def test_a_run_that_a_killed_one_has_left_at_work_is_waited_for_also_by_a_dry_ru
         first.kill(with_children=True)
         second = Deployment(on_swarm, "--swarm", "--dry-run", NEW)
         second.until(f"waiting for the migrator, which is at work for another: {NEW} expand alembic upgrade head")
-        on_swarm.sql(
-            "postgres", "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-        )
+        on_swarm.sql("postgres", RELEASE_LOCK)
     code, said = second.end()
     assert code == 0, said
     ended = docker("service", "ps", "--format", "{{.CurrentState}}", f"{STACK}_migrator").splitlines()
@@ -138,7 +137,22 @@ def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None
     deadline = time.monotonic() + 600
     while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
         assert time.monotonic() < deadline
-        assert on_swarm.serves()
+        assert_serves(on_swarm)
         time.sleep(1)
     assert on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
-    assert on_swarm.serves()
+    assert_serves(on_swarm)
+
+
+def test_a_pooler_that_is_replaced_loses_no_request(on_swarm: Swarm) -> None:
+    before = on_swarm.container("pgbouncer")
+    docker("service", "update", "--detach", "--force", f"{STACK}_pgbouncer")
+    deadline = time.monotonic() + 600
+    while before.startswith(tuple(docker("ps", "--quiet").split())):
+        assert time.monotonic() < deadline
+        assert_serves(on_swarm)
+    assert_serves(on_swarm)
+
+
+def assert_serves(stack: Swarm) -> None:
+    answer = stack.get("/exhibits")
+    assert answer.status_code == 200, answer.text
