@@ -41,7 +41,8 @@ def begin_request(tracer: Tracer, headers: Mapping[bytes, bytes]) -> Span:
     It goes on with the trace that these headers name, if any: they are those of a proxy that may do so, or none.
     """
     sent = {name: headers[key].decode("latin-1") for name, key in _PROPAGATED.items() if key in headers}
-    span = tracer.start_span("request", _PROPAGATOR.extract(sent, Context()), SpanKind.SERVER)
+    around = _PROPAGATOR.extract(sent, Context()) if sent else Context()
+    span = tracer.start_span("request", around, SpanKind.SERVER)
     _SPAN.set(span)  # never reset, because the server gives each request a context of its own
     return span
 
@@ -50,9 +51,10 @@ def end_request(span: Span, *, method: str, route: str, status: int, failure: st
     """End it. `failure` is the name of the exception that was not handled, if any."""
     if span.is_recording():
         span.update_name(f"{method} {route}" if route else method)
-        span.set_attributes({"http.request.method": method, "http.response.status_code": status})
+        about: dict[str, str | int] = {"http.request.method": method, "http.response.status_code": status}
         if route:
-            span.set_attribute("http.route", route)
+            about["http.route"] = route
+        span.set_attributes(about)
         if status >= LEAST_ERROR:
             span.set_attribute("error.type", failure or str(status))
             span.set_status(StatusCode.ERROR)

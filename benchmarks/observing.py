@@ -15,13 +15,22 @@ from benchmarks.report import table
 from benchmarks.stack import ROOT, Scale, Zoo, free_port, zoo
 
 
-def measure(zoo: Zoo, collector: str, folder: str) -> dict[tuple[str, str], float]:
-    """Instructions of a request, by what is observed and by PATHS."""
-    metrics = {"PROMETHEUS_MULTIPROC_DIR": folder}
+def settings(collector: str, folder: str) -> dict[str, dict[str, str]]:
+    """What is observed, and the settings that make it so; metrics are written into the folder."""
     # Small batches, so that several of them are sent while it is measured.
     traces = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "64"}
     share = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"}
-    observed = {"nothing": {}, "metrics": metrics, "traces, 1 %": traces | share, "traces, 100 %": traces}
+    return {
+        "nothing": {},
+        "metrics": {"PROMETHEUS_MULTIPROC_DIR": folder},
+        "traces, 1 %": traces | share,
+        "traces, 100 %": traces,
+    }
+
+
+def measure(zoo: Zoo, collector: str, folder: str) -> dict[tuple[str, str], float]:
+    """Instructions of a request, by what is observed and by PATHS."""
+    observed = settings(collector, folder)
     runs = [(what, path, number) for what in observed for path in PATHS for number in (FEW, MANY)]
     with ThreadPoolExecutor(2) as threads:
         counted = threads.map(lambda run: count(zoo, ROOT, run[1], run[2], observed[run[0]]), runs)

@@ -51,10 +51,12 @@ def _before(connection: Connection, *_: object) -> None:
 
 def _after(connection: Connection, _: object, sql: str, __: Any, ___: ExecutionContext, is_many: bool) -> None:
     if not is_many:  # which the driver tells
-        add_statement(summary(sql), connection.info[_BEGAN], time_ns(), None)
+        ended = time_ns()
+        add_statement(summary(sql), connection.info.get(_BEGAN, ended), ended, None)
 
 
 def _failed(context: ExceptionContext) -> None:
     if context.connection is not None and context.statement is not None:
-        began = context.connection.info.get(_BEGAN, time_ns())
-        add_statement(summary(context.statement), began, time_ns(), context.original_exception)
+        ended = time_ns()
+        began = context.connection.info.get(_BEGAN, ended)
+        add_statement(summary(context.statement), began, ended, context.original_exception)

@@ -12,12 +12,23 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import comparison, imports, linters, migrator, migrator_noop, scale, scale_requests, statements
+from benchmarks import (
+    comparison,
+    imports,
+    linters,
+    migrator,
+    migrator_noop,
+    observing,
+    scale,
+    scale_requests,
+    statements,
+)
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.instructions import PATHS, READS
 from benchmarks.scale_requests import Cost
 from benchmarks.stack import APPS, ROOT, Scale, Zoo, zoo
+from tests.collector import collecting
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
@@ -55,11 +66,17 @@ def test_the_compared_apps_give_the_same_answers(running: Zoo) -> None:
         comparison.check({name: stack.enter_context(running.serve(name)) for name in APPS})
 
 
-def test_only_requests_that_are_answered_are_counted(running: Zoo) -> None:
+def test_only_requests_that_are_answered_are_counted_and_they_are_observed(running: Zoo, tmp_path: Path) -> None:
     environment = running.environment() | {"PYTHONPATH": str(ROOT)}
-    for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
-        done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
-        assert (done.returncode == 0) is is_read, path
+    with collecting() as collector:
+        for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
+            done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
+            assert (done.returncode == 0) is is_read, path
+        for what, settings in observing.settings(collector.url, str(tmp_path)).items():
+            command = [sys.executable, "-P", READS, PATHS[0], "300"]
+            subprocess.run(command, env=environment | settings, check=True)
+            assert bool(list(tmp_path.glob("histogram_*.db"))) == (what != "nothing"), what
+        assert any(span.name == "GET /animals/{animal_id}" for span in collector.spans())
 
 
 def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
