@@ -14,7 +14,8 @@ INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
 def _database_url(value: str | DatabaseUrl | None) -> DatabaseUrl | None:
-    return read_url(value, INSTEAD) if isinstance(value, str) else value
+    """As in the environment, what is empty is not set: a file that Compose mounts has to be there."""
+    return read_url(value, INSTEAD) if value and isinstance(value, str) else value or None
 
 
 PostgresUrl = Annotated[DatabaseUrl | None, NoDecode, BeforeValidator(_database_url)]

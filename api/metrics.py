@@ -4,6 +4,7 @@ Each process counts for itself. Under gunicorn it does so in files, which api/se
 label has a value that a client chooses: of what is in a request, only the route's template and a known method are told.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -44,7 +45,7 @@ BACKUP = Gauge(
 REFUSALS = Counter("refusals", "Requests refused: no connection in time, too many waiting, a limit reached", ["cause"])
 SERVICES = Histogram(
     "external_request_duration_seconds",
-    "Calls of services outside, with all their attempts: done, refused by the service, or failed",
+    "Calls of services outside, with all their attempts: done, refused by the service, failed, or abandoned",
     ["service", "outcome"],
     buckets=SECONDS,
 )
@@ -82,6 +83,9 @@ def calling(service: str) -> Iterator[None]:
     started, outcome = perf_counter(), "done"
     try:
         yield
+    except CancelledError:  # the service has not failed
+        outcome = "abandoned"
+        raise
     except BaseException as error:
         outcome = "refused" if getattr(error, "is_refusal", False) else "failed"
         raise

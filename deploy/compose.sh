@@ -9,15 +9,11 @@ if [ -z "${COMPOSE_FILE:-}" ] && ! grep -qs '^COMPOSE_FILE=' .env; then
     export COMPOSE_FILE=docker-compose.yml:docker-compose.replicas.yml
 fi
 
+SERVER="the Docker engine"
+answers() { docker version >/dev/null 2>&1; }
+
 # prepare: refuses to begin where the stack is not up, or the release's images can't be had
 prepare() {
-    # One at a time. What a killed one has left at work holds the lock, too, because it inherits it.
-    exec 9<deploy/release
-    if command -v flock >/dev/null && ! flock --nonblock 9; then
-        say "waiting for another deploy/release, or for what a killed one has left at work"
-        flock --timeout 600 9 || { say "another deploy/release is still at work: $again later"; exit 5; }
-    fi
-    docker version >/dev/null 2>&1 || { say "the Docker engine does not answer"; exit 4; }
     PROJECT=$(docker compose config | sed -n 's/^name: //p')
     [ -n "$PROJECT" ] || refuse "the Compose files can't be read"
     [ -n "$(docker compose ps --quiet --status running proxy)" ] ||

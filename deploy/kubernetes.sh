@@ -2,11 +2,14 @@
 # What the steps of deploy/release mean for an overlay of deploy/kubernetes, which names the release. To be sourced there.
 
 OVERLAY=${OVERLAY:-deploy/kubernetes/overlays/production}
-READY_SECONDS=${READY_SECONDS:-120} # for a new pod, from its start
+READY_SECONDS=${READY_SECONDS:-120} # for a new pod, from its start, and for a Job's first pod to start
+MIGRATION_SECONDS=${MIGRATION_SECONDS:-21600} # for a Job to end; it goes on beyond that
+
+SERVER="the cluster"
+answers() { kubectl get --raw /version >/dev/null 2>&1; }
 
 # prepare: refuses to begin where the overlay names another release, or the api is not there
 prepare() {
-    kubectl get --raw /version >/dev/null 2>&1 || { say "the cluster does not answer"; exit 4; }
     manifests=$(kubectl kustomize "$OVERLAY") || refuse "the overlay $OVERLAY can't be read"
     [ -n "$(job "zoo-migrator-$RELEASE")" ] ||
         refuse "$OVERLAY is of another release: write release=$RELEASE into its kustomization.yaml"
@@ -20,12 +23,12 @@ migrator() {
     case "$1 $2" in
         "expand alembic")
             name=zoo-migrator-$RELEASE
-            remove_failed
+            remove_failed || return 4
             kubectl apply -k "$OVERLAY" -l app.kubernetes.io/component=migrator >&2 || return 4
             ;;
         "contract alembic")
             name=zoo-contract-$RELEASE
-            remove_failed
+            remove_failed || return 4
             kubectl apply -k "$OVERLAY" -l app.kubernetes.io/component=contract >&2 || return 4
             k patch job "$name" --patch '{"spec": {"suspend": false}}' >&2 || return 4
             ;;
@@ -33,7 +36,15 @@ migrator() {
             name=zoo-migrator-command-$RELEASE
             phase=$1
             shift
-            k delete job "$name" --ignore-not-found >&2 || return 4
+            case $(state) in
+                "") ;;
+                *Complete* | *Failed*) remove || return 4 ;;
+                *) # not to be taken away from who waits for it
+                    say "waiting for $name, which another deploy/release has begun, or one that was killed"
+                    finish || return $?
+                    remove || return 4
+                    ;;
+            esac
             command=$(printf ', "%s"' "$@")
             job "zoo-migrator-$RELEASE" | kubectl patch --local -f - -o yaml --patch '{
                 "metadata": {"name": "'"$name"'"},
@@ -48,24 +59,72 @@ migrator() {
             }' | k create -f - >&2 || return 4
             ;;
     esac
-    until [ -n "$(ended)" ]; do sleep 1; done
-    said=$(k logs -l "job-name=$name" -c migrator --tail=-1 2>&1)
-    say "$said"
+    finish || return $?
     case $said in *"a pooler needs RECONNECT"*) reconnect ;; esac
-    [ "$(ended)" != Complete ] || return 0
+    case $found in *Complete*) return 0 ;; esac
     code=$(k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp \
         -o 'jsonpath={range .items[*]}{.status.containerStatuses[?(@.name=="migrator")].state.terminated.exitCode}{"\n"}{end}' |
         tail -n 1)
     return "${code:-4}"
 }
 
-# ended: how the Job has ended, Complete or Failed; nothing until then
-ended() {
-    k get job "$name" -o 'jsonpath={range .status.conditions[?(@.status=="True")]}{.type}{"\n"}{end}' |
-        grep -xE 'Complete|Failed' || true
+# finish: shows the Job's log until it has ended; `said` has all of it then, and `found` how
+finish() {
+    shown=0 began=$(date +%s)
+    while found=$(state) || found=unknown; do
+        said=$(log)
+        lines=$(printf '%s\n' "$said" | tail -n "+$((shown + 1))")
+        if [ -n "$lines" ]; then
+            say "$lines"
+            shown=$((shown + $(printf '%s\n' "$lines" | wc -l)))
+        fi
+        passed=$(($(date +%s) - began))
+        case $found in
+            *Complete* | *Failed*) return 0 ;;
+            "")
+                say "somebody has deleted $name"
+                return 5
+                ;;
+        esac
+        if [ "$passed" -ge "$READY_SECONDS" ] && ! has_started; then
+            say "$name does not start: $(reasons)"
+            return 4
+        elif [ "$passed" -ge "$MIGRATION_SECONDS" ]; then
+            say "$name is still at work after $MIGRATION_SECONDS s; it goes on"
+            return 5
+        fi
+        sleep 1
+    done
 }
 
-remove_failed() { [ "$(ended 2>/dev/null)" != Failed ] || k delete job "$name" >&2; }
+# log: of all its pods, of which each but the first is another attempt
+log() {
+    for pod in $(k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp -o name 2>/dev/null); do
+        k logs "$pod" -c migrator --tail=-1 2>/dev/null || true # it may not have started
+    done
+}
+
+# state: "there", and then what has become of the Job; nothing if there is none
+state() {
+    k get job "$name" --ignore-not-found \
+        -o 'jsonpath=there{"\n"}{range .status.conditions[?(@.status=="True")]}{.type}{"\n"}{end}'
+}
+
+# has_started: whether a container of it has
+has_started() {
+    k get pod -l "job-name=$name" -o 'jsonpath={.items[*].status.containerStatuses[*].state}{.items[*].status.initContainerStatuses[*].state}' \
+        2>/dev/null | grep -qE 'running|terminated'
+}
+
+# reasons: why its pods don't run, as far as Kubernetes says it
+reasons() {
+    k get pod -l "job-name=$name" -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase} {.status.containerStatuses[*].state.waiting.reason} {.status.initContainerStatuses[*].state.waiting.reason} {.status.conditions[?(@.status=="False")].message}{end}'
+}
+
+# remove: with its pods, so that none of them is taken for one of the next Job of that name
+remove() { k delete job "$name" --ignore-not-found --cascade=foreground >&2; }
+
+remove_failed() { case $(state) in *Failed*) remove ;; esac; }
 
 # reconnect: each pod of the pooler, whose admin console can't be reached by network
 reconnect() {
@@ -79,17 +138,24 @@ replicas() {
     k get pod -l app.kubernetes.io/component=api -o 'jsonpath={range .items[*]}  {.metadata.name}: {.metadata.labels.app\.kubernetes\.io/version}, ready: {.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}'
 }
 
-# roll_out: fails if a pod is not ready in time; then those of before serve
-roll_out() { kubectl apply -k "$OVERLAY" >&2 && is_rolled_out; }
+# roll_out: fails with 1 if a pod is not ready in time; then those of before serve
+roll_out() {
+    kubectl apply -k "$OVERLAY" >&2 || return 3
+    is_rolled_out || return 1
+}
 
-# take_back: puts the release of before in the place of this one
+# take_back: puts the release of before in the place of this one; with its settings, of which it may have had others
 take_back() {
-    is_of_this_release && [ "$(deployed '{.metadata.annotations.zoo/kept}')" != "$RELEASE" ] || return 1
-    k rollout undo deployment/zoo-api >&2 && is_rolled_out && ! is_of_this_release
+    is_of_this_release && [ "$(deployed '{.metadata.annotations.kept-release}')" != "$RELEASE" ] || return 1
+    before=$(k get replicaset -l app.kubernetes.io/component=api \
+        -o 'jsonpath={range .items[*]}{.metadata.annotations.deployment\.kubernetes\.io/revision} {.metadata.labels.app\.kubernetes\.io/version}{"\n"}{end}' |
+        awk -v release="$RELEASE" '$2 != release {print $1}' | sort -n | tail -n 1)
+    [ -n "$before" ] || return 1
+    k rollout undo deployment/zoo-api --to-revision "$before" >&2 && is_rolled_out && ! is_of_this_release
 }
 
 # keep: from now on there is no way back to the release of before
-keep() { k annotate deployment zoo-api "zoo/kept=$RELEASE" --overwrite >&2; }
+keep() { k annotate deployment zoo-api "kept-release=$RELEASE" --overwrite >&2 || return 4; }
 
 is_rolled_out() {
     k rollout status deployment/zoo-api --timeout "$((READY_SECONDS * $(deployed '{.spec.replicas}')))s" >&2

@@ -3,13 +3,15 @@
 # replaces the replicas, and takes them back if a new one fails. To be sourced there.
 
 STACK=${STACK:-zoo}
-READY_SECONDS=${READY_SECONDS:-120} # for a new replica, from its start
+READY_SECONDS=${READY_SECONDS:-120} # for a new replica, from its start, and for the migrator's job to start
+MIGRATION_SECONDS=${MIGRATION_SECONDS:-21600} # for the job to end; it goes on beyond that
+
+SERVER="the Docker engine"
+answers() { docker info >/dev/null 2>&1; }
 
 # prepare: refuses to begin where the stack is not up, or the release's images can't be had
 prepare() {
-    is_manager=$(docker info --format '{{.Swarm.ControlAvailable}}' 2>/dev/null) ||
-        { say "the Docker engine does not answer"; exit 4; }
-    [ "$is_manager" = true ] || refuse "this node is not a manager of a swarm"
+    [ "$(docker info --format '{{.Swarm.ControlAvailable}}')" = true ] || refuse "this node is not a manager of a swarm"
     for service in migrator api; do
         [ -n "$(image_in "$service")" ] || refuse "the stack $STACK is not up: docker stack deploy starts it, once"
         docker image inspect "$(image_of "$service")" >/dev/null 2>&1 || docker pull --quiet "$(image_of "$service")" >&2 ||
@@ -21,34 +23,65 @@ prepare() {
 migrator() {
     phase=$1
     shift
-    wanted="$RELEASE $phase $*"
-    if [ "$(inspect migrator '{{index .Spec.Labels "zoo.run"}}')" != "$wanted" ] || [ -n "$(result)" ]; then
-        update migrator --image "$(image_of migrator)" --env-add "MIGRATOR_PHASE=$phase" --args "$*" \
-            --label-add "zoo.run=$wanted" --force || return 3
+    wanted="$RELEASE $phase $*" deadline=$(($(date +%s) + MIGRATION_SECONDS))
+    if [ "$(this_run)" != "$wanted" ] && is_at_work; then # an update would kill it
+        say "waiting for the migrator, which is at work for another: $(this_run)"
+        while is_at_work; do in_time || return 5; done
     fi
-    shown=0 task=
-    while [ -n "$(image_in migrator)" ]; do # until its end; or that of the stack
+    if [ "$(this_run)" != "$wanted" ] || [ -n "$(result)" ]; then
+        update migrator --image "$(image_of migrator)" --env-add "MIGRATOR_PHASE=$phase" --args "$*" \
+            --label-add "release.run=$wanted" --force || return 3
+    fi
+    shown=0 task='' started=$(date +%s)
+    while [ "$(this_run)" = "$wanted" ]; do
         task=$(run)
         found=$(result)
-        [ -n "$task" ] || { sleep 0.5; continue; }
-        # With --follow it would not end with the task; and without, it can hang.
-        lines=$(timeout 10 docker service logs --raw "$task" 2>&1 | tail -n "+$((shown + 1))")
-        if [ -n "$lines" ]; then
-            say "$lines"
-            shown=$((shown + $(printf '%s\n' "$lines" | wc -l)))
+        if [ -n "$task" ]; then
+            # With --follow it would not end with the task; and without, it can hang.
+            lines=$(timeout 10 docker service logs --raw "$task" 2>&1 | tail -n "+$((shown + 1))")
+            if [ -n "$lines" ]; then
+                say "$lines"
+                shown=$((shown + $(printf '%s\n' "$lines" | wc -l)))
+            fi
         fi
         case $found in
             "complete "*) return 0 ;;
             "failed "[1-9]*) return "${found#failed }" ;;
-            ?*) break ;;
+            ?*)
+                say "the migrator did not run: $(said)"
+                return 3
+                ;;
         esac
-        sleep 0.5
+        if [ "$(($(date +%s) - started))" -gt "$READY_SECONDS" ] && ! is_at_work && [ -z "$(result)" ]; then
+            say "the migrator does not start: $(said)"
+            return 4
+        fi
+        in_time || return 5
     done
-    said=$(docker inspect --type task --format '{{.Status.State}}: {{.Status.Err}}' "$task") ||
-        { say "the swarm does not answer"; return 4; }
-    say "the migrator did not run: $said"
-    return 3
+    answers || { say "$SERVER does not answer"; return 4; }
+    say "the migrator's job was removed, or given another run: by docker stack deploy, or on another manager"
+    return 5
 }
+
+# in_time: waits a little, unless it is too late
+in_time() {
+    [ "$(date +%s)" -lt "$deadline" ] || { say "the migrator is still at work after $MIGRATION_SECONDS s; it goes on"; return 1; }
+    sleep 0.5
+}
+
+# this_run: what the job was told to run last, by deploy/release
+this_run() { inspect migrator '{{index .Spec.Labels "release.run"}}'; }
+
+# is_at_work: whether the migrator runs, or is about to
+is_at_work() {
+    case $(docker inspect --type task --format '{{.Status.State}}' "$(run)" 2>/dev/null) in
+        preparing | ready | starting | running) ;;
+        *) return 1 ;;
+    esac
+}
+
+# said: what Swarm says about the newest run
+said() { docker inspect --type task --format '{{.Status.State}}: {{or .Status.Err .Status.Message}}' "$(run)" 2>/dev/null; }
 
 # run: the task of the migrator's newest run
 run() {
@@ -70,14 +103,13 @@ replicas() {
     done
 }
 
-# roll_out: fails if Swarm has taken the api back, or a replica is not ready in time
+# roll_out: fails with 1 if Swarm has taken the api back, or a replica is not ready in time
 roll_out() {
-    settle # what a killed deploy/release has begun
+    is_settled || gets_ready "$(image_in api)" || true # what a killed deploy/release has begun
     if [ "$(image_in api)" != "$(image_of api)" ]; then
-        update api --image "$(image_of api)" || return 1
-        settle || return 1
+        update api --image "$(image_of api)" || return 3
     fi
-    are_ready
+    gets_ready "$(image_of api)"
 }
 
 # take_back: unless Swarm has done it by itself
@@ -87,25 +119,24 @@ take_back() {
             "$(image_of api)" ] || return 1
         docker service rollback --detach "${STACK}_api" >/dev/null || return 1
     fi
-    settle || return 1
     [ "$(image_in api)" != "$(image_of api)" ] || return 1
     RELEASE=$(tag "$(image_in api)")
-    are_ready
+    gets_ready "$(image_of api)"
 }
 
 # keep: from now on there is no way back to the release of before: what Swarm takes the api back to is this one
-keep() { update api --label-add "zoo.release=$RELEASE"; }
+keep() { update api --label-add "release.kept=$RELEASE" || return 4; }
 
-# settle: until Swarm replaces no replica any more; fails if it does not get on for READY_SECONDS
-settle() {
+# gets_ready IMAGE: until as many replicas as there have to be run, all of this image, and Swarm replaces none any more;
+# fails if it has to run another one, or does not get on for READY_SECONDS
+gets_ready() {
     there=
-    while :; do
-        case $(inspect api '{{with .UpdateStatus}}{{.State}}{{end}}') in
-            updating | rollback_started) ;;
-            *) return 0 ;;
-        esac
-        if [ "$(tasks '{{.ID}}')" != "$there" ]; then
-            there=$(tasks '{{.ID}}')
+    until [ "$(tasks '{{.Image}} {{.CurrentState}}' | awk '{print $1, $2}' | sort | uniq -c | xargs)" = \
+        "$(inspect api '{{.Spec.Mode.Replicated.Replicas}}') $1 Running" ] && is_settled; do
+        [ "$(image_in api)" = "$1" ] || return 1 # taken back
+        now=$(tasks '{{.ID}} {{.CurrentState}}' | awk '{print $1, $2}')
+        if [ "$now" != "$there" ]; then
+            there=$now
             deadline=$(($(date +%s) + READY_SECONDS))
         fi
         [ "$(date +%s)" -lt "$deadline" ] || return 1
@@ -113,15 +144,11 @@ settle() {
     done
 }
 
-# are_ready: as many replicas as there have to be, in time, and all of this release
-are_ready() {
-    deadline=$(($(date +%s) + READY_SECONDS))
-    until [ "$(tasks '{{.Image}} {{.CurrentState}}' | awk '{print $1, $2}' | sort | uniq -c | xargs)" = \
-        "$(inspect api '{{.Spec.Mode.Replicated.Replicas}}') $(image_of api) Running" ]; do
-        [ "$(image_in api)" = "$(image_of api)" ] || return 1 # taken back
-        [ "$(date +%s)" -lt "$deadline" ] || return 1
-        sleep 1
-    done
+# is_settled: whether Swarm replaces no replica
+is_settled() {
+    case $(inspect api '{{with .UpdateStatus}}{{.State}}{{end}}') in
+        updating | rollback_started) return 1 ;;
+    esac
 }
 
 # update SERVICE OPTION...: without waiting

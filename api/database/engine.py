@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from api.database.errors import is_lost, is_stale
 from api.database.pool import FairQueuePool
-from api.database.pooler import POOLED, connect
+from api.database.pooler import POOLED, connect, is_open
 from api.database.workers import seen
 from api.errors import Unavailable
 from api.settings import Settings
@@ -78,8 +78,8 @@ async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
 
 
 def _refuse_closed(connection: DBAPIConnection, *_: object) -> None:
-    """Make the pool replace a connection that the server has closed: the driver knows without a round trip."""
-    if connection.driver_connection.is_closed():  # asyncpg's own
+    """Make the pool replace a connection that can't be used further."""
+    if not is_open(connection.driver_connection):
         raise DisconnectionError
 
 

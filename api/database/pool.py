@@ -11,6 +11,7 @@ from sqlalchemy.util import await_, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
 
 from api.client import CLIENT, NOBODY
+from api.database.pooler import is_open
 from api.metrics import count_refusal
 from api.turns import Asking, TooManyWait, Turns, way
 
@@ -91,4 +92,4 @@ class FairQueuePool(AsyncAdaptedQueuePool):
 
 def _is_open(record: Any) -> bool:
     """Whether it has a usable connection, which SQLAlchemy won't replace."""
-    return not record._is_hard_or_soft_invalidated() and not record.driver_connection.is_closed()  # noqa: SLF001
+    return not record._is_hard_or_soft_invalidated() and is_open(record.driver_connection)  # noqa: SLF001

@@ -14,6 +14,8 @@ it another. Neither depends on which of its connections a pooler happens to choo
 """
 
 import asyncio
+import math
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -31,6 +33,10 @@ POOLED = "pooled"
 # Each statement sees what was committed before it, whatever the database's own default is: what may not change before
 # the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
 ISOLATION = "read committed"
+
+# Seconds for which a connection to a pooler is used. One that is replaced lets its clients go to the new one, which
+# they do when they connect again; it has longer than this to stop (deploy/swarm/pgbouncer.yml).
+POOLED_SECONDS = 20.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,11 +56,15 @@ _LOOK = (
 
 
 class Connection(asyncpg.Connection):
-    """A connection whose statements have names that no other connection's have."""
+    """A connection whose statements have names that no other connection's have.
+
+    `ends_at` is the time of the monotonic clock from which on another one takes its place.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._names, self._number = uuid4().hex, 0
+        self.ends_at = math.inf
 
     def _get_unique_id(self, prefix: str) -> str:
         self._number += 1
@@ -80,10 +90,16 @@ async def connect(
         async with asyncio.timeout(timeout):
             if not await _is_set_up(connection, session_name(url, application_name)):
                 await _require_usable(connection)
+                connection.ends_at = time.monotonic() + POOLED_SECONDS
     except BaseException:
         connection.terminate()
         raise
     return connection
+
+
+def is_open(connection: Any) -> bool:
+    """Whether it can be used further: the driver knows without a round trip whether the server has closed it."""
+    return not connection.is_closed() and time.monotonic() < connection.ends_at
 
 
 async def _is_set_up(connection: asyncpg.Connection, application_name: str) -> bool:

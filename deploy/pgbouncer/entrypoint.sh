@@ -1,7 +1,8 @@
 #!/bin/sh
 # Starts PgBouncer between the api and Postgres (docs/operations.md, "Poolers"). It knows two users: zoo_api, and zoo_pooler,
 # who may use its admin console, and nothing else: the migrator goes past it. DATABASE_HOST and DATABASE_PORT say where
-# Postgres is.
+# Postgres is. With a CA's certificate in DATABASE_CA_FILE, that has to prove itself; with a certificate and its key in
+# POOLER_CERT_FILE and POOLER_KEY_FILE, clients have to use TLS.
 set -eu
 SCRIPTS=$(dirname "$0")
 . "$SCRIPTS/secrets.sh"
@@ -25,7 +26,7 @@ user zoo_pooler POOLER_PASSWORD >>"$FILES/users.txt"
 
 cat >"$FILES/pgbouncer.ini" <<END
 [databases]
-zoo = host=${DATABASE_HOST:-db} port=${DATABASE_PORT:-5432}
+* = host=${DATABASE_HOST:-db} port=${DATABASE_PORT:-5432}
 
 [pgbouncer]
 listen_addr = *
@@ -41,4 +42,11 @@ default_pool_size = 20
 log_connections = 0
 log_disconnections = 0
 END
+if [ -n "${DATABASE_CA_FILE:-}" ]; then
+    printf '%s\n' 'server_tls_sslmode = verify-full' "server_tls_ca_file = $DATABASE_CA_FILE" >>"$FILES/pgbouncer.ini"
+fi
+if [ -n "${POOLER_CERT_FILE:-}" ]; then
+    printf '%s\n' 'client_tls_sslmode = require' "client_tls_cert_file = $POOLER_CERT_FILE" \
+        "client_tls_key_file = $POOLER_KEY_FILE" >>"$FILES/pgbouncer.ini"
+fi
 exec pgbouncer "$FILES/pgbouncer.ini"

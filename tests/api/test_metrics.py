@@ -11,8 +11,10 @@ from prometheus_client import REGISTRY
 
 from api.client import CLIENT, NOBODY
 from api.crud import observing
+from api.crud.rounds import one_round
 from api.database.engine import SCHEMA_REVISION
 from api.main import create_app
+from api.metrics import calling
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import started, state_of
@@ -59,6 +61,27 @@ async def test_a_request_is_counted_once_by_its_route_method_and_class(
 def sum_of_all() -> float:
     metrics = (metric for metric in REGISTRY.collect() if metric.name == "http_request_duration_seconds")
     return sum(sample.value for metric in metrics for sample in metric.samples if sample.name.endswith("_count"))
+
+
+async def test_what_is_cancelled_has_not_failed() -> None:
+    async def wait() -> None:
+        with calling("kitchen"), one_round("cleaning", "rows left"):
+            await asyncio.sleep(60)
+
+    def counted() -> list[float]:
+        calls, rounds = "external_request_duration_seconds_count", "sweeps_total"
+        return [
+            *(count(calls, service="kitchen", outcome=outcome) for outcome in ("abandoned", "failed")),
+            count(rounds, sweep="cleaning", outcome="failed"),
+        ]
+
+    abandoned, *failed = counted()
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counted() == [abandoned + 1, *failed]
 
 
 async def test_nothing_that_a_client_chooses_becomes_a_series(client: httpx.AsyncClient) -> None:

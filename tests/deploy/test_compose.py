@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from itertools import chain
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 
@@ -52,3 +54,13 @@ def test_files_go_together_and_secrets_are_in_no_environment(files: tuple[str, .
     if "managed" in files:
         assert not {"db", "pgbouncer"} & services.keys()
         assert all("database_ca" in str(services[name]["secrets"]) for name in ("api", "migrator", "exporter"))
+
+
+@pytest.mark.parametrize("service", ["api", "migrator"])
+def test_what_an_image_is_made_of_is_watched(service: str) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    stages = re.findall(rf"^FROM \S+ AS (?:build-)?{service}\n(.*?)(?=^FROM |\Z)", dockerfile, re.MULTILINE | re.DOTALL)
+    copied = [line.split()[1:-1] for stage in stages for line in re.findall(r"^COPY (?!--).*", stage, re.MULTILINE)]
+    watch = yaml.safe_load((ROOT / "docker-compose.watch.yml").read_text())["services"][service]["develop"]["watch"]
+    not_watched = {path for paths in copied for path in paths} - {rule["path"] for rule in watch}
+    assert not_watched == ({"seed"} if service == "api" else set())  # the seed service has run, and does not again

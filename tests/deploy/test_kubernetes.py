@@ -192,6 +192,27 @@ def test_policies_let_programs_reach_what_their_settings_name(variant: str) -> N
 
 
 @every_variant
+def test_metrics_are_open_to_prometheus_only(variant: str) -> None:
+    objects = build(variant)
+    [api] = [pod for pod in programs(objects) if pod.owner["kind"] == "Deployment"]
+    number = api.ports["metrics"]
+    assert settings(objects, api)["METRICS_PORT"] == str(number)
+    policies = [item["spec"] for item in of_kind(objects, "NetworkPolicy")]
+    openings = [
+        rule["from"] for policy in policies if selects(policy["podSelector"], api.labels)
+        for rule in policy.get("ingress", []) if {"port": number} in rule["ports"]
+    ]  # fmt: skip
+    monitoring = {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}
+    assert openings == [[{"namespaceSelector": monitoring}]]
+    assert not [
+        port
+        for item in of_kind(objects, "Service")
+        for port in item["spec"]["ports"]
+        if port["targetPort"] == "metrics"
+    ]
+
+
+@every_variant
 def test_nothing_is_open_but_for_what_a_policy_allows(variant: str) -> None:
     policies = [item["spec"] for item in of_kind(build(variant), "NetworkPolicy")]
     [others] = [policy for policy in policies if policy["podSelector"] == {}]

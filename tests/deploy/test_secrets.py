@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from stack_settings import read_url
 from stack_settings.secret import read, weakness
 from tests.conftest import ROOT
 from tests.rounds import rounds
@@ -117,7 +118,9 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_documents_command_makes_secrets_that_all_users_of_the_containers_can_read(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
-    commands = [line[2:] for line in page.splitlines() if line.startswith("$ ") and "secrets" in line]
+    commands = [
+        line[2:] for line in page.splitlines() if (line.startswith("$ ") and "secrets/" in line) or "$ mkdir" in line
+    ]
     script = "\n".join(command for command in commands if not command.startswith("docker"))
     subprocess.run(["sh", "-euc", f"umask 077\n{script}"], cwd=tmp_path, check=True)
     listed = re.findall(r"file: \./(secrets/\w+)\}", (ROOT / "docker-compose.secrets.yml").read_text())
@@ -125,4 +128,7 @@ def test_the_documents_command_makes_secrets_that_all_users_of_the_containers_ca
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
     for name in listed:
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
-        assert name == "secrets/smtp_password" or weakness(read(tmp_path / name), 32) is None
+        if name != "secrets/smtp_password":
+            assert weakness(read(tmp_path / name), 32) is None
+    url = read_url(read(tmp_path / "secrets" / "migrator_pooler_url"), {})
+    assert url.password == read(tmp_path / "secrets" / "pooler_password")

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
@@ -139,6 +141,38 @@ async def test_sessions_are_lost_and_it_goes_on(settings: Settings, admin: async
         async with asyncio.timeout(30):
             while (await client.get("/animals")).status_code != 200:
                 await asyncio.sleep(0.05)
+
+
+async def test_one_that_another_replaces_loses_no_request_and_ends_when_its_clients_have_gone(
+    server: Server, database: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two at one address, as Swarm has them for a moment. Which one gets a new connection, the kernel chooses."""
+    monkeypatch.setattr("api.database.pooler.POOLED_SECONDS", 0.5)
+    port = find_free_port()
+    both: dict[str, Any] = {"listen_port": port, "so_reuseport": 1}
+    first, second = (tmp_path_factory.mktemp(name) for name in ("first", "second"))
+    answers: Counter[int] = Counter()
+
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(pgbouncer(server, first, **both))
+        settings = Settings(database_url=old.url("zoo_api", database), database_connect_timeout=BUSY)
+        client = await stack.enter_async_context(started(create_app(settings)))
+
+        async def ask_until(is_so: Callable[[], bool]) -> None:
+            while not is_so():
+                answers[(await client.get("/animals")).status_code] += 1
+
+        def ask_all_until(is_so: Callable[[], bool]) -> Awaitable[object]:
+            return asyncio.gather(*(ask_until(is_so) for _ in range(AT_ONCE)))
+
+        await ask_all_until(lambda: answers.total() > AT_ONCE)
+        await stack.enter_async_context(pgbouncer(server, second, **both))
+        assert old.process is not None
+        old.process.terminate()
+        async with asyncio.timeout(BUSY):
+            await ask_all_until(lambda: old.process is not None and old.process.poll() is not None)
+        await ask_all_until(lambda: answers.total() > 2 * AT_ONCE)
+    assert answers.keys() == {200}
 
 
 async def test_nothing_of_a_client_stays_in_a_session_that_others_use(

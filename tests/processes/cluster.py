@@ -1,7 +1,8 @@
 """What is in a cluster, and what its controllers would make of it; kubernetes_api.py has what `kubectl` speaks to.
 
 A stand-in, because no cluster can be had where the tests run: it schedules nothing and validates nothing. A Job ends at
-once with the next of `exit_codes`, a Deployment is rolled out at once unless its release is in `broken`.
+once with the next of `exit_codes`, unless it is one of `endless`; a Deployment is rolled out at once unless its release
+is in `broken`.
 """
 
 import copy
@@ -21,6 +22,7 @@ class Cluster:
         self.objects: dict[str, Object] = {}
         self.calls: list[str] = []
         self.exit_codes: dict[str, list[int]] = {}  # of Jobs, by how their names begin; 0, where there is none
+        self.endless: dict[str, Object] = {}  # the state of containers, likewise: of Jobs that do not end
         self.broken: set[str] = set()
         self.log = "the migrator's log\n"
         self.url = ""
@@ -40,17 +42,19 @@ class Cluster:
 
     def _run(self, job: Object) -> None:
         name = job["metadata"]["name"]
-        codes = next((codes for start, codes in self.exit_codes.items() if name.startswith(start)), [])
-        code = codes.pop(0) if codes else 0
-        job["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
-        ended = {"name": "migrator", "state": {"terminated": {"exitCode": code}}}
+        state = next((state for start, state in self.endless.items() if name.startswith(start)), None)
+        if state is None:
+            codes = next((codes for start, codes in self.exit_codes.items() if name.startswith(start)), [])
+            code = codes.pop(0) if codes else 0
+            state = {"terminated": {"exitCode": code}}
+            job["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
         container = job["spec"]["template"]["spec"]["containers"][0]
         pod = {
             "kind": "Pod",
             "apiVersion": "v1",
             "metadata": {"name": f"{name}-{uuid4().hex[:5]}", "namespace": "zoo", "labels": {"job-name": name}},
             "spec": job["spec"]["template"]["spec"],
-            "status": {"phase": "Succeeded", "containerStatuses": [ended]},
+            "status": {"phase": "Succeeded", "containerStatuses": [{"name": "migrator", "state": state}]},
         }
         command = " ".join(container.get("command", ["alembic", "upgrade", "head"]))
         self.calls.append(f"run {name}: {container['env'][0]['value']} {command}")

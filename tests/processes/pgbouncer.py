@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
@@ -57,6 +57,7 @@ class Pgbouncer:
     """A pooler in transaction mode. Everybody may use its admin console, as `admin`."""
 
     port: int
+    process: subprocess.Popen[bytes] | None = None
 
     def url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@127.0.0.1:{self.port}/{database}"
@@ -77,7 +78,7 @@ async def pgbouncer(
     server: Server, folder: Path, program: str | None = None, **settings: object
 ) -> AsyncIterator[Pgbouncer]:
     """A pooler in front of the server, until the block ends: with these settings, the newest unless `program` says."""
-    pooler = Pgbouncer(find_free_port())
+    pooler = Pgbouncer(int(str(settings.get("listen_port") or find_free_port())))
     (folder / "users.txt").write_text("".join(f'"{role}" ""\n' for role in ("admin", "zoo_api", "zoo_migrator")))
     configured = {
         "listen_addr": "127.0.0.1",
@@ -101,7 +102,7 @@ async def pgbouncer(
                 while not await _answers(pooler):
                     assert process.poll() is None, (folder / "log").read_text()
                     await asyncio.sleep(0.02)
-            yield pooler
+            yield replace(pooler, process=process)
         finally:
             process.kill()
 

@@ -124,6 +124,37 @@ def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_a
     assert reader.cluster.calls == []
 
 
+def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_other_settings(reader: Reader) -> None:
+    reader.cluster.broken = {NEW}
+    reader.run("kubectl", "apply", "-k", reader.overlay)
+    path = reader.overlay / "kustomization.yaml"
+    path.write_text(path.read_text().replace("- ENVIRONMENT=local", "- ENVIRONMENT=local\n      - LOG_FORMAT=text", 1))
+    code, said = reader.release(NEW, READY_SECONDS="1")
+    assert code == 1, said
+    assert reader.cluster.calls == [ROLL_OUT, f"roll out {OLD}"]
+    assert f"taken back: release {NEW} was not ready in time" in said
+
+
+def test_a_job_that_does_not_start_is_waited_for_as_long_as_a_pod_and_the_reason_is_said(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-migrator-0": {"waiting": {"reason": "ImagePullBackOff"}}}
+    code, said = reader.release(NEW, READY_SECONDS="1")
+    assert code == 4, said
+    assert "ImagePullBackOff" in said
+    assert reader.cluster.calls == [EXPAND]
+
+
+def test_a_job_that_does_not_end_shows_its_log_and_goes_on_and_nobody_takes_it_away(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-migrator-command": {"running": {}}}
+    code, said = reader.release(NEW, MIGRATION_SECONDS="1")
+    assert code == 5, said
+    assert "the migrator's log\nzoo-migrator-command-0.4.0 is still at work after 1 s; it goes on" in said
+    assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT]
+    code, said = reader.release("--dry-run", NEW, MIGRATION_SECONDS="1")
+    assert code == 5, said
+    assert "waiting for zoo-migrator-command-0.4.0" in said
+    assert reader.cluster.calls == []
+
+
 def test_each_pod_of_a_pooler_is_told_what_has_changed(reader: Reader) -> None:
     reader.cluster.log = "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
     for name in ("zoo-pooler-1", "zoo-pooler-2"):

@@ -30,16 +30,24 @@ def remove_releases(*releases: str) -> None:
     )
 
 
-def build_pgbouncer() -> None:
-    """Build the pooler's image, upon the PgBouncer that .ci/pgbouncer has installed in place of the official image."""
+def base_of_pgbouncer() -> dict[str, str]:
+    """The setting that names the base of the pooler's image.
+
+    It is built of the PgBouncer that .ci/pgbouncer has installed, in place of the official image.
+    """
     program = Path(newest())
-    if program.name != "pgbouncer-testing":
+    if program.name != "pgbouncer-testing" and not os.environ.get("CI"):
         pytest.skip("no PgBouncer of Debian testing on this machine: bash .ci/pgbouncer")
     starts = f'COPY --chmod=755 <<"END" /usr/bin/pgbouncer\n{program.read_text()}END'
     lines = ["FROM debian:trixie-slim", f"COPY . {PGBOUNCER}", starts]
     docker("build", "--tag", BASE_OF_PGBOUNCER, "--file", "-", PGBOUNCER, input="\n".join(lines))
+    return {"PGBOUNCER_IMAGE": BASE_OF_PGBOUNCER}
+
+
+def build_pgbouncer() -> None:
+    """Build the pooler's image."""
     stack = Stack()
-    stack.environment |= {"PGBOUNCER_IMAGE": BASE_OF_PGBOUNCER}
+    stack.environment |= base_of_pgbouncer()
     stack.compose("--profile", "pgbouncer", "build", "pgbouncer")
 
 
@@ -49,7 +57,7 @@ class Deployment:
     def __init__(self, stack: Stack, *arguments: str, **settings: str) -> None:
         self.process = subprocess.Popen(
             [ROOT / "deploy" / "release", *arguments],
-            env=stack.environment | stack.names | {"LOG_FORMAT": "text"} | settings,
+            env=stack.environment | stack.names | {"LOG_FORMAT": "text", "READY_SECONDS": "600"} | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

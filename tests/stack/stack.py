@@ -169,7 +169,7 @@ def running(stack: Stack, *services: str) -> Iterator[Stack]:
         stack.compose("up", "--detach", "--wait", *services)
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "0", check=False)
+        stack.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "0", check=False)
 
 
 def run_docker(*arguments: str, check: bool = True, **options: Any) -> "subprocess.CompletedProcess[str]":

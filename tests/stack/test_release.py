@@ -15,6 +15,7 @@ from uuid import uuid4
 import pytest
 
 from tests.checkouts import copy_checkout
+from tests.stack.deployments import base_of_pgbouncer
 from tests.stack.stack import docker
 
 VERSION = f"0.{int(uuid4()) % 10**9 + 10**9}.0"  # nobody has images of it
@@ -77,10 +78,10 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def released(checkout: Path, key: dict[str, str]) -> str:
     """A release that was killed when it had its tag, and then made again; what it printed."""
-    log = checkout.with_suffix(".log")
+    log, key = checkout.with_suffix(".log"), key | base_of_pgbouncer()
     with log.open("w") as output, subprocess.Popen(
         ["make", "--silent", "release", f"VERSION={VERSION}"], cwd=checkout, start_new_session=True,
-        stdout=output, stderr=output,
+        env=os.environ | key, stdout=output, stderr=output,
     ) as first:  # fmt: skip
         while not git(checkout, "tag"):
             assert first.poll() is None, log.read_text()
@@ -122,7 +123,7 @@ class TestKilledHalfWay:
     def test_its_images_are_of_that_commit_and_listed_with_what_they_consist_of(self, checkout: Path) -> None:
         folder = checkout / "dist" / VERSION
         images = dict(line.split() for line in (folder / "images.txt").read_text().splitlines())
-        assert {"api", "migrator", "proxy"} <= {re.sub(r".*-|:.*", "", name) for name in images}
+        assert {"api", "migrator", "proxy", "pgbouncer"} <= {re.sub(r".*-|:.*", "", name) for name in images}
         for image, identity in images.items():
             config = json.loads(docker("image", "inspect", identity))[0]["Config"]
             if "-api:" in image or "-migrator:" in image:

@@ -1,19 +1,21 @@
 """deploy/release on Docker Swarm: three releases under load, one of them broken; interrupted, refused."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from alembic_online.runs.lock import LOCK_KEY
 from api.database.engine import SCHEMA_REVISION
 from tests.faults.checkout import checkout_with
 from tests.live.releases import CONTRACT, NEW, new_release
 from tests.rounds import STALL, rounds
 from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
-from tests.stack.stack import PREFIX, RELEASE
-from tests.stack.swarm import Swarm, swarm
+from tests.stack.stack import PREFIX, RELEASE, docker
+from tests.stack.swarm import STACK, Swarm, swarm
 
 # A column NOT NULL, which the release before does not know; then NEW renames two; what comes then does not start.
 FIRST, BROKEN, NEVER_READY = "0.3.1", "0.4.1", "0.4.2"
@@ -24,6 +26,7 @@ NICKNAMES = {
     "nickname_not_null": 'op.set_not_null_online("animals", "nickname")',
 }
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
+RELEASE_LOCK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%'"
 # The lines after which deploy/release is killed. Swarm goes on with what it has begun.
 MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
 
@@ -103,6 +106,29 @@ def test_one_that_is_neither_ready_nor_fails_is_taken_back_after_a_time(on_swarm
     assert f"taken back: release {NEVER_READY} was not ready in time" in said
     assert f"  api.1: {NEW}, running\n  api.2: {NEW}, running" in said
     assert on_swarm.serves()
+
+
+def test_a_run_that_a_killed_one_has_left_at_work_is_waited_for_also_by_a_dry_run(on_swarm: Swarm) -> None:
+    hold = ["exec", on_swarm.container("db"), "psql", "-U", "postgres", "-d", "zoo", "-c"]
+    with subprocess.Popen(["docker", *hold, f"SELECT pg_advisory_lock({LOCK_KEY}), pg_sleep(3600)"]):
+        first = Deployment(on_swarm, "--swarm", NEW)
+        first.until("waiting for another migrator")
+        first.kill(with_children=True)
+        second = Deployment(on_swarm, "--swarm", "--dry-run", NEW)
+        second.until(f"waiting for the migrator, which is at work for another: {NEW} expand alembic upgrade head")
+        on_swarm.sql("postgres", RELEASE_LOCK)
+    code, said = second.end()
+    assert code == 0, said
+    ended = docker("service", "ps", "--format", "{{.CurrentState}}", f"{STACK}_migrator").splitlines()
+    assert {state.split()[0] for state in ended} <= {"Complete", "Failed"}  # FIRST, below the floor, has failed
+
+
+def test_a_migrator_that_no_node_can_run_is_not_waited_for_without_end(on_swarm: Swarm) -> None:
+    docker("service", "update", "--detach", "--constraint-add", "node.labels.nowhere == true", f"{STACK}_migrator")
+    code, said = deploy(on_swarm, "--swarm", "--dry-run", NEW, READY_SECONDS="5")
+    docker("service", "update", "--detach", "--constraint-rm", "node.labels.nowhere == true", f"{STACK}_migrator")
+    assert code == 4, said
+    assert "the migrator does not start: pending: no suitable node" in said
 
 
 def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None:
