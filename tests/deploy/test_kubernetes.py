@@ -11,6 +11,7 @@ from tests.deploy.kubernetes import (
     VARIANTS,
     Object,
     Pod,
+    api_of,
     build,
     built,
     every_variant,
@@ -194,7 +195,7 @@ def test_policies_let_programs_reach_what_their_settings_name(variant: str) -> N
 @every_variant
 def test_metrics_are_open_to_prometheus_only(variant: str) -> None:
     objects = build(variant)
-    [api] = [pod for pod in programs(objects) if pod.owner["kind"] == "Deployment"]
+    [api] = [pod for pod in programs(objects) if pod.owner == api_of(objects)]
     number = api.ports["metrics"]
     assert settings(objects, api)["METRICS_PORT"] == str(number)
     policies = [item["spec"] for item in of_kind(objects, "NetworkPolicy")]

@@ -12,19 +12,22 @@ from typing import Any
 import httpx
 
 from tests.conftest import ROOT, find_free_port
+from tests.docs.documents import section
 from tests.rounds import rounds
 from tests.stack.stack import HERE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
 
 DRILL_FACTOR = 60  # docs/tests.md has it, too
 OBSERVED = [f"{PREFIX}{name}:{RELEASE}" for name in ("prometheus", "alertmanager")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# Debian's release files may be older than they say they are valid for.
+# Of Debian testing, unpacked, because they need nothing but libc. Its release files may be older than they say they are
+# valid for.
 OFFICIAL = """
 FROM debian:trixie-slim
-RUN sed -i s/trixie/testing/ $(find /etc/apt/sources.list* -type f) \\
+RUN sed -i s/trixie/testing/ $(find /etc/apt/sources.list* -type f) && cd /tmp \\
     && apt-get -o Acquire::Check-Valid-Until=false update \\
-    && apt-get install -y --no-install-recommends \\
-        prometheus promtool prometheus-alertmanager prometheus-postgres-exporter wget \\
+    && apt-get download busybox-static prometheus promtool prometheus-alertmanager prometheus-postgres-exporter \\
+    && for package in *.deb; do dpkg-deb --extract $package /; done && ln -s busybox /usr/bin/wget \\
+    && rm -rf /tmp/* /var/lib/apt/lists/* \\
     && install -d -o nobody -g nogroup /prometheus /alertmanager
 """
 
@@ -93,13 +96,20 @@ def until(condition: Callable[[], object], seconds: float = 180) -> None:
 
 def run_part(stack: Stack, alert: str, part: str) -> str:
     """Run all commands of this part of the alert's runbook to success; returns what they print."""
-    text = (ROOT / "docs" / "runbooks" / f"{alert}.md").read_text().partition(f"\n## {part}\n")[2].partition("\n## ")[0]
-    said = ""
-    for command in re.findall(r"^\$ (.*)", text, re.MULTILINE):
-        done = subprocess.run(
-            ["bash", "-uc", command], cwd=ROOT, env=stack.environment | stack.names, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        said += f"$ {command}\n{done.stdout}"
-    return said
+    text = section(ROOT / "docs" / "runbooks" / f"{alert}.md", f"## {part}")
+    return "".join(f"$ {command}\n{run(stack, command)}" for command in commands(text))
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a document, as people type them."""
+    return re.findall(r"^\$ (.*)", text, re.MULTILINE)
+
+
+def run(stack: Stack, command: str) -> str:
+    """Run a command of a document to success; returns what it prints."""
+    done = subprocess.run(
+        ["bash", "-uc", command], cwd=ROOT, env=stack.environment | stack.names, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout

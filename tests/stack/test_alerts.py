@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from tests.conftest import PASSWORD, ROOT
+from tests.docs.documents import section
 from tests.rounds import ROUNDS
 from tests.stack.drill import firewall
-from tests.stack.observed import alerts, query, run_part, until
+from tests.stack.observed import alerts, commands, query, run, run_part, until
 from tests.stack.stack import PATIENCE, Stack, docker
 
 DASHBOARDS = sorted((ROOT / "deploy" / "grafana").glob("*.json"))
@@ -107,7 +108,6 @@ class Fault:
 
 
 FAULTS = [
-    Fault("DatabaseDown", lambda stack: killed(stack, "db"), r"Exited \(137\)", is_quick=True),
     Fault("PoolExhausted", locked, r"LOCK TABLE animals", is_quick=True),
     Fault("ApiDown", lambda stack: killed(stack, "api"), r"Exited \(137\)"),
     Fault("TargetDown", lambda stack: killed(stack, "exporter"), r"exporter.*Exited \(137\)"),
@@ -170,6 +170,24 @@ def test_each_metric_of_the_dashboards_is_one_that_there_is(observed: Stack) -> 
 
 def test_with_nothing_broken_only_the_watchdog_and_the_lack_of_a_backup_are_told(observed: Stack) -> None:
     until(lambda: alerts(observed).keys() == {"Watchdog", "BackupTooOld"})
+
+
+def test_the_document_leads_from_nothing_to_the_alert_that_a_killed_database_raises_and_to_its_end(
+    observed: Stack,
+) -> None:
+    export, up, kill, ask, *others = commands(section(ROOT / "docs" / "observability.md", "## On one machine"))
+    assert export == "export COMPOSE_FILE=docker-compose.yml:docker-compose.observe.yml"  # which the stack's has, too
+    run(observed, up.replace(" --build", ""))
+    run(observed, kill)
+    try:
+        until(lambda: "DatabaseDown" in alerts(observed))
+        assert re.search(r"^DatabaseDown .* active *$", run(observed, ask), re.MULTILINE)
+        assert re.search(r"Exited \(137\)", run_part(observed, "DatabaseDown", "What to look at"))
+        until(lambda: "ApiNotReady" not in alerts(observed))  # which follows from it
+    finally:
+        for command in others:
+            run(observed, command)
+    until(lambda: "DatabaseDown" not in alerts(observed))
 
 
 @pytest.mark.parametrize(
