@@ -12,11 +12,10 @@ import psutil
 import pytest
 
 from local.postgres import Server
-from tests import rounds
 from tests.conftest import find_free_port
-from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
-from tests.rounds import STALL
+from tests.rounds import STALL, rounds
 
 POOL_SIZE, POOL_TIMEOUT = 10, 2.0
 TURNS = 2  # a request waits for a connection twice: to look up the user, and for its own query
@@ -71,7 +70,7 @@ async def test_excess_requests_are_refused_at_once_and_accepted_ones_are_answere
     assert len(accepted) + len(refused) == len(overload.samples)
     assert all(sample.retry_after for sample in refused)
     assert len(refused) > len(accepted)
-    assert rates[1] > 0.7 * rates[0]
+    assert rates[1] > rounds(quick=0.5, full=0.7) * rates[0]
     assert percentile(refused, 50) < POOL_TIMEOUT / 2
     assert percentile(accepted, 99) < TURNS * POOL_TIMEOUT + max(sample.took for sample in usual.samples) + STALL
 
@@ -115,7 +114,7 @@ async def test_transactions_in_which_the_api_hangs_are_ended_and_it_goes_on(
     ):
         await admin.execute(statement)
     port = find_free_port()
-    with gunicorn(settings | {"DATABASE_POOL_TIMEOUT": rounds.POOL_TIMEOUT}, port, tmp_path / "api.log") as master:
+    with gunicorn(settings, port, tmp_path / "api.log") as master:
         (worker,) = psutil.Process(master.pid).children()
         async with load_on(port, 16, ANIMALS) as load:
             await asyncio.sleep(2)
@@ -130,7 +129,7 @@ async def test_transactions_in_which_the_api_hangs_are_ended_and_it_goes_on(
     record_property("measured", f"{outcomes(load.samples)}")
     assert 503 in {sample.status for sample in load.samples} <= {200, 201, 503}
     assert all(sample.retry_after for sample in load.samples if sample.status == 503)
-    later = {sample.status for sample in load.samples if sample.began > resumed + MARGIN}
+    later = {sample.status for sample in besides_busy(load.samples) if sample.began > resumed + MARGIN}
     assert later
     assert later <= {200, 201}
 

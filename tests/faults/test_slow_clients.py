@@ -28,12 +28,12 @@ from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, rounds
 
 PATIENCE = 10  # seconds, in place of 75 for a next request, and of 60 for the rest of one, or for reading an answer
-IDLE, SLOW_OF_A_KIND = 1_000, 25
+# Together more than the limit on open files; a starved machine takes long to let them all in.
+IDLE, USUAL_FILES, SLOW_OF_A_KIND = rounds(quick=(250, 256, 25), full=(1_000, 1_024, 25))  # 1,024 is usual
 MANY = 40  # answers of 200 KB: more than the buffers between the api and a client that reads nothing
 CLIENTS, SECONDS = 8, 4
 FACTOR = 3  # by which the others' median may be longer; and seconds, if other work has begun on the machine meanwhile
 OTHER_WORK = rounds(quick=0.5, full=0.0)
-USUAL_FILES = 1_024  # the usual limit for a process
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
 LIST = b"GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n"

@@ -156,10 +156,10 @@ def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(
     no_roles, soon_unhealthy = tmp_path / "no-roles.yml", tmp_path / "soon-unhealthy.yml"
     no_roles.write_text(
         f"services: {{db: {{volumes: ['{tmp_path / 'nothing'}:/docker-entrypoint-initdb.d:ro'],"
-        " healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1]}}}\n"
+        " healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1], start_period: 5m}}}\n"
     )
     # Or what mends it would wait for the minutes that a start may take.
-    soon_unhealthy.write_text("services: {db: {healthcheck: {interval: 1s, start_period: 1s, retries: 3}}}\n")
+    soon_unhealthy.write_text("services: {db: {healthcheck: {interval: 1s, start_period: 1s, retries: 10}}}\n")
     stack = Stack(soon_unhealthy, root=checkout)
     project = stack.environment | stack.names
     try:
