@@ -22,8 +22,9 @@ SHARED = ("elsewhere", "replicas", "observed", "new_stack", "stack", "stack_at_w
 ONE = SHARED[3:]  # that become each other
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a stack follow each other, in one process; those that need none come first."""
+    """Tests that share a stack follow each other; those that need none come first."""
 
     def shared(item: pytest.Item) -> str | None:
         names: tuple[str, ...] = getattr(item, "fixturenames", ())
@@ -33,9 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=lambda item: -1 if (name := shared(item)) is None else SHARED.index(name))
     for item in items:
-        name = shared(item)
-        together = item.path.stem if name is None else "stack" if name in ONE else name
-        item.add_marker(pytest.mark.xdist_group(together))
+        if shared(item) in ONE:
+            item.add_marker("one_stack")
 
 
 @pytest.fixture(scope="session", autouse=True)
