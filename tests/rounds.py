@@ -19,3 +19,5 @@ def rounds(*, quick: T, full: T) -> T:
 
 # Seconds that other work on the machine may add to measured times: CI runs several quick suites at once.
 STALL = rounds(quick=6.0, full=1.0)
+# Seconds that a request waits for a connection (DATABASE_POOL_TIMEOUT, by default 2), where none may be refused.
+POOL_TIMEOUT = str(rounds(quick=2 + STALL, full=2))

@@ -17,7 +17,7 @@ from tests.conftest import ROOT, alembic, find_free_port
 from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.live.releases import CONTRACT, EXPAND, NEW, NEWEST_NEEDED, OLD, new_release
 from tests.processes.live import gunicorn
-from tests.rounds import STALL, rounds
+from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
 ROWS, UNDISTURBED_SECONDS = rounds(quick=(100_000, 3), full=(1_000_000, 10))
 CLIENTS = 8
@@ -41,7 +41,7 @@ async def test_two_columns_of_a_large_table_are_renamed_and_no_request_fails(
     for statement in FILL:
         await admin.execute(statement)
     checkout = new_release(tmp_path / "checkout")
-    environment = server.environment(database)
+    environment = server.environment(database) | {"DATABASE_POOL_TIMEOUT": POOL_TIMEOUT}
     old_port, new_port = find_free_port(), find_free_port()
 
     def upgrade(revision: str, phase: str = "all", code: int = 0) -> None:

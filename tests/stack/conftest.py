@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from tests.rounds import POOL_TIMEOUT
 from tests.stack.elsewhere import of_somebody_else
 from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
@@ -75,7 +76,7 @@ def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack
 @pytest.fixture
 def replicas(shared: Shared) -> Stack:
     """Two replicas behind the proxy, intact again."""
-    stack = shared.get("replicas", running(Stack(REPLICAS)))
+    stack = shared.get("replicas", running(Stack(REPLICAS, DATABASE_POOL_TIMEOUT=POOL_TIMEOUT)))
     stack.make_intact()
     return stack
 
