@@ -64,7 +64,7 @@ def test_only_requests_that_are_answered_are_counted_and_they_are_observed(tmp_p
             done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
             assert (done.returncode == 0) is is_read, path
         for what, settings in observing.settings(collector.url, str(tmp_path)).items():
-            command = [sys.executable, "-P", READS, PATHS[0], "300"]
+            command = [sys.executable, "-P", str(READS), PATHS[0], "300"]
             subprocess.run(command, env=environment | settings, check=True)
             assert bool(list(tmp_path.glob("histogram_*.db"))) == (what != "nothing"), what
         assert any(span.name == "GET /animals/{animal_id}" for span in collector.spans())
