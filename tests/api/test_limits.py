@@ -31,7 +31,7 @@ def said(*pages: str) -> str:
          [100, 1_000_000]),
         ("`offset` | up to 10,000", [fields.MAX_OFFSET], [10_000]),
         ("a part of the name, of 2 characters or more", [text.MIN_PART], [2]),
-        ("above 10,000, `estimated`", [counts.MAX_EXACT], [10_000]),
+        ("`estimated`: above 10,000", [counts.MAX_EXACT], [10_000]),
         ("up to 200 characters. What can't be seen", [text.MAX_LINE], [200]),
         ("up to 10,000 characters on any number of lines", [text.MAX_PROSE], [10_000]),
         ("Answers of over 1 KB are compressed", [compression.LEAST_BYTES], [1_024]),

@@ -32,7 +32,7 @@ NOT_PASSED = {
 }
 FILES = {
     "compose": ["docker-compose.yml"],
-    "swarm": [f"deploy/swarm/{name}.yml" for name in ("stack", "photos", "pgbouncer")],
+    "swarm": [f"deploy/swarm/{name}.yml" for name in ("stack", "s3", "pgbouncer")],
 }
 SETTINGS: dict[str, type[BaseSettings]] = {"api": api.settings.Settings, "migrator": alembic_online.settings.Settings}
 

@@ -34,12 +34,12 @@ async def test_a_call_that_is_given_up_has_not_failed(server: Server, database: 
     async with api(server, database, payments_url=payments.url) as client:
         path = await order(client)
         payments.script.append("hold")
-        before = {outcome: count(name, service="payments", outcome=outcome) for outcome in ("cancelled", "failed")}
+        before = {outcome: count(name, service="payments", outcome=outcome) for outcome in ("abandoned", "failed")}
         paying = asyncio.create_task(client.post(f"{path}/pay", headers=VISITOR))
         await payments.arrived.wait()
         paying.cancel()
         await asyncio.wait([paying])
-        assert count(name, service="payments", outcome="cancelled") - before["cancelled"] == 1
+        assert count(name, service="payments", outcome="abandoned") - before["abandoned"] == 1
         assert count(name, service="payments", outcome="failed") == before["failed"]
 
 
