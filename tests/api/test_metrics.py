@@ -65,13 +65,13 @@ def sum_of_all() -> float:
 
 async def test_what_is_cancelled_has_not_failed() -> None:
     async def wait() -> None:
-        with calling("kitchen"), one_round("cleaning", "rows left"):
+        with calling("mail"), one_round("cleaning", "rows left"):
             await asyncio.sleep(60)
 
     def counted() -> list[float]:
         calls, rounds = "external_request_duration_seconds_count", "sweeps_total"
         return [
-            *(count(calls, service="kitchen", outcome=outcome) for outcome in ("abandoned", "failed")),
+            *(count(calls, service="mail", outcome=outcome) for outcome in ("abandoned", "failed")),
             count(rounds, sweep="cleaning", outcome="failed"),
         ]
 

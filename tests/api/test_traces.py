@@ -1,4 +1,4 @@
-"""What is traced, and what a collector that is away costs: tests/processes/test_traces.py has what one gets."""
+"""What is traced, and what a collector that is away costs. What one gets is tested on gunicorn, in tests/processes."""
 
 import asyncio
 import os
@@ -133,11 +133,11 @@ async def test_a_call_of_the_storage_is_a_span_and_the_storage_takes_its_header(
     ("sql", "name"),
     [
         ("SELECT animals.id FROM animals WHERE animals.id = $1", "SELECT animals"),
-        ("SELECT concat('[', $1) FROM (SELECT * FROM \"orders\" LIMIT 5) AS page", "SELECT orders"),
+        ("SELECT concat('[', $1) FROM (SELECT * FROM \"users\" LIMIT 5) AS page", "SELECT users"),
         ("INSERT INTO animals (name) VALUES ($1) ON CONFLICT DO UPDATE SET name = $1", "INSERT animals"),
         ("\n  update users SET email = $1", "UPDATE users"),
         ("WITH gone AS (DELETE FROM throttles RETURNING key) SELECT count(*) FROM gone", "DELETE throttles"),
-        ("WITH free AS (SELECT id FROM photos FOR UPDATE SKIP LOCKED) SELECT * FROM free", "SELECT photos"),
+        ("WITH free AS (SELECT id FROM animals FOR UPDATE SKIP LOCKED) SELECT * FROM free", "SELECT animals"),
         ("BEGIN;", "BEGIN"),
         ("", "statement"),
     ],

@@ -35,7 +35,7 @@ class Swarm(Stack):
             PROXY_RELEASE=RELEASE,
             SMTP_URL="smtp://zoo@127.0.0.1:1",
             MAIL_FROM="zoo@zoo.example",
-            S3_UPLOAD_URL="",  # no photos
+            S3_UPLOAD_URL="",  # no storage
             DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
             DATABASE_CONNECT_TIMEOUT=POOL_TIMEOUT,
         )
