@@ -9,6 +9,7 @@ import pytest
 
 from tests.rounds import POOL_TIMEOUT
 from tests.stack.elsewhere import of_somebody_else
+from tests.stack.observed import observed as watched
 from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
@@ -85,6 +86,12 @@ def replicas(shared: Shared) -> Stack:
     stack = shared.get("replicas", running(Stack(REPLICAS, DATABASE_POOL_TIMEOUT=POOL_TIMEOUT)))
     stack.make_intact()
     return stack
+
+
+@pytest.fixture
+def observed(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """A stack that is watched; each test mends what it breaks."""
+    return shared.get("observed", watched(tmp_path_factory.mktemp("observed")))
 
 
 @pytest.fixture

@@ -1,0 +1,115 @@
+"""A stack that is watched, with docker-compose.observe.yml, and whose alerts are sixty times as fast."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.conftest import ROOT, find_free_port
+from tests.docs.documents import section
+from tests.rounds import rounds
+from tests.stack.stack import HERE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
+
+DRILL_FACTOR = 60  # docs/tests.md has it, too
+OBSERVED = [f"{PREFIX}{name}:{RELEASE}" for name in ("prometheus", "alertmanager")]
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Of Debian testing, unpacked, because they need nothing but libc. Its release files may be older than they say they are
+# valid for.
+OFFICIAL = """
+FROM debian:trixie-slim
+RUN sed -i s/trixie/testing/ $(find /etc/apt/sources.list* -type f) && cd /tmp \\
+    && apt-get -o Acquire::Check-Valid-Until=false update \\
+    && apt-get download busybox-static prometheus promtool prometheus-alertmanager prometheus-postgres-exporter \\
+    && for package in *.deb; do dpkg-deb --extract $package /; done && ln -s busybox /usr/bin/wget \\
+    && rm -rf /tmp/* /var/lib/apt/lists/* \\
+    && install -d -o nobody -g nogroup /prometheus /alertmanager
+"""
+
+
+def sped_up(text: str) -> str:
+    """The rules, and how alerts are told, with windows, and times to wait, of a sixtieth."""
+
+    def shorter(found: re.Match[str]) -> str:
+        milliseconds = int(found[2]) * UNITS[found[3]] * 1000 // DRILL_FACTOR
+        return f"{found[1]}{milliseconds}ms"
+
+    return re.sub(r"(\[|for: |group_wait: |group_interval: )(\d+)([smhd])\b", shorter, text)
+
+
+@contextmanager
+def observed(folder: Path) -> Iterator[Stack]:
+    """The stack, with a replica in the full form, until the block ends."""
+    docker("build", "--tag", "zoo-tests-observe", "-", input=OFFICIAL)
+    shutil.copytree(ROOT / "deploy" / "prometheus", folder / "prometheus")
+    for name in ("alerts.yml", "alertmanager.yml"):
+        path = folder / "prometheus" / name
+        path.write_text(sped_up(path.read_text()))
+    configuration = folder / "prometheus" / "prometheus.yml"
+    configuration.write_text(re.sub(r"_interval: 15s", "_interval: 1s", configuration.read_text()))
+    override = folder / "drill.yml"
+    rules = folder / "prometheus"
+    override.write_text(
+        f"services:\n  prometheus: {{build: {{context: {rules}}}}}\n  alertmanager: {{build: {{context: {rules}}}}}\n"
+    )
+    replica: tuple[Path, ...] = rounds(
+        quick=(), full=(ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml")
+    )
+    ports = {f"{name}_PORT": str(find_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER")}
+    files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
+    stack = Stack(*replica, *files)
+    stack.environment |= ports
+    stack.compose("build", "prometheus", "alertmanager")
+    with running(stack):
+        yield stack
+    docker("image", "rm", "--force", *OBSERVED)
+
+
+def query(stack: Stack, expression: str) -> list[Any]:
+    """What Prometheus answers to it."""
+    address = f"http://127.0.0.1:{stack.environment['PROMETHEUS_PORT']}/api/v1/query"
+    answer = httpx.get(address, params={"query": expression}, timeout=PATIENCE)
+    assert answer.is_success, f"{expression}: {answer.text}"
+    found: list[Any] = answer.json()["data"]["result"]
+    return found
+
+
+def alerts(stack: Stack) -> dict[str, Any]:
+    """The alerts that people are told of now, by name."""
+    address = f"http://127.0.0.1:{stack.environment['ALERTMANAGER_PORT']}/api/v2/alerts"
+    answer = httpx.get(address, params={"active": "true", "inhibited": "false"}, timeout=PATIENCE).raise_for_status()
+    return {alert["labels"]["alertname"]: alert for alert in answer.json()}
+
+
+def until(condition: Callable[[], object], seconds: float = 180) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def run_part(stack: Stack, alert: str, part: str) -> str:
+    """Run all commands of this part of the alert's runbook to success; returns what they print."""
+    text = section(ROOT / "docs" / "runbooks" / f"{alert}.md", f"## {part}")
+    return "".join(f"$ {command}\n{run(stack, command)}" for command in commands(text))
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a document, as people type them."""
+    return re.findall(r"^\$ (.*)", text, re.MULTILINE)
+
+
+def run(stack: Stack, command: str) -> str:
+    """Run a command of a document to success; returns what it prints."""
+    done = subprocess.run(
+        ["bash", "-uc", command], cwd=ROOT, env=stack.environment | stack.names, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
