@@ -104,10 +104,11 @@ def _bytes(part: Any, definitions: Mapping[str, Any]) -> int:
     if (name := part.get("$ref", "").removeprefix("#/$defs/")) in definitions:
         others = {other: definition for other, definition in definitions.items() if other != name}
         return _bytes(definitions[name], others)
-    inside = [*part.get("properties", {}).values(), *part.get("prefixItems", ()), part.get("additionalProperties")]
+    fields = part.get("properties", {}).values()
+    inside = [*fields, *part.get("prefixItems", ()), part.get("additionalProperties")]
     inside += [choice for several in ("anyOf", "oneOf", "allOf") for choice in part.get(several, ())]
-    items = part.get("maxItems", 1) * _bytes(part.get("items"), definitions)
-    return 64 + 12 * int(part.get("maxLength", 0)) + sum(_bytes(one, definitions) for one in inside) + int(items)
+    needed = 12 * int(part.get("maxLength", 0)) + 64 * len(fields) + sum(_bytes(one, definitions) for one in inside)
+    return needed + int(part.get("maxItems", 1)) * (_bytes(part["items"], definitions) + 64 if "items" in part else 0)
 
 
 def query_of(
