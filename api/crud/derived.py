@@ -152,7 +152,7 @@ def _type_read(field: FieldInfo, column: Column[Any]) -> Any:
     if not isinstance(column.type, JSON):
         return type_of(column)
     type_: Any = field.annotation
-    return SerializeAsAny[type_ | None if column.nullable else type_]
+    return cast("Any", SerializeAsAny)[type_ | None if column.nullable else type_]
 
 
 def _type_with_limits(field: FieldInfo) -> Any:

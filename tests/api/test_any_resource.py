@@ -198,7 +198,8 @@ async def moves(
     for resource in (MOVES, DEPOTS, STEPS):
         monkeypatch.setitem(resources.RESOURCES, resource.name, resource)
     await admin.execute(
-        'CREATE SCHEMA "else" AUTHORIZATION zoo_migrator; SET ROLE zoo_migrator; GRANT USAGE ON SCHEMA "else" TO zoo_api;'
+        'CREATE SCHEMA "else" AUTHORIZATION zoo_migrator; SET ROLE zoo_migrator;'
+        'GRANT USAGE ON SCHEMA "else" TO zoo_api;'
         f'{sql_of(Other.metadata)}; GRANT ALL ON ALL TABLES IN SCHEMA "else" TO zoo_api; RESET ROLE'
     )
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as client:
