@@ -73,8 +73,7 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
         due, waiting = split_by_phase([step.revision for step in upgrades], phase)
         if phase == "expand":
             require_nothing_behind(due, waiting)
-        elif phase == "contract" and not due:
-            _require_expanded(waiting)
+        _require_expanded(due, waiting, phase)
         if not context.as_sql:
             assert context.connection is not None
             if phase == "expand":
@@ -112,10 +111,10 @@ def require_nothing_behind(due: Sequence[Script], waiting: Sequence[Script]) -> 
         )
 
 
-def _require_expanded(waiting: Sequence[Script]) -> None:
-    """ExpandInTheWay if a contract revision waits: whoever started the run would take it for done."""
+def _require_expanded(due: Sequence[Script], waiting: Sequence[Script], phase: Phase) -> None:
+    """ExpandInTheWay if this is contract, and can't begin: whoever started the run would take it for done."""
     contract = next((revision for revision in waiting if is_contract(revision)), None)
-    if contract is not None:
+    if phase == "contract" and contract is not None and not due:
         raise ExpandInTheWay(
             f"the contract revision {contract.revision} waits for the expand revision {waiting[0].revision}, which a "
             f"run of contract does not apply: first run MIGRATOR_PHASE=expand, and roll out the release"

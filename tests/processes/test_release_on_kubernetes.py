@@ -85,9 +85,12 @@ def test_the_steps_follow_each_other_and_a_second_run_finds_them_done(reader: Re
     assert code == 0, said
     assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT, CONTRACT]
     assert f"rolled out: release {NEW}\n  zoo-api-1: {NEW}, ready: True\n  zoo-api-2: {NEW}, ready: True\n" in said
+    # They are begun again all the same: what was done then may be undone, or no longer allowed.
     code, said = reader.release(NEW)
     assert code == 0, said
-    assert reader.cluster.calls == [f"delete zoo-migrator-command-{NEW}", WAIT]
+    begun = [(f"delete zoo-{job}-{NEW}", call) for job, call in
+             (("migrator", EXPAND), ("migrator-command", WAIT), ("contract", CONTRACT))]  # fmt: skip
+    assert reader.cluster.calls == [call for calls in begun for call in calls]
 
 
 def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
@@ -107,6 +110,25 @@ def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: R
         (5, [again, WAIT, CONTRACT]),
         (0, [again, WAIT, f"delete zoo-contract-{NEW}", CONTRACT]),
     ]
+
+
+def test_the_way_back_asks_the_migrator_though_it_has_run_for_that_release(reader: Reader) -> None:
+    assert reader.release(NEW)[0] == 0
+    reader.name(OLD)
+    reader.cluster.exit_codes = {f"zoo-migrator-{OLD}": [6]}
+    code, said = reader.release(OLD)
+    assert code == 6, said
+    expand = EXPAND.replace(NEW, OLD)
+    assert reader.cluster.calls == [f"delete zoo-migrator-{OLD}", expand]
+
+
+def test_a_contract_that_is_at_work_goes_on_while_the_same_release_is_rolled_out_again(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-contract": {"running": {}}}
+    assert reader.release(NEW, MIGRATION_SECONDS="1")[0] == 5
+    code, said = reader.release(NEW, MIGRATION_SECONDS="1")
+    assert code == 5, said
+    assert f"zoo-contract-{NEW} is still at work" in said
+    assert not [call for call in reader.cluster.calls if "contract" in call]
 
 
 def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_after_it(reader: Reader) -> None:
