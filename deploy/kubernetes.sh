@@ -106,11 +106,13 @@ finish() {
 
 # log: of all its pods, of which each but the first is another attempt
 log() {
-    for pod in $(k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp -o name 2>/dev/null); do
-        for container in roles migrator; do # not every overlay has the first; either may not have started
-            k logs "$pod" -c "$container" --tail=-1 2>/dev/null || true
+    k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp \
+        -o 'jsonpath={range .items[*]}{.metadata.name} {.spec.initContainers[?(@.name=="roles")].name} migrator{"\n"}{end}' 2>/dev/null |
+        while read -r pod containers; do
+            for container in $containers; do
+                k logs "$pod" -c "$container" --tail=-1 2>/dev/null </dev/null || true # it may not have started
+            done
         done
-    done
 }
 
 # state: "there", and then what has become of the Job; nothing if there is none

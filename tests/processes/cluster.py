@@ -24,7 +24,7 @@ class Cluster:
         self.exit_codes: dict[str, list[int]] = {}  # of Jobs, by how their names begin; 0, where there is none
         self.endless: dict[str, Object] = {}  # the state of containers, likewise: of Jobs that do not end
         self.broken: set[str] = set()
-        self.log = "the migrator's log\n"
+        self.logs = {"migrator": "the migrator's log\n"}  # by container
         self.url = ""
 
     def change(self, path: str, item: Object) -> Object:

@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
         if (found := discovery(path)) is not None:
             self.answer(found)
         elif path.endswith("/log"):
-            self.answer(self.cluster.log)
+            self.answer(self.cluster.logs[query["container"][0]])
         elif path.endswith("/exec"):
             self.cluster.calls.append(f"in {path.split('/')[-2]}: {' '.join(query['command'])}")
             self.refuse(403, "Forbidden")  # what it does then is a stream

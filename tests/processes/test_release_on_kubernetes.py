@@ -159,6 +159,18 @@ def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_othe
     assert f"taken back: release {NEW} was not ready in time" in said
 
 
+def test_what_the_roles_script_says_is_shown_before_what_the_migrator_says(reader: Reader) -> None:
+    reader.cluster.logs["roles"] = "zoo_api keeps its password\n"
+    path = reader.overlay / "kustomization.yaml"
+    roles = [{"op": "add", "path": "/spec/template/spec/initContainers", "value": [{"name": "roles"}]}]
+    patches = [{"target": {"kind": "Job"}, "patch": json.dumps(roles)}]
+    path.write_text(f"{path.read_text()}\npatches: {json.dumps(patches)}\n")
+    reader.cluster.exit_codes = {"zoo-migrator": [1]}
+    code, said = reader.release(NEW)
+    assert code == 1, said
+    assert "zoo_api keeps its password\nthe migrator's log\nnot rolled out" in said
+
+
 def test_a_job_that_does_not_start_is_waited_for_as_long_as_a_pod_and_the_reason_is_said(reader: Reader) -> None:
     reader.cluster.endless = {"zoo-migrator-0": {"waiting": {"reason": "ImagePullBackOff"}}}
     code, said = reader.release(NEW, READY_SECONDS="1")
@@ -180,7 +192,9 @@ def test_a_job_that_does_not_end_shows_its_log_and_goes_on_and_nobody_takes_it_a
 
 
 def test_each_pod_of_a_pooler_is_told_what_has_changed(reader: Reader) -> None:
-    reader.cluster.log = "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    reader.cluster.logs["migrator"] = (
+        "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    )
     for name in ("zoo-pooler-1", "zoo-pooler-2"):
         meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
         spec = {"containers": [{"name": "pgbouncer"}]}
