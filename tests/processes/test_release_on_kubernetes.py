@@ -215,9 +215,10 @@ def test_it_does_not_begin_with_an_overlay_of_another_release(reader: Reader) ->
 
 
 def test_it_does_not_begin_while_another_one_is_at_work_on_this_machine(reader: Reader) -> None:
-    with (reader.deploy / "release").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        code, said = reader.release("--dry-run", NEW, LOCK_SECONDS="0")
+    lock = os.open(reader.deploy, os.O_RDONLY)  # of the folder, because a checkout replaces files
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    code, said = reader.release("--dry-run", NEW, LOCK_SECONDS="0")
+    os.close(lock)
     assert code == 5
     assert "another deploy/release is still at work" in said
     assert reader.cluster.calls == []
