@@ -131,6 +131,17 @@ def test_a_contract_that_is_at_work_goes_on_while_the_same_release_is_rolled_out
     assert not [call for call in reader.cluster.calls if "contract" in call]
 
 
+def test_a_job_that_is_at_work_with_other_settings_is_not_taken_for_the_one_that_is_wanted(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-migrator": {"running": {}}}
+    assert reader.release(NEW, MIGRATION_SECONDS="1")[0] == 5
+    path = reader.overlay / "kustomization.yaml"
+    path.write_text(path.read_text() + "\nimages: [{name: zoo-migrator, newName: registry.example/zoo-migrator}]\n")
+    code, said = reader.release(NEW)
+    assert code == 3, said
+    assert f"zoo-migrator-{NEW} is at work with other settings: wait for it, or delete it" in said
+    assert reader.cluster.calls == []
+
+
 def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_after_it(reader: Reader) -> None:
     reader.cluster.broken = {NEW}
     code, said = reader.release(NEW, READY_SECONDS="1")
