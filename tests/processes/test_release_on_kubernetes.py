@@ -103,12 +103,13 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
 def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: Reader) -> None:
     reader.cluster.exit_codes = {"zoo-migrator-0": [1], "zoo-migrator-command": [7], "zoo-contract": [5]}
     ended = [(reader.release(NEW)[0], list(reader.cluster.calls)) for _ in range(4)]
-    again = f"delete zoo-migrator-command-{NEW}"
+    expand_again = [f"delete zoo-migrator-{NEW}", EXPAND]
+    wait_again = [f"delete zoo-migrator-command-{NEW}", WAIT]
     assert ended == [
         (1, [EXPAND]),
-        (7, [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, WAIT]),
-        (5, [again, WAIT, CONTRACT]),
-        (0, [again, WAIT, f"delete zoo-contract-{NEW}", CONTRACT]),
+        (7, [*expand_again, ROLL_OUT, WAIT]),
+        (5, [*expand_again, *wait_again, CONTRACT]),
+        (0, [*expand_again, *wait_again, f"delete zoo-contract-{NEW}", CONTRACT]),
     ]
 
 
