@@ -11,7 +11,8 @@ MigratorError
 ├── SchemaDrift             6  all is applied, but the schema differs from the models
 ├── ReleaseInTheWay         7  a contract revision was not begun; a release at work needs what it takes away, or is
 │                              still there after a rollout
-└── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
+├── ContractInTheWay        7  nothing was tried; a contract revision has to be applied first
+└── ExpandInTheWay          7  nothing was tried; an expand revision has to be applied before a contract revision
 
 Anything else that a revision raises ends with 1, rolled back.
 """
@@ -83,5 +84,11 @@ class ReleaseInTheWay(MigratorError):
 
 class ContractInTheWay(MigratorError):
     """A contract revision is pending that a run in this phase does not apply, and that has to be applied first."""
+
+    exit_code = 7
+
+
+class ExpandInTheWay(MigratorError):
+    """An expand revision is pending that a run of contract does not apply, and that has to be applied first."""
 
     exit_code = 7

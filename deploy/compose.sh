@@ -28,7 +28,8 @@ prepare() {
 migrator() {
     phase=$1
     shift
-    docker compose run --rm --no-TTY --env "MIGRATOR_PHASE=$phase" migrator "$@" </dev/null
+    # Without what it depends on: a db whose settings have changed would be replaced, even by a dry run.
+    docker compose run --rm --no-deps --no-TTY --env "MIGRATOR_PHASE=$phase" migrator "$@" </dev/null
 }
 
 # replicas: a line for each, with its release and whether it is ready
@@ -56,9 +57,11 @@ take_back() {
     replace_by "$(before)" && keep
 }
 
-# keep: from now on there is no way back to the release of before
+# keep: from now on there is no way back to the release of before; the migrator's exporter, if it runs, is of this one
 keep() {
     docker image rm --no-prune "$(before)" >/dev/null 2>&1 || true
+    [ -z "$(containers exporter --filter status=running)" ] || docker compose up --detach --no-deps --no-build exporter >&2 ||
+        say "the exporter is still of the release of before"
 }
 
 # replace_by IMAGE: replaces the replicas that are of another image, or not ready, while others serve

@@ -23,28 +23,25 @@ migrator() {
     case "$1 $2" in
         "expand alembic")
             name=zoo-migrator-$RELEASE
-            remove_failed || return 4
-            kubectl apply -k "$OVERLAY" -l app.kubernetes.io/component=migrator >&2 || return 4
+            remove_unless_at_work || return 4
+            begin migrator || return $?
             ;;
         "contract alembic")
             name=zoo-contract-$RELEASE
-            remove_failed || return 4
-            kubectl apply -k "$OVERLAY" -l app.kubernetes.io/component=contract >&2 || return 4
+            remove_unless_at_work || return 4
+            [ -n "$(state)" ] || begin contract || return $? # applied again, it would be suspended
             k patch job "$name" --patch '{"spec": {"suspend": false}}' >&2 || return 4
             ;;
         *)
             name=zoo-migrator-command-$RELEASE
             phase=$1
             shift
-            case $(state) in
-                "") ;;
-                *Complete* | *Failed*) remove || return 4 ;;
-                *) # not to be taken away from who waits for it
-                    say "waiting for $name, which another deploy/release has begun, or one that was killed"
-                    finish || return $?
-                    remove || return 4
-                    ;;
-            esac
+            remove_unless_at_work || return 4
+            if [ -n "$(state)" ]; then # not to be taken away from who waits for it
+                say "waiting for $name, which another deploy/release has begun, or one that was killed"
+                finish || return $?
+                remove || return 4
+            fi
             command=$(printf ', "%s"' "$@")
             job "zoo-migrator-$RELEASE" | kubectl patch --local -f - -o yaml --patch '{
                 "metadata": {"name": "'"$name"'"},
@@ -68,9 +65,18 @@ migrator() {
     return "${code:-4}"
 }
 
+# begin COMPONENT: applies its Job
+begin() {
+    said=$(kubectl apply -k "$OVERLAY" -l "app.kubernetes.io/component=$1" 2>&1) && { say "$said"; return 0; }
+    say "$said"
+    case $said in *"field is immutable"*) ;; *) return 4 ;; esac
+    say "$name is at work with other settings: wait for it, or delete it, and $again"
+    return 3
+}
+
 # finish: shows the Job's log until it has ended; `said` has all of it then, and `found` how
 finish() {
-    shown=0 began=$(date +%s)
+    shown=0 started='' began=$(date +%s)
     while found=$(state) || found=unknown; do
         said=$(log)
         lines=$(printf '%s\n' "$said" | tail -n "+$((shown + 1))")
@@ -86,7 +92,8 @@ finish() {
                 return 5
                 ;;
         esac
-        if [ "$passed" -ge "$READY_SECONDS" ] && ! has_started; then
+        [ -n "$started" ] || ! has_started || started=yes # for good, though later its pods may be gone
+        if [ -z "$started" ] && [ "$passed" -ge "$READY_SECONDS" ]; then
             say "$name does not start: $(reasons)"
             return 4
         elif [ "$passed" -ge "$MIGRATION_SECONDS" ]; then
@@ -99,9 +106,13 @@ finish() {
 
 # log: of all its pods, of which each but the first is another attempt
 log() {
-    for pod in $(k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp -o name 2>/dev/null); do
-        k logs "$pod" -c migrator --tail=-1 2>/dev/null || true # it may not have started
-    done
+    k get pod -l "job-name=$name" --sort-by=.metadata.creationTimestamp \
+        -o 'jsonpath={range .items[*]}{.metadata.name} {.spec.initContainers[?(@.name=="roles")].name} migrator{"\n"}{end}' 2>/dev/null |
+        while read -r pod containers; do
+            for container in $containers; do
+                k logs "$pod" -c "$container" --tail=-1 2>/dev/null </dev/null || true # it may not have started
+            done
+        done
 }
 
 # state: "there", and then what has become of the Job; nothing if there is none
@@ -122,9 +133,10 @@ reasons() {
 }
 
 # remove: with its pods, so that none of them is taken for one of the next Job of that name
-remove() { k delete job "$name" --ignore-not-found --cascade=foreground >&2; }
+remove() { k delete job "$name" --ignore-not-found --cascade=foreground --timeout "${READY_SECONDS}s" >&2; }
 
-remove_failed() { case $(state) in *Failed*) remove ;; esac; }
+# One that has ended is no proof: a release of before may be below the floor by now, or a schema taken back.
+remove_unless_at_work() { case $(state) in *Complete* | *Failed* | *Suspended*) remove ;; esac; }
 
 # reconnect: each pod of the pooler, whose admin console can't be reached by network
 reconnect() {
@@ -140,7 +152,7 @@ replicas() {
 
 # roll_out: fails with 1 if a pod is not ready in time; then those of before serve
 roll_out() {
-    kubectl apply -k "$OVERLAY" >&2 || return 3
+    kubectl apply -k "$OVERLAY" -l app.kubernetes.io/component!=contract >&2 || return 3 # that would be suspended
     is_rolled_out || return 1
 }
 

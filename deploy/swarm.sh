@@ -128,9 +128,9 @@ take_back() {
 keep() { update api --label-add "release.kept=$RELEASE" || return 4; }
 
 # gets_ready IMAGE: until as many replicas as there have to be run, all of this image, and Swarm replaces none any more;
-# fails if it has to run another one, or does not get on for READY_SECONDS
+# fails if it has to run another one, does not get on for READY_SECONDS, or starts new ones again and again
 gets_ready() {
-    there=
+    there=none last=$(($(date +%s) + READY_SECONDS * ($(inspect api '{{.Spec.Mode.Replicated.Replicas}}') + 1)))
     until [ "$(tasks '{{.Image}} {{.CurrentState}}' | awk '{print $1, $2}' | sort | uniq -c | xargs)" = \
         "$(inspect api '{{.Spec.Mode.Replicated.Replicas}}') $1 Running" ] && is_settled; do
         [ "$(image_in api)" = "$1" ] || return 1 # taken back
@@ -139,7 +139,7 @@ gets_ready() {
             there=$now
             deadline=$(($(date +%s) + READY_SECONDS))
         fi
-        [ "$(date +%s)" -lt "$deadline" ] || return 1
+        [ "$(date +%s)" -lt "$deadline" ] && [ "$(date +%s)" -lt "$last" ] || return 1
         sleep 1
     done
 }

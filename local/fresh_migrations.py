@@ -34,13 +34,17 @@ TABLES = (
     " AND relname !~ '^(alembic_version$|migration_)' ORDER BY 1"
 )
 CONNECT_SECONDS = 10
-# The tables and enum types of a database, each with the statement that drops it.
+# The tables, columns and enum types of a database, each with the statement that drops it, in an order that leaves none
+# that is still used: columns, tables, types. Partitions go with their table.
 OBJECTS = (
-    "SELECT relname, format('DROP TABLE %I CASCADE', relname) FROM pg_class"
+    "WITH tables AS (SELECT oid, relname FROM pg_class"
     " WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace"
-    " AND relname !~ '^(alembic_version$|migration_)' UNION ALL"
-    " SELECT typname, format('DROP TYPE %I', typname) FROM pg_type"
-    " WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace"
+    " AND relname !~ '^(alembic_version$|migration_)')"
+    " SELECT relname, format('DROP TABLE IF EXISTS %I CASCADE', relname) FROM tables UNION ALL"
+    " SELECT relname || '.' || attname, format('ALTER TABLE %I DROP COLUMN IF EXISTS %I CASCADE', relname, attname)"
+    " FROM tables JOIN pg_attribute ON attrelid = tables.oid AND attnum > 0 AND NOT attisdropped AND attislocal"
+    " UNION ALL SELECT typname, format('DROP TYPE %I CASCADE', typname) FROM pg_type"
+    " WHERE typtype = 'e' AND typnamespace = 'public'::regnamespace ORDER BY 2"
 )
 NEVER = "where it may have been applied, add revisions instead: docs/fresh-start.md"
 
@@ -92,11 +96,17 @@ def used_database() -> Iterator[DatabaseUrl | None]:
 
 
 async def leave_out_what_is_gone(server: Server) -> list[str]:
-    """Drop the tables and types of before that are not there after: the models have no such any more. Their names."""
+    """Drop the tables, columns and types of before that are not there after: no model has them any more. Their names,
+    without the columns of such tables.
+    """
     before, after = [await asyncpg.connect(server.url(SUPERUSER, name)) for name in ("before", "after")]
     try:
         kept = {name for name, _ in await after.fetch(OBJECTS)}
-        gone = [(name, drop) for name, drop in await before.fetch(OBJECTS) if name not in kept]
+        gone = [
+            (name, drop)
+            for name, drop in await before.fetch(OBJECTS)
+            if name not in kept and ("." not in name or name.partition(".")[0] in kept)
+        ]
         for _, drop in gone:
             await before.execute(drop)
         return sorted(name for name, _ in gone)
@@ -201,9 +211,9 @@ def main(
                 old, new = write(server, folder / "versions")
             except Failed as error:
                 _fail(str(error))
+            replace_in_files(old, new)  # at once: the old revisions are gone, whatever else fails
             gone = asyncio.run(leave_out_what_is_gone(server))
             before, after = schema(server, "before"), schema(server, "after")
-    replace_in_files(old, new)
     typer.echo(f"migrator/versions has one revision now, {new}; git has the others")
     if gone:
         typer.echo(f"Without what no model has any more: {', '.join(gone)}")
@@ -213,7 +223,7 @@ def main(
                 f"{title} after it, as the models do not say so: write it into the new revision, or leave it out:\n"
                 + "\n".join(f"  {line}" for line in lines.elements())
             )
-    typer.echo("It makes the same schema as they did, with the same rights.")
+    typer.echo(f"It makes {'all else' if gone else 'the same schema'} as they did, with the same rights.")
 
 
 def _fail(reason: str) -> NoReturn:

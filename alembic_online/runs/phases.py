@@ -19,7 +19,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic.script import Script
 from sqlalchemy import Connection
 
-from alembic_online.errors import ContractInTheWay, ReleaseInTheWay
+from alembic_online.errors import ContractInTheWay, ExpandInTheWay, ReleaseInTheWay
 from alembic_online.project import Project
 from alembic_online.runs.contract import is_contract, safe_from_release
 from alembic_online.runs.releases import find_at_work
@@ -57,8 +57,8 @@ def waited_for(revisions: Sequence[Script], phase: Phase) -> list[Script]:
 def in_phase(steps: Steps, phase: Phase) -> Steps:
     """`steps`, from one revision to another, as far as an upgrade in this phase goes.
 
-    ContractInTheWay or ReleaseInTheWay if it may not begin. Downgrades and stamps are not checked: people who run them
-    are expected to know the state.
+    ContractInTheWay, ExpandInTheWay or ReleaseInTheWay if it may not begin. Downgrades and stamps are not checked:
+    people who run them are expected to know the state.
     """
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
@@ -73,6 +73,7 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
         due, waiting = split_by_phase([step.revision for step in upgrades], phase)
         if phase == "expand":
             require_nothing_behind(due, waiting)
+        _require_expanded(due, waiting, phase)
         if not context.as_sql:
             assert context.connection is not None
             if phase == "expand":
@@ -107,6 +108,16 @@ def require_nothing_behind(due: Sequence[Script], waiting: Sequence[Script]) -> 
             f"revision {behind.revision} waits behind the contract revision {contract}, which release {release} of the "
             f"app is the first to do without, so nothing is applied: first run {before}MIGRATOR_PHASE=contract alembic "
             f"upgrade {contract}; or, if no app is at work, run this with MIGRATOR_PHASE=all"
+        )
+
+
+def _require_expanded(due: Sequence[Script], waiting: Sequence[Script], phase: Phase) -> None:
+    """ExpandInTheWay if this is contract, and can't begin: whoever started the run would take it for done."""
+    contract = next((revision for revision in waiting if is_contract(revision)), None)
+    if phase == "contract" and contract is not None and not due:
+        raise ExpandInTheWay(
+            f"the contract revision {contract.revision} waits for the expand revision {waiting[0].revision}, which a "
+            f"run of contract does not apply: first run MIGRATOR_PHASE=expand, and roll out the release"
         )
 
 

@@ -4,13 +4,11 @@ for.
 All of it is made once, when the module of a resource is imported, and is a class like any other then.
 """
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import make_dataclass
 from typing import Annotated, Any, Literal, cast, get_type_hints
 
-from pydantic import MISSING, ConfigDict, Field, create_model
+from pydantic import MISSING, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from sqlalchemy import JSON, Column, Enum
 
@@ -22,7 +20,10 @@ ID = "id"
 
 
 def update_of(create: type[RequestBody], noun: str) -> type[RequestBody]:
-    """Changes to a record: any of its fields, none of which is required."""
+    """Changes to a record: any of its fields, none of which is required. TypeError if these have a rule in common."""
+    for name, validator in create.__pydantic_decorators__.model_validators.items():
+        if validator.info.mode != "before":
+            raise TypeError(f"{create.__name__}.{name} checks a whole record, and a change has only some of its fields")
     kept = {name for name, field in create.model_fields.items() if not field.is_required() and field.default is None}
     fields: dict[str, Any] = {
         name: (_type_with_limits(field) | MISSING, Field(default=MISSING, **_said_of(field)))
@@ -66,7 +67,9 @@ def _refuse_misfits(create: type[RequestBody], model: type[Record]) -> None:
             raise TypeError(f"{create.__name__} has {name}, and {model.__name__} has no column for it")
         if field.alias is not None:
             raise TypeError(f"{create.__name__}.{name} has an alias: call it so, and {model.__name__}'s attribute, too")
-        if field.default is None and not columns[name].nullable:
+        if field.default_factory is not None:
+            raise TypeError(f"{create.__name__}.{name} has a default_factory: a default is the same for all records")
+        if not columns[name].nullable and _may_be_null(field):
             raise TypeError(f"{create.__name__}.{name} may be null, and {model.__name__}'s column may not")
     for name in columns.keys() - create.model_fields.keys():
         column = columns[name]
@@ -78,11 +81,34 @@ def _refuse_misfits(create: type[RequestBody], model: type[Record]) -> None:
             raise TypeError(f"{model.__name__}.{name} needs a value, and {create.__name__} has no such field")
 
 
+def _may_be_null(field: FieldInfo) -> bool:
+    if field.default is None:
+        return True
+    try:
+        TypeAdapter(_type_with_limits(field)).validate_python(None)
+    except ValidationError:
+        return False
+    return True
+
+
 def body_size(create: type[RequestBody]) -> int:
     """How many bytes a record may have: as many as its texts can take, with each character as two escapes of six."""
-    characters = sum(map(int, re.findall(r'"maxLength": (\d+)', json.dumps(create.model_json_schema()))))
-    needed = 12 * characters + 64 * len(create.model_fields)
-    return max(RECORD_BODY, -(-needed // 1024) * 1024)
+    schema = create.model_json_schema()
+    return max(RECORD_BODY, -(-_bytes(schema, schema.get("$defs", {})) // 1024) * 1024)
+
+
+def _bytes(part: Any, definitions: Mapping[str, Any]) -> int:
+    """How many bytes this part of a JSON schema may take; of what has itself in it, or has no limit, only once."""
+    if not isinstance(part, dict):
+        return 0
+    if (name := part.get("$ref", "").removeprefix("#/$defs/")) in definitions:
+        others = {other: definition for other, definition in definitions.items() if other != name}
+        return _bytes(definitions[name], others)
+    fields = part.get("properties", {}).values()
+    inside = [*fields, *part.get("prefixItems", ()), part.get("additionalProperties")]
+    inside += [choice for several in ("anyOf", "oneOf", "allOf") for choice in part.get(several, ())]
+    needed = 12 * int(part.get("maxLength", 0)) + 64 * len(fields) + sum(_bytes(one, definitions) for one in inside)
+    return needed + int(part.get("maxItems", 1)) * (_bytes(part["items"], definitions) + 64 if "items" in part else 0)
 
 
 def query_of(
@@ -120,11 +146,13 @@ def query_of(
 
 
 def _type_read(field: FieldInfo, column: Column[Any]) -> Any:
-    """The type of a column's values, of which the column of JSON knows nothing."""
+    """The type of a column's values, of which the column of JSON knows nothing. Its parts are as the driver reads them,
+    also where clients send a model.
+    """
     if not isinstance(column.type, JSON):
         return type_of(column)
     type_: Any = field.annotation
-    return type_ | None if column.nullable else type_
+    return cast("Any", SerializeAsAny)[type_ | None if column.nullable else type_]
 
 
 def _type_with_limits(field: FieldInfo) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Select, bindparam, func, insert, literal_column, select, tuple_, update
 
 from api.crud.once import Readable
-from api.crud.resource import Children, Reference, Resource
+from api.crud.resource import Children, Reference, Resource, as_json
 from api.database.counts import Counts
 from api.database.driver import Database
 from api.database.json_rows import JsonPage, JsonPages
@@ -184,12 +184,19 @@ async def change(
     async with db.begin() as transaction:
         record = await _locked(transaction, resource, record_id, if_match)
         await _require(transaction, _parents(resource, sent))
-        values = {field: value for field, value in sent.items() if value != getattr(record, field)}
+        values = {field: value for field, value in sent.items() if _differ(resource, field, value, record)}
         if not values:
             return record
         changed: RecordRead | None = await _change(resource, tuple(values)).first(transaction, **values, id=record_id)
         assert changed is not None
         return changed
+
+
+def _differ(resource: Resource, field: str, value: Any, record: RecordRead) -> bool:
+    before = getattr(record, field)
+    if field in resource.structured:
+        return as_json(value) != as_json(before)  # to Python, 1 and true are equal
+    return bool(value != before)
 
 
 @cache

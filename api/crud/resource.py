@@ -3,17 +3,19 @@
 Each is declared once, in a module of its name beside this one, and listed in api/crud/resources.py.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Table, inspect
 from sqlalchemy.dialects import postgresql
 
 from api.crud.derived import ID, body_size, query_of, read_of, update_of
 from api.enums import UserType
-from api.models.base import Record, columns_of
+from api.models.base import LIVE, Record, columns_of
 from api.schemas.fields import Computed, PageQuery, RequestBody
 
 ANYBODY = None
@@ -141,15 +143,26 @@ class Resource:
 
     @property
     def unique(self) -> list[str]:
-        """The fields that are unique by themselves among the records that are not deleted."""
-        keys = [[column.name for column in index.columns] for index in self.table.indexes if index.unique]
+        """The fields that are unique by themselves among the records that are not deleted, whichever they are."""
+        keys = [
+            list(index.expressions)
+            for index in self.table.indexes
+            if index.unique and str(index.dialect_options["postgresql"]["where"]) in {"None", str(LIVE)}
+        ]
         columns = columns_of(self.model)
-        return sorted(name for name in self.create.model_fields if [columns[name].name] in keys)
+        return sorted(
+            name for name in self.create.model_fields if any(len(key) == 1 and key[0] is columns[name] for key in keys)
+        )
 
     def columns_of(self, fields: Sequence[str]) -> list[Column[Any]]:
         """The columns of these fields."""
         columns = columns_of(self.model)
         return [columns[field] for field in fields]
+
+
+def as_json(value: Any) -> str | None:
+    """The text of a value that a field of JSON has; that of equal ones is the same."""
+    return None if value is None else json.dumps(to_jsonable_python(value), sort_keys=True)
 
 
 def related(resources: Sequence[Resource]) -> tuple[Resource, ...]:

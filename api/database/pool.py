@@ -18,6 +18,7 @@ from api.turns import Asking, TooManyWait, Turns, way
 # At full speed these wait for a moment. For further requests a quick refusal is better: if the database has become
 # slow, they would wait for the pool's whole time-out, and be refused all the same.
 WAITING_PER_CONNECTION = 10
+MOMENT = 0.1  # seconds
 
 
 class FairQueuePool(AsyncAdaptedQueuePool):
@@ -101,5 +102,5 @@ class FairQueuePoolOfReplica(FairQueuePool):
 
 
 def _is_open(record: Any) -> bool:
-    """Whether it has a usable connection, which SQLAlchemy won't replace."""
-    return not record._is_hard_or_soft_invalidated() and is_open(record.driver_connection)  # noqa: SLF001
+    """Whether it has a usable connection, which SQLAlchemy won't replace when it asks that, too, a moment later."""
+    return not record._is_hard_or_soft_invalidated() and is_open(record.driver_connection, MOMENT)  # noqa: SLF001

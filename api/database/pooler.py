@@ -97,9 +97,9 @@ async def connect(
     return connection
 
 
-def is_open(connection: Any) -> bool:
-    """Whether it can be used further: the driver knows without a round trip whether the server has closed it."""
-    return not connection.is_closed() and time.monotonic() < connection.ends_at
+def is_open(connection: Any, seconds: float = 0) -> bool:
+    """Whether it can be used, and begun to be used in so many seconds: the driver knows if the server has closed it."""
+    return not connection.is_closed() and time.monotonic() + seconds < connection.ends_at
 
 
 async def _is_set_up(connection: asyncpg.Connection, application_name: str) -> bool:

@@ -114,9 +114,12 @@ Email = Annotated[
 
 
 class RequestBody(BaseModel):
-    """Base of what clients send: unknown fields are rejected, and nothing is converted (`"5"` is not a number)."""
+    """Base of what clients send: unknown fields are rejected, and nothing is converted (`"5"` is not a number).
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    A number is finite: JSON, in which answers are, has no other.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

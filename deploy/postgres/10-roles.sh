@@ -178,16 +178,19 @@ SQL
 
 # For postgres_exporter: who sees what Postgres measures, and no rows.
 read_secret MONITOR_DATABASE_PASSWORD
-if [ -n "${MONITOR_DATABASE_PASSWORD:-}" ]; then
-    export MONITOR_DATABASE_PASSWORD
-    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
+export MONITOR_DATABASE_PASSWORD="${MONITOR_DATABASE_PASSWORD:-}"
+psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" <<'SQL'
 \getenv password MONITOR_DATABASE_PASSWORD
+\getenv keep_roles KEEP_ROLES
+SELECT :'password' <> '' AND (to_regrole('zoo_monitor') IS NULL OR :'keep_roles' <> 'yes') AS is_set \gset
+\if :is_set
 SELECT 'CREATE ROLE zoo_monitor' WHERE to_regrole('zoo_monitor') IS NULL \gexec
 ALTER ROLE zoo_monitor LOGIN PASSWORD :'password';
 GRANT pg_monitor TO zoo_monitor;
-GRANT CONNECT ON DATABASE :"DBNAME" TO zoo_monitor;
+\endif
+SELECT format('GRANT CONNECT ON DATABASE %I TO zoo_monitor', current_database())
+FROM pg_roles WHERE rolname = 'zoo_monitor' AND NOT has_database_privilege(oid, current_database(), 'CONNECT') \gexec
 SQL
-fi
 
 # In Compose, where the superuser's password may also have been changed.
 if [ -z "${PGHOST:-}" ] && [ "$KEEP_ROLES" = no ]; then

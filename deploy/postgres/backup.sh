@@ -79,11 +79,15 @@ counts-in-dump() {
     ' | sort
 }
 
+# Of the tables of an extension, which makes them itself, a dump has those rows only that the extension says.
 counts() {
     sql "$1" --field-separator="$(printf '\t')" <<'SQL' | awk '$NF > 0' | sort
-SELECT format('SELECT %L, count(*) FROM ONLY %1$s', format('%I.%I', nspname, relname))
+SELECT format('SELECT %L, count(*) FROM ONLY %1$s %2$s', format('%I.%I', nspname, relname), condition)
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema' \gexec
+LEFT JOIN (SELECT kept.* FROM pg_extension, unnest(extconfig, extcondition) AS kept (relid, condition)) AS kept
+    ON relid = pg_class.oid
+WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema' AND (relid IS NOT NULL OR NOT EXISTS (
+    SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')) \gexec
 SQL
 }
 

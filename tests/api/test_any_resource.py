@@ -13,7 +13,7 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
-from pydantic import ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, create_model, model_validator
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -26,6 +26,8 @@ from sqlalchemy import (
     Numeric,
     Text,
     create_mock_engine,
+    func,
+    text,
 )
 from sqlalchemy import Date as Date_
 from sqlalchemy.dialects import postgresql
@@ -34,9 +36,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import DDLElement
 
 from api.crud import resources
+from api.crud.derived import body_size
+from api.crud.imports.batches import Batches
 from api.crud.imports.load import Loaded, load_csv
 from api.crud.imports.parents import ImportRefused
-from api.crud.resource import Resource, related
+from api.crud.resource import Resource, as_json, related
 from api.enums import UserType
 from api.main import create_app
 from api.models.base import LIVE, Base, Record
@@ -89,7 +93,7 @@ class Step(Record, Other):
     __label__ = "table"
     __filters__ = ("utm_source", "row", "self")
     __sorts__ = ("table", "row")
-    __table_args__ = (Index("uq_Group_table", "table", unique=True, postgresql_where=LIVE),)
+    __table_args__ = (Index("uq_Group_table", "table", unique=True, postgresql_where=LIVE), {"schema": "else"})
 
     table: Mapped[str]
     row: Mapped[int] = mapped_column("select")
@@ -100,6 +104,7 @@ class Step(Record, Other):
     after: Mapped[int | None]
     utm_source: Mapped[str | None]
     more: Mapped[dict[str, Any] | None] = mapped_column(JSONB())
+    parts: Mapped[list[Any] | None] = mapped_column(JSONB())
     inRow: Mapped[bool] = mapped_column("in row")  # noqa: N815 - a name as clients may want it
     move_id: Mapped[int] = mapped_column(ForeignKey("moves.id"))
 
@@ -111,6 +116,11 @@ class DepotCreate(RequestBody):
 
 
 STEP: dict[str, Any] = {"table": "Wide", "row": 1, "record_id": 2, "db": 3, "limit": 4, "move_id": 1}
+
+
+class Part(RequestBody):
+    called: Line
+    on: Date | None = None
 
 
 class StepCreate(RequestBody):
@@ -125,6 +135,7 @@ class StepCreate(RequestBody):
     after: int | None = None
     utm_source: Line | None = None
     more: dict[str, Any] | list[Line] | None = None
+    parts: list[Part] | None = None
     inRow: bool = True  # noqa: N815
     move_id: Id
 
@@ -186,7 +197,11 @@ async def moves(
     """A client of an api that has them."""
     for resource in (MOVES, DEPOTS, STEPS):
         monkeypatch.setitem(resources.RESOURCES, resource.name, resource)
-    await admin.execute(f"SET ROLE zoo_migrator; {sql_of(Other.metadata)}; RESET ROLE")
+    await admin.execute(
+        'CREATE SCHEMA "else" AUTHORIZATION zoo_migrator; SET ROLE zoo_migrator;'
+        'GRANT USAGE ON SCHEMA "else" TO zoo_api;'
+        f'{sql_of(Other.metadata)}; GRANT ALL ON ALL TABLES IN SCHEMA "else" TO zoo_api; RESET ROLE'
+    )
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as client:
         for capacity in (1, 2):
             await client.post("/depots", json={"capacity": capacity})
@@ -235,6 +250,12 @@ async def test_what_comes_out_as_csv_goes_in_again(moves: httpx.AsyncClient) -> 
         assert await load_csv(session, MOVES, io.BytesIO(changed), update=True) == Loaded(changed=1, same=1)
         new = b"on,at,weight,cost,colour,key,from_id\r\n2026-01-01,2026-01-01T00:00:00Z,1,2,red," + MOVE["key"].encode()
         assert await load_csv(session, MOVES, io.BytesIO(new + b",1\r\n")) == Loaded(new=1)
+        for file, why in (
+            (new.replace(b"00Z,1,", b"00Z,inf,") + b",1\r\n", "line 2, weight: "),
+            (b"id\r\n1\r\n", "line 1: no column to change"),
+        ):
+            with pytest.raises(ImportRefused, match=why):
+                await load_csv(session, MOVES, io.BytesIO(file), update=file.startswith(b"id"))
     record = (await moves.get(f"/moves/{made[0]['id']}")).json()
     assert (record["colour"], record["cost"]) == ("blue", "13.50")
 
@@ -289,7 +310,8 @@ async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
     assert found == [("A", 4, True), ("B", 3, True)]
 
 
-JSONS: list[Any] = [{"b": [1, 1.5, None], "a": {"c": "\u00eb \U0001f992"}}, [], ["x"], {}, None]
+IS_JSON = {"Content-Type": "application/json"}
+JSONS: list[Any] = [{"b": [1, 1.5, None], "a": {"c": "\u00eb \U0001f992"}}, [], ["x"], {}, {"a": 1}, {"a": True}, None]
 
 
 async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
@@ -305,9 +327,14 @@ async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
         assert changed["more"] == value
         again = await moves.patch("/Group/1", json={"more": value})
         assert again.json() == changed
-    for value in (5, "text", [5], {"a": "\x00"}):
-        answer = await moves.patch("/Group/1", json={"more": value})
-        assert answer.status_code == 422
+        assert as_json(changed["more"]) == as_json(value)
+    for value in ("5", '"text"', "[5]", '{"a": "\\u0000"}', '{"a": 1e999}', '{"a": [NaN]}'):
+        answer = await moves.patch("/Group/1", content=f'{{"more": {value}}}', headers=IS_JSON)
+        assert answer.status_code == 422, value
+    parts = [{"called": "Leg", "on": "2026-11-26"}, {"called": "Arm", "on": None}]
+    changed = (await moves.patch("/Group/1", json={"parts": parts})).json()
+    assert changed["parts"] == parts
+    assert (await moves.patch("/Group/1", json={"parts": parts})).json() == changed
     file = (await moves.get("/Group.csv")).content
     async with state_of(moves).sessionmaker.begin() as session:
         assert await load_csv(session, STEPS, io.BytesIO(file), update=True) == Loaded(same=len(JSONS))
@@ -315,6 +342,8 @@ async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
         assert await load_csv(session, STEPS, io.BytesIO(changes), update=True) == Loaded(changed=2, same=1)
         with pytest.raises(ImportRefused, match="line 2, more: not JSON: "):
             await load_csv(session, STEPS, io.BytesIO(b"table,more\r\nT 1,{a}\r\n"), update=True)
+        with pytest.raises(ImportRefused, match="line 2, more: "):
+            await load_csv(session, STEPS, io.BytesIO(b'table,more\r\nT 1,"{""a"": 1e999}"\r\n'), update=True)
     assert [record["more"] for record in (await moves.get("/Group")).json()[1:4]] == [{"a": 1}, None, {}]
 
 
@@ -354,6 +383,8 @@ async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
     for field, value in wrong.items():
         answer = await moves.post("/moves", json=MOVE | {field: value})
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field]), field
+    answer = await moves.post("/moves", content=json.dumps(MOVE).replace("1.5", "1e999"), headers=IS_JSON)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "weight"])
     for field in ("on", "at"):
         for number in ("0", "1732620000", "-1", "1.5e9", "2026", ""):
             answer = await moves.post("/moves", json=MOVE | {field: number})
@@ -429,6 +460,10 @@ COUNT = (int, ...)
         ({}, {"after_value": mapped_column(BigInteger()), "__filters__": ("after_value",)}, "filtered by after_value"),
         ({"rank": COUNT, "colour": COUNT}, {}, "OddCreate has colour, and Odd has no column for it"),
         ({"rank": (int | None, None)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
+        ({"rank": (int | None, 1)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
+        ({"rank": (Any, ...)}, {}, "OddCreate.rank may be null, and Odd's column may not"),
+        ({"rank": (int, Field(default_factory=int))}, {}, "OddCreate.rank has a default_factory"),
+        ({"__validators__": {"whole": model_validator(mode="after")(lambda self: self)}}, {}, "OddCreate.whole checks"),
         ({"rank": (int, Field(alias="level"))}, {}, "OddCreate.rank has an alias"),
         (
             {},
@@ -446,6 +481,29 @@ COUNT = (int, ...)
 def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         odd(fields, **model)
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_what_is_no_json_is_told_once(update: bool) -> None:
+    resource = odd({"more": (dict[str, Any], ...)}, more=mapped_column(JSONB(), nullable=False))
+    file = io.BytesIO(b"id,more\n1,{a}\n" if update else b"more\n{a}\n")
+    with pytest.raises(ImportRefused) as refused:
+        list(Batches(file, resource, {}, update=update))
+    (finding,) = refused.value.findings
+    assert finding.startswith("line 2, more: not JSON: ")
+
+
+def test_only_what_is_unique_among_all_says_which_record_it_is() -> None:
+    code, index = func.lower(text("code")), {"unique": True, "postgresql_where": LIVE}
+    for expected, expressions, options in (
+        (["code"], ["code"], index),
+        (["code"], ["code"], {"unique": True}),
+        ([], ["code"], {"unique": True, "postgresql_where": text("rank > 1")}),
+        ([], [code], index),
+        ([], ["code", "rank"], index),
+    ):
+        table = (Index("uq_odds_code", *expressions, **options),)
+        assert odd({"code": (str, ...)}, code=mapped_column(Text()), __table_args__=table).unique == expected
 
 
 @pytest.mark.parametrize("name", ["health", "docs"])
@@ -474,4 +532,12 @@ def test_a_body_may_be_as_large_as_its_texts() -> None:
         second: Prose
 
     assert Resource(Tome, TomeCreate, "tome", writers=UserType.ADMIN).max_body_size > 2 * 12 * 10_000
+
+    class Chapter(RequestBody):
+        title: Name
+
+    class Chapters(TomeCreate):
+        first: Annotated[list[Chapter], Field(max_length=500)]  # type: ignore[assignment]
+
+    assert body_size(Chapters) > 12 * (10_000 + 500 * 200)
     Other.metadata.remove(Other.metadata.tables["tomes"])

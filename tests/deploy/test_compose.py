@@ -19,12 +19,15 @@ TOGETHER = [
     ("secrets",),
     ("managed",),
     ("secrets", "managed"),
+    ("secrets", "replicas"),
     ("secrets", "s3", "managed", "replicas"),
+    ("read-replica", "replicas"),
     ("observe",),
 ]
 SETTINGS = {"DATABASE_URL": "postgresql://zoo_api@db/zoo", "MIGRATION_DATABASE_URL": "postgresql://zoo_migrator@db/zoo"}
 
-SECRET = ("PASSWORD", "TOKEN_SECRET")
+PROGRAMS = ("api", "api-2", "migrator", "exporter", "seed")
+SECRET = ("PASSWORD", "TOKEN_SECRET", "SECRET_ACCESS_KEY", "POOLER_URL")
 
 
 def config(*files: str) -> dict[str, Any]:
@@ -48,12 +51,20 @@ def config(*files: str) -> dict[str, Any]:
 def test_files_go_together_and_secrets_are_in_no_environment(files: tuple[str, ...]) -> None:
     services = config(*files)
     if "secrets" in files:
-        for name in {"api", "migrator", "exporter", "db", "pgbouncer"} & services.keys():
-            assert not [setting for setting in services[name]["environment"] if setting.endswith(SECRET)], name
-            assert services[name]["secrets"]
+        for name, service in services.items():
+            set_to = {setting: value for setting, value in service.get("environment", {}).items() if value}
+            assert not [setting for setting in set_to if setting.endswith(SECRET)], name
+        assert all(services[name]["secrets"] for name in PROGRAMS)
     if "managed" in files:
         assert not {"db", "pgbouncer"} & services.keys()
-        assert all("database_ca" in str(services[name]["secrets"]) for name in ("api", "migrator", "exporter"))
+        assert all("database_ca" in str(services[name]["secrets"]) for name in PROGRAMS)
+
+
+@pytest.mark.parametrize("files", [("secrets", "s3", "managed"), ("secrets", "read-replica", "observe")], ids=" ".join)
+def test_the_replicas_of_the_api_are_alike_with_all_files(files: tuple[str, ...]) -> None:
+    services = config(*files, "replicas")
+    assert services["api"] == services["api-2"]
+    assert "profiles" not in services["api-2"]
 
 
 @pytest.mark.parametrize("service", ["api", "migrator"])

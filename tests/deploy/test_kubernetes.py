@@ -124,6 +124,13 @@ def test_secrets_are_only_referred_to(variant: str) -> None:
 
 
 @every_variant
+def test_secrets_that_are_made_of_files_come_as_files_whose_line_ends_do_not_count(variant: str) -> None:
+    objects = build(variant)
+    named = {value["secretKeyRef"]["name"] for value in walk(list(objects)) if "secretKeyRef" in value}
+    assert {("Secret", name) for name in named} <= by_operator(objects)
+
+
+@every_variant
 def test_pods_are_restricted(variant: str) -> None:
     for pod in pods(build(variant)):
         if not pod.containers:

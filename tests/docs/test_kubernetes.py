@@ -62,8 +62,9 @@ def test_each_path_and_each_selector_finds_something(objects: list[Object]) -> N
             if option in {"-k", "-f"}:
                 assert (ROOT / value).exists()
             if option == "-l" and "cnpg.io/" not in value:
-                name, _, wanted = value.partition("!=" if "!=" in value else "=")
-                assert wanted in {item["metadata"].get("labels", {}).get(name) for item in objects}
+                for condition in value.split(","):
+                    name, _, wanted = condition.partition("!=" if "!=" in condition else "=")
+                    assert wanted in {item["metadata"].get("labels", {}).get(name) for item in objects}
 
 
 def test_what_gitops_tools_are_told_is_there() -> None:

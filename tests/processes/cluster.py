@@ -24,7 +24,7 @@ class Cluster:
         self.exit_codes: dict[str, list[int]] = {}  # of Jobs, by how their names begin; 0, where there is none
         self.endless: dict[str, Object] = {}  # the state of containers, likewise: of Jobs that do not end
         self.broken: set[str] = set()
-        self.log = "the migrator's log\n"
+        self.logs = {"migrator": "the migrator's log\n"}  # by container
         self.url = ""
 
     def change(self, path: str, item: Object) -> Object:
@@ -34,14 +34,26 @@ class Cluster:
         meta.setdefault("creationTimestamp", datetime.now(UTC).isoformat(timespec="seconds"))
         meta["resourceVersion"] = str(int(meta.get("resourceVersion", 0)) + 1)
         self.objects[path] = item
-        if item["kind"] == "Job" and not item["spec"].get("suspend") and "status" not in item:
-            self._run(item)
+        if item["kind"] == "Job" and "conditions" not in item.get("status", {}):
+            self._start_or_suspend(item)
         if item["kind"] == "Deployment":
             self._roll_out(path, item)
         return item
 
+    def _start_or_suspend(self, job: Object) -> None:
+        is_at_work, name = bool(job.get("status")), job["metadata"]["name"]
+        if job["spec"].get("suspend") and is_at_work:
+            del job["status"]
+            self.calls.append(f"suspend {name}")
+            for path, item in list(self.objects.items()):
+                if item["kind"] == "Pod" and item["metadata"]["labels"].get("job-name") == name:
+                    del self.objects[path]
+        elif not job["spec"].get("suspend") and not is_at_work:
+            self._run(job)
+
     def _run(self, job: Object) -> None:
         name = job["metadata"]["name"]
+        job["status"] = {"active": 1}
         state = next((state for start, state in self.endless.items() if name.startswith(start)), None)
         if state is None:
             codes = next((codes for start, codes in self.exit_codes.items() if name.startswith(start)), [])

@@ -13,7 +13,9 @@ case $* in
     ;;
 "compose run --rm --no-deps --no-TTY --env MIGRATION_DATABASE_URL=postgresql://zoo_migrator@db:5432/"*" migrator")
     cd "$CHECKOUT"
-    MIGRATION_DATABASE_URL="postgresql://zoo_migrator@/${7##*/}?host=$PGHOST" exec "$PYTHON" -m alembic upgrade head
+    export MIGRATION_DATABASE_URL="postgresql://zoo_migrator@/${7##*/}?host=$PGHOST"
+    export "${9?}"
+    exec "$PYTHON" -m alembic upgrade head
     ;;
 "compose run --rm --no-deps --no-TTY buckets python3 "*)
     shift 7

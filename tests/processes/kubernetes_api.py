@@ -46,17 +46,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def refuse(self, status: int, reason: str) -> None:
-        self.answer(
-            {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": status}, status
-        )
+    def refuse(self, status: int, reason: str, cause: str = "") -> None:
+        answer = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": status}
+        self.answer({**answer, "details": {"causes": [{"message": cause}] if cause else []}}, status)
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path.strip("/"), parse_qs(urlsplit(self.path).query)
         if (found := discovery(path)) is not None:
             self.answer(found)
         elif path.endswith("/log"):
-            self.answer(self.cluster.log)
+            self.answer(self.cluster.logs[query["container"][0]])
         elif path.endswith("/exec"):
             self.cluster.calls.append(f"in {path.split('/')[-2]}: {' '.join(query['command'])}")
             self.refuse(403, "Forbidden")  # what it does then is a stream
@@ -108,6 +107,9 @@ class Handler(BaseHTTPRequestHandler):
                 place[last] = step["value"]
         else:
             item = merged(item, patch)
+        if item["kind"] == "Job" and item["spec"]["template"] != self.cluster.objects[path]["spec"]["template"]:
+            self.refuse(422, "Invalid", "field is immutable")
+            return
         if item["kind"] == "Deployment" and item["spec"] == self.cluster.objects[path]["spec"]:
             self.cluster.objects[path] = item
             self.answer(item)

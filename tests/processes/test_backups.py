@@ -24,7 +24,9 @@ from api.main import create_app
 from api.metrics import BACKUP
 from api.settings import Settings
 from local.postgres import DATABASE, SUPERUSER, Server, binaries, serve
+from tests.checkouts import linked_checkout
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, serve_app, superuser
+from tests.processes.test_history import REVISIONS
 from tests.processes.test_schema import schema
 from tests.python import HANGS
 
@@ -35,6 +37,25 @@ EARLIER = "1d122c4cabd6"
 ROWS = "SELECT array_agg(name ORDER BY id) FROM animals"
 ANIMALS = ["Amara", "tab\there\\.", "line\nend", "\\."]
 DATABASES = "SELECT array_agg(datname::text ORDER BY datname) FROM pg_database WHERE datname ~ '^zoo'"
+
+CONTRACT = '''"""Nobody needs it.
+
+Revision: f000
+Follows: {head}
+Created: 2099-01-01 00:00:00+00:00
+"""
+
+from alembic import op
+
+revision = "f000"
+down_revision = "{head}"
+phase = "contract"
+safe_from_release = "0.3.0"
+
+
+def upgrade() -> None:
+    op.drop_column("staff", "job_title")
+'''
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,8 @@ async def operator(cluster: Server, tmp_path: Path) -> AsyncIterator[Operator]:
         "MIGRATION_DATABASE_PASSWORD": "unused",
     }
     admin = await superuser(cluster)
+    await admin.execute("DROP ROLE IF EXISTS zoo_monitor")
+    await admin.execute("CREATE ROLE zoo_monitor LOGIN PASSWORD 'of before'")
     await admin.execute(f"ALTER DATABASE {DATABASE} RENAME TO {TEMPLATE}")
     await admin.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE}")
     api = await asyncpg.connect(cluster.url("zoo_api"))
@@ -147,6 +170,7 @@ class TestRestore:
         checked = alembic(operator.server.environment(), "check")
         assert checked.returncode == 0, checked.stderr
         await operator.sql("INSERT INTO animals (name) VALUES ('Bahati')", role="zoo_api")
+        assert await operator.sql("SELECT current_user::text", role="zoo_monitor") == "zoo_monitor"
         with pytest.raises(asyncpg.InterfaceError, match="closed"):
             await session.fetchval("SELECT 1")
         (kept,) = re.findall(r"zoo_before_\d{8}_\d{6}", done.stderr.partition(";")[0])
@@ -166,6 +190,22 @@ class TestRestore:
         assert await operator.sql(ROWS) == ANIMALS
         assert schema(operator.server, DATABASE) == newest
         assert await operator.sql(DATABASES) == [DATABASE]
+
+    async def test_leaves_what_older_apis_use_to_the_release_unless_told_otherwise(self, operator: Operator) -> None:
+        checkout = linked_checkout(operator.checkout / "of_a_release")
+        (checkout / "migrator" / "versions" / "2099_01_01_0000-contract.py").write_text(
+            CONTRACT.format(head=REVISIONS[-1])
+        )
+        operator.environment["CHECKOUT"] = str(checkout)
+        path = operator.save()
+        for phase, left in ((None, True), ("all", False)):
+            operator.environment.update({"MIGRATOR_PHASE": phase} if phase else {})
+            done = operator.run("restore", path, "replace")
+            assert done.returncode == 0, done.stderr
+            found = (
+                "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'staff'::regclass AND attname = 'job_title')"
+            )
+            assert await operator.sql(found) is left
 
     async def test_refuses_one_of_a_newer_release(self, operator: Operator) -> None:
         await operator.sql("UPDATE alembic_version SET version_num = 'fffffffff'")
@@ -288,7 +328,7 @@ class TestBackup:
         assert b"COPY public.animals" in read.stdout
         assert b"COPY public.migration_workers" not in read.stdout
 
-    @pytest.mark.parametrize("left", ["", "CREATE TABLE public.animals ()"])
+    @pytest.mark.parametrize("left", ["", "CREATE TABLE animals (); CREATE TABLE alembic_version AS SELECT 1"])
     async def test_of_nothing_is_refused(self, operator: Operator, left: str) -> None:
         await operator.sql(f"DROP SCHEMA public CASCADE; CREATE SCHEMA public; {left}")
         done = operator.run("save")
@@ -324,10 +364,11 @@ class TestRehearsal:
         of_before = await operator.sql(roles)
         await operator.sql(
             "ALTER ROLE zoo_api PASSWORD 'of today'; ALTER ROLE zoo_api SET statement_timeout = '9s';"
-            "ALTER ROLE zoo_migrator PASSWORD 'of today' NOCREATEDB"
+            "ALTER ROLE zoo_migrator PASSWORD 'of today' NOCREATEDB; ALTER ROLE zoo_monitor PASSWORD 'of today'"
         )
         before = await operator.sql(roles)
         assert before != of_before
+        operator.environment["MONITOR_DATABASE_PASSWORD"] = "of the file"
         done = operator.run("rehearse")
         assert done.returncode == 0, done.stderr
         assert await operator.sql(roles) == before
@@ -336,6 +377,8 @@ class TestRehearsal:
     async def test_restores_beside_and_compares_the_rows_of_each_table(self, operator: Operator) -> None:
         path = operator.save()
         await operator.sql("INSERT INTO animals (name) VALUES ('Bahati')")
+        of_extension = "CREATE TABLE units AS SELECT 1; ALTER EXTENSION plpgsql ADD TABLE units"
+        operator.after_loading("zoo_restored", of_extension)
         done = operator.run("rehearse", path)
         assert done.returncode == 0, done.stderr
         assert re.search(r"^ +4 +5  public.animals$", done.stdout, re.MULTILINE), done.stdout

@@ -28,7 +28,10 @@ down_revision = "{head}"
 def upgrade() -> None:
     op.execute("CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * n'")
     op.execute("CREATE TYPE mood AS ENUM ('good')")
-    op.execute("CREATE TABLE parts_gone (mood mood)")
+    op.execute("CREATE TABLE parts_gone (mood mood, told int)")
+    op.execute("CREATE TABLE parts_of_it (told int) PARTITION BY RANGE (told)")
+    op.execute("CREATE TABLE all_of_it PARTITION OF parts_of_it DEFAULT")
+    op.execute("ALTER TABLE exhibits ADD mood mood, ADD told int")
 '''
 
 
@@ -69,7 +72,8 @@ def test_one_revision_makes_the_schema_of_the_models_and_what_only_revisions_kno
         subprocess.run([*git, *command], cwd=checkout, check=True)
     done = fresh(checkout, url="")
     assert done.returncode == 1
-    assert "Without what no model has any more: mood, parts_gone\n" in done.stdout
+    gone = "all_of_it, exhibits.mood, exhibits.told, mood, parts_gone, parts_of_it"
+    assert f"Without what no model has any more: {gone}\n" in done.stdout
     missing = done.stderr.partition("leave it out:\n")[2].splitlines()
     assert "CREATE FUNCTION public.twice(n integer) RETURNS integer" in missing[0]
     assert all(

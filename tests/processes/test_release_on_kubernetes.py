@@ -85,9 +85,12 @@ def test_the_steps_follow_each_other_and_a_second_run_finds_them_done(reader: Re
     assert code == 0, said
     assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT, CONTRACT]
     assert f"rolled out: release {NEW}\n  zoo-api-1: {NEW}, ready: True\n  zoo-api-2: {NEW}, ready: True\n" in said
+    # They are begun again all the same: what was done then may be undone, or no longer allowed.
     code, said = reader.release(NEW)
     assert code == 0, said
-    assert reader.cluster.calls == [f"delete zoo-migrator-command-{NEW}", WAIT]
+    begun = [(f"delete zoo-{job}-{NEW}", call) for job, call in
+             (("migrator", EXPAND), ("migrator-command", WAIT), ("contract", CONTRACT))]  # fmt: skip
+    assert reader.cluster.calls == [call for calls in begun for call in calls]
 
 
 def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
@@ -100,13 +103,44 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
 def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: Reader) -> None:
     reader.cluster.exit_codes = {"zoo-migrator-0": [1], "zoo-migrator-command": [7], "zoo-contract": [5]}
     ended = [(reader.release(NEW)[0], list(reader.cluster.calls)) for _ in range(4)]
-    again = f"delete zoo-migrator-command-{NEW}"
+    expand_again = [f"delete zoo-migrator-{NEW}", EXPAND]
+    wait_again = [f"delete zoo-migrator-command-{NEW}", WAIT]
     assert ended == [
         (1, [EXPAND]),
-        (7, [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, WAIT]),
-        (5, [again, WAIT, CONTRACT]),
-        (0, [again, WAIT, f"delete zoo-contract-{NEW}", CONTRACT]),
+        (7, [*expand_again, ROLL_OUT, WAIT]),
+        (5, [*expand_again, *wait_again, CONTRACT]),
+        (0, [*expand_again, *wait_again, f"delete zoo-contract-{NEW}", CONTRACT]),
     ]
+
+
+def test_the_way_back_asks_the_migrator_though_it_has_run_for_that_release(reader: Reader) -> None:
+    assert reader.release(NEW)[0] == 0
+    reader.name(OLD)
+    reader.cluster.exit_codes = {f"zoo-migrator-{OLD}": [6]}
+    code, said = reader.release(OLD)
+    assert code == 6, said
+    expand = EXPAND.replace(NEW, OLD)
+    assert reader.cluster.calls == [f"delete zoo-migrator-{OLD}", expand]
+
+
+def test_a_contract_that_is_at_work_goes_on_while_the_same_release_is_rolled_out_again(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-contract": {"running": {}}}
+    assert reader.release(NEW, MIGRATION_SECONDS="1")[0] == 5
+    code, said = reader.release(NEW, MIGRATION_SECONDS="1")
+    assert code == 5, said
+    assert f"zoo-contract-{NEW} is still at work" in said
+    assert not [call for call in reader.cluster.calls if "contract" in call]
+
+
+def test_a_job_that_is_at_work_with_other_settings_is_not_taken_for_the_one_that_is_wanted(reader: Reader) -> None:
+    reader.cluster.endless = {"zoo-migrator": {"running": {}}}
+    assert reader.release(NEW, MIGRATION_SECONDS="1")[0] == 5
+    path = reader.overlay / "kustomization.yaml"
+    path.write_text(path.read_text() + "\nimages: [{name: zoo-migrator, newName: registry.example/zoo-migrator}]\n")
+    code, said = reader.release(NEW)
+    assert code == 3, said
+    assert f"zoo-migrator-{NEW} is at work with other settings: wait for it, or delete it" in said
+    assert reader.cluster.calls == []
 
 
 def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_after_it(reader: Reader) -> None:
@@ -137,6 +171,18 @@ def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_othe
     assert f"taken back: release {NEW} was not ready in time" in said
 
 
+def test_what_the_roles_script_says_is_shown_before_what_the_migrator_says(reader: Reader) -> None:
+    reader.cluster.logs["roles"] = "zoo_api keeps its password\n"
+    path = reader.overlay / "kustomization.yaml"
+    roles = [{"op": "add", "path": "/spec/template/spec/initContainers", "value": [{"name": "roles"}]}]
+    patches = [{"target": {"kind": "Job"}, "patch": json.dumps(roles)}]
+    path.write_text(f"{path.read_text()}\npatches: {json.dumps(patches)}\n")
+    reader.cluster.exit_codes = {"zoo-migrator": [1]}
+    code, said = reader.release(NEW)
+    assert code == 1, said
+    assert "zoo_api keeps its password\nthe migrator's log\nnot rolled out" in said
+
+
 def test_a_job_that_does_not_start_is_waited_for_as_long_as_a_pod_and_the_reason_is_said(reader: Reader) -> None:
     reader.cluster.endless = {"zoo-migrator-0": {"waiting": {"reason": "ImagePullBackOff"}}}
     code, said = reader.release(NEW, READY_SECONDS="1")
@@ -158,7 +204,9 @@ def test_a_job_that_does_not_end_shows_its_log_and_goes_on_and_nobody_takes_it_a
 
 
 def test_each_pod_of_a_pooler_is_told_what_has_changed(reader: Reader) -> None:
-    reader.cluster.log = "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    reader.cluster.logs["migrator"] = (
+        "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    )
     for name in ("zoo-pooler-1", "zoo-pooler-2"):
         meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
         spec = {"containers": [{"name": "pgbouncer"}]}
@@ -179,9 +227,10 @@ def test_it_does_not_begin_with_an_overlay_of_another_release(reader: Reader) ->
 
 
 def test_it_does_not_begin_while_another_one_is_at_work_on_this_machine(reader: Reader) -> None:
-    with (reader.deploy / "release").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        code, said = reader.release("--dry-run", NEW, LOCK_SECONDS="0")
+    lock = os.open(reader.deploy, os.O_RDONLY)  # of the folder, because a checkout replaces files
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    code, said = reader.release("--dry-run", NEW, LOCK_SECONDS="0")
+    os.close(lock)
     assert code == 5
     assert "another deploy/release is still at work" in said
     assert reader.cluster.calls == []

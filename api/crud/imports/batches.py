@@ -9,13 +9,12 @@ from operator import itemgetter
 from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
 
 from api.crud.exports import FORMULA
 from api.crud.imports.header import read_table
 from api.crud.imports.lines import Unreadable, read_lines
 from api.crud.imports.parents import ImportRefused, Parents, fields_of, names_of
-from api.crud.resource import Resource
+from api.crud.resource import Resource, as_json
 from api.schemas.fields import MAX_ID, RequestBody
 from api.schemas.text import one_line
 
@@ -52,6 +51,7 @@ class Batches:
         self.parents = parents
         self.findings: list[tuple[int, str]] = []
         self.seen: dict[Any, int] = {}
+        self.unread: set[tuple[int, str]] = set()  # lines and fields of which a finding is told already
         required = {name: is_required and not update for name, is_required in fields_of(resource).items()}
         try:
             self.header, self.rows = read_table(read_lines(file), required | ({ID: False} if update else {}))
@@ -70,11 +70,12 @@ class Batches:
                 self.names[name] = reference.field
         self.key = self._key(named) if update else None
         self.columns = columns = [self.names.get(name, name) for name in named if name != ID]
+        if not columns:
+            raise ImportRefused([f"line {self.header.line}: no column to change"])
         defaults = {
             name: default
             for name, info in resource.create.model_fields.items()
-            if not info.is_required()
-            and (default := info.get_default(call_default_factory=True, validated_data={})) is not None
+            if not info.is_required() and (default := info.get_default()) is not None
         }
         # The values of fields that new records have, although the file does not.
         self.defaults = {name: default for name, default in defaults.items() if name not in columns}
@@ -157,7 +158,7 @@ class Batches:
             parents = self.parents[field_name]
             self._replace(batch, name, field_name, lambda cell: parents.named(one_line(cell), field_name))  # noqa: B023 - called at once
         for name in self.structured:
-            self._replace(batch, name, name, json.loads)
+            self._replace(batch, name, name, _finite_json)
         if self.key == ID:
             batch.keys = [self._id(line, row) for line, row in zip(batch.lines, batch.rows, strict=True)]
         if self.key is None:
@@ -175,10 +176,10 @@ class Batches:
             if name in row:
                 try:
                     row[field_name] = read(row.pop(name))
-                except json.JSONDecodeError as error:
-                    self.findings.append((line, f", {name}: not JSON: {error}"))
                 except ValueError as error:
-                    self.findings.append((line, f", {name}: {error}"))
+                    why = f"not JSON: {error}" if isinstance(error, json.JSONDecodeError) else error
+                    self.findings.append((line, f", {name}: {why}"))
+                    self.unread.add((line, field_name))
 
     def _id(self, line: int, row: dict[str, Any]) -> int | None:
         cell = row.pop(ID, "").strip()
@@ -204,7 +205,8 @@ class Batches:
                 index, name = one["loc"][:2]
                 wrong.add((index, name))
                 message = one["msg"].removeprefix("Value error, ")
-                self.findings.append((lines[int(index)], f", {name}: {message}"))
+                if (lines[int(index)], name) not in self.unread:
+                    self.findings.append((lines[int(index)], f", {name}: {message}"))
             for name in self.references:
                 found = [None if (n, name) in wrong else row.get(name) for n, row in enumerate(rows)]
                 self._use(name, lines, found)
@@ -227,9 +229,11 @@ class Batches:
                     self.findings.append((line, f", {name}: {error}"))
 
 
-def as_json(value: Any) -> str | None:
-    """The text of a value; that of equal ones is the same."""
-    return None if value is None else json.dumps(to_jsonable_python(value), sort_keys=True)
+def _finite_json(cell: str) -> Any:
+    """The value of the JSON; ValueError, too, if a number in it is none of JSON."""
+    value = json.loads(cell)
+    json.dumps(value, allow_nan=False)
+    return value
 
 
 @cache

@@ -6,7 +6,8 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from api.crud.imports.batches import ID, Batch, Batches, as_json
+from api.crud.imports.batches import ID, Batch, Batches
+from api.crud.resource import as_json
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]
 
