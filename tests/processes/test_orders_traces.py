@@ -52,7 +52,11 @@ def attributes(span: Span) -> dict[str, str | int]:
 
 
 def continuing(trace: str) -> dict[str, str]:
-    return {"traceparent": f"00-{trace}-{PARENT}-01", "baggage": "said=whispered"}
+    return {
+        "traceparent": f"00-{trace}-{PARENT}-01",
+        "tracestate": "vendor=whispered",
+        "baggage": "said=whispered",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,7 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
             "animal": await proxy.get("/animals/987654321", headers=continuing(PROXYS)),
             "stranger": await stranger.get("/animals?name=Zebedee", headers=continuing(STRANGERS)),
             "ill-formed": await proxy.get("/animals", headers={"traceparent": "00-giraffe"}),
+            "ill-formed state": await proxy.get("/animals", headers=continuing("b" * 32) | {"tracestate": "Whispered"}),
             "nowhere": await proxy.get("/987654321/elephants"),
             "probe": await proxy.get("/health"),
             "sign-in": await proxy.post(
@@ -161,7 +166,7 @@ async def test_a_call_of_a_service_outside_is_a_span_and_tells_the_service_of_it
         assert span.parent_span_id == story.request("pay").span_id
         (call,) = story.calls[service]
         assert call.headers["traceparent"] == f"00-{story.trace('pay')}-{span.span_id.hex()}-01"
-        assert "baggage" not in call.headers
+        assert not {"baggage", "tracestate"} & call.headers.keys()
     assert "mail" in {span.name for span in story.spans("reset")}
 
 
@@ -169,6 +174,7 @@ async def test_no_span_has_a_value_of_a_request_or_of_the_database(story: Story)
     sent = b"".join(story.collector.bodies)
     assert sent
     assert [secret for secret in SECRETS if secret.encode() in sent] == []
+    assert [line for line in story.lines if "hispered" in str(line)] == []
 
 
 async def test_a_request_that_fails_and_its_statement_are_marked(story: Story) -> None:
