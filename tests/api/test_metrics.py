@@ -78,6 +78,9 @@ async def test_what_is_cancelled_has_not_failed() -> None:
     abandoned, *failed = counted()
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
+    for outcome in ("done", "refused", "failed", "abandoned"):  # before it has any
+        labels = {"service": "mail", "outcome": outcome}
+        assert REGISTRY.get_sample_value("external_request_duration_seconds_count", labels) is not None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import SECONDS
+from api.metrics import SECONDS, Cause
 from local.postgres import Server
 from tests.conftest import find_free_port
 from tests.python import ROOT
@@ -107,6 +108,11 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
     assert api.sum("http_request_duration_seconds_count", **labels) == 20
     assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
+    # An increase is not seen in the first value of a series: it begins before anything fails.
+    assert api.sum("http_request_duration_seconds_count", **{**labels, "status": "5xx"}) == 0
+    assert {cause: api.sum("refusals_total", cause=cause) for cause in get_args(Cause)} == dict.fromkeys(
+        get_args(Cause), 0
+    )
     series = api.series("http_request_duration_seconds")
     assert len([found for _, found in series if found >= labels.items()]) == SERIES
     for number in range(100):
