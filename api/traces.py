@@ -43,8 +43,13 @@ def begin_request(tracer: Tracer, headers: Mapping[bytes, bytes]) -> Span:
     parent = headers.get(_PARENT.encode())
     around = Context() if parent is None else _PROPAGATOR.extract({_PARENT: parent.decode("latin-1")}, Context())
     span = tracer.start_span("request", around, SpanKind.SERVER)
-    _SPAN.set(span)  # never reset, because the server gives each request a context of its own
+    _SPAN.set(span)  # never reset, because each request of a connection sets it
     return span
+
+
+def begin_untraced() -> None:
+    """Begin a request that has no span. Its context may be a copy of that of a request before it."""
+    _SPAN.set(None)
 
 
 def end_request(span: Span, *, method: str, route: str, status: int, failure: str | None) -> None:

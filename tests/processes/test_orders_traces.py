@@ -1,5 +1,6 @@
 """Traces of gunicorn's workers, as a collector gets them: one start of the api, whose end sends what is left."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
             "ill-formed": await proxy.get("/animals", headers={"traceparent": "00-giraffe"}),
             "ill-formed state": await proxy.get("/animals", headers=continuing("b" * 32) | {"tracestate": "Whispered"}),
             "nowhere": await proxy.get("/987654321/elephants"),
-            "probe": await proxy.get("/health"),
+            "probe": await after_another(address, "/health"),
             "sign-in": await proxy.post(
                 "/auth/jwt/login", data={"username": email_of("visitor"), "password": "correct-horse-battery"}
             ),
@@ -120,6 +121,17 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
         await admin.close()
         found["broken"] = await proxy.get("/animals?name=Zebedee")
     return found
+
+
+async def after_another(address: str, path: str) -> httpx.Response:
+    """The answer, without its body, to the second of two requests that are sent at once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(address).port)
+    writer.write(b"GET /animals?limit=1 HTTP/1.1\r\nHost: zoo\r\n\r\n")
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n".encode())
+    head = (await reader.read()).rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")[0]
+    writer.close()
+    status, *headers = head.decode().split("\r\n")
+    return httpx.Response(int(status[:3]), headers=[line.split(": ", 1) for line in headers])
 
 
 def read(log: Path) -> list[Log]:
