@@ -118,6 +118,9 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     for number in range(100):
         api.get(f"/animals/{2_000_000 + number}")
     assert api.series("http_request_duration_seconds") == series
+    too_large = httpx.get(f"http://127.0.0.1:{api.port}/animals", headers={"X-Large": "x" * 40_000})
+    assert too_large.status_code == 431
+    assert api.sum("http_request_duration_seconds_count", route="", status="4xx") == 1
     assert api.get("/metrics") == 404
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1
