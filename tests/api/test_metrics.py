@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from api.client import CLIENT, NOBODY
 from api.crud import observing
 from api.crud.rounds import one_round
-from api.database.engine import SCHEMA_REVISION, create_engine, create_sessionmaker
+from api.database.engine import SCHEMA_REVISION, create_engine
 from api.database.probes import Probes
 from api.main import create_app
 from api.metrics import READY, calling
@@ -158,16 +159,18 @@ async def test_an_unexpected_error_is_logged_and_the_database_is_asked_again(
 ) -> None:
     monkeypatch.setattr(observing, "ASK_EVERY_SECONDS", 0.02)
     settings = Settings(database_url=server.url("zoo_api", worker_database))
-    engine = create_engine(settings)
-    sessions, errors = create_sessionmaker(engine), [ValueError("giraffe")]
+    engine, errors = create_engine(settings), [ValueError("giraffe")]
 
-    def begin() -> AsyncSession:
-        if errors:
-            raise errors.pop()
-        return sessions()
+    class Failing(AsyncSession):
+        async def __aenter__(self) -> Self:
+            if errors:
+                raise errors.pop()
+            return await super().__aenter__()
 
     READY.set(0)
-    asking = asyncio.create_task(observing.keep_asking(Probes(begin), settings.release))
+    asking = asyncio.create_task(
+        observing.keep_asking(Probes(async_sessionmaker(engine, class_=Failing)), settings.release)
+    )
     async with asyncio.timeout(60):
         while not count("ready"):
             assert not asking.done()

@@ -131,7 +131,7 @@ async def after_another(address: str, path: str) -> httpx.Response:
     head = (await reader.read()).rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")[0]
     writer.close()
     status, *headers = head.decode().split("\r\n")
-    return httpx.Response(int(status[:3]), headers=[line.split(": ", 1) for line in headers])
+    return httpx.Response(int(status[:3]), headers=dict(line.split(": ", 1) for line in headers))
 
 
 def read(log: Path) -> list[Log]:
