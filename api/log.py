@@ -29,6 +29,8 @@ QUIET = {
     "api.database.pool": logging.CRITICAL,
     # Spans that find no room while the collector is away, which api/external_services/collector.py says.
     "opentelemetry.sdk._shared_internal": logging.CRITICAL,
+    # It quotes headers that it can't read, with their secrets.
+    "opentelemetry.util.re": logging.CRITICAL,
 }
 
 

@@ -1,6 +1,5 @@
 """The application."""
 
-import asyncio
 import copy
 import re
 from collections.abc import AsyncIterator, Iterable
@@ -38,7 +37,7 @@ from api.routers import auth, docs, health, orders, orders_docs, photos, users
 from api.routers.records import records_router
 from api.settings import Settings, load_settings
 from api.state import NAME, State, state_of
-from api.tasks import end
+from api.tasks import begin, end
 
 # In the order in which the document has them.
 ROUTERS = [
@@ -99,12 +98,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 replica=replica,
             )
             tasks = [
-                asyncio.create_task(keep_counting_orders(create_sessionmaker(probing).begin)),
-                asyncio.create_task(keep_settling_orders(state.sessionmaker.begin, services)),
-                asyncio.create_task(keep_tending_photos(state.sessionmaker.begin, services.s3, state.photos_are_due)),
-                asyncio.create_task(keep_observing(engine)),
-                asyncio.create_task(keep_asking(state.probes, settings.release)),
-                asyncio.create_task(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
+                begin(keep_counting_orders(create_sessionmaker(probing).begin)),
+                begin(keep_settling_orders(state.sessionmaker.begin, services)),
+                begin(keep_tending_photos(state.sessionmaker.begin, services.s3, state.photos_are_due)),
+                begin(keep_observing(engine)),
+                begin(keep_asking(state.probes, settings.release)),
+                begin(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
             await end(*tasks)

@@ -2,13 +2,15 @@
 
 Each process counts for itself. Under gunicorn it does so in files, which api/server/metrics.py adds up and serves. No
 label has a value that a client chooses: of what is in a request, only the route's template and a known method are told.
+
+A series of what fails begins before anything does: Prometheus sees no increase in the first value of one.
 """
 
 from asyncio import CancelledError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -54,6 +56,10 @@ SERVICES = Histogram(
 SWEEPS = Counter("sweeps", "Rounds of the api's own work, by each process", ["sweep", "outcome"])
 
 Cause = Literal["pool", "queue", "limit"]
+OUTCOMES = ("done", "refused", "failed", "abandoned")
+
+for _cause in get_args(Cause):
+    REFUSALS.labels(_cause)
 
 
 class Now:
@@ -75,7 +81,8 @@ def observe_request(route: str, method: str, status: int, seconds: float) -> Non
     key = (route, method, status // 100)
     found = _requests.get(key)
     if found is None:
-        _requests[key] = found = REQUESTS.labels(*key[:2], f"{key[2]}xx")
+        REQUESTS.labels(route, method, "5xx")
+        _requests[key] = found = REQUESTS.labels(route, method, f"{key[2]}xx")
     found.observe(seconds)
 
 
@@ -89,6 +96,8 @@ def calling(service: str) -> Iterator[None]:
     """Measure a call of a service outside, which is a span, too. An exception whose `is_refusal` is true is a refusal;
     a call that is given up, because the process or its request ends, has not failed.
     """
+    for each in OUTCOMES:
+        SERVICES.labels(service, each)
     started, outcome = perf_counter(), "done"
     try:
         with call(service):

@@ -33,6 +33,8 @@ INSTEAD = {
 # Only characters that need no quoting (RFC 3986, section 2.3), and no segment begins with a dot: nothing in it can lead
 # to another host or out of the path, or end a header, a quoted string or a URL.
 PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}")
+# What OpenTelemetry's library can read: a token of HTTP, and printable characters without those that separate.
+HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -95,6 +97,14 @@ def _origin(value: str) -> str:
     return f"{scheme}://{host}{'' if port == DEFAULT_PORTS[scheme] else port}"
 
 
+def _headers(value: SecretStr) -> SecretStr:
+    """OpenTelemetry's library would log any other, as it is, and leave it out."""
+    listed = [header.strip() for header in value.get_secret_value().split(",")]
+    if not all(HEADER.fullmatch(header) for header in listed if header):
+        raise ValueError("write NAME=VALUE, with commas between them, and values URL-encoded")
+    return value
+
+
 PostgresUrl = Annotated[DatabaseUrl, NoDecode, BeforeValidator(_database_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -102,6 +112,7 @@ Bucket = Annotated[str, AfterValidator(_bucket)]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")]
 Mailbox = Annotated[str, AfterValidator(_mailbox)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]
+Headers = Annotated[SecretStr, AfterValidator(_headers)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 
 
@@ -124,7 +135,7 @@ class Settings(SettingsWithSecrets):
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     # By OpenTelemetry's own names; its library reads those that are not here.
     otel_exporter_otlp_endpoint: HttpUrl | None = None
-    otel_exporter_otlp_headers: SecretStr | None = None
+    otel_exporter_otlp_headers: Headers | None = None
     otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
     otel_service_name: str = "zoo-api"
     otel_traces_sampler: Sampler = "parentbased_always_on"

@@ -1,8 +1,26 @@
 """Tasks that run until they are ended."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
 
 AGAIN_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+def begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Begin a task. Nobody waits for it: if it ends by an exception, the log says so."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_look)
+    return task
+
+
+def _look(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("a task that should go on has ended", exc_info=error)
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:

@@ -15,9 +15,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-# Without `baggage`, whose values would go on to other services, whatever they are.
+# Without `baggage` and `tracestate`, whose values would go on to other services, whatever they are.
 _PROPAGATOR = TraceContextTextMapPropagator()
-_PROPAGATED = {name: name.encode() for name in sorted(_PROPAGATOR.fields)}
+_PARENT = "traceparent"
 LEAST_ERROR = 500
 
 _SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
@@ -40,11 +40,16 @@ def begin_request(tracer: Tracer, headers: Mapping[bytes, bytes]) -> Span:
 
     It goes on with the trace that these headers name, if any: they are those of a proxy that may do so, or none.
     """
-    sent = {name: headers[key].decode("latin-1") for name, key in _PROPAGATED.items() if key in headers}
-    around = _PROPAGATOR.extract(sent, Context()) if sent else Context()
+    parent = headers.get(_PARENT.encode())
+    around = Context() if parent is None else _PROPAGATOR.extract({_PARENT: parent.decode("latin-1")}, Context())
     span = tracer.start_span("request", around, SpanKind.SERVER)
-    _SPAN.set(span)  # never reset, because the server gives each request a context of its own
+    _SPAN.set(span)  # never reset, because each request of a connection sets it
     return span
+
+
+def begin_untraced() -> None:
+    """Begin a request that has no span. Its context may be a copy of that of a request before it."""
+    _SPAN.set(None)
 
 
 def end_request(span: Span, *, method: str, route: str, status: int, failure: str | None) -> None:

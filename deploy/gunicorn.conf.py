@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -70,11 +71,16 @@ def _serve_metrics(command: list[str]) -> None:
     serving = subprocess.Popen(command)  # noqa: S603
     gunicorns: Any = signal.getsignal(signal.SIGCHLD)
 
+    is_starting = False
+
     def start_anew(*received: Any) -> None:
-        nonlocal serving
+        nonlocal serving, is_starting
         gunicorns(*received)
-        if serving.poll() is not None:
-            serving = subprocess.Popen(command)  # noqa: S603
+        if not is_starting and serving.poll() is not None:
+            is_starting = True  # another child may end meanwhile
+            with suppress(OSError):  # such as no memory; it is tried again when the next child ends
+                serving = subprocess.Popen(command)  # noqa: S603
+            is_starting = False
 
     signal.signal(signal.SIGCHLD, start_anew)
 

@@ -51,7 +51,7 @@ FORMS = {
     ],
     "snake": [
         r"(?<![A-Za-z0-9_])(?<!--)NAME(?=_[A-Za-z0-9{])|(?<=_)NAME(?=_(?:api|migrator))",  # zoo_api
-        r"(?<=[\"'`])NAME(?=[\"'`])",  # "zoo", a database
+        r"(?<=[\"'`])NAME(?=\\?[\"'`])",  # "zoo", a database; also in a string of JSON
         r"(?:(?<=[0-9}:\]@/]/)|(?<=5432x/)|(?<=port/)|(?<=@db/)|(?<=//db/))NAME(?![A-Za-z0-9_/-])",  # @db:5432/zoo
         r"(?:(?<=DATABASE )|(?<=DATABASE IF EXISTS )|(?<=the database )|(?<=database: ))NAME(?![\w.-])",
         r"(?<=POSTGRES_DB: )NAME(?=\n)",

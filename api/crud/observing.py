@@ -1,8 +1,9 @@
 """What is measured regularly, rather than at each request: the process, its connections, and what the database says."""
 
 import asyncio
-from contextlib import suppress
+from typing import Any
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
@@ -10,7 +11,7 @@ from api.crud import health
 from api.database.engine import SCHEMA_REVISION
 from api.database.errors import DATABASE_ERRORS
 from api.database.pool import FairQueuePool
-from api.database.probes import Probes
+from api.database.probes import Probes, Question
 from api.errors import Unavailable
 from api.metrics import BACKUP, READY, RELEASE, observe_now
 
@@ -24,6 +25,8 @@ FROM pg_db_role_setting, unnest(setconfig) setting
 WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()) AND setrole = 0
     AND setting LIKE 'backup.saved=%'
 """)
+
+log = structlog.get_logger(__name__)
 
 
 async def keep_observing(engine: AsyncEngine) -> None:
@@ -40,14 +43,20 @@ async def keep_asking(probes: Probes, release: str) -> None:
     """Write whether the database and this release fit, and of when the last backup is, regularly, until cancelled."""
     RELEASE.labels(release, SCHEMA_REVISION).set(1)
     while True:
-        try:
-            await probes.ask(health.fits_schema, release)
-            READY.set(1)
-        except (Unavailable, *DATABASE_ERRORS):
-            READY.set(0)
-        with suppress(Unavailable, *DATABASE_ERRORS):
-            await probes.ask(_observe_backup)
+        READY.set(await _is_so(probes, health.fits_schema, release))
+        await _is_so(probes, _observe_backup)
         await asyncio.sleep(ASK_EVERY_SECONDS)
+
+
+async def _is_so(probes: Probes, question: Question, *arguments: Any) -> bool:
+    try:
+        await probes.ask(question, *arguments)
+    except (Unavailable, *DATABASE_ERRORS):  # which is said at each request
+        return False
+    except Exception:  # a fault of this code, which must not end the asking
+        log.exception("unexpected error")
+        return False
+    return True
 
 
 async def _observe_backup(session: AsyncSession) -> None:

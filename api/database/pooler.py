@@ -15,6 +15,7 @@ it another. Neither depends on which of its connections a pooler happens to choo
 
 import asyncio
 import math
+import random
 import time
 from typing import Any
 from uuid import uuid4
@@ -34,8 +35,8 @@ POOLED = "pooled"
 # the transaction ends is locked. In `repeatable read`, all but one of several changes at once would fail instead.
 ISOLATION = "read committed"
 
-# Seconds for which a connection to a pooler is used. One that is replaced lets its clients go to the new one, which
-# they do when they connect again; it has longer than this to stop (deploy/swarm/pgbouncer.yml).
+# Seconds for which a connection to a pooler is used, at most. One that is replaced lets its clients go to the new one,
+# which they do when they connect again; it has longer than this to stop (deploy/swarm/pgbouncer.yml).
 POOLED_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,8 @@ async def connect(
         async with asyncio.timeout(timeout):
             if not await _is_set_up(connection, session_name(url, application_name)):
                 await _require_usable(connection)
-                connection.ends_at = time.monotonic() + POOLED_SECONDS
+                # Those that were opened together do not all end at the same moment.
+                connection.ends_at = time.monotonic() + POOLED_SECONDS * random.uniform(0.8, 1)  # noqa: S311
     except BaseException:
         connection.terminate()
         raise

@@ -34,7 +34,7 @@ from api.database.pool import FairQueuePoolOfReplica
 from api.errors import Unavailable
 from api.metrics import REPLICA_LAG
 from api.settings import Settings
-from api.tasks import end
+from api.tasks import begin, end
 
 LOOK_SECONDS = 1.0
 ANSWER_SECONDS = 1.0
@@ -260,7 +260,7 @@ async def open_replica(settings: Settings, primary: AsyncEngine) -> AsyncIterato
     ]
     primary_, requests, watching = (Database(partial(PooledConnection, engine)) for engine in (primary, *engines))
     replica = Replica(primary_, requests, watching, settings.read_max_lag_seconds)
-    task = asyncio.create_task(replica.watch())
+    task = begin(replica.watch())
     try:
         yield replica
     finally:

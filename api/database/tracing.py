@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.engine.interfaces import ExceptionContext, ExecutionContext
+from sqlalchemy.engine.interfaces import ExceptionContext, ExecuteStyle, ExecutionContext
 
 from api.traces import add_statement
 
@@ -49,14 +49,19 @@ def _before(connection: Connection, *_: object) -> None:
     connection.info[_BEGAN] = time_ns()
 
 
-def _after(connection: Connection, _: object, sql: str, __: Any, ___: ExecutionContext, is_many: bool) -> None:
-    if not is_many:  # which the driver tells
+def _after(connection: Connection, _: object, sql: str, __: Any, context: ExecutionContext, ___: bool) -> None:
+    if not _is_told(context):
         ended = time_ns()
         add_statement(summary(sql), connection.info.get(_BEGAN, ended), ended, None)
 
 
 def _failed(context: ExceptionContext) -> None:
-    if context.connection is not None and context.statement is not None:
+    if context.connection is not None and context.statement is not None and not _is_told(context.execution_context):
         ended = time_ns()
         began = context.connection.info.get(_BEGAN, ended)
         add_statement(summary(context.statement), began, ended, context.original_exception)
+
+
+def _is_told(context: ExecutionContext | None) -> bool:
+    """Whether the driver tells it: of an `executemany` of its own, but not of an INSERT of many rows."""
+    return context is not None and context.execute_style is ExecuteStyle.EXECUTEMANY

@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of
 from api.errors import Unavailable
-from api.tasks import end
+from api.tasks import begin, end
 
 SESSION_SECONDS = 1
 SEEN_SECONDS = 10
@@ -46,8 +46,8 @@ async def seen(engine: AsyncEngine, release: str, application: str = "api") -> A
     """Let the migrator see that this release is at work, until the block ends. `engine`'s sessions have its name."""
     row = uuid4()
     tasks = [
-        asyncio.create_task(_keep_session(engine)),
-        asyncio.create_task(_keep_row(engine, row, application, release)),
+        begin(_keep_session(engine)),
+        begin(_keep_row(engine, row, application, release)),
     ]
     try:
         yield

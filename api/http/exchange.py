@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 import structlog
+from opentelemetry.trace import Span, Tracer
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,7 +22,7 @@ from api.http.request_log import CLIENT_CLOSED_REQUEST, HEADER, PROBES, TRACE_HE
 from api.log import REQUEST_ID
 from api.metrics import Now, known_method, observe_request
 from api.settings import ENVIRONMENT, PUBLIC_URL, Settings
-from api.traces import Tracing, begin_request, end_request, trace_id
+from api.traces import Tracing, begin_request, begin_untraced, end_request, trace_id
 
 log = structlog.get_logger(__name__)
 requests = logging.getLogger("api.requests")
@@ -61,9 +62,7 @@ class Exchange:
         CLIENT.set(client_of(inner, asked))
         ENVIRONMENT.set(self.environment)
         PUBLIC_URL.set(self.public_url)
-        span = None
-        if Tracing.tracer is not None and path not in PROBES:
-            span = begin_request(Tracing.tracer, asked if self.proxies.have_sent(scope) else {})
+        span = None if Tracing.tracer is None else self._begin_span(Tracing.tracer, scope, path, asked)
         always = self._always(request_id, asked)
         failure = None
         answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
@@ -91,6 +90,12 @@ class Exchange:
                 end_request(span, method=method, route=route, status=answer.status, failure=failure)
             if requests.isEnabledFor(logging.INFO):
                 write_line(scope["method"], path, answer.status, seconds, answer.size)
+
+    def _begin_span(self, tracer: Tracer, scope: Scope, path: str, asked: Mapping[bytes, bytes]) -> Span | None:
+        if path in PROBES:
+            begin_untraced()
+            return None
+        return begin_request(tracer, asked if self.proxies.have_sent(scope) else {})
 
     def _always(self, request_id: str, asked: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         """The headers that the answer gets in any case."""

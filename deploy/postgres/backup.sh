@@ -81,7 +81,7 @@ counts-in-dump() {
 
 # Of the tables of an extension, which makes them itself, a dump has those rows only that the extension says.
 counts() {
-    sql "$1" --field-separator="$(printf '\t')" <<'SQL' | awk '$NF > 0' | sort
+    sql "${1:-$POSTGRES_DB}" --field-separator="$(printf '\t')" <<'SQL' | awk '$NF > 0' | sort
 SELECT format('SELECT %L, count(*) FROM ONLY %1$s %2$s', format('%I.%I', nspname, relname), condition)
 FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
 LEFT JOIN (SELECT kept.* FROM pg_extension, unnest(extconfig, extcondition) AS kept (relid, condition)) AS kept
@@ -101,7 +101,7 @@ load() {
 
 empty() {
     local found
-    found=$(sql postgres --set=database="$1" <<'SQL'
+    found=$(sql postgres --set=database="${1:-$POSTGRES_DB}" <<'SQL'
 SELECT EXISTS (SELECT FROM pg_database WHERE datname = :'database') AS is_there \gset
 \if :is_there
 \connect :"database"

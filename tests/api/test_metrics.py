@@ -1,23 +1,27 @@
 """What the api counts of what it does, in one process: tests/processes/test_metrics.py has how it is served."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Self
 
 import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from api.client import CLIENT, NOBODY
 from api.crud import observing
 from api.crud.rounds import one_round
-from api.database.engine import SCHEMA_REVISION
+from api.database.engine import SCHEMA_REVISION, create_engine
+from api.database.probes import Probes
 from api.main import create_app
-from api.metrics import calling
+from api.metrics import READY, calling
 from api.settings import Settings
+from api.tasks import end
 from local.postgres import Server
-from tests.conftest import started, state_of
+from tests.conftest import Log, started, state_of
 
 
 def count(name: str, **labels: str) -> float:
@@ -78,6 +82,9 @@ async def test_what_is_cancelled_has_not_failed() -> None:
     abandoned, *failed = counted()
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
+    for outcome in ("done", "refused", "failed", "abandoned"):  # before it has any
+        labels = {"service": "mail", "outcome": outcome}
+        assert REGISTRY.get_sample_value("external_request_duration_seconds_count", labels) is not None
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -145,6 +152,34 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
         await until("http_requests_in_flight", 0)
         await admin.execute("DELETE FROM migration_history")
         await until("ready", 0)
+
+
+async def test_an_unexpected_error_is_logged_and_the_database_is_asked_again(
+    server: Server, worker_database: str, log: Callable[[], list[Log]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "ASK_EVERY_SECONDS", 0.02)
+    settings = Settings(database_url=server.url("zoo_api", worker_database))
+    engine, errors = create_engine(settings), [ValueError("giraffe")]
+
+    class Failing(AsyncSession):
+        async def __aenter__(self) -> Self:
+            if errors:
+                raise errors.pop()
+            return await super().__aenter__()
+
+    READY.set(0)
+    asking = asyncio.create_task(
+        observing.keep_asking(Probes(async_sessionmaker(engine, class_=Failing)), settings.release)
+    )
+    async with asyncio.timeout(60):
+        while not count("ready"):
+            assert not asking.done()
+            await asyncio.sleep(0.02)
+    await end(asking)
+    await engine.dispose()
+    line = log()[0]
+    assert (line["level"], line["event"]) == ("error", "unexpected error")
+    assert "giraffe" in line["exception"]
 
 
 def test_metrics_are_never_on_the_public_port() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 import alembic_online.settings
 from api.settings import LOCAL_TOKEN_SECRET, Settings, load_settings
@@ -51,6 +51,22 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
     with pytest.raises(ValueError, match="token_secret: is not UTF-8"):
         load_settings()
+
+
+@pytest.mark.parametrize("headers", ["authorization: Bearer QXJb", "QXJb", "a=b,QXJb", "=QXJb", 'a="QXJb"', "a b=QXJb"])
+def test_headers_that_the_collector_would_not_get_are_refused_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, headers: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    with pytest.raises(ValueError, match=r"^OTEL_EXPORTER_OTLP_HEADERS: write NAME=VALUE") as refused:
+        load_settings()
+    assert "QXJb" not in f"{refused.value} {refused.value.__cause__}"
+
+
+@pytest.mark.parametrize("headers", ["", "authorization=Bearer%20QXJb", "a=Bearer QXJb==, x-scope = zoo,"])
+def test_headers_of_the_collector_may_be_encoded_or_not(headers: str) -> None:
+    settings = Settings(otel_exporter_otlp_headers=headers)
+    assert (settings.otel_exporter_otlp_headers or SecretStr("")).get_secret_value() == headers
 
 
 @pytest.mark.parametrize("given", ["of the setting", "", None])

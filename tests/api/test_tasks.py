@@ -1,10 +1,12 @@
 """Tasks that run until they are ended."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from api import tasks
+from tests.conftest import Log
 
 
 async def test_a_task_that_has_lost_its_cancellation_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +26,18 @@ async def test_a_task_that_has_lost_its_cancellation_is_ended(monkeypatch: pytes
         await tasks.end(*ending)
     assert lost.is_set()
     assert all(task.cancelled() for task in ending)
+
+
+async def test_one_that_ends_by_an_exception_is_logged(log: Callable[[], list[Log]]) -> None:
+    async def fail() -> None:
+        raise ValueError("giraffe")
+
+    ended = tasks.begin(fail())
+    await asyncio.wait([ended])
+    await asyncio.sleep(0)
+    (line,) = log()
+    assert (line["level"], line["event"]) == ("error", "a task that should go on has ended")
+    assert "in fail\n" in line["exception"]
 
 
 async def test_there_may_be_none() -> None:

@@ -6,16 +6,22 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from sqlalchemy import insert, text
+from sqlalchemy.exc import DBAPIError
 
+from api.database.engine import create_engine
 from api.database.tracing import summary
 from api.external_services import collector as collectors
 from api.external_services.collector import open_collector
 from api.external_services.s3 import S3
 from api.main import create_app
+from api.models.animals import Animal
 from api.settings import Settings
+from api.traces import call
 from local.postgres import Server
 from tests.collector import collecting
 from tests.conftest import Log, find_free_port, started
@@ -127,6 +133,29 @@ async def test_a_call_of_the_storage_is_a_span_and_the_storage_takes_its_header(
             while not (spans := collector.spans()):
                 await asyncio.sleep(0.02)
     assert [(span.name, span.parent_span_id) for span in spans] == [("storage", b"")]
+
+
+async def test_each_statement_is_one_span_however_it_is_executed(server: Server, worker_database: str) -> None:
+    two = [{"name": "Zuri", "species": "Okapi"}, {"name": "Nala", "species": "Okapi"}]
+    with collecting() as collector:
+        settings = traced(server, worker_database, collector.url)
+        async with open_collector(settings):
+            engine = create_engine(settings)
+            with call("alone"), suppress(DBAPIError):
+                async with engine.connect() as connection:
+                    await connection.execute(insert(Animal).returning(Animal.id), two)  # INSERT ... VALUES (...), (...)
+                    await connection.execute(text("UPDATE animals SET name = :name WHERE species = :species"), two)
+                    await connection.execute(text("DELETE FROM animals WHERE id = 1 / :no"), [{"no": 0}, {"no": 0}])
+            await engine.dispose()
+        async with asyncio.timeout(60):
+            while not (spans := collector.spans()):
+                await asyncio.sleep(0.02)
+    statements = [span for span in spans if span.name.endswith(" animals")]
+    assert [(span.name, span.status.code == Status.STATUS_CODE_ERROR) for span in statements] == [
+        ("INSERT animals", False),
+        ("UPDATE animals", False),
+        ("DELETE animals", True),
+    ]
 
 
 @pytest.mark.parametrize(

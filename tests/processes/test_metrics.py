@@ -10,16 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import SECONDS
+from api.metrics import SECONDS, Cause
 from local.postgres import Server
 from tests.conftest import find_free_port
-from tests.python import ROOT
+from tests.python import ROOT, run
 
 PATIENCE = 60  # seconds, on a busy machine
 SERIES = len(SECONDS) + 3  # of a route, method and class of status: the buckets, those above, the count and the sum
@@ -107,11 +108,19 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
     assert api.sum("http_request_duration_seconds_count", **labels) == 20
     assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
+    # An increase is not seen in the first value of a series: it begins before anything fails.
+    assert api.sum("http_request_duration_seconds_count", **{**labels, "status": "5xx"}) == 0
+    assert {cause: api.sum("refusals_total", cause=cause) for cause in get_args(Cause)} == dict.fromkeys(
+        get_args(Cause), 0
+    )
     series = api.series("http_request_duration_seconds")
     assert len([found for _, found in series if found >= labels.items()]) == SERIES
     for number in range(100):
         api.get(f"/animals/{2_000_000 + number}")
     assert api.series("http_request_duration_seconds") == series
+    too_large = httpx.get(f"http://127.0.0.1:{api.port}/animals", headers={"X-Large": "x" * 40_000})
+    assert too_large.status_code == 431
+    assert api.sum("http_request_duration_seconds_count", route="", status="4xx") == 1
     assert api.get("/metrics") == 404
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1
@@ -155,6 +164,40 @@ def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: M
 
 def is_another(api: Measured, before: psutil.Process) -> bool:
     return api.children()[1] != before and api.sum("ready") is not None
+
+
+# A start of the process that fails, and one during which another child of gunicorn's ends.
+STARTS = """
+import runpy, signal, sys, time
+import psutil
+serve = runpy.run_path("deploy/gunicorn.conf.py")["_serve_metrics"]
+signal.signal(signal.SIGCHLD, lambda *_: None)
+starts = 0
+def watch(event, _):
+    global starts
+    if event == "subprocess.Popen":
+        starts += 1
+        if starts == 2:
+            raise OSError(12, "Cannot allocate memory")
+        if starts == 3:
+            signal.raise_signal(signal.SIGCHLD)
+sys.addaudithook(watch)
+serve(["sleep", "60"])
+psutil.Process().children()[0].kill()
+while starts < 2:
+    time.sleep(0.01)
+signal.raise_signal(signal.SIGCHLD)
+children = psutil.Process().children()
+print(starts, len([child for child in children if child.status() != psutil.STATUS_ZOMBIE]))
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+for child in children:
+    child.kill()
+"""
+
+
+def test_one_process_serves_them_also_after_a_start_that_failed_or_was_interrupted() -> None:
+    done = run("-c", STARTS, env={"PATH": os.environ["PATH"]})
+    assert done.stdout == "3 1\n", done.stderr
 
 
 def test_where_there_is_no_ipv6_they_are_served_by_ipv4(server: Server, database: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Traces of gunicorn's workers, as a collector gets them: one start of the api, whose end sends what is left."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -52,7 +53,11 @@ def attributes(span: Span) -> dict[str, str | int]:
 
 
 def continuing(trace: str) -> dict[str, str]:
-    return {"traceparent": f"00-{trace}-{PARENT}-01", "baggage": "said=whispered"}
+    return {
+        "traceparent": f"00-{trace}-{PARENT}-01",
+        "tracestate": "vendor=whispered",
+        "baggage": "said=whispered",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +97,9 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
             "animal": await proxy.get("/animals/987654321", headers=continuing(PROXYS)),
             "stranger": await stranger.get("/animals?name=Zebedee", headers=continuing(STRANGERS)),
             "ill-formed": await proxy.get("/animals", headers={"traceparent": "00-giraffe"}),
+            "ill-formed state": await proxy.get("/animals", headers=continuing("b" * 32) | {"tracestate": "Whispered"}),
             "nowhere": await proxy.get("/987654321/elephants"),
-            "probe": await proxy.get("/health"),
+            "probe": await after_another(address, "/health"),
             "sign-in": await proxy.post(
                 "/auth/jwt/login", data={"username": email_of("visitor"), "password": "correct-horse-battery"}
             ),
@@ -115,6 +121,17 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
         await admin.close()
         found["broken"] = await proxy.get("/animals?name=Zebedee")
     return found
+
+
+async def after_another(address: str, path: str) -> httpx.Response:
+    """The answer, without its body, to the second of two requests that are sent at once."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(address).port)
+    writer.write(b"GET /animals?limit=1 HTTP/1.1\r\nHost: zoo\r\n\r\n")
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n".encode())
+    head = (await reader.read()).rpartition(b"HTTP/1.1 ")[2].partition(b"\r\n\r\n")[0]
+    writer.close()
+    status, *headers = head.decode().split("\r\n")
+    return httpx.Response(int(status[:3]), headers=dict(line.split(": ", 1) for line in headers))
 
 
 def read(log: Path) -> list[Log]:
@@ -161,7 +178,7 @@ async def test_a_call_of_a_service_outside_is_a_span_and_tells_the_service_of_it
         assert span.parent_span_id == story.request("pay").span_id
         (call,) = story.calls[service]
         assert call.headers["traceparent"] == f"00-{story.trace('pay')}-{span.span_id.hex()}-01"
-        assert "baggage" not in call.headers
+        assert not {"baggage", "tracestate"} & call.headers.keys()
     assert "mail" in {span.name for span in story.spans("reset")}
 
 
@@ -169,6 +186,7 @@ async def test_no_span_has_a_value_of_a_request_or_of_the_database(story: Story)
     sent = b"".join(story.collector.bodies)
     assert sent
     assert [secret for secret in SECRETS if secret.encode() in sent] == []
+    assert [line for line in story.lines if "hispered" in str(line)] == []
 
 
 async def test_a_request_that_fails_and_its_statement_are_marked(story: Story) -> None:

@@ -157,7 +157,7 @@ def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_a
     code, said = reader.release(NEW, READY_SECONDS="1")
     assert code == 1, said
     assert "not taken back" in said
-    assert reader.cluster.calls == []
+    assert reader.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND]
 
 
 def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_other_settings(reader: Reader) -> None:
@@ -167,7 +167,7 @@ def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_othe
     path.write_text(path.read_text().replace("- ENVIRONMENT=local", "- ENVIRONMENT=local\n      - LOG_FORMAT=text", 1))
     code, said = reader.release(NEW, READY_SECONDS="1")
     assert code == 1, said
-    assert reader.cluster.calls == [ROLL_OUT, f"roll out {OLD}"]
+    assert reader.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, f"roll out {OLD}"]
     assert f"taken back: release {NEW} was not ready in time" in said
 
 

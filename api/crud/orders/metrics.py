@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database.engine import Transactions
 from api.database.errors import DATABASE_ERRORS
+from api.enums.orders import OrderStatus
 from api.errors import Unavailable
 from api.models.orders import NEEDS_ATTENTION, Order, OrderEvent
 
@@ -15,6 +16,9 @@ EVERY_SECONDS = 15.0
 
 ORDERS = Counter("orders", "Orders that came to a state", ["state"])
 ATTENTION = Gauge("orders_needing_attention", "Orders that keepers have to look at", multiprocess_mode="livemostrecent")
+
+for _status in OrderStatus:
+    ORDERS.labels(_status.value)  # from 0 on, as in api/metrics.py
 
 
 def count_once_committed(session: AsyncSession, change: OrderEvent) -> None:

@@ -6,6 +6,7 @@ import asyncpg
 import pytest
 
 from api.crud.orders import metrics
+from api.enums.orders import OrderStatus
 from local.postgres import Server
 from tests.api.orders.ordering import TEA, bring, order
 from tests.api.orders.outside import Outside
@@ -41,6 +42,11 @@ async def test_a_call_that_is_given_up_has_not_failed(server: Server, database: 
         await asyncio.wait([paying])
         assert count(name, service="payments", outcome="abandoned") - before["abandoned"] == 1
         assert count(name, service="payments", outcome="failed") == before["failed"]
+
+
+def test_orders_are_counted_from_none_in_each_state() -> None:
+    counted = {sample.labels["state"] for family in metrics.ORDERS.collect() for sample in family.samples}
+    assert counted == set(OrderStatus)
 
 
 async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: Server, database: str) -> None:
