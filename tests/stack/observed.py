@@ -1,5 +1,6 @@
 """A stack that is watched, with docker-compose.observe.yml, and whose alerts are sixty times as fast."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -92,6 +93,31 @@ def until(condition: Callable[[], object], seconds: float = 180) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def without_data(stack: Stack, *dashboards: str) -> set[str]:
+    """What panels of these dashboards ask Prometheus for, and still do not get after a while."""
+    without = {
+        target["expr"]
+        for name in dashboards
+        for panel in json.loads((ROOT / "deploy" / "grafana" / f"{name}.json").read_text())["panels"]
+        for target in panel["targets"]
+    }
+    deadline = time.monotonic() + 120
+    while without and time.monotonic() < deadline:
+        time.sleep(0.5)
+        without = {expression for expression in without if not query(stack, expression)}
+    return without
+
+
+def is_told(stack: Stack, alert: str, cause: str) -> None:
+    """Wait until people are told; its runbook then shows the cause, a regular expression, and all of it can be run."""
+    until(lambda: alert in alerts(stack))
+    told = alerts(stack)[alert]
+    assert told["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
+    assert "<error" not in told["annotations"]["summary"]
+    assert re.search(cause, run_part(stack, alert, "What to look at"))
+    run_part(stack, alert, "What to do")
 
 
 def run_part(stack: Stack, alert: str, part: str) -> str:
