@@ -7,9 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.rounds import ROUNDS
 from tests.stack.observed import alerts, is_told, until, without_data
 from tests.stack.stack import PREFIX, RELEASE, Stack
 from tests.stack.test_orders import OUTSIDE
+
+pytestmark = pytest.mark.skipif(ROUNDS != "full", reason="on the stack of test_alerts.py: it asks for ROUNDS=full")
 
 
 @pytest.fixture
