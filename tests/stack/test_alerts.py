@@ -13,7 +13,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.docs.documents import section
 from tests.rounds import ROUNDS
-from tests.stack.drill import firewall
 from tests.stack.observed import alerts, commands, is_told, run, run_part, until, without_data
 from tests.stack.stack import PATIENCE, Stack, docker
 
@@ -90,12 +89,6 @@ FAULTS = [
     Fault("ApiDown", lambda stack: killed(stack, "api"), r"Exited \(137\)"),
     Fault("TargetDown", lambda stack: killed(stack, "exporter"), r"exporter.*Exited \(137\)"),
     Fault("ApiFailing", read_only, r"read-only"),
-    Fault(
-        "ApiNotReady",
-        lambda stack: firewall(stack, "db", "INPUT", "--protocol", "tcp", "--dport", "5432", "--source",
-                               "0.0.0.0/0", "--jump", "DROP"),
-        r"db:5432: 11",
-    ),
     Fault(
         "ReplicaBehind",
         lambda stack: set_to(stack, "SELECT pg_wal_replay_pause()", "SELECT pg_wal_replay_resume()", "db-replica"),
