@@ -1,19 +1,15 @@
 """Idempotency-Key: if a client sends a request again, because it does not know the result, it is done once."""
 
 import asyncio
-from typing import Any
 
 import asyncpg
 import httpx
 import pytest
-from starlette.types import Message
 
-from api.main import create_app
-from api.settings import Settings
 from local.postgres import Server
+from tests.api.losing import lose_the_client, lose_the_database
 from tests.api.people import ADMIN, KEEPER
-from tests.api.postgres_proxy import proxying
-from tests.conftest import WAITING, started
+from tests.conftest import WAITING
 
 KEY = {"Idempotency-Key": "3f0c-1"}
 # Seconds from when a key was claimed, or taken over, to the end of the claim.
@@ -24,6 +20,10 @@ async def post(
     client: httpx.AsyncClient, name: str, key: str = "3f0c-1", who: dict[str, str] = KEEPER
 ) -> httpx.Response:
     return await client.post("/animals", json={"name": name}, headers={**who, "Idempotency-Key": key})
+
+
+async def send(client: httpx.AsyncClient, key: str) -> httpx.Response:
+    return await post(client, "Amara", key=key)
 
 
 async def how_many(client: httpx.AsyncClient) -> int:
@@ -103,47 +103,16 @@ class TestAtOnce:
         assert await admin.fetchval("SELECT count(*) FROM animals") == 2
 
 
-class GoneError(Exception):
-    """The client no longer reads the answer."""
-
-
 class TestLoss:
     async def test_no_record_is_made_twice_when_the_database_connection_is_cut_after_the_commit(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
-        async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
-            url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
-            async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
-                for number in range(5):
-                    proxy.armed = b"INSERT INTO animals"
-                    lost = await post(client, "Amara", key=f"k{number}")
-                    assert lost.status_code == 503
-                    assert proxy.cuts == number + 1
-                    again = await post(client, "Amara", key=f"k{number}")
-                    assert again.status_code == 201
-                    assert await admin.fetchval("SELECT count(*) FROM animals") == number + 1
+        await lose_the_database(server, database, admin, "animals", send)
 
     async def test_no_record_is_made_twice_when_the_client_disconnects_before_the_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        app = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
-        committed: list[int] = []
-
-        async def leaving(scope: Any, receive: Any, _: Any) -> None:
-            async def gone(_: Message) -> None:
-                committed.append(await admin.fetchval("SELECT count(*) FROM animals"))
-
-            await app(scope, receive, gone)
-            raise GoneError
-
-        headers = KEEPER | KEY
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(leaving), base_url="http://zoo.test") as client:
-            with pytest.raises(GoneError):
-                await client.post("/animals", json={"name": "Amara"}, headers=headers)
-        assert committed[0] == 1  # before the first byte of the answer
-        again = await post(committing_client, "Amara")
-        assert again.status_code == 201
-        assert await admin.fetchval("SELECT count(*) FROM animals") == 1
+        await lose_the_client(committing_client, admin, "animals", send)
 
     async def test_the_claim_of_a_worker_that_died_ends_by_itself(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection

@@ -6,18 +6,16 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
-import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.types import Message
 
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
+from tests.api.losing import lose_the_client, lose_the_database
 from tests.api.orders.ordering import CAKE, TEA, bring, order, status_of
 from tests.api.orders.outside import serving
 from tests.api.people import KEEPER, VISITOR
-from tests.api.postgres_proxy import proxying
 from tests.conftest import WAITING, email_of, started
 
 KEY = {"Idempotency-Key": "3f0c-1"}
@@ -29,6 +27,10 @@ async def post(
     client: httpx.AsyncClient, *items: dict[str, Any], key: str = "3f0c-1", who: dict[str, str] = VISITOR
 ) -> httpx.Response:
     return await client.post("/orders", json={"order": list(items)}, headers={**who, "Idempotency-Key": key})
+
+
+async def send(client: httpx.AsyncClient, key: str) -> httpx.Response:
+    return await post(client, TEA, key=key)
 
 
 async def how_many(client: httpx.AsyncClient) -> int:
@@ -93,47 +95,16 @@ class TestAtOnce:
                 assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).json()["status"] == "paid"
 
 
-class GoneError(Exception):
-    """The client no longer reads the answer."""
-
-
 class TestLoss:
     async def test_no_order_is_made_twice_when_the_database_connection_is_cut_after_the_commit(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
-        async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
-            url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
-            async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
-                for number in range(5):
-                    proxy.armed = b"INSERT INTO orders"
-                    lost = await post(client, TEA, key=f"k{number}")
-                    assert lost.status_code == 503
-                    assert proxy.cuts == number + 1
-                    again = await post(client, TEA, key=f"k{number}")
-                    assert again.status_code == 201
-                    assert await admin.fetchval("SELECT count(*) FROM orders") == number + 1
+        await lose_the_database(server, database, admin, "orders", send)
 
     async def test_no_order_is_made_twice_when_the_client_disconnects_before_the_answer(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        app = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
-        committed: list[int] = []
-
-        async def leaving(scope: Any, receive: Any, _: Any) -> None:
-            async def gone(_: Message) -> None:
-                committed.append(await admin.fetchval("SELECT count(*) FROM orders"))
-
-            await app(scope, receive, gone)
-            raise GoneError
-
-        headers = VISITOR | KEY
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(leaving), base_url="http://zoo.test") as client:
-            with pytest.raises(GoneError):
-                await client.post("/orders", json={"order": [TEA]}, headers=headers)
-        assert committed[0] == 1  # before the first byte of the answer
-        again = await post(committing_client, TEA)
-        assert again.status_code == 201
-        assert await admin.fetchval("SELECT count(*) FROM orders") == 1
+        await lose_the_client(committing_client, admin, "orders", send)
 
     async def test_a_request_that_resumes_after_its_claim_ended_makes_no_second_order(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
