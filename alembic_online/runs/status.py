@@ -98,7 +98,8 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
 
 def _look(connection: Connection, project: Project) -> Drift:
     try:
-        return find_drift(connection, project)
+        with connection.begin_nested():  # what fails in it ends no more than it
+            return find_drift(connection, project)
     except Exception as error:  # noqa: BLE001 - the rest of the status is right all the same
         return Drift(not_compared=[" ".join(str(getattr(error, "orig", None) or error).split())])
 

@@ -186,6 +186,9 @@ SELECT :'password' <> '' AND (to_regrole('zoo_monitor') IS NULL OR :'keep_roles'
 \if :is_set
 SELECT 'CREATE ROLE zoo_monitor' WHERE to_regrole('zoo_monitor') IS NULL \gexec
 ALTER ROLE zoo_monitor LOGIN PASSWORD :'password';
+-- A table that somebody has locked is left out, after a second; otherwise nothing is measured until it is free, and the
+-- database passes for one that does not answer.
+ALTER ROLE zoo_monitor SET lock_timeout = '1s';
 GRANT pg_monitor TO zoo_monitor;
 \endif
 SELECT format('GRANT CONNECT ON DATABASE %I TO zoo_monitor', current_database())

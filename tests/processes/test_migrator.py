@@ -1,5 +1,6 @@
 """What the migrator says, and `python -m alembic_online`."""
 
+import asyncio
 import json
 import os
 import pty
@@ -130,6 +131,15 @@ class TestStatus:
         shown = migrator(server.environment(database), "status").stdout
         assert "named on animals" in shown
         assert REVISIONS[-1] in shown
+
+    async def test_while_somebody_holds_a_table_it_says_all_else(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE animals")
+            found = await asyncio.to_thread(self.status, server, database)
+        assert found["drift_not_compared"] == ["canceling statement due to lock timeout"]
+        assert (found["current"], found["invalid_indexes"]) == (REVISIONS[-1:], [])
 
     def test_of_a_database_that_is_away(self) -> None:
         away = {"MIGRATION_DATABASE_URL": "postgresql://zoo_migrator@127.0.0.1:1/zoo", "MIGRATOR_WAIT_SECONDS": "0"}

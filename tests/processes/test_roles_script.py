@@ -89,7 +89,7 @@ async def admin(cluster: Server) -> AsyncIterator[asyncpg.Connection]:
 
 
 def run_script(
-    server: Server, user: str = "boss", password: str = "100% o'clock"
+    server: Server, user: str = "boss", password: str = "100% o'clock", **settings: str
 ) -> "subprocess.CompletedProcess[str]":
     env = {
         "PATH": f"{binaries()}:{os.environ['PATH']}",
@@ -98,7 +98,7 @@ def run_script(
         "POSTGRES_DB": DATABASE,
         "DATABASE_PASSWORD": password,
         "MIGRATION_DATABASE_PASSWORD": password,
-    }
+    } | settings
     return subprocess.run([*as_caller(), ROLES_SCRIPT], env=env, capture_output=True, text=True, check=False)
 
 
@@ -189,3 +189,20 @@ async def test_a_password_that_the_server_refuses_is_not_shown(cluster: Server, 
     done = run_script(cluster, SUPERUSER, "md5hidden\udcff")
     assert done.returncode != 0
     assert "hidden" not in done.stderr + done.stdout
+
+
+async def test_who_measures_the_database_waits_for_no_table_that_is_locked(
+    cluster: Server, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("CREATE DATABASE zoo")
+    assert run_script(cluster, SUPERUSER, MONITOR_DATABASE_PASSWORD="sees").returncode == 0
+    holder, monitor = await superuser(cluster, DATABASE), await asyncpg.connect(cluster.url("zoo_monitor"))
+    await holder.execute("CREATE TABLE held ()")
+    size = "SELECT pg_table_size(oid) FROM pg_class WHERE relname = 'held'"
+    assert await monitor.fetchval(size) == 0
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE held")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await monitor.fetchval(size, timeout=60)
+    await monitor.close()
+    await holder.close()
