@@ -1,6 +1,7 @@
 """What is broken is told, its runbook leads to the cause, and it is told no more once it is mended."""
 
 import re
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.docs.documents import section
 from tests.rounds import ROUNDS
+from tests.stack.drill import firewall
 from tests.stack.observed import alerts, commands, is_told, run, run_part, until, without_data
 from tests.stack.stack import PATIENCE, Stack, docker
 
@@ -56,6 +58,30 @@ def killed(stack: Stack, service: str) -> Iterator[None]:
 
 
 @contextmanager
+def locked(stack: Stack) -> Iterator[None]:
+    """Somebody holds a table, and many want to read it."""
+    lock = "BEGIN; LOCK TABLE animals; SELECT pg_sleep(600)"
+    holder = subprocess.Popen(
+        ["docker", "exec", stack.container("db"), "psql", "-U", "postgres", "-d", "zoo", "-c", lock],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with visitors(stack, 60):
+            yield
+    finally:
+        stack.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%'")
+        holder.wait(timeout=60)
+
+
+def cut_off(stack: Stack) -> AbstractContextManager[None]:
+    """The network drops what the api sends to Postgres."""
+    networks = stack.inspect("api")["NetworkSettings"]["Networks"]
+    (address,) = (found["IPAddress"] for name, found in networks.items() if name.endswith("_database"))
+    return firewall(stack, "db", "INPUT", "--protocol", "tcp", "--dport", "5432", "--source", address, "--jump", "DROP")
+
+
+@contextmanager
 def set_to(stack: Stack, done: str, undone: str, service: str = "db") -> Iterator[None]:
     """A statement of the superuser, and the one that takes it back."""
     psql = ["psql", "--no-psqlrc", "--username=postgres", "--dbname=zoo"]
@@ -86,6 +112,8 @@ class Fault:
 
 
 FAULTS = [
+    Fault("PoolExhausted", locked, r"LOCK TABLE animals"),
+    Fault("ApiNotReady", cut_off, r"db:5432: 11"),
     Fault("ApiDown", lambda stack: killed(stack, "api"), r"Exited \(137\)"),
     Fault("TargetDown", lambda stack: killed(stack, "exporter"), r"exporter.*Exited \(137\)"),
     Fault("ApiFailing", read_only, r"read-only"),
