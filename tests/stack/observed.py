@@ -14,9 +14,10 @@ import httpx
 
 from tests.conftest import ROOT, find_free_port
 from tests.docs.documents import section
+from tests.rounds import rounds
 from tests.stack.stack import HERE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
 
-DRILL_FACTOR = 60  # docs/tests.md has it, too
+DRILL_FACTOR = 60  # docs/observability.md has it, too
 OBSERVED = [f"{PREFIX}{name}:{RELEASE}" for name in ("prometheus", "alertmanager")]
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Of Debian testing, unpacked, because they need nothing but libc. Its release files may be older than they say they are
@@ -44,7 +45,7 @@ def sped_up(text: str) -> str:
 
 @contextmanager
 def observed(folder: Path) -> Iterator[Stack]:
-    """The stack, with a replica, until the block ends."""
+    """The stack, with a replica in the full form, until the block ends."""
     docker("build", "--tag", "zoo-tests-observe", "-", input=OFFICIAL)
     shutil.copytree(ROOT / "deploy" / "prometheus", folder / "prometheus")
     for name in ("alerts.yml", "alertmanager.yml"):
@@ -57,7 +58,9 @@ def observed(folder: Path) -> Iterator[Stack]:
     override.write_text(
         f"services:\n  prometheus: {{build: {{context: {rules}}}}}\n  alertmanager: {{build: {{context: {rules}}}}}\n"
     )
-    replica = ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml"
+    replica: tuple[Path, ...] = rounds(
+        quick=(), full=(ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml")
+    )
     ports = {f"{name}_PORT": str(find_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER")}
     files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
     stack = Stack(*replica, *files)

@@ -13,12 +13,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.docs.documents import section
-from tests.rounds import ROUNDS
+from tests.rounds import ROUNDS, rounds
 from tests.stack.drill import firewall
 from tests.stack.observed import alerts, commands, is_told, run, run_part, until, without_data
 from tests.stack.stack import PATIENCE, Stack, docker
 
-pytestmark = pytest.mark.skipif(ROUNDS != "full", reason="a stack of its own, for ten minutes: it asks for ROUNDS=full")
 Way = Callable[[Stack], AbstractContextManager[object]]
 
 
@@ -162,7 +161,7 @@ def test_the_document_leads_from_nothing_to_the_alert_that_a_killed_database_rai
     until(lambda: "DatabaseDown" not in alerts(observed))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.alert)
+@pytest.mark.parametrize("fault", rounds(quick=FAULTS[:1], full=FAULTS), ids=lambda fault: fault.alert)
 def test_a_fault_is_told_its_runbook_leads_to_the_cause_and_it_is_told_no_more_once_it_is_over(
     observed: Stack, fault: Fault
 ) -> None:
@@ -171,6 +170,7 @@ def test_a_fault_is_told_its_runbook_leads_to_the_cause_and_it_is_told_no_more_o
     until(lambda: fault.alert not in alerts(observed))
 
 
+@pytest.mark.skipif(ROUNDS != "full", reason="it makes a backup, and asks for ROUNDS=full")
 def test_that_there_is_no_backup_is_told_until_one_is_saved(observed: Stack) -> None:
     until(lambda: "BackupTooOld" in alerts(observed))
     run_part(observed, "BackupTooOld", "What to look at")
