@@ -91,6 +91,32 @@ class Short(sa.types.TypeDecorator[str]):
     cache_ok = True
 
 
+class Described(sa.types.TypeDecorator[object]):
+    """One that is stored otherwise by each kind of database."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[object]:
+        return dialect.type_descriptor(pg.JSONB())
+
+
+class Point(sa.types.UserDefinedType[object]):
+    """One that SQLAlchemy does not have, like those of extensions."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "point"
+
+
+class Box(Point):
+    """Another one."""
+
+    def get_col_spec(self, **_: object) -> str:
+        return "BOX"
+
+
 ENUM = ["small", "big"]
 CHANGES: dict[str, tuple[Items, Items]] = {
     "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
@@ -116,6 +142,25 @@ CHANGES: dict[str, tuple[Items, Items]] = {
     ),
     "an interval whose type changes": (column(pg.INTERVAL), column(sa.Interval(second_precision=3))),
     "a type of the app": (nothing, column(Short, server_default="it's", nullable=False)),
+    "a type of the app for each database": (nothing, column(Described, server_default="{}")),
+    "arrays of a type of the app": (nothing, column(pg.ARRAY(Described))),
+    "a type that SQLAlchemy lacks": (nothing, column(Point, server_default="(1,2)", nullable=False)),
+    "arrays of a type that SQLAlchemy lacks": (nothing, column(pg.ARRAY(Point()))),
+    "a type that SQLAlchemy lacks, and the type changes": (column(Point), column(Box)),
+    "domains in two tables": (
+        nothing,
+        lambda: [
+            sa.Column("c", pg.DOMAIN("amount", sa.Numeric(10, 2), default="0", not_null=True, check="VALUE >= 0")),
+            ("other", sa.Column("c", pg.ARRAY(pg.DOMAIN("a name", sa.Text)))),
+        ],
+    ),
+    "another name of a type": (nothing, column(sa.Float(24))),
+    "another collation, by which the type changes": (column(sa.String(50)), column(sa.String(50, collation="C"))),
+    "a default of NULL": (column(sa.Text), column(sa.Text, server_default=sa.null())),
+    "a unique constraint that is checked later": (
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name="uq_c")],
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name="uq_c", deferrable=True, initially="DEFERRED")],
+    ),
     "a foreign key that sets one column to NULL": (
         lambda: [("other", sa.Column("c", sa.BigInteger), sa.UniqueConstraint("id", "c"))],
         lambda: [
