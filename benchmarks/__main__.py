@@ -28,7 +28,7 @@ from benchmarks.stack import Scale, zoo
 
 # Subjects that add hundreds of thousands of rows come last.
 SERVING = [comparison, statements, signed_in, compression, workers, memory, cold_start, storage, migrator_noop]
-OF_PARTS = [
+OF_PARTS: list[ModuleType] = [
     orders,
     photos,
 ]
