@@ -38,6 +38,8 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
     checkout = linked_checkout(folder, own=["api"])
+    with (checkout / "pyproject.toml").open("a") as configuration:  # of the others, there is nothing to find
+        configuration.write(f'\n[tool.alembic_online]\nlint_after = "{REVISIONS[-1]}"\n')
     change.make(checkout)
     return checkout
 
@@ -91,7 +93,7 @@ async def test_what_is_written_is_all_there_is_to_do(
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == CHANGES[name].revisions
     assert printed.count("Generating") == len(revisions)
-    assert f"{len(FILES) + len(revisions)} revisions, nothing found" in printed
+    assert re.search(rf"\b{len(revisions)} revisions?, nothing found", printed)
     assert "No new upgrade operations detected." in printed
     for arguments in ("check", "format --check"):
         subprocess.run(
