@@ -14,6 +14,7 @@ from local.postgres import Server
 from tests.conftest import PASSWORD, email_of, signed_in
 from tests.processes.live import live_api
 from tests.processes.nginx import ADDRESS, nginx
+from tests.python import HANGS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -69,7 +70,7 @@ def use(browser: Browser, address: str, case: Case) -> None:
             route.abort()
 
     page = browser.new_page()
-    page.set_default_timeout(120_000)  # ms: on a busy machine it takes a while
+    page.set_default_timeout(1000 * HANGS)
     page.route("**/*", only_the_api)
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))

@@ -20,9 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.metrics import SECONDS, Cause
 from local.postgres import Server
 from tests.conftest import find_free_port
-from tests.python import ROOT, run
+from tests.python import HANGS, ROOT, run
 
-PATIENCE = 60  # seconds, on a busy machine
 SERIES = len(SECONDS) + 3  # of a route, method and class of status: the buckets, those above, the count and the sum
 
 
@@ -63,7 +62,7 @@ class Measured:
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANGS
     while True:
         try:
             if is_so():
@@ -215,6 +214,6 @@ def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_ap
         mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
         assert len(mine) == 1
         api.master.send_signal(signum)
-        api.master.wait(timeout=60)
+        api.master.wait(timeout=HANGS)
     wait_until(lambda: not serving.is_running())
     assert not mine & folders()

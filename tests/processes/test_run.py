@@ -17,7 +17,7 @@ import pytest
 from tests.checkouts import copy_checkout
 from tests.conftest import find_free_port, uncoloured
 from tests.docs.documents import run_requests, section
-from tests.python import run
+from tests.python import HANGS, run
 
 ADMIN, PASSWORD = "ngozi@zoo.example", "a giraffe in the rain"  # as in README.md
 
@@ -66,7 +66,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
-            deadline = time.monotonic() + 120  # with nothing installed yet, beside other work
+            deadline = time.monotonic() + HANGS
             while not is_ready(port):
                 assert process.poll() is None, (checkout / "output").read_text()
                 assert time.monotonic() < deadline, (checkout / "output").read_text()
@@ -74,7 +74,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             yield printed
         finally:
             os.killpg(process.pid, end)
-            process.wait(timeout=20)
+            process.wait(timeout=HANGS)
             printed += uncoloured((checkout / "output").read_text()).splitlines()
 
 
@@ -159,7 +159,7 @@ def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_
             assert second.returncode != 0
             where = f"`make run` for http://127.0.0.1:{free_port} is at work in {checkout / '.data'}"
             assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS
     while processes_in(checkout):
         assert time.monotonic() < deadline, processes_in(checkout)
         time.sleep(0.1)
@@ -209,5 +209,5 @@ def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
         for command in (["upgrade", "head"], ["check"]):
             subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=20)
+        process.wait(timeout=HANGS)
     assert processes_in(checkout) == []
