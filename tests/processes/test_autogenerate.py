@@ -80,7 +80,7 @@ def is_contract(revision: Path) -> bool:
 
 
 def with_every_operation() -> list[str]:
-    """As few changes as have all operations; more of them, in one process, are in tests/faults/test_model_changes.py."""
+    """As few changes as have all operations; more of them, in one process, in tests/faults/test_model_changes.py."""
     operations = {name: set(" ".join(change.revisions).split()) for name, change in CHANGES.items()}
     seen: set[str] = set()
     chosen = []
