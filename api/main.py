@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 begin(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
-            await end(*tasks)
+            await end(*tasks, *state.probes.at_work)
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
         await probing.dispose()

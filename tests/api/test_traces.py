@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 import pytest
+from opentelemetry.exporter.otlp.common import http
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
@@ -78,7 +79,7 @@ async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
     server: Server, worker_database: str, log: ReadLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # ms
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+    monkeypatch.setattr(http, "_MAX_RETRIES", 1)  # it would wait a second before the next
     refused = 0
 
     def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
