@@ -82,6 +82,7 @@ def measured(server: Server, database: str, log: Path, *before: str) -> Iterator
     """
     port, metrics_port = find_free_port(), find_free_port()
     settings = {"PATH": os.environ["PATH"], "METRICS_PORT": str(metrics_port), **server.environment(database)}
+    settings["OTEL_PROPAGATORS"] = "b3"  # of no effect, though the package that has it is not there
     command = [sys.executable, *before, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
     with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, env=settings, stderr=output) as master:
         try:
