@@ -64,7 +64,7 @@ def observed(folder: Path) -> Iterator[Stack]:
     )
     ports = {f"{name}_PORT": str(find_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER")}
     files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
-    stack = Stack(*replica, *files)
+    stack = Stack(*replica, *files, MIGRATOR_WAIT_SECONDS="300")  # on a busy machine
     stack.environment |= ports
     stack.compose("build", "prometheus", "alertmanager")
     with running(stack):
