@@ -66,10 +66,12 @@ def observed(folder: Path) -> Iterator[Stack]:
     files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
     stack = Stack(*replica, *files, MIGRATOR_WAIT_SECONDS="300")  # on a busy machine
     stack.environment |= ports
-    stack.compose("build", "prometheus", "alertmanager")
-    with running(stack):
-        yield stack
-    docker("image", "rm", "--force", *OBSERVED)
+    try:
+        stack.compose("build", "prometheus", "alertmanager")
+        with running(stack):
+            yield stack
+    finally:
+        docker("image", "rm", "--force", *OBSERVED)
 
 
 def query(stack: Stack, expression: str) -> list[Any]:
