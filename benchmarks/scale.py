@@ -36,7 +36,7 @@ FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Measured:
-    """At one size: the requests' costs, the seconds of schema changes, and the bytes of the database."""
+    """At one size: the requests' costs, the seconds of CPU of schema changes, and the bytes of the database."""
 
     requests: Mapping[str, Cost]
     schema: Mapping[str, float]
@@ -130,10 +130,11 @@ def write(folder: Path, found: Mapping[int, Measured]) -> None:
         "`make bench-scale` writes this file: a database of so many animals, and as much of all else, is generated, on"
         " Postgres's default settings (128 MiB of cache), and each request sent by one client. Pages are those of"
         " Postgres's cache that a request touches, found there or read; they do not depend on the machine. Milliseconds"
-        f" do, and on what else it does; they are the median of {TIMES}. [docs/scale.md](../docs/scale.md) says what"
+        f" are those of CPU that Postgres uses, by {TIMES} requests. [docs/scale.md](../docs/scale.md) says what"
         " follows.\n\n![Pages that a request touches](scale.svg)\n\n"
         f"Of {len(names)} requests, {len(growing)} grow: they touch more than {GROWTH:g} times the pages, and {SOME}"
-        f" more, or fail. The thin lines are all others.\n\n{costs}\n\n## The schema\n\n{schema}\n"
+        f" more, or fail. The thin lines are all others.\n\n{costs}\n\n## The schema\n\n"
+        f"Seconds of CPU, of Postgres and of the command.\n\n{schema}\n"
     )
 
 
