@@ -86,7 +86,8 @@ def _decades(values: Iterable[float]) -> tuple[int, int]:
 
 def _legend(names: Sequence[str]) -> tuple[str, int]:
     """What each colour is, in as many rows as it takes; and the height of those after the first."""
-    drawn, x, y = [], float(MARGIN), 20
+    drawn: list[str] = []
+    x, y = float(MARGIN), 20
     for colour, name in zip(COLOURS, names, strict=False):
         width = 18 + 8 * len(name) + 22
         if drawn and x + width > WIDTH:
