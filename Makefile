@@ -184,7 +184,7 @@ bench-linters: .venv/dev  ## measure the lint beside other linters, and write be
 bench-migrator: .venv/dev  ## measure a run with 1,000 revisions and 1,000 tables, and write benchmarks/MIGRATOR.md
 	@$(PY) -m benchmarks.migrator
 
-bench-scale: .venv/dev  ## measure each request with up to ten million rows, and write benchmarks/SCALE.md (SIZES="10000 100000"; 30 GB)
+bench-scale: .venv/dev  ## measure each request with up to ten million rows, and write benchmarks/SCALE.md (SIZES="10000 100000"; 20 GB)
 	@$(PY) -m benchmarks.scale $(SIZES)
 
 ##@ Make it yours

@@ -112,17 +112,17 @@ def test_requests_are_measured_as_tables_grow(tmp_path: Path) -> None:
         full=scale.REQUESTS,
     )
     with zoo(LITTLE, filled=False) as running:
-        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), requests))
+        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), tmp_path, requests))
     assert all(cost.pages >= 1 and cost.error is None for cost in found[1_000].requests.values())
-    scale.write(tmp_path, found)
     assert ET.parse(tmp_path / "scale.svg").getroot().tag.endswith("svg")
     written = (tmp_path / "SCALE.md").read_text()
     assert [written.count(f"\n| `{request.name}` |") for request in requests] == [1] * len(requests)
 
 
-def test_a_request_that_reads_all_rows_is_found_to_grow() -> None:
-    costs = {name: [Cost(small, 1), Cost(large, 1)] for name, small, large in (("flat", 4, 5), ("grows", 100, 1_000))}
+def test_a_request_that_costs_more_at_any_size_is_found_to_grow() -> None:
+    pages = {"flat": (4, 500, 600), "grows": (100, 100, 1_000), "grows for a while": (100, 1_000, 100)}
     found = {
-        size: scale.Measured({name: cost[at] for name, cost in costs.items()}, {}, 0) for at, size in enumerate((1, 10))
+        size: scale.Measured({name: Cost(costs[at], 1) for name, costs in pages.items()}, {}, 0)
+        for at, size in enumerate((1, 10, 100))
     }
-    assert {name: scale.grows(found, name) for name in costs} == {"flat": False, "grows": True}
+    assert [name for name in pages if scale.grows(found, name)] == ["grows", "grows for a while"]
