@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud import idempotency
 from api.external_services.s3 import S3
 from api.external_services.services import Services
-from api.http.authentication import SAFE_METHODS
+from api.http.methods import SAFE_METHODS
 from api.main import create_app
 from api.models import Base
 from api.models.idempotency import IdempotencyKey
