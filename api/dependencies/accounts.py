@@ -16,7 +16,7 @@ from api.crud.accounts.manager import UserManager
 from api.crud.accounts.proof import Proof
 from api.crud.accounts.sign_ins import count_registration
 from api.dependencies import ClientAddress, SessionDep, SettingsDep, TransactionsDep
-from api.enums import UserType
+from api.enums.users import UserType
 from api.errors import Forbidden, Unauthenticated
 from api.http.answers import mark_personal
 from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin

@@ -11,7 +11,7 @@ from api.crud.resource import Children, Resource
 from api.dependencies import ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
 from api.dependencies.accounts import ADMIN, least
 from api.dependencies.once import honours_key
-from api.enums import UserType
+from api.enums.users import UserType
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import (

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.enums import UserType
+from api.enums.users import UserType
 from api.external_services.s3 import S3
 from api.external_services.services import Services
 from api.main import create_app
