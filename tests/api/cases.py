@@ -15,13 +15,17 @@ ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, Use
 
 @dataclass(frozen=True)
 class Case:
-    """A request, who may send it, and the answer that they get. `new` is the resource that it makes a record of."""
+    """A request, who may send it, and the answer that they get. `new` is the resource that it makes a record of.
+
+    It is done once by an Idempotency-Key, if it changes something, unless it `refuses_key`.
+    """
 
     least: str
     status: int
     json: Any = None
     form: dict[str, str] | None = None
     new: Resource | None = None
+    refuses_key: bool = False
 
 
 Cases = Mapping[str, Case]

@@ -111,11 +111,6 @@ def test_all_that_production_refuses_is_said_at_once() -> None:
         Settings(environment="production").require_usable()
 
 
-@pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])
-def test_a_mail_server_is_set_by_its_url(url: str) -> None:
-    assert Settings(smtp_url=url).smtp_url == url
-
-
 @pytest.mark.parametrize("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])
 def test_an_invalid_url_is_refused_with_the_form_to_write(url: str) -> None:
     with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE"):
@@ -123,8 +118,8 @@ def test_an_invalid_url_is_refused_with_the_form_to_write(url: str) -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    in_urls = {"database_url": f"postgresql://zoo_api:{GOOD}@db/zoo", "smtp_url": "smtp://zoo:correct@mail"}
-    for settings in (Settings(database_password=GOOD), Settings(**in_urls)):  # type: ignore[arg-type]
+    in_url = Settings(database_url=f"postgresql://zoo_api:{GOOD}@db/zoo")
+    for settings in (Settings(database_password=GOOD), in_url):
         assert "correct" not in repr(settings) + str(settings.database())
 
 

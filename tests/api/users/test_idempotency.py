@@ -3,13 +3,43 @@
 import asyncpg
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.main import create_app
+from api.settings import Settings
 from tests.api.people import ADMIN, KEEPER
+from tests.api.test_idempotency_everywhere import KEY, UNSAFE, snapshot
+from tests.api.test_permissions import MATRIX, filled
 from tests.conftest import email_of
 
-KEY = {"Idempotency-Key": "once"}
+REFUSING = [route for route in UNSAFE if MATRIX[route].refuses_key]
+
+
+def has_a_secret(route: APIRoute) -> bool:
+    fields = getattr(getattr(route.body_field, "field_info", None), "annotation", None)
+    return route.path.startswith("/auth/") or bool(
+        {"password", "current_password"} & set(fields.model_fields if fields else ())
+    )
+
+
+def test_the_routes_with_a_secret_are_those_that_refuse_a_key() -> None:
+    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+    found = {f"{method} {route.path}" for route in routes if has_a_secret(route) for method in route.methods or ()}
+    assert found == set(REFUSING)
+
+
+@pytest.mark.parametrize("route", REFUSING)
+async def test_a_route_with_a_secret_refuses_it_and_changes_nothing(
+    client: httpx.AsyncClient, session: AsyncSession, route: str
+) -> None:
+    case, (method, _, template) = MATRIX[route], route.partition(" ")
+    path = await filled(client, session, template)
+    before = await snapshot(session)
+    refused = await client.request(method, path, json=case.json, data=case.form, headers=KEY)
+    assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
+    assert await snapshot(session) == before
 
 
 async def test_each_user_has_keys_of_their_own(client: httpx.AsyncClient) -> None:

@@ -86,3 +86,12 @@ def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
 )
 def test_the_sender_of_mail_may_have_a_name(sender: str) -> None:
     assert Settings(mail_from=sender).mail_from == sender
+
+
+@pytest.mark.parametrize("url", ["smtp://mail", "smtps://zoo@mail.zoo.example:465/", "smtp://[::1]:25"])
+def test_a_mail_server_is_set_by_its_url(url: str) -> None:
+    assert Settings(smtp_url=url).smtp_url == url
+
+
+def test_a_password_of_the_mail_server_is_never_shown() -> None:
+    assert "correct" not in repr(Settings(smtp_url="smtp://zoo:correct@mail", smtp_password=GOOD, token_secret=GOOD))
