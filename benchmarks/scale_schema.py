@@ -58,7 +58,7 @@ STEPS = {
     "plan, of three revisions": ("alembic_online", "plan"),
     "rehearse, with 1,000 rows of each table": ("alembic_online", "rehearse", "--sample", SAMPLE),
     "an index of two columns, built online": ("alembic", "upgrade", "scale_index"),
-    f"a new column, and a backfill of {BACKFILLED:,} rows": ("alembic", "upgrade", "scale_backfill"),
+    f"a new column, and a backfill of up to {BACKFILLED:,} rows": ("alembic", "upgrade", "scale_backfill"),
 }
 
 
