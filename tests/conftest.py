@@ -259,7 +259,7 @@ async def maintenance(server: Server) -> AsyncIterator[asyncpg.Connection]:
 async def forget_backfills(server: Server, database: str) -> None:
     """Remove what is known of the zoo's own, which are done: tests have theirs."""
     connection = await superuser(server, database)
-    await connection.execute("DROP TABLE migration_backfills")
+    await connection.execute("DROP TABLE IF EXISTS migration_backfills")
     await connection.close()
 
 

@@ -84,7 +84,12 @@ def test_one_revision_makes_the_schema_of_the_models_and_what_only_revisions_kno
     text = (checkout / "migrator" / "versions" / name).read_text()
     (revision,) = re.findall(r'^revision = "(\w+)"', text, re.MULTILINE)
     assert f'SCHEMA_REVISION = "{revision}"' in (checkout / "api" / "database" / "engine.py").read_text()
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["alembic_online", "lint"]):
+    for command in (
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["alembic_online", "lint"],
+        ["pytest", "-q", "tests/api/test_tasks.py"],  # with the schema that the new revision makes
+    ):
         subprocess.run([checkout / ".venv/bin/python", "-m", *command], cwd=checkout, check=True, capture_output=True)
 
 
