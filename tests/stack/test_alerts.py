@@ -28,7 +28,7 @@ def visitors(stack: Stack, number: int = 8) -> Iterator[None]:
 
     def visit(_: int) -> None:
         with httpx.Client(base_url=stack.address, timeout=PATIENCE, headers=headers) as client:
-            while not ended.wait(0.1):
+            while not ended.wait(0.5):
                 for method, body in (("GET", None), ("POST", {"name": "Amara"})):
                     try:
                         client.request(method, "/animals", json=body)
