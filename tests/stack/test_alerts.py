@@ -43,7 +43,7 @@ ELSEWHERE = ("GET", "/exhibits")
 
 @contextmanager
 def visitors(
-    stack: Stack, number: int = 8, asked: Sequence[tuple[str, str]] = (READ, WRITE), pause: float = 0.05
+    stack: Stack, number: int = 8, asked: Sequence[tuple[str, str]] = (READ, WRITE), pause: float = 0.25
 ) -> Iterator[None]:
     """Clients that ask for these in turn, each from another one on, until the block ends, whatever they are answered.
 

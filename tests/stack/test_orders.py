@@ -8,19 +8,23 @@ import httpx
 from tests.conftest import PASSWORD, ROOT
 from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack
 
-OUTSIDE = ROOT / "tests" / "stack" / "orders_outside.py"
+CONNECT = "import socket; socket.create_connection(('127.0.0.1', 3000), timeout=3)"
+SERVICE = {
+    "image": f"{PREFIX}api:{RELEASE}",
+    "command": ["python3", "-c", (ROOT / "tests" / "stack" / "orders_outside.py").read_text(), "3000"],
+    "healthcheck": {"test": ["CMD", "python3", "-ISc", CONNECT], "start_period": "5m", "start_interval": "1s"},
+}
 
 
 def test_an_order_goes_from_created_to_delivered_with_both_external_services(stack: Stack, tmp_path: Path) -> None:
     override = tmp_path / "compose.yml"
-    service = {"image": f"{PREFIX}api:{RELEASE}", "command": ["python3", "-c", OUTSIDE.read_text(), "3000"]}
-    override.write_text(json.dumps({"services": {"payments": service, "kitchen": service}}))
+    override.write_text(json.dumps({"services": {"payments": SERVICE, "kitchen": SERVICE}}))
     with (
         stack.changed(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000"),
         stack.client() as keeper,
         httpx.Client(base_url=stack.address, timeout=PATIENCE) as visitor,
     ):
-        stack.compose("up", "--detach", "--wait")
+        stack.compose("up", "--detach", "--wait", "--no-deps", "payments", "kitchen", "api")
         account = {"email": "orders@visitors.example", "password": PASSWORD}
         assert visitor.post("/auth/register", json=account).status_code == 201
         form = {"username": account["email"], "password": PASSWORD}

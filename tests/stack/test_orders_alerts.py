@@ -9,8 +9,8 @@ import pytest
 
 from tests.rounds import ROUNDS
 from tests.stack.observed import alerts, is_told, until, without_data
-from tests.stack.stack import PREFIX, RELEASE, Stack
-from tests.stack.test_orders import OUTSIDE
+from tests.stack.stack import Stack
+from tests.stack.test_orders import SERVICE
 
 pytestmark = pytest.mark.skipif(ROUNDS != "full", reason="on the stack of test_alerts.py: it asks for ROUNDS=full")
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.skipif(ROUNDS != "full", reason="on the stack of test_a
 def selling(observed: Stack, tmp_path: Path) -> Iterator[Stack]:
     """With a payments service and a kitchen."""
     override = tmp_path / "compose.yml"
-    service = {"image": f"{PREFIX}api:{RELEASE}", "command": ["python3", "-c", OUTSIDE.read_text(), "3000"]}
-    override.write_text(json.dumps({"services": {"payments": service, "kitchen": service}}))
+    override.write_text(json.dumps({"services": {"payments": SERVICE, "kitchen": SERVICE}}))
     with observed.changed(override, PAYMENTS_URL="http://payments:3000", KITCHEN_URL="http://kitchen:3000"):
         observed.compose("up", "--detach", "--wait", "payments", "kitchen", "api")
         yield observed
