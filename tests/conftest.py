@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -111,6 +112,7 @@ def log_plainly() -> None:
 
 def pytest_configure() -> None:
     log_plainly()
+    gc.disable()  # nothing that is imported is garbage
     if ROUNDS not in {"quick", "full"}:
         raise pytest.UsageError(f"ROUNDS is quick or full, not {ROUNDS}")
     # A shell ignores SIGINT for background jobs; the processes that tests start must not inherit that.
@@ -139,6 +141,8 @@ def start_server() -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()  # it takes a sixth of a second to look through all that is there by now
+    gc.enable()
     is_needed = any("storage" in getattr(item, "fixturenames", ()) for item in session.items)
     if is_needed and not session.config.option.collectonly:
         start_storage()
