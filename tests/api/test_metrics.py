@@ -105,15 +105,6 @@ async def test_nothing_that_a_client_chooses_becomes_a_series(client: httpx.Asyn
     assert series() == before
 
 
-async def test_a_refusal_for_a_limit_is_counted(client: httpx.AsyncClient) -> None:
-    before = count("refusals_total", cause="limit")
-    form = {"username": "nobody@zoo.example", "password": "wrong"}
-    answers = [await client.post("/auth/jwt/login", data=form) for _ in range(12)]
-    refused = sum(answer.status_code == 429 for answer in answers)
-    assert refused
-    assert count("refusals_total", cause="limit") - before == refused
-
-
 @pytest.mark.parametrize(("cause", "at_once"), [("pool", 2), ("queue", 40)])
 async def test_a_refusal_for_want_of_a_connection_is_counted(
     server: Server, database: str, admin: asyncpg.Connection, cause: str, at_once: int

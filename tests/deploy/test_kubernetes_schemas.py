@@ -9,6 +9,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from kubernetes_validate import utils
 
 from tests.conftest import ROOT
 from tests.deploy.kubernetes import VARIANTS, Object, build, name_of
@@ -47,8 +48,9 @@ def closed(schema: Any) -> Any:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_own_objects_fit_its_schemas(version: str) -> None:
-    # Each once, because the schemas are read anew for each.
+def test_kubernetes_own_objects_fit_its_schemas(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Else, all definitions would be read again for each object.
+    monkeypatch.setattr(utils, "schema_contents", cache(utils.schema_contents))
     every = {json.dumps(item): item for variant in VARIANTS for item in build(variant) if project_of(item) is None}
     assert every
     for item in every.values():
