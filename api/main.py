@@ -109,7 +109,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 begin(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
-            await end(*tasks, *state.probes.at_work)
+            await end(*tasks)
+            await end(*state.probes.at_work)  # nobody asks any more
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
         await probing.dispose()

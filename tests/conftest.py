@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import io
 import json
 import logging
@@ -17,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -39,20 +40,22 @@ from api.background import Background
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
 from api.database import probes
-from api.database.driver import Database
+from api.database.driver import Database, PooledConnection
+from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
+from api.external_services.http import tls
 from api.external_services.mail import Mail
 from api.external_services.s3 import S3
 from api.external_services.s3_buckets import make_buckets
-from api.external_services.services import Services
+from api.external_services.services import Services, open_services
 from api.log import configure_log
-from api.main import create_app
+from api.main import Api, create_app
 from api.server.repeats import RepeatFilter
 from api.settings import Settings
 from api.state import NAME, State
 from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
-from local.storage import Storage
+from local.storage import Started, Storage
 from tests.python import HANGS, run
 from tests.rounds import ROUNDS
 
@@ -109,6 +112,7 @@ def log_plainly() -> None:
 
 def pytest_configure() -> None:
     log_plainly()
+    gc.disable()  # nothing that is imported is garbage
     if ROUNDS not in {"quick", "full"}:
         raise pytest.UsageError(f"ROUNDS is quick or full, not {ROUNDS}")
     # A shell ignores SIGINT for background jobs; the processes that tests start must not inherit that.
@@ -134,6 +138,20 @@ def start_server() -> None:
     asyncio.run(add_people(server, MIGRATED))
     asyncio.run(forget_backfills(server, MIGRATED))
     os.environ[SOCKET_DIR] = str(server.socket_dir)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()  # it takes a sixth of a second to look through all that is there by now
+    gc.enable()
+    is_needed = any("storage" in getattr(item, "fixturenames", ()) for item in session.items)
+    if is_needed and not session.config.option.collectonly:
+        start_storage()
+
+
+@cache
+def start_storage() -> Started:
+    """Start this worker's S3. It takes 4 s: other tests run meanwhile."""
+    return running.enter_context(local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "storage"))
 
 
 def interrupt(_: int, __: object) -> None:
@@ -423,6 +441,28 @@ async def serve_app(app: FastAPI) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
+async def serve_requests(app: FastAPI) -> AsyncIterator[Served]:
+    """The api on an engine of its own, without what it does by itself, which takes longer than most tests' requests."""
+    assert isinstance(app, Api)
+    engine = create_engine(app.settings)
+    sessions, background = create_sessionmaker(engine), Background()
+    database, mail = Database(partial(PooledConnection, engine)), Mail(app.settings)
+    try:
+        async with open_services(app.settings) as services:
+            yield Served(app, State(app.settings, database, sessions, Probes(sessions), services, mail, background))
+            await background.finish()
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def answering(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of such an api, signed in as the admin."""
+    async with serve_requests(app) as served, served.client("admin", raise_app_exceptions=False) as client:
+        yield client
+
+
+@asynccontextmanager
 async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the api as it really runs, signed in as the admin."""
     async with serve_app(app) as served, served.client("admin", raise_app_exceptions=False) as client:
@@ -451,8 +491,7 @@ async def committing(server: Server, database: str) -> AsyncIterator[httpx.Async
         database_pool_timeout=60,  # on a busy machine a crowd takes its time
         database_connect_timeout=60,
     )
-    app = create_app(settings)
-    async with started(app) as client:
+    async with answering(create_app(settings)) as client:
         yield client
 
 
@@ -462,12 +501,11 @@ def settings_of(environment: dict[str, str], **settings: Any) -> Settings:
 
 
 @pytest.fixture(scope="session")
-async def storage() -> AsyncIterator[Storage]:
-    """A real S3 with its buckets, one for all tests of this worker that need it: it takes 4 s to start."""
-    with local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "storage") as started:
-        storage = started.wait()
-        await make_buckets(settings_of(storage.admin_environment()))
-        yield storage
+async def storage() -> Storage:
+    """A real S3 with its buckets, one for all tests of this worker that need it."""
+    storage = start_storage().wait()
+    await make_buckets(settings_of(storage.admin_environment()))
+    return storage
 
 
 @pytest.fixture(scope="session")
@@ -476,6 +514,11 @@ async def s3(storage: Storage) -> AsyncIterator[S3]:
     s3 = S3(settings_of(storage.environment()))
     yield s3
     await s3.close()
+
+
+def browser(**options: Any) -> httpx.AsyncClient:
+    """Anybody's client of the storage, without the certificates of TLS, which take 30 ms to load."""
+    return httpx.AsyncClient(trust_env=False, verify=tls("http:"), **options)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ from api.schemas.fields import Amount, Date, Id, Moment, RequestBody
 from api.schemas.text import Line, Name, Prose
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import started, state_of
+from tests.conftest import answering, state_of
 
 
 class Other(DeclarativeBase):
@@ -202,7 +202,7 @@ async def moves(
         'GRANT USAGE ON SCHEMA "else" TO zoo_api;'
         f'{sql_of(Other.metadata)}; GRANT ALL ON ALL TABLES IN SCHEMA "else" TO zoo_api; RESET ROLE'
     )
-    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as client:
+    async with answering(create_app(Settings(database_url=server.url("zoo_api", database)))) as client:
         for capacity in (1, 2):
             await client.post("/depots", json={"capacity": capacity})
         yield client

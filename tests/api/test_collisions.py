@@ -21,7 +21,7 @@ from api.routers.records import records_router
 from api.schemas.fields import RequestBody
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import started
+from tests.conftest import answering
 
 LIVE = text("deleted_at IS NULL")
 
@@ -85,7 +85,7 @@ async def tickets(server: Server, database: str, admin: asyncpg.Connection) -> A
         session.add(Ticket(**data.model_dump()))
 
     app.router.routes.extend(_route_of(app, route) for route in router.routes)
-    async with started(app) as client:
+    async with answering(app) as client:
         yield client
 
 

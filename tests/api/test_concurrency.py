@@ -37,9 +37,8 @@ async def test_a_client_has_half_of_the_connections_and_another_is_served_meanwh
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
     """Requests that only wait for a record, from one client or several, also get half at most."""
-    await admin.execute(
-        f"ALTER ROLE zoo_api IN DATABASE {database} SET lock_timeout = '1min'"
-    )  # held up until all wait
+    for limit in ("lock_timeout", "statement_timeout"):  # held up until all wait
+        await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET {limit} = '1min'")
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=8, database_pool_timeout=60)
     async with serve_app(create_app(settings)) as app, AsyncExitStack() as clients:
         one, other, neighbour = [

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Log, serve_app, signed_in, started
+from tests.conftest import Log, serve_requests, signed_in, started
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
@@ -48,7 +48,7 @@ def with_origins(server: Server, database: str) -> FastAPI:
 @pytest.fixture
 async def page(with_origins: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A page of a listed origin, in which nobody is signed in."""
-    async with serve_app(with_origins) as served, served.client(raise_app_exceptions=False) as client:
+    async with serve_requests(with_origins) as served, served.client(raise_app_exceptions=False) as client:
         client.headers["Origin"] = OURS
         yield client
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Log, Served, serve_app
+from tests.conftest import Log, Served, serve_requests
 
 BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 
@@ -18,7 +18,7 @@ BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 @pytest.fixture
 async def below(server: Server, database: str) -> AsyncIterator[Served]:
     """The api with the setting."""
-    async with serve_app(
+    async with serve_requests(
         create_app(Settings(database_url=server.url("zoo_api", database), root_path="/zoo"))
     ) as served:
         yield served
@@ -87,7 +87,7 @@ async def test_only_the_header_of_a_trusted_proxy_counts(server: Server, databas
         ("127.0.0.1", ("192.0.2.1", 1), "/docs"),
         ("10.0.0.0/8", ("127.0.0.1", 1), "/docs"),
     ):
-        async with serve_app(create_app(Settings(database_url=url, forwarded_allow_ips=trusted))) as served:
+        async with serve_requests(create_app(Settings(database_url=url, forwarded_allow_ips=trusted))) as served:
             answer = await served.client(client=client).get("/", headers=BELOW)
             assert answer.headers["Location"] == location, (trusted, client)
 

@@ -5,14 +5,13 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Self
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from api.external_services import s3_requests
 from api.external_services.errors import StorageRefused
 from api.external_services.s3 import S3, PresignedPut, Stored
 from local.storage import Storage
-from tests.conftest import settings_of
+from tests.conftest import browser, settings_of
 
 BODY = b"as if it were a picture"
 JPEG = "image/jpeg"
@@ -41,7 +40,7 @@ async def upload(s3: S3, key: str) -> PresignedPut:
 async def put(upload: PresignedPut, body: bytes = BODY, headers: dict[str, str | None] | None = None) -> int:
     """The status of an upload, with these headers in place of the ones that it needs; None is none."""
     sent = {**upload.headers, "Content-Length": str(len(body)), **(headers or {})}
-    async with httpx.AsyncClient() as client:
+    async with browser() as client:
         response = await client.put(upload.url, content=body, headers={n: v for n, v in sent.items() if v is not None})
     return response.status_code
 
@@ -186,7 +185,7 @@ class TestPublic:
     async def test_anybody_can_read_it_and_keep_it(self, s3: S3, key: str) -> None:
         await s3.put_public(key, BODY, "image/webp")
 
-        async with httpx.AsyncClient() as anybody:
+        async with browser() as anybody:
             response = await anybody.get(s3.public_url(key), headers={"Origin": "https://elsewhere.example"})
 
         assert response.content == BODY
@@ -198,7 +197,7 @@ class TestPublic:
         await s3.put_private(key, BODY, JPEG)
         public, private = (f"/{storage.environment()[name]}" for name in ("S3_PUBLIC_BUCKET", "S3_BUCKET"))
 
-        async with httpx.AsyncClient(base_url=storage.url) as anybody:
+        async with browser(base_url=storage.url) as anybody:
             answers = [
                 await anybody.get(s3.public_url(key).replace(public, private)),
                 await anybody.get(private),
@@ -225,7 +224,7 @@ class TestDeleting:
         await s3.delete_public(key)
 
         assert await s3.head(key) is None
-        async with httpx.AsyncClient() as anybody:
+        async with browser() as anybody:
             assert (await anybody.get(s3.public_url(key))).status_code == 404
 
     async def test_what_is_not_there_is_gone_already(self, s3: S3, key: str) -> None:

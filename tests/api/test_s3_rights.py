@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from api.external_services.errors import StorageRefused
@@ -14,7 +13,7 @@ from api.external_services.s3_keys import keys_of
 from api.external_services.s3_requests import S3Requests
 from local.storage import Storage
 from tests.api.storage_proxy import proxying
-from tests.conftest import settings_of
+from tests.conftest import browser, settings_of
 
 PRIVATE, PUBLIC = "zoo-private", "zoo-public"
 
@@ -86,7 +85,7 @@ class TestTheApisKey:
         signer = await by_the_api.signer()
         body = f"Action={action}&Version=2010-05-08&UserName=zoo_api".encode()
         headers = signer.signed("POST", f"{storage.url}/", {"content-type": "application/x-www-form-urlencoded"}, body)
-        async with httpx.AsyncClient() as client:
+        async with browser() as client:
             answer = await client.post(f"{storage.url}/", content=body, headers=headers)
 
         assert answer.status_code in {400, 403}, answer.text
@@ -108,7 +107,7 @@ class TestBuckets:
         s3 = S3(settings)
         await s3.put_public("a", b"a", "image/png")
 
-        async with httpx.AsyncClient() as anybody:
+        async with browser() as anybody:
             assert (await anybody.get(s3.public_url("a"))).content == b"a"
             assert (await anybody.get(f"{storage.url}/{names['s3_public_bucket']}")).status_code == 403
         await s3.close()
@@ -128,8 +127,8 @@ class TestBuckets:
             "Access-Control-Request-Method": "PUT",
             "Access-Control-Request-Headers": "content-type,if-none-match",
         }
-        async with httpx.AsyncClient() as browser:
-            answer = await browser.options(f"{storage.url}/{PRIVATE}/incoming/a", headers={"Origin": origin, **wanted})
+        async with browser() as page:
+            answer = await page.options(f"{storage.url}/{PRIVATE}/incoming/a", headers={"Origin": origin, **wanted})
 
         assert answer.headers["access-control-allow-origin"] in {"*", origin}
         assert {"content-type", "if-none-match"} <= set(answer.headers["access-control-allow-headers"].split(", "))

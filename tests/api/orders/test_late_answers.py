@@ -14,7 +14,7 @@ from local.postgres import Server
 from tests.api.orders.ordering import bring, events_of, order
 from tests.api.orders.outside import Outside
 from tests.api.people import KEEPER, VISITOR
-from tests.conftest import Log, started
+from tests.conftest import Log, answering
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -30,7 +30,7 @@ async def shop(server: Server, database: str, payments: Outside, kitchen: Outsid
     settings = Settings(
         database_url=server.url("zoo_api", database), payments_url=payments.url, kitchen_url=kitchen.url
     )
-    async with started(create_app(settings)) as client:
+    async with answering(create_app(settings)) as client:
         yield client
 
 

@@ -13,7 +13,7 @@ from api.crud.photos.work import work
 from api.decoder.run import only_decoder
 from api.external_services.s3 import S3
 from tests.api.records import make
-from tests.conftest import state_of
+from tests.conftest import browser, state_of
 
 
 def photo(kind: str = "JPEG", size: tuple[int, int] = (48, 32), colour: str = "sienna", **options: Any) -> bytes:
@@ -39,7 +39,7 @@ async def begin(client: httpx.AsyncClient, animal: int, data: bytes = PHOTO, **f
 
 async def put(begun: dict[str, Any], data: bytes = PHOTO) -> httpx.Response:
     """Upload, as the answer says."""
-    async with httpx.AsyncClient(trust_env=False) as outside:
+    async with browser() as outside:
         return await outside.put(begun["upload"]["url"], content=data, headers=begun["upload"]["headers"])
 
 
@@ -82,7 +82,7 @@ async def keys(s3: S3) -> set[str]:
 
 async def get(url: str) -> httpx.Response:
     """What anybody gets."""
-    async with httpx.AsyncClient(trust_env=False) as outside:
+    async with browser() as outside:
         return await outside.get(url)
 
 

@@ -16,7 +16,7 @@ from local.postgres import Server
 from tests.api.people import ADMIN, VISITOR
 from tests.api.users.mailbox import Mailbox
 from tests.api.users.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
-from tests.conftest import PASSWORD, WAITING, Served, email_of, serve_app, signed_in, state_of
+from tests.conftest import PASSWORD, WAITING, Served, email_of, serve_requests, signed_in, state_of
 
 __all__ = ["mailbox"]  # a fixture
 
@@ -38,7 +38,7 @@ async def mailing(server: Server, database: str, mailbox: Mailbox) -> AsyncItera
     settings = Settings(
         database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from=f'"{sender}" <zoo@zoo.example>'
     )
-    async with serve_app(create_app(settings)) as app, app.client() as client:
+    async with serve_requests(create_app(settings)) as app, app.client() as client:
         yield client
 
 
@@ -179,7 +179,7 @@ class TestLocalAddresses:
         local = app.client("admin")
         assert (await local.post("/auth/register", json=body)).status_code == 201
         assert (await sign_in(local, email)).status_code == 200
-        async with serve_app(create_app(production)) as served, served.client() as client:
+        async with serve_requests(create_app(production)) as served, served.client() as client:
             refused = await client.post("/auth/register", json=body)
             assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
 

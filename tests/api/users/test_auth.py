@@ -11,6 +11,7 @@ import asyncpg
 import httpx
 import pytest
 from fastapi_users.jwt import decode_jwt, generate_jwt
+from tenacity import wait_none
 
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
@@ -19,7 +20,17 @@ from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.users.mailbox import Mailbox, serving
-from tests.conftest import PASSWORD, WAITING, Log, email_of, find_free_port, serve_app, signed_in, started, state_of
+from tests.conftest import (
+    PASSWORD,
+    WAITING,
+    Log,
+    email_of,
+    find_free_port,
+    serve_requests,
+    signed_in,
+    started,
+    state_of,
+)
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}
@@ -246,7 +257,7 @@ class TestCookie:
             token_secret=secret,
             smtp_url="smtp://127.0.0.1:1",
         )
-        async with serve_app(create_app(settings)) as served, served.client() as client:
+        async with serve_requests(create_app(settings)) as served, served.client() as client:
             client.base_url = httpx.URL("https://zoo.test")
             yield client
 
@@ -389,7 +400,7 @@ class TestMail:
         settings = Settings(
             database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from="zoo@zoo.example"
         )
-        async with serve_app(create_app(settings)) as app, app.client() as client:
+        async with serve_requests(create_app(settings)) as app, app.client() as client:
             yield client
 
     async def ask(self, client: httpx.AsyncClient, path: str, email: str) -> None:
@@ -548,8 +559,9 @@ class TestMail:
         assert mailbox.messages == []
 
     async def test_a_mail_server_that_is_down_for_a_moment_is_tried_again(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr("api.external_services.mail.Mail._deliver.retry.wait", wait_none())
         mailbox.answers.append("421 Shutting down")
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
         assert len(mailbox.messages) == 1

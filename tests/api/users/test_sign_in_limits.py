@@ -22,7 +22,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.users.test_auth import register, sign_in
-from tests.conftest import PASSWORD, Log, Served, email_of, serve_app
+from tests.conftest import PASSWORD, Log, Served, email_of, serve_requests
 from tests.rounds import rounds
 
 TOO_LONG = "x" * 200  # wrong, and refused without hashing
@@ -56,7 +56,7 @@ async def live(server: Server, database: str) -> AsyncIterator[Served]:
     # On a busy machine a crowd takes a while.
     patient = {"database_pool_timeout": 60, "database_connect_timeout": 60}
     app = create_app(Settings.model_validate({"database_url": url, "database_pool_size": 20, **patient}))
-    async with serve_app(app) as live:
+    async with serve_requests(app) as live:
         yield live
 
 
@@ -140,7 +140,7 @@ async def test_of_many_tries_at_once_no_more_get_through(live: Served) -> None:
 
 async def test_the_limit_holds_across_workers(live: Served, server: Server, database: str) -> None:
     await fail(live, "192.0.2.1", VISITOR, PER_PAIR)
-    async with serve_app(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
+    async with serve_requests(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
         assert await right(another, "192.0.2.1") == 429
 
 
