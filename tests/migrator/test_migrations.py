@@ -41,7 +41,8 @@ def alembic_engine(server: Server, database: str) -> AsyncEngine:
 
 @pytest.fixture
 def alembic_runner(alembic_config: Config, alembic_engine: AsyncEngine) -> Iterator[MigrationContext]:
-    with pytest_alembic.runner(pytest_alembic.Config.from_raw_config(alembic_config), alembic_engine) as runner:
+    config = pytest_alembic.Config.from_raw_config(alembic_config)
+    with pytest_alembic.runner(config, alembic_engine) as runner:  # type: ignore[arg-type]  # it takes asynchronous ones
         yield runner
 
 
