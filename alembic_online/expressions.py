@@ -55,4 +55,7 @@ def default_sql(default: FetchedValue | None) -> str | None:
     """The expression of a server default; None if there is none, or it is not known."""
     if not isinstance(default, DefaultClause):
         return None
-    return string_sql(default.arg) if isinstance(default.arg, str) else sql_of(default.arg)
+    if isinstance(default.arg, str):
+        return string_sql(default.arg)
+    expression = sql_of(default.arg)
+    return None if expression.upper() == "NULL" else expression  # Postgres stores none

@@ -2,28 +2,39 @@
 
 Alembic passes the text of defaults, checks and conditions through `sa.text()`, which takes `:x` for a parameter, even
 inside quotes; it compares two defaults by letting Postgres compute them, takes an array for what it is an array of, and
-compares only the columns of indexes; with `--sql` it makes four spaces of each tab.
+two names of one type for two types, and compares only the columns of indexes and unique constraints; with `--sql` it
+makes four spaces of each tab.
 """
 
 from typing import Any
 
 from alembic.ddl._autogen import ComparisonResult
 from alembic.ddl.postgresql import PostgresqlImpl
-from sqlalchemy import ARRAY, DDLElement, Index, text
-from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy import ARRAY, DDLElement, Index, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import DOMAIN, INTERVAL
+from sqlalchemy.types import NullType
 
+from alembic_online.drift.expressions import type_names
 from alembic_online.drift.parts import are_same, differing
 from alembic_online.drift.reader import Reader
 from alembic_online.expressions import as_text, default_sql
 from alembic_online.shadow import stored_default
+from alembic_online.types import SqlType
 
 _DEFAULT = (
     "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
     " WHERE adrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND attname = $3"
 )
+_COLUMN = "FROM pg_attribute WHERE attrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND attname = $3"
+_TYPE = f"SELECT format_type(atttypid, atttypmod) {_COLUMN}"
+_NULLABLE = f"SELECT NOT attnotnull {_COLUMN}"
 _INDEX = (
     "SELECT CASE WHEN indisunique THEN 'UNIQUE ' ELSE '' END || regexp_replace(pg_get_indexdef(indexrelid),"
     " '^CREATE .*? USING ', '') FROM pg_index WHERE indexrelid = to_regclass(format('%I.%I', $1::text, $2::text))"
+)
+_CHECKED = (
+    "SELECT condeferrable, condeferred FROM pg_constraint WHERE contype = 'u'"
+    " AND conrelid = to_regclass(format('%I.%I', $1::text, $2::text)) AND conname = $3"
 )
 
 
@@ -49,28 +60,36 @@ class OnlineImpl(PostgresqlImpl):
         return rendered if is_index else as_text(rendered)
 
     def autogen_column_reflect(self, inspector: Any, table: Any, column_info: Any) -> None:
+        assert self.connection is not None
+        place = (table.schema or inspector.default_schema_name, table.name, column_info["name"])
+        if isinstance(column_info["type"], NullType):  # SQLAlchemy does not know it
+            column_info["type"] = SqlType(self.connection.exec_driver_sql(_TYPE, place).scalar_one())
+        if isinstance(column_info["type"], DOMAIN):  # SQLAlchemy takes what the domain has for the column's own
+            column_info["nullable"] = self.connection.exec_driver_sql(_NULLABLE, place).scalar_one()
+            column_info["default"] = self.connection.exec_driver_sql(_DEFAULT, place).scalar()
         default = column_info.get("default")
         if default and table.schema is not None and "nextval(" in default:
             # SQLAlchemy takes a sequence of the search path for one of the table's schema.
-            assert self.connection is not None
-            column_info["default"] = self.connection.exec_driver_sql(
-                _DEFAULT, (table.schema, table.name, column_info["name"])
-            ).scalar()
+            column_info["default"] = self.connection.exec_driver_sql(_DEFAULT, place).scalar()
         super().autogen_column_reflect(inspector, table, column_info)  # type: ignore[no-untyped-call]
         if default := column_info.get("default"):
             column_info["default"] = as_text(default)
 
     def compare_type(self, inspector_column: Any, metadata_column: Any) -> bool:
-        """Whether they differ; Alembic takes an array for what it is an array of."""
+        """Whether they differ; Alembic takes an array for what it is an array of, and sees no collation."""
         there, wanted = inspector_column.type, metadata_column.type
-        if isinstance(there, ARRAY) != isinstance(wanted, ARRAY):
+        stored = wanted.dialect_impl(self.dialect)
+        if not isinstance(there, DOMAIN) and getattr(there, "collation", None) != getattr(stored, "collation", None):
             return True
-        if super().compare_type(inspector_column, metadata_column):
-            return True
+        if isinstance(there, ARRAY) != isinstance(wanted, ARRAY) or super().compare_type(
+            inspector_column, metadata_column
+        ):
+            assert self.connection is not None
+            written = [type_.compile(dialect=self.dialect) for type_ in (there, wanted)]
+            names = type_names(self.connection, written)
+            return names[written[0]] != names[written[1]]  # float(24) is real
         # Alembic takes an interval(3) for any interval.
-        return isinstance(there, INTERVAL) and there.precision != getattr(
-            wanted.dialect_impl(self.dialect), "precision", None
-        )
+        return isinstance(there, INTERVAL) and there.precision != getattr(stored, "precision", None)
 
     def compare_server_default(
         self,
@@ -87,6 +106,20 @@ class OnlineImpl(PostgresqlImpl):
             return wanted != there
         assert self.connection is not None
         return stored_default(self.connection, inspector_column, wanted) != there
+
+    def compare_unique_constraint(
+        self, metadata_constraint: UniqueConstraint, reflected_constraint: UniqueConstraint
+    ) -> ComparisonResult:
+        """Whether they differ; Alembic leaves out when they are checked."""
+        assert self.connection is not None
+        table = metadata_constraint.table
+        schema = table.schema or str(self.dialect.default_schema_name)
+        there = self.connection.exec_driver_sql(_CHECKED, (schema, table.name, str(reflected_constraint.name))).first()
+        deferred = (metadata_constraint.initially or "").upper() == "DEFERRED"
+        wanted = (bool(metadata_constraint.deferrable) or deferred, deferred)
+        if there is not None and tuple(there) != wanted:
+            return ComparisonResult.Different(f"deferrable, deferred: {tuple(there)} to {wanted}")
+        return super().compare_unique_constraint(metadata_constraint, reflected_constraint)
 
     def compare_indexes(self, metadata_index: Index, reflected_index: Index) -> ComparisonResult:
         """Whether they differ in anything that Postgres shows; Alembic leaves out most but the columns."""

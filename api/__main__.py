@@ -11,27 +11,21 @@ from typing import IO, Annotated
 
 import rich.progress
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
-from api.background import Background
 from api.commands.photos import app as photos
 from api.commands.photos import seed_photos
 from api.commands.run import fail, run
-from api.crud.accounts.manager import UserManager
+from api.commands.users import app as users
 from api.crud.exports import export_csv
 from api.crud.imports.load import Loaded, load_csv
 from api.crud.resources import RESOURCES
 from api.crud.seeds import seed as seed_zoo
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, transaction
-from api.enums import UserType
-from api.external_services.mail import Mail
 from api.external_services.s3_backups import Backups
 from api.external_services.s3_buckets import make_buckets
 from api.main import create_app
-from api.models.users import User
-from api.schemas.users import PASSWORD_RULE, UserCreate
 from api.settings import ENVIRONMENT, Settings, load_settings
 
 NOTHING_LOADED = "Nothing was loaded."
@@ -41,6 +35,7 @@ Resource = StrEnum("Resource", {name: name for name in RESOURCES})  # type: igno
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(photos)
+app.add_typer(users)
 
 
 @app.command()
@@ -200,41 +195,6 @@ async def _backups() -> AsyncIterator[Backups]:
         yield found
     finally:
         await found.close()
-
-
-@app.command()
-def create_user(
-    email: str,
-    kind: Annotated[UserType, typer.Option("--type", help="What the user may do.")] = UserType.VISITOR,
-) -> None:
-    """Create an account. The password is prompted for, or read from standard input; never from the command line.
-
-    Example: python -m api create-user ngozi@zoo.example --type admin
-    """
-    try:
-        ENVIRONMENT.set(load_settings().environment)
-        data = UserCreate(email=email, password=_read_password(), type=kind)
-    except ValidationError as error:
-        fail(*(f"{found['loc'][0]}: {found['msg'].removeprefix('Value error, ')}" for found in error.errors()))
-    except ValueError as error:  # the settings
-        fail(str(error))
-    user = run(_create_user(data), "No user was created.")
-    typer.echo(f"{user.email} is a user of type {user.type}")
-
-
-def _read_password() -> str:
-    if sys.stdin.isatty():
-        typer.echo(f"{PASSWORD_RULE}.", err=True)
-        password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-        return password
-    return sys.stdin.readline().rstrip("\r\n")
-
-
-async def _create_user(data: UserCreate) -> User:
-    settings = load_settings()
-    async with transaction(settings) as session:
-        manager = UserManager(session, settings.token_secret.get_secret_value(), Mail(settings), Background())
-        return await manager.create(data)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from api.http.authentication import cookie_name
 from api.http.document import INFO, completed, tags
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
+from api.metrics import begin_with
 from api.routers import auth, docs, health, orders, orders_docs, photos, users
 from api.routers.records import records_router
 from api.settings import Settings, load_settings
@@ -77,7 +78,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings.require_usable()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, State]]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, State]]:
+        routes = (route for route in app.routes if isinstance(route, APIRoute))
+        begin_with((route.path, method) for route in routes for method in route.methods or ())
         engine = create_engine(settings)
         # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
@@ -106,7 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 begin(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
             ]
             yield {NAME: state}
-            await end(*tasks)
+            await end(*tasks, *state.probes.at_work)
             await state.background.finish(BACKGROUND_SECONDS)
         await engine.dispose()
         await probing.dispose()

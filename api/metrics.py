@@ -7,7 +7,7 @@ A series of what fails begins before anything does: Prometheus sees no increase 
 """
 
 from asyncio import CancelledError
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Literal, Protocol, get_args
@@ -22,7 +22,7 @@ SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 REQUESTS = Histogram(
     "http_request_duration_seconds",
-    "Requests: their route's template, empty if no route has the path, and the class of their status",
+    "Requests by their route's template, empty if no route has the path, and class of status",
     ["route", "method", "status"],
     buckets=SECONDS,
 )
@@ -69,6 +69,12 @@ class Now:
 
 
 _requests: dict[tuple[str, str, int], Histogram] = {}
+
+
+def begin_with(routes: Iterable[tuple[str, str]]) -> None:
+    """Begin the series of what fails, at 0, for these templates of routes and methods."""
+    for route, method in routes:
+        REQUESTS.labels(route, method, "5xx")
 
 
 def known_method(method: str) -> str:

@@ -7,7 +7,7 @@ a path, a parameter of a statement, an address, nor the message of an exception,
 Not by FastAPI's own telemetry: docs/decisions/spans-without-instrumentation.md.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 # Without `baggage` and `tracestate`, whose values would go on to other services, whatever they are.
 _PROPAGATOR = TraceContextTextMapPropagator()
 _PARENT = "traceparent"
+_PARENT_HEADER = _PARENT.encode()
 LEAST_ERROR = 500
 
 _SPAN: ContextVar[Span | None] = ContextVar("span", default=None)
@@ -35,13 +36,14 @@ def trace_id() -> str | None:
     return None if span is None else f"{span.get_span_context().trace_id:032x}"
 
 
-def begin_request(tracer: Tracer, headers: Mapping[bytes, bytes]) -> Span:
+def begin_request(tracer: Tracer, headers: Iterable[tuple[bytes, bytes]]) -> Span:
     """Begin the span of a request.
 
-    It goes on with the trace that these headers name, if any: they are those of a proxy that may do so, or none.
+    It goes on with the trace that these headers name, if they name one: they are a proxy's that may do so, or none.
     """
-    parent = headers.get(_PARENT.encode())
-    around = Context() if parent is None else _PROPAGATOR.extract({_PARENT: parent.decode("latin-1")}, Context())
+    around, parents = Context(), [value for name, value in headers if name == _PARENT_HEADER]
+    if len(parents) == 1:
+        around = _PROPAGATOR.extract({_PARENT: parents[0].decode("latin-1")}, around)
     span = tracer.start_span("request", around, SpanKind.SERVER)
     _SPAN.set(span)  # never reset, because each request of a connection sets it
     return span

@@ -16,14 +16,15 @@ Points = Sequence[tuple[float, float]]
 
 def bars(panels: Mapping[str, Bars]) -> str:
     """Panels side by side, each with groups of bars, one below the other; all panels have the same groups."""
-    bar, group_gap, labels, top = 16, 18, 76, 74
     groups = next(iter(panels.values()))
     series = list(next(iter(groups.values())))
+    legend, legend_height = _legend(series)
+    bar, group_gap, labels, top = 16, 18, 76, 74 + legend_height
     most = max(value for groups in panels.values() for found in groups.values() for value, _ in found.values())
     panel_width = (WIDTH - 2 * MARGIN - labels) / len(panels)
     length = panel_width - 110  # room for the labels
     group_height = len(series) * (bar + 3)
-    drawn = [_legend(series)]
+    drawn = [legend]
     for number, (title, of_groups) in enumerate(panels.items()):
         left = MARGIN + labels + number * panel_width
         drawn.append(_text(left, top - 14, title, font_weight=600))
@@ -46,7 +47,8 @@ def bars(panels: Mapping[str, Bars]) -> str:
 
 def lines(series: Mapping[str, Points], x_title: str, y_title: str, others: Sequence[Points] = ()) -> str:
     """A line for each series, on logarithmic axes that begin and end at powers of ten; `others` are thin, unnamed."""
-    left, right, top, bottom = MARGIN + 62, WIDTH - MARGIN - 16, 62, 330
+    legend, legend_height = _legend(list(series))
+    left, right, top, bottom = MARGIN + 62, WIDTH - MARGIN - 16, 62 + legend_height, 330 + legend_height
     all_points = [*series.values(), *others]
     x_from, x_to = _decades(x for points in all_points for x, _ in points)
     y_from, y_to = _decades(y for points in all_points for _, y in points)
@@ -56,7 +58,7 @@ def lines(series: Mapping[str, Points], x_title: str, y_title: str, others: Sequ
         up = (math.log10(y) - y_from) / (y_to - y_from)
         return left + across * (right - left), bottom - up * (bottom - top)
 
-    drawn = [_legend(list(series)), _text(MARGIN, top - 12, y_title, fill=QUIET, font_size=12)]
+    drawn = [legend, _text(MARGIN, top - 12, y_title, fill=QUIET, font_size=12)]
     for power in range(y_from, y_to + 1):
         _, y = place(10**x_from, 10**power)
         drawn.append(f'<path d="M{left} {y:.1f}H{right}" stroke="{GRID}"/>')
@@ -82,13 +84,18 @@ def _decades(values: Iterable[float]) -> tuple[int, int]:
     return low, max(low + 1, math.ceil(max(logs)))
 
 
-def _legend(names: Sequence[str]) -> str:
-    drawn, x = [], float(MARGIN)
+def _legend(names: Sequence[str]) -> tuple[str, int]:
+    """What each colour is, in as many rows as it takes; and the height of those after the first."""
+    drawn: list[str] = []
+    x, y = float(MARGIN), 20
     for colour, name in zip(COLOURS, names, strict=False):
-        drawn.append(f'<rect x="{x:.1f}" y="20" width="12" height="12" rx="3" fill="{colour}"/>')
-        drawn.append(_text(x + 18, 30, name))
-        x += 18 + 8 * len(name) + 22
-    return "".join(drawn)
+        width = 18 + 8 * len(name) + 22
+        if drawn and x + width > WIDTH:
+            x, y = float(MARGIN), y + 20
+        drawn.append(f'<rect x="{x:.1f}" y="{y}" width="12" height="12" rx="3" fill="{colour}"/>')
+        drawn.append(_text(x + 18, y + 10, name))
+        x += width
+    return "".join(drawn), y - 20
 
 
 def _text(x: float, y: float, text: str, **attributes: object) -> str:

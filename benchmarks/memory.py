@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import psutil
 
 from api.server.__main__ import SHARED_MEMORY
@@ -10,7 +11,7 @@ from benchmarks.comparison import NEW
 from benchmarks.load import Request
 from benchmarks.observing import collecting
 from benchmarks.report import Section, table
-from benchmarks.stack import KEEPER, Zoo, free_port
+from benchmarks.stack import HOST, KEEPER, Zoo, free_port
 
 # Of each hundred requests.
 MIX = [
@@ -42,16 +43,21 @@ def measure(zoo: Zoo) -> Section:
 
 
 def _observed(zoo: Zoo) -> list[list[str]]:
-    """The same with metrics and all traces: of the files in /dev/shm, the size is said, too."""
+    """The same with metrics and all traces; and the process that serves the metrics, with the number of its series."""
     with collecting() as collector:
-        settings = {"METRICS_PORT": str(free_port()), "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+        port = free_port()
+        settings = {"METRICS_PORT": str(port), "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
         with zoo.serve("ours", environment=settings) as app:
-            (worker,) = [child for child in app.workers() if "api.server.metrics" not in child.cmdline()]
+            serving, worker = sorted(app.workers(), key=lambda child: "api.server.metrics" not in child.cmdline())
             found, answered = [], 0.0
             for least in (zoo.scale.requests // 10, zoo.scale.requests):
                 while answered < least:
                     answered += load.send(app, *MIX, seconds=zoo.scale.seconds).answers
-                found.append(_row(f"{answered:,.0f} requests, with metrics and all traces{_files(worker)}", worker))
+                after = f"{answered:,.0f} requests, with metrics and all traces"
+                text = httpx.get(f"http://{HOST}:{port}/metrics", timeout=60).raise_for_status().text
+                series = sum(not line.startswith("#") for line in text.splitlines())
+                found.append(_row(f"{after}{_files(worker)}", worker))
+                found.append(_row(f"{after}: the process that serves {series:,} series", serving))
             return found
 
 

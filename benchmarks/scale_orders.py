@@ -5,12 +5,16 @@ import asyncpg
 from benchmarks.scale_data import KEEPER, REGULAR, VISITOR, Rows, pick
 from benchmarks.scale_requests import Request, get
 
+# A visitor has a hundred open orders at most, and so the regular one has none.
 _SQL = f"""
 CREATE TEMPORARY TABLE new_orders ON COMMIT DROP AS
-SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, NULL::uuid AS user_id, {pick(100, 1)} AS kind,
-    CASE WHEN n <= 50 THEN '{VISITOR}' WHEN n % 100 = 0 THEN '{REGULAR}' ELSE 'v' || {pick("{visitors}", 2)} END name
-FROM generate_series({{first}}, {{last}}) AS n;
-UPDATE new_orders SET user_id = users.id FROM users WHERE email = name || '@zoo.example';
+SELECT n, uuidv7(interval '-4 years' + n * interval '5 s') AS id, users.id AS user_id, kind
+FROM generate_series({{first}}, {{last}}) AS n,
+    LATERAL (SELECT {pick(100, 1)}) AS picked (kind),
+    LATERAL (SELECT CASE WHEN n <= 50 THEN '{VISITOR}' WHEN n % 100 = 0 AND kind <> 3 THEN '{REGULAR}'
+        ELSE 'v' || 1 + {pick("{visitors}", 2)} END || '@zoo.example') AS of (email)
+    JOIN users USING (email)
+ORDER BY n;
 INSERT INTO orders (id, user_id, status, payment_id, attention, deleted_at, created_at, updated_at)
 SELECT id, user_id,
     (CASE WHEN kind < 3 THEN 'cancelled' WHEN kind = 3 THEN 'created' ELSE 'delivered' END)::order_status,
@@ -24,7 +28,6 @@ SELECT id, NULL::order_status, 'created'::order_status, user_id FROM new_orders
 UNION ALL SELECT id, 'created', 'delivered', NULL FROM new_orders WHERE kind > 3
 """
 ROWS = Rows(_SQL, ("orders", "order_items", "order_events"))
-# A visitor has a hundred open orders at most.
 SETTLE = (
     "UPDATE orders SET status = 'delivered', payment_id = 'p'"
     " WHERE id > (SELECT uuidv7(interval '-1 h')) AND status = 'created' AND deleted_at IS NULL"
@@ -49,6 +52,7 @@ REQUESTS = [
     NEW_ORDER,
     Request("POST /orders, by regular", "POST", "/orders", REGULAR, ORDER, before=SETTLE),
     Request("PUT /orders/{id}", "PUT", "/orders/{made}", VISITOR, ORDER, NEW_ORDER, SETTLE),
+    Request("POST /orders/{id}/pay", "POST", "/orders/{made}/pay", VISITOR, None, NEW_ORDER, SETTLE),
     Request("POST /orders/{id}/cancel", "POST", "/orders/{made}/cancel", VISITOR, None, NEW_ORDER, SETTLE),
     Request("DELETE /orders/{id}", "DELETE", "/orders/{made}", VISITOR, None, NEW_ORDER, SETTLE),
 ]

@@ -18,7 +18,7 @@ from sqlalchemy import BigInteger, DateTime, Enum, ForeignKey, Identity, func, s
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from api.enums import UserType
+from api.enums.users import UserType
 
 TOKEN_LIFETIME = timedelta(days=1)
 PHOTOS_URL = "https://photos.zoo.example/photos"

@@ -54,6 +54,7 @@ take_back() {
     [ -n "$previous" ] || return 1
     export RELEASE="$previous"
     docker image tag "$(before)" "$(image_of api)" || return 1 # another may have been built under the same name since
+    [ "$READY_SECONDS" -ge 120 ] || READY_SECONDS=120          # it was ready once, and there is nothing else to go back to
     replace_by "$(before)" && keep
 }
 
@@ -97,7 +98,8 @@ least_missed_first() {
 # gets_ready REPLICA: in time; Compose would not wait for one that is not healthy at the moment
 gets_ready() {
     deadline=$(($(date +%s) + READY_SECONDS))
-    until is_ready "$1"; do
+    new=$(container "$1")
+    until [ "$(health_of "$new")" = healthy ]; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
         sleep 0.5
     done
@@ -107,9 +109,12 @@ is_ready() { [ "$(health "$1")" = healthy ]; }
 
 is_of() { [ "$(image_in "$2")" = "$(docker image inspect --format '{{.Id}}' "$1" 2>/dev/null)" ]; }
 
-health() {
-    docker inspect --format '{{if .State.Running}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' \
-        "$(container "$1")" 2>/dev/null || echo "not there"
+health() { health_of "$(container "$1")"; }
+
+# health_of CONTAINER
+health_of() {
+    docker inspect --format '{{if .State.Running}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}' "$1" 2>/dev/null ||
+        echo "not there"
 }
 
 # containers SERVICE FILTER...: the state and the id of each

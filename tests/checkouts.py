@@ -2,7 +2,9 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 
 from tests.python import OWN, ROOT
@@ -25,13 +27,21 @@ def copy_checkout(target: Path) -> Path:
     """A clone, with this checkout's virtual environment and compiled modules."""
     clone(target)
     (target / ".venv").symlink_to(ROOT / ".venv")
-    for compiled in (cache for package in (*OWN, "migrator") for cache in (ROOT / package).rglob("__pycache__")):
+    for compiled in (found for package in (*OWN, "migrator") for found in (ROOT / package).rglob("__pycache__")):
         shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     return target
 
 
 def clone(target: Path) -> Path:
     """This checkout's files, in a repository of their own."""
+    subprocess.run(["cp", "--recursive", "--preserve=timestamps", f"{_cloned()}/.", target], check=True)
+    return target
+
+
+@cache
+def _cloned() -> Path:
+    """A clone that stays as it is: copying it takes a seventh of the CPU of making it."""
+    target = Path(tempfile.mkdtemp(prefix="zoo-clone-")) / "clone"
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
         if name and (ROOT / name).exists():

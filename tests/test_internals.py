@@ -4,7 +4,7 @@ import re
 
 from tests.conftest import ROOT
 
-TESTS = [ROOT / "tests" / package / "test_internals.py" for package in ("alembic_online", "api")]
+TESTS = [*(ROOT / "tests").glob("*/**/test_internals.py")]
 ROWS = [
     [re.findall(r"`([^`]+)`", cell) for cell in row.split(" | ")]
     for row in re.findall(r"^\| (`.+) \|$", (ROOT / "docs" / "internals.md").read_text(), re.MULTILINE)

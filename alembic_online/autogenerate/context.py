@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from alembic.operations import ops
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.base import PGInspector
-from sqlalchemy.dialects.postgresql.named_types import CreateEnumType, DropEnumType
+from sqlalchemy.dialects.postgresql.named_types import CreateDomainType, CreateEnumType, DropDomainType, DropEnumType
+from sqlalchemy.types import TypeEngine
 
 from alembic_online.autogenerate.step import Execute, Place, Step
 from alembic_online.compare.enums import enum_of
@@ -27,7 +28,7 @@ class ChangeContext:
     new: set[tuple[str | None, str]] = field(default_factory=set)
     created: set[tuple[str | None, str]] = field(default_factory=set)
     made: set[tuple[str | None, str]] = field(default_factory=set)
-    """Enum types that it creates."""
+    """Enums and domains that it creates, or has seen."""
 
     @property
     def connection(self) -> sa.Connection:
@@ -61,11 +62,23 @@ class ChangeContext:
         return tuple(self.database.get_pk_constraint(table, schema=schema)["constrained_columns"])
 
     def types_of(self, *columns: sa.Column[Any]) -> Iterator[Step]:
-        """Create the enum types of these columns that don't exist yet: `render_item` has no table or column do it."""
-        there = {self.within(found["schema"], found["name"]) for found in self.database.get_enums(schema="*")}
-        for type_ in (found for column in columns if (found := enum_of(column.type))):
-            if type_.name and (key := self.within(type_.schema, type_.name)) not in there | self.made:
-                self.made.add(key)
-                plain = postgresql.ENUM(*type_.enums, name=type_.name, schema=type_.schema)
-                create, drop = (str(ddl(plain).compile(dialect=DIALECT)) for ddl in (CreateEnumType, DropEnumType))
+        """Create the enums and domains of these columns that don't exist yet: none that is rendered creates itself."""
+        database, there = self.database, self.made
+        for known in (*database.get_enums(schema="*"), *database.get_domains(schema="*")):
+            there.add(self.within(known["schema"], known["name"]))
+        for type_ in (found for column in columns if (found := _made_by_name(column.type))):
+            if type_.name and (key := self.within(type_.schema, type_.name)) not in there:
+                there.add(key)
+                is_enum = isinstance(type_, postgresql.ENUM)
+                ddl = (CreateEnumType, DropEnumType) if is_enum else (CreateDomainType, DropDomainType)
+                create, drop = (str(statement(type_).compile(dialect=DIALECT)) for statement in ddl)
                 yield Step(Place.TOGETHER, f"type {type_.name}", Execute(create, drop))
+
+
+def _made_by_name(type_: TypeEngine[Any]) -> postgresql.ENUM | postgresql.DOMAIN | None:
+    """The enum or the domain that this is, or that it is an array of."""
+    inner = type_.item_type if isinstance(type_, sa.ARRAY) else type_
+    if isinstance(inner, postgresql.DOMAIN):
+        return inner
+    enum = enum_of(inner)
+    return None if enum is None else postgresql.ENUM(*enum.enums, name=enum.name, schema=enum.schema)

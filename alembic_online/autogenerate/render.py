@@ -9,13 +9,16 @@ from alembic.autogenerate import render_op_text, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.autogenerate.render import _repr_type
 from alembic.operations import ops
+from sqlalchemy import ARRAY
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.schema import DefaultClause
 from sqlalchemy.types import TypeDecorator
 
+from alembic_online.autogenerate.sql import type_sql
 from alembic_online.autogenerate.step import Execute, Note, Nothing
 from alembic_online.compare.enums import enum_of
-from alembic_online.expressions import DIALECT, as_text
+from alembic_online.expressions import as_text
 from alembic_online.operations.column_sync import SyncColumnsOnlineOp, UnsyncColumnsOnlineOp
 from alembic_online.operations.constraints import (
     AddCheckOnlineOp,
@@ -29,6 +32,9 @@ from alembic_online.operations.rows import BackfillOp
 
 WIDTH = 110
 NATIVE = "from sqlalchemy.dialects import postgresql"
+BY_NAME = "from alembic_online.types import SqlType"
+# A driver's dialect has types of its own in the place of Postgres's.
+PLAIN: Any = PGDialect()  # type: ignore[no-untyped-call]
 
 
 def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
@@ -43,16 +49,33 @@ def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[
         plain_type = copy(item)
         plain_type.create_constraint = False  # the check is one of the table's own
         return _repr_type(plain_type, context)
-    if kind == "type" and isinstance(item, TypeDecorator) and not type(item).__module__.startswith("sqlalchemy."):
-        # The app's own: a revision never imports the app, and only what is stored counts.
-        stored = item.load_dialect_impl(DIALECT)
+    if kind == "type" and (stored := _stored(item)) is not item:
         return render_item(kind, stored, context) or _repr_type(stored, context)
+    if kind == "type" and (isinstance(item, postgresql.DOMAIN) or not _is_known(item)):
+        context.imports.add(BY_NAME)
+        return f"SqlType({type_sql(item)!r})"
     enum = enum_of(item) if kind == "type" else None
     if enum is None or enum.name is None:
         return False
     context.imports.add(NATIVE)
     plain = f"postgresql.{postgresql.ENUM(*enum.enums, name=enum.name, schema=enum.schema, create_type=False)!r}"
     return plain if item is enum else f"postgresql.ARRAY({plain})"
+
+
+def _stored(type_: Any) -> Any:
+    """What is stored of a type: a revision never imports the app, so that it does the same in a year."""
+    if isinstance(type_, TypeDecorator) and not _is_known(type_):
+        return type_.load_dialect_impl(PLAIN)
+    if isinstance(type_, ARRAY) and (item := _stored(type_.item_type)) is not type_.item_type:
+        stored = copy(type_)
+        stored.item_type = item
+        return stored
+    return type_
+
+
+def _is_known(type_: Any) -> bool:
+    """Whether a revision can import it."""
+    return type(type_).__module__.startswith("sqlalchemy.")
 
 
 @renderers.dispatch_for(Note)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 AT_ONCE = 200  # pairs in one statement
+_OF_NULL = re.compile(r"^(?:NULL|\(NULL::.*\))::")  # of a domain, Postgres shows the type below it, too
 _NOW = re.compile(r"\bCURRENT_TIMESTAMP\b(?!\()")  # Postgres's other name for now()
 
 
@@ -102,4 +103,4 @@ def type_names(connection: Connection, types: Sequence[str]) -> dict[str, str | 
             return {types[0]: reason}
         middle = len(types) // 2
         return type_names(connection, types[:middle]) | type_names(connection, types[middle:])
-    return {type_: name.removeprefix("NULL::") for type_, name in zip(types, output, strict=True)}
+    return {type_: _OF_NULL.sub("", shown) for type_, shown in zip(types, output, strict=True)}

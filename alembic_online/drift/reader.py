@@ -95,6 +95,8 @@ class Reader:
         default, written = column.server_default, None
         if isinstance(default, DefaultClause):
             written = self.sql(default.arg)
+            if written.upper() == "NULL":
+                written = None  # Postgres stores none
         computed = default if isinstance(default, Computed) else None
         identity = default if isinstance(default, Identity) else None
         serial = column.table.autoincrement_column is column and default is None

@@ -3,12 +3,14 @@
 Guarantee: only a command that moves the schema takes the migration lock; all others read.
 """
 
+import warnings
 from functools import partial
 from typing import Any
 
 import structlog
 from alembic import command, context
 from sqlalchemy import Connection
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import alembic_online.impl
@@ -43,6 +45,7 @@ log = structlog.get_logger("migrator")
 
 def options(project: Project) -> dict[str, Any]:
     """How Alembic is configured, whatever it was called for."""
+    warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)  # OnlineImpl asks Postgres for it
     return {
         "dialect_name": "postgresql",
         "target_metadata": project.metadata,

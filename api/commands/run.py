@@ -5,7 +5,6 @@ from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
 import typer
-from fastapi_users.exceptions import UserAlreadyExists
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.crud.imports.parents import ImportRefused
@@ -26,8 +25,6 @@ def run(work: Coroutine[Any, Any, T], otherwise: str) -> T:
         return asyncio.run(work)
     except ImportRefused as error:
         fail(*error.findings, otherwise)
-    except UserAlreadyExists:
-        fail("There is an account with this address already", otherwise)
     except Unprocessable as error:
         fail(*(f"{found['loc'][-1]}: {found['msg']}" for found in error.detail if isinstance(found, dict)), otherwise)
     except (BadGateway, Unavailable) as error:

@@ -2,7 +2,7 @@
 
 from api.crud.photos.first import FIRST_PHOTO
 from api.crud.resource import Resource
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.animals import Animal
 from api.schemas.animals import AnimalCreate
 from api.schemas.photos import FirstPhoto

@@ -1,7 +1,7 @@
 """Exhibits: who may do what with them."""
 
 from api.crud.resource import Resource
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.exhibits import Exhibit
 from api.schemas.exhibits import ExhibitCreate
 

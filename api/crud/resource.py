@@ -14,7 +14,7 @@ from sqlalchemy import ARRAY, JSON, Column, ColumnElement, Table, inspect
 from sqlalchemy.dialects import postgresql
 
 from api.crud.derived import ID, body_size, query_of, read_of, update_of
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.base import LIVE, Record, columns_of
 from api.schemas.fields import Computed, PageQuery, RequestBody
 

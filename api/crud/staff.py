@@ -1,7 +1,7 @@
 """Staff: who may do what with them."""
 
 from api.crud.resource import Resource
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.staff import Staff
 from api.schemas.staff import StaffCreate
 

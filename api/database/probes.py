@@ -27,7 +27,8 @@ class Probes:
     def __init__(self, sessions: async_sessionmaker[AsyncSession]) -> None:
         self._sessions = sessions
         self._asked: dict[Asked, tuple[float, asyncio.Task[datetime]]] = {}
-        self._abandoned: set[asyncio.Task[None]] = set()
+        self.at_work: set[asyncio.Task[None]] = set()
+        """What has a session, also those whose answer nobody waits for any more. They are to be ended with the rest."""
 
     async def ask(self, question: Question, *arguments: Any) -> datetime:
         """When the question was asked, if the answer is yes. Its exception if not; Unavailable if it takes too long."""
@@ -52,10 +53,10 @@ class Probes:
 
         asked_at = datetime.now(UTC)
         task = asyncio.create_task(in_session())
+        self.at_work.add(task)  # the event loop itself keeps no reference to it
+        task.add_done_callback(self.at_work.discard)
         done, _ = await asyncio.wait({task}, timeout=ANSWER_SECONDS)
         if not done:
-            self._abandoned.add(task)  # the event loop itself keeps no reference to it
-            task.add_done_callback(self._abandoned.discard)
             task.cancel()
             raise Unavailable(f"The database has not answered within {ANSWER_SECONDS:g} s")
         task.result()

@@ -1,7 +1,12 @@
-"""The collector of traces, by OTLP over HTTP. Imported only if there is one, because OpenTelemetry's SDK is."""
+"""The collector of traces, by OTLP over HTTP. Imported only if there is one, because OpenTelemetry's SDK is.
+
+ValueError when it is imported if OpenTelemetry's library can't use one of its own limits.
+"""
 
 import asyncio
 import logging
+import os
+import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,7 +15,7 @@ from typing import Any
 import structlog
 from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.util.re import parse_env_headers
@@ -21,6 +26,13 @@ from api.traces import Tracing
 # What is left may take so long when a worker ends; it comes after its background work, within graceful_timeout.
 FLUSH_SECONDS = 3
 PARENT_BASED = "parentbased_"
+# OpenTelemetry's names and defaults; times are in ms.
+BATCHES = {
+    "OTEL_BSP_SCHEDULE_DELAY": 5_000,
+    "OTEL_BSP_EXPORT_TIMEOUT": 30_000,
+    "OTEL_BSP_MAX_QUEUE_SIZE": 2_048,
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": 512,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +74,18 @@ class _Said(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         self.first = self.first or record.getMessage()
         return False
+
+
+def require_usable() -> None:
+    """ValueError if the library can't use its own settings: each worker would say so with a traceback."""
+    SpanLimits()  # which reads them
+    for name, default in BATCHES.items():
+        value = os.environ.get(name, str(default))
+        if not re.fullmatch("[1-9][0-9]*", value):
+            raise ValueError(f"{name}: write a whole number from 1 up, or leave it out")
+    most, at_once = (int(os.environ.get(name, BATCHES[name])) for name in list(BATCHES)[2:])
+    if at_once > most:
+        raise ValueError(f"OTEL_BSP_MAX_EXPORT_BATCH_SIZE: is {at_once}, more than OTEL_BSP_MAX_QUEUE_SIZE, {most}")
 
 
 @asynccontextmanager

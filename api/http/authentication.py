@@ -8,13 +8,13 @@ from fastapi_users.authentication import BearerTransport, CookieTransport
 
 from api.errors import Forbidden
 from api.http.findings import refuse_repeated
+from api.http.methods import SAFE_METHODS
 from api.settings import Settings
 
 COOKIE = "zoo-auth"
 # Browsers accept it only over TLS, and only from this host, for all its paths: no other host of the same domain, and
 # nobody on a connection in plain HTTP, can replace it.
 HOST_COOKIE = f"__Host-{COOKIE}"
-SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, section 9.2.1; they change nothing here
 OWN_PAGES = {"same-origin", "none"}  # in Sec-Fetch-Site; "none" if the user typed the address, or used a bookmark
 DEFAULT_PORTS = {"http": 80, "https": 443}
 

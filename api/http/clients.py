@@ -7,7 +7,7 @@ from functools import lru_cache
 from starlette.types import Scope
 
 from api.client import Client
-from api.http.authentication import SAFE_METHODS
+from api.http.methods import SAFE_METHODS
 
 IPV6_SUBSCRIBER_PREFIX = 64  # bits: one subscriber has at least all addresses that begin with them
 

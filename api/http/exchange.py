@@ -62,7 +62,7 @@ class Exchange:
         CLIENT.set(client_of(inner, asked))
         ENVIRONMENT.set(self.environment)
         PUBLIC_URL.set(self.public_url)
-        span = None if Tracing.tracer is None else self._begin_span(Tracing.tracer, scope, path, asked)
+        span = None if Tracing.tracer is None else self._begin_span(Tracing.tracer, scope, path)
         always = self._always(request_id, asked)
         failure = None
         answer = Answer(inner, asked, always, send, may_be_gzip=self.gzip, is_head=inner is not scope)
@@ -91,11 +91,11 @@ class Exchange:
             if requests.isEnabledFor(logging.INFO):
                 write_line(scope["method"], path, answer.status, seconds, answer.size)
 
-    def _begin_span(self, tracer: Tracer, scope: Scope, path: str, asked: Mapping[bytes, bytes]) -> Span | None:
+    def _begin_span(self, tracer: Tracer, scope: Scope, path: str) -> Span | None:
         if path in PROBES:
             begin_untraced()
             return None
-        return begin_request(tracer, asked if self.proxies.have_sent(scope) else {})
+        return begin_request(tracer, scope["headers"] if self.proxies.have_sent(scope) else ())
 
     def _always(self, request_id: str, asked: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         """The headers that the answer gets in any case."""

@@ -20,11 +20,11 @@ from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from api.errors import Unprocessable, UnsupportedMediaType
-from api.http.authentication import SAFE_METHODS
 from api.http.examples import of_error
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
 from api.http.idempotency import ANSWER, DoneBefore, refuse_key, takes_key
 from api.http.json_body import parse
+from api.http.methods import SAFE_METHODS
 from api.http.query import validated_at_once
 
 TOO_LARGE = 413

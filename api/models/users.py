@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import Computed, Enum, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.base import Base
 
 

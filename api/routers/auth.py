@@ -5,19 +5,8 @@ from typing import Annotated
 from fastapi import Form, Request, Response
 
 from api.crud.accounts import access_tokens, sign_ins
-from api.dependencies import (
-    CALLER,
-    SAME_ORIGIN,
-    SECRET,
-    AfterAnswerDep,
-    ClientAddress,
-    LimitRegistrations,
-    SessionDep,
-    SettingsDep,
-    TokenDep,
-    TransactionsDep,
-    UserManagerDep,
-)
+from api.dependencies import SECRET, ClientAddress, SessionDep, SettingsDep, TransactionsDep
+from api.dependencies.accounts import CALLER, SAME_ORIGIN, AfterAnswerDep, LimitRegistrations, TokenDep, UserManagerDep
 from api.errors import TAKEN, BadRequest, TooManyRequests, UnsupportedMediaType
 from api.http.authentication import SameOriginCookieTransport
 from api.http.openapi import BODY, OTHER_SITE, SIGNED_IN, errors, nothing, resource_router

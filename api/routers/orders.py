@@ -7,16 +7,9 @@ from uuid import UUID
 from fastapi import Depends, Query, Request, Response
 
 from api.crud.orders import cancellations, payments, reads, rules
-from api.dependencies import (
-    KEEPER,
-    CallerDep,
-    DatabaseDep,
-    IfMatchDep,
-    LinksDep,
-    SessionDep,
-    TransactionsDep,
-    honours_key,
-)
+from api.dependencies import DatabaseDep, IfMatchDep, LinksDep, SessionDep, TransactionsDep
+from api.dependencies.accounts import KEEPER, CallerDep
+from api.dependencies.once import honours_key
 from api.errors import BadGateway, NotFound
 from api.external_services.services import Services
 from api.http.openapi import (

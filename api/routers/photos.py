@@ -8,18 +8,9 @@ from fastapi import Body, Depends, Request, Response
 from api.crud import animals, records
 from api.crud.photos import changes as photo_changes
 from api.crud.photos import reads, uploads
-from api.dependencies import (
-    KEEPER,
-    SECRET,
-    CallerDep,
-    IfMatchDep,
-    LinksDep,
-    ReaderDep,
-    RecordId,
-    SessionDep,
-    TransactionsDep,
-    honours_key,
-)
+from api.dependencies import SECRET, IfMatchDep, LinksDep, RecordId, SessionDep, TransactionsDep
+from api.dependencies.accounts import KEEPER, CallerDep, ReaderDep
+from api.dependencies.once import honours_key
 from api.errors import BadGateway, Conflict, NotFound, Unavailable
 from api.external_services.s3 import S3
 from api.http.openapi import BODY, CHANGED, CREATED, DELETED, KEYED, RECORD, RESTRICTED, errors, page, resource_router

@@ -8,8 +8,10 @@ from fastapi.routing import APIRouter
 from api.crud import records
 from api.crud.exports import export_csv
 from api.crud.resource import Children, Resource
-from api.dependencies import ADMIN, ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep, honours_key, least
-from api.enums import UserType
+from api.dependencies import ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
+from api.dependencies.accounts import ADMIN, least
+from api.dependencies.once import honours_key
+from api.enums.users import UserType
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
 from api.http.openapi import (

@@ -7,19 +7,17 @@ from uuid import UUID
 from fastapi import Body, Query, Response
 
 from api.crud.accounts import users
-from api.dependencies import (
+from api.dependencies import IfMatchDep, LinksDep, SessionDep
+from api.dependencies.accounts import (
     ADMIN,
     CALLER,
     AfterAnswerDep,
     CallerDep,
-    IfMatchDep,
-    LinksDep,
     ProofDep,
-    SessionDep,
     StillSignedInDep,
     UserManagerDep,
-    honours_key,
 )
+from api.dependencies.once import honours_key
 from api.errors import TAKEN, BadRequest, Conflict, NotFound, TooManyRequests
 from api.http.openapi import (
     BODY,

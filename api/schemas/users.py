@@ -15,7 +15,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.enums import UserType
+from api.enums.users import UserType
 from api.schemas.fields import Email, LimitQuery, RequestBody
 from api.schemas.text import normal_form, visible_length
 

@@ -1,7 +1,7 @@
 """`python -m api.server [OPTIONS]`: gunicorn, configured for the api; the options are gunicorn's.
 
-gunicorn reads some environment variables when it is imported, and fails with a traceback if it can't use one. So all
-settings are checked first, and each that can't be used is reported in a line.
+gunicorn and OpenTelemetry read some environment variables when they are imported, and fail with a traceback if they
+can't use one. So all settings are checked first, and each that can't be used is reported in a line.
 """
 
 import os
@@ -21,7 +21,12 @@ CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "gunicorn.conf.
 
 def _require_usable_settings() -> None:
     """ValueError, with a line for each setting that can't be used, if there is any."""
-    load_settings().require_usable()
+    settings = load_settings()
+    settings.require_usable()
+    if settings.traces_url is not None:
+        from api.external_services.collector import require_usable  # noqa: PLC0415 - nothing else needs it
+
+        require_usable()
     if os.environ.get("WEB_CONCURRENCY") == "":
         raise ValueError("WEB_CONCURRENCY: is empty; set a number from 1 up, or leave it out")
 
@@ -34,6 +39,8 @@ def _make_folder_for_metrics() -> None:
 
 def main() -> None:
     """Serve until a signal comes; exit 3 if the settings can't be used."""
+    # Of no effect here; FastAPI, when it is imported, fails without the package of each that is named.
+    os.environ.pop("OTEL_PROPAGATORS", None)
     try:
         _require_usable_settings()
     except ValueError as error:

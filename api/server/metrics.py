@@ -14,6 +14,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -64,11 +65,20 @@ class Written(Collector):
         with self._lock:
             for kind in ("counter", "histogram"):
                 self._fold(kind)
-            found: Iterable[Metric] = MultiProcessCollector(None, str(self._folder)).collect()
+            found: Iterable[Metric] = MultiProcessCollector.merge(list(map(str, self._begun("*.db"))))
             return found
 
+    def _begun(self, pattern: str) -> list[Path]:
+        """The files in which something is: not those whose process was killed, or is, between making and using one."""
+        begun = []
+        for path in self._folder.glob(pattern):
+            with suppress(FileNotFoundError):  # of a process that has just ended
+                if path.stat().st_size:
+                    begun.append(path)
+        return begun
+
     def _fold(self, kind: str) -> None:
-        written = {path: path.stem.rpartition("_")[2] for path in self._folder.glob(f"{kind}_[0-9]*.db")}
+        written = {path: path.stem.rpartition("_")[2] for path in self._begun(f"{kind}_[0-9]*.db")}
         ended = [path for path, process in written.items() if not Path("/proc", process).exists()]
         if not ended:
             return

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.enums import UserType
+from api.enums.users import UserType
 from tests.api.records import Resource
 
 ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, UserType.ADMIN
@@ -15,13 +15,17 @@ ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, Use
 
 @dataclass(frozen=True)
 class Case:
-    """A request, who may send it, and the answer that they get. `new` is the resource that it makes a record of."""
+    """A request, who may send it, and the answer that they get. `new` is the resource that it makes a record of.
+
+    It is done once by an Idempotency-Key, if it changes something, unless it `refuses_key`.
+    """
 
     least: str
     status: int
     json: Any = None
     form: dict[str, str] | None = None
     new: Resource | None = None
+    refuses_key: bool = False
 
 
 Cases = Mapping[str, Case]

@@ -41,7 +41,7 @@ from api.crud.imports.batches import Batches
 from api.crud.imports.load import Loaded, load_csv
 from api.crud.imports.parents import ImportRefused
 from api.crud.resource import Resource, as_json, related
-from api.enums import UserType
+from api.enums.users import UserType
 from api.main import create_app
 from api.models.base import LIVE, Base, Record
 from api.schemas.fields import Amount, Date, Id, Moment, RequestBody

@@ -1,6 +1,6 @@
 """The app, used as FastAPI documents it."""
 
-from api.dependencies import require_keeper
+from api.dependencies.accounts import require_keeper
 from api.errors import Forbidden
 from api.main import create_app
 from api.settings import Settings

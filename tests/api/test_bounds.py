@@ -16,8 +16,6 @@ from tests.api.records import Resource, complete, every_resource
 from tests.conftest import Served
 
 JSON = {"Content-Type": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-LARGEST = {"/auth/register": 8, "/auth/jwt/login": 8, "/animals": 128}  # KiB
 
 
 async def in_bits(body: bytes) -> AsyncIterator[bytes]:
@@ -25,9 +23,11 @@ async def in_bits(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 1000]
 
 
-async def refuses_over(largest: int, client: httpx.AsyncClient, path: str, *, announced: bool) -> None:
+async def refuses_over(
+    largest: int, client: httpx.AsyncClient, path: str, headers: dict[str, str] = JSON, *, announced: bool
+) -> None:
     """That a body of so many KiB is read, and one that is longer is 413."""
-    headers, body = FORM if path.endswith("login") else JSON, b"x" * largest * KIB
+    body = b"x" * largest * KIB
     for sent, expected in ((body, 422), (body + b"x", 413)):
         answer = await client.post(path, content=sent if announced else in_bits(sent), headers=headers)
         assert answer.status_code == expected, answer.text
@@ -36,13 +36,12 @@ async def refuses_over(largest: int, client: httpx.AsyncClient, path: str, *, an
 
 class TestBody:
     @pytest.mark.parametrize("announced", [True, False], ids=["announced", "streamed"])
-    @pytest.mark.parametrize("path", LARGEST)
     async def test_a_body_over_its_routes_limit_is_413_and_one_of_that_size_is_read(
-        self, client: httpx.AsyncClient, path: str, announced: bool
+        self, client: httpx.AsyncClient, announced: bool
     ) -> None:
-        await refuses_over(LARGEST[path], client, path, announced=announced)
+        await refuses_over(128, client, "/animals", announced=announced)
 
-    async def test_if_its_length_is_announced_not_a_byte_of_it_is_read(self, anonymous: httpx.AsyncClient) -> None:
+    async def test_if_its_length_is_announced_not_a_byte_of_it_is_read(self, client: httpx.AsyncClient) -> None:
         read: list[int] = []
 
         async def endless() -> AsyncIterator[bytes]:
@@ -51,10 +50,10 @@ class TestBody:
                 yield b" " * KIB
 
         headers = JSON | {"Content-Length": str(10 * 2**20)}
-        assert (await anonymous.post("/auth/register", content=endless(), headers=headers)).status_code == 413
+        assert (await client.post("/animals", content=endless(), headers=headers)).status_code == 413
         assert read == []
-        assert (await anonymous.post("/auth/register", content=endless(), headers=JSON)).status_code == 413
-        assert len(read) == 9
+        assert (await client.post("/animals", content=endless(), headers=JSON)).status_code == 413
+        assert len(read) == 129
 
     def test_every_route_with_a_body_has_a_limit_and_documents_it(self, app: Served) -> None:
         document = app.app.openapi()
@@ -81,19 +80,9 @@ class TestBody:
         assert answer.status_code == 201, answer.text
         assert {name: answer.json()[name] for name in record} == record
 
-    @pytest.mark.parametrize("path", ["/animals", "/exhibits"])
-    async def test_a_client_that_is_not_signed_in_is_refused_before_the_body_is_parsed(
-        self, anonymous: httpx.AsyncClient, path: str
-    ) -> None:
-        for body in (b"{", b"[" * 60_000, b'{"a": 1, "a": 2}'):
-            assert (await anonymous.post(path, content=body, headers=JSON)).status_code == 401
-
-    async def test_a_client_that_lacks_permission_does_not_learn_what_is_wrong_with_the_body(self, app: Served) -> None:
-        assert (await app.client("visitor").post("/animals", content=b"{", headers=JSON)).status_code == 403
-
     @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "deflate, gzip", "identity, gzip", "x"])
     async def test_an_encoded_body_is_415(self, client: httpx.AsyncClient, encoding: str) -> None:
-        for path, kind in (("/animals", JSON), ("/auth/jwt/login", FORM), ("/animals/1/restore", {})):
+        for path, kind in (("/animals", JSON), ("/animals/1/restore", {})):
             headers = kind | {"Content-Encoding": encoding}
             answer = await client.post(path, content=b"{}", headers=headers)
             assert answer.status_code == 415
@@ -133,17 +122,3 @@ class TestQuery:
             answer = await client.get(f"/animals?{query}")
             (found,) = answer.json()["detail"]
             assert (answer.status_code, found["loc"]) == (422, ["query"])
-
-    async def test_a_form_with_too_many_fields_is_not_read(self, anonymous: httpx.AsyncClient) -> None:
-        answer = await anonymous.post("/auth/jwt/login", content=b"a&" * 3000, headers=FORM)
-        assert answer.status_code == 400
-        assert str(MAX_PARAMETERS) in answer.json()["detail"]
-
-
-async def test_other_cookies_do_no_harm_however_many(app: Served) -> None:
-    cookies = "; ".join(f"c{n}={n}" for n in range(3000))
-    for cookie in (f"{cookies}; zoo-auth=visitor", f" zoo-auth = visitor ;{cookies}", "=;;; zoo-auth=visitor;a"):
-        answer = await app.client().get("/users/me", headers={"Cookie": cookie})
-        assert answer.json()["email"] == "visitor@zoo.example"
-    for cookie in (cookies, "zoo-authx=visitor", "x-zoo-auth=visitor", "x=zoo-auth=visitor"):
-        assert (await app.client().get("/users/me", headers={"Cookie": cookie})).status_code == 401

@@ -16,22 +16,12 @@ from local.postgres import Server
 from tests.conftest import Log, started, state_of
 
 DAY = timedelta(days=1)
-USERS = "users, generate_series(1, 250) AS n WHERE email LIKE 'visitor%'"
-# For each table: how long its rows are kept, and 250 rows of some age.
+KEYS = "SELECT users.id, n, '', now(), NULL, NULL, NULL, now() - $1::interval FROM users,"
+# For each table: how long its rows are kept, and 250 rows of some age, each with a number `n`.
+ROWS = "generate_series(1, 250) AS n"
 TABLES = {
-    "access_tokens": (DAY, f"SELECT 'n' || n, users.id, now() - $1::interval FROM {USERS}"),
-    "idempotency_keys": (
-        DAY,
-        f"SELECT users.id, n, '', now(), NULL, NULL, NULL, now() - $1::interval FROM {USERS}",
-    ),
-    "throttles": (
-        timedelta(minutes=15),
-        f"SELECT 'n' || n, 1, now() - $1::interval FROM {USERS}",
-    ),
-    "known_addresses": (
-        90 * DAY,
-        f"SELECT users.id, n, now() - $1::interval FROM {USERS}",
-    ),
+    "idempotency_keys": (DAY, f"{KEYS} {ROWS} WHERE email LIKE 'visitor%'"),
+    "throttles": (timedelta(minutes=15), f"SELECT 'n' || n, 1, now() - $1::interval FROM {ROWS}"),
 }
 
 
@@ -49,14 +39,21 @@ async def clean(client: httpx.AsyncClient) -> None:
 async def test_old_rows_go_and_others_stay(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection, table: str
 ) -> None:
-    kept_for, rows = TABLES[table]
-    await clean(committing_client)
+    await go_when_they_are_old(committing_client, admin, table, *TABLES[table])
+
+
+async def go_when_they_are_old(
+    client: httpx.AsyncClient, admin: asyncpg.Connection, table: str, kept_for: timedelta, rows: str
+) -> None:
+    """That these rows go at this age, and not before."""
+    await clean(client)
     before = await admin.fetchval(f"SELECT count(*) FROM {table}")
-    young = rows.replace("'n' || n", "'m' || n").replace("users.id, n,", "users.id, 'm' || n,")
-    await admin.execute(f"INSERT INTO {table} {young}", kept_for - timedelta(minutes=1))
-    await admin.execute(f"INSERT INTO {table} {rows}", kept_for + timedelta(seconds=1))
-    await asyncio.gather(*(clean(committing_client) for _ in range(3)))
-    await clean(committing_client)
+    await admin.execute(f"INSERT INTO {table} {rows}", kept_for - timedelta(minutes=1))
+    await admin.execute(
+        f"INSERT INTO {table} {rows.replace('(1, 250)', '(251, 500)')}", kept_for + timedelta(seconds=1)
+    )
+    await asyncio.gather(*(clean(client) for _ in range(3)))
+    await clean(client)
     assert await admin.fetchval(f"SELECT count(*) FROM {table}") == before + 250
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.crud.resource import Resource, related
 from api.dependencies import SessionDep
-from api.enums import UserType
+from api.enums.users import UserType
 from api.main import _route_of, create_app
 from api.models.base import Base, Record
 from api.routers.records import records_router

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import PASSWORD, Log, email_of, serve_app, signed_in, started
+from tests.conftest import Log, serve_app, signed_in, started
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
@@ -140,16 +140,6 @@ class TestAnswers:
             assert answer.status_code == 503
             assert is_let_in(answer)
             assert answer.headers["Retry-After"]
-
-
-async def test_a_listed_page_may_use_the_cookie_and_no_other(page: httpx.AsyncClient) -> None:
-    form = {"username": email_of("keeper"), "password": PASSWORD}
-    site = {"Sec-Fetch-Site": "same-site"}
-    assert (await page.post("/auth/cookie/login", data=form, headers={"Origin": OTHERS, **site})).status_code == 403
-    assert (await page.post("/auth/cookie/login", data=form, headers=site)).status_code == 204
-    assert (await page.post("/animals", json={"name": "Amara"}, headers=site)).status_code == 201
-    refused = await page.post("/animals", json={"name": "Amara"}, headers={"Origin": OTHERS, **site})
-    assert refused.status_code == 403
 
 
 async def test_is_off_by_default(anonymous: httpx.AsyncClient) -> None:

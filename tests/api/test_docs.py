@@ -95,7 +95,7 @@ class TestDocument:
                 if answer.status_code != 503:  # there is no storage here
                     assert invalid in answer.json()["detail"], (method, url, answer.json())
                     compared += 1
-        assert compared > 50
+        assert compared > len(document["paths"])
 
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
         assert json.loads(CliRunner().invoke(commands, ["openapi"], catch_exceptions=False).stdout) == document

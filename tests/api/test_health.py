@@ -10,16 +10,18 @@ import asyncpg
 import httpx
 import pytest
 
-from api.database import probes
+from api.database import probes, workers
 from api.database.engine import SCHEMA_REVISION
-from api.database.probes import ANSWER_SECONDS, GOOD_FOR_SECONDS
+from api.database.probes import GOOD_FOR_SECONDS
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Log, started, superuser
+from tests.conftest import WAITING, Log, started, superuser
 from tests.rounds import STALL
 
 MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('newer', 'upgrade', $1)"
+BOTH = ("/health/db", "/health/ready")
+OPEN = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND usename = 'zoo_api'"
 NOBODY_LISTENS = "postgresql://zoo_api@127.0.0.1:1/zoo"
 
 
@@ -36,8 +38,9 @@ async def cut_off() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def left_hanging() -> AsyncIterator[httpx.AsyncClient]:
+async def left_hanging(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an api whose database accepts connections and never answers."""
+    monkeypatch.setattr(workers, "END_SECONDS", 0.1)  # nor will it at the end
 
     async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -55,6 +58,12 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)
 
 
+@pytest.fixture
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer is good for the next probe, too."""
+    monkeypatch.setattr(probes, "GOOD_FOR_SECONDS", 0)
+
+
 class TestHealth:
     async def test_is_ok_with_a_timestamp(self, client: httpx.AsyncClient) -> None:
         answer = await client.get("/health")
@@ -66,7 +75,7 @@ class TestHealth:
         assert (await cut_off.get("/health")).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
+@pytest.mark.parametrize("path", BOTH)
 class TestDatabaseHealth:
     async def test_is_200_while_the_database_answers(self, client: httpx.AsyncClient, path: str) -> None:
         assert (await client.get(path)).json()["status"] == "OK"
@@ -77,16 +86,20 @@ class TestDatabaseHealth:
         assert answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
 
-    async def test_is_503_within_2_s_when_the_database_hangs(self, left_hanging: httpx.AsyncClient, path: str) -> None:
-        async with asyncio.timeout(2 + STALL):
-            answer = await left_hanging.get(path)
-        assert answer.status_code == 503
-        assert answer.json()["detail"]
-
 
 class TestSilence:
-    async def test_a_connection_that_falls_silent_is_503_within_2_s(self, server: Server, database: str) -> None:
+    async def test_a_database_that_hangs_is_503_within_2_s(self, left_hanging: httpx.AsyncClient) -> None:
+        async with asyncio.timeout(2 + STALL):
+            answers = await asyncio.gather(*(left_hanging.get(path) for path in BOTH))
+        for answer in answers:
+            assert answer.status_code == 503, answer.url
+            assert answer.json()["detail"], answer.url
+
+    async def test_a_connection_that_falls_silent_is_503_within_2_s(
+        self, server: Server, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """As if the network began to drop packets: the connection is established, was used, and is not closed."""
+        monkeypatch.setattr(workers, "END_SECONDS", 0.1)
         silent = asyncio.Event()
 
         async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,42 +121,50 @@ class TestSilence:
                         await asyncio.sleep(GOOD_FOR_SECONDS)
                 silent.set()
                 await asyncio.sleep(GOOD_FOR_SECONDS)
-                for path in ("/health/db", "/health/ready"):
+                for path in BOTH:
                     async with asyncio.timeout(2 + STALL):
                         answer = await client.get(path)
-                    assert answer.status_code == 503
+                    assert answer.status_code == 503, path
+                    monkeypatch.setattr(probes, "ANSWER_SECONDS", 0.1)  # that it is a second was seen
                 silent.clear()
 
 
-@pytest.mark.parametrize("path", ["/health/db", "/health/ready"])
 class TestCrowd:
     @pytest.mark.usefixtures("patient")
     async def test_one_query_serves_all_probes_within_half_a_second(
-        self, server: Server, database: str, admin: asyncpg.Connection, path: str
+        self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
         async with api_on(server.url("zoo_api", database)) as client:
-            began = time.monotonic()
-            answers = [*await asyncio.gather(*(client.get(path) for _ in range(40))), await client.get(path)]
-            took = time.monotonic() - began
-            assert {answer.status_code for answer in answers} == {200}
-            asked_at = {answer.json()["timestamp"] for answer in answers}
-            assert len(asked_at) <= 1 + took / GOOD_FOR_SECONDS
+            asked_at = {}
+            for path in BOTH:
+                began = time.monotonic()
+                answers = [*await asyncio.gather(*(client.get(path) for _ in range(40))), await client.get(path)]
+                took = time.monotonic() - began
+                assert {answer.status_code for answer in answers} == {200}, path
+                asked_at[path] = {answer.json()["timestamp"] for answer in answers}
+                assert len(asked_at[path]) <= 1 + took / GOOD_FOR_SECONDS, path
             await admin.execute("DROP TABLE migration_history")
             await asyncio.sleep(GOOD_FOR_SECONDS)
-            later = await asyncio.gather(*(client.get(path) for _ in range(40)))
-            assert {answer.status_code for answer in later} == {503 if path == "/health/ready" else 200}
-            assert asked_at.isdisjoint(answer.json().get("timestamp") for answer in later)
+            for path in BOTH:
+                later = await asyncio.gather(*(client.get(path) for _ in range(40)))
+                assert {answer.status_code for answer in later} == {503 if path == "/health/ready" else 200}, path
+                assert asked_at[path].isdisjoint(answer.json().get("timestamp") for answer in later), path
 
+    @pytest.mark.parametrize("path", BOTH)
     async def test_a_failure_serves_all_probes_too_even_those_that_arrive_while_it_is_awaited(
-        self, left_hanging: httpx.AsyncClient, path: str
+        self, left_hanging: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        began = time.monotonic()
+        monkeypatch.setattr(probes, "ANSWER_SECONDS", seconds := 0.4)
         first = [asyncio.create_task(left_hanging.get(path)) for _ in range(20)]
-        await asyncio.sleep(ANSWER_SECONDS / 2)
-        answers = await asyncio.gather(*first, *(left_hanging.get(path) for _ in range(20)))
-        assert {answer.status_code for answer in answers} == {503}
-        assert time.monotonic() - began < ANSWER_SECONDS + STALL
+        await asyncio.sleep(seconds / 2)
+        later = [asyncio.create_task(left_hanging.get(path)) for _ in range(20)]
+        answers = await asyncio.gather(*first)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert all(task.done() for task in later)  # none waits for as long itself
+        assert {answer.status_code for answer in (*answers, *await asyncio.gather(*later))} == {503}
 
+    @pytest.mark.parametrize("path", BOTH)
     @pytest.mark.usefixtures("patient")
     async def test_a_client_that_gives_up_does_not_take_the_answer_from_others(
         self, server: Server, database: str, path: str
@@ -186,6 +207,7 @@ class TestReady:
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 503
 
+    @pytest.mark.usefixtures("asked_anew")
     @pytest.mark.parametrize("release", ["0.4.0", "0.3.9", "dev"])
     async def test_an_api_below_the_floor_is_not_ready_and_says_why(
         self, server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]], release: str
@@ -196,7 +218,6 @@ class TestReady:
             answer = await answer_of_database(client)
             assert (await client.get("/health")).status_code == 200
             await admin.execute(MOVE, None)  # the contract revision was taken back
-            await asyncio.sleep(GOOD_FOR_SECONDS)
             assert (await answer_of_database(client)).status_code == 200
         assert answer.status_code == (200 if release == "0.4.0" else 503)
         if answer.status_code != 200:
@@ -223,6 +244,20 @@ class TestReady:
         await admin.execute("ALTER TABLE migration_history DROP COLUMN floor")
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await answer_of_database(client)).status_code == 200
+
+
+@pytest.mark.usefixtures("patient", "own_sessions")
+async def test_a_probe_that_is_still_awaited_at_the_end_keeps_no_connection(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    async with admin.transaction():
+        await admin.execute("LOCK TABLE migration_history")
+        async with api_on(server.url("zoo_api", database)), asyncio.timeout(30):
+            while not await admin.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while await admin.fetchval(OPEN):
+            await asyncio.sleep(0.01)
 
 
 async def answer_of_database(client: httpx.AsyncClient) -> httpx.Response:

@@ -23,11 +23,6 @@ from fastapi.dependencies.utils import get_dependant
 from fastapi.params import Body as Body_
 from fastapi.params import Form as Form_
 from fastapi.routing import APIRoute, request_response
-from fastapi.security import APIKeyCookie
-from fastapi_users.authentication import CookieTransport
-from fastapi_users.db import BaseUserDatabase
-from fastapi_users.jwt import decode_jwt, generate_jwt
-from fastapi_users.manager import BaseUserManager
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
@@ -59,8 +54,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 from uvicorn_worker import UvicornWorker
 
-from api.crud.accounts.manager import UserManager
-from api.crud.accounts.users import UserStore
 from api.errors import Unavailable
 from api.schemas.fields import PageQuery
 from api.server.http_protocol import HttpProtocol
@@ -200,9 +193,6 @@ class TestFastapi:
         outermost = FastAPI().build_middleware_stack()
         assert isinstance(outermost, ServerErrorMiddleware)
         assert callable(outermost.app)
-
-    def test_fastapi_api_key_cookie_call(self) -> None:
-        assert list(signature(APIKeyCookie.__call__).parameters) == ["self", "request"]
 
     def test_fastapi_route_body_field_dependant_and_max_body_size(self) -> None:
         async def take(body: Annotated[str, Body()], page: Annotated[int, Query()]) -> None:
@@ -388,28 +378,6 @@ class TestGunicorn:
     def test_gunicorn_logger_setup(self) -> None:
         assert {"setup", "error_log"} <= set(Logger.__init__.__code__.co_names)
         assert list(signature(Logger.setup).parameters) == ["self", "cfg"]
-
-
-class TestFastapiUsers:
-    def test_fastapi_users_manager_methods(self) -> None:
-        assert overridden(UserManager, BaseUserManager) >= {
-            *("create", "validate_password", "forgot_password", "reset_password", "verify"),
-            *("on_after_forgot_password", "on_after_request_verify"),
-        }
-        assert callable(BaseUserManager.request_verify)
-        assert "on_after_request_verify" in BaseUserManager.request_verify.__code__.co_names
-        assert BaseUserManager.reset_password_token_audience != BaseUserManager.verification_token_audience
-
-    def test_fastapi_users_database_methods(self) -> None:
-        assert overridden(UserStore, BaseUserDatabase) >= {"get", "get_by_email", "create", "update", "delete"}
-
-    def test_fastapi_users_jwt(self) -> None:
-        secret = "of thirty-two characters or more, as HMAC asks for"
-        token = generate_jwt({"sub": "1", "aud": "zoo"}, secret, 60)
-        assert decode_jwt(token, secret, ["zoo"])["sub"] == "1"
-
-    def test_fastapi_users_cookie_transport_scheme(self) -> None:
-        assert isinstance(CookieTransport().scheme, APIKeyCookie)
 
 
 def test_pydantic_settings_secrets_source(tmp_path: Path) -> None:

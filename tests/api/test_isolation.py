@@ -1,6 +1,5 @@
 """The api does not depend on defaults of the database, or of its role."""
 
-import asyncio
 import re
 from contextlib import AbstractAsyncContextManager
 
@@ -13,7 +12,7 @@ from api.schemas.text import Name
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import RESOURCE_OF, RESOURCES
-from tests.conftest import PASSWORD, email_of, started
+from tests.conftest import started
 
 # Of those that everybody may set: what changes how Postgres reads or writes values, or runs a transaction.
 ODD = {
@@ -34,18 +33,6 @@ async def set_by_default(admin: asyncpg.Connection, database: str, **settings: s
 
 def api(server: Server, database: str) -> AbstractAsyncContextManager[httpx.AsyncClient]:
     return started(create_app(Settings(database_url=server.url("zoo_api", database), database_pool_timeout=30)))
-
-
-@pytest.mark.usefixtures("own_sessions")  # a pooler with these is refused: tests/faults/test_pooler.py
-@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-async def test_sign_ins_of_one_user_at_once_all_succeed(
-    server: Server, database: str, admin: asyncpg.Connection, isolation: str
-) -> None:
-    await set_by_default(admin, database, default_transaction_isolation=isolation)
-    form = {"username": email_of("keeper"), "password": PASSWORD}
-    async with api(server, database) as client:
-        answers = await asyncio.gather(*(client.post("/auth/jwt/login", data=form) for _ in range(8)))
-    assert [answer.status_code for answer in answers] == [200] * 8
 
 
 async def answers(client: httpx.AsyncClient) -> list[str]:

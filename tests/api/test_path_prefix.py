@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import PASSWORD, Log, Served, email_of, serve_app, signed_in
+from tests.conftest import Log, Served, serve_app
 
 BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 
@@ -48,9 +48,6 @@ async def check(client: httpx.AsyncClient, prefix: str, path_of: Callable[[str, 
         assert created.headers["Location"] == f"{prefix}/animals/{created.json()['id']}"
     more = (await ask("GET", "/animals?limit=1")).links["next"]["url"]
     assert more.startswith(f"{prefix}/animals?")
-    form = {"username": email_of("keeper"), "password": PASSWORD}
-    cookie = (await ask("POST", "/auth/cookie/login", data=form)).headers["Set-Cookie"]
-    assert f"Path={prefix};" in cookie + ";"
     assert (await ask("OPTIONS", "/animals")).headers["Allow"] == "GET, HEAD, OPTIONS, POST"
     assert (await ask("GET", "/nothing")).status_code == 404
 
@@ -122,14 +119,3 @@ async def test_the_log_has_the_path_without_the_prefix(below: Served, log: Calla
         await client.get(path)
     lines = [line["path"] for line in log() if line["event"] == "request"]
     assert lines == ["/animals", "/animals", "/docs/assets/swagger-ui.css"]
-
-
-async def test_signing_out_removes_the_cookie_at_its_path(below: Served) -> None:
-    client = below.client()
-    form = {"username": email_of("keeper"), "password": PASSWORD}
-    await client.post("/zoo/auth/cookie/login", data=form)
-    assert (await client.get("/zoo/users/me")).status_code == 200
-    gone = await client.post("/zoo/auth/cookie/logout")
-    assert "Path=/zoo;" in gone.headers["Set-Cookie"]
-    assert (await client.get("/zoo/users/me")).status_code == 401
-    assert (await client.get("/zoo/users/me", headers=signed_in("keeper"))).status_code == 200

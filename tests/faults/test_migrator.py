@@ -183,7 +183,9 @@ class TestFailures:
         assert said in line
         assert "a revision" not in line
 
-    async def test_defaults_of_the_database_do_not_matter(self, server: Server, empty_database: str) -> None:
+    async def test_defaults_of_the_database_do_not_matter_and_the_way_down_and_up_again_is_on_record(
+        self, server: Server, empty_database: str
+    ) -> None:
         admin = await superuser(server, empty_database)
         for name, value in ODD.items():
             await admin.execute(f"ALTER ROLE zoo_migrator IN DATABASE {empty_database} SET {name} = '{value}'")
@@ -192,6 +194,7 @@ class TestFailures:
         for command in ("upgrade head", "check", "downgrade base", "upgrade head"):
             done = alembic(environment, *command.split())
             assert done.returncode == 0, done.stderr
+        assert await history(server, empty_database) == UP + DOWN + UP
 
     def test_the_apis_role(self, server: Server, database: str) -> None:
         line = self.fails({"MIGRATION_DATABASE_URL": server.url("zoo_api", database)}, 3)

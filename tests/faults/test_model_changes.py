@@ -16,10 +16,10 @@ from alembic_online.errors import ConfigurationError
 from api.models import Base
 from tests.faults.model_pairs.bench import Bench
 from tests.faults.model_pairs.catalog import difference
-from tests.faults.model_pairs.fixtures import bench, own_database
+from tests.faults.model_pairs.fixtures import bench, own_bench, own_database
 from tests.rounds import rounds
 
-__all__ = ["bench", "own_database"]  # fixtures
+__all__ = ["bench", "own_bench", "own_database"]  # fixtures
 
 LONG = "a_name_that_is_so_long_that_no_other_one_fits_beside_it_in_63"
 Items = Callable[[], list[Any]]
@@ -91,7 +91,34 @@ class Short(sa.types.TypeDecorator[str]):
     cache_ok = True
 
 
+class Described(sa.types.TypeDecorator[object]):
+    """One that is stored otherwise by each kind of database."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[object]:
+        return dialect.type_descriptor(pg.JSONB())
+
+
+class Point(sa.types.UserDefinedType[object]):
+    """One that SQLAlchemy does not have, like those of extensions."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "point"
+
+
+class Box(Point):
+    """Another one."""
+
+    def get_col_spec(self, **_: object) -> str:
+        return "BOX"
+
+
 ENUM = ["small", "big"]
+TEXTS = ["keeper's", "'quoted'", "100%", "%(a)s", ":x", "\\:x", "\\", 'a"b', "a::b:c", ""]
 CHANGES: dict[str, tuple[Items, Items]] = {
     "a long name of an index": (column(sa.Text), lambda: [*column(sa.Text)(), sa.Index(None, "c", "id")]),
     "a condition of an index": (
@@ -116,6 +143,25 @@ CHANGES: dict[str, tuple[Items, Items]] = {
     ),
     "an interval whose type changes": (column(pg.INTERVAL), column(sa.Interval(second_precision=3))),
     "a type of the app": (nothing, column(Short, server_default="it's", nullable=False)),
+    "a type of the app for each database": (nothing, column(Described, server_default="{}")),
+    "arrays of a type of the app": (nothing, column(pg.ARRAY(Described))),
+    "a type that SQLAlchemy lacks": (nothing, column(Point, server_default="(1,2)", nullable=False)),
+    "arrays of a type that SQLAlchemy lacks": (nothing, column(pg.ARRAY(Point()))),
+    "a type that SQLAlchemy lacks, and the type changes": (column(Point), column(Box)),
+    "domains in two tables": (
+        nothing,
+        lambda: [
+            sa.Column("c", pg.DOMAIN("amount", sa.Numeric(10, 2), default="0", not_null=True, check="VALUE >= 0")),
+            ("other", sa.Column("c", pg.ARRAY(pg.DOMAIN("a name", sa.Text)))),
+        ],
+    ),
+    "another name of a type": (nothing, column(sa.Float(24))),
+    "another collation, by which the type changes": (column(sa.String(50)), column(sa.String(50, collation="C"))),
+    "a default of NULL": (column(sa.Text), column(sa.Text, server_default=sa.null())),
+    "a unique constraint that is checked later": (
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name="uq_c")],
+        lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name="uq_c", deferrable=True, initially="DEFERRED")],
+    ),
     "a foreign key that sets one column to NULL": (
         lambda: [("other", sa.Column("c", sa.BigInteger), sa.UniqueConstraint("id", "c"))],
         lambda: [
@@ -187,10 +233,13 @@ CHANGES: dict[str, tuple[Items, Items]] = {
         ],
     ),
     "a virtual column": (nothing, column(sa.Text, sa.Computed("'100% :x' || id", persisted=False))),
-    **{
-        f"a default of {text!r}": (column(sa.Text), column(sa.Text, server_default=text, nullable=False))
-        for text in ("keeper's", "'quoted'", "100%", "%(a)s", ":x", "\\:x", "\\", 'a"b', "a::b:c", "")
-    },
+    "odd defaults": (
+        lambda: [sa.Column(f"c{number}", sa.Text) for number, _ in enumerate(TEXTS)],
+        lambda: [
+            sa.Column(f"c{number}", sa.Text, server_default=text, nullable=False)
+            for number, text in enumerate(TEXTS)
+        ],
+    ),
 }  # fmt: skip
 
 
@@ -207,7 +256,7 @@ def go_to(bench: Bench, wanted: sa.MetaData) -> list[str]:
     ("name", "schema"),
     [
         *((name, None) for name in CHANGES),
-        *((name, "Odd schema") for name in ("a check that is another", "values of an enum", "a default of ':x'")),
+        *((name, "Odd schema") for name in ("a check that is another", "values of an enum", "odd defaults")),
     ],
 )
 def test_a_change_is_applied_and_taken_back(bench: Bench, name: str, schema: str | None) -> None:

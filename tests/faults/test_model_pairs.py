@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from tests.faults.model_pairs.bench import Bench
 from tests.faults.model_pairs.catalog import Dump, difference
 from tests.faults.model_pairs.changes import histories
-from tests.faults.model_pairs.fixtures import bench, own_database
+from tests.faults.model_pairs.fixtures import bench, own_bench, own_database
 from tests.faults.model_pairs.models import Models
 from tests.faults.model_pairs.rows import fill
 from tests.rounds import rounds
 
-__all__ = ["bench", "own_database"]  # fixtures
+__all__ = ["bench", "own_bench", "own_database"]  # fixtures
 
 SEEDS, HISTORIES = rounds(quick=(4, 4), full=(80, 10))
 

@@ -24,7 +24,7 @@ TESTS = {
     "api/crud": ["tests/api"],
     "api/http/authentication.py": ["tests/api"],
     "api/http/clients.py": ["tests/api"],
-    "api/dependencies.py": ["tests/api"],
+    "api/dependencies": ["tests/api"],
     "api/turns.py": ["tests/api"],
     "alembic_online/operations/rows.py": [
         "tests/alembic_online/test_operations.py", "tests/faults/test_backfill_batches.py",

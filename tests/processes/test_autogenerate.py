@@ -38,6 +38,8 @@ async def changed(folder: Path, admin: asyncpg.Connection, change: Change) -> Pa
     if change.before:
         await admin.execute(f"SET ROLE zoo_migrator; {change.before}; RESET ROLE")
     checkout = linked_checkout(folder, own=["api"])
+    with (checkout / "pyproject.toml").open("a") as configuration:  # of the others, there is nothing to find
+        configuration.write(f'\n[tool.alembic_online]\nlint_after = "{REVISIONS[-1]}"\n')
     change.make(checkout)
     return checkout
 
@@ -77,12 +79,19 @@ def is_contract(revision: Path) -> bool:
     return 'phase = "contract"\nsafe_from_release = "' in revision.read_text()
 
 
-def first_of_each_kind() -> list[str]:
-    """The changes for which no other one before them has the same revisions."""
-    return sorted({change.revisions: name for name, change in reversed(CHANGES.items())}.values())
+def with_every_operation() -> list[str]:
+    """As few changes as have all operations; more of them, in one process, in tests/faults/test_model_changes.py."""
+    operations = {name: set(" ".join(change.revisions).split()) for name, change in CHANGES.items()}
+    seen: set[str] = set()
+    chosen = []
+    for name in sorted(operations, key=lambda name: -len(operations[name])):
+        if operations[name] - seen:
+            chosen.append(name)
+            seen |= operations[name]
+    return chosen
 
 
-@pytest.mark.parametrize("name", rounds(quick=first_of_each_kind(), full=CHANGES))
+@pytest.mark.parametrize("name", rounds(quick=with_every_operation(), full=CHANGES))
 async def test_what_is_written_is_all_there_is_to_do(
     server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, name: str
 ) -> None:
@@ -91,7 +100,7 @@ async def test_what_is_written_is_all_there_is_to_do(
     revisions = written(checkout)
     assert tuple(map(operations, revisions)) == CHANGES[name].revisions
     assert printed.count("Generating") == len(revisions)
-    assert f"{len(FILES) + len(revisions)} revisions, nothing found" in printed
+    assert re.search(rf"\b{len(revisions)} revisions?, nothing found", printed)
     assert "No new upgrade operations detected." in printed
     for arguments in ("check", "format --check"):
         subprocess.run(

@@ -17,7 +17,6 @@ from benchmarks import (
     imports,
     linters,
     migrator,
-    migrator_noop,
     observing,
     scale,
     scale_requests,
@@ -32,11 +31,18 @@ from tests.collector import collecting
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
-MEASURED = rounds(quick=[statements, migrator_noop, imports], full=SUBJECTS)  # those with wrk take ten times as long
+MEASURED = rounds(quick=[statements, imports], full=SUBJECTS)  # those with wrk take ten times as long
+OBSERVED = rounds(quick=["metrics", "traces, 100 %"], full=["nothing", "metrics", "traces, 1 %", "traces, 100 %"])
 
 
-def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
-    measure(LITTLE, tmp_path, MEASURED)
+@pytest.fixture(scope="module")
+def running() -> Iterator[Zoo]:
+    with zoo(LITTLE) as running:
+        yield running
+
+
+def test_every_subject_is_measured_and_written(running: Zoo, tmp_path: Path) -> None:
+    measure(running, tmp_path, MEASURED)
     results = (tmp_path / "RESULTS.md").read_text()
     sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", results, re.MULTILINE))
     assert len(sections) == len(MEASURED)
@@ -54,12 +60,6 @@ def test_every_subject_is_measured_and_written(tmp_path: Path) -> None:
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Zoo]:
-    with zoo(LITTLE) as running:
-        yield running
-
-
 def test_the_compared_apps_give_the_same_answers(running: Zoo) -> None:
     with ExitStack() as stack:
         running.add_animals(2)
@@ -72,9 +72,10 @@ def test_only_requests_that_are_answered_are_counted_and_they_are_observed(runni
         for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
             done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
             assert (done.returncode == 0) is is_read, path
-        for what, settings in observing.settings(collector.url, str(tmp_path)).items():
+        settings = observing.settings(collector.url, str(tmp_path))
+        for what in OBSERVED:
             command = [sys.executable, "-P", str(READS), PATHS[0], "300"]
-            subprocess.run(command, env=environment | settings, check=True)
+            subprocess.run(command, env=environment | settings[what], check=True)
             assert bool(list(tmp_path.glob("histogram_*.db"))) == (what != "nothing"), what
         assert any(span.name == "GET /animals/{animal_id}" for span in collector.spans())
 
@@ -111,17 +112,17 @@ def test_requests_are_measured_as_tables_grow(tmp_path: Path) -> None:
         full=scale.REQUESTS,
     )
     with zoo(LITTLE, filled=False) as running:
-        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), requests))
+        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), tmp_path, requests))
     assert all(cost.pages >= 1 and cost.error is None for cost in found[1_000].requests.values())
-    scale.write(tmp_path, found)
     assert ET.parse(tmp_path / "scale.svg").getroot().tag.endswith("svg")
     written = (tmp_path / "SCALE.md").read_text()
     assert [written.count(f"\n| `{request.name}` |") for request in requests] == [1] * len(requests)
 
 
-def test_a_request_that_reads_all_rows_is_found_to_grow() -> None:
-    costs = {name: [Cost(small, 1), Cost(large, 1)] for name, small, large in (("flat", 4, 5), ("grows", 100, 1_000))}
+def test_a_request_that_costs_more_at_any_size_is_found_to_grow() -> None:
+    pages = {"flat": (4, 500, 600), "grows": (100, 100, 1_000), "grows for a while": (100, 1_000, 100)}
     found = {
-        size: scale.Measured({name: cost[at] for name, cost in costs.items()}, {}, 0) for at, size in enumerate((1, 10))
+        size: scale.Measured({name: Cost(costs[at], 1) for name, costs in pages.items()}, {}, 0)
+        for at, size in enumerate((1, 10, 100))
     }
-    assert {name: scale.grows(found, name) for name in costs} == {"flat": False, "grows": True}
+    assert [name for name in pages if scale.grows(found, name)] == ["grows", "grows for a while"]

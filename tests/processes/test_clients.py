@@ -36,13 +36,13 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
     """A folder with the packages that tests/clients/package-lock.json locks."""
     if not all(map(shutil.which, NODE)) and not os.environ.get("CI"):
         pytest.skip("no Node.js on this machine")
-    folder = tmp_path_factory.mktemp("node")
-    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+    folder = tmp_path / "node"
+    shutil.copytree(HERE, folder, ignore=shutil.ignore_patterns("node_modules"))
     execute("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", cwd=folder)
     return folder
 
@@ -57,16 +57,15 @@ def program(node: Path, name: str) -> Path:
     return node / "node_modules" / ".bin" / name
 
 
-def test_spectral_and_redocly_find_nothing(node: Path, document: Path) -> None:
+def test_spectral_and_redocly_find_nothing_and_typescript_types_walk_through_the_api(
+    node: Path, document: Path, api: str
+) -> None:
     spectral: list[str | Path] = ["lint", document, "--ruleset", node / "spectral.yaml", "--fail-severity", "hint"]
     execute(program(node, "spectral"), *spectral, cwd=node)
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
     redocly: list[str | Path] = ["lint", document, "--extends", "recommended", "--format", "json"]
     found: dict[str, Any] = json.loads(execute(program(node, "redocly"), *redocly, cwd=node, **quiet))
     assert found["problems"] == []
-
-
-def test_typescript_types_walk_through_the_api(node: Path, document: Path, api: str) -> None:
     execute(program(node, "openapi-typescript"), document, "--output", node / "api.ts", cwd=node)
     options = ["--strict", "--skipLibCheck", "--target", "es2022", "--module", "nodenext"]
     execute(program(node, "tsc"), *options, "--lib", "es2022,dom,dom.iterable", "walk.ts", cwd=node)

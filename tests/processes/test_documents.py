@@ -11,7 +11,7 @@ import pytest
 from tests.checkouts import copy_checkout
 from tests.conftest import ROOT
 from tests.docs.documents import run_blocks, run_document, section
-from tests.rounds import ROUNDS
+from tests.rounds import ROUNDS, rounds
 
 DOCUMENTS = [
     "README.md",
@@ -33,13 +33,15 @@ def test_the_commands_run_as_they_stand(document: str, tmp_path: Path) -> None:
     run_document(ROOT / document, copy_checkout(tmp_path))
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_part_goes_by_its_commands_alone_and_the_rest_is_whole(part: str, tmp_path: Path) -> None:
+# Checking what is left takes most of the time: one after the other they go, too.
+@pytest.mark.parametrize("parts", rounds(quick=[PARTS], full=[*([part] for part in PARTS), PARTS]), ids=" ".join)
+def test_parts_go_by_their_commands_alone_and_the_rest_is_whole(parts: list[str], tmp_path: Path) -> None:
     checkout = copy_checkout(tmp_path)
     if (ROOT / ".mypy_cache").exists():  # it takes a minute otherwise
         shutil.copytree(ROOT / ".mypy_cache", checkout / ".mypy_cache")
     with ExitStack() as background:
-        run_blocks(section(REMOVING, f"## {part}") + section(REMOVING, "## Afterwards"), checkout, background)
+        for heading in (*parts, "Afterwards"):
+            run_blocks(section(REMOVING, f"## {heading}"), checkout, background)
     if ROUNDS == "full":
         rest = ["tests/api", "tests/deploy", "tests/stack_settings", "tests/test_internals.py"]
         subprocess.run([checkout / ".venv/bin/python", "-m", "pytest", "-q", "-n2", *rest], cwd=checkout, check=True)

@@ -21,6 +21,7 @@ PRODUCTION = {
     "TOKEN_SECRET": "5f0c8d1e9b7a4263bd1f7e0a9c3d58264e",
     "SMTP_URL": "smtp://mail",
 }
+TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
 
 @pytest.mark.parametrize(("setting", "workers"), [({"WEB_CONCURRENCY": "5"}, 5), ({}, 2)], ids=["told", "default"])
@@ -49,6 +50,13 @@ def test_gunicorn_starts_as_many_workers_as_it_is_told(setting: dict[str, str], 
             "DATABASE_URL: sslmode=no-verify: write",
         ),
         ({"CLIENT_TIMEOUT": "-1"}, "CLIENT_TIMEOUT: Input should be greater than or equal to 1"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_ENDPOINT: write http://HOST:PORT"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: Input should be 'http/protobuf'"),
+        ({"OTEL_TRACES_SAMPLER_ARG": "2"}, "OTEL_TRACES_SAMPLER_ARG: Input should be less than or equal to 1"),
+        (TRACES | {"OTEL_BSP_SCHEDULE_DELAY": "5s"}, "OTEL_BSP_SCHEDULE_DELAY: write a whole number from 1 up"),
+        (TRACES | {"OTEL_BSP_MAX_QUEUE_SIZE": ""}, "OTEL_BSP_MAX_QUEUE_SIZE: write a whole number from 1 up"),
+        (TRACES | {"OTEL_BSP_MAX_QUEUE_SIZE": "100"}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE: is 512, more than"),
+        (TRACES | {"OTEL_SPAN_LINK_COUNT_LIMIT": "many"}, "OTEL_SPAN_LINK_COUNT_LIMIT must be a non-negative integer"),
     ],
     ids=lambda given: "=".join(list(given.items())[-1]) if isinstance(given, dict) else "",
 )

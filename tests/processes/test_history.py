@@ -52,13 +52,6 @@ async def test_a_run_that_has_nothing_to_do_changes_nothing(server: Server, data
     assert await history(server, database) == before
 
 
-async def test_the_way_down_and_up_again_is_on_record(server: Server, database: str) -> None:
-    environment = server.environment(database)
-    assert alembic(environment, "downgrade", "base").returncode == 0
-    assert alembic(environment, "upgrade", "head").returncode == 0
-    assert await history(server, database) == UP + DOWN + UP
-
-
 async def test_the_record_says_what_ran_and_who_ran_it(server: Server, empty_database: str) -> None:
     before = datetime.now(UTC)
     done = alembic({**server.environment(empty_database), "RELEASE": "1.2.3"}, "upgrade", "head")

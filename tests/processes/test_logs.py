@@ -4,8 +4,6 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +12,18 @@ from pathlib import Path
 import httpx
 
 from local.postgres import Server
-from tests.conftest import ROOT, Log, uncoloured
+from tests.conftest import Log, uncoloured
 from tests.processes.live import wait_until_ready
+from tests.python import Python
 
 READY = "/health/ready"
 
 
 @contextmanager
-def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[subprocess.Popen[bytes]]:
+def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[Python]:
     """The api, served as in its image, until the block ends; its output goes to `output`."""
-    command = [sys.executable, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=output, stderr=output) as process:
+    command = ["api.server", "--bind", f"127.0.0.1:{port}"]
+    with Python(*command, env=os.environ | environment, stdout=output, stderr=output) as process:
         try:
             wait_until_ready(f"http://127.0.0.1:{port}")
             yield process

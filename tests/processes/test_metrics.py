@@ -1,12 +1,16 @@
 """The metrics of gunicorn's processes, on a port of their own."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +19,56 @@ from typing import get_args
 import httpx
 import psutil
 import pytest
+from fastapi.routing import APIRoute
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import SECONDS, Cause
+from api.main import create_app
+from api.metrics import METHODS, SECONDS, Cause
+from api.server.metrics import Written
 from local.postgres import Server
 from tests.conftest import find_free_port
-from tests.python import ROOT, run
+from tests.python import HANGS, ROOT, run
 
-PATIENCE = 60  # seconds, on a busy machine
+NOBODY = 10_000_000  # more than any process's id
+SCRAPES = 50  # at once
 SERIES = len(SECONDS) + 3  # of a route, method and class of status: the buckets, those above, the count and the sum
+
+# What no label may be made of. None has a body; each is sent as it is, with a Host.
+ODD = [
+    *("BREW /animals", "get /animals", "PROPFIND /animals/1", "TRACE /animals", "CONNECT zoo:80", "PRI *", "OPTIONS *"),
+    *("HEAD /animals/1", "OPTIONS /animals/1", "DELETE /animals/1", "POST /animals/1/2/3", "PUT /", "HEAD /nothing"),
+    *(
+        "GET /animals%2F1",
+        "GET //animals//1",
+        "GET /animals/../staff",
+        "GET /animals/%00",
+        "GET /animals/%ff%fe",
+        "GET *",
+    ),
+    *("GET /animals/{animal_id}", "GET /animals/%7Banimal_id%7D", "GET /animals/1;x", "GET /animals/", "GET animals"),
+    *("GET http://elsewhere/animals", "GET /animals/1/nothing", "GET /animals/" + "9" * 5_000, "GET /" + "a" * 70_000),
+    *("GET /animals?" + "x=1&" * 500, "GET /health/" + "x" * 500, "GET /metrics", "GET /docs/../metrics"),
+]
+UPGRADE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAA\r\n"
+BROKEN = [
+    *(f"{line} HTTP/1.1\r\nHost: zoo\r\nConnection: close\r\n\r\n" for line in ODD),
+    *(
+        "GET /animals HTTP/1.0\r\n\r\n",
+        "GET /animals HTTP/3.7\r\nHost: zoo\r\n\r\n",
+        "GET /animals\r\n\r\n",
+        "\x16\x03\x01\r\n\r\n",
+    ),
+    f"GET /animals HTTP/1.1\r\nHost: zoo\r\n{UPGRADE}Connection: close\r\n\r\n",
+    f"GET /animals/ws HTTP/1.1\r\nHost: zoo\r\n{UPGRADE}\r\n",
+    f"GET /animals HTTP/1.1\r\nHost: zoo\r\nX: {'x' * 40_000}\r\n\r\n",
+]
+LEAVING = [
+    "POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nContent-Length: 100\r\n\r\nusername=",
+    "GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n",
+    "GET /ani",
+]
 
 
 @dataclass
@@ -51,6 +96,18 @@ class Measured:
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return {(found.name, frozenset(found.labels.items())) for found in samples if found.name.startswith(name)}
 
+    def labels(self, name: str) -> set[str]:
+        """The values of this label, of requests."""
+        return {dict(labels)[name] for _, labels in self.series("http_request_duration_seconds")}
+
+    def send(self, request: str, *, waits: bool = True) -> None:
+        """Send this, and wait for the end of the connection, or end it."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HANGS) as connection, suppress(OSError):
+            connection.sendall(request.encode("latin-1"))
+            connection.shutdown(socket.SHUT_WR)
+            while waits and connection.recv(65536):
+                pass
+
     def get(self, path: str) -> int:
         with httpx.Client() as client:  # a connection of its own, which either worker accepts
             return client.get(f"http://127.0.0.1:{self.port}{path}").status_code
@@ -63,7 +120,7 @@ class Measured:
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANGS
     while True:
         try:
             if is_so():
@@ -82,6 +139,7 @@ def measured(server: Server, database: str, log: Path, *before: str) -> Iterator
     """
     port, metrics_port = find_free_port(), find_free_port()
     settings = {"PATH": os.environ["PATH"], "METRICS_PORT": str(metrics_port), **server.environment(database)}
+    settings["OTEL_PROPAGATORS"] = "b3"  # of no effect, though the package that has it is not there
     command = [sys.executable, *before, "-m", "api.server", "--bind", f"127.0.0.1:{port}"]
     with log.open("wb") as output, subprocess.Popen(command, cwd=ROOT, env=settings, stderr=output) as master:
         try:
@@ -92,9 +150,10 @@ def measured(server: Server, database: str, log: Path, *before: str) -> Iterator
             master.terminate()
 
 
-@pytest.fixture
-def api(server: Server, database: str, tmp_path: Path) -> Iterator[Measured]:
-    with measured(server, database, tmp_path / "log") as found:
+@pytest.fixture(scope="module")
+def api(server: Server, worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
+    """For tests that each count the requests of another route: a start takes longer than they do."""
+    with measured(server, worker_database, tmp_path_factory.mktemp("metrics") / "log") as found:
         yield found
 
 
@@ -103,13 +162,12 @@ def folders() -> set[str]:
 
 
 def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_port(api: Measured) -> None:
+    require_that_failures_of_each_route_begin_at_0(api)
     for number in range(20):
         assert api.get(f"/animals/{1_000_000 + number}") == 404
     labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
     assert api.sum("http_request_duration_seconds_count", **labels) == 20
     assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
-    # An increase is not seen in the first value of a series: it begins before anything fails.
-    assert api.sum("http_request_duration_seconds_count", **{**labels, "status": "5xx"}) == 0
     assert {cause: api.sum("refusals_total", cause=cause) for cause in get_args(Cause)} == dict.fromkeys(
         get_args(Cause), 0
     )
@@ -125,31 +183,103 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1
     wait_until(lambda: api.sum("db_pool_connections", state="idle") is not None)
+    require_that_nothing_odd_becomes_a_label(api)
+    require_that_the_port_serves_metrics_and_nothing_else(api)
+
+
+def require_that_failures_of_each_route_begin_at_0(api: Measured) -> None:
+    """An increase is not seen in the first value of a series: here, that of a first request that has failed."""
+    routes = [route for route in create_app().routes if isinstance(route, APIRoute)]
+    series = [dict(labels) for name, labels in api.series("http_request_duration_seconds") if name.endswith("_count")]
+    begun = {(labels["route"], labels["method"]) for labels in series if labels["status"] == "5xx"}
+    assert {(route.path, method) for route in routes for method in route.methods or ()} <= begun
+    assert api.sum("http_request_duration_seconds_count", status="5xx") == 0
+
+
+def require_that_nothing_odd_becomes_a_label(api: Measured) -> None:
+    routes = api.labels("route") | {""}
+    for request in BROKEN:
+        api.send(request)
+    for request in LEAVING:
+        api.send(request, waits=False)
+    wait_until(lambda: api.sum("http_requests_in_flight") == 0)
+    assert api.labels("route") <= routes
+    assert api.labels("method") <= METHODS | {"other"}
+    assert api.labels("status") <= {"2xx", "3xx", "4xx", "5xx"}
+    assert api.sum("http_request_duration_seconds_count", status="5xx") == 0
+
+
+def require_that_the_port_serves_metrics_and_nothing_else(api: Measured) -> None:
+    address = f"http://127.0.0.1:{api.metrics_port}/metrics"
+    refused = [httpx.request(method, address).status_code for method in ("HEAD", "POST", "PUT", "DELETE", "BREW")]
+    assert refused == [405] * 5
+    for path in ("/../../etc/passwd", "/animals", "/%00"):  # prometheus-client has one answer to all
+        assert httpx.get(f"http://127.0.0.1:{api.metrics_port}{path}").text.startswith("# HELP ")
+    if shutil.which("promtool") is not None or os.environ.get("CI"):
+        text = httpx.get(address).text
+        checked = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 def test_what_a_killed_worker_has_counted_stays_and_what_was_so_in_it_does_not(api: Measured) -> None:
     wait_until(lambda: (api.sum("db_pool_connections") or 0) > 0)
     for _ in range(10):
-        api.get("/animals/1000000")
+        api.get("/exhibits/1000000")
     (folder,) = (folder for folder in folders() if str(api.master.pid) in held_by(folder))
+    ended = threading.Event()
+    with ThreadPoolExecutor(SCRAPES) as threads:
+        scrapes = [threads.submit(scrape_until, ended, api) for _ in range(SCRAPES)]
+        try:
+            kill_workers(api, folder)
+        finally:
+            ended.set()
+        assert {status for scrape in scrapes for status in scrape.result()} == {200}
+    for _ in range(2):  # also when their files are one already
+        assert api.sum("http_request_duration_seconds_count", route="/exhibits/{exhibit_id}") == 10
+    there = {path.stem for path in (Path("/dev/shm") / folder).iterdir()}
+    assert {"counter_ended", "histogram_ended"} <= there
+    assert all(psutil.pid_exists(int(name.rpartition("_")[2])) for name in there if not name.endswith("_ended"))
+
+
+def kill_workers(api: Measured, folder: str) -> None:
+    """One after the other, each once the one before is gone."""
     for worker in api.children()[0]:
         old = {path.name for path in (Path("/dev/shm") / folder).glob(f"gauge_live*_{worker.pid}.db")}
         assert old
         worker.kill()
         wait_until(partial(is_without, folder, old))
-    for _ in range(2):  # also when their files are one already
-        assert api.sum("http_request_duration_seconds_count", route="/animals/{animal_id}") == 10
-    there = {path.stem for path in (Path("/dev/shm") / folder).iterdir()}
-    assert {"counter_ended", "histogram_ended"} <= there
-    assert all(psutil.pid_exists(int(name.rpartition("_")[2])) for name in there if not name.endswith("_ended"))
+
+
+def scrape_until(ended: threading.Event, api: Measured) -> set[int]:
+    """The statuses of at least one answer."""
+    with httpx.Client(timeout=HANGS) as client:
+        found = {client.get(f"http://127.0.0.1:{api.metrics_port}/metrics").status_code}
+        while not ended.wait(0.5):
+            found.add(client.get(f"http://127.0.0.1:{api.metrics_port}/metrics").status_code)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["counter", "histogram", "gauge_livesum"])
+def test_a_file_that_a_process_was_killed_at_making_is_nothing(tmp_path: Path, kind: str) -> None:
+    counted = MmapedDict(str(tmp_path / f"counter_{NOBODY}.db"))
+    counted.write_value(mmap_key("sweeps", "sweeps_total", [], [], "Rounds"), 3, 0)
+    counted.close()
+    (tmp_path / f"{kind}_{NOBODY + 1}.db").touch()
+    registry = CollectorRegistry()
+    registry.register(Written(tmp_path))
+    for _ in range(2):
+        assert generate_latest(registry).decode().splitlines()[2:] == ["sweeps_total 3.0"]
 
 
 def is_without(folder: str, names: set[str]) -> bool:
     return not names & {path.name for path in (Path("/dev/shm") / folder).iterdir()}
 
 
-def held_by(folder: str) -> str:
-    return " ".join(path.stem.rpartition("_")[2] for path in (Path("/dev/shm") / folder).iterdir())
+def held_by(folder: str) -> set[str]:
+    """The ids of the processes whose files are in it."""
+    return {path.stem.rpartition("_")[2] for path in (Path("/dev/shm") / folder).iterdir()}
 
 
 def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: Measured) -> None:
@@ -157,8 +287,8 @@ def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: M
         _, serving = api.children()
         serving.send_signal(signum)
         wait_until(partial(is_another, api, serving))
-        assert api.get(f"/animals/{1_000_000 + signum}") == 404
-    labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
+        assert api.get("/exhibits") == 200
+    labels = {"route": "/exhibits", "method": "GET", "status": "2xx"}
     assert api.sum("http_request_duration_seconds_count", **labels) == 2
 
 
@@ -200,20 +330,19 @@ def test_one_process_serves_them_also_after_a_start_that_failed_or_was_interrupt
     assert done.stdout == "3 1\n", done.stderr
 
 
-def test_where_there_is_no_ipv6_they_are_served_by_ipv4(server: Server, database: str, tmp_path: Path) -> None:
-    with measured(server, database, tmp_path / "log", "-m", "tests.without_ipv6", sys.executable) as api:
-        assert api.get("/health") == 200
+WITHOUT_IPV6 = ("-m", "tests.without_ipv6", sys.executable)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_is_left_when_the_api_ends(
-    server: Server, database: str, tmp_path: Path, signum: signal.Signals
+@pytest.mark.parametrize(("signum", "before"), [(signal.SIGTERM, WITHOUT_IPV6), (signal.SIGKILL, ())])
+def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_api_ends(
+    server: Server, worker_database: str, tmp_path: Path, signum: signal.Signals, before: tuple[str, ...]
 ) -> None:
-    with measured(server, database, tmp_path / "log") as api:
+    with measured(server, worker_database, tmp_path / "log", *before) as api:
+        assert api.get("/health") == 200
         _, serving = api.children()
         mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
         assert len(mine) == 1
         api.master.send_signal(signum)
-        api.master.wait(timeout=60)
+        api.master.wait(timeout=HANGS)
     wait_until(lambda: not serving.is_running())
     assert not mine & folders()

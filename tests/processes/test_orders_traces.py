@@ -22,6 +22,7 @@ from tests.processes.live import gunicorn
 PROXYS = "4bf92f3577b34da6a3ce929d0e0e4736"  # traces of others
 PAYING = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 STRANGERS = "0af7651916cd43dd8448eb211c80319c"
+TWICE = "cccccccccccccccccccccccccccccccc"
 PARENT = "00f067aa0ba902b7"
 SECRETS = ["correct-horse-battery", "Zebedee", "987654321", email_of("visitor"), "127.0.0.", "whispered"]
 
@@ -97,6 +98,7 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
             "animal": await proxy.get("/animals/987654321", headers=continuing(PROXYS)),
             "stranger": await stranger.get("/animals?name=Zebedee", headers=continuing(STRANGERS)),
             "ill-formed": await proxy.get("/animals", headers={"traceparent": "00-giraffe"}),
+            "twice": await proxy.get("/animals", headers=[("traceparent", f"00-{TWICE}-{PARENT}-01")] * 2),
             "ill-formed state": await proxy.get("/animals", headers=continuing("b" * 32) | {"tracestate": "Whispered"}),
             "nowhere": await proxy.get("/987654321/elephants"),
             "probe": await after_another(address, "/health"),
@@ -158,6 +160,7 @@ async def test_only_a_trusted_proxy_says_which_trace_a_request_belongs_to(story:
     assert (story.trace("animal"), story.request("animal").parent_span_id.hex()) == (PROXYS, PARENT)
     assert (story.trace("stranger") != STRANGERS, story.request("stranger").parent_span_id) == (True, b"")
     assert story.request("ill-formed").parent_span_id == b""
+    assert (story.trace("twice") != TWICE, story.request("twice").parent_span_id) == (True, b"")
     assert STRANGERS not in {span.trace_id.hex() for span in story.collector.spans()}
 
 

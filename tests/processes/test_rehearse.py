@@ -89,10 +89,16 @@ async def wait_until_sleeping(admin: asyncpg.Connection, database: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.fixture(scope="module")
+def migrated(server: Server, worker_database: str) -> str:
+    """The schema of every database that a test begins with."""
+    return schema(server, worker_database)
+
+
 @pytest.fixture
-async def only_read(server: Server, database: str, admin: asyncpg.Connection) -> AsyncIterator[None]:
+async def only_read(server: Server, database: str, migrated: str, admin: asyncpg.Connection) -> AsyncIterator[None]:
     """Check that the real database is unchanged afterwards, and that no other one is left."""
-    before = schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")
+    before = migrated, await admin.fetchval("SELECT max(id) FROM migration_history")
     yield
     assert (schema(server, database), await admin.fetchval("SELECT max(id) FROM migration_history")) == before
     assert await admin.fetchval(SCRATCH, database) is None

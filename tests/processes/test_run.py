@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from tests.checkouts import copy_checkout
-from tests.conftest import PASSWORD, find_free_port, uncoloured
+from tests.conftest import find_free_port, uncoloured
 from tests.docs.documents import run_requests, section
-from tests.python import run
+from tests.python import HANGS, run
 
-ADMIN = "ngozi@zoo.example"
+ADMIN, PASSWORD = "ngozi@zoo.example", "a giraffe in the rain"  # as in README.md
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
-            deadline = time.monotonic() + 120  # with nothing installed yet, beside other work
+            deadline = time.monotonic() + HANGS
             while not is_ready(port):
                 assert process.poll() is None, (checkout / "output").read_text()
                 assert time.monotonic() < deadline, (checkout / "output").read_text()
@@ -74,14 +74,8 @@ def make_run(checkout: Path, port: int, end: signal.Signals = signal.SIGINT, **s
             yield printed
         finally:
             os.killpg(process.pid, end)
-            process.wait(timeout=20)
+            process.wait(timeout=HANGS)
             printed += uncoloured((checkout / "output").read_text()).splitlines()
-
-
-def make_admin(checkout: Path, password: str = PASSWORD) -> None:
-    create_user = ["-m", "local", "exec", "api", "create-user", ADMIN, "--type", "admin"]
-    command = [str(checkout / ".venv" / "bin" / "python"), *create_user]
-    subprocess.run(command, cwd=checkout, input=password, text=True, check=True)
 
 
 def is_ready(port: int) -> bool:
@@ -116,7 +110,7 @@ def line_of(path: str, printed: list[str]) -> str:
     return line
 
 
-def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_from_there(
+def test_serves_a_seeded_zoo_as_documented_logs_as_it_is_told_stops_altogether_and_goes_on_from_there(
     checkout: Path, free_port: int
 ) -> None:
     address = f"http://127.0.0.1:{free_port}"
@@ -125,6 +119,12 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
         # Other commands use the database that is being served.
         made = make(checkout, "user", f"EMAIL={ADMIN}", "TYPE=admin", stdin=PASSWORD)
         assert made == "ngozi@zoo.example is a user of type admin\n"
+        requests = section(checkout / "README.md", "### Without Docker")
+        requests += (checkout / "docs" / "photos.md").read_text()
+        shown = json.loads(run_requests(requests, address, checkout))
+        assert shown
+        photo = httpx.get(shown["small"])
+        assert photo.headers["Content-Type"] == "image/webp"
         (checkout / "new.csv").write_text("name\nFrom a file\n")
         assert make(checkout, "import", "RESOURCE=exhibits", "FILE=new.csv") == "1 exhibits loaded\n"
         form = {"username": ADMIN, "password": PASSWORD}
@@ -148,18 +148,6 @@ def test_serves_a_seeded_zoo_logs_as_it_is_told_stops_altogether_and_goes_on_fro
     assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
 
 
-def test_requests_answer_as_the_documents_show(checkout: Path, free_port: int) -> None:
-    with make_run(checkout, free_port):
-        make_admin(checkout, "a giraffe in the rain")
-        address = f"http://127.0.0.1:{free_port}"
-        requests = section(checkout / "README.md", "### Without Docker")
-        requests += (checkout / "docs" / "photos.md").read_text()
-        printed = run_requests(requests, address, checkout)
-        assert json.loads(printed)
-        photo = json.loads(printed)["small"]
-        assert httpx.get(photo).headers["Content-Type"] == "image/webp"
-
-
 def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_no_postgres_when_it_is_killed(
     checkout: Path, free_port: int
 ) -> None:
@@ -171,7 +159,7 @@ def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_
             assert second.returncode != 0
             where = f"`make run` for http://127.0.0.1:{free_port} is at work in {checkout / '.data'}"
             assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS
     while processes_in(checkout):
         assert time.monotonic() < deadline, processes_in(checkout)
         time.sleep(0.1)
@@ -221,5 +209,5 @@ def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
         for command in (["upgrade", "head"], ["check"]):
             subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=20)
+        process.wait(timeout=HANGS)
     assert processes_in(checkout) == []

@@ -10,7 +10,7 @@ import pytest
 from tests.rounds import POOL_TIMEOUT
 from tests.stack.elsewhere import of_somebody_else
 from tests.stack.observed import observed as watched
-from tests.stack.stack import IMAGES, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
+from tests.stack.stack import IMAGES, NO_STORAGE, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
 TOOLS_IMAGE = """
@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=lambda item: -1 if (name := shared(item)) is None else SHARED.index(name))
     for item in items:
-        if shared(item) in ONE:
-            item.add_marker("one_stack")
+        if name := shared(item):
+            item.add_marker("one_stack" if name in ONE else "other_stacks")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,8 +82,14 @@ def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack
 
 @pytest.fixture
 def replicas(shared: Shared) -> Stack:
-    """Two replicas behind the proxy, intact again."""
-    stack = shared.get("replicas", running(Stack(REPLICAS, DATABASE_POOL_TIMEOUT=POOL_TIMEOUT)))
+    """Two replicas behind the proxy, intact again. Requests have the ids of traces, of which none is sent anywhere."""
+    made = Stack(
+        REPLICAS,
+        DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",
+        OTEL_TRACES_SAMPLER="always_off",
+    )
+    stack = shared.get("replicas", running(made))
     stack.make_intact()
     return stack
 
@@ -116,12 +122,15 @@ def stack_at_work(stack: Stack) -> Stack:
 
 @pytest.fixture
 def bare_stack(shared: Shared) -> Stack:
-    """A stack of which only the database runs, which is new. It takes the place of the whole one."""
+    """A stack of which only the database runs, which is new; it has no storage. It takes the place of the whole one."""
     if shared.kind == "stack":
-        shared.kind = "bare"
-    stack = shared.get("bare", running(Stack(), "db"))
+        shared.kind, stack = "bare", shared.stack
+        stack.compose("rm", "--stop", "--force", "buckets", "storage")
+        stack.files = (*stack.files, NO_STORAGE)
+        stack.environment["S3_UPLOAD_URL"] = ""
+    stack = shared.get("bare", running(Stack(NO_STORAGE, S3_UPLOAD_URL=""), "db"))
     stack.compose("up", "--detach", "--wait", "db")
-    stack.compose("rm", "--stop", "--force", "api", "seed", "migrator", "buckets", "storage")
+    stack.compose("rm", "--stop", "--force", "api", "seed", "migrator")
     stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
     stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")
     stack.exec("db", "/docker-entrypoint-initdb.d/10-roles.sh")

@@ -1,7 +1,7 @@
 """Clients of the api, run inside its network namespace: they count the outcome of every request.
 
-Usage: python3 load.py CLIENTS SECONDS. Each client sends one request after the other, each on a connection of its own,
-until the time is over or nothing listens any more. Prints a JSON object: outcome -> count.
+Usage: python3 load.py CLIENTS. Each client sends one request after the other, each on a connection of its own, until
+standard input ends or nothing listens any more. Prints a JSON object: outcome -> count.
 
     complete   a whole 200 answer
     refused    the connection was refused: the request was never sent, and a client may safely use another server
@@ -11,7 +11,6 @@ until the time is over or nothing listens any more. Prints a JSON object: outcom
 import asyncio
 import json
 import sys
-import time
 from collections import Counter
 
 HOST, PORT = "127.0.0.1", 8000
@@ -35,20 +34,21 @@ async def ask() -> str:
     return "complete" if head.startswith(b"HTTP/1.1 200") and len(body) == length else f"lost: {answer[:80]!r}"
 
 
-async def client(outcomes: Counter[str], deadline: float) -> None:
-    while time.monotonic() < deadline:
+async def client(outcomes: Counter[str], is_over: asyncio.Event) -> None:
+    while not is_over.is_set():
         outcome = await ask()
         outcomes[outcome] += 1
         if outcome == "refused":
             return
 
 
-async def main(clients: int, seconds: float) -> None:
+async def main(clients: int) -> None:
     outcomes: Counter[str] = Counter()
-    deadline = time.monotonic() + seconds
+    is_over = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin, is_over.set)
     print("started", flush=True)  # noqa: T201 - for the test that waits for it
-    await asyncio.gather(*(client(outcomes, deadline) for _ in range(clients)))
+    await asyncio.gather(*(client(outcomes, is_over) for _ in range(clients)))
     print(json.dumps(outcomes))  # noqa: T201
 
 
-asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))
+asyncio.run(main(int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""A stack that is watched, with docker-compose.observe.yml, and whose alerts are sixty times as fast."""
+"""A stack that is watched, with docker-compose.observe.yml, and whose alerts are sixty times as fast, or more."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from tests.docs.documents import section
 from tests.rounds import rounds
 from tests.stack.stack import HERE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
 
-DRILL_FACTOR = 60  # docs/observability.md has it, too
 OBSERVED = [f"{PREFIX}{name}:{RELEASE}" for name in ("prometheus", "alertmanager")]
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# In ms, of the drill: docs/observability.md has them, too. A week of minutes would be hours.
+UNITS = {"s": 1000 / 60, "m": 1000, "h": 60_000, "d": 60_000}
+PATIENCE_FOR_ALERTS = 180  # seconds, on a busy machine; what waits for a week has to wait longer
 # Of Debian testing, unpacked, because they need nothing but libc. Its release files may be older than they say they are
 # valid for.
 OFFICIAL = """
@@ -34,11 +36,10 @@ RUN sed -i s/trixie/testing/ $(find /etc/apt/sources.list* -type f) && cd /tmp \
 
 
 def sped_up(text: str) -> str:
-    """The rules, and how alerts are told, with windows, and times to wait, of a sixtieth."""
+    """The rules, and how alerts are told, with windows, and times to wait, of a sixtieth; those of days are minutes."""
 
     def shorter(found: re.Match[str]) -> str:
-        milliseconds = int(found[2]) * UNITS[found[3]] * 1000 // DRILL_FACTOR
-        return f"{found[1]}{milliseconds}ms"
+        return f"{found[1]}{int(int(found[2]) * UNITS[found[3]])}ms"
 
     return re.sub(r"(\[|for: |group_wait: |group_interval: )(\d+)([smhd])\b", shorter, text)
 
@@ -63,12 +64,14 @@ def observed(folder: Path) -> Iterator[Stack]:
     )
     ports = {f"{name}_PORT": str(find_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER")}
     files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
-    stack = Stack(*replica, *files)
+    stack = Stack(*replica, *files, MIGRATOR_WAIT_SECONDS="300")  # on a busy machine
     stack.environment |= ports
-    stack.compose("build", "prometheus", "alertmanager")
-    with running(stack):
-        yield stack
-    docker("image", "rm", "--force", *OBSERVED)
+    try:
+        stack.compose("build", "prometheus", "alertmanager")
+        with running(stack):
+            yield stack
+    finally:
+        docker("image", "rm", "--force", *OBSERVED)
 
 
 def query(stack: Stack, expression: str) -> list[Any]:
@@ -87,7 +90,23 @@ def alerts(stack: Stack) -> dict[str, Any]:
     return {alert["labels"]["alertname"]: alert for alert in answer.json()}
 
 
-def until(condition: Callable[[], object], seconds: float = 180) -> None:
+@contextmanager
+def raised(stack: Stack, *labels: dict[str, str]) -> Iterator[None]:
+    """Alerts with these labels, as if Prometheus had them, until the block ends."""
+
+    def say(ends: datetime) -> None:
+        told = [{"labels": each, "endsAt": ends.isoformat()} for each in labels]
+        address = f"http://127.0.0.1:{stack.environment['ALERTMANAGER_PORT']}/api/v2/alerts"
+        httpx.post(address, json=told, timeout=PATIENCE).raise_for_status()
+
+    say(datetime.now(UTC) + timedelta(hours=1))
+    try:
+        yield
+    finally:
+        say(datetime.now(UTC))
+
+
+def until(condition: Callable[[], object], seconds: float = PATIENCE_FOR_ALERTS) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -110,9 +129,9 @@ def without_data(stack: Stack, *dashboards: str) -> set[str]:
     return without
 
 
-def is_told(stack: Stack, alert: str, cause: str) -> None:
+def is_told(stack: Stack, alert: str, cause: str, seconds: float = PATIENCE_FOR_ALERTS) -> None:
     """Wait until people are told; its runbook then shows the cause, a regular expression, and all of it can be run."""
-    until(lambda: alert in alerts(stack))
+    until(lambda: alert in alerts(stack), seconds)
     told = alerts(stack)[alert]
     assert told["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
     assert "<error" not in told["annotations"]["summary"]

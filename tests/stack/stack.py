@@ -21,6 +21,7 @@ RELEASED = [f"{PREFIX}{target}:{RELEASE}" for target in ("api", "migrator", "pro
 IMAGES = [f"{PREFIX}db:18", f"{PREFIX}storage:seaweedfs", *RELEASED]
 HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
+NO_STORAGE = ROOT / "docker-compose.s3.yml"  # with S3_UPLOAD_URL=""
 TOOLS = "zoo-tests-tools"
 PATIENCE = 30  # seconds for an answer, on a busy machine
 
@@ -105,14 +106,18 @@ class Stack:
         psql = ["psql", "--no-psqlrc", "--no-align", "--tuples-only", *login, f"--command={statement}"]
         return self.exec("db", *psql, check=check, PGPASSWORD=role)
 
+    def logs(self, service: str) -> str:
+        """What the service's container has printed, as `docker compose logs` shows it with five times the work."""
+        done = run_docker("logs", self.container(service))
+        return done.stdout + done.stderr
+
     def admin(self, email: str) -> dict[str, str]:
-        """Create an admin, as people do; returns the header with which that user is signed in."""
-        command = ["make", "--silent", "admin", f"EMAIL={email}"]
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment | self.names,
-            input=PASSWORD, capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        assert done.stdout == f"{email} is a user of type admin\n", done.stderr
+        """Create an admin; returns the header with which that user is signed in."""
+        self.exec("api", "python3", "-m", "api", "create-user", email, "--type", "admin", stdin=PASSWORD)
+        return self.sign_in(email)
+
+    def sign_in(self, email: str) -> dict[str, str]:
+        """The header with which this user of the tests is signed in."""
         form = {"username": email, "password": PASSWORD}
         signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=PATIENCE).raise_for_status()
         return {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
@@ -144,11 +149,12 @@ class Stack:
             return False
 
     def make_intact(self) -> None:
-        """Make all services run as in a new stack, except those that have run to their ends."""
+        """Make all services run as in a new stack, except those that run to their ends: they have done so."""
         ours = ["--filter", f"label=com.docker.compose.project={self.project}", "--filter", "status=running"]
         running = set(docker("ps", *ours, "--format", "{{.Names}}").split())
         if self.was_changed or running != self.wanted or self.get("/exhibits").status_code != httpx.codes.OK:
-            self.compose("up", "--detach", "--wait", "--remove-orphans")
+            services = (name.removeprefix(f"{self.project}-").removesuffix("-1") for name in self.wanted)
+            self.compose("up", "--detach", "--wait", "--remove-orphans", "--no-deps", *services)
             self.was_changed = False
 
     @contextmanager

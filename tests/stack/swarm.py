@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import ROOT
 from tests.rounds import POOL_TIMEOUT
-from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack, docker, run_docker
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker, run_docker
 
 STACK = PREFIX.rstrip("-")  # which the names of the images begin with, too
 MADE_BY = "made-by-tests"  # the node's label, with the id of their process
@@ -64,12 +64,6 @@ class Swarm(Stack):
         """The id of one of the service's containers that run."""
         ours = f"label=com.docker.swarm.service.name={STACK}_{service}"
         return docker("ps", "--quiet", "--filter", ours).split()[0]
-
-    def admin(self, email: str) -> dict[str, str]:
-        self.exec("api", "python3", "-m", "api", "create-user", email, "--type", "admin", stdin=PASSWORD)
-        form = {"username": email, "password": PASSWORD}
-        signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=PATIENCE).raise_for_status()
-        return {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
 
     def serves(self) -> bool:
         try:

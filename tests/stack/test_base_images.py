@@ -48,22 +48,21 @@ def registry() -> Iterator[str]:
         docker("stop", "--time", "2", container)
 
 
-def push(image: str, which: str) -> None:
-    """Push an image that says which one it is."""
-    docker("build", "--tag", image, "-", input=BASE % which)
-    docker("push", "--quiet", image)
+def push(which: str, *images: str) -> None:
+    """Push an image that says which one it is, by these names."""
+    docker("build", *(f"--tag={image}" for image in images), "-", input=BASE % which)
+    for image in images:
+        docker("push", "--quiet", image)
 
 
 def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_moved(
     registry: str, tmp_path: Path
 ) -> None:
     checkout = clone(tmp_path)
-    tags = {"PYTHON": "python:3.13-slim-trixie", "POSTGRES": "postgres:18", "DEBIAN": "debian:trixie-slim"}
-    tags |= {"PGBOUNCER": "cloudnative-pg/pgbouncer:1.26.0", "GRAFANA": "grafana/grafana:13.1.0"}
-    tags |= {"PROMETHEUS": "prom/prometheus:v3.15.0", "ALERTMANAGER": "prom/alertmanager:v0.34.1"}
-    named = {f"{name}_IMAGE": f"{registry}/{tag}" for name, tag in tags.items()}
-    for image in named.values():
-        push(image, "locked")
+    names = ("PYTHON", "POSTGRES", "DEBIAN", "PGBOUNCER", "GRAFANA", "PROMETHEUS", "ALERTMANAGER")
+    # In one repository, which gets their layers once.
+    named = {f"{name}_IMAGE": f"{registry}/bases/all:{name.lower()}" for name in names}
+    push("locked", *named.values())
     stack = Stack(root=checkout, IMAGES=f"{PREFIX}locked-")
     try:
         locking = ["make", "--silent", "lock-images"]
@@ -71,7 +70,7 @@ def test_images_are_built_on_the_digests_that_were_locked_though_the_tags_have_m
         locked = dict(line.split("=") for line in (checkout / "images.env").read_text().splitlines())
         assert {name: image.split("@sha256:")[0] for name, image in locked.items()} == named
         # Another image gets the tag; the one that was locked is built on.
-        push(named["POSTGRES_IMAGE"], "moved")
+        push("moved", named["POSTGRES_IMAGE"])
         build = f". deploy/build-args.sh && {' '.join(stack.command('build', 'db'))}"
         subprocess.run(["sh", "-euc", build], cwd=checkout, env=stack.environment, check=True, capture_output=True)
         built = docker("image", "inspect", "--format", "{{.Config.Labels.which}}", f"{PREFIX}locked-db:18")

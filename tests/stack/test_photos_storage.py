@@ -9,7 +9,7 @@ import httpx
 
 from tests.conftest import ROOT
 from tests.docs.documents import run_requests
-from tests.stack.stack import PREFIX, Stack, docker, running
+from tests.stack.stack import NO_STORAGE, PREFIX, Stack, docker, running
 
 IN_THE_API = """
 import asyncio, sys
@@ -56,7 +56,7 @@ def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack
 
 
 def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) -> None:
-    stack_at_work.compose("run", "--rm", "--no-TTY", "api", "python", "-m", "api", "seed")
+    stack_at_work.compose("run", "--rm", "--no-TTY", "--no-deps", "api", "python", "-m", "api", "seed")
     token = stack_at_work.signed_in["Authorization"].removeprefix("Bearer ")
     photos = (ROOT / "docs" / "photos.md").read_text()
     printed = run_requests(photos, stack_at_work.address, ROOT, {"TOKEN": token})
@@ -64,7 +64,7 @@ def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) ->
 
 
 def test_without_a_storage_all_else_works_and_the_log_says_so(stack: Stack) -> None:
-    with stack.changed(ROOT / "docker-compose.s3.yml", S3_UPLOAD_URL=""):
+    with stack.changed(NO_STORAGE, S3_UPLOAD_URL=""):
         docker("rm", "--force", stack.container("storage"), stack.container("buckets"))
         stack.compose("up", "--detach", "--wait")
         assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
@@ -84,7 +84,7 @@ def test_another_s3_gets_its_buckets_from_the_apis_image(images: list[str], tmp_
         "healthcheck": {"test": healthy, "start_period": "60s", "start_interval": "1s"},
     }
     (tmp_path / "compose.yml").write_text(json.dumps({"services": {"elsewhere": elsewhere}}))
-    files = (ROOT / "docker-compose.s3.yml", tmp_path / "compose.yml")
+    files = (NO_STORAGE, tmp_path / "compose.yml")
     by_the_admin = dict(zip(keys, admin.values(), strict=True))
     stack = Stack(*files, S3_URL="http://elsewhere:8333")
     stack.environment |= buckets | by_the_admin

@@ -1,6 +1,7 @@
 """Which requests the proxy in front of the replicas passes on."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -47,6 +48,19 @@ def test_paths_that_only_begin_like_a_probe_are_passed_on(replicas: Stack) -> No
 def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
     replicas.exec("proxy", "curl", "--silent", "--fail", "http://127.0.0.1:8404/all")
     assert replicas.get("/exhibits").status_code == 200
+
+
+def test_a_traceparent_does_not_get_past_the_proxy(replicas: Stack) -> None:
+    """A client could otherwise have every request sampled, in a trace of its choice."""
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    parent = f"00-{trace}-00f067aa0ba902b7-01"
+    for headers in ([("traceparent", parent)], [("Traceparent", parent), ("TRACEPARENT", parent)]):
+        answer = replicas.get("/exhibits", headers=headers)
+        assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Trace-ID"])
+        assert answer.headers["X-Trace-ID"] != trace
+    # The api itself believes what a proxy sends.
+    beyond = ("--silent", "--include", "--header", f"traceparent: {parent}", "http://api:8000/exhibits")
+    assert f"x-trace-id: {trace}" in replicas.exec("proxy", "curl", *beyond).stdout.lower()
 
 
 def test_a_trailer_cannot_set_a_clients_address(replicas: Stack) -> None:

@@ -8,7 +8,7 @@ import httpx
 
 from tests.conftest import ROOT
 from tests.rounds import STALL, rounds
-from tests.stack.stack import HERE, PATIENCE, Stack, docker, running
+from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, Stack, docker, running
 
 MAX_LAG = 5  # READ_MAX_LAG_SECONDS, by default
 WRITES = rounds(quick=200, full=10_000)
@@ -100,7 +100,8 @@ def test_anybody_reads_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
     images: list[str],  # noqa: ARG001 - built before
     record_property: Callable[[str, object], None],
 ) -> None:
-    stack = Stack(ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml")
+    files = (ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml", NO_STORAGE)
+    stack = Stack(*files, S3_UPLOAD_URL="")
     with running(stack, "api", "db-replica"), stack.client() as admin:
         assert admin.post("/animals", json={"name": "old"}).headers["Location"] == "/animals/1"
         until(lambda: stack.sql("postgres", REPLAYED).stdout.strip() == "1")

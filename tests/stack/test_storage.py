@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import PASSWORD
 from tests.live.clients import Sample, besides_busy
 from tests.rounds import STALL
 from tests.stack.drill import ANIMALS, at_work, between, figures, identity, is_good, recovery
-from tests.stack.stack import PATIENCE, Stack, running
+from tests.stack.stack import NO_STORAGE, PATIENCE, Stack, running
 
 FULL, READ_ONLY = (
     "The database's disk is full: nothing can be written now",
@@ -77,7 +77,7 @@ async def test_a_full_disk_is_read_from_and_written_to_once_it_has_room_without_
     filler = {"image": "postgres:18", "entrypoint": ["sleep", "infinity"], "volumes": ["db:/disk"], "init": True}
     disk = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=256m"}}
     override.write_text(json.dumps({"services": {"filler": filler}, "volumes": {"db": disk}}))
-    stack = Stack(ROOT / "docker-compose.s3.yml", override, S3_UPLOAD_URL="")
+    stack = Stack(NO_STORAGE, override, S3_UPLOAD_URL="")
 
     def fill() -> None:
         stack.exec("filler", "dd", "if=/dev/zero", "of=/disk/ballast", "bs=64k", check=False)

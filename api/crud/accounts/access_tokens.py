@@ -11,7 +11,7 @@ from sqlalchemy import Interval, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.database.statements import Executor, Statement
-from api.enums import UserType
+from api.enums.users import UserType
 from api.models.users import AccessToken, User
 
 MAX_TOKENS = 100  # of a user

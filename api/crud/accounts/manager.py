@@ -27,7 +27,7 @@ from api.client import name_client
 from api.crud.accounts.passwords import hash_password, normalized
 from api.crud.accounts.sign_ins import let_in
 from api.crud.accounts.users import Check, UserStore, keep_an_admin, require_match
-from api.enums import UserType
+from api.enums.users import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
 from api.http.clients import address_of

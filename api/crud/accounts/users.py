@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
 from api.database.json_rows import Page
-from api.enums import UserType
+from api.enums.users import UserType
 from api.errors import Conflict, NotFound
 from api.http.etags import IfMatch
 from api.models.users import AccessToken, User

@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller
-from api.enums import UserType
 from api.enums.orders import OrderStatus
+from api.enums.users import UserType
 from api.errors import TooManyRequests
 from api.models.orders import COUNTED, Order, OrderItem
 from api.models.users import User

@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.accounts.access_tokens import Caller
 from api.crud.photos.objects import LARGE, RENDITIONS, SMALL
 from api.crud.records import live
-from api.enums import UserType
 from api.enums.photos import PhotoState
+from api.enums.users import UserType
 from api.errors import NotFound
 from api.models.animals import Animal
 from api.models.photos import Photo

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders import reads
 from api.database.json_rows import JsonPage
-from api.enums import UserType
+from api.enums.users import UserType
 from api.schemas.orders import OrderQuery
 from tests.api.people import VISITOR
 from tests.api.recorder import Recorder

@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders import reads
 from api.crud.orders.rules import TRANSITIONS, Action
-from api.enums import UserType
 from api.enums.orders import OrderStatus
+from api.enums.users import UserType
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, bring, events_of, order, status_of

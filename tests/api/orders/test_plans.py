@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from api.crud.accounts.access_tokens import Caller
 from api.crud.orders import reads
-from api.enums import UserType
+from api.enums.users import UserType
 from api.schemas.orders import OrderQuery
 from tests.api.recorder import Recorder
 from tests.api.test_database import are_planned_once, live

@@ -32,7 +32,7 @@ from tests.faults.model_pairs.catalog import Dump, dump, settled
 
 T = TypeVar("T")
 
-OF_THE_MODELS = ("json-column", "prefer-timestamp-tz")
+OF_THE_MODELS = ("json-column", "prefer-timestamp-tz", "ban-create-domain-with-constraint")
 
 
 class Bench:

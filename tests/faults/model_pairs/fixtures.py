@@ -19,10 +19,16 @@ async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> Async
     await drop(maintenance, name)
 
 
-@pytest.fixture
-def bench(server: Server, own_database: str) -> Iterator[Bench]:
-    """An empty one."""
+@pytest.fixture(scope="module")
+def own_bench(server: Server, own_database: str) -> Iterator[Bench]:
+    """One for a module: what autogenerate reads of a database is compiled once for an engine, in half a second."""
     bench = Bench(server.url("zoo_migrator", own_database))
-    bench.clear()
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def bench(own_bench: Bench) -> Bench:
+    """An empty one."""
+    own_bench.clear()
+    return own_bench

@@ -1,110 +1,28 @@
-"""What routes need, each written once.
+"""Who sends a request, and what they may do; and what the routes of accounts need.
 
-All are async functions, not classes: FastAPI calls anything else in a thread, for each request.
+As in the package: async functions, not classes.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
-from fastapi import BackgroundTasks, Depends, Header, Path, Request, Response, params
+from fastapi import BackgroundTasks, Depends, Request, params
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.accounts.access_tokens import Caller, find_caller, find_type
 from api.crud.accounts.manager import UserManager
 from api.crud.accounts.proof import Proof
 from api.crud.accounts.sign_ins import count_registration
-from api.crud.once import Readable, begun, done_once
-from api.database.driver import Database, savepoint
-from api.database.engine import Transactions, driver_of
-from api.database.replica_reads import ReplicaReads
-from api.database.statements import ReadDatabase
-from api.enums import UserType
+from api.dependencies import ClientAddress, SessionDep, SettingsDep, TransactionsDep
+from api.enums.users import UserType
 from api.errors import Forbidden, Unauthenticated
-from api.http.answers import mark_personal, mark_secret, mark_stale
-from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, has_credentials, require_same_origin
-from api.http.clients import address_of
-from api.http.etags import IfMatch, header
-from api.http.links import Links
-from api.schemas.fields import MAX_ID
-from api.settings import Settings
+from api.http.answers import mark_personal
+from api.http.authentication import BEARER, COOKIE_SCHEME, find_cookie, require_same_origin
 from api.state import State, state_of
 
 SIGNED_OUT = "The token has expired or was revoked: sign in again"
-
-
-async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
-    """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
-    async with state_of(request).sessionmaker() as session:
-        yield session
-        if (once := begun(request)) is not None:
-            await session.flush()
-            await once.keep(await driver_of(session))
-        await session.commit()
-
-
-async def get_transactions(request: Request) -> Transactions:
-    """Separate transactions, for a request that waits for something slow between two of them."""
-    return state_of(request).sessionmaker.begin
-
-
-async def get_database(request: Request) -> Database:
-    """The database, for statements that need no session."""
-    return state_of(request).database
-
-
-async def get_read_database(request: Request, response: Response) -> ReadDatabase:
-    """The database, for a route that anybody may read; if nobody is signed in, its replica, if there is one."""
-    state = state_of(request)
-    if state.replica is None or has_credentials(request, state.settings):
-        return state.database
-    return ReplicaReads(state.replica, state.database, partial(mark_stale, response))
-
-
-async def get_changes(request: Request) -> AsyncIterator[Database]:
-    """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
-    database, once = state_of(request).database, begun(request)
-    if once is None:
-        yield database
-        return
-    async with database.begin() as transaction:
-        yield Database(partial(savepoint, transaction))
-        await once.keep(transaction)
-
-
-SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
-"""The request's session, in function scope: it is committed before the answer, which can still become an error."""
-
-TransactionsDep = Annotated[Transactions, Depends(get_transactions)]
-
-DatabaseDep = Annotated[Database, Depends(get_database)]
-"""The database, for statements that need no session."""
-
-ReadDatabaseDep = Annotated[ReadDatabase, Depends(get_read_database)]
-"""The database, or its replica, for a route that anybody may read."""
-
-ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
-"""The database, for statements that change something and need no session."""
-
-RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
-"""The id in a path."""
-
-
-async def get_settings(request: Request) -> Settings:
-    """The app's settings."""
-    return state_of(request).settings
-
-
-SettingsDep = Annotated[Settings, Depends(get_settings)]
-
-
-async def get_client_address(request: Request) -> str:
-    """The client's address, as limits count it: see `address_of`."""
-    return address_of(request.scope)
-
-
-ClientAddress = Annotated[str, Depends(get_client_address)]
 
 
 def make_user_manager(state: State, session: AsyncSession) -> UserManager:
@@ -171,14 +89,6 @@ async def refuse_other_sites(request: Request) -> None:
 
 
 SAME_ORIGIN = Depends(refuse_other_sites)
-
-
-async def keep_secret(request: Request) -> None:
-    """Keep the answer out of caches, and its length from revealing anything: see `mark_secret`."""
-    mark_secret(request)
-
-
-SECRET = Depends(keep_secret)
 
 
 async def get_cookie(request: Request, _: AnyCookie) -> str | None:
@@ -264,53 +174,6 @@ async def get_proof(caller: CallerDep, transactions: TransactionsDep, address: C
 ProofDep = Annotated[Proof, Depends(get_proof)]
 
 
-IdempotencyKeyDep = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
-        description="A value of your choice, new for each request. If a request is sent again with the same value, it"
-        " is not done again, but answered as before. Kept for 24 hours.",
-    ),
-]
-
-
-def honours_key(require_readable: Readable | None = None) -> params.Depends:
-    """For a route's dependencies, after those that say who may use it: with an Idempotency-Key, it is done once.
-
-    The answer is given again only if `require_readable` still finds the record that it is about.
-    """
-
-    async def do_once(request: Request, caller: CallerDep, key: IdempotencyKeyDep = None) -> AsyncIterator[None]:
-        if key is None:
-            yield
-            return
-        async with done_once(state_of(request).database, request, caller, key, require_readable):
-            yield
-
-    return params.Depends(do_once, scope="function")
-
-
-async def get_if_match(
-    request: Request,
-    sent: Annotated[
-        str | None,
-        Header(
-            alias="If-Match",
-            description="The `ETag` of the record as it was read: if the record has changed since, nothing is done, and"
-            " the answer is 412.",
-        ),
-    ] = None,
-) -> IfMatch:
-    """The state that the record has to be in for the request to be done; any state, without the header."""
-    return IfMatch(None if sent is None else header(request.scope, b"if-match"))
-
-
-IfMatchDep = Annotated[IfMatch, Depends(get_if_match)]
-
-
 async def require_keeper(caller: CallerDep) -> None:
     """Forbidden unless the user is a keeper or an admin."""
     _require(caller.type, UserType.KEEPER)
@@ -336,11 +199,3 @@ _LEAST = {UserType.VISITOR: CALLER, UserType.KEEPER: KEEPER, UserType.ADMIN: ADM
 def least(type_: UserType | None) -> list[params.Depends]:
     """The dependencies of a route for users of this type and those who may do more; None is anybody."""
     return [] if type_ is None else [_LEAST[type_]]
-
-
-async def get_links(request: Request, response: Response) -> Links:
-    """The answer's headers that lead to other records."""
-    return Links(request, response)
-
-
-LinksDep = Annotated[Links, Depends(get_links)]

@@ -1,0 +1,22 @@
+"""Signing in does not depend on defaults of the database, or of its role."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from local.postgres import Server
+from tests.api.test_isolation import api, set_by_default
+from tests.conftest import PASSWORD, email_of
+
+
+@pytest.mark.usefixtures("own_sessions")  # a pooler with these is refused: tests/faults/test_pooler.py
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_sign_ins_of_one_user_at_once_all_succeed(
+    server: Server, database: str, admin: asyncpg.Connection, isolation: str
+) -> None:
+    await set_by_default(admin, database, default_transaction_isolation=isolation)
+    form = {"username": email_of("keeper"), "password": PASSWORD}
+    async with api(server, database) as client:
+        answers = await asyncio.gather(*(client.post("/auth/jwt/login", data=form) for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8

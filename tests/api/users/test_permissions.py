@@ -1,0 +1,77 @@
+"""Who may do what: every route, for every type of user."""
+
+import json
+import re
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.enums.users import UserType
+from api.external_services.s3 import S3
+from api.external_services.services import Services
+from tests.api.cases import ANYBODY, Case
+from tests.api.records import new
+from tests.api.test_permissions import MATRIX, SOME_ID, filled
+from tests.conftest import signed_in, state_of
+
+WHO = ["anonymous", "visitor", "keeper", "admin", "inactive", "expired"]
+
+
+@pytest.fixture
+def services(s3: S3) -> Services:
+    return Services(s3=s3)
+
+
+def expected(case: Case, who: str) -> int:
+    """The status that they get."""
+    if case.least == ANYBODY:
+        return case.status
+    if who not in list(UserType):
+        return 401
+    return case.status if UserType(who).includes(UserType(case.least)) else 403
+
+
+@pytest.mark.parametrize("route", MATRIX)
+async def test_matrix(
+    client: httpx.AsyncClient, anonymous: httpx.AsyncClient, session: AsyncSession, route: str
+) -> None:
+    case = MATRIX[route]
+    method, _, template = route.partition(" ")
+    answers = {}
+    for who in WHO:
+        path = await filled(client, session, template)
+        headers = {} if who == "anonymous" else signed_in(who)
+        data = case.json if case.new is None else await new(client, case.new)
+        body = json.loads(json.dumps(data).replace("WHO", who))
+        answers[who] = await anonymous.request(method, path, json=body, data=case.form, headers=headers)
+        await state_of(anonymous).background.finish()
+    assert {who: answer.status_code for who, answer in answers.items()} == {who: expected(case, who) for who in WHO}
+    for who, answer in answers.items():
+        if answer.status_code == 401:
+            challenge = "Bearer" if who == "anonymous" else 'Bearer error="invalid_token"'
+            assert answer.headers["WWW-Authenticate"] == challenge
+        if answer.status_code in {401, 403}:
+            assert isinstance(answer.json()["detail"], str)
+
+
+@pytest.mark.parametrize("said", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)
+async def test_with_the_cookie_no_page_of_another_site_changes_anything_by_any_route(
+    anonymous: httpx.AsyncClient, said: dict[str, str]
+) -> None:
+    """Refused before anything else is looked at, with whatever method: the records need not exist, nor ids be valid."""
+    headers = {"Cookie": "zoo-auth=admin", **said}
+    methods = set()
+    for route, case in MATRIX.items():
+        method, _, path = route.partition(" ")
+        if case.least == ANYBODY and path != "/auth/cookie/login":
+            continue  # it takes no cookie
+        url = re.sub(r"\{\w+\}", "1", re.sub(r"\{\w+:uuid\}", SOME_ID, path))
+        answer = await anonymous.request(method, url, json=case.json, data=case.form, headers=headers)
+        if method == "GET":
+            assert answer.status_code in {200, 404, 422}, route
+        else:
+            methods.add(method)
+            assert (answer.status_code, route) == (403, route)
+            assert "another site" in answer.json()["detail"]
+    assert methods >= {"POST", "PATCH", "DELETE"}
