@@ -94,6 +94,7 @@ Log = dict[str, Any]
 """A line of the log."""
 
 running = ExitStack()
+TEMPLATES = pytest.StashKey[Callable[[], None]]()
 
 # httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
@@ -120,24 +121,39 @@ def pytest_configure() -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    """In time for pytest-xdist's workers, which import and collect tests while the templates are made."""
     if SOCKET_DIR not in os.environ and not session.config.option.collectonly:
-        start_server()
+        session.stash[TEMPLATES] = start_server()
 
 
-def start_server() -> None:
-    """Start this run's Postgres, with its templates; what runs in SOCKET_DIR and TMPDIR uses it."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """No test starts before this has returned, in workers neither."""
+    if make_templates := session.stash.get(TEMPLATES, None):
+        make_templates()
+
+
+def start_server() -> Callable[[], None]:
+    """Start this run's Postgres, for what runs in SOCKET_DIR and TMPDIR; what is returned makes its templates."""
     made = tempfile.TemporaryDirectory(prefix="zoo-test-", dir=in_memory(), ignore_cleanup_errors=True)
     tempfile.tempdir = os.environ["TMPDIR"] = folder = running.enter_context(made)  # for tests and their processes, too
     server = running.enter_context(serve(Path(folder) / "data", FAST_AND_FORGETFUL))
     for template in (EMPTY, MIGRATED):
         server.create_database(template)
-    migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
     env = os.environ | server.environment(MIGRATED)
-    migrated = subprocess.run(migrate, cwd=SCHEMA, env=env, capture_output=True, text=True, check=False)
-    assert migrated.returncode == 0, migrated.stderr
-    asyncio.run(add_people(server, MIGRATED))
-    asyncio.run(forget_backfills(server, MIGRATED))
+    migrate = running.enter_context(
+        subprocess.Popen(command, cwd=SCHEMA, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    )
     os.environ[SOCKET_DIR] = str(server.socket_dir)
+
+    def make_templates() -> None:
+        printed, _ = migrate.communicate()
+        assert migrate.returncode == 0, printed
+        asyncio.run(add_people(server, MIGRATED))
+        asyncio.run(forget_backfills(server, MIGRATED))
+
+    return make_templates
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -161,7 +161,7 @@ async def test_an_app_keeps_rows_of_its_workers_as_the_readme_says(
         await app.execute(seen, worker)
     assert await admin.fetchval("SELECT bool_and(seen_at > started_at) FROM migration_workers")
     [found] = await look(server, database, partial(find_workers, application="shop"))
-    assert str(found) == "shop@1.0.0 (2 workers, seen 0 s ago)"
+    assert re.fullmatch(r"shop@1\.0\.0 \(2 workers, seen \d\d? s ago\)", str(found))  # on a busy machine, not at once
     assert await look(server, database, partial(find_workers, application="api")) == []
     for worker in workers:
         await app.execute(end, worker)

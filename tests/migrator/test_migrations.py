@@ -3,9 +3,11 @@
 import ast
 import asyncio
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_alembic
 from alembic.command import upgrade
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -35,6 +37,13 @@ def alembic_config() -> Config:
 def alembic_engine(server: Server, database: str) -> AsyncEngine:
     """For a database that the session's start has brought from nothing to the newest revision."""
     return engine_for(server.url("zoo_migrator", database))
+
+
+@pytest.fixture
+def alembic_runner(alembic_config: Config, alembic_engine: AsyncEngine) -> Iterator[MigrationContext]:
+    config = pytest_alembic.Config.from_raw_config(alembic_config)
+    with pytest_alembic.runner(config, alembic_engine) as runner:  # type: ignore[arg-type]  # it takes asynchronous ones
+        yield runner
 
 
 def test_all_go_down_and_up_again_to_the_same_schema(

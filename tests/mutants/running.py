@@ -79,7 +79,7 @@ def _start_server() -> dict[str, str]:
         os.close(held)
         try:
             conftest = importlib.import_module("tests.conftest")
-            conftest.start_server()
+            conftest.start_server()()
             os.write(writing, json.dumps({name: os.environ[name] for name in ("TMPDIR", SOCKET_DIR)}).encode())
             os.read(ending, 1)
             conftest.running.close()
