@@ -127,7 +127,7 @@ def failing_slowly(stack: Stack) -> Iterator[None]:
 @contextmanager
 def failing_quietly(stack: Stack) -> Iterator[None]:
     """There are few requests, and all of them fail."""
-    with lacking_a_right(stack), visitors(stack, 1, [ELSEWHERE], pause=8):
+    with lacking_a_right(stack), visitors(stack, 1, [ELSEWHERE], pause=12):
         yield
 
 
