@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, State]]:
         routes = (route for route in app.routes if isinstance(route, APIRoute))
-        begin_with((route.path, method) for route in routes for method in route.methods)
+        begin_with((route.path, method) for route in routes for method in route.methods or ())
         engine = create_engine(settings)
         # Probes have a connection of their own: a replica whose requests wait for one is still healthy.
         probing = create_engine(settings, pool_size=1)
