@@ -68,6 +68,8 @@ class Now:
     in_flight = 0
 
 
+# A method, or a version of HTTP, that nobody should send: no failure of the api, though they begin with 5.
+NOT_IMPLEMENTED = {501, 505}
 _requests: dict[tuple[str, str, int], Histogram] = {}
 
 
@@ -84,11 +86,12 @@ def known_method(method: str) -> str:
 
 def observe_request(route: str, method: str, status: int, seconds: float) -> None:
     """Count a request that has been answered; `method` is one of known_method()'s."""
-    key = (route, method, status // 100)
+    key = (route, method, status)
     found = _requests.get(key)
     if found is None:
         REQUESTS.labels(route, method, "5xx")
-        _requests[key] = found = REQUESTS.labels(route, method, f"{key[2]}xx")
+        first = 4 if status in NOT_IMPLEMENTED else status // 100
+        _requests[key] = found = REQUESTS.labels(route, method, f"{first}xx")
     found.observe(seconds)
 
 

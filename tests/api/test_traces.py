@@ -98,9 +98,8 @@ async def test_of_a_trusted_proxys_traceparents_those_that_break_the_rules_begin
     settings = traced(server, worker_database, f"http://127.0.0.1:{find_free_port()}", otel_traces_sampler="always_off")
 
     async def trace_of(client: httpx.AsyncClient, *parents: str) -> str:
-        answer = await client.get(
-            "/animals/1000000", headers=[(b"traceparent", each.encode("latin-1")) for each in parents]
-        )
+        headers = [(b"traceparent", each.encode("latin-1")) for each in parents]
+        answer = await client.get("/animals/1000000", headers=headers)
         assert answer.status_code == 404
         return str(answer.headers["X-Trace-ID"])
 

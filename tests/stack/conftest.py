@@ -83,13 +83,13 @@ def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack
 @pytest.fixture
 def replicas(shared: Shared) -> Stack:
     """Two replicas behind the proxy, intact again. Requests have the ids of traces, of which none is sent anywhere."""
-    made = Stack(
+    new = Stack(
         REPLICAS,
         DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",
         OTEL_TRACES_SAMPLER="always_off",
     )
-    stack = shared.get("replicas", running(made))
+    stack = shared.get("replicas", running(new))
     stack.make_intact()
     return stack
 

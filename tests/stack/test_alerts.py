@@ -128,7 +128,7 @@ def failing_slowly(stack: Stack) -> Iterator[None]:
 @contextmanager
 def failing_quietly(stack: Stack) -> Iterator[None]:
     """There are few requests, and all of them fail."""
-    with lacking_a_right(stack), visitors(stack, 1, [ELSEWHERE], pause=8):
+    with lacking_a_right(stack), visitors(stack, 1, [ELSEWHERE], pause=12):
         yield
 
 
@@ -235,6 +235,11 @@ def test_with_nothing_broken_only_the_watchdog_and_the_lack_of_a_backup_are_told
     until(lambda: alerts(observed).keys() == {"Watchdog", "BackupTooOld"})
 
 
+def are_told(stack: Stack, names: set[str]) -> bool:
+    """Whether these are, and no other."""
+    return alerts(stack).keys() == names
+
+
 def test_what_follows_from_another_alert_or_says_the_same_is_not_told_beside_it(observed: Stack) -> None:
     always = {"Watchdog", "BackupTooOld"}
     stay = {"ApiDown", "BackfillStandsStill", "ContractWaiting", "DatabaseDown", "OrdersNeedAttention", "TargetDown"}
@@ -249,13 +254,9 @@ def test_what_follows_from_another_alert_or_says_the_same_is_not_told_beside_it(
     failing = [{"alertname": f"ApiFailing{how}"} for how in ("", "Slowly", "Quietly")]
     for first in range(3):
         with raised(observed, *failing[first:]):
-            until(partial(is_all_that_is_told, observed, always | {failing[first]["alertname"]}))
+            loudest = always | {failing[first]["alertname"]}
+            until(partial(are_told, observed, loudest))
     until(lambda: alerts(observed).keys() == always)
-
-
-def is_all_that_is_told(stack: Stack, names: set[str]) -> bool:
-    """Whether these alerts are told, and no other."""
-    return alerts(stack).keys() == names
 
 
 def test_the_document_leads_from_nothing_to_the_alert_that_a_killed_database_raises_and_to_its_end(
