@@ -82,7 +82,7 @@ class Measured:
 
     def samples(self, name: str) -> list[Sample]:
         """Those whose name begins so."""
-        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=PATIENCE).raise_for_status().text
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=HANGS).raise_for_status().text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
         return [sample for sample in samples if sample.name.startswith(name)]
 
