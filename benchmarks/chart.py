@@ -92,10 +92,10 @@ def _legend(names: Sequence[str]) -> tuple[str, int]:
         width = 18 + 8 * len(name) + 22
         if drawn and x + width > WIDTH:
             x, y = float(MARGIN), y + 20
-        drawn.append(f'<rect x="{x:.1f}" y="{y}" width="12" height="12" rx="3" fill="{colour}"/>')
-        drawn.append(_text(x + 18, y + 10, name))
+        square = f'<rect x="{x:.1f}" y="{y}" width="12" height="12" rx="3" fill="{colour}"/>'
+        drawn.append(square + _text(x + 18, y + 10, name))
         x += width
-    return "".join(drawn), y - 20
+    return "\n".join(drawn), y - 20
 
 
 def _text(x: float, y: float, text: str, **attributes: object) -> str:

@@ -5,7 +5,8 @@ accepted on the server's behalf: under load, a dozen whose requests were sent an
 first accepts the waiting connections, and closes the socket when the queue is empty.
 
 uvicorn-worker sends gunicorn two heartbeats within `timeout`, and none while it stops: a worker that hangs is noticed
-late, and one whose last requests take long is killed in the middle of them.
+late, and one whose last requests take long is killed in the middle of them. Nor does it notice that gunicorn's master
+was killed: it would keep the port for ever, and count as a release at work.
 """
 
 import asyncio
@@ -69,7 +70,10 @@ def _target(link: Path) -> str:
 
 
 class Worker(UvicornWorker):
-    """uvicorn-worker's worker, on a DrainingServer, with heartbeats as long as its event loop runs."""
+    """uvicorn-worker's worker, on a DrainingServer, with heartbeats as long as its event loop runs.
+
+    It stops when its master is gone.
+    """
 
     CONFIG_KWARGS = UvicornWorker.CONFIG_KWARGS | {"http": HttpProtocol, "server_header": False}
 
@@ -79,13 +83,15 @@ class Worker(UvicornWorker):
         self.config.timeout_graceful_shutdown = self.cfg.graceful_timeout
         server = DrainingServer(config=self.config)
         self._install_sigquit_handler()
-        heartbeat = asyncio.create_task(self._beat())
+        heartbeat = asyncio.create_task(self._beat(server))
         await server.serve(sockets=self.sockets)
         heartbeat.cancel()
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
-    async def _beat(self) -> None:
+    async def _beat(self, server: Server) -> None:
         while True:
             self.notify()
+            if os.getppid() != self.ppid:
+                server.should_exit = True
             await asyncio.sleep(HEARTBEAT_SECONDS)

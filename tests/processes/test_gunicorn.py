@@ -7,12 +7,13 @@ from pathlib import Path
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from api.crud import throttles
 from local.postgres import Server
 from tests.processes.live import wait_until_ready
-from tests.python import Python, run
+from tests.python import HANGS, Python, run
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 PRODUCTION = {
@@ -94,3 +95,15 @@ async def test_an_address_of_ipv4_is_the_same_on_a_socket_for_both(
     assert throttles.key("address", "203.0.113.7") in [
         row["key"] for row in await admin.fetch("SELECT * FROM throttles")
     ]
+
+
+def test_workers_end_when_gunicorns_master_was_killed(
+    server: Server, worker_database: str, free_port: int, tmp_path: Path
+) -> None:
+    settings = ENVIRONMENT | server.environment(worker_database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "2"}
+    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
+        wait_until_ready(f"http://127.0.0.1:{free_port}")
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        _, alive = psutil.wait_procs(workers, timeout=HANGS)
+        assert alive == []

@@ -114,9 +114,11 @@ class Measured:
 
     def children(self) -> tuple[list[psutil.Process], psutil.Process]:
         """The workers, and what serves the metrics; IndexError while nothing does."""
-        children = psutil.Process(self.master.pid).children()
-        serving = [child for child in children if "api.server.metrics" in child.cmdline()]
-        return [child for child in children if child not in serving], serving[0]
+        workers, serving = [], []
+        for child in psutil.Process(self.master.pid).children():
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                (serving if "api.server.metrics" in child.cmdline() else workers).append(child)
+        return workers, serving[0]
 
 
 def wait_until(is_so: Callable[[], object]) -> None:
