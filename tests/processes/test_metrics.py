@@ -114,7 +114,8 @@ class Measured:
 
     def children(self) -> tuple[list[psutil.Process], psutil.Process]:
         """The workers, and what serves the metrics; IndexError while nothing does."""
-        workers, serving = [], []
+        workers: list[psutil.Process] = []
+        serving: list[psutil.Process] = []
         for child in psutil.Process(self.master.pid).children():
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 (serving if "api.server.metrics" in child.cmdline() else workers).append(child)
