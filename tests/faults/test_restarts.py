@@ -16,7 +16,7 @@ import pytest
 from local.postgres import DATABASE, SUPERUSER, serve
 from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic, find_free_port, superuser
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
-from tests.processes.live import gunicorn
+from tests.processes.live import gunicorn, wait_until_ready
 from tests.rounds import STALL, rounds
 
 CLIENTS, ANIMALS = 16, 1_000
@@ -104,17 +104,22 @@ async def test_while_postgres_is_down_every_answer_is_503_then_all_is_as_before_
     postgres: Postgres, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     port, outages = find_free_port(), []
+
+    async def serve_well() -> None:
+        await asyncio.to_thread(wait_until_ready, f"http://127.0.0.1:{port}")
+        await asyncio.sleep(UP_SECONDS)
+
     with gunicorn({"DATABASE_URL": postgres.url("zoo_api")}, port, tmp_path / "api.log") as master:
         workers = psutil.Process(master.pid).children()
         async with load_on(port, CLIENTS, ANIMALS) as load:
             for how in (Postgres.stop, Postgres.kill) * rounds(quick=1, full=2):
-                await asyncio.sleep(UP_SECONDS)
+                await serve_well()
                 outages.append(await go_away(postgres, how))
             admin = await asyncpg.connect(postgres.url(SUPERUSER))
             await admin.execute(MUCH_TO_REPLAY)
             await admin.close()
             outages.append(await go_away(postgres, Postgres.kill))
-            await asyncio.sleep(UP_SECONDS)
+            await serve_well()
         assert psutil.Process(master.pid).children() == workers
     samples = load.samples
     p99, longest = percentile(samples, 99), max(sample.took for sample in samples)
