@@ -20,7 +20,14 @@ from tests.rounds import rounds
 
 __all__ = ["template"]  # a fixture
 
-EXAMPLES = [file for file in [*examples("safe"), *examples("unsafe")] if "fails" not in notes(file)]
+# Two have no phase that there is, so that they are refused before they run; one writes other SQL in each run.
+NOT_AS_PLANNED = {"unsafe-077-contract-without-release", "unsafe-078-phase-that-there-is-not",
+                  "unsafe-092-otherwise-when-it-is-written"}  # fmt: skip
+EXAMPLES = [
+    file
+    for file in [*examples("safe"), *examples("unsafe")]
+    if "fails" not in notes(file) and name_of(file) not in NOT_AS_PLANNED
+]
 # Outside of a transaction, locks are seen while the statement runs, or never.
 REHEARSED = rounds(quick=[file for file in EXAMPLES if commits(file)][::5], full=EXAMPLES)
 
