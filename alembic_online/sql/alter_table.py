@@ -120,9 +120,7 @@ def _alter_type(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     definition = getattr(command, "def").column_def
     using = definition.raw_default if definition.HasField("raw_default") else None
     old = schema.column_type(table, command.name)
-    work, why = cost_of_change(command.name, old, definition.type_name, using)
-    if work is Work.NONE and definition.HasField("coll_clause"):
-        work, why = Work.BUILD, f"the indexes of {command.name} are built anew, in another order"
+    work, why = cost_of_change(command.name, old, definition, using)
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, work, why)
     yield from type_constraints(table, command.name, schema)
 

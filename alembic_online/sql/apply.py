@@ -54,7 +54,7 @@ def _add_column(mutable: MutableSchema, table: str, _: pg.AlterTableCmd, column:
 
 
 def _alter_type(mutable: MutableSchema, table: str, command: pg.AlterTableCmd, column: pg.ColumnDef) -> None:
-    mutable.columns.setdefault(table, {})[command.name] = type_in_sql(column.type_name)
+    mutable.columns.setdefault(table, {})[command.name] = type_in_sql(column)
 
 
 def _create_index(statement: pg.IndexStmt, mutable: MutableSchema) -> None:

@@ -22,9 +22,11 @@ def _ours(schema: str) -> str:
 
 # Composed only of constants of this file.
 _COLUMNS = text(
-    f"SELECT {_name('c', 'n')}, attname, format_type(atttypid, atttypmod), attnotnull AND NOT EXISTS"  # noqa: S608
+    f"SELECT {_name('c', 'n')}, attname, format_type(atttypid, atttypmod) || CASE WHEN attcollation IN"  # noqa: S608
+    " (0, typcollation) THEN '' ELSE ' COLLATE ' || attcollation::regcollation END, attnotnull AND NOT EXISTS"
     " (SELECT FROM pg_constraint WHERE conrelid = attrelid AND contype = 'n' AND conkey = ARRAY[attnum])"
     " FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace"
+    " JOIN pg_type t ON t.oid = atttypid"
     f" WHERE relkind IN ('r', 'p', 'f') AND attnum > 0 AND NOT attisdropped AND {_ours('n')}"
 )
 _EMPTY = text(

@@ -7,7 +7,7 @@ import postgast
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node, walk
 
-from alembic_online.sql.names import Node, strings, table_name
+from alembic_online.sql.names import Node, qualified, strings, table_name
 from alembic_online.sql.schema import ForeignKey, Schema
 
 CHANGES_ROWS = set("cnd")  # CASCADE, SET NULL, SET DEFAULT
@@ -47,7 +47,7 @@ class MutableSchema:
 
     def add_column(self, table: str, column: pg.ColumnDef) -> None:
         """Add the column, with its column constraints."""
-        self.columns.setdefault(table, {})[column.colname] = type_in_sql(column.type_name)
+        self.columns.setdefault(table, {})[column.colname] = type_in_sql(column)
         for constraint in map(unwrap_node, column.constraints):
             self.add_constraint(table, constraint, column.colname)
 
@@ -165,11 +165,14 @@ class MutableSchema:
         ]
 
 
-def type_in_sql(name: pg.TypeName) -> str:
-    """The type, as SQL."""
+def type_in_sql(column: pg.ColumnDef) -> str:
+    """The column's type, as SQL, with its collation."""
     statement = postgast.parse("SELECT NULL::int")
-    statement.stmts[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.type_name.CopyFrom(name)
-    return str(postgast.deparse(statement)).split("::", 1)[1]
+    statement.stmts[0].stmt.select_stmt.target_list[0].res_target.val.type_cast.type_name.CopyFrom(column.type_name)
+    type_ = str(postgast.deparse(statement)).split("::", 1)[1]
+    if column.HasField("coll_clause"):
+        type_ += f" COLLATE {qualified(*strings(column.coll_clause.collname))}"
+    return type_
 
 
 def _columns_in(condition: Node) -> set[str]:

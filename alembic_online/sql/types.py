@@ -3,7 +3,7 @@
 Source: ATColumnChangeRequiresRewrite of Postgres, and the support functions of the types' length coercions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import postgast
 from postgast import pg_query_pb2 as pg
@@ -11,7 +11,7 @@ from postgast.walk import unwrap_node
 
 from alembic_online.sql.effect import Work
 from alembic_online.sql.expressions import type_name
-from alembic_online.sql.names import Node
+from alembic_online.sql.names import Node, strings
 
 # Digits of a second's fraction, at most.
 PRECISION = 6
@@ -23,11 +23,15 @@ ALIKE = {("varchar", "text"), ("text", "varchar"), ("cidr", "inet")}
 
 @dataclass(frozen=True)
 class Type:
-    """A type, for example varchar with the limits (20,). `limits` is None if they are not numbers."""
+    """A type, for example varchar with the limits (20,). `limits` is None if they are not numbers.
+
+    `collation` is None if it is the type's own.
+    """
 
     name: str
     limits: tuple[int, ...] | None
     is_array: bool
+    collation: str | None = None
 
 
 def read_type(name: pg.TypeName) -> Type:
@@ -40,28 +44,46 @@ def read_type(name: pg.TypeName) -> Type:
 
 
 def parse_type(text: str) -> Type:
-    """The type, from what `format_type` prints."""
+    """The type, from what `format_type` prints, with COLLATE if it has a collation of its own."""
     (statement,) = postgast.parse(f"SELECT NULL::{text}").stmts
     cast = unwrap_node(statement.stmt.select_stmt.target_list[0].res_target.val)
+    collation = None
+    if isinstance(cast, pg.CollateClause):
+        cast, collation = unwrap_node(cast.arg), _collation(cast)
     assert isinstance(cast, pg.TypeCast)
-    return read_type(cast.type_name)
+    return replace(read_type(cast.type_name), collation=collation)
 
 
-def cost_of_change(column: str, old: str | None, new: pg.TypeName, using: Node | None) -> tuple[Work, str]:
-    """What the change costs, and why. `old` is as `format_type` prints it, None if it is not known."""
-    wanted = read_type(new)
+def _collation(clause: pg.CollateClause) -> str | None:
+    name = strings(clause.collname)[-1]
+    return None if name == "default" else name
+
+
+def cost_of_change(column: str, old: str | None, new: pg.ColumnDef, using: Node | None) -> tuple[Work, str]:
+    """What the change costs, and why. `old` is as for `parse_type`, None if it is not known."""
+    wanted = read_type(new.type_name)
     if using is not None and not _is_cast_of(using, column, wanted):
         return Work.REWRITE, f"USING computes {column} again for every row"
     if old is None:
         return Work.REWRITE, f"a new type of {column} rewrites the table, unless its values are stored alike"
     present = parse_type(old)
+    why = _alike(column, old, replace(present, collation=None), wanted)
+    if why is None:
+        return Work.REWRITE, f"the type of {column} changes from {old}, which rewrites every row"
+    if present.collation != (_collation(new.coll_clause) if new.HasField("coll_clause") else None):
+        return Work.BUILD, f"{column} gets another order, and its indexes are built anew"
+    return Work.NONE, why
+
+
+def _alike(column: str, old: str, present: Type, wanted: Type) -> str | None:
+    """Why the values are stored alike; None if they are not."""
     if present == wanted:
-        return Work.NONE, f"{column} has this type already"
+        return f"{column} has this type already"
     if _is_wider(present, wanted):
-        return Work.NONE, f"{old} becomes wider: no row is touched"
+        return f"{old} becomes wider: no row is touched"
     if (present.name, wanted.name) in ALIKE and not wanted.limits and not (present.is_array or wanted.is_array):
-        return Work.NONE, f"{old} and {wanted.name} are stored alike: no row is touched"
-    return Work.REWRITE, f"the type of {column} changes from {old}, which rewrites every row"
+        return f"{old} and {wanted.name} are stored alike: no row is touched"
+    return None
 
 
 def _is_wider(old: Type, new: Type) -> bool:

@@ -157,6 +157,10 @@ CHANGES: dict[str, tuple[Items, Items]] = {
     ),
     "another name of a type": (nothing, column(sa.Float(24))),
     "another collation, by which the type changes": (column(sa.String(50)), column(sa.String(50, collation="C"))),
+    "the same collation, of a longer text": (
+        column(sa.String(50, collation="C")), column(sa.String(100, collation="C"))
+    ),
+    "no collation any more, by which the type changes": (column(sa.String(50, collation="C")), column(sa.String(50))),
     "a default of NULL": (column(sa.Text), column(sa.Text, server_default=sa.null())),
     "a unique constraint that is checked later": (
         lambda: [*column(sa.Text)(), sa.UniqueConstraint("c", name="uq_c")],
