@@ -57,5 +57,9 @@ def default_sql(default: FetchedValue | None) -> str | None:
         return None
     if isinstance(default.arg, str):
         return string_sql(default.arg)
-    expression = sql_of(default.arg)
-    return None if expression.upper() == "NULL" else expression  # Postgres stores none
+    return stored(sql_of(default.arg))
+
+
+def stored(default: str) -> str | None:
+    """The default, as SQL; None if it is NULL, which Postgres does not store."""
+    return None if default.upper() == "NULL" else default

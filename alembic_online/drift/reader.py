@@ -27,6 +27,7 @@ from sqlalchemy.schema import CreateIndex, DefaultClause
 from sqlalchemy.types import NullType, TypeEngine
 
 from alembic_online.drift.wanted import WantedColumn, WantedPart, WantedTable
+from alembic_online.expressions import stored
 
 _COLLATE = re.compile(r' COLLATE "?([^"]+)"?$')
 _NAME = re.compile(r'^CONSTRAINT (?:"(?:[^"]|"")*"|\S+) ')
@@ -94,9 +95,7 @@ class Reader:
     def _column(self, found: WantedTable, column: Column[Any]) -> None:
         default, written = column.server_default, None
         if isinstance(default, DefaultClause):
-            written = self.sql(default.arg)
-            if written.upper() == "NULL":
-                written = None  # Postgres stores none
+            written = stored(self.sql(default.arg))
         computed = default if isinstance(default, Computed) else None
         identity = default if isinstance(default, Identity) else None
         serial = column.table.autoincrement_column is column and default is None

@@ -79,11 +79,13 @@ class _Said(logging.Filter):
 def require_usable() -> None:
     """ValueError if the library can't use its own settings: each worker would say so with a traceback."""
     SpanLimits()  # which reads them
+    found = {}
     for name, default in BATCHES.items():
         value = os.environ.get(name, str(default))
         if not re.fullmatch("[1-9][0-9]*", value):
             raise ValueError(f"{name}: write a whole number from 1 up, or leave it out")
-    most, at_once = (int(os.environ.get(name, BATCHES[name])) for name in list(BATCHES)[2:])
+        found[name] = int(value)
+    at_once, most = found["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"], found["OTEL_BSP_MAX_QUEUE_SIZE"]
     if at_once > most:
         raise ValueError(f"OTEL_BSP_MAX_EXPORT_BATCH_SIZE: is {at_once}, more than OTEL_BSP_MAX_QUEUE_SIZE, {most}")
 

@@ -139,7 +139,7 @@ async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
                 await asyncio.sleep(0.02)
     away, back = said(log)
     assert (away["event"], away["level"]) == ("traces are not exported", "warning")
-    assert re.search("Connection|max retries", away["reason"])
+    assert "Connection" in away["reason"]
     assert (back["event"], back["level"], back["spans_lost"] > 1) == ("traces are exported again", "info", True)
 
 

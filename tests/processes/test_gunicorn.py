@@ -3,6 +3,8 @@
 import json
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -69,29 +71,35 @@ def test_gunicorn_refuses_settings_that_can_not_be_used_in_a_line_each(settings:
     assert line["reason"].startswith(reason)
 
 
+@contextmanager
+def serving(environment: dict[str, str], port: int, folder: Path, workers: int = 1) -> Iterator[Python]:
+    """gunicorn's master, on the port that PORT names, until the block ends."""
+    settings = ENVIRONMENT | environment | {"PORT": str(port), "WEB_CONCURRENCY": str(workers)}
+    with (folder / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
+        wait_until_ready(f"http://127.0.0.1:{port}")
+        yield process
+        process.terminate()
+
+
 def test_the_api_listens_on_the_port_that_it_is_told_on_ipv6_and_ipv4(
     server: Server, worker_database: str, free_port: int, tmp_path: Path
 ) -> None:
-    settings = ENVIRONMENT | server.environment(worker_database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "1"}
-    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
-        wait_until_ready(f"http://127.0.0.1:{free_port}")
-        with socket.create_connection(("::1", free_port)) as connection:
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n")
-            assert connection.recv(12) == b"HTTP/1.1 200"
-        process.terminate()
+    with (
+        serving(server.environment(worker_database), free_port, tmp_path),
+        socket.create_connection(("::1", free_port)) as connection,
+    ):
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
 
 
 async def test_an_address_of_ipv4_is_the_same_on_a_socket_for_both(
     server: Server, database: str, admin: asyncpg.Connection, free_port: int, tmp_path: Path
 ) -> None:
     """The proxies that FORWARDED_ALLOW_IPS names would not be known otherwise."""
-    settings = ENVIRONMENT | server.environment(database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "1"}
     form = {"username": "nobody@zoo.example", "password": "wrong"}
-    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
-        address = f"http://127.0.0.1:{free_port}"
-        wait_until_ready(address)
-        httpx.post(f"{address}/auth/jwt/login", data=form, headers={"X-Forwarded-For": "203.0.113.7"}, verify=False)
-        process.terminate()
+    with serving(server.environment(database), free_port, tmp_path):
+        login = f"http://127.0.0.1:{free_port}/auth/jwt/login"
+        httpx.post(login, data=form, headers={"X-Forwarded-For": "203.0.113.7"}, verify=False)
     assert throttles.key("address", "203.0.113.7") in [
         row["key"] for row in await admin.fetch("SELECT * FROM throttles")
     ]
@@ -100,9 +108,7 @@ async def test_an_address_of_ipv4_is_the_same_on_a_socket_for_both(
 def test_workers_end_when_gunicorns_master_was_killed(
     server: Server, worker_database: str, free_port: int, tmp_path: Path
 ) -> None:
-    settings = ENVIRONMENT | server.environment(worker_database) | {"PORT": str(free_port), "WEB_CONCURRENCY": "2"}
-    with (tmp_path / "api.log").open("wb") as output, Python("api.server", env=settings, stderr=output) as process:
-        wait_until_ready(f"http://127.0.0.1:{free_port}")
+    with serving(server.environment(worker_database), free_port, tmp_path, workers=2) as process:
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         _, alive = psutil.wait_procs(workers, timeout=HANGS)
