@@ -1,6 +1,7 @@
 """`python -m api`: the commands of the api's image, besides serving."""
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
@@ -25,6 +26,7 @@ from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, transaction
 from api.external_services.s3_backups import Backups
 from api.external_services.s3_buckets import make_buckets
+from api.log import configure_log
 from api.main import create_app
 from api.settings import ENVIRONMENT, Settings, load_settings
 
@@ -36,6 +38,12 @@ Resource = StrEnum("Resource", {name: name for name in RESOURCES})  # type: igno
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(photos)
 app.add_typer(users)
+
+
+@app.callback()
+def log_as_while_serving() -> None:
+    """Besides what commands print, there is what the code that they share with the routes logs."""
+    configure_log(os.environ.get("LOG_FORMAT", ""))
 
 
 @app.command()
