@@ -2,9 +2,8 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# For two cores; most processes that tests start wait rather than work.
-IN_PARALLEL := --numprocesses 2 --dist worksteal
-PROCESSES_IN_PARALLEL := --numprocesses 3 --dist worksteal
+# For two cores: tests, and what they start, wait for a third of their time.
+IN_PARALLEL := --numprocesses 3 --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -211,10 +210,10 @@ test: .venv/dev  ## run the tests that need no Docker, in random order
 	@$(PYTEST) -p randomly $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
 
 test-processes: .venv/dev  ## test what people run: make run, the migrator, the commands of the documents
-	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/processes
+	@$(PYTEST) $(IN_PARALLEL) tests/processes
 
 test-faults: .venv/dev  ## test migrators and requests in each other's way, and the api under faults
-	@$(PYTEST) $(PROCESSES_IN_PARALLEL) tests/faults
+	@$(PYTEST) $(IN_PARALLEL) tests/faults
 
 test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres that Debian has installed
 	@set -- $(wildcard /usr/lib/postgresql/*/bin); \
