@@ -97,7 +97,10 @@ def job(mutant: Mutant, reached: Reached) -> Job:
     }
     direct = reached.tests[block] if block else set()
     near = {test for (path, _), tests in reached.tests.items() if path == mutant.path for test in tests}
-    chosen = [test for test in speaking if block is None or block in reached.shared or test in direct]
+    if block is None:
+        chosen = [test for test in speaking if test in near] or list(speaking)
+    else:
+        chosen = [test for test in speaking if block in reached.shared or test in direct]
     together: dict[str, float] = defaultdict(float)
     for test in chosen:
         together[_file(test)] += speaking[test]
@@ -105,7 +108,8 @@ def job(mutant: Mutant, reached: Reached) -> Job:
     def order(test: str) -> tuple[bool, bool, float, str, float]:
         return test not in direct, test not in near, together[_file(test)], _file(test), speaking[test]
 
-    return Job(mutant, {test: speaking[test] for test in sorted(chosen, key=order)})
+    swaps = block is not None and block not in reached.imported
+    return Job(mutant, {test: speaking[test] for test in sorted(chosen, key=order)}, tuple(tops), swaps)
 
 
 def _file(test: str) -> str:
@@ -143,7 +147,8 @@ def unchanged(jobs: Sequence[Job]) -> Job:
     """The code as it is, with one test: the quickest of all."""
     path = jobs[0].mutant.path
     tests = sorted((seconds, test) for job in jobs for test, seconds in job.tests.items())
-    return Job(Mutant(path, "as it is", (ROOT / path).read_text(), 1), {test: seconds for seconds, test in tests[:1]})
+    as_it_is = Mutant(path, "as it is", (ROOT / path).read_text(), 1)
+    return Job(as_it_is, {test: seconds for seconds, test in tests[:1]}, jobs[0].among, swaps=False)
 
 
 def report(mutants: list[Mutant], found: Mapping[str, int]) -> int:

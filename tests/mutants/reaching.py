@@ -39,6 +39,7 @@ class Reached:
     failed: set[str] = field(default_factory=set)
     tests: dict[Block, set[str]] = field(default_factory=lambda: defaultdict(set))
     shared: set[Block] = field(default_factory=set)  # entered in a set-up or by no test: maybe on behalf of any test
+    imported: set[Block] = field(default_factory=set)  # of these, those by no test
 
 
 def reach(checkout: Path, paths: Collection[str], tests: Sequence[str], workers: int) -> Reached:
@@ -107,6 +108,8 @@ def _read(times: Path, notes: Path) -> Reached:
         reached.tests[block].add(test)
         if phase != "(call)":
             reached.shared.add(block)
+        if not test:
+            reached.imported.add(block)
     return reached
 
 

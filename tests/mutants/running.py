@@ -1,7 +1,9 @@
-"""Runs tests on one mutant after the other: each in a fork of a process that has imported the libraries.
+"""Runs tests on one mutant after the other, each in a fork of a process that has collected the tests.
 
-Every worker has a copy of the checkout, in which alone mutants are written, and a Postgres of its own, in which the
-templates of the tests' databases are made once.
+There, the code of the functions that differ is exchanged; where that can't be, because what differs has run when the
+tests were imported, the fork is one of a process that has imported the libraries only. The mutant is also written, for
+the processes that tests start. Every worker has a copy of the checkout, in which alone that is done, and a Postgres of
+its own, in which the templates of the tests' databases are made once.
 """
 
 import asyncio
@@ -10,6 +12,7 @@ import gc
 import importlib
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -17,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import asyncpg
@@ -26,10 +30,12 @@ import pytest
 
 from tests.forkserver import LIBRARIES
 from tests.mutants.making import Mutant
+from tests.mutants.swapping import CannotSwapError, functions_below, swap
 
 ROOT = Path(__file__).parent.parent.parent
 TIMES_LONGER, MORE_SECONDS = 5, 30  # than on the code: a test that takes longer fails
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # of tests/conftest.py, which is not imported here: it imports the api
+CANNOT_SWAP = "cannot swap"
 KEPT = ("postgres", "template0", "template1", "zoo_empty", "zoo_migrated")
 
 _later = itertools.count(1)
@@ -37,10 +43,15 @@ _later = itertools.count(1)
 
 @dataclass(frozen=True)
 class Job:
-    """A mutant, and the tests that may find it, the likeliest first, with the seconds that each takes on the code."""
+    """A mutant, and the tests that may find it, the likeliest first, with the seconds that each takes on the code.
+
+    They are below `among`. `swaps` says that what is changed does not run when those are imported.
+    """
 
     mutant: Mutant
     tests: Mapping[str, float]
+    among: tuple[str, ...]
+    swaps: bool
 
 
 def copy_checkout(folder: Path) -> Path:
@@ -93,27 +104,41 @@ def _start_server() -> dict[str, str]:
 
 def run_job(job: Job) -> str | None:
     """The test that fails on the mutant; None if all pass."""
+    if not job.tests:
+        return None
     module = Path(job.mutant.path)
     original, modified = module.read_text(), module.stat().st_mtime
+    collected = collect(job.among) if job.swaps else None
     module.write_text(job.mutant.source)
     os.utime(module, (modified, modified + next(_later)))  # or Python would take another's compiled one
     try:
-        return _run(job.tests) if job.tests else None
+        if collected is not None and (told := collected.run(job, original)) != CANNOT_SWAP:
+            return told
+        child, pipe = _fork()
+        if child == 0:
+            os._exit(_pytest({test.partition("::")[0]: None for test in job.tests}, Importing(job.tests, pipe)))
+        return _end(child, pipe)
     finally:
         module.write_text(original)
         os.utime(module, (modified, modified))
         asyncio.run(_drop_databases())
 
 
-def _run(tests: Mapping[str, float]) -> str | None:
+def _fork() -> tuple[int, int]:
+    """Fork a process that runs tests; as os.fork, with the end of a pipe for the names of the tests."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         os.setsid()
         output = os.open(f"{Path.cwd()}.output", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         for number in (1, 2):
             os.dup2(output, number)
-        os._exit(_pytest(tests, writing))
+        return child, writing
     os.close(writing)
+    return child, reading
+
+
+def _end(child: int, reading: int) -> str | None:
+    """Wait for the process; the test that failed, if one did."""
     _, status = os.waitpid(child, 0)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what the tests have started
@@ -124,31 +149,107 @@ def _run(tests: Mapping[str, float]) -> str | None:
     return (started[-1] if started else "importing the tests") + ("" if os.WIFEXITED(status) else ", which did not end")
 
 
-def _pytest(tests: Mapping[str, float], started: int) -> int:
-    """Run these tests in this order until one fails; SIGALRM ends the process if one takes too long."""
+class Importing:
+    """A plugin for pytest: runs these tests in this order; SIGALRM ends the process if one takes too long."""
 
-    class Chosen:
-        def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-            found = {item.nodeid: item for item in items}
-            items[:] = [found[name] for name in tests if name in found]
+    def __init__(self, tests: Mapping[str, float], started: int) -> None:
+        self.tests = tests
+        self.started = started
 
-        def pytest_runtest_logstart(self, nodeid: str) -> None:
-            os.write(started, f"{nodeid}\n".encode())
-            signal.alarm(round(TIMES_LONGER * tests[nodeid]) + MORE_SECONDS)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        found = {item.nodeid: item for item in items}
+        items[:] = [found[name] for name in self.tests if name in found]
 
-    files = dict.fromkeys(name.partition("::")[0] for name in tests)
-    # Of some libraries, pytest has plugins that it would import itself.
-    options = [
-        "-x",
-        "--quiet",
-        "-p",
-        "no:cacheprovider",
-        "--tb=short",
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-    ]
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        os.write(self.started, f"{nodeid}\n".encode())
+        signal.alarm(round(TIMES_LONGER * self.tests[nodeid]) + MORE_SECONDS)
+
+
+class Collected(Importing):
+    """A plugin for pytest: once the tests are collected, a fork for each job runs those of the job."""
+
+    def __init__(self, jobs: Connection) -> None:
+        self.jobs = jobs
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """All are kept."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if any("storage" in getattr(item, "fixturenames", ()) for item in session.items):
+            importlib.import_module("tests.conftest").start_storage().wait()
+        functions = functions_below(Path.cwd())
+        while (received := _receive(self.jobs)) is not None:
+            path, original, mutated, tests = received
+            child, pipe = _fork()
+            if child == 0:
+                super().__init__(tests, pipe)
+                super().pytest_collection_modifyitems(session.items)
+                try:
+                    swap(functions[path], original, mutated)
+                except CannotSwapError:
+                    os.write(pipe, CANNOT_SWAP.encode())
+                    os._exit(1)
+                return None  # pytest goes on to the tests
+            self.jobs.send(_end(child, pipe))
+        return True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if hasattr(self, "tests"):
+            os._exit(exitstatus)  # before what the tests share is ended
+
+
+Swapped = tuple[str, str, str, Mapping[str, float]]
+"""A job: the module's path, its source without and with the fault, and the tests."""
+
+
+def _receive(jobs: Connection) -> Swapped | None:
     try:
-        return int(pytest.main([*options, *files], plugins=[Chosen()]))
+        received: Swapped = jobs.recv()
+    except EOFError:
+        return None
+    return received
+
+
+class Collector:
+    """A process that has collected the tests below `among`."""
+
+    def __init__(self, among: tuple[str, ...]) -> None:
+        self.among = among
+        self.jobs, theirs = multiprocessing.Pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            self.jobs.close()
+            os._exit(_pytest(among, Collected(theirs)))
+        theirs.close()
+
+    def run(self, job: Job, original: str) -> str | None:
+        """As run_job; CANNOT_SWAP if the fault can't be put into imported functions."""
+        self.jobs.send((job.mutant.path, original, job.mutant.source, dict(job.tests)))
+        told: str | None = self.jobs.recv()
+        return told
+
+    def close(self) -> None:
+        self.jobs.close()
+        os.waitpid(self.process, 0)
+
+
+def collect(among: tuple[str, ...], _made: list[Collector] = []) -> Collector:  # noqa: B006 - the last one
+    """The process that has collected these tests, one at a time."""
+    if _made and _made[0].among != among:
+        _made.pop().close()
+    if not _made:
+        _made.append(Collector(among))
+    return _made[0]
+
+
+def _pytest(files: Iterable[str], plugin: Importing) -> int:
+    # Of some libraries, pytest has plugins that it would import itself.
+    options = ["-x", "--quiet", "-p", "no:cacheprovider", "--tb=short"]
+    warnings = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    try:
+        return int(pytest.main([*options, *warnings, *files], plugins=[plugin]))
     except BaseException:  # noqa: BLE001 - a mutant may raise anything
         traceback.print_exc()
         return 1
