@@ -18,7 +18,7 @@ import pytest
 
 NOTES = "ZOO_MUTANTS_NOTES"  # in the environment: the file for the tests' times
 NOTE = """
-def _note(block, _noted=set()):
+def _block_is_entered(block, _noted=set()):
     import os
     test = os.environ.get("PYTEST_CURRENT_TEST", "")
     if (test, block) not in _noted:
@@ -76,7 +76,7 @@ def noting(source: str, path: str, notes: Path) -> str:
     """The same module, which notes each block that is entered."""
     tree = ast.parse(source)
     for statements in list(_blocks(tree)):
-        note = ast.parse(f"_note(({path!r}, {statements[0].lineno}))").body
+        note = ast.parse(f"_block_is_entered(({path!r}, {statements[0].lineno}))").body
         at = int(_is_docstring(statements[0]))
         statements[at:at] = note
     first = next(

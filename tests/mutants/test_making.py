@@ -90,15 +90,13 @@ def line_of(begin: str) -> int:
 def test_each_block_that_a_test_enters_is_noted_once_with_the_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = (
-        "from __future__ import annotations\ndef f(n):\n    for _ in range(n):\n        if n > 5:\n            n = 0\n"
-    )
+    code = "from __future__ import annotations\n_note = None\ndef f(n):\n    for _ in range(n):\n        if n > 5:\n            n = 0\n"
     changed: dict[str, Any] = {}
     exec(noting(code, "module.py", tmp_path / "notes"), changed)
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_x.py::test_y (call)")
     changed["f"](3)
     noted = [literal_eval(line) for line in (tmp_path / "notes").read_text().splitlines()]
-    assert noted == [("test_x.py::test_y (call)", ("module.py", number)) for number in (3, 4)]
+    assert noted == [("test_x.py::test_y (call)", ("module.py", number)) for number in (4, 5)]
 
 
 def test_what_is_listed_as_the_same_as_the_code_is_a_mutant_of_it_and_has_a_reason() -> None:
