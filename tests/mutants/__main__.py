@@ -87,7 +87,10 @@ def sample(mutants: list[Mutant]) -> list[Mutant]:
 
 
 def job(mutant: Mutant, reached: Reached) -> Job:
-    """The mutant with the tests that may find it: first those that run the block it is in, then those of its module."""
+    """The mutant with the tests that may find it: those that run the block it is in.
+
+    Where that runs on behalf of other tests, too, or when the module is imported, those that run any of the module.
+    """
     block = block_of((ROOT / mutant.path).read_text(), mutant.path, mutant.line)
     tops = tests_of(mutant.path)
     speaking = {
@@ -97,10 +100,8 @@ def job(mutant: Mutant, reached: Reached) -> Job:
     }
     direct = reached.tests[block] if block else set()
     near = {test for (path, _), tests in reached.tests.items() if path == mutant.path for test in tests}
-    if block is None:
-        chosen = [test for test in speaking if test in near] or list(speaking)
-    else:
-        chosen = [test for test in speaking if block in reached.shared or test in direct]
+    everywhere = block is None or block in reached.shared
+    chosen = [test for test in speaking if test in (near if everywhere else direct)] or [*speaking] * everywhere
     together: dict[str, float] = defaultdict(float)
     for test in chosen:
         together[_file(test)] += speaking[test]

@@ -9,7 +9,7 @@ its own, in which the templates of the tests' databases are made once.
 import asyncio
 import contextlib
 import gc
-import importlib
+import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -68,9 +68,10 @@ def copy_checkout(folder: Path) -> Path:
 
 
 def import_libraries() -> None:
-    """In the process from which those are forked that run mutants."""
+    """In the process from which those are forked that run mutants; as far as they are installed."""
     for library in LIBRARIES:
-        importlib.import_module(library)
+        if importlib.util.find_spec(library.partition(".")[0]):
+            importlib.import_module(library)
 
 
 def start_worker(folder: str) -> None:
