@@ -90,8 +90,10 @@ def line_of(begin: str) -> int:
 def test_each_block_that_a_test_enters_is_noted_once_with_the_test(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "from __future__ import annotations\n_note = None\n"
+    code = (
+        "from __future__ import annotations\n_note = None\n"
         "def f(n):\n    for _ in range(n):\n        if n > 5:\n            n = 0\n"
+    )
     changed: dict[str, Any] = {}
     exec(noting(code, "module.py", tmp_path / "notes"), changed)
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "test_x.py::test_y (call)")
