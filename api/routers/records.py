@@ -8,9 +8,9 @@ from fastapi.routing import APIRouter
 from api.crud import records
 from api.crud.exports import export_csv
 from api.crud.resource import Children, Resource
-from api.dependencies import ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
+from api.dependencies import DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
 from api.dependencies.accounts import ADMIN, least
-from api.dependencies.once import honours_key
+from api.dependencies.once import ChangesDep, honours_key
 from api.enums.users import UserType
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
@@ -54,13 +54,8 @@ def _may_read(what: Resource | Children) -> Responses:
     return {} if what.readers is None else RESTRICTED
 
 
-def _database(*read: Resource) -> Any:
-    """The one that they are read from: what anybody may read, a replica may have, too."""
-    return ReadDatabaseDep if all(resource.readers is None for resource in read) else DatabaseDep
-
-
 def _add_reads(router: APIRouter, resource: Resource) -> None:
-    Query_, Id, Db = resource.query, _id_of(resource), _database(resource)  # noqa: N806 - types
+    Query_, Id = resource.query, _id_of(resource)  # noqa: N806 - types
     readers, name = least(resource.readers), resource.name
 
     @router.get(
@@ -71,7 +66,7 @@ def _add_reads(router: APIRouter, resource: Resource) -> None:
         responses=PAGE | _may_read(resource),
         dependencies=readers,
     )
-    async def list_records(query: Annotated[Query_, Query()], db: Db, links: LinksDep) -> Response:  # type: ignore[valid-type]
+    async def list_records(query: Annotated[Query_, Query()], db: ReadDatabaseDep, links: LinksDep) -> Response:  # type: ignore[valid-type]
         return links.page(await records.list_page(db, resource, query))
 
     @router.get(
@@ -94,7 +89,7 @@ def _add_reads(router: APIRouter, resource: Resource) -> None:
         responses=RECORD | _may_read(resource) | errors(NotFound),
         dependencies=readers,
     )
-    async def read_record(record_id: Id, db: Db) -> Any:  # type: ignore[valid-type]
+    async def read_record(record_id: Id, db: ReadDatabaseDep) -> Any:  # type: ignore[valid-type]
         return await records.get(db, resource, record_id)
 
 
@@ -167,7 +162,7 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
 
 def _add_list_of(router: APIRouter, children: Children) -> None:
     parent, child = children.parent, children.resource
-    Query_, Id, Db = children.query, _id_of(parent), _database(parent, child)  # noqa: N806 - types
+    Query_, Id = children.query, _id_of(parent)  # noqa: N806 - types
 
     @router.get(
         f"{_path(parent)}/{child.name}",
@@ -180,7 +175,7 @@ def _add_list_of(router: APIRouter, children: Children) -> None:
     async def list_children(
         record_id: Id,  # type: ignore[valid-type]
         query: Annotated[Query_, Query()],  # type: ignore[valid-type]
-        db: Db,  # type: ignore[valid-type]
+        db: ReadDatabaseDep,
         links: LinksDep,
     ) -> Response:
         return links.page(await records.list_page_of(db, record_id, children, query))

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Log, serve_requests, signed_in, started
+from tests.bearer import bearer
+from tests.conftest import Log, serve_requests, started
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
@@ -126,7 +127,7 @@ class TestAnswers:
             await page.get("/nothing"),
             await page.put("/animals"),
             await page.post(
-                "/animals", content=b"x" * 2**21, headers={"Content-Type": "application/json", **signed_in("keeper")}
+                "/animals", content=b"x" * 2**21, headers={"Content-Type": "application/json", **bearer("keeper")}
             ),
             await page.get("/broken"),
         ]

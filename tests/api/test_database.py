@@ -24,7 +24,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.holding import until_it_waits
 from tests.api.records import make
-from tests.conftest import PASSWORD, Log, started, state_of
+from tests.conftest import Log, started, state_of
+from tests.users import PASSWORD
 
 
 @pytest.fixture

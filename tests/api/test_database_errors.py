@@ -7,7 +7,8 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import PASSWORD, Log
+from tests.conftest import Log
+from tests.users import PASSWORD
 
 # What Postgres raises, the status, and how the answer begins.
 MEANINGS = {

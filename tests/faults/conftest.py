@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from local.postgres import DATABASE, serve
-from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic
+from tests.conftest import FAST_AND_FORGETFUL, alembic
 from tests.faults.replication import Node, primary_of, replica_of
+from tests.users import add_people
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,12 @@ import httpx
 import psutil
 
 from local.postgres import Server
-from tests.conftest import email_of, find_free_port
+from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, POOL_SIZE, SESSIONS
 from tests.faults.test_slow_clients import clients_of
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
+from tests.users import email_of
 
 GONE, WARM_UP = rounds(quick=(2_000, 1_000), full=(10_000, 4_000))
 AT_ONCE = 16

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 
-from tests.api.people import ADMIN, KEEPER
 from tests.api.records import make
 from tests.rounds import rounds
+from tests.users import ADMIN, KEEPER
 
 PAIRS = rounds(quick=50, full=200)
 AT_ONCE = 5  # pairs, each on a thing of its own

@@ -13,7 +13,8 @@ from uuid import uuid4
 
 import httpx
 
-from tests.conftest import PASSWORD, ROOT, find_free_port
+from tests.conftest import ROOT, find_free_port
+from tests.users import PASSWORD
 
 RELEASE = f"test-{uuid4().hex[:8]}"
 PREFIX = f"zoo-{RELEASE}-"

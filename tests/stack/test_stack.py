@@ -15,12 +15,13 @@ import httpx
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import ROOT
 from tests.docs.documents import section
 from tests.processes.test_history import REVISIONS
 from tests.rounds import STALL, rounds
 from tests.stack.drill import workers
 from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack, docker
+from tests.users import PASSWORD
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
 CLIENTS = rounds(quick=8, full=32)  # none may be refused, and a starved machine answers a few in 2 s

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import PASSWORD
 from tests.live.clients import Sample, besides_busy
 from tests.rounds import STALL
 from tests.stack.drill import ANIMALS, at_work, between, figures, identity, is_good, recovery
 from tests.stack.stack import NO_STORAGE, PATIENCE, Stack, running
+from tests.users import PASSWORD
 
 FULL, READ_ONLY = (
     "The database's disk is full: nothing can be written now",

@@ -3,7 +3,7 @@
 import httpx
 
 from tests.api.test_cors import OTHERS, page, with_origins
-from tests.conftest import PASSWORD, email_of
+from tests.users import PASSWORD, email_of
 
 __all__ = ["page", "with_origins"]  # fixtures
 
