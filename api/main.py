@@ -50,7 +50,7 @@ ROUTERS = [
     docs,
     orders_docs,
 ]
-# How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
+# How long background work may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
 
 
