@@ -99,7 +99,10 @@ async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_f
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
 ) -> None:
     """By the driver alone, and by a session. The trigger's plan lasts as long as the connection."""
-    table, column = {"/animals": ("animals", "name"), "/auth/register": ("users", "hashed_password")}[path]
+    table, column = {
+        "/animals": ("animals", "name"),
+        "/auth/register": ("users", "hashed_password"),
+    }[path]
     await admin.execute(
         f"CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$BEGIN IF NEW.{column} || '' IS NULL THEN RAISE 'null'; END IF; RETURN NEW; END$$"
@@ -299,8 +302,8 @@ async def test_connections_that_could_not_be_opened_are_not_missing_later(
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2)
     async with started(create_app(settings)) as client:
         await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        for path in ("/animals", "/users/me") * 3:  # by the driver, and by a session
+        for path in ["/animals", "/users/me"] * 3:  # by the driver, and by a session
             assert (await client.get(path)).status_code == 503
         await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-        for path in ("/animals", "/users/me"):
+        for path in ["/animals", "/users/me"]:
             assert (await client.get(path)).status_code == 200
