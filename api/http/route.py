@@ -28,7 +28,7 @@ from api.http.query import validated_at_once
 
 TOO_LARGE = 413
 KIB = 2**10
-DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
+DEFAULT_BODY = 8 * KIB  # bytes; more than most records take
 MAX_PARAMETERS = 50  # of a query string, or a form
 
 # What libraries, and links in mail, advertisements and social networks, add to any address; and utm_*.

@@ -165,8 +165,8 @@ class TestLineOfARequest:
     @pytest.mark.parametrize(
         ("sent", "logged"),
         [
-            ("/users/ngozi@zoo.example", "/users/(address)"),
-            ("/users/ngozi%40zoo.example/x", "/users/(address)/x"),
+            ("/people/ngozi@zoo.example", "/people/(address)"),
+            ("/people/ngozi%40zoo.example/x", "/people/(address)/x"),
             ("/a%0Ab%22", '/a\\nb"'),
             ("/%1B[2J%22", '/\\x1b[2J"'),
             ("/" + "x" * 1000, "/" + "x" * (MAX_PATH - 1)),
