@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 class Client(NamedTuple):
     """A client, as far as its request identifies it without a query.
 
-    `address` is what its limits are counted by, and `name` distinguishes users behind one address. `changes` is the
+    `address` is what its limits are counted by, and `name` distinguishes clients behind one address. `changes` is the
     request's scope, if it may change something.
     """
 
@@ -26,8 +26,3 @@ NOBODY = Client()
 
 CLIENT: ContextVar[Client] = ContextVar("client", default=NOBODY)
 """The client of the current request."""
-
-
-def name_client(name: Hashable) -> None:
-    """Give this request's client a name: for requests without credentials, such as signing in."""
-    CLIENT.set(CLIENT.get()._replace(name=name))

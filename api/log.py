@@ -84,7 +84,7 @@ class Formatter(structlog.stdlib.ProcessorFormatter):
 
 
 class TextRenderer:
-    """structlog's line, and below it the text of a mail, unchanged, so that the token in it can be copied."""
+    """structlog's line, and below it a `text` of several lines, unchanged, so that what is in it can be copied."""
 
     def __init__(self, *, colors: bool) -> None:
         self._console = structlog.dev.ConsoleRenderer(

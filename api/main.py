@@ -4,7 +4,6 @@ import copy
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -29,10 +28,11 @@ from api.database.replica import open_replica
 from api.database.workers import seen
 from api.external_services.mail import Mail
 from api.external_services.services import open_services
-from api.http.authentication import cookie_name
-from api.http.document import INFO, completed, tags
+from api.http.authentication import cookie_name, declare_sign_in
+from api.http.document import INFO, complete, tags
 from api.http.error_handlers import add_handlers
 from api.http.exchange import Exchange
+from api.http.users_exceptions import add_users_handler
 from api.metrics import begin_with
 from api.routers import auth, docs, health, orders, orders_docs, photos, users
 from api.routers.records import records_router
@@ -50,7 +50,7 @@ ROUTERS = [
     docs,
     orders_docs,
 ]
-# How long mail may take after the last answer; it has to fit into gunicorn's graceful_timeout.
+# How long background work may take after the last answer; it has to fit into gunicorn's graceful_timeout.
 BACKGROUND_SECONDS = 10
 
 
@@ -64,7 +64,10 @@ class Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
         is_known = self.openapi_schema is not None
         document = super().openapi()
-        return document if is_known else completed(document, cookie_name(self.settings))
+        if not is_known:
+            complete(document)
+            declare_sign_in(document, cookie_name(self.settings))
+        return document
 
     def build_middleware_stack(self) -> ASGIApp:
         outermost = super().build_middleware_stack()
@@ -106,7 +109,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 begin(keep_tending_photos(state.sessionmaker.begin, services.s3, state.photos_are_due)),
                 begin(keep_observing(engine)),
                 begin(keep_asking(state.probes, settings.release)),
-                begin(keep_clean(state.database, timedelta(seconds=settings.access_token_seconds))),
+                begin(keep_clean(state.database, settings)),
             ]
             yield {NAME: state}
             await end(*tasks)
@@ -117,6 +120,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     groups = [(records_router(resource), resource.about) for resource in RESOURCES.values()]
     groups += [(module.router, str(module.__doc__).partition(": ")[2]) for module in ROUTERS]
+    about = tags(groups)
+    about.sort(key=lambda tag: tag["name"] != "auth")  # one signs in first
     app = Api(
         settings,
         title="Zoo",
@@ -124,7 +129,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="A zoo: what lives in it, and what happens there.",
         description="Every answer has an `X-Request-ID`: that of the request, or a new one.",
         version=__version__,
-        openapi_tags=tags(sorted(groups, key=lambda group: group[0] is not auth.router)),  # one signs in first
+        openapi_tags=about,
         **INFO,
         servers=[{"url": "/"}],
         lifespan=lifespan,
@@ -136,6 +141,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     add_handlers(app, lambda request: state_of(request).database)
+    add_users_handler(app)
     _refuse_twice([route for router, _ in groups for route in router.routes])
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.
     for router, _ in groups:

@@ -42,6 +42,14 @@ def _database_url(value: str | DatabaseUrl) -> DatabaseUrl:
     return read_url(value, INSTEAD) if isinstance(value, str) else value
 
 
+def _mailbox(value: str) -> str:
+    found = policy.default.header_factory("From", value if value.isprintable() else "").addresses
+    is_one = len(found) == 1 and re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", found[0].addr_spec)
+    if not is_one or not value.count("<") == value.count(">") <= 1:
+        raise ValueError("write zoo@zoo.example, or The Zoo <zoo@zoo.example>")
+    return value
+
+
 def _smtp_url(value: str) -> str:
     if not re.fullmatch(
         r"smtps?://([^\s@/?#:]+(:[^\s@/?#:]+)?@)?([^\s@/?#:\[\]]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?/?", value
@@ -67,14 +75,6 @@ def _bucket(value: str) -> str:
     return value
 
 
-def _mailbox(value: str) -> str:
-    found = policy.default.header_factory("From", value if value.isprintable() else "").addresses
-    is_one = len(found) == 1 and re.fullmatch(r"[^\s@<>,]+@[^\s@<>,]+", found[0].addr_spec)
-    if not is_one or not value.count("<") == value.count(">") <= 1:
-        raise ValueError("write zoo@zoo.example, or The Zoo <zoo@zoo.example>")
-    return value
-
-
 def _path_prefix(value: str) -> str:
     if value and not PATH_PREFIX.fullmatch(value):
         raise ValueError("write a path such as /zoo: letters, digits, . _ ~ and -, without a slash at the end")
@@ -88,7 +88,7 @@ def _origins(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _origin(value: str) -> str:
     if value == "*":
-        raise ValueError("name each origin: with the cookie, all origins (*) can't be allowed")
+        raise ValueError("name each origin: with cookies, all origins (*) can't be allowed")
     found = re.fullmatch(r"(https?)://([^\s@/?#:\[\]*]+|\[[0-9a-fA-F:]+\])(:[1-9]\d{0,4})?", value)
     if not found:
         raise ValueError("write origins such as https://app.zoo.example, without a path, with commas between them")
@@ -212,19 +212,6 @@ class Settings(SettingsWithSecrets):
             return None
         return self.s3_public_url or f"{self.s3_upload_url or self.s3_url}/{self.s3_public_bucket}"
 
-    def smtp_login(self) -> tuple[str, str] | None:
-        """The mail server's user and password; None if it wants none. A password in SMTP_URL is the password.
-
-        ValueError if one of the two is missing.
-        """
-        server = urlsplit(self.smtp_url or "")
-        user, password = unquote(server.username or ""), unquote(server.password or "")
-        if not password and self.smtp_password:
-            password = self.smtp_password.get_secret_value()
-        if bool(user) != bool(password):
-            raise ValueError("SMTP_URL has to name a USER if there is an SMTP_PASSWORD, and only then")
-        return (user, password) if user else None
-
     def require_usable(self) -> None:
         """ValueError, with a line for each setting that the api can't run with, if there is any."""
         found = []
@@ -248,6 +235,24 @@ class Settings(SettingsWithSecrets):
         if self.metrics_port == self.port:
             raise ValueError("METRICS_PORT is the same as PORT: everybody could read the metrics")
 
+    def _require_token_secret(self) -> None:
+        secret = self.token_secret.get_secret_value()
+        reason = "is the default" if secret == LOCAL_TOKEN_SECRET else weakness(secret, MIN_TOKEN_SECRET_LENGTH)
+        self._require_strong("TOKEN_SECRET", reason)
+
+    def smtp_login(self) -> tuple[str, str] | None:
+        """The mail server's user and password; None if it wants none. A password in SMTP_URL is the password.
+
+        ValueError if one of the two is missing.
+        """
+        server = urlsplit(self.smtp_url or "")
+        user, password = unquote(server.username or ""), unquote(server.password or "")
+        if not password and self.smtp_password:
+            password = self.smtp_password.get_secret_value()
+        if bool(user) != bool(password):
+            raise ValueError("SMTP_URL has to name a USER if there is an SMTP_PASSWORD, and only then")
+        return (user, password) if user else None
+
     def _require_mail(self) -> None:
         if self.smtp_url is None:
             if self.environment == "production":
@@ -257,11 +262,6 @@ class Settings(SettingsWithSecrets):
         if login is not None:
             # Its length is up to who runs the server.
             self._require_strong("SMTP_PASSWORD", weakness(login[1], min_length=1))
-
-    def _require_token_secret(self) -> None:
-        secret = self.token_secret.get_secret_value()
-        reason = "is the default" if secret == LOCAL_TOKEN_SECRET else weakness(secret, MIN_TOKEN_SECRET_LENGTH)
-        self._require_strong("TOKEN_SECRET", reason)
 
     def require_storage(self) -> None:
         """ValueError if the settings of the storage are not complete, or production would run with a weak key."""

@@ -19,10 +19,11 @@ NAME = "zoo"  # in the state that the server hands to each request
 
 @dataclass(frozen=True)
 class State:
-    """The app's settings, its access to the database and to outside services, and its background work.
+    """The app's settings, and its access to the database and to outside services.
 
     `probes` have a connection of their own, so that they never wait behind requests. There is a `replica` only with
     DATABASE_READ_URL.
+    The `background` is work that goes on when its request has been answered.
     `photos_are_due` wakes what works on photos.
     """
 

@@ -11,7 +11,8 @@ import typer
 from benchmarks import chart, load
 from benchmarks.load import Load, LoadError, Request
 from benchmarks.report import Section, table
-from benchmarks.stack import ANIMALS, APPS, KEEPER, App, Scale, Zoo, zoo
+from benchmarks.stack import ANIMALS, APPS, App, Scale, Zoo, zoo
+from benchmarks.users import KEEPER
 
 NEW = '{"name": "Bahati", "species": "Giraffa camelopardalis"}'
 REQUESTS = {
@@ -31,8 +32,9 @@ def measure(zoo: Zoo) -> Section:
     """All of the requests."""
     found = compare(zoo, list(REQUESTS))
     text = (
-        "`GET one` reads an animal by its id, `GET 100`, `10` and `1` a list of so many, `POST` creates an animal, for"
-        " a keeper whose token is looked up. *ours* is the api as in production, with its access log; *usual* is"
+        "`GET one` reads an animal by its id, `GET 100`, `10` and `1` a list of so many, `POST` creates an animal"
+        ", for a keeper whose token is looked up"
+        ". *ours* is the api as in production, with its access log; *usual* is"
         " [usual.py](usual.py), FastAPI with SQLAlchemy's ORM as tutorials and public templates write it; *floor* is"
         " [floor.py](floor.py), a bare ASGI app with the driver and orjson, which validates nothing. The answers are"
         " the same. Higher is better, for requests a second and for requests a second of the server's CPU time; the"

@@ -11,9 +11,10 @@ from benchmarks.comparison import NEW
 from benchmarks.load import Request
 from benchmarks.observing import collecting
 from benchmarks.report import Section, table
-from benchmarks.stack import HOST, KEEPER, Zoo, free_port
+from benchmarks.stack import HOST, Zoo, free_port
+from benchmarks.users import KEEPER
 
-# Of each hundred requests.
+# How many of each, in turn.
 MIX = [
     Request("/animals/{id}", count=70),
     Request("/animals?limit=10&after={id}", count=10),
@@ -35,7 +36,9 @@ def measure(zoo: Zoo) -> Section:
             rows.append(_row(f"{answered:,.0f} requests", worker))
     rows += _observed(zoo)
     text = (
-        "A mix of 100: 70 animals, 10 lists of 10, 5 of what only users may read, 10 new animals, 5 of `/health`."
+        "A mix: 70 animals, 10 lists of 10,"
+        " 5 of what only users may read,"
+        " 10 new animals, 5 of `/health`."
         " *USS* is the worker's private memory, *PSS* that and its share of the memory it shares with other"
         f" processes, *RSS* all of both.\n\n{table(['after', 'USS', 'PSS', 'RSS'], rows)}"
     )

@@ -3,7 +3,8 @@
 from benchmarks import load, statements
 from benchmarks.load import Request
 from benchmarks.report import Section, table
-from benchmarks.stack import KEEPER, Zoo
+from benchmarks.stack import Zoo
+from benchmarks.users import KEEPER
 
 ORDERS, ITEMS = 100, 3
 """How many, and of how many items each."""

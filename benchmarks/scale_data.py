@@ -1,18 +1,16 @@
-"""Generates a zoo of any size, as it might be after years: animals in exhibits, visitors, and what other parts have."""
+"""Generates a zoo of any size, as it might be after years: animals in exhibits, and what other parts have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
-from api.crud.accounts.access_tokens import hash_token
+from benchmarks import scale_users
 
-PER_EXHIBIT, PER_VISITOR = 1_000, 100
-"""Animals for each exhibit and each visitor: it is their number that grows."""
+PER_EXHIBIT = 1_000
+"""Animals for each exhibit: it is their number that grows."""
 COMMON, RARE = "Giraffa camelopardalis", "Rarus singularis"
 RARE_NAME = "Xyloquz"
-VISITOR, KEEPER, ADMIN, REGULAR = "visitor", "keeper", "admin", "regular"
-"""Who is signed in."""
 
 # Pseudo-random, and the same each time: a number from 0 to below `of`, other for each `salt`.
 _PICK = "(hashint8(n + {salt} * 1000000007::bigint)::bigint & 2147483647) % {of}"
@@ -30,19 +28,7 @@ def _name() -> str:
     return f"initcap({parts})"
 
 
-USERS = f"""
-INSERT INTO users (id, email, hashed_password, type)
-SELECT uuidv7(interval '-6 years'), name || '@zoo.example', '',
-    (CASE WHEN name IN ('{KEEPER}', '{ADMIN}') THEN name ELSE 'visitor' END)::user_type
-FROM unnest(ARRAY['{VISITOR}', '{KEEPER}', '{ADMIN}', '{REGULAR}']) AS name
-"""
 EXHIBITS = "INSERT INTO exhibits (name) SELECT 'Exhibit ' || n FROM generate_series({first}, {last}) AS n"
-VISITORS = """
-INSERT INTO users (id, email, hashed_password) SELECT uuidv7(interval '-5 years'), 'v' || n || '@zoo.example', ''
-FROM generate_series({first}, {last}) AS n
-"""
-TOKENS = "INSERT INTO access_tokens (token, user_id) SELECT id, id FROM users ON CONFLICT DO NOTHING"
-OF_NAMED = "INSERT INTO access_tokens (token, user_id) SELECT $1, id FROM users WHERE email = $2 || '@zoo.example'"
 _ANIMALS = f"""
 INSERT INTO animals (name, species, description, exhibit_id, created_at, updated_at, deleted_at)
 SELECT CASE WHEN n % 100000 = 77 THEN '{RARE_NAME}' ELSE {_name()} END,
@@ -77,14 +63,12 @@ class Growing:
         """To `size` animals, and as many others. Indexes are made after the rows, which is quicker than with each."""
         run, before = self.connection.execute, self.size
         await run("SET session_replication_role = replica; SET maintenance_work_mem = '1GB'; SET work_mem = '256MB'")
-        if not before:
-            await run(USERS)
-            for name in (VISITOR, KEEPER, ADMIN, REGULAR):
-                await run(OF_NAMED, hash_token(name), name)
-        counts = {"exhibits": max(1, size // PER_EXHIBIT), "visitors": max(1, size // PER_VISITOR)}
+        counts = {
+            "exhibits": max(1, size // PER_EXHIBIT),
+            "visitors": scale_users.visitors(size),
+        }
         await run(EXHIBITS.format(first=before // PER_EXHIBIT + 1, last=counts["exhibits"]))
-        await run(VISITORS.format(first=before // PER_VISITOR + 1, last=counts["visitors"]))
-        await run(TOKENS)
+        await scale_users.grow(self.connection, before, size)
         tables = [Rows(_ANIMALS, ("animals",)), *self.others]
         indexes = await self.connection.fetch(
             "SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid) FROM pg_index"

@@ -2,8 +2,9 @@
 
 import asyncpg
 
-from benchmarks.scale_data import KEEPER, REGULAR, VISITOR, Rows, pick
+from benchmarks.scale_data import Rows, pick
 from benchmarks.scale_requests import Request, get
+from benchmarks.scale_users import KEEPER, REGULAR, VISITOR
 
 # A visitor has a hundred open orders at most, and so the regular one has none.
 _SQL = f"""
@@ -34,27 +35,27 @@ SETTLE = (
 )
 
 ORDER = {"order": [{"product": "Lemonade", "size": "big", "quantity": 1}]}
-NEW_ORDER = Request("POST /orders", "POST", "/orders", VISITOR, ORDER, before=SETTLE)
+NEW_ORDER = Request("POST /orders", "POST", "/orders", ORDER, before=SETTLE, who=VISITOR)
 REQUESTS = [
-    get("/orders", VISITOR),
-    get("/orders?cancelled=true", VISITOR),
-    get("/orders?needs_attention=true", VISITOR),
-    get("/orders", REGULAR),
-    get("/orders?cancelled=true", REGULAR),
-    get("/orders?needs_attention=true", REGULAR),
-    get("/orders", KEEPER),
-    get("/orders?after={order}", KEEPER),
-    get("/orders?cancelled=true", KEEPER),
-    get("/orders?cancelled=false&needs_attention=false", KEEPER),
-    get("/orders?needs_attention=true", KEEPER),
-    get("/orders/{order}", KEEPER),
-    get("/orders/{order}/events", KEEPER),
+    get("/orders", who=VISITOR),
+    get("/orders?cancelled=true", who=VISITOR),
+    get("/orders?needs_attention=true", who=VISITOR),
+    get("/orders", who=REGULAR),
+    get("/orders?cancelled=true", who=REGULAR),
+    get("/orders?needs_attention=true", who=REGULAR),
+    get("/orders", who=KEEPER),
+    get("/orders?after={order}", who=KEEPER),
+    get("/orders?cancelled=true", who=KEEPER),
+    get("/orders?cancelled=false&needs_attention=false", who=KEEPER),
+    get("/orders?needs_attention=true", who=KEEPER),
+    get("/orders/{order}", who=KEEPER),
+    get("/orders/{order}/events", who=KEEPER),
     NEW_ORDER,
-    Request("POST /orders, by regular", "POST", "/orders", REGULAR, ORDER, before=SETTLE),
-    Request("PUT /orders/{id}", "PUT", "/orders/{made}", VISITOR, ORDER, NEW_ORDER, SETTLE),
-    Request("POST /orders/{id}/pay", "POST", "/orders/{made}/pay", VISITOR, None, NEW_ORDER, SETTLE),
-    Request("POST /orders/{id}/cancel", "POST", "/orders/{made}/cancel", VISITOR, None, NEW_ORDER, SETTLE),
-    Request("DELETE /orders/{id}", "DELETE", "/orders/{made}", VISITOR, None, NEW_ORDER, SETTLE),
+    Request("POST /orders, by regular", "POST", "/orders", ORDER, before=SETTLE, who=REGULAR),
+    Request("PUT /orders/{id}", "PUT", "/orders/{made}", ORDER, NEW_ORDER, SETTLE, who=VISITOR),
+    Request("POST /orders/{id}/pay", "POST", "/orders/{made}/pay", None, NEW_ORDER, SETTLE, who=VISITOR),
+    Request("POST /orders/{id}/cancel", "POST", "/orders/{made}/cancel", None, NEW_ORDER, SETTLE, who=VISITOR),
+    Request("DELETE /orders/{id}", "DELETE", "/orders/{made}", None, NEW_ORDER, SETTLE, who=VISITOR),
 ]
 
 

@@ -11,7 +11,8 @@ import asyncpg
 import httpx
 import psutil
 
-from benchmarks.scale_data import ADMIN, COMMON, KEEPER, RARE, RARE_NAME, VISITOR
+from benchmarks.scale_data import COMMON, RARE, RARE_NAME
+from benchmarks.scale_users import ADMIN, KEEPER, VISITOR
 
 TIMES = 10
 FLUSH_SECONDS = 1.1  # a session tells its counts once a second, when it is idle
@@ -25,26 +26,27 @@ CONFLICT = 409  # the right answer to one of them
 
 @dataclass(frozen=True)
 class Request:
-    """A request, and who sends it. `path` is completed by the meter's places, and by {made}, the id in the answer of
+    """A request, and `who` sends it. `path` is completed by the meter's places, and by {made}, the id in the answer of
     the request `made`, which is sent before and not measured. `before` is SQL that makes room for it.
     """
 
     name: str
     method: str
     path: str
-    who: str | None = None
     body: Any = None
     made: "Request | None" = None
     before: str = ""
+    who: str | None = None
 
 
 def get(path: str, who: str | None = None) -> Request:
     """A read."""
-    return Request(f"GET {path}" + (f", by {who}" if who else ""), "GET", path, who)
+    return Request(f"GET {path}" + (f", by {who}" if who else ""), "GET", path, who=who)
 
 
-NEW_ANIMAL = Request("POST /animals", "POST", "/animals", KEEPER, {"name": "Amara", "species": COMMON, "exhibit_id": 1})
-DELETED_ANIMAL = Request("DELETE /animals/{id}", "DELETE", "/animals/{made}", KEEPER, None, NEW_ANIMAL)
+AMARA = {"name": "Amara", "species": COMMON, "exhibit_id": 1}
+NEW_ANIMAL = Request("POST /animals", "POST", "/animals", AMARA, who=KEEPER)
+DELETED_ANIMAL = Request("DELETE /animals/{id}", "DELETE", "/animals/{made}", None, NEW_ANIMAL, who=KEEPER)
 
 REQUESTS = [
     get("/animals/{middle}"),
@@ -76,17 +78,17 @@ REQUESTS = [
     get(f"/animals?species={RARE}&exhibit_id={{exhibit}}&count=true"),
     get("/animals?q=ma&count=true"),
     NEW_ANIMAL,
-    Request("PATCH /animals/{id}", "PATCH", "/animals/{made}", KEEPER, {"name": "Bahati"}, NEW_ANIMAL),
+    Request("PATCH /animals/{id}", "PATCH", "/animals/{made}", {"name": "Bahati"}, NEW_ANIMAL, who=KEEPER),
     DELETED_ANIMAL,
-    Request("POST /animals/{id}/restore", "POST", "/animals/{made}/restore", ADMIN, None, DELETED_ANIMAL),
+    Request("POST /animals/{id}/restore", "POST", "/animals/{made}/restore", None, DELETED_ANIMAL, who=ADMIN),
     get("/exhibits"),
     get("/exhibits?q=exhibit&count=true"),
     get("/exhibits/{exhibit}/animals"),
     get("/exhibits/{exhibit}/animals?sort=-name"),
-    Request("DELETE /exhibits/1, which has animals", "DELETE", "/exhibits/1", ADMIN),
-    get("/users/me", VISITOR),
-    get("/users", ADMIN),
-    get("/users?email=v7@zoo.example", ADMIN),
+    Request("DELETE /exhibits/1, which has animals", "DELETE", "/exhibits/1", who=ADMIN),
+    get("/users/me", who=VISITOR),
+    get("/users", who=ADMIN),
+    get("/users?email=v7@zoo.example", who=ADMIN),
 ]
 
 

@@ -3,7 +3,8 @@
 from benchmarks import load
 from benchmarks.load import Load, Request
 from benchmarks.report import Section, table
-from benchmarks.stack import KEEPER, Zoo
+from benchmarks.stack import Zoo
+from benchmarks.users import KEEPER
 
 REQUESTS = {
     "GET /animals/1, by anybody": Request("/animals/1"),

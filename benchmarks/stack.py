@@ -18,13 +18,12 @@ import asyncpg
 import httpx
 import psutil
 
-from api.crud.accounts.access_tokens import hash_token
+from benchmarks.users import ADD_KEEPER
 from local.postgres import DATABASE, SUPERUSER, Server, die_with_parent, serve
 
 ROOT = Path(__file__).parent.parent
 HOST = "127.0.0.1"
 ANIMALS = 10_000
-KEEPER = "a keeper's token"
 START_SECONDS = 120  # on a busy machine
 
 # gunicorn's arguments for each: the api as in production, with its access log; the others without one.
@@ -132,12 +131,7 @@ def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
             if not filled:
                 yield zoo
                 return
-            zoo.execute(
-                "INSERT INTO users (id, email, hashed_password, type)"
-                " VALUES (gen_random_uuid(), 'keeper@zoo.example', '', 'keeper')",
-                f"INSERT INTO access_tokens (token, user_id) SELECT '{hash_token(KEEPER)}', id FROM users",
-                "INSERT INTO staff (name) VALUES ('Ngozi')",
-            )
+            zoo.execute(*ADD_KEEPER)
             zoo.add_animals(ANIMALS)
             yield zoo
 

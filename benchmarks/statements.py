@@ -8,7 +8,8 @@ import httpx
 
 from benchmarks.comparison import NEW
 from benchmarks.report import Section, table
-from benchmarks.stack import APPS, KEEPER, Zoo
+from benchmarks.stack import APPS, Zoo
+from benchmarks.users import KEEPER
 
 TIMES = 5
 WARM_UP = 40  # so that each connection of a pool knows the types
@@ -33,9 +34,9 @@ def measure(zoo: Zoo) -> Section:
     order = [f"{method} {path}" for method, path in REQUESTS + SIGNED_IN]
     rows.sort(key=lambda row: order.index(row[0]))
     text = (
-        "Each statement is a round trip. Where a user has to be signed in, the statement that reads `access_tokens`"
-        " looks the user up.\n\n"
-        f"{table(['request', 'app', 'round trips', 'statements'], rows)}"
+        "Each statement is a round trip."
+        " Where a user has to be signed in, the statement that reads `access_tokens` looks the user up."
+        f"\n\n{table(['request', 'app', 'round trips', 'statements'], rows)}"
     )
     return Section("What a request sends to Postgres", text)
 

@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,6 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -37,8 +34,6 @@ from starlette.types import Receive, Scope, Send
 
 from api import main
 from api.background import Background
-from api.crud.accounts import passwords
-from api.crud.accounts.access_tokens import hash_token
 from api.database import probes
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
@@ -56,8 +51,10 @@ from api.state import NAME, State
 from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
 from local.storage import Started, Storage
+from tests.bearer import bearer
 from tests.python import HANGS, run
 from tests.rounds import ROUNDS
+from tests.users import add_people, least_work_for_hashes, real_hashes  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # in the environment, which pytest-xdist's workers inherit
@@ -81,14 +78,6 @@ WAITING = (
     "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks WHERE database ="
     " (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
-
-# The users in every migrated database: one of each type, one deactivated, and one whose token has expired.
-PEOPLE = {"visitor": "visitor", "keeper": "keeper", "admin": "admin", "inactive": "admin", "expired": "admin"}
-PASSWORD = "correct horse battery staple"
-# Hashes with the least work: with the api's, which are as slow as is safe, hashing would be a quarter of all work.
-REAL_HASHER = passwords._hasher  # noqa: SLF001 - it sets the work
-LEAST_HASHER = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
-HASHED_PASSWORD = LEAST_HASHER.hash(PASSWORD)
 
 Log = dict[str, Any]
 """A line of the log."""
@@ -209,17 +198,6 @@ def alembic(
     return run("alembic", *arguments, env=os.environ | {"LOG_FORMAT": "text"} | environment, cwd=cwd, timeout=timeout)
 
 
-@pytest.fixture(autouse=True)
-def least_work_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hasher", LEAST_HASHER)
-
-
-@pytest.fixture
-def real_hashes(monkeypatch: pytest.MonkeyPatch, least_work_for_hashes: None) -> None:  # noqa: ARG001 - its opposite
-    """For tests of the work that a hash takes."""
-    monkeypatch.setattr(passwords, "_hasher", REAL_HASHER)
-
-
 class PooledServer(Server):
     """A server to which the api connects through a pooler, as ZOO_TEST_POOLER_PORT says."""
 
@@ -242,37 +220,6 @@ def engine_for(url: str) -> AsyncEngine:
 
 async def superuser(server: Server, database: str = "postgres") -> asyncpg.Connection:
     return await asyncpg.connect(server.url(SUPERUSER, database))
-
-
-def email_of(name: str) -> str:
-    return f"{name}@zoo.example"
-
-
-def signed_in(name: str) -> dict[str, str]:
-    """The header that signs in one of PEOPLE."""
-    return {"Authorization": f"Bearer {name}"}
-
-
-async def add_people(server: Server, database: str) -> None:
-    """Add PEOPLE, each with their name as token."""
-    connection = await superuser(server, database)
-    for name, type_ in PEOPLE.items():
-        user_id = await connection.fetchval(
-            "INSERT INTO users (id, email, hashed_password, type, is_active)"
-            " VALUES (gen_random_uuid(), $1, $2, $3, $4) RETURNING id",
-            email_of(name),
-            HASHED_PASSWORD,
-            type_,
-            name != "inactive",
-        )
-        await connection.execute(
-            "INSERT INTO access_tokens (token, user_id, created_at)"
-            " VALUES ($1, $2, statement_timestamp() - $3::interval)",
-            hash_token(name),
-            user_id,
-            timedelta(days=365 if name == "expired" else 0),
-        )
-    await connection.close()
 
 
 @pytest.fixture
@@ -407,9 +354,9 @@ class Served:
         await self.app({**scope, "state": {NAME: self.state}}, receive, send)
 
     def client(self, name: str | None = None, **options: Any) -> httpx.AsyncClient:
-        """A client signed in as one of PEOPLE, or not signed in."""
+        """A client with this name as its token, or without one."""
         transport = httpx.ASGITransport(self, **options)
-        headers = {} if name is None else signed_in(name)
+        headers = {} if name is None else bearer(name)
         return httpx.AsyncClient(transport=transport, base_url="http://zoo.test", headers=headers)
 
 
@@ -444,7 +391,7 @@ def client(app: Served) -> httpx.AsyncClient:
 
 @pytest.fixture
 def anonymous(app: Served) -> httpx.AsyncClient:
-    """A client of the api, on the test's own transaction, not signed in."""
+    """A client of the api, on the test's own transaction, that says nothing of itself."""
     return app.client()
 
 
@@ -462,10 +409,11 @@ async def serve_requests(app: FastAPI) -> AsyncIterator[Served]:
     assert isinstance(app, Api)
     engine = create_engine(app.settings)
     sessions, background = create_sessionmaker(engine), Background()
-    database, mail = Database(partial(PooledConnection, engine)), Mail(app.settings)
+    database, probing = Database(partial(PooledConnection, engine)), Probes(sessions)
     try:
         async with open_services(app.settings) as services:
-            yield Served(app, State(app.settings, database, sessions, Probes(sessions), services, mail, background))
+            state = State(app.settings, database, sessions, probing, services, Mail(app.settings), background)
+            yield Served(app, state)
             await background.finish()
     finally:
         await engine.dispose()

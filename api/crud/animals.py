@@ -1,4 +1,4 @@
-"""Animals: who may do what with them, and what they have besides their fields."""
+"""Animals, as a resource, and what they have besides their fields."""
 
 from api.crud.photos.first import FIRST_PHOTO
 from api.crud.resource import Resource

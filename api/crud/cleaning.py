@@ -5,7 +5,6 @@ and no request waits for them. Indexes lead to the rows.
 """
 
 import asyncio
-from datetime import timedelta
 
 from api.crud import idempotency, throttles
 from api.crud.accounts import old_rows as accounts
@@ -16,6 +15,7 @@ from api.crud.rounds import one_round
 from api.database.driver import Database
 from api.models.idempotency import IdempotencyKey
 from api.models.throttles import Throttle
+from api.settings import Settings
 
 FIRST_AFTER_SECONDS, EVERY_SECONDS = 5, 60
 PAUSE_SECONDS = 0.1  # between two batches
@@ -25,27 +25,27 @@ OLD_ROWS = [
 ]
 
 
-async def keep_clean(db: Database, token_lifetime: timedelta) -> None:
+async def keep_clean(db: Database, settings: Settings) -> None:
     """Remove what is old, soon and regularly, until cancelled."""
     await asyncio.sleep(FIRST_AFTER_SECONDS)
     while True:
         with one_round("cleaning", "old rows left"):
-            await clean(db, token_lifetime)
+            await clean(db, settings)
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def everything(token_lifetime: timedelta) -> list[OldRows]:
-    """All that gets old; tokens do so in `token_lifetime`."""
+def everything(settings: Settings) -> list[OldRows]:
+    """All that gets old."""
     return [
         *OLD_ROWS,
-        *accounts.old_rows(token_lifetime),
+        *accounts.old_rows(settings),
         *orders.OLD_ROWS,
         *photos.OLD_ROWS,
     ]
 
 
-async def clean(db: Database, token_lifetime: timedelta) -> None:
+async def clean(db: Database, settings: Settings) -> None:
     """Remove all that is old now, batch by batch."""
-    for old in everything(token_lifetime):
+    for old in everything(settings):
         while await old.remove.first(db, kept_for=old.kept_for) == old.at_once:
             await asyncio.sleep(PAUSE_SECONDS)

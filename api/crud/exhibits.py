@@ -1,4 +1,4 @@
-"""Exhibits: who may do what with them."""
+"""Exhibits, as a resource."""
 
 from api.crud.resource import Resource
 from api.enums.users import UserType

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPMethod, HTTPStatus
 
 from fastapi import Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud import idempotency
 from api.crud.accounts.access_tokens import Caller
 from api.crud.idempotency import Answer, Claim
 from api.database.driver import Database
+from api.database.engine import driver_of
 from api.database.errors import DATABASE_ERRORS
 from api.database.statements import Executor
 from api.errors import Conflict, InProgress, NotFound, Unavailable
@@ -40,6 +42,13 @@ def begun(request: Request) -> Once | None:
     """What the request is being done under; None without a key."""
     once: Once | None = request.scope.get(ONCE)
     return once
+
+
+async def keep_answer(request: Request, session: AsyncSession) -> None:
+    """Store the answer of the route, if the request has a key, in the transaction of this session."""
+    if (once := begun(request)) is not None:
+        await session.flush()
+        await once.keep(await driver_of(session))
 
 
 @asynccontextmanager

@@ -49,18 +49,12 @@ class Children:
     query: type[PageQuery]
     is_only: bool
 
-    @property
-    def readers(self) -> UserType | None:
-        """Those who may read both: their list says that there is the parent, too."""
-        both = [of.readers for of in (self.parent, self.resource) if of.readers is not None]
-        return max(both, key=list(UserType).index, default=ANYBODY)
-
 
 class Resource:
     """A resource. `create` are the fields of a new record; `noun` is the word for one, in lower case.
 
-    `readers` and `writers` may do it, and all that may do more; only admins restore and export. `computed` are fields
-    that records have besides, by name the expressions of `expressions`.
+    `readers` and `writers` may do it, and all that may do more; only admins restore and export.
+    `computed` are fields that records have besides, by name the expressions of `expressions`.
     """
 
     def __init__(  # noqa: PLR0913 - all that is said of a resource

@@ -1,4 +1,4 @@
-"""Staff: who may do what with them."""
+"""Staff, as a resource."""
 
 from api.crud.resource import Resource
 from api.enums.users import UserType

@@ -10,13 +10,13 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.crud.once import begun
-from api.database.driver import Database, savepoint
-from api.database.engine import Transactions, driver_of
+from api.crud.once import keep_answer
+from api.database.driver import Database
+from api.database.engine import Transactions
 from api.database.replica_reads import ReplicaReads
 from api.database.statements import ReadDatabase
 from api.http.answers import mark_secret, mark_stale
-from api.http.authentication import has_credentials
+from api.http.authentication import has_cookie
 from api.http.clients import address_of
 from api.http.etags import IfMatch, header
 from api.http.links import Links
@@ -29,9 +29,7 @@ async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     """A request's session: committed before the answer leaves, rolled back on any exception. No route commits."""
     async with state_of(request).sessionmaker() as session:
         yield session
-        if (once := begun(request)) is not None:
-            await session.flush()
-            await once.keep(await driver_of(session))
+        await keep_answer(request, session)
         await session.commit()
 
 
@@ -46,22 +44,11 @@ async def get_database(request: Request) -> Database:
 
 
 async def get_read_database(request: Request, response: Response) -> ReadDatabase:
-    """The database, for a route that anybody may read; if nobody is signed in, its replica, if there is one."""
+    """The database; for a request that says nothing of who sends it, its replica, if there is one."""
     state = state_of(request)
-    if state.replica is None or has_credentials(request, state.settings):
+    if state.replica is None or "authorization" in request.headers or has_cookie(request, state.settings):
         return state.database
     return ReplicaReads(state.replica, state.database, partial(mark_stale, response))
-
-
-async def get_changes(request: Request) -> AsyncIterator[Database]:
-    """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
-    database, once = state_of(request).database, begun(request)
-    if once is None:
-        yield database
-        return
-    async with database.begin() as transaction:
-        yield Database(partial(savepoint, transaction))
-        await once.keep(transaction)
 
 
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]
@@ -73,10 +60,7 @@ DatabaseDep = Annotated[Database, Depends(get_database)]
 """The database, for statements that need no session."""
 
 ReadDatabaseDep = Annotated[ReadDatabase, Depends(get_read_database)]
-"""The database, or its replica, for a route that anybody may read."""
-
-ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
-"""The database, for statements that change something and need no session."""
+"""The database, or its replica."""
 
 RecordId = Annotated[int, Path(ge=1, le=MAX_ID)]
 """The id in a path."""

@@ -1,11 +1,13 @@
 """What a route needs that does a request with an Idempotency-Key once."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
-from fastapi import Header, Request, params
+from fastapi import Depends, Header, Request, params
 
-from api.crud.once import Readable, done_once
+from api.crud.once import Readable, begun, done_once
+from api.database.driver import Database, savepoint
 from api.dependencies.accounts import CallerDep
 from api.state import state_of
 
@@ -20,6 +22,21 @@ IdempotencyKeyDep = Annotated[
         " is not done again, but answered as before. Kept for 24 hours.",
     ),
 ]
+
+
+async def get_changes(request: Request) -> AsyncIterator[Database]:
+    """The database, for statements that change something: with an Idempotency-Key, all in one transaction."""
+    database, once = state_of(request).database, begun(request)
+    if once is None:
+        yield database
+        return
+    async with database.begin() as transaction:
+        yield Database(partial(savepoint, transaction))
+        await once.keep(transaction)
+
+
+ChangesDep = Annotated[Database, Depends(get_changes, scope="function")]
+"""The database, for statements that change something and need no session."""
 
 
 def honours_key(require_readable: Readable | None = None) -> params.Depends:

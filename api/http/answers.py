@@ -25,7 +25,8 @@ OF_THE_BODY = {LENGTH, b"content-type", b"content-encoding"}
 
 # In the scope of a request: how its answer must be protected.
 CARE = "zoo.care"
-PERSONAL, SECRET = "personal", "secret"
+PERSONAL = "personal"
+SECRET = "secret"  # noqa: S105 - it is none
 STALE = "X-Stale-Seconds"
 
 

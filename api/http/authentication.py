@@ -1,6 +1,7 @@
 """How a request authenticates: by a bearer token, or by a cookie that only this site's own pages may use."""
 
 import re
+from typing import Any
 
 from fastapi import Request
 from fastapi.security import APIKeyCookie
@@ -73,10 +74,19 @@ def find_cookie(request: Request, settings: Settings) -> str | None:
     return None if "authorization" in request.headers else only_cookie(request, cookie_name(settings))
 
 
-def has_credentials(request: Request, settings: Settings) -> bool:
-    """Whether a request has a token or the cookie, valid or not."""
-    cookies = request.headers.getlist("cookie")
-    return "authorization" in request.headers or any(cookie_name(settings) in cookie for cookie in cookies)
+def has_cookie(request: Request, settings: Settings) -> bool:
+    """Whether a request has the cookie, with a valid token or not."""
+    return any(cookie_name(settings) in cookie for cookie in request.headers.getlist("cookie"))
+
+
+def declare_sign_in(document: dict[str, Any], cookie: str) -> None:
+    """Complete what the OpenAPI document says of signing in, with the name of the cookie."""
+    schemes = document["components"]["securitySchemes"]
+    schemes["CookieScheme"]["name"] = cookie
+    # Swagger UI's dialog opens at the field of the last one: at the username, rather than at the cookie.
+    document["components"]["securitySchemes"] = dict(
+        sorted(schemes.items(), key=lambda one: one[1]["type"] == "oauth2")
+    )
 
 
 class CookieScheme(APIKeyCookie):

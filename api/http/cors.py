@@ -26,8 +26,8 @@ PREFLIGHT = {
 
 
 class Cors:
-    """Pages of these origins may read every answer, errors included, and send the cookie, which require_same_origin
-    allows. For all other pages it is as if there were no CORS.
+    """Pages of these origins may read every answer, errors included, and send cookies. For all other pages it is as
+    if there were no CORS.
     """
 
     def __init__(self, origins: Iterable[str]) -> None:

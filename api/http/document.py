@@ -20,18 +20,12 @@ def tags(groups: Iterable[tuple[APIRouter, str]]) -> list[dict[str, str]]:
     return [{"name": name, "description": text[:1].upper() + text[1:]} for name, text in about.items()]
 
 
-def completed(document: dict[str, Any], cookie: str) -> dict[str, Any]:
-    """The document, changed in place: with the cookie's name, and what no route declares.
+def complete(document: dict[str, Any]) -> None:
+    """Add to the document what no route declares.
 
-    That is If-None-Match, because api/http/answers.py implements it for all, that an operation needs no sign-in, and
+    That is If-None-Match, because api/http/answers.py implements it for all, that an operation is for anybody, and
     examples.
     """
-    schemes = document["components"]["securitySchemes"]
-    schemes["CookieScheme"]["name"] = cookie
-    # Swagger UI's dialog opens at the field of the last one: at the username, rather than at the cookie.
-    document["components"]["securitySchemes"] = dict(
-        sorted(schemes.items(), key=lambda one: one[1]["type"] == "oauth2")
-    )
     schemas = document["components"]["schemas"]
     for schema in schemas.values():
         if "examples" in schema:
@@ -42,7 +36,6 @@ def completed(document: dict[str, Any], cookie: str) -> dict[str, Any]:
                 operation.setdefault("parameters", []).append(_IF_NONE_MATCH)
             operation.setdefault("security", [])
             add_examples_of_errors(path, operation, schemas)
-    return document
 
 
 _IF_NONE_MATCH = {

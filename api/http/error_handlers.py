@@ -9,13 +9,6 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from fastapi_users.exceptions import (
-    FastAPIUsersException,
-    InvalidResetPasswordToken,
-    InvalidVerifyToken,
-    UserAlreadyExists,
-    UserAlreadyVerified,
-)
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -24,9 +17,7 @@ from api.database.collisions import find_collision
 from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
 from api.errors import (
-    TAKEN,
     BadGateway,
-    BadRequest,
     Conflict,
     TooManyRequests,
     Unavailable,
@@ -56,21 +47,6 @@ async def handle_own_error(_: Request, error: ZooError) -> ErrorResponse:
         reason = f"{error.detail}: {reason_of(error.__cause__)}" if error.__cause__ else error.detail
         log.warning("can't serve", reason=reason)
     return ErrorResponse({"detail": error.detail}, error.status, error.headers)
-
-
-_BY_USERS_EXCEPTION: dict[type[FastAPIUsersException], str] = {
-    UserAlreadyExists: TAKEN,
-    UserAlreadyVerified: "The address is verified already",
-    InvalidVerifyToken: "The token is not valid, or no longer: request another one",
-    InvalidResetPasswordToken: "The token is not valid, or no longer: request another one",
-}
-
-
-async def handle_users_exception(request: Request, error: FastAPIUsersException) -> ErrorResponse:
-    """Answer an exception of fastapi-users's manager, with a sentence of our own."""
-    if type(error) not in _BY_USERS_EXCEPTION:
-        raise error
-    return await handle_own_error(request, BadRequest(_BY_USERS_EXCEPTION[type(error)]))
 
 
 async def handle_http_exception(request: Request, error: HTTPException) -> Response:
@@ -154,7 +130,6 @@ def internal_error() -> ErrorResponse:
 def add_handlers(app: FastAPI, database_of: DatabaseOf) -> None:
     """Add a handler for each exception that may leave a route."""
     app.exception_handler(ZooError)(handle_own_error)
-    app.exception_handler(FastAPIUsersException)(handle_users_exception)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
     app.exception_handler(ResponseValidationError)(handle_response_validation_error)

@@ -1,8 +1,9 @@
 """Idempotency-Key: what it stands for, and the answer to a request that was done before.
 
-Every route that changes something honours it or, as the default, refuses it: see `Route`.
+Every route that changes something honours it or, as the default, refuses it: no key is ever ignored.
 """
 
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from api.errors import Unprocessable
 from api.http.findings import finding
+from api.http.methods import SAFE_METHODS
 
 HEADER = "Idempotency-Key"
 ANSWER = "zoo.answer"  # in the scope of a request
@@ -28,16 +30,46 @@ class DoneBefore(Exception):
         self.response = response
 
 
-def takes_key(dependant: Dependant) -> bool:
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def by_key(handle: Handler, dependant: Dependant, methods: Collection[str]) -> Handler:
+    """The handler of a route, as the route does with keys."""
+    if _takes_key(dependant):
+        return _once(handle)
+    return handle if SAFE_METHODS.issuperset(methods) else _without(handle)
+
+
+def _takes_key(dependant: Dependant) -> bool:
     """Whether a route, or something that it depends on, reads the key."""
     return any(field.alias == HEADER for field in dependant.header_params) or any(
-        map(takes_key, dependant.dependencies)
+        map(_takes_key, dependant.dependencies)
     )
 
 
-def refuse_key() -> None:
-    """Unprocessable, because the route can't honour a key."""
-    raise Unprocessable([finding("unsupported", ["header", HEADER], REFUSED)])
+def _once(handle: Handler) -> Handler:
+    """The handler, whose answer is known before its transaction is committed, or that gives one of before."""
+
+    async def handle_once(request: Request) -> Response:
+        try:
+            response = await handle(request)
+        except DoneBefore as done:
+            return done.response
+        request.scope[ANSWER] = response
+        return response
+
+    return handle_once
+
+
+def _without(handle: Handler) -> Handler:
+    """The handler, which refuses a key, because it can't honour it."""
+
+    async def handle_without(request: Request) -> Response:
+        if HEADER in request.headers:
+            raise Unprocessable([finding("unsupported", ["header", HEADER], REFUSED)])
+        return await handle(request)
+
+    return handle_without
 
 
 def operation_of(request: Request) -> str:

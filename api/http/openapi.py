@@ -122,9 +122,9 @@ KEYED = errors(InProgress) | errors(
 )
 
 
-def keyed(conflict: str) -> Responses:
-    """The same; the example of the 409, which all reasons share, is this one."""
-    return KEYED | errors(InProgress, example=conflict)
+def conflict(example: str) -> Responses:
+    """The 409 of a route that changes something, with this example, which all its reasons share."""
+    return errors(InProgress, example=example)
 
 
 # Answers of routes that need a user.

@@ -22,14 +22,13 @@ from starlette.exceptions import HTTPException
 from api.errors import Unprocessable, UnsupportedMediaType
 from api.http.examples import of_error
 from api.http.findings import MAX_FINDINGS, UNKNOWN, finding, refuse_repeated
-from api.http.idempotency import ANSWER, DoneBefore, refuse_key, takes_key
+from api.http.idempotency import by_key
 from api.http.json_body import parse
-from api.http.methods import SAFE_METHODS
 from api.http.query import validated_at_once
 
 TOO_LARGE = 413
 KIB = 2**10
-DEFAULT_BODY = 8 * KIB  # bytes; more than any address, password or token takes
+DEFAULT_BODY = 8 * KIB  # bytes; more than most records take
 MAX_PARAMETERS = 50  # of a query string, or a form
 
 # What libraries, and links in mail, advertisements and social networks, add to any address; and utm_*.
@@ -39,8 +38,14 @@ PASSED_OVER = {
 }  # fmt: skip
 
 # Headers that may have only one value, and that this api uses.
-KEY = b"idempotency-key"
-SINGLE = {b"authorization", b"content-encoding", b"content-length", b"content-type", KEY, b"origin"}
+SINGLE = {
+    b"authorization",
+    b"content-encoding",
+    b"content-length",
+    b"content-type",
+    b"idempotency-key",
+    b"origin",
+}
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -62,8 +67,6 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 class Route(APIRoute):
     """FastAPI's route, for requests that are limited in size and can't be misunderstood.
-
-    If it changes something, it refuses an Idempotency-Key, unless it takes one: no key is ever ignored.
 
     `max_body_size`, in bytes, is declared with the route, or with its router; the document has it at 413.
     (FastAPI has a middleware of its own for it, which answers in plain text: api/main.py leaves it out.)
@@ -87,40 +90,23 @@ class Route(APIRoute):
         self.dependant = whole
         parameters, body, max_body_size = frozenset(_parameters(self.dependant)), self.body_field, self.max_body_size
         assert max_body_size is not None  # see __init__
-        is_keyed = takes_key(self.dependant)
-        refuses_key = not is_keyed and not (self.methods or set()) <= SAFE_METHODS
-        if is_keyed:
-            handle = _once(handle)
+        handle = by_key(handle, self.dependant, self.methods or set())
         if body is None:
 
             async def handle_checked(request: Request) -> Response:
-                return await handle(_checked(request, parameters, max_body_size, refuses_key=refuses_key))
+                return await handle(_checked(request, parameters, max_body_size))
 
         else:
             is_form = isinstance(body.field_info, Form)
 
             async def handle_checked(request: Request) -> Response:
-                checked = _checked(request, parameters, max_body_size, refuses_key=refuses_key)
+                checked = _checked(request, parameters, max_body_size)
                 bounded = BoundedRequest(checked, max_body_size)
                 if is_form:
                     await bounded.read_form()
                 return await handle(bounded)
 
         return handle_checked
-
-
-def _once(handle: Handler) -> Handler:
-    """The handler, whose answer is known before its transaction is committed, or that gives one of before."""
-
-    async def handle_once(request: Request) -> Response:
-        try:
-            response = await handle(request)
-        except DoneBefore as done:
-            return done.response
-        request.scope[ANSWER] = response
-        return response
-
-    return handle_once
 
 
 class BoundedRequest(Request):
@@ -185,10 +171,10 @@ def _parameters(dependant: Dependant) -> Iterator[str]:
         yield from _parameters(dependency)
 
 
-def _checked(request: Request, parameters: frozenset[str], max_body_size: int, *, refuses_key: bool) -> Request:
+def _checked(request: Request, parameters: frozenset[str], max_body_size: int) -> Request:
     """The request, without the parameters that are passed over, as far as they are not of this route's `parameters`."""
     if single := [header for header in request.scope["headers"] if header[0] in SINGLE]:
-        _check_headers(single, max_body_size, refuses_key=refuses_key)
+        _check_headers(single, max_body_size)
     return _check_query(request, parameters) if request.scope["query_string"] else request
 
 
@@ -211,14 +197,12 @@ def _is_passed_over(name: str) -> bool:
     return name in PASSED_OVER or name.startswith("utm_")
 
 
-def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int, *, refuses_key: bool) -> None:
+def _check_headers(single: list[tuple[bytes, bytes]], max_body_size: int) -> None:
     values = dict(single)
     if len(values) < len(single):
         refuse_repeated("header", [name.decode() for name, _ in single])
     if values.get(b"content-encoding", b"identity").strip().lower() not in {b"identity", b""}:
         raise ContentEncoded
-    if refuses_key and KEY in values:
-        refuse_key()
     announced = values.get(b"content-length", b"")
     if announced.isdigit() and int(announced) > max_body_size:
         raise _too_large(max_body_size)

@@ -9,8 +9,8 @@ from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, JSONResponse
 
 from api.dependencies import SettingsDep
-from api.http.authentication import cookie_name
-from api.http.document import INFO, below, completed
+from api.http.authentication import cookie_name, declare_sign_in
+from api.http.document import INFO, below, complete
 from api.http.path_prefix import root_path_of
 from api.routers.docs import swagger_ui
 
@@ -41,7 +41,9 @@ def _document(app: FastAPI, *, root: str, cookie: str) -> dict[str, Any]:
     """
     routes = [route for route in app.routes if isinstance(route, APIRoute) and "orders" in route.tags]
     about = [found for found in app.openapi_tags or () if found["name"] == "orders"]
-    document = completed(get_openapi(title=TITLE, version=app.version, routes=routes, tags=about, **INFO), cookie)
+    document = get_openapi(title=TITLE, version=app.version, routes=routes, tags=about, **INFO)
+    complete(document)
+    declare_sign_in(document, cookie)
     for scheme in document["components"]["securitySchemes"].values():
         for flow in scheme.get("flows", {}).values():
             flow["tokenUrl"] = f"{root}/{flow['tokenUrl']}"

@@ -6,11 +6,12 @@ from fastapi import Body, Path, Query, Response
 from fastapi.routing import APIRouter
 
 from api.crud import records
+from api.crud.accounts.readers import readers_of_both
 from api.crud.exports import export_csv
 from api.crud.resource import Children, Resource
-from api.dependencies import ChangesDep, DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
+from api.dependencies import DatabaseDep, IfMatchDep, LinksDep, ReadDatabaseDep
 from api.dependencies.accounts import ADMIN, least
-from api.dependencies.once import honours_key
+from api.dependencies.once import ChangesDep, honours_key
 from api.enums.users import UserType
 from api.errors import NotFound
 from api.http.csv_response import CSV, CsvResponse
@@ -24,8 +25,8 @@ from api.http.openapi import (
     RECORD,
     RESTRICTED,
     Responses,
+    conflict,
     errors,
-    keyed,
     resource_router,
 )
 from api.schemas.fields import MAX_ID
@@ -50,28 +51,24 @@ def _path(resource: Resource) -> str:
     return f"/{{{resource.word}_id}}"
 
 
-def _may_read(what: Resource | Children) -> Responses:
-    return {} if what.readers is None else RESTRICTED
-
-
-def _database(*read: Resource) -> Any:
-    """The one that they are read from: what anybody may read, a replica may have, too."""
-    return ReadDatabaseDep if all(resource.readers is None for resource in read) else DatabaseDep
+def _may_read(readers: UserType | None) -> Responses:
+    return {} if readers is None else RESTRICTED
 
 
 def _add_reads(router: APIRouter, resource: Resource) -> None:
-    Query_, Id, Db = resource.query, _id_of(resource), _database(resource)  # noqa: N806 - types
-    readers, name = least(resource.readers), resource.name
+    Query_, Id = resource.query, _id_of(resource)  # noqa: N806 - types
+    readers = least(resource.readers)
+    name = resource.name
 
     @router.get(
         "",
         name=f"list_{name}",
         description=f"List {name}, without deleted ones.",
         response_model=list[resource.read],  # type: ignore[name-defined]  # a type
-        responses=PAGE | _may_read(resource),
+        responses=PAGE | _may_read(resource.readers),
         dependencies=readers,
     )
-    async def list_records(query: Annotated[Query_, Query()], db: Db, links: LinksDep) -> Response:  # type: ignore[valid-type]
+    async def list_records(query: Annotated[Query_, Query()], db: ReadDatabaseDep, links: LinksDep) -> Response:  # type: ignore[valid-type]
         return links.page(await records.list_page(db, resource, query))
 
     @router.get(
@@ -91,24 +88,25 @@ def _add_reads(router: APIRouter, resource: Resource) -> None:
         name=f"read_{resource.word}",
         description=f"Read {resource.a_record}.",
         response_model=resource.read,
-        responses=RECORD | _may_read(resource) | errors(NotFound),
+        responses=RECORD | _may_read(resource.readers) | errors(NotFound),
         dependencies=readers,
     )
-    async def read_record(record_id: Id, db: Db) -> Any:  # type: ignore[valid-type]
+    async def read_record(record_id: Id, db: ReadDatabaseDep) -> Any:  # type: ignore[valid-type]
         return await records.get(db, resource, record_id)
 
 
 def _add_changes(router: APIRouter, resource: Resource) -> None:
     Create, Update, Id = resource.create, resource.update, _id_of(resource)  # noqa: N806 - types
-    once, word = honours_key(records.readable(resource)), resource.word
+    once = honours_key(records.readable(resource))
     may = [*least(resource.writers), once]
+    word = resource.word
     collision = deletion = restoration = KEYED
     if resource.unique:
-        collision = keyed(f"{resource.unique[0]}: {resource.name} 7 has the same")
+        collision = KEYED | conflict(f"{resource.unique[0]}: {resource.name} 7 has the same")
     if resource.children:
-        deletion = keyed(records.still_has(resource, 7, resource.children[0]))
+        deletion = KEYED | conflict(records.still_has(resource, 7, resource.children[0]))
     if resource.references:
-        restoration = keyed(records.still_deleted(resource.references[0], 7))
+        restoration = KEYED | conflict(records.still_deleted(resource.references[0], 7))
     children = " or ".join(dict.fromkeys(child.resource.name for child in resource.children))
     parents = " and ".join(dict.fromkeys(reference.parent.noun for reference in resource.references))
 
@@ -167,20 +165,20 @@ def _add_changes(router: APIRouter, resource: Resource) -> None:
 
 def _add_list_of(router: APIRouter, children: Children) -> None:
     parent, child = children.parent, children.resource
-    Query_, Id, Db = children.query, _id_of(parent), _database(parent, child)  # noqa: N806 - types
+    Query_, Id = children.query, _id_of(parent)  # noqa: N806 - types
 
     @router.get(
         f"{_path(parent)}/{child.name}",
         name=f"list_{child.name}_of_{parent.word}",
         description=f"List the {child.name} of {parent.a_record}, without deleted ones.",
         response_model=list[child.read],  # type: ignore[name-defined]  # a type
-        responses=PAGE | _may_read(children) | errors(NotFound),
-        dependencies=least(children.readers),
+        responses=PAGE | _may_read(readers_of_both(children)) | errors(NotFound),
+        dependencies=least(readers_of_both(children)),
     )
     async def list_children(
         record_id: Id,  # type: ignore[valid-type]
         query: Annotated[Query_, Query()],  # type: ignore[valid-type]
-        db: Db,  # type: ignore[valid-type]
+        db: ReadDatabaseDep,
         links: LinksDep,
     ) -> Response:
         return links.page(await records.list_page_of(db, record_id, children, query))

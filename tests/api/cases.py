@@ -1,4 +1,4 @@
-"""What the permissions of all routes are tested with: each part of the tests has the requests of its routes."""
+"""What all routes are tested with: each part of the tests has the requests of its routes."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,14 @@ ANYBODY, USER, KEEPER, ADMIN = "anybody", UserType.VISITOR, UserType.KEEPER, Use
 
 @dataclass(frozen=True)
 class Case:
-    """A request, who may send it, and the answer that they get. `new` is the resource that it makes a record of.
+    """A request, and its answer."""
 
-    It is done once by an Idempotency-Key, if it changes something, unless it `refuses_key`.
-    """
-
-    least: str
+    least: str  # who may send it
     status: int
     json: Any = None
     form: dict[str, str] | None = None
-    new: Resource | None = None
-    refuses_key: bool = False
+    new: Resource | None = None  # what it makes a record of
+    refuses_key: bool = False  # if it changes something, it is otherwise done once by an Idempotency-Key
 
 
 Cases = Mapping[str, Case]

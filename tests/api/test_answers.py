@@ -108,9 +108,7 @@ class TestOptions:
             ("/docs/assets/swagger-ui.css", "GET, HEAD, OPTIONS"),
         ],
     )
-    async def test_lists_the_methods_without_sign_in(
-        self, anonymous: httpx.AsyncClient, path: str, allowed: str
-    ) -> None:
+    async def test_lists_the_methods_to_anybody(self, anonymous: httpx.AsyncClient, path: str, allowed: str) -> None:
         answer = await anonymous.options(path)
         assert (answer.status_code, answer.content) == (204, b"")
         assert answer.headers["Allow"] == allowed

@@ -371,13 +371,6 @@ async def test_a_value_that_no_column_can_hold_is_told_of_a_search_too(moves: ht
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "self"]), query
 
 
-async def test_who_may_not_read_the_parent_may_not_read_its_list(moves: httpx.AsyncClient) -> None:
-    made = (await moves.post("/moves", json=MOVE)).json()["id"]
-    for path, status in (("/Group", 200), (f"/moves/{made}", 401), (f"/moves/{made}/Group", 401)):
-        answer = await moves.get(path, headers={"Authorization": ""})
-        assert answer.status_code == status, path
-
-
 async def test_wrong_values_are_told_by_field(moves: httpx.AsyncClient) -> None:
     wrong = {"on": 5, "at": 0, "cost": "1e12", "colour": "green", "key": "x", "is_done": "yes", "weight": "1"}
     for field, value in wrong.items():

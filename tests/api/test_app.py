@@ -1,7 +1,7 @@
 """The app, used as FastAPI documents it."""
 
-from api.dependencies.accounts import require_keeper
-from api.errors import Forbidden
+from api.dependencies import get_links
+from api.errors import Conflict
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
@@ -12,11 +12,11 @@ async def test_dependencies_can_be_overridden_as_fastapi_documents_it(server: Se
     app = create_app(Settings(database_url=server.url("zoo_api", database)))
 
     async def nobody_writes() -> None:
-        raise Forbidden("The zoo is closed")
+        raise Conflict("The zoo is closed")
 
-    app.dependency_overrides[require_keeper] = nobody_writes
+    app.dependency_overrides[get_links] = nobody_writes
     async with started(app) as client:
-        assert (await client.post("/animals", json={"name": "A"})).status_code == 403
+        assert (await client.post("/animals", json={"name": "A"})).status_code == 409
         app.dependency_overrides.clear()
         assert (await client.post("/animals", json={"name": "A"})).status_code == 201
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:

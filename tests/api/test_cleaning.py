@@ -13,7 +13,7 @@ from api.crud.old_rows import OldRows
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Log, started, state_of
+from tests.conftest import Log, default_settings, started, state_of
 
 DAY = timedelta(days=1)
 KEYS = "SELECT users.id, n, '', now(), NULL, NULL, NULL, now() - $1::interval FROM users,"
@@ -32,7 +32,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def clean(client: httpx.AsyncClient) -> None:
-    await cleaning.clean(state_of(client).database, DAY)
+    await cleaning.clean(state_of(client).database, default_settings())
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -99,7 +99,7 @@ async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(
 
 def rows_of(table: str) -> OldRows:
     """What cleaning removes of a table."""
-    (found,) = (old for old in cleaning.everything(DAY) if f"DELETE FROM {table} " in old.remove._sql)  # noqa: SLF001 - what is sent
+    (found,) = (old for old in cleaning.everything(default_settings()) if f"DELETE FROM {table} " in old.remove._sql)  # noqa: SLF001 - what is sent
     return found
 
 

@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -12,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from api.crud import cleaning
 from api.crud.imports.load import load_csv
 from api.crud.resources import RESOURCES
 from api.database.driver import PooledConnection
@@ -24,7 +24,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.holding import until_it_waits
 from tests.api.records import make
-from tests.conftest import PASSWORD, Log, started, state_of
+from tests.conftest import Log, answering, started, state_of
+from tests.users import PASSWORD
 
 
 @pytest.fixture
@@ -98,7 +99,10 @@ async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_f
     live: tuple[FastAPI, httpx.AsyncClient], admin: asyncpg.Connection, path: str
 ) -> None:
     """By the driver alone, and by a session. The trigger's plan lasts as long as the connection."""
-    table, column = {"/animals": ("animals", "name"), "/auth/register": ("users", "hashed_password")}[path]
+    table, column = {
+        "/animals": ("animals", "name"),
+        "/auth/register": ("users", "hashed_password"),
+    }[path]
     await admin.execute(
         f"CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$BEGIN IF NEW.{column} || '' IS NULL THEN RAISE 'null'; END IF; RETURN NEW; END$$"
@@ -106,18 +110,18 @@ async def test_a_trigger_with_a_plan_for_an_older_column_type_fails_no_request_f
     await admin.execute(f"CREATE TRIGGER look BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION look()")
     _, client = live
 
-    async def post(number: int) -> tuple[int, object]:
+    async def post() -> tuple[int, object]:
         bodies = {
             "/animals": {"name": "Amara"},
-            "/auth/register": {"email": f"amara{number}@visitors.example", "password": PASSWORD},
+            "/auth/register": {"email": f"{uuid4()}@visitors.example", "password": PASSWORD},
         }
         answer = await client.post(path, json=bodies[path])
         return answer.status_code, answer.json().get("detail")
 
-    assert (await post(0))[0] == 201
+    assert (await post())[0] == 201
     await admin.execute(f"ALTER TABLE {table} ALTER {column} TYPE varchar(500)")
     # SQLAlchemy's session has to prepare a statement again before the trigger is even reached.
-    *stale, well = [await post(number) for number in range(1, 3 if path == "/animals" else 4)]
+    *stale, well = [await post() for _ in range(1, 3 if path == "/animals" else 4)]
     assert set(stale) == {(503, "The schema has changed a moment ago")}
     assert well[0] == 201
 
@@ -270,11 +274,10 @@ async def test_statements_have_names_that_no_other_connection_has_also_the_long_
 
 
 async def test_ten_requests_for_each_connection_may_wait_and_the_next_is_refused_at_once(
-    server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
-    monkeypatch.setattr(cleaning, "FIRST_AFTER_SECONDS", 3600)  # it would wait, too
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=1, database_pool_timeout=60)
-    async with started(create_app(settings)) as client:
+    async with answering(create_app(settings)) as client:
         animal = await make(client, "/animals")
         async with admin.transaction():
             await admin.execute("SELECT FROM animals FOR UPDATE")
@@ -298,8 +301,8 @@ async def test_connections_that_could_not_be_opened_are_not_missing_later(
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2)
     async with started(create_app(settings)) as client:
         await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-        for path in ("/animals", "/users/me") * 3:  # by the driver, and by a session
+        for path in ["/animals", "/users/me"] * 3:  # by the driver, and by a session
             assert (await client.get(path)).status_code == 503
         await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-        for path in ("/animals", "/users/me"):
+        for path in ["/animals", "/users/me"]:
             assert (await client.get(path)).status_code == 200

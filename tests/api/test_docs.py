@@ -60,7 +60,7 @@ class TestDocument:
         for schema, example in examples:
             Draft202012Validator(everything | schema).validate(example)
 
-    async def test_every_operation_says_its_group_and_its_sign_in(self, document: dict[str, Any]) -> None:
+    async def test_every_operation_says_its_group_and_whether_it_is_for_anybody(self, document: dict[str, Any]) -> None:
         groups = {tag["name"]: tag["description"] for tag in document["tags"]}
         assert all(re.fullmatch(r"[A-Z].+\.", description) for description in groups.values())
         operations = [operation for path in document["paths"].values() for operation in path.values()]

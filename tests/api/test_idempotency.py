@@ -8,8 +8,8 @@ import pytest
 
 from local.postgres import Server
 from tests.api.losing import lose_the_client, lose_the_database
-from tests.api.people import ADMIN, KEEPER
 from tests.conftest import WAITING
+from tests.users import ADMIN, KEEPER
 
 KEY = {"Idempotency-Key": "3f0c-1"}
 # Seconds from when a key was claimed, or taken over, to the end of the claim.

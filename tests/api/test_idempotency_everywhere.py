@@ -18,7 +18,9 @@ from api.http.methods import SAFE_METHODS
 from api.models import Base
 from api.models.idempotency import IdempotencyKey
 from tests.api.records import make, new
+from tests.api.test_limits import HOUR, said
 from tests.api.test_permissions import MATRIX, filled
+from tests.api.test_text import NFC, NFD
 
 KEY = {"Idempotency-Key": "once"}
 UNSAFE = [route for route in MATRIX if route.partition(" ")[0] not in SAFE_METHODS]
@@ -151,3 +153,23 @@ class TestReal:
         )
         assert limit == "MAX_BYTES" or len(done) == most
         assert [answer.headers.get("Retry-After", "") for answer in answers].count("600") == 12 - len(done)
+
+
+async def test_an_idempotency_key_takes_two_forms_for_one_request(client: httpx.AsyncClient) -> None:
+    sent = [
+        await client.post(
+            "/animals",
+            json={"name": name},
+            headers=KEY,
+        )
+        for name in (NFC, NFD)
+    ]
+    assert [answer.status_code for answer in sent] == [201, 201]
+    assert sent[0].json() == sent[1].json()
+
+
+def test_the_limits_are_those_in_the_documents() -> None:
+    assert "done once, however often it arrives within 24 hours" in said("api")
+    assert idempotency.KEPT_FOR.total_seconds() == 24 * HOUR
+    assert "has 10,000 keys at a time, and answers of 20 MB" in said("api")
+    assert (idempotency.MAX_KEYS, idempotency.MAX_BYTES) == (10_000, 20_000_000)

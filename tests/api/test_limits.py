@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from api.crud import idempotency
 from api.crud.imports import batches
 from api.database import counts, json_rows, workers
 from api.http import compression
@@ -23,9 +22,6 @@ def said(*pages: str) -> str:
 @pytest.mark.parametrize(
     ("sentence", "in_use", "limits"),
     [
-        ("done once, however often it arrives within 24 hours", [idempotency.KEPT_FOR.total_seconds()], [24 * HOUR]),
-        ("has 10,000 keys at a time, and answers of 20 MB", [idempotency.MAX_KEYS, idempotency.MAX_BYTES],
-         [10_000, 20_000_000]),
         ("1 to 100, by default 100. A page has a megabyte at most", [fields.PAGE_SIZE, json_rows.MAX_PAGE_BYTES],
          [100, 1_000_000]),
         ("`offset` | up to 10,000", [fields.MAX_OFFSET], [10_000]),

@@ -1,4 +1,4 @@
-"""What can be asked for: every route, with a request that is answered, and who may send it."""
+"""What can be asked for: every route, with a request that is answered."""
 
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ SOME_ID = "d9b1a5f0-0000-7000-8000-000000000000"
 
 
 def cases_of(resource: Resource) -> dict[str, Case]:
-    """Those of its records, as api/crud/resources.py says who may do it."""
+    """Those of its records."""
     found, word = resource.api, resource.api.word
     path, record = f"/{found.name}", f"/{found.name}/{{{word}_id}}"
     read, write = ANYBODY if found.readers is None else found.readers, found.writers

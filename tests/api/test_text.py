@@ -101,19 +101,6 @@ async def test_the_length_is_that_of_what_is_stored(client: httpx.AsyncClient) -
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
 
 
-async def test_an_idempotency_key_takes_two_forms_for_one_request(client: httpx.AsyncClient) -> None:
-    sent = [
-        await client.post(
-            "/animals",
-            json={"name": name},
-            headers={"Idempotency-Key": "twice"},
-        )
-        for name in (NFC, NFD)
-    ]
-    assert [answer.status_code for answer in sent] == [201, 201]
-    assert sent[0].json() == sent[1].json()
-
-
 def test_marks_without_end_are_refused_before_they_are_sorted() -> None:
     began = process_time()
     with pytest.raises(ValueError, match="combining marks"):

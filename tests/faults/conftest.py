@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from local.postgres import DATABASE, serve
-from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic
+from tests.conftest import FAST_AND_FORGETFUL, alembic
 from tests.faults.replication import Node, primary_of, replica_of
+from tests.users import add_people
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a server with the schema, the users, and an animal in an exhibit."""
+    """The data of a server with the schema, and an animal in an exhibit."""
     data = tmp_path_factory.mktemp("origin") / "data"
     with serve(data, FAST_AND_FORGETFUL, DATABASE) as server:
         assert alembic(server.environment(), "upgrade", "head").returncode == 0

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.conftest import find_free_port, signed_in
+from tests.bearer import bearer
+from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
 from tests.processes.live import gunicorn
@@ -91,7 +92,7 @@ async def test_slow_reads_leave_the_database_to_others(
         return await client.get("/animals?species=Sloth")
 
     async with (
-        crowd(port, SLOW, read, headers=signed_in("admin") | headers) as answers,
+        crowd(port, SLOW, read, headers=bearer("admin") | headers) as answers,
         load_on(port, CLIENTS, ANIMALS) as others,
     ):
         await asyncio.sleep(SECONDS)

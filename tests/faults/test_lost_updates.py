@@ -1,4 +1,4 @@
-"""Two users change the same thing at the same moment, each with the tag that they have seen: no update is lost."""
+"""Two clients change the same thing at the same moment, each with the tag that they have seen: no update is lost."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,8 +6,8 @@ from typing import Any
 
 import httpx
 
-from tests.api.people import ADMIN, KEEPER
 from tests.api.records import make
+from tests.bearer import bearer
 from tests.rounds import rounds
 
 PAIRS = rounds(quick=50, full=200)
@@ -39,8 +39,8 @@ async def race_for_changes(committing_client: httpx.AsyncClient, make_one: Make,
         requests = {f"{number} {who}": change(f"{number} {who}") for who in ("one", "another")}
         pair = await asyncio.gather(
             *(
-                committing_client.request(method, path, json=body, headers=seen | keeper)
-                for (method, body), keeper in zip(requests.values(), (KEEPER, ADMIN), strict=True)
+                committing_client.request(method, path, json=body, headers=seen | bearer(who))
+                for (method, body), who in zip(requests.values(), ("keeper", "admin"), strict=True)
             )
         )
         statuses = [answer.status_code for answer in pair]

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.orders.ordering import CAKE, TEA
 from tests.api.orders.test_concurrency import make
-from tests.conftest import signed_in
+from tests.bearer import bearer
 from tests.faults.test_fairness import ATTACKER, CLIENTS, LONGEST, SECONDS, are_served, crowd, port, report
 from tests.faults.test_overload import ANIMALS
 from tests.live.clients import load_on
@@ -32,7 +32,7 @@ async def test_puts_on_one_order_leave_the_database_to_others(
         return await client.put(f"/orders/{order_id}", json={"order": [TEA, CAKE]})
 
     async with (
-        crowd(port, PUTS, put, headers=signed_in("visitor") | headers) as answers,
+        crowd(port, PUTS, put, headers=bearer("visitor") | headers) as answers,
         load_on(port, CLIENTS, ANIMALS) as others,
     ):
         await asyncio.sleep(SECONDS)

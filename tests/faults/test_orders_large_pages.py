@@ -8,7 +8,8 @@ import asyncpg
 import httpx
 
 from local.postgres import Server
-from tests.conftest import find_free_port, signed_in
+from tests.bearer import bearer
+from tests.conftest import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import rounds
 
@@ -31,7 +32,7 @@ async def test_pages_of_large_orders_take_little_memory_of_postgres_and_leave_no
     settings = server.environment(database) | {"WEB_CONCURRENCY": "1", "DATABASE_POOL_SIZE": str(AT_ONCE)}
     with gunicorn(settings, port, tmp_path / "api.log"):
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}", headers=signed_in("keeper"), timeout=60
+            base_url=f"http://127.0.0.1:{port}", headers=bearer("keeper"), timeout=60
         ) as client:
             await asyncio.gather(*(client.get("/orders?limit=1") for _ in range(4 * AT_ONCE)))
             sessions = [

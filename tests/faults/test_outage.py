@@ -15,7 +15,8 @@ from api.database import engine as api_database
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, WAITING, add_people, alembic, started, state_of
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, started, state_of
+from tests.users import add_people
 
 
 async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:

@@ -18,7 +18,8 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_isolation import set_by_default
-from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, signed_in, started
+from tests.bearer import bearer
+from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, started
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
 from tests.rounds import rounds
@@ -92,7 +93,7 @@ async def test_under_load_each_request_gets_its_own_answer_whatever_happens_to_o
             writer.transport.abort()
             statuses["gave up"] += 1
         elif number % 10 == 1:
-            answer = await client.patch(f"/animals/{id_}", json={"species": f"S{number}"}, headers=signed_in("keeper"))
+            answer = await client.patch(f"/animals/{id_}", json={"species": f"S{number}"}, headers=bearer("keeper"))
             assert answer.json()["species"] == f"S{number}"
             statuses[answer.status_code] += 1
         else:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from api.database import replica as api_replica
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import DATABASE
-from tests.conftest import signed_in
+from tests.bearer import bearer
 from tests.faults.reading import (
     MAX_LAG,
     PAUSE,
@@ -50,7 +50,7 @@ async def test_what_nobody_signed_in_reads_of_animals_and_exhibits_is_the_replic
         await tell_apart(primary, replica, api)
         for path in PATHS:
             assert await api.read(path) == "old"
-            for credentials in (signed_in("visitor"), signed_in("nobody"), {"Cookie": "a=b; zoo-auth=visitor"}):
+            for credentials in (bearer("visitor"), bearer("nobody"), {"Cookie": "a=b; zoo-auth=visitor"}):
                 assert await api.read(path, headers=credentials) == "new"
             assert await api.read(path, headers={"Cookie": "a=b"}) == "old"
 

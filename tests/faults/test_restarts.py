@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from local.postgres import DATABASE, SUPERUSER, serve
-from tests.conftest import FAST_AND_FORGETFUL, add_people, alembic, find_free_port, superuser
+from tests.conftest import FAST_AND_FORGETFUL, alembic, find_free_port, superuser
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
 from tests.processes.live import gunicorn, wait_until_ready
 from tests.rounds import STALL, rounds
+from tests.users import add_people
 
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5

@@ -9,9 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import PASSWORD, REAL_HASHER, email_of
 from tests.faults.test_fairness import crowd, port
 from tests.rounds import rounds
+from tests.users import PASSWORD, REAL_HASHER, email_of
 
 __all__ = ["port"]  # a fixture
 

@@ -199,11 +199,11 @@ REFUSED = {
         recipe=("persisted=False", "op.backfill"),
     ),
     "a NOT NULL foreign key": column(
-        'keeper_id: Mapped[UUID] = mapped_column(ForeignKey("users.id"))',
+        'den_id: Mapped[int] = mapped_column(ForeignKey("exhibits.id"))',
         "add_column",
         "create_index_online",
         "add_foreign_key_online",
-        recipe=('op.set_not_null_online("animals", "keeper_id")', 'where="keeper_id IS NULL"'),
+        recipe=('op.set_not_null_online("animals", "den_id")', 'where="den_id IS NULL"'),
     ),
     "a table that goes": Change(
         (("throttles", '"throttles"', '"limits"'),),

@@ -8,9 +8,11 @@ from urllib.parse import urljoin
 import httpx
 
 from local.postgres import Server
-from tests.conftest import PASSWORD, email_of, find_free_port, signed_in
+from tests.bearer import bearer
+from tests.conftest import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.nginx import ADDRESS, nginx
+from tests.users import PASSWORD, email_of
 
 # nginx strips the path of a location if proxy_pass has a path, even just "/".
 LOCATIONS = {
@@ -18,7 +20,7 @@ LOCATIONS = {
     "/parks/stripped": "proxy_pass http://{api}/; proxy_set_header X-Forwarded-Prefix /parks/stripped;",
     "/parks/kept": "proxy_pass http://{api}; proxy_set_header X-Forwarded-Prefix /parks/kept;",
 }
-KEEPER = signed_in("keeper")
+KEEPER = bearer("keeper")
 
 
 def test_below_each_of_its_paths_every_link_leads_on(server: Server, database: str, tmp_path: Path) -> None:

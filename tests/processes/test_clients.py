@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from local.postgres import Server
-from tests.conftest import PASSWORD, ROOT, email_of
+from tests.conftest import ROOT
 from tests.processes.live import live_api
 from tests.python import run
+from tests.users import PASSWORD, email_of
 
 HERE = ROOT / "tests" / "clients"
 NODE = ("npm", "node")

@@ -10,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from api.__main__ import app
 from local.postgres import Server
-from tests.conftest import PASSWORD
 from tests.python import Python, run
+from tests.users import PASSWORD
 
 NEW = "ngozi@zoo.example"
 

@@ -11,10 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Route, sync_playwright
 
 from local.postgres import Server
-from tests.conftest import PASSWORD, email_of, signed_in
+from tests.bearer import bearer
 from tests.processes.live import live_api
 from tests.processes.nginx import ADDRESS, nginx
 from tests.python import HANGS
+from tests.users import PASSWORD, email_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -97,6 +98,6 @@ def use(browser: Browser, address: str, case: Case) -> None:
     operation.locator("button.execute").click()
     assert operation.locator(".live-responses-table .response .response-col_status").inner_text() == "201"
     page.close()
-    assert word in httpx.get(address + resource, headers=signed_in("keeper")).text
+    assert word in httpx.get(address + resource, headers=bearer("keeper")).text
     assert foreign == []
     assert problems == []

@@ -62,7 +62,7 @@ def crlf(checkout: Path) -> None:
 
 def secrets_for_their_owner_alone(checkout: Path) -> None:
     (checkout / "secrets").mkdir(mode=0o700)
-    (checkout / "secrets" / "token_secret").touch(mode=0o600)
+    (checkout / "secrets" / "password").touch(mode=0o600)
 
 
 def a_download_without_modes(checkout: Path) -> None:
@@ -98,7 +98,7 @@ def test_where_nothing_is_missing_it_finds_nothing(doctor: Callable[..., dict[st
     ("make_it_so", "found"),
     [
         (crlf, r"lines end in CRLF, with which scripts don't run: Makefile .*"),
-        (secrets_for_their_owner_alone, r"user 10001, as which the containers run, can't read secrets/token_secret"),
+        (secrets_for_their_owner_alone, r"user 10001, as which the containers run, can't read secrets/password"),
         (a_download_without_modes, r"not executable: .*local/install\.sh.*"),
         (env_of_windows, r"lines of \.env end in CRLF"),
         (a_python_that_is_gone, r"the Python of \.venv is gone or does not fit"),

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
-import httpx
 import psutil
 import pytest
 
-from api.crud import throttles
 from local.postgres import Server
 from tests.processes.live import wait_until_ready
 from tests.python import HANGS, Python, run
@@ -90,19 +87,6 @@ def test_the_api_listens_on_the_port_that_it_is_told_on_ipv6_and_ipv4(
     ):
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n")
         assert connection.recv(12) == b"HTTP/1.1 200"
-
-
-async def test_an_address_of_ipv4_is_the_same_on_a_socket_for_both(
-    server: Server, database: str, admin: asyncpg.Connection, free_port: int, tmp_path: Path
-) -> None:
-    """The proxies that FORWARDED_ALLOW_IPS names would not be known otherwise."""
-    form = {"username": "nobody@zoo.example", "password": "wrong"}
-    with serving(server.environment(database), free_port, tmp_path):
-        login = f"http://127.0.0.1:{free_port}/auth/jwt/login"
-        httpx.post(login, data=form, headers={"X-Forwarded-For": "203.0.113.7"}, verify=False)
-    assert throttles.key("address", "203.0.113.7") in [
-        row["key"] for row in await admin.fetch("SELECT * FROM throttles")
-    ]
 
 
 def test_workers_end_when_gunicorns_master_was_killed(

@@ -66,7 +66,7 @@ BROKEN = [
     f"GET /animals HTTP/1.1\r\nHost: zoo\r\nX: {'x' * 40_000}\r\n\r\n",
 ]
 LEAVING = [
-    "POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nContent-Length: 100\r\n\r\nusername=",
+    'POST /animals HTTP/1.1\r\nHost: zoo\r\nContent-Length: 100\r\n\r\n{"name"',
     "GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n",
     "GET /ani",
 ]

@@ -15,9 +15,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from local.postgres import Server
 from tests.api.orders.outside import Call, serving
 from tests.api.users import mailbox
+from tests.bearer import bearer
 from tests.collector import Collector, collecting
-from tests.conftest import Log, clone, drop, email_of, find_free_port, signed_in, superuser
+from tests.conftest import Log, clone, drop, find_free_port, superuser
 from tests.processes.live import gunicorn
+from tests.users import email_of
 
 PROXYS = "4bf92f3577b34da6a3ce929d0e0e4736"  # traces of others
 PAYING = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -93,7 +95,7 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
         httpx.AsyncClient(base_url=address, transport=near, timeout=60) as proxy,
         httpx.AsyncClient(base_url=address, transport=far, timeout=60) as stranger,
     ):
-        visitor = signed_in("visitor")
+        visitor = bearer("visitor")
         found = {
             "animal": await proxy.get("/animals/987654321", headers=continuing(PROXYS)),
             "stranger": await stranger.get("/animals?name=Zebedee", headers=continuing(STRANGERS)),

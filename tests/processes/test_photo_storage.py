@@ -22,7 +22,7 @@ from local.postgres import Server
 from local.storage import Storage
 from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
-from tests.conftest import state_of
+from tests.conftest import default_settings, state_of
 from tests.python import run
 
 DAYS = timedelta(days=30)
@@ -193,7 +193,7 @@ class TestRows:
             statement, {"id": ids[1], "at": now - kept_for + timedelta(minutes=1), "state": state, "why": why}
         )
         await session.commit()
-        await cleaning.clean(state_of(client).database, timedelta(days=1))
+        await cleaning.clean(state_of(client).database, default_settings())
         assert [found["id"] for found in (await client.get(f"/animals/{animal}/photos")).json()] == ids[1:]
 
 

@@ -244,14 +244,14 @@ class TestMeasured:
     def test_both_tables_of_a_foreign_key(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(
             tmp_path,
-            column="op.add_column('animals', sa.Column('keeper_id', sa.Uuid()))",
-            key="op.add_foreign_key_online('fk_keeper', 'animals', 'users', ['keeper_id'], ['id'])",
+            column="op.add_column('animals', sa.Column('keeper_id', sa.BigInteger()))",
+            key="op.add_foreign_key_online('fk_keeper', 'animals', 'exhibits', ['keeper_id'], ['id'])",
         )
         found = rehearse(server.environment(database), checkout)
         add, validate = [one for one in found["statements"] if (one["revision"], one["leg"]) == ("key", "up")]
         locks = [{table["table"]: table["lock"] for table in one["tables"]} for one in (add, validate)]
-        assert locks[0] == {"animals": "SHARE ROW EXCLUSIVE", "users": "SHARE ROW EXCLUSIVE"}
-        assert (locks[1]["animals"], locks[1]["users"]) == ("SHARE UPDATE EXCLUSIVE", "ROW SHARE")
+        assert locks[0] == {"animals": "SHARE ROW EXCLUSIVE", "exhibits": "SHARE ROW EXCLUSIVE"}
+        assert (locks[1]["animals"], locks[1]["exhibits"]) == ("SHARE UPDATE EXCLUSIVE", "ROW SHARE")
 
     async def test_a_backfill_as_one(
         self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection

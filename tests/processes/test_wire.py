@@ -12,7 +12,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.crud import throttles
 from local.postgres import Server
 from tests.conftest import Log, clone, drop, find_free_port, superuser
 from tests.processes.live import gunicorn
@@ -116,25 +115,6 @@ async def test_a_request_that_asks_for_another_protocol_is_answered_as_http_1_1(
     head, body = with_body(PATCH + asks, '{"description": "two"}', is_chunked=is_chunked)
     assert statuses(api.send(head, body, last)) == [200, 200]
     assert await api.description() == "two"
-
-
-def test_a_client_that_offers_http_2_can_sign_in(api: Api) -> None:
-    head, body = with_body(
-        f"POST /auth/jwt/login HTTP/1.1\r\n{HOST}{FORM}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n",
-        "username=keeper%40zoo.example&password=wrong",
-    )
-    assert statuses(api.send(head + body + GET + LAST + "\r\n")) == [400, 200]
-
-
-async def test_trailers_are_not_headers(api: Api) -> None:
-    """Nor can they set a client's address, which a proxy sends."""
-    head = f"POST /auth/jwt/login HTTP/1.1\r\n{HOST}{FORM}{LAST}Transfer-Encoding: chunked\r\n\r\n"
-    body = "username=nobody%40zoo.example&password=wrong"
-    trailers = "X-Forwarded-For: 203.0.113.7\r\nAuthorization: Bearer admin\r\n"
-    assert statuses(api.send(f"{head}{len(body):x}\r\n{body}\r\n0\r\n{trailers}\r\n")) == [400]
-    counted = {row["key"] for row in await api.admin.fetch("SELECT key FROM throttles")}
-    by_address = {throttles.key("address", address): address for address in ("127.0.0.1", "203.0.113.7")}
-    assert [by_address[key] for key in counted & by_address.keys()] == ["127.0.0.1"]
 
 
 SMUGGLED = "GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"

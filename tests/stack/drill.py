@@ -23,11 +23,10 @@ WORKERS = 'cat "/proc/$(cut -d " " -f 1 /proc/1/task/1/children)"/task/*/childre
 
 @asynccontextmanager
 async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
-    """Clients at work on the api, with an account and animals; the api has already answered."""
-    token = stack.signed_in["Authorization"].removeprefix("Bearer ")
+    """Clients at work on the api, with animals; the api has already answered."""
     for statement in FILL:
         stack.sql("postgres", statement)
-    async with load_on(stack.port, clients, ANIMALS, PAUSE, token) as load:
+    async with load_on(stack.port, clients, ANIMALS, PAUSE, stack.token) as load:
         yield load
 
 

@@ -13,7 +13,9 @@ from uuid import uuid4
 
 import httpx
 
-from tests.conftest import PASSWORD, ROOT, find_free_port
+from tests.bearer import bearer
+from tests.conftest import ROOT, find_free_port
+from tests.stack.users import admins_token
 
 RELEASE = f"test-{uuid4().hex[:8]}"
 PREFIX = f"zoo-{RELEASE}-"
@@ -111,21 +113,15 @@ class Stack:
         done = run_docker("logs", self.container(service))
         return done.stdout + done.stderr
 
-    def admin(self, email: str) -> dict[str, str]:
-        """Create an admin; returns the header with which that user is signed in."""
-        self.exec("api", "python3", "-m", "api", "create-user", email, "--type", "admin", stdin=PASSWORD)
-        return self.sign_in(email)
-
-    def sign_in(self, email: str) -> dict[str, str]:
-        """The header with which this user of the tests is signed in."""
-        form = {"username": email, "password": PASSWORD}
-        signed_in = httpx.post(f"{self.address}/auth/jwt/login", data=form, timeout=PATIENCE).raise_for_status()
-        return {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
-
     @cached_property
-    def signed_in(self) -> dict[str, str]:
-        """The header with which the stack's admin is signed in."""
-        return self.admin("admin@zoo.example")
+    def token(self) -> str:
+        """The token of the client that the tests are, an admin's."""
+        return admins_token(self)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What this client sends."""
+        return bearer(self.token)
 
     @cached_property
     def wanted(self) -> set[str]:
@@ -134,11 +130,11 @@ class Stack:
         return {self.container(service) for service in services}
 
     def client(self) -> httpx.Client:
-        """A client of the api, signed in as the admin; the caller closes it."""
-        return httpx.Client(base_url=self.address, timeout=PATIENCE, headers=self.signed_in)
+        """A client of the api, with the token; the caller closes it."""
+        return httpx.Client(base_url=self.address, timeout=PATIENCE, headers=self.headers)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        """The api's answer without a sign-in."""
+        """The api's answer to anybody."""
         return httpx.get(f"{self.address}{path}", timeout=PATIENCE, **options)
 
     def is_ready(self) -> bool:

@@ -46,7 +46,7 @@ class Swarm(Stack):
         return {}
 
     def follow(self, section: str, **settings: str) -> None:
-        """Run the commands of a section, but for those that make a swarm, choose names, wait, and create a user."""
+        """Run the commands of a section, but for those that make a swarm, choose names, wait, and ask who you are."""
         commands = re.findall(r"^\$ (.*)", DOCUMENT.split(f"\n## {section}\n")[1].split("\n## ")[0], re.MULTILINE)
         left_out = ("docker swarm init", "export ", "until curl", "docker exec -it", "docker compose")
         script = "\n".join(command for command in commands if not command.startswith(left_out))

@@ -42,7 +42,7 @@ ELSEWHERE = ("GET", "/exhibits")
 
 
 @contextmanager
-def visitors(
+def clients(
     stack: Stack, number: int = 8, asked: Sequence[tuple[str, str]] = (READ, WRITE), pause: float = 0.25
 ) -> Iterator[None]:
     """Clients that ask for these in turn, each from another one on, until the block ends, whatever they are answered.
@@ -51,7 +51,7 @@ def visitors(
     """
     ended = threading.Event()
 
-    def visit(first: int) -> None:
+    def ask(first: int) -> None:
         with httpx.Client(base_url=stack.address, timeout=PATIENCE, headers=headers) as client:
             for method, path in islice(cycle(asked), first, None):
                 if ended.wait(pause):
@@ -61,9 +61,9 @@ def visitors(
                 except httpx.TransportError:
                     ended.wait(0.5)
 
-    headers = stack.signed_in
+    headers = stack.headers
     with ThreadPoolExecutor(number) as threads:
-        tasks = [threads.submit(visit, each * len(asked) // number) for each in range(number)]
+        tasks = [threads.submit(ask, each * len(asked) // number) for each in range(number)]
         try:
             yield
         finally:
@@ -101,7 +101,7 @@ def at_work(stack: Stack, statement: str) -> Iterator[None]:
 @contextmanager
 def locked(stack: Stack) -> Iterator[None]:
     """Somebody holds a table, and many want to read it."""
-    with at_work(stack, "BEGIN; LOCK TABLE animals; SELECT pg_sleep(600)"), visitors(stack, 60):
+    with at_work(stack, "BEGIN; LOCK TABLE animals; SELECT pg_sleep(600)"), clients(stack, 60):
         yield
 
 
@@ -109,7 +109,7 @@ def locked(stack: Stack) -> Iterator[None]:
 def locked_again_and_again(stack: Stack) -> Iterator[None]:
     """Somebody holds a table most of the time, but never so long that anything fails."""
     statement = "DO 'BEGIN LOOP LOCK TABLE animals; PERFORM pg_sleep(.8); COMMIT; PERFORM pg_sleep(.1); END LOOP; END'"
-    with at_work(stack, statement), visitors(stack):
+    with at_work(stack, statement), clients(stack):
         yield
 
 
@@ -121,14 +121,14 @@ def lacking_a_right(stack: Stack) -> AbstractContextManager[None]:
 @contextmanager
 def failing_slowly(stack: Stack) -> Iterator[None]:
     """Of 250 requests one fails, and the others do not."""
-    with lacking_a_right(stack), visitors(stack, asked=[*[READ] * 249, ELSEWHERE]):
+    with lacking_a_right(stack), clients(stack, asked=[*[READ] * 249, ELSEWHERE]):
         yield
 
 
 @contextmanager
 def failing_quietly(stack: Stack) -> Iterator[None]:
     """There are few requests, and all of them fail."""
-    with lacking_a_right(stack), visitors(stack, 1, [ELSEWHERE], pause=12):
+    with lacking_a_right(stack), clients(stack, 1, [ELSEWHERE], pause=12):
         yield
 
 
@@ -182,7 +182,7 @@ def set_to(stack: Stack, done: str, undone: str, service: str = "db") -> Iterato
 def read_only(stack: Stack) -> Iterator[None]:
     """As after a failover, while clients write."""
     switch = "ALTER SYSTEM {} default_transaction_read_only{}; SELECT pg_reload_conf()"
-    with visitors(stack), set_to(stack, switch.format("SET", " = on"), switch.format("RESET", "")):
+    with clients(stack), set_to(stack, switch.format("SET", " = on"), switch.format("RESET", "")):
         yield
 
 
@@ -227,7 +227,7 @@ FAULTS = [
 
 
 def test_each_panel_of_the_dashboards_has_data(observed: Stack) -> None:
-    with visitors(observed):
+    with clients(observed):
         assert without_data(observed, "api", "database", "migrations") == set()
 
 

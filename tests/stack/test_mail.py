@@ -6,8 +6,9 @@ import time
 
 import httpx
 
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import ROOT
 from tests.stack.stack import PATIENCE, Stack
+from tests.users import PASSWORD
 
 
 def test_a_mail_is_read_on_this_machine(elsewhere: Stack) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import ROOT
 from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack
+from tests.users import PASSWORD
 
 CONNECT = "import socket; socket.create_connection(('127.0.0.1', 3000), timeout=3)"
 SERVICE = {

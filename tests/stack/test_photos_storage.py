@@ -57,9 +57,8 @@ def test_people_upload_by_curl_and_see_what_is_public_also_after_a_restart(stack
 
 def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) -> None:
     stack_at_work.compose("run", "--rm", "--no-TTY", "--no-deps", "api", "python", "-m", "api", "seed")
-    token = stack_at_work.signed_in["Authorization"].removeprefix("Bearer ")
     photos = (ROOT / "docs" / "photos.md").read_text()
-    printed = run_requests(photos, stack_at_work.address, ROOT, {"TOKEN": token})
+    printed = run_requests(photos, stack_at_work.address, ROOT, {"TOKEN": stack_at_work.token})
     assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 
 

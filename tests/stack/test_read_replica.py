@@ -48,20 +48,20 @@ def names(stack: Stack) -> set[str]:
     return {str(answer.json()["name"]) for answer in answers}
 
 
-def spread_of(stack: Stack, admin: httpx.Client) -> str:
-    """What READS reads by anybody, and a tenth as many by a user, are run on."""
+def spread_of(stack: Stack, writer: httpx.Client) -> str:
+    """What READS reads by anybody, and a tenth as many with a token, are run on."""
     before = scans(stack)
     for _ in range(READS):
         stack.get("/animals/1").raise_for_status()
     for _ in range(READS // 10):
-        admin.get("/animals/1").raise_for_status()
+        writer.get("/animals/1").raise_for_status()
     until(lambda: sum(scans(stack)) - sum(before) >= READS + READS // 10)
     spread = [now - then for now, then in zip(scans(stack), before, strict=True)]
     assert spread[1] > READS / 2
     return f"of {sum(spread)} reads, {spread[1]} on the replica"
 
 
-def require_that_a_contract_revision_fails_no_read(stack: Stack, admin: httpx.Client) -> None:
+def require_that_a_contract_revision_fails_no_read(stack: Stack, writer: httpx.Client) -> None:
     """It waits there for a query that is in its way, and with it all that is written later."""
     stack.sql("zoo_migrator", "ALTER TABLE animals ADD unused text")
     until(lambda: on_replica(stack, HAS_COLUMN) == "1")
@@ -71,19 +71,19 @@ def require_that_a_contract_revision_fails_no_read(stack: Stack, admin: httpx.Cl
     with subprocess.Popen([*psql, f"--command={LONG_READ}"], text=True, stderr=subprocess.PIPE) as long_read:
         until(lambda: on_replica(stack, IS_READING) == "1")
         stack.sql("zoo_migrator", "ALTER TABLE animals DROP unused")
-        assert admin.patch("/animals/1", json={"name": "newer"}).status_code == 200
+        assert writer.patch("/animals/1", json={"name": "newer"}).status_code == 200
         until(lambda: names(stack) == {"newer"})
         assert "conflict with recovery" in long_read.communicate(timeout=60)[1]
     until(lambda: on_replica(stack, HAS_COLUMN) == "0")
-    assert admin.patch("/animals/1", json={"name": "new"}).status_code == 200
+    assert writer.patch("/animals/1", json={"name": "new"}).status_code == 200
 
 
-def require_that_what_is_written_is_read(stack: Stack, admin: httpx.Client) -> None:
+def require_that_what_is_written_is_read(stack: Stack, writer: httpx.Client) -> None:
     """With a token and without."""
     with httpx.Client(base_url=stack.address, timeout=PATIENCE) as anybody:
         for number in range(WRITES):
-            place = admin.post("/animals", json={"name": f"A{number}"}).raise_for_status().headers["Location"]
-            assert [client.get(place).status_code for client in (anybody, admin)] == [200, 200], number
+            place = writer.post("/animals", json={"name": f"A{number}"}).raise_for_status().headers["Location"]
+            assert [client.get(place).status_code for client in (anybody, writer)] == [200, 200], number
 
 
 def require_that_the_replica_can_be_made_anew(stack: Stack) -> None:
@@ -102,22 +102,22 @@ def test_anybody_reads_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
 ) -> None:
     files = (ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml", NO_STORAGE)
     stack = Stack(*files, S3_UPLOAD_URL="")
-    with running(stack, "api", "db-replica"), stack.client() as admin:
-        assert admin.post("/animals", json={"name": "old"}).headers["Location"] == "/animals/1"
+    with running(stack, "api", "db-replica"), stack.client() as writer:
+        assert writer.post("/animals", json={"name": "old"}).headers["Location"] == "/animals/1"
         until(lambda: stack.sql("postgres", REPLAYED).stdout.strip() == "1")
         until(lambda: names(stack) == {"old"} and int(on_replica(stack, SCANS)) > 0)
         assert stack.sql("postgres", MAY_REPLICATE).stdout == "samenet\n"
 
-        spread = spread_of(stack, admin)
+        spread = spread_of(stack, writer)
 
         on_replica(stack, "SELECT pg_wal_replay_pause()")
-        assert admin.patch("/animals/1", json={"name": "new"}).status_code == 200
+        assert writer.patch("/animals/1", json={"name": "new"}).status_code == 200
         behind = until(lambda: names(stack) == {"new"})
         assert behind < MAX_LAG + 1 + STALL
         on_replica(stack, "SELECT pg_wal_replay_resume()")
 
-        require_that_a_contract_revision_fails_no_read(stack, admin)
-        require_that_what_is_written_is_read(stack, admin)
+        require_that_a_contract_revision_fails_no_read(stack, writer)
+        require_that_what_is_written_is_read(stack, writer)
 
         docker("kill", stack.container("db-replica"))
         for _ in range(50):
@@ -130,9 +130,9 @@ def test_anybody_reads_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
         docker("kill", stack.container("db"))
         stale = until(lambda: "X-Stale-Seconds" in stack.get("/animals/1").raise_for_status().headers)
         assert stack.is_ready()
-        assert admin.post("/animals", json={"name": "A"}).status_code == 503
+        assert writer.post("/animals", json={"name": "A"}).status_code == 503
         docker("start", stack.container("db"))
-        until(lambda: admin.post("/animals", json={"name": "A"}).status_code == 201)
+        until(lambda: writer.post("/animals", json={"name": "A"}).status_code == 201)
 
         until(lambda: stack.sql("postgres", REPLAYED).stdout.strip() == "1")
         on_replica(stack, "SELECT pg_promote()")

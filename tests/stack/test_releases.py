@@ -27,7 +27,7 @@ async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_
     stack_at_work: Stack, next_release: str, record_property: Callable[[str, object], None]
 ) -> None:
     stack = stack_at_work
-    assert stack.signed_in  # by the release that is there
+    assert stack.token  # by the release that is there
     made = int(stack.sql("postgres", MADE).stdout)
     with stack.changed(RELEASE=next_release):
         async with at_work(stack) as load:

@@ -27,8 +27,9 @@ def strong() -> str:
 def good(**settings: str) -> dict[str, str]:
     """Settings that production accepts, but for those that are given."""
     passwords = ("POSTGRES_PASSWORD", "DATABASE_PASSWORD", "MIGRATION_DATABASE_PASSWORD")
-    names = (*passwords, "TOKEN_SECRET", "S3_SECRET_ACCESS_KEY", "S3_ADMIN_SECRET_ACCESS_KEY")
-    return {"ENVIRONMENT": "production", "SMTP_URL": "smtp://mail"} | {name: strong() for name in names} | settings
+    names = (*passwords, "S3_SECRET_ACCESS_KEY", "S3_ADMIN_SECRET_ACCESS_KEY")
+    settings = {"TOKEN_SECRET": strong(), "SMTP_URL": "smtp://mail"} | settings
+    return {"ENVIRONMENT": "production"} | {name: strong() for name in names} | settings
 
 
 def login(stack: Stack, role: str, password: str) -> bool:
@@ -40,7 +41,7 @@ def login(stack: Stack, role: str, password: str) -> bool:
 def test_production_runs_on_secrets_from_files_as_editors_write_them(tmp_path: Path) -> None:
     override = tmp_path / "compose.yml"
     names = re.findall(r"^  (\w+): \{file: ", SECRETS_FILE.read_text(), re.MULTILINE)
-    assert "token_secret" in names
+    assert "database_password" in names
     around = ["{}", "{}\n", "{}\r\n", "\ufeff{}\r\n", " \t{} \n\n"]
     for name, form in zip(names, cycle(around), strict=False):
         # Keys of S3 are letters and digits.

@@ -4,33 +4,26 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.conftest import PASSWORD, ROOT
+from tests.conftest import ROOT
 from tests.docs.documents import section
 from tests.processes.test_history import REVISIONS
 from tests.rounds import STALL, rounds
 from tests.stack.drill import workers
-from tests.stack.stack import PATIENCE, PREFIX, RELEASE, Stack, docker
+from tests.stack.fuzzing import fuzz
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
+from tests.stack.users import END_TOKENS
 
 LOAD = ROOT / "tests" / "stack" / "load.py"
 CLIENTS = rounds(quick=8, full=32)  # none may be refused, and a starved machine answers a few in 2 s
-END_TOKENS = [
-    "POST /auth/jwt/logout",
-    "POST /auth/cookie/logout",
-    "PATCH /users/me",
-    "PATCH /users/{user_id}",
-    "DELETE /users/{user_id}",
-]
 
 
 def test_on_a_new_stack_the_migrator_succeeds_before_the_api_starts(new_stack: Stack) -> None:
@@ -93,36 +86,8 @@ class TestService:
     def test_no_request_gets_an_answer_that_the_openapi_document_does_not_describe(
         self, stack: Stack, tmp_path: Path
     ) -> None:
-        config = ["--config-file", str(ROOT / "tests" / "stack" / "schemathesis.toml")]
-        # Operations that end a token have a run, and an admin, of their own.
-        chosen = [f"--include-name={operation}" for operation in END_TOKENS]
-        others = [f"--exclude-name={operation}" for operation in END_TOKENS]
-        runs = [(stack.signed_in, others), (admin_by_make(stack, "fuzzer@zoo.example"), chosen)]
-        for header, operations in runs:
-            command = [sys.executable, "-m", "schemathesis.cli", *config, "run", f"{stack.address}/openapi.json"]
-            command += ["--header", f"Authorization: {header['Authorization']}", *operations]
-            command += ["--max-examples", rounds(quick="5", full="30")]
-            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
-            assert done.returncode == 0, done.stdout[-8000:]
-
-    def test_a_new_user_is_a_visitor_until_an_admin_changes_that(self, stack: Stack) -> None:
-        stack.sql("postgres", "DELETE FROM throttles")  # from sign-ins in other tests
-        account = {"email": "zuri@visitors.example", "password": PASSWORD}
-        with stack.client() as admin, httpx.Client(base_url=stack.address, timeout=PATIENCE) as visitor:
-            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 401
-            assert visitor.post("/auth/register", json=account).status_code == 201
-            form = {"username": account["email"], "password": PASSWORD}
-            assert visitor.post("/auth/cookie/login", data=form).status_code == 204
-            assert visitor.get("/users/me").json()["type"] == "visitor"
-            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 403
-            assert visitor.get("/animals.csv").status_code == 403
-            user = visitor.get("/users/me").json()["id"]
-            assert admin.patch(f"/users/{user}", json={"type": "keeper"}).status_code == 200
-            assert visitor.post("/animals", json={"name": "Amara"}).status_code == 201
-            assert visitor.post("/auth/forgot-password", json={"email": account["email"]}).status_code == 202
-            wait_for(lambda: "POST /auth/reset-password" in stack.logs("api"))  # no SMTP_URL is set
-            assert visitor.post("/auth/cookie/logout").status_code == 204
-            assert visitor.get("/users/me").status_code == 401
+        others = [f"--exclude-name={operation}" for operation in END_TOKENS]  # test_users.py has those
+        fuzz(stack, stack.token, tmp_path, *others)
 
 
 class TestSeed:
@@ -257,7 +222,7 @@ class TestStop:
     def test_requests_in_flight_are_answered(self, stack: Stack) -> None:
         body = json.dumps({"name": "In flight"}).encode()
         head = (
-            f"POST /animals HTTP/1.1\r\nHost: zoo\r\nAuthorization: {stack.signed_in['Authorization']}\r\n"
+            f"POST /animals HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer {stack.token}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         with ExitStack() as connections, ThreadPoolExecutor(1) as thread:
@@ -314,17 +279,6 @@ def clients(stack: Stack, *, until_refused: bool = False) -> Iterator[dict[str, 
             if not until_refused:
                 process.stdin.close()
         outcomes |= json.loads(process.stdout.read())
-
-
-def admin_by_make(stack: Stack, email: str) -> dict[str, str]:
-    """Create an admin, as people do; returns the header with which that user is signed in."""
-    command = ["make", "--silent", "admin", f"EMAIL={email}"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=stack.environment | stack.names,
-        input=PASSWORD, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.stdout == f"{email} is a user of type admin\n", done.stderr
-    return stack.sign_in(email)
 
 
 def wait_for(condition: Callable[[], bool], every: float = 0.1) -> None:

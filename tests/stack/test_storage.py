@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
-from tests.conftest import PASSWORD
 from tests.live.clients import Sample, besides_busy
 from tests.rounds import STALL
 from tests.stack.drill import ANIMALS, at_work, between, figures, identity, is_good, recovery
-from tests.stack.stack import NO_STORAGE, PATIENCE, Stack, running
+from tests.stack.stack import NO_STORAGE, Stack, running
+from tests.stack.users import ADMIN, sign_in
+from tests.users import PASSWORD
 
 FULL, READ_ONLY = (
     "The database's disk is full: nothing can be written now",
@@ -21,11 +20,6 @@ FULL, READ_ONLY = (
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS}"
 WRONG = "of no account at all"
 BACK_WITHIN = 60  # Docker waits longer before each start of a container that ends at once
-
-
-def sign_in(stack: Stack, password: str) -> httpx.Response:
-    form = {"username": "admin@zoo.example", "password": password}
-    return httpx.post(f"{stack.address}/auth/jwt/login", data=form, timeout=PATIENCE)
 
 
 def reads(samples: list[Sample]) -> set[int]:
@@ -43,10 +37,10 @@ async def test_a_read_only_database_is_read_from_and_writes_get_503_that_says_wh
             stack_at_work.sql("postgres", "SELECT pg_reload_conf()")
             await asyncio.sleep(1)
             began = time.monotonic()
-            assert stack_at_work.get("/exhibits", headers=stack_at_work.signed_in).status_code == 200
+            assert stack_at_work.get("/exhibits", headers=stack_at_work.headers).status_code == 200
             assert stack_at_work.get("/health/ready").status_code == 200
             for password in (PASSWORD, WRONG):  # neither a token nor a failure can be stored
-                answer = await asyncio.to_thread(sign_in, stack_at_work, password)
+                answer = await asyncio.to_thread(sign_in, stack_at_work, ADMIN, password)
                 assert (answer.status_code, answer.json()) == (503, {"detail": READ_ONLY})
             await asyncio.sleep(2)
             ended = time.monotonic()
@@ -93,7 +87,7 @@ async def test_a_full_disk_is_read_from_and_written_to_once_it_has_room_without_
             await asyncio.to_thread(fill)
             await asyncio.sleep(3)
             filled = time.monotonic()
-            assert stack.get("/exhibits", headers=stack.signed_in).status_code == 200
+            assert stack.get("/exhibits", headers=stack.headers).status_code == 200
             await asyncio.sleep(3)
             freeing = time.monotonic()
             freed = await asyncio.to_thread(free)

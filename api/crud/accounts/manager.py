@@ -23,8 +23,7 @@ from fastapi_users.manager import BaseUserManager, UUIDIDMixin
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.background import Background
-from api.client import name_client
-from api.crud.accounts.passwords import hash_password, normalized
+from api.crud.accounts.passwords import hash_password, name_client, normalized
 from api.crud.accounts.sign_ins import let_in
 from api.crud.accounts.users import Check, UserStore, keep_an_admin, require_match
 from api.enums.users import UserType

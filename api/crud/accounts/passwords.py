@@ -7,7 +7,7 @@ turns, and in each of the two, so do addresses and accounts.
 
 import asyncio
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -29,6 +29,11 @@ T = TypeVar("T")
 _hasher = PasswordHash((Argon2Hasher(memory_cost=19 * 1024, time_cost=2, parallelism=1),))
 _thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
 _turns = Turns(1, MAX_WAITING)
+
+
+def name_client(name: Hashable) -> None:
+    """Give this request's client a name: it has no credentials if somebody signs in, or registers."""
+    CLIENT.set(CLIENT.get()._replace(name=name))
 
 
 async def hash_password(password: str) -> str:

@@ -16,10 +16,9 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.client import name_client
 from api.crud import throttles
 from api.crud.accounts import access_tokens
-from api.crud.accounts.passwords import verify_password
+from api.crud.accounts.passwords import name_client, verify_password
 from api.crud.accounts.users import UserStore
 from api.database.engine import Transactions
 from api.errors import BadRequest, Unavailable

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from tests.api.people import ADMIN, KEEPER, VISITOR
+from tests.users import ADMIN, KEEPER, VISITOR
 
 TEA = {"product": "Tea", "size": "small", "quantity": 1}
 CAKE = {"product": "Cake", "size": "big", "quantity": 3}

@@ -4,8 +4,7 @@ import asyncpg
 import httpx
 
 from tests.api.orders.ordering import order
-from tests.api.people import VISITOR
-from tests.conftest import PASSWORD
+from tests.users import PASSWORD, VISITOR
 
 
 async def test_they_stay_without_the_person(committing_client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:

@@ -9,8 +9,8 @@ import httpx
 from api.crud.orders.old_rows import OLD_ROWS, ORDERS_AT_ONCE
 from local.postgres import Server
 from tests.api.orders.ordering import TEA, order
-from tests.api.people import KEEPER, VISITOR
 from tests.api.test_cleaning import DAY, clean, reads_only_old_rows, small_batches
+from tests.users import KEEPER, VISITOR
 
 __all__ = ["small_batches"]  # a fixture
 

@@ -14,8 +14,8 @@ import pytest
 
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA
-from tests.api.people import KEEPER, VISITOR
-from tests.conftest import clone, committing, drop, email_of
+from tests.conftest import clone, committing, drop
+from tests.users import KEEPER, VISITOR, email_of
 
 FEW = 1, 4  # rounds, and pairs at once in each
 

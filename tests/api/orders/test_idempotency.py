@@ -15,8 +15,8 @@ from local.postgres import Server
 from tests.api.losing import lose_the_client, lose_the_database
 from tests.api.orders.ordering import CAKE, TEA, bring, order, status_of
 from tests.api.orders.outside import serving
-from tests.api.people import KEEPER, VISITOR
-from tests.conftest import WAITING, email_of, started
+from tests.conftest import WAITING, started
+from tests.users import KEEPER, VISITOR, email_of
 
 KEY = {"Idempotency-Key": "3f0c-1"}
 # Seconds from when a key was claimed, or taken over, to the end of the claim.

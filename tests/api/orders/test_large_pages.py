@@ -14,9 +14,9 @@ from api.crud.orders import reads
 from api.database.json_rows import JsonPage
 from api.enums.users import UserType
 from api.schemas.orders import OrderQuery
-from tests.api.people import VISITOR
 from tests.api.recorder import Recorder
 from tests.api.test_large_pages import GIRAFFE, pages
+from tests.users import VISITOR
 
 CONTROL = "\x01"  # six bytes in JSON
 

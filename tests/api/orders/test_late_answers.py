@@ -13,8 +13,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.orders.ordering import bring, events_of, order
 from tests.api.orders.outside import Outside
-from tests.api.people import KEEPER, VISITOR
 from tests.conftest import Log, answering
+from tests.users import KEEPER, VISITOR
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

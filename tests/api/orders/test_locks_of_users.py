@@ -7,8 +7,8 @@ import httpx
 
 from tests.api.holding import committing_client, database, until_it_waits
 from tests.api.orders.ordering import TEA
-from tests.api.people import VISITOR
 from tests.api.users.test_locks_of_users import held
+from tests.users import VISITOR
 
 __all__ = ["committing_client", "database"]  # fixtures
 

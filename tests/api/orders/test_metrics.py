@@ -10,8 +10,8 @@ from api.enums.orders import OrderStatus
 from local.postgres import Server
 from tests.api.orders.ordering import TEA, bring, order
 from tests.api.orders.outside import Outside
-from tests.api.people import KEEPER, VISITOR
 from tests.api.test_metrics import api, count
+from tests.users import KEEPER, VISITOR
 
 
 @pytest.mark.usefixtures("no_backoff")

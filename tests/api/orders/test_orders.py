@@ -19,9 +19,8 @@ from api.enums.users import UserType
 from api.schemas.orders import OrderQuery
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, bring, events_of, order, status_of
-from tests.api.people import ADMIN, KEEPER, VISITOR
 from tests.api.recorder import Recorder
-from tests.conftest import email_of
+from tests.users import ADMIN, KEEPER, VISITOR, email_of
 
 JSON = {"Content-Type": "application/json"}
 ALL = list(OrderStatus)

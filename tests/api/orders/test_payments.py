@@ -16,8 +16,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
-from tests.api.people import KEEPER, VISITOR
 from tests.conftest import started, state_of
+from tests.users import KEEPER, VISITOR
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

@@ -8,9 +8,9 @@ import pytest
 
 from api.crud.orders import quotas
 from tests.api.orders.ordering import CAKE, TEA, bring, order
-from tests.api.people import KEEPER, VISITOR
-from tests.api.users.test_auth import bearer, token_of
-from tests.conftest import PASSWORD
+from tests.api.users.test_auth import token_of
+from tests.bearer import bearer
+from tests.users import KEEPER, PASSWORD, VISITOR
 
 LARGEST = [TEA | {"product": "é" * 200}] * 100
 

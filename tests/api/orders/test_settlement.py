@@ -18,8 +18,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
-from tests.api.people import ADMIN, KEEPER, VISITOR
 from tests.conftest import Log, find_free_port, started, state_of
+from tests.users import ADMIN, KEEPER, VISITOR
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

@@ -18,7 +18,8 @@ from api.schemas.photos import MAX_PHOTOS, MAX_SIZE
 from local.storage import Storage
 from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
-from tests.conftest import Served, signed_in
+from tests.bearer import bearer
+from tests.conftest import Served
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ class TestUpload:
         first = await begin(client, animal)
         about = {"content_type": "image/jpeg", "size": len(PHOTO), "alt": "A"}
         assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 429
-        keeper = await client.post(f"/animals/{animal}/photos", json=about, headers=signed_in("keeper"))
+        keeper = await client.post(f"/animals/{animal}/photos", json=about, headers=bearer("keeper"))
         assert keeper.status_code == 201
         await client.delete(f"/animals/{animal}/photos/{first['id']}")
         await work_off(client)
@@ -197,11 +198,11 @@ class TestComplete:
         before = await keys(s3)
         path = await upload(client, animal, data)
         await work_off(client)
-        failed = (await client.get(path, headers=signed_in("keeper"))).json()
+        failed = (await client.get(path, headers=bearer("keeper"))).json()
         assert failed["state"] == "failed"
         assert why in failed["reason"]
         assert (await anonymous.get(path)).status_code == 404
-        assert (await anonymous.get(path, headers=signed_in("visitor"))).status_code == 404
+        assert (await anonymous.get(path, headers=bearer("visitor"))).status_code == 404
         assert await keys(s3) == before
         refused = await client.post(f"{path}/complete")
         assert refused.status_code == 409

@@ -5,7 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.api.cases import ADMIN, ANYBODY, USER, Case, Cases
-from tests.conftest import PASSWORD, email_of
+from tests.users import PASSWORD, email_of
 
 CREDENTIALS = {"username": email_of("visitor"), "password": PASSWORD}
 CASES: Cases = {

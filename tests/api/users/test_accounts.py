@@ -13,10 +13,11 @@ from api.external_services.mail import Mail
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.people import ADMIN, VISITOR
 from tests.api.users.mailbox import Mailbox
 from tests.api.users.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
-from tests.conftest import PASSWORD, WAITING, Served, email_of, serve_requests, signed_in, state_of
+from tests.bearer import bearer
+from tests.conftest import WAITING, Served, serve_requests, state_of
+from tests.users import ADMIN, PASSWORD, VISITOR, email_of
 
 __all__ = ["mailbox"]  # a fixture
 
@@ -149,8 +150,7 @@ class TestDelete:
         async with admin.transaction():
             await admin.execute("SELECT FROM users FOR KEY SHARE")  # until both have come to the same point
             leaving = [
-                asyncio.create_task(delete(committing_client, PASSWORD, signed_in(name)))
-                for name in ("keeper", "visitor")
+                asyncio.create_task(delete(committing_client, PASSWORD, bearer(name))) for name in ("keeper", "visitor")
             ]
             while await admin.fetchval(WAITING) < 1:
                 await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@
 import httpx
 
 from api.http.compression import LEAST_BYTES
-from tests.conftest import PASSWORD, email_of
+from tests.users import PASSWORD, email_of
 
 ASKED = {"Accept-Encoding": "gzip"}
 

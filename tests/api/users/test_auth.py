@@ -20,17 +20,9 @@ from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.users.mailbox import Mailbox, serving
-from tests.conftest import (
-    PASSWORD,
-    WAITING,
-    Log,
-    email_of,
-    find_free_port,
-    serve_requests,
-    signed_in,
-    started,
-    state_of,
-)
+from tests.bearer import bearer
+from tests.conftest import WAITING, Log, find_free_port, serve_requests, started, state_of
+from tests.users import PASSWORD, email_of
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}
@@ -49,10 +41,6 @@ async def token_of(client: httpx.AsyncClient, email: str, password: str = PASSWO
     assert answer.status_code == 200, answer.text
     token: str = answer.json()["access_token"]
     return token
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 async def who(client: httpx.AsyncClient, token: str) -> int:
@@ -374,7 +362,7 @@ class TestCookie:
         assert (await page.post("/animals", json={"name": "Amara"})).status_code == 201
 
     async def test_a_bearer_token_takes_precedence_over_it(self, page: httpx.AsyncClient) -> None:
-        headers = {"Origin": "http://evil.example", **signed_in("visitor")}
+        headers = {"Origin": "http://evil.example", **bearer("visitor")}
         assert (await page.get("/users/me", headers=headers)).json()["email"] == email_of("visitor")
         assert (await page.post("/animals", json={"name": "Amara"}, headers=headers)).status_code == 403
         assert (await page.get("/users/me", headers=bearer("none"))).status_code == 401
@@ -472,7 +460,7 @@ class TestMail:
         async with admin.transaction():
             await admin.execute("SELECT FROM users FOR UPDATE")
             changes = {"email": "ceo@bank.example", "current_password": PASSWORD}
-            moving = asyncio.create_task(mailing.patch("/users/me", json=changes, headers=signed_in("visitor")))
+            moving = asyncio.create_task(mailing.patch("/users/me", json=changes, headers=bearer("visitor")))
             while await admin.fetchval(WAITING) < 1:
                 await asyncio.sleep(0.01)
             verifying = asyncio.create_task(mailing.post("/auth/verify", json={"token": mailbox.token()}))
@@ -545,7 +533,7 @@ class TestMail:
         await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
         assert len(mailbox.messages) == 1
         changes = {"email": "another@zoo.example", "current_password": PASSWORD}
-        moved = await mailing.patch("/users/me", json=changes, headers=signed_in("visitor"))
+        moved = await mailing.patch("/users/me", json=changes, headers=bearer("visitor"))
         assert (moved.json()["email"], moved.json()["is_verified"]) == ("another@zoo.example", False)
         late = await mailing.post("/auth/verify", json={"token": mailbox.token()})
         assert late.status_code == 400  # it was for the previous address

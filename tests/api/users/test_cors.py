@@ -2,8 +2,8 @@
 
 import httpx
 
-from tests.api.test_cors import OTHERS, page, with_origins
-from tests.conftest import PASSWORD, email_of
+from tests.api.test_cors import OTHERS, is_let_in, page, with_origins
+from tests.users import PASSWORD, email_of
 
 __all__ = ["page", "with_origins"]  # fixtures
 
@@ -16,3 +16,8 @@ async def test_a_listed_page_may_use_the_cookie_and_no_other(page: httpx.AsyncCl
     assert (await page.post("/animals", json={"name": "Amara"}, headers=site)).status_code == 201
     refused = await page.post("/animals", json={"name": "Amara"}, headers={"Origin": OTHERS, **site})
     assert refused.status_code == 403
+
+
+async def test_a_listed_page_may_read_that_nobody_is_signed_in(page: httpx.AsyncClient) -> None:
+    answer = await page.get("/animals.csv")
+    assert (answer.status_code, is_let_in(answer)) == (401, True)

@@ -5,7 +5,9 @@ import pytest
 
 from tests.api.records import make
 from tests.api.test_etags import tag_of
-from tests.conftest import PASSWORD, Served, signed_in
+from tests.bearer import bearer
+from tests.conftest import Served
+from tests.users import PASSWORD
 
 
 @pytest.mark.parametrize("path", ["/users", "/users/me"])
@@ -50,6 +52,6 @@ async def test_an_account_is_changed_only_in_the_state_that_was_seen(client: htt
     assert (await mine.patch("/users/me", json=own, headers=seen)).status_code == 412
     assert (await client.delete(path, headers=seen)).status_code == 412
     now = {"If-Match": changed.headers["ETag"]}
-    moved = await mine.patch("/users/me", json=own, headers=now | signed_in("visitor"))
+    moved = await mine.patch("/users/me", json=own, headers=now | bearer("visitor"))
     assert moved.status_code == 200
     assert (await client.delete(path, headers={"If-Match": moved.headers["ETag"]})).status_code == 204

@@ -9,10 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.main import create_app
 from api.settings import Settings
-from tests.api.people import ADMIN, KEEPER
 from tests.api.test_idempotency_everywhere import KEY, UNSAFE, snapshot
 from tests.api.test_permissions import MATRIX, filled
-from tests.conftest import email_of
+from tests.users import ADMIN, KEEPER, email_of
 
 REFUSING = [route for route in UNSAFE if MATRIX[route].refuses_key]
 

@@ -7,7 +7,7 @@ import pytest
 
 from local.postgres import Server
 from tests.api.test_isolation import api, set_by_default
-from tests.conftest import PASSWORD, email_of
+from tests.users import PASSWORD, email_of
 
 
 @pytest.mark.usefixtures("own_sessions")  # a pooler with these is refused: tests/faults/test_pooler.py

@@ -13,9 +13,10 @@ from api.crud import throttles
 from api.main import create_app
 from local.postgres import Server
 from tests.api.holding import committing_client, database, free, holding, patient, until_it_waits
-from tests.api.people import KEEPER, VISITOR
-from tests.api.users.test_auth import ANOTHER_PASSWORD, bearer, register, sign_in
-from tests.conftest import PASSWORD, email_of, started, superuser
+from tests.api.users.test_auth import ANOTHER_PASSWORD, register, sign_in
+from tests.bearer import bearer
+from tests.conftest import started, superuser
+from tests.users import KEEPER, PASSWORD, VISITOR, email_of
 
 __all__ = ["committing_client", "database"]  # fixtures
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.api.test_path_prefix import BELOW, below, path_of
-from tests.conftest import PASSWORD, Served, email_of, signed_in
+from tests.bearer import bearer
+from tests.conftest import Served
+from tests.users import PASSWORD, email_of
 
 __all__ = ["below", "path_of"]  # fixtures
 
@@ -28,4 +30,4 @@ async def test_signing_out_removes_the_cookie_at_its_path(below: Served) -> None
     gone = await client.post("/zoo/auth/cookie/logout")
     assert "Path=/zoo;" in gone.headers["Set-Cookie"]
     assert (await client.get("/zoo/users/me")).status_code == 401
-    assert (await client.get("/zoo/users/me", headers=signed_in("keeper"))).status_code == 200
+    assert (await client.get("/zoo/users/me", headers=bearer("keeper"))).status_code == 200

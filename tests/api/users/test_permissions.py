@@ -13,7 +13,8 @@ from api.external_services.services import Services
 from tests.api.cases import ANYBODY, Case
 from tests.api.records import new
 from tests.api.test_permissions import MATRIX, SOME_ID, filled
-from tests.conftest import signed_in, state_of
+from tests.bearer import bearer
+from tests.conftest import state_of
 
 WHO = ["anonymous", "visitor", "keeper", "admin", "inactive", "expired"]
 
@@ -41,7 +42,7 @@ async def test_matrix(
     answers = {}
     for who in WHO:
         path = await filled(client, session, template)
-        headers = {} if who == "anonymous" else signed_in(who)
+        headers = {} if who == "anonymous" else bearer(who)
         data = case.json if case.new is None else await new(client, case.new)
         body = json.loads(json.dumps(data).replace("WHO", who))
         answers[who] = await anonymous.request(method, path, json=body, data=case.form, headers=headers)

@@ -4,7 +4,9 @@ import httpx
 import pytest
 
 from tests.api.test_said_twice import JSON, found
-from tests.conftest import PASSWORD, Served, email_of, signed_in
+from tests.bearer import bearer
+from tests.conftest import Served
+from tests.users import PASSWORD, email_of
 
 
 async def test_a_repeated_parameter(client: httpx.AsyncClient) -> None:
@@ -43,5 +45,5 @@ async def test_other_cookies_and_headers_may_occur_twice(app: Served) -> None:
     headers = [("Cookie", "a=1; zoo-auth=visitor; a=2"), ("Accept", "text/html"), ("Accept", "application/json")]
     assert (await app.client().get("/users/me", headers=headers)).status_code == 200
     # With a bearer token, the cookie is not looked at.
-    both = [*signed_in("visitor").items(), ("Cookie", "zoo-auth=admin; zoo-auth=admin")]
+    both = [*bearer("visitor").items(), ("Cookie", "zoo-auth=admin; zoo-auth=admin")]
     assert (await app.client().get("/users/me", headers=both)).status_code == 200

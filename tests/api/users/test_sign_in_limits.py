@@ -22,8 +22,9 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.users.test_auth import register, sign_in
-from tests.conftest import PASSWORD, Log, Served, email_of, serve_requests
+from tests.conftest import Log, Served, serve_requests
 from tests.rounds import rounds
+from tests.users import PASSWORD, email_of
 
 TOO_LONG = "x" * 200  # wrong, and refused without hashing
 # Lower than those in use, because each failure takes a while.

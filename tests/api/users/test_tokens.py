@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 from api.crud.accounts import access_tokens, sign_ins
-from tests.api.users.test_auth import bearer, sign_in, token_of
-from tests.conftest import email_of, signed_in
+from tests.api.users.test_auth import sign_in, token_of
+from tests.bearer import bearer
+from tests.users import email_of
 
 
 class TestTokens:
@@ -19,7 +20,7 @@ class TestTokens:
         tokens = [await token_of(anonymous, email_of("visitor")) for _ in range(4)]
         found = [(await anonymous.get("/users/me", headers=bearer(token))).status_code for token in tokens]
         assert found == [401, 200, 200, 200]
-        assert (await client.get("/users/me", headers=signed_in("visitor"))).status_code == 401
+        assert (await client.get("/users/me", headers=bearer("visitor"))).status_code == 401
         assert (await client.get("/users/me")).status_code == 200
 
     async def test_of_sign_ins_at_once_as_many_stay(

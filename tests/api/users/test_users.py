@@ -12,8 +12,10 @@ from api.crud.accounts import passwords
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.users.test_auth import bearer, sign_in, token_of
-from tests.conftest import PASSWORD, PEOPLE, WAITING, email_of, signed_in, started
+from tests.api.users.test_auth import sign_in, token_of
+from tests.bearer import bearer
+from tests.conftest import WAITING, started
+from tests.users import PASSWORD, PEOPLE, email_of
 
 
 async def find(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
@@ -60,7 +62,7 @@ class TestList:
 class TestMe:
     @pytest.mark.parametrize("field", ["type", "is_active", "is_superuser", "is_verified", "id"])
     async def test_users_cannot_raise_their_own_type(self, anonymous: httpx.AsyncClient, field: str) -> None:
-        headers = signed_in("visitor")
+        headers = bearer("visitor")
         refused = await anonymous.patch("/users/me", json={field: "admin"}, headers=headers)
         assert refused.status_code == 422
         assert refused.json()["detail"][0]["loc"] == ["body", field]
@@ -72,7 +74,7 @@ class TestMe:
     async def test_a_change_that_cannot_be_made_changes_nothing(
         self, anonymous: httpx.AsyncClient, changes: dict[str, Any]
     ) -> None:
-        headers = signed_in("visitor")
+        headers = bearer("visitor")
         before = (await anonymous.get("/users/me", headers=headers)).json()
         body = {"password": PASSWORD, "current_password": PASSWORD, **changes}
         refused = await anonymous.patch("/users/me", json=body, headers=headers)
@@ -85,7 +87,7 @@ class TestMe:
             {"email": "another@zoo.example", "password": "another@zoo.example"},
         ):
             changes["current_password"] = PASSWORD
-            refused = await anonymous.patch("/users/me", json=changes, headers=signed_in("visitor"))
+            refused = await anonymous.patch("/users/me", json=changes, headers=bearer("visitor"))
             assert refused.status_code == 422
             assert refused.json()["detail"][0]["loc"] == ["body", "password"]
         assert (await sign_in(anonymous, email_of("visitor"))).status_code == 200
@@ -130,7 +132,7 @@ class TestAdmin:
     async def test_turns_a_visitor_into_a_keeper_at_once(
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient
     ) -> None:
-        headers = signed_in("visitor")
+        headers = bearer("visitor")
         assert (await anonymous.post("/animals", json={"name": "A"}, headers=headers)).status_code == 403
         user = await find(client, "visitor")
         changed = (await client.patch(f"/users/{user['id']}", json={"type": "keeper"})).json()
