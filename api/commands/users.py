@@ -56,6 +56,6 @@ async def _create_user(data: UserCreate) -> User:
     async with transaction(settings) as session:
         manager = UserManager(session, settings.token_secret.get_secret_value(), Mail(settings), Background())
         try:
-            return await manager.create(data)
+            return await manager.create(data, safe=False)
         except UserAlreadyExists:
             fail(TAKEN, NOT_CREATED)

@@ -96,9 +96,9 @@ async def forgot_password(
 
 
 @router.post("/reset-password", responses=TOKEN | nothing(200, "The password is set."))
-async def reset_password(data: PasswordReset, manager: UserManagerDep, request: Request) -> None:
+async def reset_password(data: PasswordReset, manager: UserManagerDep, address: ClientAddress) -> None:
     """Set a new password with the token from the mail. It revokes all of the user's access tokens."""
-    await manager.reset_password(data.token, data.password, request)
+    await manager.reset_password(data.token, data.password, address)
 
 
 @router.post("/request-verify-token", status_code=202, responses=BODY | MAIL)

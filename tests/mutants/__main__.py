@@ -6,12 +6,14 @@ Usage: python -m tests.mutants [PATH...], for the modules at or below these path
 import multiprocessing
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from tests.mutants.making import Mutant, make_mutants
@@ -89,7 +91,8 @@ def sample(mutants: list[Mutant]) -> list[Mutant]:
 def job(mutant: Mutant, reached: Reached) -> Job:
     """The mutant with the tests that may find it: those that run the block it is in.
 
-    Where that runs on behalf of other tests, too, or when the module is imported, those that run any of the module.
+    Where that runs on behalf of other tests, too, or when the module is imported, those that run any of the module, or
+    whose file names it.
     """
     block = block_of((ROOT / mutant.path).read_text(), mutant.path, mutant.line)
     tops = tests_of(mutant.path)
@@ -100,8 +103,9 @@ def job(mutant: Mutant, reached: Reached) -> Job:
     }
     direct = reached.tests[block] if block else set()
     near = {test for (path, _), tests in reached.tests.items() if path == mutant.path for test in tests}
-    everywhere = block is None or block in reached.shared
-    chosen = [test for test in speaking if test in (near if everywhere else direct)] or [*speaking] * everywhere
+    chosen = [test for test in speaking if test in direct]
+    if block is None or block in reached.shared:
+        chosen = [test for test in speaking if test in near or _names(_file(test), Path(mutant.path))] or [*speaking]
     together: dict[str, float] = defaultdict(float)
     for test in chosen:
         together[_file(test)] += speaking[test]
@@ -111,6 +115,12 @@ def job(mutant: Mutant, reached: Reached) -> Job:
 
     swaps = block is not None and block not in reached.imported
     return Job(mutant, {test: speaking[test] for test in sorted(chosen, key=order)}, tuple(tops), swaps)
+
+
+@cache
+def _names(file: str, module: Path) -> bool:
+    name = module.parent.name if module.stem == "__init__" else module.stem
+    return bool(re.search(rf"\b{name}\b", (ROOT / file).read_text()))
 
 
 def _file(test: str) -> str:

@@ -29,7 +29,6 @@ from api.crud.accounts.users import Check, UserStore, keep_an_admin, require_mat
 from api.enums.users import UserType
 from api.errors import NotFound, Unprocessable
 from api.external_services.mail import Mail
-from api.http.clients import address_of
 from api.http.etags import IfMatch
 from api.models.users import User
 from api.schemas.users import UserCreate, UserUpdate
@@ -64,12 +63,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         self.reset_password_token_lifetime_seconds = int(TOKEN_LIFETIME.total_seconds())
         self.verification_token_lifetime_seconds = int(TOKEN_LIFETIME.total_seconds())
 
-    async def create(  # type: ignore[override]  # our schema
-        self,
-        user_create: UserCreate,
-        safe: bool = False,
-        request: Request | None = None,  # noqa: ARG002
-    ) -> User:
+    async def create(self, user_create: UserCreate, *, safe: bool) -> User:  # type: ignore[override]  # our schema
         """A new user; UserAlreadyExists, or Unprocessable for the password. With `safe`, always a visitor."""
         await self.validate_password(user_create.password, user_create)
         name_client(user_create.email.lower())
@@ -140,12 +134,17 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         token = generate_jwt(claims, self.reset_password_token_secret, lifetime)
         await self.on_after_forgot_password(user, token, request)
 
-    async def reset_password(self, token: str, password: str, request: Request | None = None) -> User:
-        """Set a new password; InvalidResetPasswordToken if the token is invalid, was used, or is too old."""
+    async def reset_password(self, token: str, password: str, address: str) -> None:  # type: ignore[override]
+        """Set a new password; InvalidResetPasswordToken if the token is invalid, was used, or is too old.
+
+        The client's address is known to the user from then on.
+        """
         user_id, fingerprint = self._read(token, self.reset_password_token_audience, "password_fgpt")
+        if user_id is None:
+            raise InvalidResetPasswordToken
         name_client(user_id)
-        hashed = await hash_password(password) if user_id else ""
-        user = await self.user_db.get_locked(user_id) if user_id else None
+        hashed = await hash_password(password)
+        user = await self.user_db.get_locked(user_id)
         # The fingerprint is of the old password and the address: after a change of either it does not match.
         if (
             user is None
@@ -154,10 +153,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         ):
             raise InvalidResetPasswordToken
         await self.validate_password(password, user)
-        user = await self.user_db.update(user, {"hashed_password": hashed})
-        if request is not None:
-            await let_in(self.session, user, address_of(request.scope))
-        return user
+        await let_in(self.session, await self.user_db.update(user, {"hashed_password": hashed}), address)
 
     async def verify(self, token: str, request: Request | None = None) -> User:  # noqa: ARG002
         """Mark the address as verified; InvalidVerifyToken if the token is not for the current address."""

@@ -71,7 +71,10 @@ class TestChange:
         sender = mailbox.messages[0]["From"].addresses[0]
         assert (sender.display_name, sender.addr_spec) == ("The Zoo, Nürnberg", "zoo@zoo.example")
         assert mailbox.messages[0]["Message-ID"].endswith("@zoo.example>")
-        assert NEW not in mailbox.messages[0].get_content()
+        told = mailbox.messages[0].get_content()
+        assert told.startswith("The address of your account at the zoo was changed.")
+        assert "POST /auth/forgot-password" in told
+        assert NEW not in told
 
     async def test_an_admins_change_is_told_too(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection

@@ -412,6 +412,21 @@ class TestMail:
         assert again.status_code == 400
         assert "request another" in again.json()["detail"]
 
+    async def test_that_there_is_no_such_account_is_no_error(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, log: Callable[[], list[Log]]
+    ) -> None:
+        for path in ("/auth/forgot-password", "/auth/request-verify-token"):
+            for name in ("nobody", "inactive"):
+                await self.ask(mailing, path, email_of(name))
+        assert mailbox.messages == []
+        assert {line["level"] for line in log()} == {"info"}
+
+    async def test_a_token_that_is_none_costs_no_hash(
+        self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(passwords, "_hasher", None)
+        assert (await self.reset(anonymous, "x")).status_code == 400
+
     async def test_of_many_resets_at_the_same_moment_one_succeeds(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
     ) -> None:
