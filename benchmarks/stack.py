@@ -66,7 +66,7 @@ class App:
 
 @dataclass(frozen=True)
 class Zoo:
-    """A Postgres with its default settings, fsync included, that has animals and a keeper."""
+    """A Postgres with its default settings, fsync included, that has animals."""
 
     server: Server
     folder: Path

@@ -129,7 +129,7 @@ check_docker() {
     *) engine=$(docker version --format '{{.Server.Version}}' 2>&1) ;;
     esac || {
         case $engine in
-        *"permission denied"*) fault "Docker's engine does not let you in" "sudo usermod -aG docker $(id -un), and sign in anew" ;;
+        *"permission denied"*) fault "Docker's engine does not let you in" "sudo usermod -aG docker $(id -un), and log in anew" ;;
         *) fault "Docker's engine does not answer: $(first_line "$engine")" "sudo systemctl start docker, or start Docker Desktop" ;;
         esac
         return

@@ -48,7 +48,7 @@ def with_origins(server: Server, database: str) -> FastAPI:
 
 @pytest.fixture
 async def page(with_origins: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A page of a listed origin, in which nobody is signed in."""
+    """A page of a listed origin, which sends nothing but its origin."""
     async with serve_requests(with_origins) as served, served.client(raise_app_exceptions=False) as client:
         client.headers["Origin"] = OURS
         yield client

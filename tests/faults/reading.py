@@ -36,7 +36,7 @@ class Api:
         return self.served.state.replica.can_stand_in()
 
     async def is_on_replica(self) -> bool:
-        """Whether what nobody signed in reads is the replica's."""
+        """Whether what anybody reads is the replica's."""
         replica = self.served.state.replica
         assert replica is not None
         try:
@@ -129,7 +129,7 @@ async def scans(node: Node) -> int:
 
 @asynccontextmanager
 async def readers(api: Api) -> AsyncIterator[list[httpx.Response]]:
-    """Until the block ends, clients that are not signed in read the animal; their answers."""
+    """Until the block ends, clients without a token read the animal; their answers."""
     answers: list[httpx.Response] = []
     is_over = False
 

@@ -37,7 +37,10 @@ OTHER_WORK = rounds(quick=0.5, full=0.0)
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: zoo\r\n\r\n"
 LIST = b"GET /animals?limit=100 HTTP/1.1\r\nHost: zoo\r\n\r\n"
-PATCH = b"PATCH /animals/1 HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+PATCH = (
+    b"PATCH /animals/1 HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer keeper\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 2\r\n\r\n"
+)
 POST = b"POST /animals HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
 # A part of a head, and of a body, the rest of which comes byte by byte; a body that never comes; nothing at all.
 BEGUN = (HEALTH[:-4], POST, POST, b"")
@@ -207,4 +210,4 @@ async def test_a_client_that_waits_for_the_api_is_not_disconnected(
         writer.write(b"}")
         answers = await reader.read()
         writer.close()
-    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"401"]
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"200", b"200"]
