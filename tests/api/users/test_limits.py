@@ -3,7 +3,7 @@
 import pytest
 
 from api.crud import throttles
-from api.crud.accounts import access_tokens, sign_ins
+from api.crud.accounts import access_tokens, passwords, sign_ins
 from api.schemas import users
 from tests.api.test_limits import MINUTE, said
 
@@ -12,6 +12,8 @@ from tests.api.test_limits import MINUTE, said
     ("sentence", "in_use", "limits"),
     [
         ("have 12 to 128 characters", [users.MIN_PASSWORD_LENGTH, users.MAX_PASSWORD_LENGTH], [12, 128]),
+        ("while 40 others wait, or after waiting for 20 seconds, the answer is 503",
+         [passwords.MAX_WAITING, passwords.PATIENCE_SECONDS], [40, 20]),
         ("A user has 100 at a time: with one more, the oldest ends", [access_tokens.MAX_TOKENS], [100]),
         ("a hundred within 15 minutes are registered or changed",
          [sign_ins.MAX_REGISTRATIONS_FROM_AN_ADDRESS, throttles.WINDOW.total_seconds()], [100, 15 * MINUTE]),
