@@ -91,8 +91,8 @@ def sample(mutants: list[Mutant]) -> list[Mutant]:
 def job(mutant: Mutant, reached: Reached) -> Job:
     """The mutant with the tests that may find it: those that run the block it is in.
 
-    Where that runs on behalf of other tests, too, or when the module is imported, those that run any of the module, or
-    whose file names it.
+    Where that runs on behalf of other tests, too, or is not in a function, those that run any of the module, or whose
+    file names it; where it runs when the module is imported, all.
     """
     block = block_of((ROOT / mutant.path).read_text(), mutant.path, mutant.line)
     tops = tests_of(mutant.path)
@@ -103,9 +103,12 @@ def job(mutant: Mutant, reached: Reached) -> Job:
     }
     direct = reached.tests[block] if block else set()
     near = {test for (path, _), tests in reached.tests.items() if path == mutant.path for test in tests}
-    chosen = [test for test in speaking if test in direct]
     if block is None or block in reached.shared:
-        chosen = [test for test in speaking if test in near or _names(_file(test), Path(mutant.path))] or [*speaking]
+        near |= {test for test in speaking if _names(_file(test), Path(mutant.path))}
+        asked = speaking.keys() if block in reached.imported else near
+    else:
+        asked = direct
+    chosen = [test for test in speaking if test in asked]
     together: dict[str, float] = defaultdict(float)
     for test in chosen:
         together[_file(test)] += speaking[test]
