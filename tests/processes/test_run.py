@@ -206,8 +206,10 @@ def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdout.readline().startswith("Postgres is running: postgresql://postgres@/zoo?host=/")
-        for command in (["upgrade", "head"], ["check"]):
-            subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=HANGS)
+        try:
+            for command in (["upgrade", "head"], ["current"]):
+                subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=HANGS)
     assert processes_in(checkout) == []
