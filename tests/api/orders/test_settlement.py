@@ -19,7 +19,7 @@ from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.api.people import ADMIN, KEEPER, VISITOR
-from tests.conftest import Log, find_free_port, started, state_of
+from tests.conftest import Log, answering, find_free_port, started, state_of
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -33,7 +33,7 @@ Api = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 def api(server: Server, database: str) -> Api:
     """Starts an api with these services, on the test's database."""
     url = server.url("zoo_api", database)
-    return lambda **services: started(create_app(Settings.model_validate({"database_url": url, **services})))
+    return lambda **services: answering(create_app(Settings.model_validate({"database_url": url, **services})))
 
 
 @pytest.fixture
