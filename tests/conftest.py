@@ -30,7 +30,7 @@ import structlog
 from fastapi import FastAPI
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -41,6 +41,7 @@ from api import main
 from api.background import Background
 from api.crud.accounts import passwords
 from api.crud.accounts.access_tokens import hash_token
+from api.database import engine as engine_of_api
 from api.database import probes
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
@@ -104,12 +105,31 @@ sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
 main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
 
-# SQLAlchemy compiles a statement once for each engine and its dialect: for each test that has an engine of its own.
-# All engines here have the same Postgres: they share what is compiled, and their dialects count as one.
-STATEMENTS: LRUCache[Any, Any] = LRUCache(5000)
-Engine._compiled_cache = property(lambda _: STATEMENTS, lambda _, __: None)  # type: ignore[assignment]  # noqa: SLF001
-PGDialect_asyncpg.__eq__ = lambda one, other: type(one) is type(other)  # type: ignore[assignment,method-assign]
-PGDialect_asyncpg.__hash__ = lambda dialect: hash(type(dialect))  # type: ignore[assignment,method-assign]
+
+class SharedDialect(PGDialect_asyncpg):
+    """That of all engines of the api: SQLAlchemy keeps what it compiles for an engine and a dialect.
+
+    A test that has an engine of its own would compile all its statements anew.
+    """
+
+    supports_statement_cache = True
+    compiled: LRUCache[Any, Any] = LRUCache(5000)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SharedDialect)
+
+    def __hash__(self) -> int:
+        return hash(SharedDialect)
+
+
+def create_sharing_engine(*args: Any, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(*args, **options)
+    engine.sync_engine.dialect.__class__ = SharedDialect
+    engine.sync_engine._compiled_cache = SharedDialect.compiled  # noqa: SLF001
+    return engine
+
+
+engine_of_api.create_async_engine = create_sharing_engine
 
 
 def log_plainly() -> None:
