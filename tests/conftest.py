@@ -102,6 +102,12 @@ TEMPLATES = pytest.StashKey[Callable[[], None]]()
 # httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
+# httpx makes a request of urllib's of each answer, to look for cookies: most have none.
+extract_cookies = httpx.Cookies.extract_cookies
+httpx.Cookies.extract_cookies = lambda cookies, answer: (  # type: ignore[method-assign]
+    extract_cookies(cookies, answer) if "Set-Cookie" in answer.headers else None
+)
+
 # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
 main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
 
