@@ -12,7 +12,7 @@ import pytest
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import WAITING, clone, drop, started
+from tests.conftest import WAITING, answering, clone, drop
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIter
 @pytest.fixture(scope="module")
 async def committing_client(server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of one api for all of them, signed in as the admin, whose requests really commit."""
-    async with started(create_app(patient(server, database))) as client:
+    async with answering(create_app(patient(server, database))) as client:
         yield client
 
 

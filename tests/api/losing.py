@@ -12,7 +12,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.postgres_proxy import proxying
-from tests.conftest import started
+from tests.conftest import answering
 
 # Send what makes a row of a table, with this key.
 Send = Callable[[httpx.AsyncClient, str], Awaitable[httpx.Response]]
@@ -26,7 +26,7 @@ async def lose_the_database(server: Server, database: str, admin: asyncpg.Connec
     """The connection is cut when a row of the table has been committed, five times."""
     async with proxying(server.socket_dir / ".s.PGSQL.5432") as proxy:
         url = f"postgresql://zoo_api@127.0.0.1:{proxy.port}/{database}?sslmode=disable"
-        async with started(create_app(Settings(database_url=url, database_pool_size=3))) as client:
+        async with answering(create_app(Settings(database_url=url, database_pool_size=3))) as client:
             for number in range(5):
                 proxy.armed = f"INSERT INTO {table}".encode()
                 lost = await send(client, f"k{number}")

@@ -14,7 +14,7 @@ from api.external_services.services import Services
 from api.main import create_app
 from api.settings import Settings
 from tests.api.test_permissions import SOME_ID, filled
-from tests.conftest import started
+from tests.conftest import answering
 
 EVIL = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
 FOR_BROWSERS = {
@@ -157,7 +157,7 @@ class TestHeadersForBrowsers:
         ):
             assert answer.status_code in {404, 413}
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        async with started(create_app(Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo"))) as without:
+        async with answering(create_app(Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo"))) as without:
             answer = await without.get("/animals")
             assert answer.status_code == 503
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -168,7 +168,7 @@ class TestHeadersForBrowsers:
 
         app = create_app(Settings())
         app.add_api_route("/broken", fail)
-        async with started(app) as client:
+        async with answering(app) as client:
             answer = await client.get("/broken")
         assert answer.status_code == 500
         assert answer.headers.items() >= {name.lower(): value for name, value in FOR_BROWSERS.items()}.items()

@@ -5,7 +5,7 @@ from api.errors import Conflict
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import started
+from tests.conftest import answering
 
 
 async def test_dependencies_can_be_overridden_as_fastapi_documents_it(server: Server, database: str) -> None:
@@ -15,9 +15,9 @@ async def test_dependencies_can_be_overridden_as_fastapi_documents_it(server: Se
         raise Conflict("The zoo is closed")
 
     app.dependency_overrides[get_links] = nobody_writes
-    async with started(app) as client:
+    async with answering(app) as client:
         assert (await client.post("/animals", json={"name": "A"})).status_code == 409
         app.dependency_overrides.clear()
         assert (await client.post("/animals", json={"name": "A"})).status_code == 201
-    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
+    async with answering(create_app(Settings(database_url=server.url("zoo_api", database)))) as another:
         assert (await another.post("/animals", json={"name": "B"})).status_code == 201

@@ -11,7 +11,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
-from tests.conftest import started
+from tests.conftest import answering
 
 ASKED = {"Accept-Encoding": "gzip"}
 NOT_ASKED = {"Accept-Encoding": "identity"}
@@ -111,7 +111,7 @@ async def test_an_error_is_compressed(client: httpx.AsyncClient) -> None:
 
 
 async def test_the_setting_turns_it_off(server: Server, database: str) -> None:
-    async with started(create_app(Settings(database_url=server.url("zoo_api", database), gzip=False))) as client:
+    async with answering(create_app(Settings(database_url=server.url("zoo_api", database), gzip=False))) as client:
         answer = await client.get("/openapi.json", headers=ASKED)
         assert not answer.headers.keys() & {"content-encoding", "vary"}
 

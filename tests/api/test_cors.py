@@ -12,7 +12,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.bearer import bearer
-from tests.conftest import Log, serve_requests, started
+from tests.conftest import Log, answering, serve_requests
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
@@ -135,7 +135,7 @@ class TestAnswers:
 
     async def test_may_be_read_while_the_database_is_down(self) -> None:
         settings = Settings(database_url="postgresql://zoo_api@127.0.0.1:1/zoo", cors_origins=(OURS,))
-        async with started(create_app(settings)) as page:
+        async with answering(create_app(settings)) as page:
             answer = await page.get("/animals", headers={"Origin": OURS})
             assert answer.status_code == 503
             assert is_let_in(answer)

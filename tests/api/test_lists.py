@@ -67,7 +67,7 @@ class TestSort:
         records = (await client.get(resource.path)).json()
         expected = [record["id"] for record in sorted(records, key=lambda record: (record[sort], record["id"]))]
         for order, ids in ((sort, expected), (f"-{sort}", expected[::-1])):
-            for limit in (1, 2, 4, 6):
+            for limit in (1, 4, 6):
                 pages = await walk(client, f"{resource.path}?sort={order}&limit={limit}")
                 assert list(chain(*pages)) == ids
                 assert len(pages) == -(-6 // limit)

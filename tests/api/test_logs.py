@@ -287,7 +287,7 @@ async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
 
 
 class TestRepeatedFailures:
-    REQUESTS = 200
+    REQUESTS = 50
 
     async def test_an_outage_is_logged_once_and_then_with_a_count(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch

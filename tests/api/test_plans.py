@@ -1,6 +1,7 @@
 """Pages of large tables, by the plans that prepared statements have in the long run: without looking at the values."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -10,8 +11,10 @@ from api.crud import records
 from api.crud.resources import RESOURCES
 from api.database.counts import Count
 from api.schemas.fields import PageQuery
+from local.postgres import Server
 from tests.api.recorder import Recorder
 from tests.api.test_lists import most_rows
+from tests.conftest import clone, drop, superuser
 
 ANIMALS = 20_000
 RESOURCE = RESOURCES["animals"]
@@ -26,10 +29,14 @@ FIND_THREE = [
 FIND_HALF = ["species=common&sort=name", "q=mm", "q=mm&sort=name"]
 
 
-@pytest.fixture
-async def many(admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> asyncpg.Connection:
-    """Many animals: half of them of one species and with one name, and three others, the last ones in each order."""
-    monkeypatch.setattr(records, "FEW", 1_000)
+@pytest.fixture(scope="module")
+async def many(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[asyncpg.Connection]:
+    """Many animals: half of them of one species and with one name, and three others, the last ones in each order.
+
+    They are only read: all tests share them.
+    """
+    name = await clone(maintenance, f"zoo_many_{worker_id}")
+    admin = await superuser(server, name)
     await admin.execute(
         "INSERT INTO animals (name, species, created_at, updated_at)"
         " SELECT CASE WHEN n > $1 - 3 THEN 'Xyz' WHEN n % 2 = 0 THEN 'Amma' ELSE 'Bo ' || n END,"
@@ -41,7 +48,9 @@ async def many(admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> as
         "UPDATE animals SET created_at = '2019-01-01', name = 'Rare' WHERE id = (SELECT max(id) FROM animals)"
     )
     await admin.execute("ANALYZE animals")
-    return admin
+    yield admin
+    await admin.close()
+    await drop(maintenance, name)
 
 
 async def rows_read(connection: asyncpg.Connection, statement: str, values: tuple[Any, ...]) -> float:
@@ -74,8 +83,9 @@ async def test_a_search_that_is_counted_is_planned_once(admin: asyncpg.Connectio
 
 @pytest.mark.parametrize("text", [*FIND_THREE, *FIND_HALF])
 async def test_a_page_reads_little_more_than_it_has_however_much_its_filter_finds(
-    many: asyncpg.Connection, text: str
+    many: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
+    monkeypatch.setattr(records, "FEW", 1_000)
     recorder = Recorder(many)
     page = await records.list_page(recorder, RESOURCE, query_of(text))
     assert len(json.loads(page.records)) == (

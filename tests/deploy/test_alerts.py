@@ -23,7 +23,9 @@ PARTS = ["## What it means", "## What to look at", "## What to do"]
 def test_each_alert_fires_when_it_should_and_only_then(cases: os.PathLike[str]) -> None:
     if shutil.which("promtool") is None and not os.environ.get("CI"):
         pytest.skip("there is no promtool: .ci/promtool installs it")
-    done = subprocess.run(["promtool", "test", "rules", cases], capture_output=True, text=True, check=False)
+    # Go collects garbage less often: that is a quarter of the work, for 250 MB at most.
+    env = os.environ | {"GOGC": "400"}
+    done = subprocess.run(["promtool", "test", "rules", cases], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -15,7 +15,7 @@ from local.postgres import Server
 from tests.api.losing import lose_the_client, lose_the_database
 from tests.api.orders.ordering import CAKE, TEA, bring, order, status_of
 from tests.api.orders.outside import serving
-from tests.conftest import WAITING, started
+from tests.conftest import WAITING, answering
 from tests.users import KEEPER, VISITOR, email_of
 
 KEY = {"Idempotency-Key": "3f0c-1"}
@@ -71,7 +71,7 @@ class TestAtOnce:
     ) -> None:
         async with serving() as payments:
             settings = Settings(database_url=server.url("zoo_api", database), payments_url=payments.url)
-            async with started(create_app(settings)) as client:
+            async with answering(create_app(settings)) as client:
                 path, other = await order(client), await order(client)
                 payments.script.append("hold")
                 first = asyncio.create_task(client.post(f"{path}/pay", headers=VISITOR | KEY))
@@ -88,7 +88,7 @@ class TestAtOnce:
     async def test_after_a_failure_the_key_can_be_used_again(self, server: Server, database: str) -> None:
         async with serving() as payments:
             settings = Settings(database_url=server.url("zoo_api", database), payments_url=payments.url)
-            async with started(create_app(settings)) as client:
+            async with answering(create_app(settings)) as client:
                 path = await order(client)
                 payments.script.append("garbage")
                 assert (await client.post(f"{path}/pay", headers=VISITOR | KEY)).status_code == 502

@@ -1,12 +1,13 @@
 """Paying and cancelling with a payments service and a kitchen: real HTTP servers, working and failing."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from api.crud.orders import claims
 from api.crud.orders.payments import settle_all
@@ -16,7 +17,7 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
-from tests.conftest import started, state_of
+from tests.conftest import answering, started, state_of
 from tests.users import KEEPER, VISITOR
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -26,13 +27,16 @@ FAILURES = [
     "503", "drop", "lose", "garbage", "{}", "[]", '{"payment_id": "x", "status": "maybe"}',
     '{"payment_id": null, "status": "paid"}', '{"payment_id": "\\u0000", "status": "paid"}',
 ]  # fmt: skip
+Serve = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
 PAID = [(None, "created"), ("created", "paid")]
 
 
 @asynccontextmanager
-async def api(server: Server, database: str, **settings: str | None) -> AsyncIterator[httpx.AsyncClient]:
+async def api(
+    server: Server, database: str, serve: Serve = answering, **settings: str | None
+) -> AsyncIterator[httpx.AsyncClient]:
     options = {"database_url": server.url("zoo_api", database), "database_pool_size": 4, **settings}
-    async with started(create_app(Settings.model_validate(options))) as client:
+    async with serve(create_app(Settings.model_validate(options))) as client:
         yield client
 
 
@@ -319,7 +323,7 @@ class TestCrash:
             assert [(await pay(client, path)).status_code for path in paths[:2]] == [502, 502]
             payments.script.clear()
             await admin.execute("UPDATE orders SET updated_at = now() - interval '1 hour' WHERE is_being_paid")
-        async with api(server, database, **services) as one, api(server, database, **services):
+        async with api(server, database, started, **services) as one, api(server, database, started, **services):
             while await admin.fetchval("SELECT count(*) FROM orders WHERE is_being_paid"):
                 await asyncio.sleep(0.02)
             assert [await status_of(one, path) for path in paths] == ["paid", "paid", "created"]

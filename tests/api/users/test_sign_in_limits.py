@@ -29,7 +29,7 @@ from tests.users import PASSWORD, email_of
 
 TOO_LONG = "x" * 200  # wrong, and refused without hashing
 # Lower than those in use, because each failure takes a while.
-PER_PAIR, PER_ACCOUNT, PER_ADDRESS, REGISTRATIONS = 2, 6, 10, rounds(quick=20, full=40)
+PER_PAIR, PER_ACCOUNT, PER_ADDRESS, REGISTRATIONS = 2, 6, 10, rounds(quick=8, full=40)
 LOW = {
     "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS": PER_PAIR,
     "MAX_FAILURES_ON_AN_ACCOUNT": PER_ACCOUNT,
