@@ -28,6 +28,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from httpx._transports import default
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import select
@@ -98,6 +99,9 @@ TEMPLATES = pytest.StashKey[Callable[[], None]]()
 
 # httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
+# Each client would load the certificates of all authorities, for 20 ms, also one that speaks no TLS.
+default.create_ssl_context = cache(default.create_ssl_context)
 
 # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
 main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
