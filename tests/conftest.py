@@ -101,7 +101,7 @@ TEMPLATES = pytest.StashKey[Callable[[], None]]()
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # Each client would load the certificates of all authorities, for 20 ms, also one that speaks no TLS.
-default.create_ssl_context = cache(default.create_ssl_context)
+default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
 main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
