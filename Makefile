@@ -228,13 +228,18 @@ test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres
 test-live: .venv/dev  ## change a table under load, from one release of the api to the next
 	@$(PYTEST) tests/live
 
-# Three stacks at once. The swarm's tests follow alone: when a swarm is left, Docker forgets the names of all containers.
-test-stack: .venv/dev  ## build the images and drive the real Compose stack
+test-stack: test-stacks test-swarm  ## build the images and drive the real Compose stack
+
+# Three stacks at once.
+test-stacks: .venv/dev
 	@logs=$$(mktemp -d) && trap 'rm -r "$$logs"' EXIT && for part in one_stack other_stacks; do \
 	  { $(PYTEST) tests/stack -m $$part >"$$logs/$$part" 2>&1; echo $$? >"$$logs/$$part.ended"; } & done; \
 	$(PYTEST) tests/stack -m 'not one_stack and not other_stacks' --ignore tests/stack/test_swarm.py; ended=$$?; wait; \
 	for part in one_stack other_stacks; do cat "$$logs/$$part"; ended=$$ended$$(cat "$$logs/$$part.ended"); done; \
 	[ "$$ended" = 000 ]
+
+# Without other stacks beside it: when a swarm is left, Docker forgets the names of all containers.
+test-swarm: .venv/dev
 	@$(PYTEST) tests/stack/test_swarm.py
 
 mutants: .venv/dev  ## put small faults into the code, and say which no test finds; hours (ROUNDS=quick: 30 of them; IN=paths)
@@ -247,4 +252,4 @@ test-full: test test-processes test-faults test-postgres test-live test-stack  #
         downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
         install check format lock lock-images alerts bench bench-reads bench-observing bench-linters bench-migrator \
         bench-scale release test \
-        mutants test-processes test-faults test-postgres test-live test-stack test-full
+        mutants test-processes test-faults test-postgres test-live test-stack test-stacks test-swarm test-full

@@ -20,6 +20,7 @@ from api.settings import load_settings
 settings = load_settings()
 if settings.traces_url is not None:
     from api.external_services import collector  # noqa: F401 - likewise
+gc.freeze()  # nor do workers look for garbage among what they share
 
 wsgi_app = "api.main:create_app()"
 # All addresses of the container, IPv6 and IPv4; Compose publishes the port on 127.0.0.1 only.
@@ -92,11 +93,9 @@ def child_exit(_: Any, worker: Any) -> None:
 
 
 def post_worker_init(_: Any) -> None:
-    """Exclude permanent objects from garbage collection: the modules and the app, over a hundred thousand of them.
+    """Exclude permanent objects from garbage collection: the app, as the modules are.
 
-    The collector would examine them again and again, in the middle of requests, and find nothing. It examines new
-    objects after 50,000 rather than 2,000, because requests leave few cycles behind.
+    The collector would examine them again and again, in the middle of requests, and find nothing.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000)

@@ -27,7 +27,8 @@ def copy_checkout(target: Path) -> Path:
     """A clone, with this checkout's virtual environment and compiled modules."""
     clone(target)
     (target / ".venv").symlink_to(ROOT / ".venv")
-    for compiled in (found for package in (*OWN, "migrator") for found in (ROOT / package).rglob("__pycache__")):
+    packages = (*OWN, "local", "migrator")
+    for compiled in (found for package in packages for found in (ROOT / package).rglob("__pycache__")):
         shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     return target
 

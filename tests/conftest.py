@@ -27,6 +27,7 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from httpx._transports import default
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -96,6 +97,9 @@ extract_cookies = httpx.Cookies.extract_cookies
 httpx.Cookies.extract_cookies = lambda cookies, answer: (  # type: ignore[method-assign]
     extract_cookies(cookies, answer) if "Set-Cookie" in answer.headers else None
 )
+
+# Each client would load the certificates of all authorities, for 20 ms, also one that speaks no TLS.
+default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
 
 # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
 main.records_router = cache(main.records_router)  # type: ignore[attr-defined]

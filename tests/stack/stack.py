@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -47,6 +47,7 @@ class Stack:
             "API_PORT": str(self.port),
             "STORAGE_PORT": str(self.storage_port),
             "S3_UPLOAD_URL": f"http://127.0.0.1:{self.storage_port}",
+            "GOGC": "400",  # Compose would spend a quarter of its work on looking for garbage
             **settings,
         }
 
@@ -71,16 +72,8 @@ class Stack:
 
     def command(self, *arguments: str) -> list[str]:
         files = [part for file in self.files for part in ("--file", str(file))]
-        return [
-            "docker",
-            "compose",
-            "--project-name",
-            self.project,
-            "--project-directory",
-            str(self.root),
-            *files,
-            *arguments,
-        ]
+        project = ["--project-name", self.project, "--project-directory", str(self.root)]
+        return [compose_plugin(), *project, *files, *arguments]
 
     def container(self, service: str) -> str:
         """The name of the service's container."""
@@ -187,6 +180,13 @@ def run_docker(*arguments: str, check: bool = True, **options: Any) -> "subproce
 def docker(*arguments: str, **options: Any) -> str:
     """Run `docker ARGUMENTS` to success, and return what it prints."""
     return run_docker(*arguments, **options).stdout
+
+
+@cache
+def compose_plugin() -> str:
+    """The program of `docker compose`, which would first ask it and others who they are: a third of its work."""
+    plugins = json.loads(docker("info", "--format", "{{json .ClientInfo.Plugins}}"))
+    return next(str(plugin["Path"]) for plugin in plugins if plugin["Name"] == "compose")
 
 
 def has_engine() -> bool:
