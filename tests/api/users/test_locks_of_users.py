@@ -100,6 +100,22 @@ class TestAdmins:
         await admin.execute("UPDATE users SET type = 'admin' WHERE email = $1", email_of("admin"))
         await admin.execute("DELETE FROM users WHERE id = $1", first)
 
+    async def test_while_they_are_locked_others_may_refer_to_them(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
+    ) -> None:
+        last = "ffffffff-ffff-7fff-bfff-ffffffffffff"
+        await admin.execute(
+            "INSERT INTO users (id, email, hashed_password, type) VALUES ($1, 'last@zoo.example', '', 'admin')", last
+        )
+        me = f"/users/{(await committing_client.get('/users/me')).json()['id']}"
+        async with holding(admin, "SELECT FROM users WHERE id = $1 FOR UPDATE", last):
+            asked = asyncio.create_task(committing_client.patch(me, json={"type": "keeper"}))
+            await until_it_waits(admin, asked)
+            await another.execute("SELECT FROM users WHERE id <> $1 FOR KEY SHARE NOWAIT", last)
+        assert (await asked).status_code == 200
+        await admin.execute("UPDATE users SET type = 'admin' WHERE email = $1", email_of("admin"))
+        await admin.execute("DELETE FROM users WHERE id = $1", last)
+
 
 class TestUsers:
     @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
