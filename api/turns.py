@@ -1,8 +1,8 @@
-"""Turns at scarce things, such as connections and the hashing of passwords: asking often does not get a client more.
+"""Turns at scarce things, such as connections: asking often does not get a client more.
 
-A request belongs to groups, for example an address, and an account at that address. A group gets another turn only
+A request belongs to groups, for example an address, and a client at that address. A group gets another turn only
 while it has fewer than are free. So a group that asks for everything gets half; if several do, each gets the same, and
-as many stay free for others. Waiting requests are served in rotation: one of each address, and one of each account at
+as many stay free for others. Waiting requests are served in rotation: one of each address, and one of each client at
 an address. If too many wait, the last request of the largest group is refused.
 """
 

@@ -1,4 +1,4 @@
-"""Clients that ask for more than their share of the database, of hashing, or of probes."""
+"""Clients that ask for more than their share of the database, or of probes."""
 
 import asyncio
 import time
