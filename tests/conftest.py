@@ -94,7 +94,7 @@ sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 # httpx makes a request of urllib's of each answer, to look for cookies: most have none.
 extract_cookies = httpx.Cookies.extract_cookies
-httpx.Cookies.extract_cookies = lambda cookies, answer: (  # type: ignore[method-assign]
+httpx.Cookies.extract_cookies = lambda cookies, answer: (  # type: ignore[assignment,method-assign]
     extract_cookies(cookies, answer) if "Set-Cookie" in answer.headers else None
 )
 
@@ -128,7 +128,7 @@ def create_sharing_engine(*args: Any, **options: Any) -> AsyncEngine:
     return engine
 
 
-engine_of_api.create_async_engine = create_sharing_engine
+engine_of_api.create_async_engine = create_sharing_engine  # type: ignore[attr-defined]
 
 
 def log_plainly() -> None:

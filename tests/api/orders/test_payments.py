@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -316,7 +317,7 @@ class TestCrash:
     async def test_the_api_settles_what_was_left_when_it_starts(
         self, server: Server, database: str, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
-        services = {"payments_url": payments.url, "kitchen_url": kitchen.url}
+        services: dict[str, Any] = {"payments_url": payments.url, "kitchen_url": kitchen.url}
         async with api(server, database, **services) as client:
             paths = [await order(client) for _ in range(3)]
             payments.script += ["lose"] * http.ATTEMPTS * 2
