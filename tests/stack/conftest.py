@@ -86,6 +86,7 @@ def replicas(shared: Shared) -> Stack:
     new = Stack(
         REPLICAS,
         DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
+        DATABASE_CONNECT_TIMEOUT=POOL_TIMEOUT,  # each new replica opens its own, and one took 2 s on a busy machine
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",
         OTEL_TRACES_SAMPLER="always_off",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.rounds import POOL_TIMEOUT, STALL, rounds
+from tests.rounds import STALL, rounds
 from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
 from tests.stack.observed import until
@@ -85,7 +85,6 @@ def pooled(stack: Stack) -> Iterator[Stack]:
     build_pgbouncer()
     settings = {
         "COMPOSE_PROFILES": "pgbouncer",
-        "DATABASE_CONNECT_TIMEOUT": POOL_TIMEOUT,  # connections to a pooler are opened again and again
         "DATABASE_URL": "postgresql://zoo_api@pgbouncer:6432/zoo",
         "MIGRATOR_POOLER_URL": "postgresql://zoo_pooler:zoo_pooler@pgbouncer:6432/pgbouncer",
     }
