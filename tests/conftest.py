@@ -27,17 +27,12 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
-from httpx._transports import default
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
-from sqlalchemy.util import LRUCache
 from starlette.types import Receive, Scope, Send
 
-from api import main
 from api.background import Background
-from api.database import engine as engine_of_api
 from api.database import probes
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
@@ -58,6 +53,7 @@ from local.storage import Started, Storage
 from tests.bearer import bearer
 from tests.python import HANGS, run
 from tests.rounds import ROUNDS
+from tests.sharing import share_what_is_always_the_same
 from tests.users import add_people, least_work_for_hashes, real_hashes  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parent.parent
@@ -89,46 +85,7 @@ Log = dict[str, Any]
 running = ExitStack()
 TEMPLATES = pytest.StashKey[Callable[[], None]]()
 
-# httpx looks for this module at each request to an app, and Python searches all of its path: it is not installed.
-sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
-
-# httpx makes a request of urllib's of each answer, to look for cookies: most have none.
-extract_cookies = httpx.Cookies.extract_cookies
-httpx.Cookies.extract_cookies = lambda cookies, answer: (  # type: ignore[assignment,method-assign]
-    extract_cookies(cookies, answer) if "Set-Cookie" in answer.headers else None
-)
-
-# Each client would load the certificates of all authorities, for 20 ms, also one that speaks no TLS.
-default.create_ssl_context = cache(httpx.create_ssl_context)  # type: ignore[attr-defined]
-
-# The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
-main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
-
-
-class SharedDialect(PGDialect_asyncpg):
-    """That of all engines of the api: SQLAlchemy keeps what it compiles for an engine and a dialect.
-
-    A test that has an engine of its own would compile all its statements anew.
-    """
-
-    supports_statement_cache = True
-    compiled: LRUCache[Any, Any] = LRUCache(5000)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SharedDialect)
-
-    def __hash__(self) -> int:
-        return hash(SharedDialect)
-
-
-def create_sharing_engine(*args: Any, **options: Any) -> AsyncEngine:
-    engine = create_async_engine(*args, **options)
-    engine.sync_engine.dialect.__class__ = SharedDialect
-    engine.sync_engine._compiled_cache = SharedDialect.compiled  # noqa: SLF001
-    return engine
-
-
-engine_of_api.create_async_engine = create_sharing_engine  # type: ignore[attr-defined]
+share_what_is_always_the_same()
 
 
 def log_plainly() -> None:
