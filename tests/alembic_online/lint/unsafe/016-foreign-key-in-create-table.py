@@ -1,4 +1,4 @@
-"""A new table's foreign key locks the table that it refers to: nobody writes to users until the revision is committed.
+"""A new table's foreign key locks the table that it refers to: nobody writes to that until the revision is committed.
 Create the table without it, and add it with op.add_foreign_key_online in the next revision."""
 
 import sqlalchemy as sa
@@ -13,5 +13,5 @@ def upgrade() -> None:
     op.create_table(
         "favourites",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), primary_key=True),
-        sa.Column("user_id", sa.Uuid(), sa.ForeignKey("users.id"), nullable=False),
+        sa.Column("animal_id", sa.BigInteger(), sa.ForeignKey("animals.id"), nullable=False),
     )
