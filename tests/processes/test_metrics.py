@@ -92,6 +92,10 @@ class Measured:
         found = [sample.value for sample in samples if labels.items() <= sample.labels.items()]
         return sum(found) if found else None
 
+    def wait_until_counted(self, requests: int, **labels: str) -> None:
+        """A request is counted once it has been answered: its client may look earlier."""
+        wait_until(lambda: self.sum("http_request_duration_seconds_count", **labels) == requests)
+
     def series(self, name: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
         """The names and labels of all samples whose name begins so."""
         return {(found.name, frozenset(found.labels.items())) for found in self.samples(name)}
@@ -169,7 +173,7 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     for number in range(20):
         assert api.get(f"/animals/{1_000_000 + number}") == 404
     labels = {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}
-    assert api.sum("http_request_duration_seconds_count", **labels) == 20
+    api.wait_until_counted(20, **labels)
     assert api.sum("http_request_duration_seconds_bucket", le="+Inf", **labels) == 20
     assert {cause: api.sum("refusals_total", cause=cause) for cause in get_args(Cause)} == dict.fromkeys(
         get_args(Cause), 0
@@ -181,7 +185,7 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     assert api.series("http_request_duration_seconds") == series
     too_large = httpx.get(f"http://127.0.0.1:{api.port}/animals", headers={"X-Large": "x" * 40_000})
     assert too_large.status_code == 431
-    assert api.sum("http_request_duration_seconds_count", route="", status="4xx") == 1
+    api.wait_until_counted(1, route="", status="4xx")
     assert api.get("/metrics") == 404
     wait_until(lambda: api.sum("ready") == 1)
     assert api.sum("release_info") == 1
@@ -233,6 +237,7 @@ def test_what_a_killed_worker_has_counted_stays_and_what_was_so_in_it_does_not(a
     wait_until(lambda: (api.sum("db_pool_connections") or 0) > 0)
     for _ in range(10):
         api.get("/exhibits/1000000")
+    api.wait_until_counted(10, route="/exhibits/{exhibit_id}")
     (folder,) = (folder for folder in folders() if str(api.master.pid) in held_by(folder))
     ended = threading.Event()
     with ThreadPoolExecutor(SCRAPES) as threads:
@@ -295,7 +300,7 @@ def test_what_serves_them_begins_anew_if_it_is_killed_and_the_api_goes_on(api: M
         wait_until(partial(is_another, api, serving))
         assert api.get("/exhibits") == 200
     labels = {"route": "/exhibits", "method": "GET", "status": "2xx"}
-    assert api.sum("http_request_duration_seconds_count", **labels) == 2
+    api.wait_until_counted(2, **labels)
 
 
 def is_another(api: Measured, before: psutil.Process) -> bool:
