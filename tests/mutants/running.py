@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -38,7 +39,10 @@ SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # of tests/conftest.py, which is not importe
 CANNOT_SWAP = "cannot swap"
 KEPT = ("postgres", "template0", "template1", "zoo_empty", "zoo_migrated")
 
+LIKELY = 5  # tests that have found the last faults of a module are tried first at its next
+
 _later = itertools.count(1)
+_finders: dict[str, list[str]] = defaultdict(list)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,16 @@ def _start_server() -> dict[str, str]:
 
 def run_job(job: Job) -> str | None:
     """The test that fails on the mutant; None if all pass."""
+    finders = _finders[job.mutant.path]
+    likely = [test for test in finders if test in job.tests][:LIKELY]
+    ordered = replace(job, tests={test: job.tests[test] for test in (*likely, *job.tests)})
+    if failing := _run(ordered, likely):
+        finders[:] = [failing, *(test for test in finders if test != failing)]
+    return failing
+
+
+def _run(job: Job, likely: Collection[str]) -> str | None:
+    """As run_job; where tests have to import what they test, these run before the others are imported."""
     if not job.tests:
         return None
     module = Path(job.mutant.path)
@@ -115,14 +129,21 @@ def run_job(job: Job) -> str | None:
     try:
         if collected is not None and (told := collected.run(job, original)) != CANNOT_SWAP:
             return told
-        child, pipe = _fork()
-        if child == 0:
-            os._exit(_pytest({test.partition("::")[0]: None for test in job.tests}, Importing(job.tests, pipe)))
-        return _end(child, pipe)
+        rest = [test for test in job.tests if test not in likely]
+        return next((told for tests in (likely, rest) if tests and (told := _import_and_run(tests, job))), None)
     finally:
         module.write_text(original)
         os.utime(module, (modified, modified))
         asyncio.run(_drop_databases())
+
+
+def _import_and_run(tests: Collection[str], job: Job) -> str | None:
+    """The first of these that fails."""
+    child, pipe = _fork()
+    if child == 0:
+        files = dict.fromkeys(test.partition("::")[0] for test in tests)
+        os._exit(_pytest(files, Importing({test: job.tests[test] for test in tests}, pipe)))
+    return _end(child, pipe)
 
 
 def _fork() -> tuple[int, int]:
