@@ -1,9 +1,12 @@
 """What libraries, and the api, would make anew for each test, and what is always the same."""
 
 import sys
+from collections.abc import Iterable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
+import asyncpg
 import httpx
 from httpx._transports import default
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
@@ -14,6 +17,8 @@ from api import main
 from api.database import engine as engine_of_api
 
 extract_cookies = httpx.Cookies.extract_cookies
+introspect = asyncpg.Connection._introspect_types  # noqa: SLF001 - it has no option for that
+introspected: dict[frozenset[int], Any] = {}
 
 
 def share_what_is_always_the_same() -> None:
@@ -27,12 +32,22 @@ def share_what_is_always_the_same() -> None:
     # The routes of a resource are the same in every app, and take nearly all of the time that making one takes.
     main.records_router = cache(main.records_router)  # type: ignore[attr-defined]
     engine_of_api.create_async_engine = create_sharing_engine  # type: ignore[attr-defined]
+    # Each connection of asyncpg's asks Postgres what the enums are that it meets, which takes as long as connecting.
+    asyncpg.Connection._introspect_types = introspect_once  # noqa: SLF001
 
 
 def extract_if_any(self: httpx.Cookies, response: httpx.Response) -> None:
     """httpx's own method, of an answer that sets a cookie."""
     if "Set-Cookie" in response.headers:
         extract_cookies(self, response)
+
+
+async def introspect_once(self: asyncpg.Connection, types: Iterable[int], timeout: float | None) -> Any:
+    """asyncpg's own method, which returns the statement, too. A server gives a type's id to no other type."""
+    key = frozenset(types)
+    if key not in introspected:
+        introspected[key], _ = await introspect(self, types, timeout)
+    return introspected[key], SimpleNamespace(name="none was used")
 
 
 class SharedDialect(PGDialect_asyncpg):
