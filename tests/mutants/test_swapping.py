@@ -1,9 +1,10 @@
 """Which faults can be put into an imported module, and that they are in each function that was made of it."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -38,10 +39,35 @@ checked = make()
 '''
 
 
-@pytest.fixture
-def module(tmp_path: Path) -> ModuleType:
-    (tmp_path / "module.py").write_text(CODE)
-    spec = importlib.util.spec_from_file_location("module", tmp_path / "module.py")
+COPIES = 9  # one for each test
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A copy of the module, and its functions."""
+
+    module: ModuleType
+    functions: Sequence[FunctionType]
+
+    def change(self, old: str, new: str) -> None:
+        """Put `new` in the place of `old`."""
+        mutated = CODE.replace(old, new)
+        assert mutated != CODE
+        swap(self.functions, CODE, mutated)
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imported]:
+    """To look for functions takes half a second: it is done once."""
+    folder = tmp_path_factory.mktemp("copies")
+    modules = {f"copy_{number}.py": import_copy(folder / f"copy_{number}.py") for number in range(COPIES)}
+    functions = functions_below(folder)
+    return iter([Imported(module, functions[name]) for name, module in modules.items()])
+
+
+def import_copy(path: Path) -> ModuleType:
+    path.write_text(CODE)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
     imported = importlib.util.module_from_spec(spec)
@@ -49,13 +75,9 @@ def module(tmp_path: Path) -> ModuleType:
     return imported
 
 
-def change(module: ModuleType, old: str, new: str) -> None:
-    """Put `new` in the place of `old` into the imported module."""
-    assert module.__file__
-    mutated = CODE.replace(old, new)
-    assert mutated != CODE
-    path = Path(module.__file__)
-    swap(functions_below(path.parent)[path.name], CODE, mutated)
+@pytest.fixture
+def imported(copies: Iterator[Imported]) -> Imported:
+    return next(copies)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +91,12 @@ def change(module: ModuleType, old: str, new: str) -> None:
     ],
 )
 def test_what_a_function_does_is_changed_wherever_it_is(
-    module: ModuleType, old: str, new: str, done: Callable[[ModuleType], object], result: object
+    imported: Imported, old: str, new: str, done: Callable[[ModuleType], object], result: object
 ) -> None:
-    before = done(module) if '"as before"' not in old else None
-    change(module, old, new)
+    before = done(imported.module) if '"as before"' not in old else None
+    imported.change(old, new)
     assert before != result
-    assert done(module) == result
+    assert done(imported.module) == result
 
 
 def _result(function: Callable[[], object]) -> object:
@@ -95,7 +117,7 @@ def _result(function: Callable[[], object]) -> object:
         pytest.param("number > least", "number > 1", id="a closure that is none any more"),
     ],
 )
-def test_what_runs_when_the_module_is_imported_cannot_be_changed_later(module: ModuleType, old: str, new: str) -> None:
+def test_what_runs_when_the_module_is_imported_cannot_be_changed_later(imported: Imported, old: str, new: str) -> None:
     with pytest.raises(CannotSwapError):
-        change(module, old, new)
-    assert module.checked(1) is False
+        imported.change(old, new)
+    assert imported.module.checked(1) is False
