@@ -75,7 +75,7 @@ class Api(FastAPI):
         return Exchange(outermost.app, self.settings)
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None) -> Api:
     """The api with these settings, by default those of the environment. ValueError if they can't be used."""
     settings = settings or load_settings()
     settings.require_usable()

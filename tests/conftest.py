@@ -334,7 +334,7 @@ def default_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def worker_app() -> FastAPI:
+def worker_app() -> Api:
     """The api of this worker, because creating one takes longer than most tests."""
     return create_app(default_settings())
 
@@ -362,21 +362,32 @@ def services() -> Services:
     return Services()
 
 
+Serve = Callable[[Api], Served]
+
+
 @pytest.fixture
-async def app(
-    request: pytest.FixtureRequest,
+async def serve_here(
     services: Services,
     sessionmaker: async_sessionmaker[AsyncSession],
     driver: Database,
     monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Served]:
-    """The api, on the test's own transaction. A test that changes it creates its own."""
+) -> AsyncIterator[Serve]:
+    """Serves an app on the test's own transaction, such as one with other settings."""
     monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine; TestDatabaseHealth has the real one
-    settings = default_settings()
-    state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), Background())
-    app: FastAPI = request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app")
-    yield Served(app, state)
-    await state.background.finish()
+    background = Background()
+
+    def serve(app: Api) -> Served:
+        probing, mail = Probes(sessionmaker), Mail(app.settings)
+        return Served(app, State(app.settings, driver, sessionmaker, probing, services, mail, background))
+
+    yield serve
+    await background.finish()
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, services: Services, serve_here: Serve) -> Served:
+    """The api, on the test's own transaction. A test that changes it creates its own."""
+    return serve_here(request.getfixturevalue("worker_app_with_storage" if services.s3 else "worker_app"))
 
 
 @pytest.fixture
@@ -400,9 +411,8 @@ async def serve_app(app: FastAPI) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def serve_requests(app: FastAPI) -> AsyncIterator[Served]:
+async def serve_requests(app: Api) -> AsyncIterator[Served]:
     """The api on an engine of its own, without what it does by itself, which takes longer than most tests' requests."""
-    assert isinstance(app, Api)
     engine = create_engine(app.settings)
     sessions, background = create_sessionmaker(engine), Background()
     database, probing = Database(partial(PooledConnection, engine)), Probes(sessions)
@@ -416,7 +426,7 @@ async def serve_requests(app: FastAPI) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def answering(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def answering(app: Api) -> AsyncIterator[httpx.AsyncClient]:
     """A client of such an api, signed in as the admin."""
     async with serve_requests(app) as served, served.client("admin", raise_app_exceptions=False) as client:
         yield client
@@ -482,7 +492,7 @@ def browser(**options: Any) -> httpx.AsyncClient:
 
 
 @pytest.fixture(scope="session")
-def worker_app_with_storage(storage: Storage) -> FastAPI:
+def worker_app_with_storage(storage: Storage) -> Api:
     return create_app(settings_of(storage.environment()))
 
 

@@ -1,6 +1,6 @@
 """CORS: pages of the origins that the setting lists, and of no other, may use the api from a browser."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -8,11 +8,10 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
-from api.main import create_app
+from api.main import Api, create_app
 from api.settings import Settings
-from local.postgres import Server
 from tests.bearer import bearer
-from tests.conftest import Log, answering, serve_requests
+from tests.conftest import Log, Serve, answering
 
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
@@ -40,18 +39,16 @@ def is_let_in(answer: httpx.Response, origin: str = OURS) -> bool:
 
 
 @pytest.fixture
-def with_origins(server: Server, database: str) -> FastAPI:
-    return create_app(
-        Settings(database_url=server.url("zoo_api", database), cors_origins=(OURS, "http://localhost:3000"))
-    )
+def with_origins() -> Api:
+    return create_app(Settings(cors_origins=(OURS, "http://localhost:3000")))
 
 
 @pytest.fixture
-async def page(with_origins: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+def page(with_origins: Api, serve_here: Serve) -> httpx.AsyncClient:
     """A page of a listed origin, which sends nothing but its origin."""
-    async with serve_requests(with_origins) as served, served.client(raise_app_exceptions=False) as client:
-        client.headers["Origin"] = OURS
-        yield client
+    client = serve_here(with_origins).client(raise_app_exceptions=False)
+    client.headers["Origin"] = OURS
+    return client
 
 
 async def preflight(

@@ -1,6 +1,6 @@
 """Below a path prefix, because a proxy serves other things beside the api."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,19 +9,15 @@ from pydantic import ValidationError
 
 from api.main import create_app
 from api.settings import Settings
-from local.postgres import Server
-from tests.conftest import Log, Served, serve_requests
+from tests.conftest import Log, Serve, Served
 
 BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 
 
 @pytest.fixture
-async def below(server: Server, database: str) -> AsyncIterator[Served]:
+def below(serve_here: Serve) -> Served:
     """The api with the setting."""
-    async with serve_requests(
-        create_app(Settings(database_url=server.url("zoo_api", database), root_path="/zoo"))
-    ) as served:
-        yield served
+    return serve_here(create_app(Settings(root_path="/zoo")))
 
 
 @pytest.fixture(params=["stripped", "passed on"])
@@ -78,8 +74,7 @@ async def test_a_path_that_only_begins_like_the_prefix_is_another_path(below: Se
     assert (await below.client().get("/zoology/animals")).status_code == 404
 
 
-async def test_only_the_header_of_a_trusted_proxy_counts(server: Server, database: str) -> None:
-    url = server.url("zoo_api", database)
+async def test_only_the_header_of_a_trusted_proxy_counts(serve_here: Serve) -> None:
     for trusted, client, location in (
         ("127.0.0.1", ("127.0.0.1", 1), "/parks/zoo/docs"),
         ("10.0.0.0/8, ::1", ("10.1.2.3", 1), "/parks/zoo/docs"),
@@ -87,9 +82,9 @@ async def test_only_the_header_of_a_trusted_proxy_counts(server: Server, databas
         ("127.0.0.1", ("192.0.2.1", 1), "/docs"),
         ("10.0.0.0/8", ("127.0.0.1", 1), "/docs"),
     ):
-        async with serve_requests(create_app(Settings(database_url=url, forwarded_allow_ips=trusted))) as served:
-            answer = await served.client(client=client).get("/", headers=BELOW)
-            assert answer.headers["Location"] == location, (trusted, client)
+        served = serve_here(create_app(Settings(forwarded_allow_ips=trusted)))
+        answer = await served.client(client=client).get("/", headers=BELOW)
+        assert answer.headers["Location"] == location, (trusted, client)
 
 
 @pytest.mark.parametrize(

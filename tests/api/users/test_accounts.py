@@ -1,22 +1,22 @@
 """Changing and deleting one's own account, addresses of a developer's machine, and the forms of signing in."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.crud.accounts import sign_ins
 from api.external_services.mail import Mail
 from api.main import create_app
 from api.settings import Settings
-from local.postgres import Server
 from tests.api.users.mailbox import Mailbox
-from tests.api.users.test_auth import ANOTHER_PASSWORD, mailbox, register, sign_in, token_of, who
+from tests.api.users.test_auth import ANOTHER_PASSWORD, in_production, mailbox, register, sign_in, token_of, who
 from tests.bearer import bearer
-from tests.conftest import WAITING, Served, serve_requests, state_of
+from tests.conftest import WAITING, Serve, Served, state_of
 from tests.users import ADMIN, PASSWORD, VISITOR, email_of
 
 __all__ = ["mailbox"]  # a fixture
@@ -34,13 +34,9 @@ async def delete(client: httpx.AsyncClient, password: Any, who: dict[str, str] =
 
 
 @pytest.fixture
-async def mailing(server: Server, database: str, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
-    sender = "The Zoo, Nürnberg"
-    settings = Settings(
-        database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from=f'"{sender}" <zoo@zoo.example>'
-    )
-    async with serve_requests(create_app(settings)) as app, app.client() as client:
-        yield client
+def mailing(serve_here: Serve, mailbox: Mailbox) -> httpx.AsyncClient:
+    sender = '"The Zoo, Nürnberg" <zoo@zoo.example>'
+    return serve_here(create_app(Settings(smtp_url=mailbox.url, mail_from=sender))).client()
 
 
 class TestChange:
@@ -77,9 +73,9 @@ class TestChange:
         assert NEW not in told
 
     async def test_an_admins_change_is_told_too(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, connection: AsyncConnection
     ) -> None:
-        user = await admin.fetchval("SELECT id FROM users WHERE type = 'visitor'")
+        user = await connection.scalar(text("SELECT id FROM users WHERE type = 'visitor'"))
         changes = {"email": NEW, "password": ANOTHER_PASSWORD}
         assert (await mailing.patch(f"/users/{user}", json=changes, headers=ADMIN)).status_code == 200
         await state_of(mailing).background.finish()
@@ -169,22 +165,14 @@ class TestDelete:
 
 class TestLocalAddresses:
     @pytest.mark.parametrize("email", ["x@zoo.local", "x@localhost", "x@test", "X@a.Test", "x@api.localhost"])
-    async def test_are_accepted_in_local_only(self, server: Server, database: str, app: Served, email: str) -> None:
-        secret = "a secret that is long enough for production"
-        production = Settings(
-            environment="production",
-            database_url=server.url("zoo_api", database),
-            database_password=secret,
-            token_secret=secret,
-            smtp_url="smtp://127.0.0.1:1",
-        )
+    async def test_are_accepted_in_local_only(self, serve_here: Serve, app: Served, email: str) -> None:
         body = {"email": email, "password": PASSWORD}
         local = app.client("admin")
         assert (await local.post("/auth/register", json=body)).status_code == 201
         assert (await sign_in(local, email)).status_code == 200
-        async with serve_requests(create_app(production)) as served, served.client() as client:
-            refused = await client.post("/auth/register", json=body)
-            assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+        production = serve_here(create_app(in_production())).client()
+        refused = await production.post("/auth/register", json=body)
+        assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
 
     @pytest.mark.parametrize(
         "email",

@@ -11,6 +11,8 @@ import asyncpg
 import httpx
 import pytest
 from fastapi_users.jwt import decode_jwt, generate_jwt
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 from tenacity import wait_none
 
 from api.crud.accounts import passwords
@@ -21,11 +23,18 @@ from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.users.mailbox import Mailbox, serving
 from tests.bearer import bearer
-from tests.conftest import WAITING, Log, find_free_port, serve_requests, started, state_of
+from tests.conftest import WAITING, Log, Serve, find_free_port, serve_requests, started, state_of
 from tests.users import PASSWORD, email_of
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}
+
+
+def in_production() -> Settings:
+    secret = "a secret that is long enough for production"
+    return Settings(
+        environment="production", database_password=secret, token_secret=secret, smtp_url="smtp://127.0.0.1:1"
+    )
 
 
 async def register(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
@@ -235,19 +244,11 @@ class TestCookie:
         assert sorted(attributes) == ["HttpOnly", "Max-Age=86400", "Path=/", "SameSite=strict"]
 
     @pytest.fixture
-    async def production(self, server: Server, database: str) -> AsyncIterator[httpx.AsyncClient]:
+    def production(self, serve_here: Serve) -> httpx.AsyncClient:
         """A client of the api in production, in which nobody is signed in."""
-        secret = "a secret that is long enough for production"
-        settings = Settings(
-            environment="production",
-            database_url=server.url("zoo_api", database),
-            database_password=secret,  # the test's Postgres needs no password
-            token_secret=secret,
-            smtp_url="smtp://127.0.0.1:1",
-        )
-        async with serve_requests(create_app(settings)) as served, served.client() as client:
-            client.base_url = httpx.URL("https://zoo.test")
-            yield client
+        client = serve_here(create_app(in_production())).client()
+        client.base_url = httpx.URL("https://zoo.test")
+        return client
 
     async def test_outside_local_it_is_for_this_host_only_and_over_tls_only(
         self, production: httpx.AsyncClient
@@ -384,10 +385,13 @@ def mailbox() -> Iterator[Mailbox]:
 
 class TestMail:
     @pytest.fixture
-    async def mailing(self, server: Server, database: str, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
-        settings = Settings(
-            database_url=server.url("zoo_api", database), smtp_url=mailbox.url, mail_from="zoo@zoo.example"
-        )
+    def mailing(self, serve_here: Serve, mailbox: Mailbox) -> httpx.AsyncClient:
+        return serve_here(create_app(Settings(smtp_url=mailbox.url, mail_from="zoo@zoo.example"))).client()
+
+    @pytest.fixture
+    async def committing(self, server: Server, database: str, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
+        """Its requests really commit."""
+        settings = Settings(database_url=server.url("zoo_api", database), smtp_url=mailbox.url)
         async with serve_requests(create_app(settings)) as app, app.client() as client:
             yield client
 
@@ -428,33 +432,33 @@ class TestMail:
         assert (await self.reset(anonymous, "x")).status_code == 400
 
     async def test_of_many_resets_at_the_same_moment_one_succeeds(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+        self, committing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
     ) -> None:
-        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        await self.ask(committing, "/auth/forgot-password", email_of("visitor"))
         async with admin.transaction():  # until all of them have come to the same point
             await admin.execute("SELECT FROM users FOR UPDATE")
-            resets = [asyncio.create_task(self.reset(mailing, mailbox.token())) for _ in range(4)]
+            resets = [asyncio.create_task(self.reset(committing, mailbox.token())) for _ in range(4)]
             while await admin.fetchval(WAITING) < 4:
                 await asyncio.sleep(0.01)
         answers = await asyncio.gather(*resets)
         assert sorted(answer.status_code for answer in answers) == [200, 400, 400, 400]
 
     async def test_a_reset_token_is_for_an_active_user_and_the_address_it_was_sent_to(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, connection: AsyncConnection
     ) -> None:
         await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
         for change in ("email = 'moved@zoo.example'", "email = 'visitor@zoo.example', is_active = false"):
-            await admin.execute(f"UPDATE users SET {change} WHERE type = 'visitor'")
+            await connection.execute(text(f"UPDATE users SET {change} WHERE type = 'visitor'"))
             assert (await self.reset(mailing, mailbox.token())).status_code == 400
-        await admin.execute("UPDATE users SET is_active = true WHERE type = 'visitor'")
+        await connection.execute(text("UPDATE users SET is_active = true WHERE type = 'visitor'"))
         assert (await self.reset(mailing, mailbox.token())).status_code == 200
 
     async def test_only_an_active_user_verifies_an_address(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, connection: AsyncConnection
     ) -> None:
         await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
         for is_active, status in ((False, 400), (True, 200)):
-            await admin.execute("UPDATE users SET is_active = $1 WHERE type = 'visitor'", is_active)
+            await connection.execute(text(f"UPDATE users SET is_active = {is_active} WHERE type = 'visitor'"))
             verified = await mailing.post("/auth/verify", json={"token": mailbox.token()})
             assert verified.status_code == status
 
@@ -468,17 +472,17 @@ class TestMail:
         assert "good for 60 minutes, once" in mailbox.messages[0].get_content()
 
     async def test_an_address_is_not_verified_by_the_token_of_the_previous_one(
-        self, mailing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
+        self, committing: httpx.AsyncClient, mailbox: Mailbox, admin: asyncpg.Connection
     ) -> None:
         """Not even if both happen at the same moment."""
-        await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
+        await self.ask(committing, "/auth/request-verify-token", email_of("visitor"))
         async with admin.transaction():
             await admin.execute("SELECT FROM users FOR UPDATE")
             changes = {"email": "ceo@bank.example", "current_password": PASSWORD}
-            moving = asyncio.create_task(mailing.patch("/users/me", json=changes, headers=bearer("visitor")))
+            moving = asyncio.create_task(committing.patch("/users/me", json=changes, headers=bearer("visitor")))
             while await admin.fetchval(WAITING) < 1:
                 await asyncio.sleep(0.01)
-            verifying = asyncio.create_task(mailing.post("/auth/verify", json={"token": mailbox.token()}))
+            verifying = asyncio.create_task(committing.post("/auth/verify", json={"token": mailbox.token()}))
             while await admin.fetchval(WAITING) < 2:
                 await asyncio.sleep(0.01)
         assert (await moving).status_code == 200
