@@ -55,8 +55,10 @@ async def cancel(
     order, claimed_until = await patiently(order_id, begin)
     if claimed_until is not None and order.attention is not None:
         return await _give_back(transactions, services, order)
-    if claimed_until is None or order.schedule_id is None or services.kitchen is None:
+    if claimed_until is None:
         return order
+    assert order.schedule_id  # or there was nothing to claim it for
+    assert services.kitchen
     try:
         await services.kitchen.cancel(order.schedule_id, rules.items_as_json(order), key=str(order_id))
     except ServiceError as error:
@@ -90,11 +92,12 @@ def _owed(order: Order) -> str | None:
 
 async def _give_back(transactions: Transactions, services: Services, order: Order) -> Order:
     """Give back what was paid; until that is done, keepers see the order, and why."""
+    assert order.payment_id  # or nothing would be owed
     problem = None
     try:
         if services.payments is None:
             problem = f"{order.attention} when there is a payments service"
-        elif order.payment_id is not None:
+        else:
             await services.payments.refund(order.payment_id, order.id, key=f"{order.id}.refund")
     except ServiceError as error:
         problem = f"{order.attention} ({error}: {error.said}".rstrip(": ") + ")"

@@ -23,6 +23,9 @@ ROW = (
     " claimed_until > now() + interval '30 s' AS is_anothers FROM orders"
 )
 CLAIMED_BY_ANOTHER = "UPDATE orders SET claimed_until = now() + interval '1 minute'"
+CANCELLED = "UPDATE orders SET status = 'cancelled', is_being_paid = false, claimed_until = NULL"
+PAID = "UPDATE orders SET status = 'paid', is_being_paid = false, claimed_until = NULL"
+GONE = "DELETE FROM order_events; DELETE FROM order_items; DELETE FROM orders"
 
 
 @pytest.fixture
@@ -35,10 +38,12 @@ async def shop(server: Server, database: str, payments: Outside, kitchen: Outsid
 
 
 async def late(
-    client: httpx.AsyncClient, service: Outside, admin: asyncpg.Connection, meanwhile: str, path: str | None = None
+    client: httpx.AsyncClient, service: Outside, admin: asyncpg.Connection, meanwhile: str, action: str = ""
 ) -> tuple[str, httpx.Response, dict[str, Any]]:
-    """The order, the answer, and the row, after a service has answered late: a payment, or a cancellation of `path`."""
-    action, path = ("cancel", path) if path else ("pay", await order(client))
+    """The order, the answer, and the row, after a service has answered late, to the payment of a new order or to this
+    action, such as /orders/.../cancel.
+    """
+    path, _, action = (action or f"{await order(client)}/pay").rpartition("/")
     service.arrived.clear()
     service.script.append("hold")
     asked = asyncio.create_task(client.post(f"{path}/{action}", headers=VISITOR))
@@ -46,7 +51,7 @@ async def late(
     await admin.execute(meanwhile)
     service.go.set()
     answer = await asked
-    return path, answer, dict(await admin.fetchrow(ROW))
+    return path, answer, dict(await admin.fetchrow(ROW) or {})
 
 
 def errors(log: Callable[[], list[Log]]) -> list[str]:
@@ -70,6 +75,27 @@ class TestPayment:
         assert answer.status_code == 409
         assert (row["is_anothers"], row["is_being_paid"], row["payments_refused"]) == (True, True, 1)
 
+    @pytest.mark.parametrize(
+        ("meanwhile", "left"),
+        [
+            (f"{CANCELLED}, attention = 'look'", {"is_being_paid": False, "attention": "look"}),
+            (f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'", {"is_being_paid": True, "payment_id": "first"}),
+        ],
+        ids=["cancelled", "paid"],
+    )
+    async def test_a_refusal_changes_nothing_of_an_order_that_is_not_to_be_paid_any_more(
+        self,
+        shop: httpx.AsyncClient,
+        payments: Outside,
+        admin: asyncpg.Connection,
+        meanwhile: str,
+        left: dict[str, Any],
+    ) -> None:
+        payments.payment = "invalid"
+        _, answer, row = await late(shop, payments, admin, meanwhile)
+        assert answer.status_code == 409
+        assert row.items() >= {"payments_refused": 0, **left}.items()
+
     async def test_a_failure_leaves_the_claim_of_another(
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
     ) -> None:
@@ -83,32 +109,59 @@ class TestPayment:
         row = await admin.fetchrow(ROW)
         assert (row["is_anothers"], row["is_being_paid"], row["attention"]) == (True, True, None)
 
-    async def test_a_second_payment_of_one_order_is_reported_and_the_first_stays(
+    @pytest.mark.parametrize(
+        ("paid", "payment"), [("payment_id = 'first'", "first"), ("is_paid_at_till = true", None)], ids=["", "at till"]
+    )
+    async def test_a_second_payment_of_one_order_is_reported_and_the_first_stays(  # noqa: PLR0913, PLR0917 - fixtures
         self,
         shop: httpx.AsyncClient,
         payments: Outside,
         admin: asyncpg.Connection,
         log: Callable[[], list[Log]],
+        paid: str,
+        payment: str | None,
     ) -> None:
-        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'")
-        assert row["payment_id"] == "first"
+        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, {paid}")
+        assert row["payment_id"] == payment
         assert errors(log) == ["order paid twice"]
 
-    async def test_one_for_an_order_that_was_cancelled_is_recorded_and_reported(
+    async def test_one_that_another_attempt_has_got_too_is_no_error(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+    ) -> None:
+        path = await order(shop)
+        payments.done["/payments", path.rpartition("/")[2]] = {"payment_id": "theirs", "status": "paid"}
+        _, answer, row = await late(shop, payments, admin, f"{PAID}, payment_id = 'theirs'", f"{path}/pay")
+        assert (answer.json()["status"], row["status"]) == ("paid", "paid")
+        assert errors(log) == []
+
+    async def test_one_for_an_order_that_is_removed_for_good_is_404(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        _, answer, _ = await late(shop, payments, admin, GONE)
+        assert answer.status_code == 404
+
+    @pytest.mark.parametrize(
+        ("gone", "status"), [(CANCELLED, "cancelled"), (f"{CANCELLED}, deleted_at = now()", "cancelled"),
+        ("UPDATE orders SET deleted_at = now(), is_being_paid = false, claimed_until = NULL", "created")],
+        ids=["cancelled", "cancelled and deleted", "deleted"],
+    )  # fmt: skip
+    async def test_one_for_an_order_that_is_gone_is_recorded_and_reported(  # noqa: PLR0913, PLR0917 - fixtures
         self,
         shop: httpx.AsyncClient,
         payments: Outside,
         kitchen: Outside,
         admin: asyncpg.Connection,
         log: Callable[[], list[Log]],
+        gone: str,
+        status: str,
     ) -> None:
-        cancelled = "UPDATE orders SET status = 'cancelled', is_being_paid = false, claimed_until = NULL"
-        path, answer, row = await late(shop, payments, admin, cancelled)
-        assert (answer.json()["status"], row["status"]) == ("cancelled", "cancelled")
+        path, answer, row = await late(shop, payments, admin, gone)
+        assert (answer.json()["status"], row["status"]) == (status, status)
         assert row["payment_id"] == payments.did("/payments")[0]["payment_id"]
         assert errors(log) == ["payment for an order that is gone"]
         assert kitchen.calls == []
-        assert await events_of(shop, path) == [(None, "created")]
+        if "deleted_at" not in gone:
+            assert await events_of(shop, path) == [(None, "created")]
 
 
 class TestKitchen:
@@ -141,11 +194,38 @@ class TestKitchen:
         assert (answer.json()["status"], row["schedule_id"]) == ("paid", "first")
         assert errors(log) == ["order scheduled twice"]
 
+    async def test_what_another_attempt_has_scheduled_under_the_same_key_is_no_error(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+    ) -> None:
+        path = await order(shop)
+        kitchen.done["/kitchen/schedules", path.rpartition("/")[2]] = {"id": "theirs", "status": "pending"}
+        _, answer, _ = await late(shop, kitchen, admin, f"{PAID}, schedule_id = 'theirs'", f"{path}/pay")
+        assert (answer.status_code, answer.json()["status"]) == (200, "paid")
+        assert errors(log) == []
+
+    async def test_what_is_cancelled_there_and_removed_for_good_meanwhile_is_409(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        _, answer, _ = await late(shop, kitchen, admin, GONE, f"{await bring(shop, 'paid')}/cancel")
+        assert answer.status_code == 409
+
+    async def test_what_fails_to_be_cancelled_there_and_is_removed_for_good_meanwhile_is_502(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "paid")
+        kitchen.arrived.clear()
+        kitchen.always[path.rpartition("/")[2]] = "hold"
+        asked = asyncio.create_task(shop.post(f"{path}/cancel", headers=VISITOR))
+        await kitchen.arrived.wait()
+        await admin.execute(GONE)
+        kitchen.hang_up()
+        assert (await asked).status_code == 502
+
     async def test_an_order_that_was_dispatched_meanwhile_is_not_cancelled(
         self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
         path = await bring(shop, "progress")
-        _, answer, row = await late(shop, kitchen, admin, "UPDATE orders SET status = 'dispatched'", path)
+        _, answer, row = await late(shop, kitchen, admin, "UPDATE orders SET status = 'dispatched'", f"{path}/cancel")
         assert (answer.status_code, row["status"]) == (409, "dispatched")
         assert "was advanced" in answer.json()["detail"]
 

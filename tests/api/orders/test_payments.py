@@ -169,7 +169,7 @@ class TestRefusal:
         assert [call.body["order"] for call in kitchen.calls] == [[CAKE]]
 
     async def test_a_pending_payment_leaves_the_order_as_it_is_to_be_paid_again(
-        self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
+        self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
         path = await order(shop)
         payments.payment = "pending"
@@ -177,6 +177,7 @@ class TestRefusal:
         assert (answer.status_code, answer.json()["status"]) == (200, "created")
         assert await refused_everything_but_paying(shop, path)
         assert kitchen.calls == []
+        assert await admin.fetchval("SELECT claimed_until FROM orders") is None  # who pays again need not wait
         payments.payment = "paid"
         payments.done.clear()
         assert (await pay(shop, path)).json()["status"] == "paid"
@@ -314,6 +315,19 @@ class TestCrash:
         assert len(kitchen.did("/kitchen/schedules")) == 1
         assert await events_of(shop, path) == PAID
 
+    async def test_without_payments_it_settles_what_the_kitchen_has_left(
+        self, server: Server, database: str, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        async with api(server, database, kitchen_url=kitchen.url) as client:
+            path = await order(client)
+            kitchen.script += ["lose"] * http.ATTEMPTS
+            assert (await pay(client, path)).status_code == 502
+        await admin.execute("UPDATE orders SET updated_at = now() - interval '1 hour'")
+        async with api(server, database, started, kitchen_url=kitchen.url) as client:
+            while await admin.fetchval("SELECT count(*) FROM orders WHERE is_being_paid"):
+                await asyncio.sleep(0.02)
+            assert await status_of(client, path) == "paid"
+
     async def test_the_api_settles_what_was_left_when_it_starts(
         self, server: Server, database: str, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
@@ -360,6 +374,15 @@ class TestCancel:
         assert kitchen.calls[-1].key == path.rpartition("/")[2]
         assert (await cancel(shop, path)).status_code == 200
         assert len(kitchen.calls) == 2
+
+    async def test_a_scheduled_one_is_cancelled_although_there_is_no_kitchen_any_more(
+        self, server: Server, database: str, shop: httpx.AsyncClient, payments: Outside
+    ) -> None:
+        path = await order(shop, CAKE)
+        await pay(shop, path)
+        async with api(server, database, payments_url=payments.url) as client:
+            assert (await cancel(client, path)).json()["status"] == "cancelled"
+            assert await status_of(client, path) == "cancelled"
 
     async def test_an_order_that_is_not_scheduled_is_cancelled_without_a_call(
         self, shop: httpx.AsyncClient, kitchen: Outside

@@ -28,7 +28,7 @@ class TestOpenOrders:
         paths = [await bring(client, status) for status in ("created", "paid", "dispatched")]
         refused = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)
         assert refused.status_code == 429
-        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["Retry-After"] == "60"
         assert "3 open orders" in refused.json()["detail"]
         assert [await post(client, KEEPER) for _ in range(4)] == [201] * 4
         assert (await client.put(paths[0], json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
@@ -85,6 +85,23 @@ class TestBytes:
     ) -> None:
         monkeypatch.setattr(quotas, "MAX_BYTES", 2 * (100 + 100 * (400 + 100)) - missing)
         assert [await post(client, items=LARGEST) for _ in range(3)] == statuses
+
+    @pytest.mark.parametrize(("missing", "status"), [(0, 201), (1, 429)])
+    async def test_of_the_first_order_too(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, missing: int, status: int
+    ) -> None:
+        monkeypatch.setattr(quotas, "MAX_BYTES", 100 + 100 * (400 + 100) - missing)
+        answer = await client.post("/orders", json={"order": LARGEST}, headers=VISITOR)
+        assert answer.status_code == status
+        if missing:
+            assert answer.json()["detail"] == "Your orders take up too much room: order less, or delete some"
+
+    async def test_a_visitor_with_too_many_open_orders_still_changes_one(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paths = [await order(client) for _ in range(3)]
+        monkeypatch.setattr(quotas, "MAX_OPEN_ORDERS", 2)
+        assert (await client.put(paths[0], json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
 
     async def test_items_in_place_of_others_count_instead_of_them(
         self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch

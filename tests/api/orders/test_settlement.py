@@ -10,6 +10,7 @@ import asyncpg
 import httpx
 import pytest
 
+from api.crud.orders import attempts
 from api.crud.orders import payments as payments_of_orders
 from api.crud.orders.payments import settle_all
 from api.external_services import http
@@ -75,6 +76,11 @@ async def refused(client: httpx.AsyncClient, kitchen: Outside, answer: str = "42
     return path
 
 
+def left_for_now(log: Callable[[], list[Log]]) -> list[str]:
+    """The orders that rounds could not settle, once each."""
+    return [line["order"] for line in log() if line["event"] == "payment left unsettled for now"]
+
+
 async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection) -> str:
     path = await refused(client, kitchen)
     await settle(client, admin, times=2)
@@ -83,7 +89,7 @@ async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: as
 
 
 async def test_the_others_are_settled_whatever_one_fails_with(
-    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
     failures = ["422", "404", "500", "503", "drop", "garbage", "429"]
     failing = [await refused(shop, kitchen, failure) for failure in failures]
@@ -92,6 +98,7 @@ async def test_the_others_are_settled_whatever_one_fails_with(
     await settle(shop, admin)
     assert await status_of(shop, waiting) == "paid"
     assert [await status_of(shop, path) for path in failing] == ["created"] * len(failures)
+    assert left_for_now(log) == list(map(id_of, failing))
 
 
 async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(
@@ -103,13 +110,20 @@ async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_sett
     waiting = await refused(shop, kitchen)
     kitchen.always.clear()
     async with api(kitchen_url=kitchen.url) as client:
-        await settle(client, admin, times=3)
+        await settle(client, admin)
         assert await status_of(client, waiting) == "paid"
+        assert await given_up(client) == {}
+        await settle(client, admin)
         assert "no longer in the api's settings" in (await given_up(client))[begun]
 
 
-async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(
-    api: Api, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(  # noqa: PLR0913, PLR0917
+    api: Api,
+    shop: httpx.AsyncClient,
+    payments: Outside,
+    kitchen: Outside,
+    admin: asyncpg.Connection,
+    log: Callable[[], list[Log]],
 ) -> None:
     unpaid = [await order(shop) for _ in range(2)]
     for path in unpaid:
@@ -121,9 +135,73 @@ async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_gi
         await settle(client, admin, times=12)
         assert [await status_of(client, path) for path in [*unpaid, paid]] == ["created", "created", "paid"]
         assert await given_up(client) == {}
+    assert left_for_now(log) == [id_of(unpaid[0])]
     payments.always.clear()
     await settle(shop, admin)
     assert [await status_of(shop, path) for path in unpaid] == ["paid", "paid"]
+
+
+@pytest.mark.parametrize("others", [{"payments_url": "http://127.0.0.1:1"}, {}], ids=["", "at the till"])
+async def test_a_kitchen_that_cannot_be_reached_ends_the_round(
+    api: Api, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]], others: dict[str, str]
+) -> None:
+    async with api(kitchen_url=kitchen.url) as client:
+        paid = [await refused(client, kitchen, "503") for _ in range(2)]
+    async with api(kitchen_url=f"http://127.0.0.1:{find_free_port()}", **others) as client:
+        await settle(client, admin, times=2)
+        assert await given_up(client) == {}
+    assert left_for_now(log) == [id_of(paid[0])]
+    assert not [line for line in log() if line["level"] == "error"]
+
+
+async def test_a_payment_that_is_refused_in_the_end_leaves_the_order_to_be_paid_again(
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+) -> None:
+    path = await order(shop)
+    payments.always[id_of(path)] = "503"
+    assert await pay(shop, path) == 502
+    payments.always.clear()
+    payments.payment = "invalid"
+    await settle(shop, admin)
+    (line,) = [line for line in log() if line["event"] == "payment not settled"]
+    assert (line["order"], line["reason"]) == (
+        id_of(path),
+        f"The payment of order {id_of(path)} was refused: pay again",
+    )
+    payments.payment = "paid"
+    assert await pay(shop, path) == 200
+
+
+async def test_an_order_that_fails_as_nothing_should_keeps_no_other_from_being_settled(
+    shop: httpx.AsyncClient,
+    payments: Outside,
+    kitchen: Outside,
+    admin: asyncpg.Connection,
+    log: Callable[[], list[Log]],
+) -> None:
+    paid, unpaid = await refused(shop, kitchen, "503"), await order(shop)
+    payments.payment = "pending"
+    payments.script += ["lose"] * http.ATTEMPTS
+    assert await pay(shop, unpaid) == 502
+    services = state_of(shop).services
+    assert services.kitchen is not None
+    await services.kitchen.close()  # httpx refuses to use it any more
+    asked = len(payments.calls)
+    await settle(shop, admin)
+    assert len(payments.calls) == asked + 1
+    (line,) = [line for line in log() if line["event"] == "payment left unsettled"]
+    assert (line["order"], line["level"]) == (id_of(paid), "error")
+    await settle(shop, admin, times=9)
+    assert await given_up(shop) == {paid: "It can't be settled: the api's log says why"}
+
+
+async def test_what_is_noted_of_an_order_that_is_paid_meanwhile_changes_nothing(
+    shop: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    path = await order(shop)
+    assert await pay(shop, path) == 200
+    await attempts.note_failure(state_of(shop).sessionmaker.begin, UUID(id_of(path)), "It failed")
+    assert await admin.fetchval("SELECT settle_failures FROM orders") == 0
 
 
 async def test_after_each_failure_an_order_is_left_alone_for_longer(
@@ -217,9 +295,13 @@ async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
 ) -> None:
     path = await left_to_keepers(shop, kitchen, admin)
     payments.always[f"{id_of(path)}.refund"] = failure
+    payments.said = ""
     cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    assert "is not given back: cancel it again (The payments service " in (await given_up(shop))[path]
+    why = f"answers {failure}" if failure.isdecimal() else "can't be reached"
+    said = (await given_up(shop))[path]
+    assert f"is not given back: cancel it again (The payments service {why}" in said
+    assert not said.endswith(": )")
     assert await admin.fetchval("SELECT claimed_until FROM orders") is None
     payments.always.clear()
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
@@ -246,6 +328,19 @@ async def test_if_a_worker_dies_while_it_gives_back_the_next_cancel_finishes_tha
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
     assert await given_up(shop) == {}
     assert len([done for done in payments.done if done[0].endswith("/refund")]) == 1
+
+
+async def test_what_is_removed_for_good_while_it_is_given_back_is_404(
+    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    path = await left_to_keepers(shop, kitchen, admin)
+    payments.script.append("hold")
+    payments.arrived.clear()
+    cancelling = asyncio.create_task(shop.post(f"{path}/cancel", headers=KEEPER))
+    await payments.arrived.wait()
+    await admin.execute("DELETE FROM order_events; DELETE FROM order_items; DELETE FROM orders")
+    payments.go.set()
+    assert (await cancelling).status_code == 404
 
 
 async def test_what_may_have_been_paid_is_said_when_it_is_cancelled(
@@ -346,14 +441,26 @@ async def test_many_workers_at_once_settle_each_order_once(
     assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
 
 
-async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
-    server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+@pytest.mark.parametrize("table", ["orders", "order_items"])
+async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(  # noqa: PLR0913, PLR0917 - fixtures
+    api: Api,
+    server: Server,
+    database: str,
+    payments: Outside,
+    admin: asyncpg.Connection,
+    log: Callable[[], list[Log]],
+    table: str,
 ) -> None:
-    await admin.execute("ALTER TABLE orders RENAME TO moved")
+    async with api(payments_url=payments.url) as client:
+        path = await order(client)
+        payments.always[id_of(path)] = "lose"
+        assert await pay(client, path) == 502
+    await let_time_pass(admin)
+    await admin.execute(f"ALTER TABLE {table} RENAME TO moved")
     settings = Settings(database_url=server.url("zoo_api", database), payments_url="http://127.0.0.1:1")
     async with started(create_app(settings)):
-        while not (warnings := [line for line in log() if line["level"] == "warning"]):
+        while not (warnings := [line for line in log() if line["event"].startswith("payments left")]):
             await asyncio.sleep(0.01)
     [line] = warnings
     assert line["event"] == "payments left unsettled for now"
-    assert line["reason"] == 'ProgrammingError: relation "orders" does not exist'
+    assert line["reason"] == f'ProgrammingError: relation "{table}" does not exist'
