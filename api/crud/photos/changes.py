@@ -18,7 +18,7 @@ async def update(
     NotFound without one, PreconditionFailed if it is not as the client has seen it. A place after all is the last.
     """
     photos, photo = await _locked(session, animal_id, photo_id, if_match)
-    sent = changes.model_dump(exclude_unset=True)
+    sent = changes.model_dump()  # without what was not sent
     photo.alt = sent.get("alt", photo.alt)
     if "position" in sent:
         photos.remove(photo)
@@ -48,8 +48,7 @@ async def _locked(session: AsyncSession, animal_id: int, photo_id: int, if_match
     photo = next((photo for photo in locked if photo.id == photo_id), None)
     if photo is None:
         raise no_photo(animal_id, photo_id)
-    if if_match:
-        if_match.require(read(photo))
+    if_match.require(read(photo))
     return locked, photo
 
 

@@ -44,7 +44,6 @@ async def lock_photos(session: AsyncSession, animal_id: int) -> None:
 
 async def keep_first(session: AsyncSession, animal_id: int) -> None:
     """Store with the animal which photo is the first now."""
-    await session.flush()
     ready = select(Photo).where(Photo.animal_id == animal_id, Photo.state == PhotoState.READY)
     first = ready.order_by(Photo.position, Photo.id).limit(1)
     name, alt = (first.with_only_columns(column).scalar_subquery() for column in (Photo.name, Photo.alt))

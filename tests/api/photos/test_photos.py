@@ -1,9 +1,12 @@
 """Photos of animals: from the upload to the list."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -14,12 +17,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.photos import quotas
 from api.external_services.s3 import S3
 from api.external_services.services import Services
+from api.main import create_app
 from api.schemas.photos import MAX_PHOTOS, MAX_SIZE
+from local.postgres import Server
 from local.storage import Storage
-from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
+from tests.api.holding import holding, until_it_waits
+from tests.api.photos.photographing import ABOUT, PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
 from tests.bearer import bearer
-from tests.conftest import Served
+from tests.conftest import Served, answering, settings_of
 
 
 @pytest.fixture
@@ -77,10 +83,14 @@ class TestUpload:
         assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 422
 
     async def test_an_animal_that_is_not_there_is_404(self, client: httpx.AsyncClient, animal: int) -> None:
+        path = f"/animals/{animal}/photos/{(await begin(client, animal))['id']}"
         await client.delete(f"/animals/{animal}")
         about = {"content_type": "image/png", "size": 5, "alt": "A"}
         assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 404
         assert (await client.get(f"/animals/{animal}/photos")).status_code == 404
+        for method in ("GET", "PATCH", "DELETE"):
+            assert (await client.request(method, path, json={} if method == "PATCH" else None)).status_code == 404
+        assert (await client.post(f"{path}/complete")).status_code == 404
 
     async def test_an_animal_has_no_more_than_its_places(
         self, client: httpx.AsyncClient, animal: int, session: AsyncSession
@@ -249,7 +259,7 @@ class TestFirst:
 
     async def test_it_follows_order_text_and_removal(self, client: httpx.AsyncClient, animal: int) -> None:
         one, other = await listed(client, animal, alt="one"), await listed(client, animal, alt="other")
-        path = f"/animals/{animal}"
+        path, another = f"/animals/{animal}", (await make(client, "/animals"))["id"]
 
         async def first() -> Any:
             return ((await client.get(path)).json()["photo"] or {}).get("alt")
@@ -265,6 +275,7 @@ class TestFirst:
         assert await first() == "one"
         await client.delete(f"{path}/photos/{one['id']}")
         assert await first() is None
+        assert (await client.get(f"/animals/{another}")).json()["photo"] is None
 
     async def test_a_photo_that_is_not_ready_is_not_the_first(self, client: httpx.AsyncClient, animal: int) -> None:
         await begin(client, animal, alt="pending")
@@ -319,6 +330,44 @@ class TestChange:
         await work_off(client)
         assert await keys(s3) == before
         assert await session.scalar(text("SELECT count(*) FROM photos")) == 0
+
+
+class TestAtOnce:
+    @pytest.fixture
+    async def committing(self, server: Server, database: str, storage: Storage) -> AsyncIterator[httpx.AsyncClient]:
+        settings = settings_of(storage.environment(), database_url=server.url("zoo_api", database))
+        async with answering(create_app(settings)) as client:
+            yield client
+
+    async def test_changes_of_an_animals_photos_go_one_after_the_other_and_others_do_not_wait(
+        self, committing: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        mine, others = [
+            f"/animals/{animal}/photos" for animal in [(await make(committing, "/animals"))["id"] for _ in range(2)]
+        ]
+
+        async def change(method: str, path: str, photo: int) -> int:
+            path, body = (path, ABOUT) if method == "POST" else (f"{path}/{photo}", {"alt": "new"})
+            return (await committing.request(method, path, json=body if method != "DELETE" else None)).status_code
+
+        for method, status in (("POST", 201), ("PATCH", 200), ("DELETE", 204)):
+            one, other = [(await begin(committing, int(path.split("/")[2])))["id"] for path in (mine, others)]
+            async with holding(admin, "SELECT FROM animals WHERE id = $1 FOR NO KEY UPDATE", int(mine.split("/")[2])):
+                asked = asyncio.create_task(change(method, mine, one))
+                await until_it_waits(admin, asked)
+                assert await change(method, others, other) == status
+            assert await asked == status
+
+    async def test_what_is_changed_meanwhile_is_not_what_if_match_says(
+        self, committing: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        animal = (await make(committing, "/animals"))["id"]
+        path = f"/animals/{animal}/photos/{(await begin(committing, animal))['id']}"
+        tag = {"If-Match": (await committing.get(path)).headers["ETag"]}
+        async with holding(admin, "UPDATE photos SET alt = 'theirs'"):
+            asked = asyncio.create_task(committing.patch(path, json={"alt": "mine"}, headers=tag))
+            await until_it_waits(admin, asked)
+        assert (await asked).status_code == 412
 
 
 async def test_without_a_storage_all_else_works_and_it_says_so(worker_app: FastAPI, client: httpx.AsyncClient) -> None:
