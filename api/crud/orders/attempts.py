@@ -94,7 +94,7 @@ async def settle(transactions: Transactions, services: Services, attempt: Attemp
                 raise Conflict(f"The payment of order {attempt.order_id} was refused: pay again")
             if payment.status is PaymentStatus.PENDING or order.claimed_until is None:
                 return order
-            attempt = replace(attempt, is_paid=True, claimed_until=order.claimed_until)
+            attempt = replace(attempt, claimed_until=order.claimed_until)
         if services.kitchen:
             schedule_id = await services.kitchen.schedule(attempt.items, key=str(attempt.order_id))
     except ServiceError as error:
@@ -103,7 +103,7 @@ async def settle(transactions: Transactions, services: Services, attempt: Attemp
         raise
     async with transactions() as session:
         order = await _locked(session, attempt.order_id)
-        if order.status is OrderStatus.CREATED and order.is_being_paid:
+        if order.is_being_paid:
             order.schedule_id = schedule_id
             _close(session, order, user_id)
         elif schedule_id not in {None, order.schedule_id}:
