@@ -33,6 +33,7 @@ async def keep_counting_orders(transactions: Transactions) -> None:
         await asyncio.sleep(EVERY_SECONDS)
         try:
             async with transactions() as session:
-                ATTENTION.set(await session.scalar(select(func.count()).where(NEEDS_ATTENTION).select_from(Order)) or 0)
+                counted = await session.execute(select(func.count()).where(NEEDS_ATTENTION).select_from(Order))
+                ATTENTION.set(counted.scalar_one())
         except (Unavailable, *DATABASE_ERRORS):
             pass  # it is said at each request

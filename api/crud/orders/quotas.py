@@ -33,14 +33,12 @@ async def require_room(
     if caller.type is not UserType.VISITOR:
         return
     await session.execute(select(User.id).where(User.id == caller.id).with_for_update(key_share=True))
-    size_of_items = func.coalesce(func.sum(func.octet_length(OrderItem.product) + BYTES_OF_A_ROW), 0)
+    size_of_items = func.sum(func.octet_length(OrderItem.product) + BYTES_OF_A_ROW)  # an order has one at least
     size = BYTES_OF_A_ROW + select(size_of_items).where(OrderItem.order_id == Order.id).scalar_subquery()
     is_open = Order.deleted_at.is_(None), Order.status != OrderStatus.CANCELLED
     counted = select(func.count().filter(*is_open), func.coalesce(func.sum(size), 0)).where(
-        Order.user_id == caller.id, COUNTED
+        Order.user_id == caller.id, COUNTED, Order.id.is_distinct_from(replaced)
     )
-    if replaced is not None:
-        counted = counted.where(Order.id != replaced)
     number, stored = (await session.execute(counted)).one()
     if replaced is None and number >= MAX_OPEN_ORDERS:
         raise TooManyRequests(

@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
 
+from api.crud.orders import attempts
+from api.external_services.json_service import Failure
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.orders.ordering import bring, events_of, order
+from tests.api.orders.ordering import bring, order
 from tests.api.orders.outside import Outside
-from tests.conftest import Log, answering
+from tests.conftest import Log, answering, state_of
 from tests.users import KEEPER, VISITOR
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -23,9 +26,8 @@ ROW = (
     " claimed_until > now() + interval '30 s' AS is_anothers FROM orders"
 )
 CLAIMED_BY_ANOTHER = "UPDATE orders SET claimed_until = now() + interval '1 minute'"
-CANCELLED = "UPDATE orders SET status = 'cancelled', is_being_paid = false, claimed_until = NULL"
-PAID = "UPDATE orders SET status = 'paid', is_being_paid = false, claimed_until = NULL"
-GONE = "DELETE FROM order_events; DELETE FROM order_items; DELETE FROM orders"
+ENDED = "UPDATE orders SET is_being_paid = false, claimed_until = NULL"
+DONE, CANCELLED, DELETED = f"{ENDED}, status = 'paid'", f"{ENDED}, status = 'cancelled'", f"{ENDED}, deleted_at = now()"
 
 
 @pytest.fixture
@@ -38,12 +40,10 @@ async def shop(server: Server, database: str, payments: Outside, kitchen: Outsid
 
 
 async def late(
-    client: httpx.AsyncClient, service: Outside, admin: asyncpg.Connection, meanwhile: str, action: str = ""
+    client: httpx.AsyncClient, service: Outside, admin: asyncpg.Connection, meanwhile: str, path: str | None = None
 ) -> tuple[str, httpx.Response, dict[str, Any]]:
-    """The order, the answer, and the row, after a service has answered late, to the payment of a new order or to this
-    action, such as /orders/.../cancel.
-    """
-    path, _, action = (action or f"{await order(client)}/pay").rpartition("/")
+    """The order, the answer, and the row, after a service has answered late: a payment, or a cancellation of `path`."""
+    action, path = ("cancel", path) if path else ("pay", await order(client))
     service.arrived.clear()
     service.script.append("hold")
     asked = asyncio.create_task(client.post(f"{path}/{action}", headers=VISITOR))
@@ -75,26 +75,19 @@ class TestPayment:
         assert answer.status_code == 409
         assert (row["is_anothers"], row["is_being_paid"], row["payments_refused"]) == (True, True, 1)
 
-    @pytest.mark.parametrize(
-        ("meanwhile", "left"),
-        [
-            (f"{CANCELLED}, attention = 'look'", {"is_being_paid": False, "attention": "look"}),
-            (f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'", {"is_being_paid": True, "payment_id": "first"}),
-        ],
-        ids=["cancelled", "paid"],
-    )
-    async def test_a_refusal_changes_nothing_of_an_order_that_is_not_to_be_paid_any_more(
-        self,
-        shop: httpx.AsyncClient,
-        payments: Outside,
-        admin: asyncpg.Connection,
-        meanwhile: str,
-        left: dict[str, Any],
+    async def test_a_refusal_ends_no_payment_that_another_attempt_has_made(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
     ) -> None:
         payments.payment = "invalid"
-        _, answer, row = await late(shop, payments, admin, meanwhile)
-        assert answer.status_code == 409
-        assert row.items() >= {"payments_refused": 0, **left}.items()
+        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'")
+        assert (row["is_anothers"], row["is_being_paid"], row["payments_refused"]) == (True, True, 0)
+
+    async def test_after_a_refusal_keepers_still_see_what_is_left_to_them(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        payments.payment = "invalid"
+        _, _, row = await late(shop, payments, admin, f"{CANCELLED}, attention = 'look'")
+        assert (row["attention"], row["payments_refused"]) == ("look", 0)
 
     async def test_a_failure_leaves_the_claim_of_another(
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
@@ -110,7 +103,12 @@ class TestPayment:
         assert (row["is_anothers"], row["is_being_paid"], row["attention"]) == (True, True, None)
 
     @pytest.mark.parametrize(
-        ("paid", "payment"), [("payment_id = 'first'", "first"), ("is_paid_at_till = true", None)], ids=["", "at till"]
+        ("meanwhile", "first"),
+        [
+            (f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'", "first"),
+            (f"{DONE}, is_paid_at_till = true", None),
+        ],
+        ids=["a payment", "the till"],
     )
     async def test_a_second_payment_of_one_order_is_reported_and_the_first_stays(  # noqa: PLR0913, PLR0917 - fixtures
         self,
@@ -118,33 +116,21 @@ class TestPayment:
         payments: Outside,
         admin: asyncpg.Connection,
         log: Callable[[], list[Log]],
-        paid: str,
-        payment: str | None,
+        meanwhile: str,
+        first: str | None,
     ) -> None:
-        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, {paid}")
-        assert row["payment_id"] == payment
+        _, _, row = await late(shop, payments, admin, meanwhile)
+        assert row["payment_id"] == first
         assert errors(log) == ["order paid twice"]
 
-    async def test_one_that_another_attempt_has_got_too_is_no_error(
+    async def test_one_that_another_attempt_has_recorded_is_no_second_one(
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
     ) -> None:
-        path = await order(shop)
-        payments.done["/payments", path.rpartition("/")[2]] = {"payment_id": "theirs", "status": "paid"}
-        _, answer, row = await late(shop, payments, admin, f"{PAID}, payment_id = 'theirs'", f"{path}/pay")
-        assert (answer.json()["status"], row["status"]) == ("paid", "paid")
-        assert errors(log) == []
+        payments.same = {"payment_id": "first"}
+        _, answer, row = await late(shop, payments, admin, f"{DONE}, payment_id = 'first'")
+        assert (answer.json()["status"], row["payment_id"], errors(log)) == ("paid", "first", [])
 
-    async def test_one_for_an_order_that_is_removed_for_good_is_404(
-        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
-    ) -> None:
-        _, answer, _ = await late(shop, payments, admin, GONE)
-        assert answer.status_code == 404
-
-    @pytest.mark.parametrize(
-        ("gone", "status"), [(CANCELLED, "cancelled"), (f"{CANCELLED}, deleted_at = now()", "cancelled"),
-        ("UPDATE orders SET deleted_at = now(), is_being_paid = false, claimed_until = NULL", "created")],
-        ids=["cancelled", "cancelled and deleted", "deleted"],
-    )  # fmt: skip
+    @pytest.mark.parametrize(("meanwhile", "status"), [(CANCELLED, "cancelled"), (DELETED, "created")])
     async def test_one_for_an_order_that_is_gone_is_recorded_and_reported(  # noqa: PLR0913, PLR0917 - fixtures
         self,
         shop: httpx.AsyncClient,
@@ -152,16 +138,30 @@ class TestPayment:
         kitchen: Outside,
         admin: asyncpg.Connection,
         log: Callable[[], list[Log]],
-        gone: str,
+        meanwhile: str,
         status: str,
     ) -> None:
-        path, answer, row = await late(shop, payments, admin, gone)
+        _, answer, row = await late(shop, payments, admin, meanwhile)
         assert (answer.json()["status"], row["status"]) == (status, status)
         assert row["payment_id"] == payments.did("/payments")[0]["payment_id"]
         assert errors(log) == ["payment for an order that is gone"]
         assert kitchen.calls == []
-        if "deleted_at" not in gone:
-            assert await events_of(shop, path) == [(None, "created")]
+        events = await admin.fetch("SELECT from_status, to_status FROM order_events")
+        assert [tuple(event) for event in events] == [(None, "created")]
+
+    async def test_one_for_an_order_that_somebody_has_removed_from_the_database_is_404(
+        self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
+    ) -> None:
+        _, answer, _ = await late(shop, payments, admin, "DELETE FROM orders")
+        assert answer.status_code == 404
+
+    async def test_a_failure_that_is_noted_late_changes_no_order_that_is_paid(
+        self, shop: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "paid")
+        for _ in range(attempts.TRIES[Failure.FAILED]):
+            await attempts.note_failure(state_of(shop).sessionmaker.begin, UUID(path.rpartition("/")[2]), "late")
+        assert (await admin.fetchrow(ROW))["attention"] is None
 
 
 class TestKitchen:
@@ -189,58 +189,46 @@ class TestKitchen:
         admin: asyncpg.Connection,
         log: Callable[[], list[Log]],
     ) -> None:
-        done = "UPDATE orders SET status = 'paid', is_being_paid = false, claimed_until = NULL, schedule_id = 'first'"
-        _, answer, row = await late(shop, kitchen, admin, done)
-        assert (answer.json()["status"], row["schedule_id"]) == ("paid", "first")
-        assert errors(log) == ["order scheduled twice"]
-
-    async def test_what_another_attempt_has_scheduled_under_the_same_key_is_no_error(
-        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
-    ) -> None:
-        path = await order(shop)
-        kitchen.done["/kitchen/schedules", path.rpartition("/")[2]] = {"id": "theirs", "status": "pending"}
-        _, answer, _ = await late(shop, kitchen, admin, f"{PAID}, schedule_id = 'theirs'", f"{path}/pay")
-        assert (answer.status_code, answer.json()["status"]) == (200, "paid")
-        assert errors(log) == []
-
-    async def test_what_is_cancelled_there_and_removed_for_good_meanwhile_is_409(
-        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
-    ) -> None:
-        _, answer, _ = await late(shop, kitchen, admin, GONE, f"{await bring(shop, 'paid')}/cancel")
-        assert answer.status_code == 409
-
-    async def test_what_fails_to_be_cancelled_there_and_is_removed_for_good_meanwhile_is_502(
-        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
-    ) -> None:
-        path = await bring(shop, "paid")
-        kitchen.arrived.clear()
-        kitchen.always[path.rpartition("/")[2]] = "hold"
-        asked = asyncio.create_task(shop.post(f"{path}/cancel", headers=VISITOR))
-        await kitchen.arrived.wait()
-        await admin.execute(GONE)
-        kitchen.hang_up()
-        assert (await asked).status_code == 502
+        for same, errors_of_it in ({}, ["order scheduled twice"]), ({"id": "first"}, []):
+            kitchen.same = same
+            kitchen.go.clear()
+            before = len(errors(log))
+            path, answer, _ = await late(
+                shop, kitchen, admin, f"{DONE}, schedule_id = 'first' WHERE status = 'created'"
+            )
+            schedule = await admin.fetchval("SELECT schedule_id FROM orders WHERE id = $1", path.rpartition("/")[2])
+            assert (answer.json()["status"], schedule) == ("paid", "first")
+            assert errors(log)[before:] == errors_of_it
 
     async def test_an_order_that_was_dispatched_meanwhile_is_not_cancelled(
         self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
     ) -> None:
         path = await bring(shop, "progress")
-        _, answer, row = await late(shop, kitchen, admin, "UPDATE orders SET status = 'dispatched'", f"{path}/cancel")
+        _, answer, row = await late(shop, kitchen, admin, "UPDATE orders SET status = 'dispatched'", path)
         assert (answer.status_code, row["status"]) == (409, "dispatched")
         assert "was advanced" in answer.json()["detail"]
 
-    async def test_one_that_fails_to_cancel_leaves_the_claim_of_another(
+    async def test_a_cancelled_order_that_somebody_has_removed_from_the_database_is_409(
         self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    ) -> None:
+        path = await bring(shop, "paid")
+        _, answer, _ = await late(shop, kitchen, admin, "DELETE FROM orders", path)
+        assert answer.status_code == 409
+
+    @pytest.mark.parametrize("meanwhile", [CLAIMED_BY_ANOTHER, "DELETE FROM orders"])
+    async def test_one_that_fails_to_cancel_leaves_what_another_has_done(
+        self, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, meanwhile: str
     ) -> None:
         path = await bring(shop, "paid")
         kitchen.arrived.clear()
         kitchen.always[path.rpartition("/")[2]] = "hold"
         asked = asyncio.create_task(shop.post(f"{path}/cancel", headers=VISITOR))
         await kitchen.arrived.wait()
-        await admin.execute(CLAIMED_BY_ANOTHER)
+        await admin.execute(meanwhile)
         kitchen.hang_up()
         assert (await asked).status_code == 502
-        assert (await admin.fetchrow(ROW))["is_anothers"]
+        row = await admin.fetchrow(ROW)
+        assert row is None if meanwhile.startswith("DELETE") else row["is_anothers"]
 
     async def test_a_cancelled_order_is_claimed_by_nobody(
         self, shop: httpx.AsyncClient, admin: asyncpg.Connection

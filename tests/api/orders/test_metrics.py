@@ -4,9 +4,12 @@ import asyncio
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.crud.orders import metrics
 from api.enums.orders import OrderStatus
+from api.models.orders import OrderEvent
 from local.postgres import Server
 from tests.api.orders.ordering import TEA, bring, order
 from tests.api.orders.outside import Outside
@@ -56,6 +59,15 @@ async def test_orders_are_counted_once_in_each_state_that_they_come_to(server: S
         path = await bring(client, "progress")
         assert (await client.post(f"{path}/pay", headers=KEEPER)).status_code == 200  # which changes nothing
         assert [count("orders_total", state=state) for state in states] == [number + 1 for number in before]
+
+
+async def test_an_order_is_counted_once_however_often_its_session_commits(session: AsyncSession) -> None:
+    before = count("orders_total", state="created")
+    metrics.count_once_committed(session, OrderEvent(to_status=OrderStatus.CREATED))
+    for _ in range(2):
+        await session.execute(text("SELECT 1"))
+        await session.commit()
+    assert count("orders_total", state="created") == before + 1
 
 
 async def test_an_order_that_is_not_committed_is_not_counted(

@@ -148,6 +148,7 @@ class TestPay:
         await admin.execute("UPDATE orders SET is_being_paid = true, claimed_until = now() + interval '1 minute'")
         answer = await pay(shop, path)
         assert answer.status_code == 409
+        assert "ask again in a moment" in answer.json()["detail"]
         assert int(answer.headers["Retry-After"]) > 0
 
 
@@ -177,7 +178,7 @@ class TestRefusal:
         assert (answer.status_code, answer.json()["status"]) == (200, "created")
         assert await refused_everything_but_paying(shop, path)
         assert kitchen.calls == []
-        assert await admin.fetchval("SELECT claimed_until FROM orders") is None  # who pays again need not wait
+        assert await admin.fetchval("SELECT claimed_until FROM orders") is None  # so that the next one need not wait
         payments.payment = "paid"
         payments.done.clear()
         assert (await pay(shop, path)).json()["status"] == "paid"
@@ -375,15 +376,6 @@ class TestCancel:
         assert (await cancel(shop, path)).status_code == 200
         assert len(kitchen.calls) == 2
 
-    async def test_a_scheduled_one_is_cancelled_although_there_is_no_kitchen_any_more(
-        self, server: Server, database: str, shop: httpx.AsyncClient, payments: Outside
-    ) -> None:
-        path = await order(shop, CAKE)
-        await pay(shop, path)
-        async with api(server, database, payments_url=payments.url) as client:
-            assert (await cancel(client, path)).json()["status"] == "cancelled"
-            assert await status_of(client, path) == "cancelled"
-
     async def test_an_order_that_is_not_scheduled_is_cancelled_without_a_call(
         self, shop: httpx.AsyncClient, kitchen: Outside
     ) -> None:
@@ -435,6 +427,16 @@ async def test_with_a_kitchen_only_orders_are_paid_at_the_till_and_made(
         assert (await pay(client, path)).json()["status"] == "paid"
     row = await admin.fetchrow("SELECT is_paid_at_till, payment_id, schedule_id FROM orders")
     assert tuple(row) == (True, None, kitchen.did("/kitchen/schedules")[0]["id"])
+
+
+async def test_an_order_that_a_former_kitchen_has_scheduled_is_cancelled_without_it(
+    server: Server, database: str, shop: httpx.AsyncClient
+) -> None:
+    path = await order(shop)
+    assert (await pay(shop, path)).json()["status"] == "paid"
+    async with api(server, database) as client:
+        assert (await cancel(client, path)).json()["status"] == "cancelled"
+        assert await status_of(client, path) == "cancelled"
 
 
 async def test_what_a_payments_service_has_begun_is_not_paid_at_the_till(

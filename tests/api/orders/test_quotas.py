@@ -24,13 +24,16 @@ class TestOpenOrders:
     def few(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(quotas, "MAX_OPEN_ORDERS", 3)
 
-    async def test_a_visitor_has_so_many_and_others_are_not_affected(self, client: httpx.AsyncClient) -> None:
+    async def test_a_visitor_has_so_many_and_others_are_not_affected(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         paths = [await bring(client, status) for status in ("created", "paid", "dispatched")]
         refused = await client.post("/orders", json={"order": [TEA]}, headers=VISITOR)
         assert refused.status_code == 429
-        assert refused.headers["Retry-After"] == "60"
+        assert int(refused.headers["Retry-After"]) > 0
         assert "3 open orders" in refused.json()["detail"]
         assert [await post(client, KEEPER) for _ in range(4)] == [201] * 4
+        monkeypatch.setattr(quotas, "MAX_OPEN_ORDERS", 1)  # of a newer release: those that there are may be changed
         assert (await client.put(paths[0], json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
 
     @pytest.mark.parametrize("end", ["cancel", "delete", "deliver"])
@@ -50,6 +53,13 @@ class TestOpenOrders:
         who = bearer(await token_of(client, other["email"]))
         assert [await post(client, who) for _ in range(4)] == [201, 201, 201, 429]
         assert [await post(client) for _ in range(4)] == [201, 201, 201, 429]
+
+    async def test_a_visitor_does_not_wait_for_another(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        async with admin.transaction(), asyncio.timeout(30):
+            await admin.execute("SELECT FROM users WHERE type <> 'visitor' FOR NO KEY UPDATE")
+            assert await post(committing_client) == 201
 
     async def test_of_many_at_once_no_more_get_through(self, committing_client: httpx.AsyncClient) -> None:
         statuses = await asyncio.gather(*(post(committing_client) for _ in range(12)))
@@ -79,29 +89,13 @@ class TestBytes:
         await admin.execute("UPDATE orders SET is_emptied = true WHERE deleted_at IS NOT NULL")
         assert await post(committing_client, items=LARGEST) == 201
 
-    @pytest.mark.parametrize(("missing", "statuses"), [(0, [201, 201, 429]), (1, [201, 429, 429])])
+    @pytest.mark.parametrize("fit", [0, 1, 2])
+    @pytest.mark.parametrize("missing", [0, 1])
     async def test_each_byte_counts_and_a_hundred_for_each_row(
-        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, missing: int, statuses: list[int]
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, fit: int, missing: int
     ) -> None:
-        monkeypatch.setattr(quotas, "MAX_BYTES", 2 * (100 + 100 * (400 + 100)) - missing)
-        assert [await post(client, items=LARGEST) for _ in range(3)] == statuses
-
-    @pytest.mark.parametrize(("missing", "status"), [(0, 201), (1, 429)])
-    async def test_of_the_first_order_too(
-        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, missing: int, status: int
-    ) -> None:
-        monkeypatch.setattr(quotas, "MAX_BYTES", 100 + 100 * (400 + 100) - missing)
-        answer = await client.post("/orders", json={"order": LARGEST}, headers=VISITOR)
-        assert answer.status_code == status
-        if missing:
-            assert answer.json()["detail"] == "Your orders take up too much room: order less, or delete some"
-
-    async def test_a_visitor_with_too_many_open_orders_still_changes_one(
-        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        paths = [await order(client) for _ in range(3)]
-        monkeypatch.setattr(quotas, "MAX_OPEN_ORDERS", 2)
-        assert (await client.put(paths[0], json={"order": [CAKE]}, headers=VISITOR)).status_code == 200
+        monkeypatch.setattr(quotas, "MAX_BYTES", (fit + missing) * (100 + 100 * (400 + 100)) - missing)
+        assert [await post(client, items=LARGEST) for _ in range(fit + 1)] == [201] * fit + [429]
 
     async def test_items_in_place_of_others_count_instead_of_them(
         self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
@@ -110,7 +104,8 @@ class TestBytes:
         path, other = await order(client, *LARGEST), await order(client)
         for body, status in ((LARGEST, 200), (LARGEST, 200)):
             assert (await client.put(path, json={"order": body}, headers=VISITOR)).status_code == status
-        assert (await client.put(other, json={"order": LARGEST}, headers=VISITOR)).status_code == 429
+        refused = await client.put(other, json={"order": LARGEST}, headers=VISITOR)
+        assert (refused.status_code, "too much room" in refused.json()["detail"]) == (429, True)
         assert (await client.put(other, json={"order": LARGEST}, headers=KEEPER)).status_code == 200
 
     async def test_of_many_at_once_no_more_get_through(

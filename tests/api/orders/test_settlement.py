@@ -9,8 +9,8 @@ from uuid import UUID
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy.exc import ProgrammingError
 
-from api.crud.orders import attempts
 from api.crud.orders import payments as payments_of_orders
 from api.crud.orders.payments import settle_all
 from api.external_services import http
@@ -68,17 +68,17 @@ async def given_up(client: httpx.AsyncClient, who: dict[str, str] = KEEPER, quer
     return {f"/orders/{one['id']}": one["attention"] for one in found}
 
 
+def warnings(lines: list[Log]) -> set[tuple[str, str]]:
+    """What was logged as a warning, and about which order."""
+    return {(line["event"], line["order"]) for line in lines if line["level"] == "warning"}
+
+
 async def refused(client: httpx.AsyncClient, kitchen: Outside, answer: str = "422") -> str:
     """An order that is paid, and that the kitchen answers so."""
     path = await order(client)
     kitchen.always[id_of(path)] = answer
     assert await pay(client, path) == 502
     return path
-
-
-def left_for_now(log: Callable[[], list[Log]]) -> list[str]:
-    """The orders that rounds could not settle, once each."""
-    return [line["order"] for line in log() if line["event"] == "payment left unsettled for now"]
 
 
 async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection) -> str:
@@ -89,7 +89,7 @@ async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: as
 
 
 async def test_the_others_are_settled_whatever_one_fails_with(
-    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
     failures = ["422", "404", "500", "503", "drop", "garbage", "429"]
     failing = [await refused(shop, kitchen, failure) for failure in failures]
@@ -98,11 +98,15 @@ async def test_the_others_are_settled_whatever_one_fails_with(
     await settle(shop, admin)
     assert await status_of(shop, waiting) == "paid"
     assert [await status_of(shop, path) for path in failing] == ["created"] * len(failures)
-    assert left_for_now(log) == list(map(id_of, failing))
 
 
-async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(
-    api: Api, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(  # noqa: PLR0913, PLR0917 - fixtures
+    api: Api,
+    shop: httpx.AsyncClient,
+    payments: Outside,
+    kitchen: Outside,
+    admin: asyncpg.Connection,
+    log: Callable[[], list[Log]],
 ) -> None:
     begun = await order(shop)
     payments.always[id_of(begun)] = "lose"
@@ -114,10 +118,11 @@ async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_sett
         assert await status_of(client, waiting) == "paid"
         assert await given_up(client) == {}
         await settle(client, admin)
+        assert [line for line in log() if line["level"] == "error"] == []
         assert "no longer in the api's settings" in (await given_up(client))[begun]
 
 
-async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(  # noqa: PLR0913, PLR0917
+async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(  # noqa: PLR0913, PLR0917 - fixtures
     api: Api,
     shop: httpx.AsyncClient,
     payments: Outside,
@@ -132,76 +137,78 @@ async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_gi
     paid = await refused(shop, kitchen, "503")
     kitchen.always.clear()
     async with api(payments_url=f"http://127.0.0.1:{find_free_port()}", kitchen_url=kitchen.url) as client:
+        before = len(log())
         await settle(client, admin, times=12)
         assert [await status_of(client, path) for path in [*unpaid, paid]] == ["created", "created", "paid"]
         assert await given_up(client) == {}
-    assert left_for_now(log) == [id_of(unpaid[0])]
+        assert warnings(log()[before:]) == {("payment left unsettled for now", id_of(unpaid[0]))}
     payments.always.clear()
+    await admin.execute(
+        "UPDATE orders SET claimed_until = NULL WHERE id = $1", id_of(unpaid[0])
+    )  # now the last to be found
     await settle(shop, admin)
     assert [await status_of(shop, path) for path in unpaid] == ["paid", "paid"]
 
 
-@pytest.mark.parametrize("others", [{"payments_url": "http://127.0.0.1:1"}, {}], ids=["", "at the till"])
-async def test_a_kitchen_that_cannot_be_reached_ends_the_round(
-    api: Api, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]], others: dict[str, str]
-) -> None:
-    async with api(kitchen_url=kitchen.url) as client:
-        paid = [await refused(client, kitchen, "503") for _ in range(2)]
-    async with api(kitchen_url=f"http://127.0.0.1:{find_free_port()}", **others) as client:
-        await settle(client, admin, times=2)
-        assert await given_up(client) == {}
-    assert left_for_now(log) == [id_of(paid[0])]
-    assert not [line for line in log() if line["level"] == "error"]
-
-
-async def test_a_payment_that_is_refused_in_the_end_leaves_the_order_to_be_paid_again(
-    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
-) -> None:
-    path = await order(shop)
-    payments.always[id_of(path)] = "503"
-    assert await pay(shop, path) == 502
-    payments.always.clear()
-    payments.payment = "invalid"
-    await settle(shop, admin)
-    (line,) = [line for line in log() if line["event"] == "payment not settled"]
-    assert (line["order"], line["reason"]) == (
-        id_of(path),
-        f"The payment of order {id_of(path)} was refused: pay again",
-    )
-    payments.payment = "paid"
-    assert await pay(shop, path) == 200
-
-
-async def test_an_order_that_fails_as_nothing_should_keeps_no_other_from_being_settled(
-    shop: httpx.AsyncClient,
+@pytest.mark.parametrize("pays", ["at the till", "by the service"])
+async def test_while_the_kitchen_cannot_be_reached_all_orders_wait(  # noqa: PLR0913, PLR0917 - fixtures
+    api: Api,
     payments: Outside,
     kitchen: Outside,
     admin: asyncpg.Connection,
     log: Callable[[], list[Log]],
+    pays: str,
 ) -> None:
-    paid, unpaid = await refused(shop, kitchen, "503"), await order(shop)
-    payments.payment = "pending"
-    payments.script += ["lose"] * http.ATTEMPTS
-    assert await pay(shop, unpaid) == 502
-    services = state_of(shop).services
-    assert services.kitchen is not None
-    await services.kitchen.close()  # httpx refuses to use it any more
-    asked = len(payments.calls)
-    await settle(shop, admin)
-    assert len(payments.calls) == asked + 1
-    (line,) = [line for line in log() if line["event"] == "payment left unsettled"]
-    assert (line["order"], line["level"]) == (id_of(paid), "error")
-    await settle(shop, admin, times=9)
-    assert await given_up(shop) == {paid: "It can't be settled: the api's log says why"}
+    service = {"payments_url": payments.url} if pays == "by the service" else {}
+    async with api(kitchen_url=kitchen.url, **service) as client:
+        paths = [await refused(client, kitchen, "500") for _ in range(2)]
+    async with api(kitchen_url=f"http://127.0.0.1:{find_free_port()}", **service) as client:
+        before = len(log())
+        await settle(client, admin)
+        assert warnings(log()[before:]) == {("payment left unsettled for now", id_of(paths[0]))}
 
 
-async def test_what_is_noted_of_an_order_that_is_paid_meanwhile_changes_nothing(
-    shop: httpx.AsyncClient, admin: asyncpg.Connection
+async def test_a_payment_that_turns_out_to_be_refused_is_logged_and_may_be_tried_again(
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
     path = await order(shop)
+    payments.always[id_of(path)] = "lose"
+    payments.payment = "invalid"
+    assert await pay(shop, path) == 502
+    payments.always.clear()
+    await settle(shop, admin)
+    [line] = [line for line in log() if line["event"] == "payment not settled"]
+    assert (line["level"], line["order"]) == ("info", id_of(path))
+    assert "was refused" in line["reason"]
+    payments.payment = "paid"
     assert await pay(shop, path) == 200
-    await attempts.note_failure(state_of(shop).sessionmaker.begin, UUID(id_of(path)), "It failed")
-    assert await admin.fetchval("SELECT settle_failures FROM orders") == 0
+
+
+async def test_what_fails_by_a_fault_of_the_api_is_logged_order_by_order_and_left_to_keepers(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+) -> None:
+    paths = [await refused(shop, kitchen, "500") for _ in range(2)]
+    services = state_of(shop).services
+    assert services.kitchen
+    await services.kitchen.close()  # whose use is such a fault
+    await settle(shop, admin, times=9)
+    said = "It can't be settled: the api's log says why"
+    assert await given_up(shop) == dict.fromkeys(paths, said)
+    faults = [line for line in log() if line["event"] == "payment left unsettled"]
+    assert {line["order"] for line in faults} == {id_of(path) for path in paths}
+    assert "client has been closed" in faults[0]["exception"]
+
+
+async def test_a_database_that_fails_ends_the_round(
+    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+) -> None:
+    paths = [await refused(shop, kitchen, "500") for _ in range(2)]
+    kitchen.always.clear()
+    kitchen.calls.clear()
+    await admin.execute("ALTER TABLE order_events RENAME TO moved")
+    with pytest.raises(ProgrammingError):
+        await settle(shop, admin)
+    assert [call.key for call in kitchen.calls] == [id_of(paths[0])]
 
 
 async def test_after_each_failure_an_order_is_left_alone_for_longer(
@@ -289,19 +296,24 @@ async def test_keepers_cancel_it_and_what_was_paid_is_given_back_once(
     assert await status_of(shop, path) == "cancelled"
 
 
-@pytest.mark.parametrize("failure", ["500", "404", "drop"])
-async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
-    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection, failure: str
+@pytest.mark.parametrize(
+    ("failure", "reason"), [("500", "answers 500"), ("404", "answers 404: {}"), ("drop", "can't be reached")]
+)
+async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(  # noqa: PLR0913, PLR0917 - fixtures
+    shop: httpx.AsyncClient,
+    payments: Outside,
+    kitchen: Outside,
+    admin: asyncpg.Connection,
+    failure: str,
+    reason: str,
 ) -> None:
     path = await left_to_keepers(shop, kitchen, admin)
     payments.always[f"{id_of(path)}.refund"] = failure
-    payments.said = ""
     cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    why = f"answers {failure}" if failure.isdecimal() else "can't be reached"
-    said = (await given_up(shop))[path]
-    assert f"is not given back: cancel it again (The payments service {why}" in said
-    assert not said.endswith(": )")
+    payment = await admin.fetchval("SELECT payment_id FROM orders")
+    said = f"Cancelled, but payment {payment} is not given back: cancel it again (The payments service {reason})"
+    assert await given_up(shop) == {path: said}
     assert await admin.fetchval("SELECT claimed_until FROM orders") is None
     payments.always.clear()
     assert (await shop.post(f"{path}/cancel", headers=KEEPER)).status_code == 200
@@ -330,7 +342,7 @@ async def test_if_a_worker_dies_while_it_gives_back_the_next_cancel_finishes_tha
     assert len([done for done in payments.done if done[0].endswith("/refund")]) == 1
 
 
-async def test_what_is_removed_for_good_while_it_is_given_back_is_404(
+async def test_what_is_given_back_for_an_order_that_somebody_has_removed_from_the_database_is_404(
     shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
     path = await left_to_keepers(shop, kitchen, admin)
@@ -338,7 +350,7 @@ async def test_what_is_removed_for_good_while_it_is_given_back_is_404(
     payments.arrived.clear()
     cancelling = asyncio.create_task(shop.post(f"{path}/cancel", headers=KEEPER))
     await payments.arrived.wait()
-    await admin.execute("DELETE FROM order_events; DELETE FROM order_items; DELETE FROM orders")
+    await admin.execute("DELETE FROM orders")
     payments.go.set()
     assert (await cancelling).status_code == 404
 
@@ -390,14 +402,15 @@ async def test_failures_of_a_payment_that_has_ended_do_not_count(
 async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settled(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    locked, waiting = [await refused(shop, kitchen, "500") for _ in range(2)]
+    locked, referred_to, waiting = [await refused(shop, kitchen, "500") for _ in range(3)]
     kitchen.always.clear()
     await let_time_pass(admin)
     state = state_of(shop)
     async with admin.transaction(), asyncio.timeout(10):
         await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", id_of(locked))
+        await admin.execute("SELECT FROM orders WHERE id = $1 FOR KEY SHARE", id_of(referred_to))
         await settle_all(state.sessionmaker.begin, state.services)
-        assert await status_of(shop, waiting) == "paid"
+        assert [await status_of(shop, path) for path in (referred_to, waiting)] == ["paid"] * 2
     assert await status_of(shop, locked) == "created"
 
 
@@ -441,26 +454,15 @@ async def test_many_workers_at_once_settle_each_order_once(
     assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
 
 
-@pytest.mark.parametrize("table", ["orders", "order_items"])
-async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(  # noqa: PLR0913, PLR0917 - fixtures
-    api: Api,
-    server: Server,
-    database: str,
-    payments: Outside,
-    admin: asyncpg.Connection,
-    log: Callable[[], list[Log]],
-    table: str,
+@pytest.mark.parametrize("service", ["payments_url", "kitchen_url"])
+async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
+    server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]], service: str
 ) -> None:
-    async with api(payments_url=payments.url) as client:
-        path = await order(client)
-        payments.always[id_of(path)] = "lose"
-        assert await pay(client, path) == 502
-    await let_time_pass(admin)
-    await admin.execute(f"ALTER TABLE {table} RENAME TO moved")
-    settings = Settings(database_url=server.url("zoo_api", database), payments_url="http://127.0.0.1:1")
+    await admin.execute("ALTER TABLE orders RENAME TO moved")
+    settings = Settings.model_validate({"database_url": server.url("zoo_api", database), service: "http://127.0.0.1:1"})
     async with started(create_app(settings)):
-        while not (warnings := [line for line in log() if line["event"].startswith("payments left")]):
+        while not (warnings := [line for line in log() if line["level"] == "warning"]):
             await asyncio.sleep(0.01)
     [line] = warnings
     assert line["event"] == "payments left unsettled for now"
-    assert line["reason"] == f'ProgrammingError: relation "{table}" does not exist'
+    assert line["reason"] == 'ProgrammingError: relation "orders" does not exist'
