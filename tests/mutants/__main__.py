@@ -41,15 +41,16 @@ TESTS = {
         "tests/processes/test_backfill.py",
     ],
     "alembic_online/runs": [
-        "tests/alembic_online/test_phases.py", "tests/alembic_online/test_online.py",
+        "tests/alembic_online/test_phases.py", "tests/alembic_online/test_in_phase.py",
+        "tests/alembic_online/test_online.py", "tests/alembic_online/test_debris.py",
         "tests/alembic_online/test_settings.py", "tests/alembic_online/test_connection.py",
         "tests/alembic_online/test_lock.py", "tests/alembic_online/test_floor.py",
-        "tests/alembic_online/test_status.py",
-        "tests/faults/test_lock_lost.py", "tests/processes/test_migrator.py", "tests/processes/test_phases.py",
-        "tests/processes/test_history.py", "tests/processes/test_pooler.py", "tests/processes/test_workers.py",
-        "tests/processes/test_drift.py", "tests/processes/test_floor.py", "tests/processes/test_lint.py",
-        "tests/processes/test_tool.py", "tests/faults/test_migrator.py", "tests/faults/test_retries.py",
-        "tests/faults/test_at_once.py",
+        "tests/alembic_online/test_history.py", "tests/alembic_online/test_pooler.py",
+        "tests/alembic_online/test_status.py", "tests/faults/test_lock_lost.py", "tests/processes/test_migrator.py",
+        "tests/processes/test_phases.py", "tests/processes/test_history.py", "tests/processes/test_pooler.py",
+        "tests/processes/test_workers.py", "tests/processes/test_drift.py", "tests/processes/test_floor.py",
+        "tests/processes/test_lint.py", "tests/processes/test_tool.py", "tests/faults/test_migrator.py",
+        "tests/faults/test_retries.py", "tests/faults/test_at_once.py",
     ],
 }  # fmt: skip
 SAMPLE = rounds(quick=30, full=None)
