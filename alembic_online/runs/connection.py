@@ -75,7 +75,7 @@ async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
         raise DatabaseRefused(
             f"the database does not prove that it is the right one: {error.verify_message}; see sslmode and sslrootcert"
         ) from error
-    except (OSError, TargetServerAttributeNotMatched) as error:
+    except (OSError, TargetServerAttributeNotMatched, asyncpg.ConnectionDoesNotExistError) as error:  # the last: closed
         raise DatabaseUnreachable(f"the database can't be reached: {error}") from error
     except asyncpg.PostgresError as error:
         if error.sqlstate in NOT_YET:
