@@ -66,8 +66,7 @@ def write_sql(project: Project) -> None:
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     create_workers(context.get_context())
     forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
 
 
 async def run_online(project: Project) -> None:
@@ -93,8 +92,9 @@ async def run_online(project: Project) -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
-        planned = decided_once(planned_steps(), progress)
+        planned = planned_steps()
         planned = gate(planned, project) if is_upgrade() else planned
+        planned = decided_once(planned, progress)
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
         pooler = Pooler(settings.migrator_pooler_url)
         if not trace:
@@ -130,8 +130,7 @@ def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
     keep_literal(connection.dialect)
     context.configure(connection=connection, **options(project))
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
 
 
 def migrate(
@@ -160,8 +159,7 @@ def migrate(
         "lock": lock,
     }
     context.configure(connection=connection, fn=steps, **(options(project) | in_transaction))
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
     if not trace:
         look_back(project, progress)
 
