@@ -92,9 +92,7 @@ async def run_online(project: Project) -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
-        planned = planned_steps()
-        planned = gate(planned, project) if is_upgrade() else planned
-        planned = decided_once(planned, progress)
+        planned = decided_once(gate(planned_steps(), project), progress)
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
         pooler = Pooler(settings.migrator_pooler_url)
         if not trace:

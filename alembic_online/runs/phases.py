@@ -12,7 +12,7 @@ jumps over another, whose contract revisions are pending, while releases before 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
@@ -25,9 +25,8 @@ from alembic_online.runs.contract import is_contract, safe_from_release
 from alembic_online.runs.releases import Sessions, find_at_work
 from alembic_online.runs.steps import Steps
 from alembic_online.runs.workers import Workers
+from alembic_online.settings import Phase
 from stack_settings.release import find_version, is_older
-
-Phase = Literal["expand", "contract", "all"]
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,9 @@ from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from alembic_online.errors import ContractInTheWay, ExpandInTheWay, MigratorError, ReleaseInTheWay
-from alembic_online.runs.phases import Phase, in_phase
+from alembic_online.runs.phases import in_phase
 from alembic_online.runs.steps import Steps
+from alembic_online.settings import Phase
 from local.postgres import Server
 from tests.alembic_online.test_lock import session
 from tests.alembic_online.test_phases import look, revision
