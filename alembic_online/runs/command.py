@@ -92,7 +92,9 @@ async def run_online(project: Project) -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
-        planned = decided_once(gate(planned_steps(), project), progress)
+        planned = planned_steps()
+        planned = gate(planned, project) if is_upgrade() else planned  # a rehearsal is there to see what is not safe
+        planned = decided_once(planned, progress)
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
         pooler = Pooler(settings.migrator_pooler_url)
         if not trace:
@@ -144,8 +146,7 @@ def migrate(
         trace.attach(connection)
     if is_upgrade():
         is_ahead = history.is_ahead(connection, context.script)
-        begins_rollout = not trace and load_settings().migrator_phase == "expand"
-        if is_ahead or begins_rollout:
+        if is_ahead or load_settings().migrator_phase == "expand":  # which begins a rollout
             require_not_below_floor(connection, project)
         if is_ahead:
             log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")

@@ -9,12 +9,11 @@ from alembic_online.runs.steps import Steps
 
 
 def gate(steps: Steps, project: Project) -> Steps:
-    """`steps`, from one revision to another, if those to be applied are safe; otherwise ConfigurationError."""
+    """`steps` of an upgrade, from one revision to another, if they are safe; otherwise ConfigurationError."""
 
     def run(heads: Any, context: MigrationContext) -> list[RevisionStep | StampStep]:
         planned = list(steps(heads, context))
-        upgrades = [step for step in planned if isinstance(step, RevisionStep) and step.is_upgrade]
-        pending = [step.revision.revision for step in upgrades if project.is_linted(step.revision.revision)]
+        pending = [name for step in planned for name in step.info.up_revision_ids if project.is_linted(name)]
         if pending:
             # Slow to import, and most runs don't need it.
             from alembic_online.lint import require_safe  # noqa: PLC0415
