@@ -10,6 +10,7 @@ from alembic_online.errors import ConfigurationError
 from stack_settings import DatabaseUrl, read_url
 from stack_settings.secret import SettingsWithSecrets, weakness
 
+Phase = Literal["expand", "contract", "all"]
 INSTEAD = {"pgbouncer": "leave it out, and give the address of Postgres itself"}
 
 
@@ -31,7 +32,7 @@ class Settings(SettingsWithSecrets):
     migrator_lock_timeout: float = Field(default=600, ge=0)
     migrator_retry_seconds: float = Field(default=300, ge=0)
     migrator_statement_timeout: float = Field(default=60, ge=0)
-    migrator_phase: Literal["expand", "contract", "all"] = "all"
+    migrator_phase: Phase = "all"
     migrator_drift: Literal["warn", "fail"] = "warn"
     migrator_pooler_url: PostgresUrl = None
     log_format: Literal["text", "json"] | None = None

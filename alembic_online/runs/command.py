@@ -66,8 +66,7 @@ def write_sql(project: Project) -> None:
     context.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     create_workers(context.get_context())
     forget(context.get_context())  # who runs this makes the changes by hand; none of them is one
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
 
 
 async def run_online(project: Project) -> None:
@@ -93,8 +92,9 @@ async def run_online(project: Project) -> None:
     await wait_for_database(engine(LOOK), settings.migrator_wait_seconds, to_write=True)
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
-        planned = decided_once(planned_steps(), progress)
-        planned = gate(planned, project) if is_upgrade() else planned
+        planned = planned_steps()
+        planned = gate(planned, project) if is_upgrade() else planned  # a rehearsal is there to see what is not safe
+        planned = decided_once(planned, progress)
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
         pooler = Pooler(settings.migrator_pooler_url)
         if not trace:
@@ -130,8 +130,7 @@ def look(connection: Connection, project: Project) -> None:
     """Run a command that changes nothing (current, check), or the function of code that called Alembic."""
     keep_literal(connection.dialect)
     context.configure(connection=connection, **options(project))
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
 
 
 def migrate(
@@ -147,8 +146,7 @@ def migrate(
         trace.attach(connection)
     if is_upgrade():
         is_ahead = history.is_ahead(connection, context.script)
-        begins_rollout = not trace and load_settings().migrator_phase == "expand"
-        if is_ahead or begins_rollout:
+        if is_ahead or load_settings().migrator_phase == "expand":  # which begins a rollout
             require_not_below_floor(connection, project)
         if is_ahead:
             log.info("nothing to do: the database is ahead of this release, whose revisions are all applied")
@@ -160,8 +158,7 @@ def migrate(
         "lock": lock,
     }
     context.configure(connection=connection, fn=steps, **(options(project) | in_transaction))
-    with context.begin_transaction():
-        context.run_migrations()
+    context.run_migrations()
     if not trace:
         look_back(project, progress)
 

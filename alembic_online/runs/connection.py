@@ -75,7 +75,7 @@ async def _connect(url: DatabaseUrl, **options: Any) -> asyncpg.Connection:
         raise DatabaseRefused(
             f"the database does not prove that it is the right one: {error.verify_message}; see sslmode and sslrootcert"
         ) from error
-    except (OSError, TargetServerAttributeNotMatched) as error:
+    except (OSError, TargetServerAttributeNotMatched, asyncpg.ConnectionDoesNotExistError) as error:  # the last: closed
         raise DatabaseUnreachable(f"the database can't be reached: {error}") from error
     except asyncpg.PostgresError as error:
         if error.sqlstate in NOT_YET:
@@ -124,13 +124,13 @@ async def wait_for_database(engine: AsyncEngine, seconds: float, *, to_write: bo
 
 async def _require_own_session(connection: AsyncConnection) -> None:
     """The server process that the protocol named on connecting has to be the one that runs the statements."""
-    raw = await connection.get_raw_connection()
-    announced = raw.driver_connection.get_server_pid() if raw.driver_connection else None
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
     try:
         serving = await connection.scalar(text("SELECT pg_backend_pid()"))
     except DBAPIError as error:
         raise ConfigurationError(f"{POOLER} ({error.orig})") from error
-    if announced != serving:
+    if driver.get_server_pid() != serving:
         raise ConfigurationError(POOLER)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from alembic_online.sql.names import quote, written_name
 from alembic_online.sql.parse import parse
-from alembic_online.sql.transactions import is_concurrent, partition_commands
+from alembic_online.sql.transactions import partition_commands
 
 # An index is in the schema of its table.
 _OF_NAME = text(
@@ -63,8 +63,8 @@ def rest_of(connection: Connection, sql: str) -> str:
 
 
 def find_debris(connection: Connection, sql: str) -> list[str]:
-    """The invalid indexes, as SQL, that these statements, or this statement, have left when they were interrupted."""
-    return [index for statement in parse(sql) if is_concurrent(statement) for index in _find(connection, statement)]
+    """The invalid indexes, as SQL, that these statements have left when they were interrupted; all say CONCURRENTLY."""
+    return [index for statement in parse(sql) for index in _find(connection, statement)]
 
 
 def _find(connection: Connection, statement: Any) -> list[str]:
@@ -74,5 +74,5 @@ def _find(connection: Connection, statement: Any) -> list[str]:
     if isinstance(statement, pg.ReindexStmt):
         scope = _SCOPES.get(statement.kind, "false")  # Postgres has no CONCURRENTLY for the others
         name = written_name(statement.relation) if statement.HasField("relation") else quote(statement.name)
-        return list(connection.scalars(text(_COPIES.format(scope=scope)), {"name": name} if ":name" in scope else {}))
+        return list(connection.scalars(text(_COPIES.format(scope=scope)), {"name": name}))
     return []

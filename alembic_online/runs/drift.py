@@ -40,12 +40,11 @@ def noting_what_was_there(steps: Steps, project: Project) -> Steps:
     """`steps`, from one revision to another; before the first one, what was changed by hand so far is noted."""
 
     def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
-        noted = False
-        for step in steps(heads, context):
-            if not noted and context.connection is not None:
+        assert context.connection is not None
+        for number, step in enumerate(steps(heads, context)):
+            if number == 0:
                 with only_warning(context):
                     record.begin(context.connection, project)
-                noted = True
             yield step
 
     return run

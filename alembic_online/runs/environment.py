@@ -73,7 +73,7 @@ def run(
 def run_command(project: Project) -> None:
     """Run a command of the command line; if it fails, end with one line and the error's exit code."""
     configure_log(os.environ.get("LOG_FORMAT", ""))
-    if project.config.cmd_opts is not None and project.config.cmd_opts.raiseerr:  # `alembic --raiseerr`
+    if getattr(project.config.cmd_opts, "raiseerr", False):  # `alembic --raiseerr`
         os.environ["MIGRATOR_DEBUG"] = "1"
     gc.freeze()  # models and modules stay to the end: to look for garbage among them takes half a second of a large app
     try:

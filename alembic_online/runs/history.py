@@ -176,11 +176,9 @@ def is_ahead(connection: Connection, script: ScriptDirectory) -> bool:
     """
     known = {revision.revision for revision in script.walk_revisions()}
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    recorded = last_moves(connection).keys() if unknown else set()
-    connection.rollback()  # Alembic begins its own transactions
-    if unknown - recorded:
+    if not_recorded := unknown - last_moves(connection).keys():
         raise UnknownRevision(
-            f"the database is at revision {min(unknown - recorded)}, unknown to this release and to {TABLE_NAME}: "
+            f"the database is at revision {min(not_recorded)}, unknown to this release and to {TABLE_NAME}: "
             "find out who migrated it, then run that release's migrator, or correct alembic_version"
         )
     return bool(unknown)

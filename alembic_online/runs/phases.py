@@ -12,7 +12,7 @@ jumps over another, whose contract revisions are pending, while releases before 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
@@ -22,11 +22,11 @@ from sqlalchemy import Connection
 from alembic_online.errors import ContractInTheWay, ExpandInTheWay, ReleaseInTheWay
 from alembic_online.project import Project
 from alembic_online.runs.contract import is_contract, safe_from_release
-from alembic_online.runs.releases import find_at_work
+from alembic_online.runs.releases import Sessions, find_at_work
 from alembic_online.runs.steps import Steps
+from alembic_online.runs.workers import Workers
+from alembic_online.settings import Phase
 from stack_settings.release import find_version, is_older
-
-Phase = Literal["expand", "contract", "all"]
 
 log = structlog.get_logger(__name__)
 
@@ -127,16 +127,19 @@ def require_no_jump(connection: Connection, project: Project, waiting: Sequence[
     Releases with the same first two numbers count as one: what corrects a release may come in its place.
     """
     ours = _minor(project.release)
-    jumped = [(revision, release) for revision in waiting if (release := safe_from_release(revision))]
-    jumped = [(revision, release) for revision, release in jumped if ours > _minor(release)]
-    at_work = find_at_work(connection, project.application) if jumped else []
-    for revision, release in jumped:
-        if older := [found for found in at_work if is_older(found.release, release)]:
+    contracts = [(revision, release) for revision in waiting if (release := safe_from_release(revision))]
+    for revision, release in contracts:
+        if ours > _minor(release) and (older := _older_at_work(connection, project, release)):
             raise ContractInTheWay(
                 f"release {project.release} would jump over release {release}, whose contract revision "
                 f"{revision.revision} is pending, while older ones are at work: {', '.join(map(str, older))}. First "
                 f"roll out release {release} everywhere, and run its migrator with MIGRATOR_PHASE=contract"
             )
+
+
+def _older_at_work(connection: Connection, project: Project, release: str) -> list[Sessions | Workers]:
+    """Those of releases before this one."""
+    return [found for found in find_at_work(connection, project.application) if is_older(found.release, release)]
 
 
 def _minor(release: str) -> tuple[int, ...]:
@@ -149,10 +152,8 @@ def _require_releases_gone(context: MigrationContext, revisions: list[Script]) -
     """ReleaseInTheWay if a release is at work that uses what one of these takes away."""
     contracts = [(revision, release) for revision in revisions if (release := safe_from_release(revision))]
     assert context.connection is not None
-    application = context.opts["project"].application
-    at_work = find_at_work(context.connection, application) if contracts else []
     for revision, release in contracts:
-        if older := [found for found in at_work if is_older(found.release, release)]:
+        if older := _older_at_work(context.connection, context.opts["project"], release):
             nameless = any(find_version(found.release) is None for found in older)
             raise ReleaseInTheWay(
                 f"the contract revision {revision.revision} takes away what releases of the app before {release} use, "

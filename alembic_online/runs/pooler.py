@@ -25,15 +25,15 @@ SECONDS = 2  # because a run that SIGTERM ends tells it, too
 
 log = structlog.get_logger(__name__)
 
-# By name, because a name is what a statement has. Those with lower ids are Postgres's own.
+# By name, because a name is what a statement has. Up to that id they are Postgres's own.
 _RETURNED = text(
     "SELECT attrelid::regclass::text, md5(string_agg("
     "concat_ws(' ', attname, atttypid, atttypmod, attcollation), ',' ORDER BY attnum))"
     " FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
-    " WHERE attnum > 0 AND NOT attisdropped AND attrelid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')"
+    " WHERE attnum > 0 AND NOT attisdropped AND attrelid > 16383 AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')"
     " GROUP BY attrelid"
     " UNION ALL SELECT oid::regprocedure::text, concat_ws(' ', prorettype, proretset, proallargtypes, proargnames)"
-    " FROM pg_proc WHERE oid >= 16384"
+    " FROM pg_proc WHERE oid > 16383"
 )
 
 
@@ -48,8 +48,9 @@ class Pooler:
         """`steps`, from one revision to another; before the first one, what statements return is noted."""
 
         def run(heads: Any, context: MigrationContext) -> Iterator[RevisionStep | StampStep]:
+            assert context.connection is not None
             for step in steps(heads, context):
-                if self._before is None and context.connection is not None:
+                if self._before is None:
                     self._before = _returned(context.connection)
                 yield step
 

@@ -28,10 +28,10 @@ class Progress:
     release: str
     revision: str = ""
     attempts: int = 0
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    began: float = 0
-    first_began: float = 0
-    kept: float = 0
+    started_at: datetime = field(init=False)
+    began: float = field(init=False)
+    first_began: float = field(init=False)
+    kept: float = field(init=False)
     taken: int = 0
     """The number of steps that are done, whatever becomes of the one under way."""
 

@@ -59,7 +59,8 @@ def find_workers(connection: Connection, application: str) -> list[Workers]:
 
 def create_workers(context: MigrationContext) -> None:
     """Create the table, if it is not there, in which the app's role may write nothing but its workers' rows."""
-    if not context.as_sql and context.connection is not None and inspect(context.connection).has_table(WORKERS):
+    connection = None if context.as_sql else context.connection
+    if connection is not None and inspect(connection).has_table(WORKERS):
         return
     context.execute(CreateTable(migration_workers, if_not_exists=True))
     context.execute(
@@ -69,5 +70,5 @@ def create_workers(context: MigrationContext) -> None:
             f" INSERT (id, application, release, host) ON {WORKERS} TO {{role}};",
         )
     )
-    if context.connection is not None and not context.as_sql:
-        context.connection.commit()
+    if connection is not None:
+        connection.commit()

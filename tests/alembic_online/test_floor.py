@@ -74,6 +74,8 @@ async def test_a_release_below_it_and_one_without_a_number_is_refused(
             require_not_below_floor(connection, replace(ZOO, release=release))
         except ReleaseBelowFloor as error:
             return str(error)
+        finally:
+            assert not connection.in_transaction()  # Alembic begins its own
         return None
 
     assert await look(server, database, said) is None

@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 from alembic_online.errors import ConfigurationError
 from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.contract import safe_from_release
-from alembic_online.runs.phases import Phase, split_by_phase, waited_for
+from alembic_online.runs.phases import split_by_phase, waited_for
 from alembic_online.runs.releases import count_releases, find_sessions
 from alembic_online.runs.workers import find_workers
-from alembic_online.settings import Settings
+from alembic_online.settings import Phase, Settings
 from local.postgres import Server
 from stack_settings.release import is_older
 from tests.conftest import ROOT

@@ -75,6 +75,12 @@ def test_a_url_may_be_written_as_hosts_and_other_drivers_have_it(driver: str) ->
     )
 
 
+@pytest.mark.parametrize("phase", ["expand", "contract", "all"])
+def test_each_phase_can_be_named(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIGRATOR_PHASE", phase)
+    assert load_settings().migrator_phase == phase
+
+
 def test_what_can_not_be_used_is_said_in_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIGRATOR_PHASE", "later")
     monkeypatch.setenv("MIGRATOR_LOCK_TIMEOUT", "-1")

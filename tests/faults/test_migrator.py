@@ -1,6 +1,7 @@
 """Runs of the migrator as platforms start them: at once, in the way of others, stopped, with a wrong URL."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -243,8 +244,18 @@ class TestFailures:
         assert await admin.fetchval("SELECT version_num FROM alembic_version") == "newer"
         await admin.close()
 
-    @pytest.mark.parametrize("after", [REVISIONS[0], "head"], ids=["in a transaction", "outside"])
-    async def test_sigterm_rolls_back_and_ends_with_143(self, server: Server, database: str, after: str) -> None:
+    @pytest.mark.parametrize(
+        ("after", "number", "said"),
+        [
+            (REVISIONS[0], signal.SIGTERM, b"stopped by SIGTERM: what was under way is rolled back; run this again"),
+            ("head", signal.SIGTERM, b"stopped by SIGTERM: what was under way is rolled back; run this again"),
+            ("head", signal.SIGINT, b"interrupted: what was under way is rolled back; run this again"),
+        ],
+        ids=["in a transaction", "outside", "by hand"],
+    )
+    async def test_a_signal_rolls_back_and_ends_with_its_code(
+        self, server: Server, database: str, after: str, number: signal.Signals, said: bytes
+    ) -> None:
         if after != "head":  # otherwise, an index goes first
             assert alembic(server.environment(database), "downgrade", after).returncode == 0
         reader = await superuser(server, database)
@@ -253,10 +264,10 @@ class TestFailures:
             run = start(server.environment(database), "downgrade", "base")
             while not await reader.fetchval(WAITING):
                 await asyncio.sleep(0.01)
-            run.terminate()
+            run.send_signal(number)
             _, err = await asyncio.to_thread(run.communicate, None, 5)
-        assert run.returncode == 143, err
-        assert b"stopped by SIGTERM" in err.splitlines()[-1]
+        assert run.returncode == 128 + number, err
+        assert said in err.splitlines()[-1]
         assert (await history(server, database))[-1] != DOWN[-1]
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'migrator' AND datname = $1"
         while await reader.fetchval(sessions, database):

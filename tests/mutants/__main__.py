@@ -22,6 +22,21 @@ from tests.mutants.running import ROOT, Job, copy_checkout, import_libraries, ru
 from tests.rounds import rounds
 
 # What is mutated, and the tests that speak for it.
+RUNS = [
+    "tests/alembic_online/test_phases.py", "tests/alembic_online/test_in_phase.py",
+    "tests/alembic_online/test_online.py", "tests/alembic_online/test_debris.py",
+    "tests/alembic_online/test_settings.py", "tests/alembic_online/test_connection.py",
+    "tests/alembic_online/test_lock.py", "tests/alembic_online/test_blockers.py",
+    "tests/alembic_online/test_steps.py", "tests/alembic_online/test_floor.py",
+    "tests/alembic_online/test_history.py", "tests/alembic_online/test_pooler.py",
+    "tests/alembic_online/test_status.py", "tests/alembic_online/test_run_drift.py",
+    "tests/alembic_online/test_environment.py",
+    "tests/faults/test_lock_lost.py", "tests/processes/test_migrator.py",
+    "tests/processes/test_phases.py", "tests/processes/test_history.py", "tests/processes/test_pooler.py",
+    "tests/processes/test_workers.py", "tests/processes/test_drift.py", "tests/processes/test_floor.py",
+    "tests/processes/test_lint.py", "tests/processes/test_tool.py", "tests/faults/test_migrator.py",
+    "tests/faults/test_retries.py", "tests/faults/test_at_once.py",
+]  # fmt: skip
 TESTS = {
     "api/crud/photos": ["tests/api", "tests/processes/test_photo_storage.py", "tests/faults/test_photos.py"],
     "api/crud/imports": ["tests/api", "tests/processes/test_imports.py"],
@@ -43,14 +58,8 @@ TESTS = {
         "tests/faults/test_backfill_batches.py", "tests/faults/test_backfill_keys.py", "tests/faults/test_backfill.py",
         "tests/processes/test_backfill.py",
     ],
-    "alembic_online/runs": [
-        "tests/alembic_online/test_phases.py", "tests/alembic_online/test_online.py",
-        "tests/alembic_online/test_settings.py", "tests/alembic_online/test_connection.py",
-        "tests/faults/test_lock_lost.py", "tests/processes/test_migrator.py", "tests/processes/test_phases.py",
-        "tests/processes/test_history.py", "tests/processes/test_pooler.py", "tests/processes/test_workers.py",
-        "tests/processes/test_drift.py", "tests/faults/test_migrator.py",
-        "tests/faults/test_retries.py", "tests/faults/test_at_once.py",
-    ],
+    "alembic_online/runs/command.py": [*RUNS, "tests/processes/test_rehearse.py", "tests/migrator/test_migrations.py"],
+    "alembic_online/runs": RUNS,
 }  # fmt: skip
 SAMPLE = rounds(quick=30, full=None)
 WORKERS = os.cpu_count() or 1

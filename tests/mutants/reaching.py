@@ -1,7 +1,8 @@
 """Which tests reach which blocks of a module, in whatever process they run it.
 
 A copy of the modules notes each block that is entered, with the test that is under way: pytest names it in the
-environment, which processes inherit.
+environment, which processes inherit. A process that none has started is one that makes the templates of the databases,
+which is done once, without any fault.
 """
 
 import ast
@@ -19,9 +20,9 @@ import pytest
 NOTES = "ZOO_MUTANTS_NOTES"  # in the environment: the file for the tests' times
 NOTE = """
 def _block_is_entered(block, _noted=set()):
-    import os
+    import os, sys
     test = os.environ.get("PYTEST_CURRENT_TEST", "")
-    if (test, block) not in _noted:
+    if (test or "pytest" in sys.modules) and (test, block) not in _noted:
         _noted.add((test, block))
         file = os.open({notes!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         os.write(file, (repr((test, block)) + "\\n").encode())
