@@ -8,12 +8,11 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from api.crud.orders import claims
 from api.crud.orders.payments import settle_all
 from api.external_services import http
-from api.main import create_app
+from api.main import Api, create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
@@ -28,7 +27,7 @@ FAILURES = [
     "503", "drop", "lose", "garbage", "{}", "[]", '{"payment_id": "x", "status": "maybe"}',
     '{"payment_id": null, "status": "paid"}', '{"payment_id": "\\u0000", "status": "paid"}',
 ]  # fmt: skip
-Serve = Callable[[FastAPI], AbstractAsyncContextManager[httpx.AsyncClient]]
+Serve = Callable[[Api], AbstractAsyncContextManager[httpx.AsyncClient]]
 PAID = [(None, "created"), ("created", "paid")]
 
 
