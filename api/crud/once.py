@@ -47,7 +47,6 @@ def begun(request: Request) -> Once | None:
 async def keep_answer(request: Request, session: AsyncSession) -> None:
     """Store the answer of the route, if the request has a key, in the transaction of this session."""
     if (once := begun(request)) is not None:
-        await session.flush()
         await once.keep(await driver_of(session))
 
 

@@ -23,6 +23,7 @@ from tests.rounds import rounds
 
 # What is mutated, and the tests that speak for it.
 TESTS = {
+    "api/crud/photos": ["tests/api", "tests/processes/test_photo_storage.py"],
     "api/crud": ["tests/api"],
     "api/http/authentication.py": ["tests/api"],
     "api/http/clients.py": ["tests/api"],
