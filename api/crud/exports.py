@@ -26,10 +26,9 @@ async def export_csv(db: Database, resource: Resource) -> AsyncIterator[bytes]:
         page = BytesIO()
         async with db.connect() as connection:
             last = await connection.fetchval(_last_of_page(resource.quoted), after)
-            if last is not None:
-                await connection.copy_from_query(_page(resource), after, last, output=page, format="csv")
-        if last is None:
-            break
+            if last is None:
+                break
+            await connection.copy_from_query(_page(resource), after, last, output=page, format="csv")
         yield part + page.getvalue()
         part, after = b"", last
     if part:

@@ -47,7 +47,7 @@ def begun(request: Request) -> Once | None:
 async def keep_answer(request: Request, session: AsyncSession) -> None:
     """Store the answer of the route, if the request has a key, in the transaction of this session."""
     if (once := begun(request)) is not None:
-        await session.flush()
+        await session.flush()  # first the work, then the key: in one order, as all requests lock
         await once.keep(await driver_of(session))
 
 

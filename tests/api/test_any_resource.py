@@ -252,6 +252,11 @@ async def test_what_comes_out_as_csv_goes_in_again(moves: httpx.AsyncClient) -> 
         assert await load_csv(session, MOVES, io.BytesIO(new + b",1\r\n")) == Loaded(new=1)
         for file, why in (
             (new.replace(b"00Z,1,", b"00Z,inf,") + b",1\r\n", "line 2, weight: "),
+            (
+                new.replace(b"Z,1,2,", b"Z,1,100000000,") + b",1\r\n",
+                "line 2, cost: must be between -100000000 and 100000000",
+            ),
+            (b"from," + new, "line 1: unknown field 'from'"),
             (b"id\r\n1\r\n", "line 1: no column to change"),
         ):
             with pytest.raises(ImportRefused, match=why):
@@ -308,6 +313,38 @@ async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
         assert await load_csv(session, STEPS, io.BytesIO(changed), update=True) == Loaded(changed=2)
     found = [(record["table"], record["db"], record["inRow"]) for record in (await moves.get("/Group")).json()]
     assert found == [("A", 4, True), ("B", 3, True)]
+    for column, cell, why in (
+        ("parts", '"[{""called"": 5}]"', "line 2, parts: Input should be a valid string"),
+        ("more", r'"{""a"": ""\u0000""}"', "the database refuses a value"),
+    ):
+        file = f"table,row,record_id,move_id,{column}\nC,1,1,1,{cell}\n".encode()
+        async with state_of(moves).sessionmaker() as session:
+            with pytest.raises(ImportRefused) as caught:
+                await load_csv(session, STEPS, io.BytesIO(file))
+        assert caught.value.findings == [why]
+
+
+class Visit(Record, Other):
+    __tablename__ = "visits"
+
+    step_id: Mapped[int] = mapped_column(ForeignKey("else.Group.id"))
+    minutes: Mapped[int]
+
+
+class VisitCreate(RequestBody):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"step_id": 1, "minutes": 5}]})
+
+    step_id: Id
+    minutes: int
+
+
+def test_a_file_needs_each_required_reference_by_id_or_by_name() -> None:
+    *_, visits = related([MOVES, DEPOTS, STEPS, Resource(Visit, VisitCreate, "visit", writers=UserType.KEEPER)])
+    with pytest.raises(ImportRefused) as caught:
+        Batches(io.BytesIO(b"minutes\n5\n"), visits, {}, update=False)
+    assert caught.value.findings == ["line 1: step or step_id is missing, and every record needs it"]
+    for file, update in ((b"step\n", False), (b"step_id\n", False), (b"id,minutes\n", True)):
+        Batches(io.BytesIO(file.replace(b"\n", b",minutes\n") if not update else file), visits, {}, update=update)
 
 
 IS_JSON = {"Content-Type": "application/json"}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 
 import asyncpg
 import httpx
@@ -76,6 +77,24 @@ async def test_the_api_does_so_by_itself(server: Server, database: str, admin: a
         async with asyncio.timeout(20):
             while await admin.fetchval("SELECT count(*) FROM throttles"):
                 await asyncio.sleep(0.05)
+
+
+async def test_it_begins_after_seconds_and_goes_on_once_a_minute_with_pauses_between_batches(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    await admin.execute("INSERT INTO throttles SELECT n, 1, now() - interval '1 day' FROM generate_series(1, 999) n")
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(cleaning, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(cleaning.keep_clean(state_of(committing_client).database, default_settings()), 60)
+    assert pauses == [5, 0.1, 60, 60, 60]
 
 
 async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(

@@ -53,8 +53,16 @@ class TestReplay:
         await post(client, "Amara")
         other = await post(client, "Bahati")
         assert other.status_code == 422
-        assert other.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
+        [said] = other.json()["detail"]
+        assert said["loc"] == ["header", "Idempotency-Key"]
+        assert said["msg"] == "was used for another request: use a new one"
         assert await how_many(client) == 1
+
+    async def test_of_a_body_that_cannot_be_read_that_is_said(self, client: httpx.AsyncClient) -> None:
+        await post(client, "Amara")
+        refused = await client.post("/animals", json={"name": 1}, headers=KEEPER | KEY)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["loc"] == ["body", "name"]
 
     async def test_another_operation_is_422(self, client: httpx.AsyncClient) -> None:
         path = (await post(client, "Amara")).headers["Location"]
@@ -121,7 +129,8 @@ class TestLoss:
         await admin.execute(
             "UPDATE idempotency_keys SET status = NULL, response = NULL"
         )  # as if it had not been answered
-        assert (await post(committing_client, "Amara")).status_code == 409
+        under_way = await post(committing_client, "Amara")
+        assert (under_way.status_code, "is under way" in under_way.json()["detail"]) == (409, True)
         await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
         assert (await post(committing_client, "Bahati")).status_code == 422
         assert (await post(committing_client, "Amara")).status_code == 201
@@ -145,8 +154,21 @@ class TestLoss:
                 await asyncio.sleep(0.01)
             await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
         taken_over = await post(committing_client, "Amara")
-        assert ((await late).status_code, taken_over.status_code) == (409, 201)
+        refused = await late
+        assert (refused.status_code, taken_over.status_code) == (409, 201)
+        assert "has taken over" in refused.json()["detail"]
         assert await admin.fetchval("SELECT count(*) FROM animals") == 1
+
+    async def test_one_that_is_refused_after_its_claim_ended_is_told_why(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        async with admin.transaction():
+            await admin.execute("LOCK TABLE animals")
+            late = asyncio.create_task(committing_client.patch("/animals/9", json={}, headers=KEEPER | KEY))
+            while not await admin.fetchval(WAITING):
+                await asyncio.sleep(0.01)
+            await admin.execute("UPDATE idempotency_keys SET claimed_until = now()")
+        assert (await late).status_code == 404
 
 
 class TestAge:

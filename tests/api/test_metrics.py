@@ -1,6 +1,7 @@
 """What the api counts of what it does, in one process: tests/processes/test_metrics.py has how it is served."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -17,7 +18,7 @@ from api.crud.rounds import one_round
 from api.database.engine import SCHEMA_REVISION, create_engine
 from api.database.probes import Probes
 from api.main import create_app
-from api.metrics import READY, calling
+from api.metrics import LAG, READY, calling
 from api.settings import Settings
 from api.tasks import end
 from local.postgres import Server
@@ -147,8 +148,29 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
         await asyncio.gather(*tasks)
         await until("db_pool_connections", 2, state="idle")
         await until("http_requests_in_flight", 0)
+        saved = "backup_saved_timestamp_seconds"
+        await admin.execute(f"ALTER ROLE zoo_api IN DATABASE {database} SET backup.saved = '1970-01-01 00:00:30Z'")
+        await admin.execute(f"ALTER DATABASE {database} SET lock_timeout = '9s'")
+        await admin.execute(f"ALTER DATABASE {database} SET backup.saved = '1970-01-01 00:01:00Z'")
+        await until(saved, 60)
+        await admin.execute(f"ALTER DATABASE {database} RESET ALL")
+        await until(saved, 0)
         await admin.execute("DELETE FROM migration_history")
         await until("ready", 0)
+
+
+async def test_how_late_the_event_loop_is_is_measured(
+    server: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observing, "EVERY_SECONDS", 0.2)
+    lag = "event_loop_lag_seconds"
+    async with api(server, database), asyncio.timeout(60):
+        LAG.set(9)
+        while count(lag) >= 0.2:
+            await asyncio.sleep(0.02)
+        time.sleep(0.5)
+        while count(lag) < 0.3:
+            await asyncio.sleep(0)
 
 
 async def test_an_unexpected_error_is_logged_and_the_database_is_asked_again(

@@ -84,7 +84,10 @@ async def test_only_the_columns_of_the_file_change_and_it_says_how_many(
     assert found[1]["updated_at"] > b["updated_at"]
     assert (found[3]["name"], found[3]["species"], found[3]["description"]) == ("D", "New", None)
     assert await update(session, "animals", f"id,name,species\n{b['id']},B2,\n") == Loaded(same=1)
-    assert await update(session, "animals", f"id;species\n{c['id']};T\n") == Loaded(changed=1)
+    assert await update(session, "animals", f"id;species\n{c['id']} ;T\n") == Loaded(changed=1)
+    await client.patch(f"/animals/{c['id']}", json={"species": ""})
+    assert await update(session, "animals", f"id,species\n{c['id']},\n") == Loaded(same=1)
+    assert await update(session, "animals", f"id,species\n{c['id']},S\n") == Loaded(changed=1)
 
 
 async def test_what_can_not_be_updated_is_told_by_line(
@@ -116,6 +119,9 @@ async def test_a_unique_field_says_which_record(session: AsyncSession, client: h
         assert (await client.get(f"/animals/{record['id']}")).json()["description"] == "2"
         again = await update(session, "animals", file.removesuffix(",4,C\n"))
         assert again == Loaded(same=2)
+        (found,) = await refused(session, "animals", "name\nA\n")
+        assert found == "line 1: no column says which records are to be updated: id or species"
+        assert (await refused(session, "animals", "species,name\na,\n"))[0].startswith("line 2, name: ")
     finally:
         table.indexes.remove(index)
 

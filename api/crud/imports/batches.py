@@ -134,8 +134,8 @@ class Batches:
                     batch.rows.append({name: cell for name, cell in zip(names, cells, strict=False) if cell and name})
                 batch.size += len(text)
                 if batch.size >= BATCH_CHARACTERS or len(batch.lines) >= BATCH_ROWS:
-                    yield batch
-                    batch = Batch()
+                    full, batch = batch, Batch()  # first, so that it is not read again if nobody asks for more
+                    yield full
         finally:
             if batch.lines:
                 yield batch

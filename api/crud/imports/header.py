@@ -39,7 +39,7 @@ def read_table(lines: Iterator[str], known: Mapping[str, bool]) -> tuple[Header,
     numbered = zip(count(1), lines)
     said = None
     for number, line in numbered:  # noqa: B007 - both are needed after the break
-        if (found := _excels(line)) and said is None:
+        if found := _excels(line):
             said = found[1]
         elif line.strip(' "\r\n' + "".join(DELIMITERS)):
             break

@@ -72,12 +72,11 @@ async def _store(connection: asyncpg.Connection, batches: Batches, batch: Batch,
     if batches.key is not None:
         changes = await find_changes(connection, batches, batch)
         await write_changes(connection, batches, changes)
-    if changes.new:
-        columns = [column.name for column in batches.resource.columns_of([*batches.columns, *batches.defaults])]
-        defaults = tuple(batches.defaults.values())
-        rows = [values + defaults for values in changes.new] if defaults else changes.new
-        table = batches.resource.table
-        await connection.copy_records_to_table(table.name, records=rows, columns=columns, schema_name=table.schema)
+    columns = [column.name for column in batches.resource.columns_of([*batches.columns, *batches.defaults])]
+    defaults = tuple(batches.defaults.values())
+    rows = [values + defaults for values in changes.new] if defaults else changes.new
+    table = batches.resource.table
+    await connection.copy_records_to_table(table.name, records=rows, columns=columns, schema_name=table.schema)
     loaded.new += len(changes.new)
     loaded.changed += len(changes.changed)
     loaded.same += changes.same

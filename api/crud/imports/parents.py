@@ -88,8 +88,6 @@ async def keep_parents(session: AsyncSession, resource: Resource, parents: Mappi
     """
     for reference in resource.references:
         used = parents[reference.field].used
-        if not used:
-            continue
         model = reference.parent.model
         one_of_them = model.id == any_(literal(list(used), ARRAY(BigInteger)))  # one parameter, however many
         statement = live(model).where(one_of_them).with_only_columns(model.id).order_by(model.id)

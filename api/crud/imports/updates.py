@@ -30,7 +30,7 @@ async def find_changes(connection: asyncpg.Connection, batches: Batches, batch: 
     found = await connection.fetch(
         f"SELECT id, {key}, {', '.join(names)} FROM {batches.resource.quoted}"  # noqa: S608 - names of the model
         f" WHERE {key} = ANY ($1) AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE",
-        [key for key in batch.keys if key is not None],
+        batch.keys,
     )
     existing = {record[1]: (record[0], _comparable(batches, tuple(record)[2:])) for record in found}
     changes, new = Changes(), []

@@ -1,12 +1,10 @@
 """Photos of animals: from the upload to the list."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -17,15 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.photos import quotas
 from api.external_services.s3 import S3
 from api.external_services.services import Services
-from api.main import create_app
 from api.schemas.photos import MAX_PHOTOS, MAX_SIZE
-from local.postgres import Server
 from local.storage import Storage
-from tests.api.holding import holding, until_it_waits
-from tests.api.photos.photographing import ABOUT, PHOTO, begin, get, keys, listed, photo, put, upload, work_off
+from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, photo, put, upload, work_off
 from tests.api.records import make
 from tests.bearer import bearer
-from tests.conftest import Served, answering, settings_of
+from tests.conftest import Served
 
 
 @pytest.fixture
@@ -49,7 +44,10 @@ class TestUpload:
         begun = answer.json()
         assert answer.headers["Location"] == f"/animals/{animal}/photos/{begun['id']}"
         assert answer.headers["Cache-Control"] == "no-store"
-        assert (begun["state"], begun["small"], begun["large"]) == ("pending", None, None)
+        assert (begun["state"], begun["position"]) == ("pending", 0)
+        assert (begun["small"], begun["large"]) == (None, None)
+        left = datetime.fromisoformat(begun["upload"]["expires_at"]) - datetime.now(UTC)
+        assert timedelta(minutes=30) < left < timedelta(minutes=61)
         begun["upload"]["headers"]["Content-Length"] = str(len(PHOTO) + 1)
         assert (await put(begun, PHOTO + b".")).status_code == 403
         begun["upload"]["headers"]["Content-Length"] = str(len(PHOTO))
@@ -83,14 +81,16 @@ class TestUpload:
         assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 422
 
     async def test_an_animal_that_is_not_there_is_404(self, client: httpx.AsyncClient, animal: int) -> None:
-        path = f"/animals/{animal}/photos/{(await begin(client, animal))['id']}"
+        await make(client, "/animals")
+        photo = f"/animals/{animal}/photos/{(await begin(client, animal))['id']}"
         await client.delete(f"/animals/{animal}")
         about = {"content_type": "image/png", "size": 5, "alt": "A"}
-        assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 404
-        assert (await client.get(f"/animals/{animal}/photos")).status_code == 404
-        for method in ("GET", "PATCH", "DELETE"):
-            assert (await client.request(method, path, json={} if method == "PATCH" else None)).status_code == 404
-        assert (await client.post(f"{path}/complete")).status_code == 404
+        for answer in (
+            await client.post(f"/animals/{animal}/photos", json=about), await client.get(f"/animals/{animal}/photos"),
+            await client.get(photo), await client.patch(photo, json={}), await client.delete(photo),
+            await client.post(f"{photo}/complete"),
+        ):  # fmt: skip
+            assert (answer.status_code, answer.json()["detail"]) == (404, f"No animal {animal}")
 
     async def test_an_animal_has_no_more_than_its_places(
         self, client: httpx.AsyncClient, animal: int, session: AsyncSession
@@ -104,7 +104,8 @@ class TestUpload:
         )
         await session.commit()
         about = {"content_type": "image/png", "size": 5, "alt": "A"}
-        assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 409
+        refused = await client.post(f"/animals/{animal}/photos", json=about)
+        assert (refused.status_code, "delete one first" in refused.json()["detail"]) == (409, True)
         photos = (await client.get(f"/animals/{animal}/photos")).json()
         await client.delete(f"/animals/{animal}/photos/{photos[3]['id']}")
         await begin(client, animal)
@@ -115,13 +116,20 @@ class TestUpload:
     async def test_a_user_has_no_more_than_their_share(
         self, client: httpx.AsyncClient, animal: int, monkeypatch: pytest.MonkeyPatch, limit: str
     ) -> None:
+        if limit == "MAX_UPLOADS":
+            await listed(client, animal)  # which is no upload any more
         monkeypatch.setattr(quotas, limit, {"MAX_UPLOADS": 2, "MAX_BYTES": 2 * len(PHOTO)}[limit])
         await begin(client, animal)
         first = await begin(client, animal)
         about = {"content_type": "image/jpeg", "size": len(PHOTO), "alt": "A"}
-        assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 429
+        refused = await client.post(f"/animals/{animal}/photos", json=about)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "600")
+        assert {"MAX_UPLOADS": "2 uploads", "MAX_BYTES": "too much room"}[limit] in refused.json()["detail"]
+        if limit == "MAX_BYTES":
+            monkeypatch.setattr(quotas, limit, len(PHOTO))
         keeper = await client.post(f"/animals/{animal}/photos", json=about, headers=bearer("keeper"))
         assert keeper.status_code == 201
+        monkeypatch.setattr(quotas, "MAX_BYTES", max(quotas.MAX_BYTES, 2 * len(PHOTO)))
         await client.delete(f"/animals/{animal}/photos/{first['id']}")
         await work_off(client)
         await begin(client, animal)
@@ -153,6 +161,16 @@ class TestComplete:
         refused = await client.post(f"/animals/{animal}/photos/{begun['id']}/complete")
         assert refused.status_code == 409
         assert "PUT it to the URL" in refused.json()["detail"]
+
+    async def test_what_is_not_of_the_announced_size_is_409(
+        self, client: httpx.AsyncClient, animal: int, s3: S3, session: AsyncSession
+    ) -> None:
+        begun = await begin(client, animal)
+        key = await session.scalar(text("SELECT upload FROM photos"))
+        await s3.put_private(f"incoming/{key}", b"other", "image/jpeg")
+        refused = await client.post(f"/animals/{animal}/photos/{begun['id']}/complete")
+        said = f"5 bytes were uploaded for photo {begun['id']}, and not {len(PHOTO):,}: delete it"
+        assert (refused.status_code, refused.json()["detail"]) == (409, said)
 
     async def test_again_it_changes_nothing(self, client: httpx.AsyncClient, animal: int) -> None:
         path = await upload(client, animal)
@@ -247,7 +265,10 @@ class TestComplete:
 class TestFirst:
     async def test_an_animal_and_lists_have_their_first_photo(self, client: httpx.AsyncClient, animal: int) -> None:
         assert (await client.get(f"/animals/{animal}")).json()["photo"] is None
+        other = await make(client, "/animals")
         ready = await listed(client, animal, alt='Amara "at" the \\ water')
+        assert (await client.get(f"/animals/{other['id']}")).json() == other
+        await client.delete(f"/animals/{other['id']}")
         first = {name: ready[name] for name in ("small", "large", "alt")}
         one, (of_list,) = (await client.get(f"/animals/{animal}")).json(), (await client.get("/animals")).json()
         assert one["photo"] == of_list["photo"] == first
@@ -307,7 +328,7 @@ class TestChange:
             await client.get(path), await client.patch(path, json={}), await client.delete(path),
             await client.post(f"{path}/complete"),
         ):  # fmt: skip
-            assert answer.status_code == 404
+            assert (answer.status_code, answer.json()["detail"]) == (404, f"No photo {begun['id']} of animal {other}")
 
     async def test_a_removed_photo_can_no_longer_be_read(
         self, client: httpx.AsyncClient, animal: int, session: AsyncSession
@@ -330,44 +351,6 @@ class TestChange:
         await work_off(client)
         assert await keys(s3) == before
         assert await session.scalar(text("SELECT count(*) FROM photos")) == 0
-
-
-class TestAtOnce:
-    @pytest.fixture
-    async def committing(self, server: Server, database: str, storage: Storage) -> AsyncIterator[httpx.AsyncClient]:
-        settings = settings_of(storage.environment(), database_url=server.url("zoo_api", database))
-        async with answering(create_app(settings)) as client:
-            yield client
-
-    async def test_changes_of_an_animals_photos_go_one_after_the_other_and_others_do_not_wait(
-        self, committing: httpx.AsyncClient, admin: asyncpg.Connection
-    ) -> None:
-        mine, others = [
-            f"/animals/{animal}/photos" for animal in [(await make(committing, "/animals"))["id"] for _ in range(2)]
-        ]
-
-        async def change(method: str, path: str, photo: int) -> int:
-            path, body = (path, ABOUT) if method == "POST" else (f"{path}/{photo}", {"alt": "new"})
-            return (await committing.request(method, path, json=body if method != "DELETE" else None)).status_code
-
-        for method, status in (("POST", 201), ("PATCH", 200), ("DELETE", 204)):
-            one, other = [(await begin(committing, int(path.split("/")[2])))["id"] for path in (mine, others)]
-            async with holding(admin, "SELECT FROM animals WHERE id = $1 FOR NO KEY UPDATE", int(mine.split("/")[2])):
-                asked = asyncio.create_task(change(method, mine, one))
-                await until_it_waits(admin, asked)
-                assert await change(method, others, other) == status
-            assert await asked == status
-
-    async def test_what_is_changed_meanwhile_is_not_what_if_match_says(
-        self, committing: httpx.AsyncClient, admin: asyncpg.Connection
-    ) -> None:
-        animal = (await make(committing, "/animals"))["id"]
-        path = f"/animals/{animal}/photos/{(await begin(committing, animal))['id']}"
-        tag = {"If-Match": (await committing.get(path)).headers["ETag"]}
-        async with holding(admin, "UPDATE photos SET alt = 'theirs'"):
-            asked = asyncio.create_task(committing.patch(path, json={"alt": "mine"}, headers=tag))
-            await until_it_waits(admin, asked)
-        assert (await asked).status_code == 412
 
 
 async def test_without_a_storage_all_else_works_and_it_says_so(worker_app: FastAPI, client: httpx.AsyncClient) -> None:
