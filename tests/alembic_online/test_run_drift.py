@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection, text
 from sqlalchemy.types import UserDefinedType
+from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from alembic_online.errors import SchemaDrift
@@ -156,14 +157,24 @@ async def test_whatever_fails_is_a_warning_with_a_reason_in_a_line(
     assert re.fullmatch(reason, line["reason"])
 
 
-async def test_a_connection_that_is_lost_is_one_too(server: Server, database: str) -> None:
+@pytest.mark.parametrize("is_noticed", [True, False])
+async def test_a_connection_that_is_lost_is_one_too(
+    server: Server, database: str, admin: asyncpg.Connection, is_noticed: bool
+) -> None:
+    """Whether the block or only its end finds out."""
+
     def work(context: MigrationContext) -> None:
         assert context.connection is not None
         with only_warning(context):
-            context.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            pid = context.connection.scalar(text("SELECT pg_backend_pid()"))
+            await_only(admin.execute("SELECT pg_terminate_backend($1, 60000)", pid))
+            if is_noticed:
+                context.connection.execute(text("SELECT 1"))
+            raise RuntimeError("no such luck")
 
     [line] = await run(server, database, work)
     assert line["event"] == "drift could not be looked for"
+    assert ("no such luck" in line["reason"]) is not is_noticed
 
 
 @pytest.mark.parametrize(
