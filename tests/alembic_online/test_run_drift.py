@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -54,7 +55,7 @@ def drift_is(changes: list[str]) -> dict[str, object]:
 
 async def test_a_schema_that_is_as_it_should_be_is_worth_no_word(server: Server, database: str) -> None:
     for fail in (False, True):
-        assert await run(server, database, lambda context, fail=fail: report_drift(context, ZOO, fail=fail)) == []
+        assert await run(server, database, partial(report_drift, project=ZOO, fail=fail)) == []
 
 
 async def test_it_is_a_warning_and_an_error_where_it_shall_be(
