@@ -174,6 +174,11 @@ async def test_a_release_is_refused_that_jumps_over_one_while_older_ones_are_at_
         assert (applied, type(why)) == ([], ReleaseInTheWay)
 
 
+async def test_what_contract_leaves_for_later_is_in_nobodys_way(server: Server, database: str) -> None:
+    async with session(server, database, "api@0.4.0"):
+        assert await run(server, database, steps_of("0.4.0 e 0.5.0"), "contract", "0.6.0") == (["c_0"], None)
+
+
 NAMELESS = "; a release that is not a version number counts as older (RELEASE)"
 EXPAND = "; MIGRATOR_PHASE=expand applies what comes before it"
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy import Connection, text
 from sqlalchemy.types import UserDefinedType
+from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from alembic_online.errors import SchemaDrift
@@ -53,7 +55,7 @@ def drift_is(changes: list[str]) -> dict[str, object]:
 
 async def test_a_schema_that_is_as_it_should_be_is_worth_no_word(server: Server, database: str) -> None:
     for fail in (False, True):
-        assert await run(server, database, lambda context, fail=fail: report_drift(context, ZOO, fail=fail)) == []
+        assert await run(server, database, partial(report_drift, project=ZOO, fail=fail)) == []
 
 
 async def test_it_is_a_warning_and_an_error_where_it_shall_be(
@@ -156,14 +158,24 @@ async def test_whatever_fails_is_a_warning_with_a_reason_in_a_line(
     assert re.fullmatch(reason, line["reason"])
 
 
-async def test_a_connection_that_is_lost_is_one_too(server: Server, database: str) -> None:
+@pytest.mark.parametrize("is_noticed", [True, False])
+async def test_a_connection_that_is_lost_is_one_too(
+    server: Server, database: str, admin: asyncpg.Connection, is_noticed: bool
+) -> None:
+    """Whether the block or only its end finds out."""
+
     def work(context: MigrationContext) -> None:
         assert context.connection is not None
         with only_warning(context):
-            context.connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            pid = context.connection.scalar(text("SELECT pg_backend_pid()"))
+            await_only(admin.execute("SELECT pg_terminate_backend($1, 60000)", pid))
+            if is_noticed:
+                context.connection.execute(text("SELECT 1"))
+            raise RuntimeError("no such luck")
 
     [line] = await run(server, database, work)
     assert line["event"] == "drift could not be looked for"
+    assert ("no such luck" in line["reason"]) is not is_noticed
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,14 @@ class TestFailures:
         await admin.execute("CREATE TABLE staff ()")
         await admin.close()
         line = self.fails(server.environment(empty_database), 1)
+        assert "a revision failed and is rolled back: " in line
         assert 'relation "staff" already exists' in line
+
+    def test_a_revision_that_can_not_be_written_as_sql(self, tmp_path: Path) -> None:
+        checkout = checkout_with(tmp_path, bad="raise RuntimeError('no such luck')")
+        done = alembic({}, "upgrade", f"{REVISIONS[-1]}:head", "--sql", cwd=checkout)
+        assert done.returncode == 1
+        assert "a revision can't be written as SQL: no such luck" in done.stderr.splitlines()[-1]
 
     async def test_a_revision_that_is_not_known(self, server: Server, database: str) -> None:
         admin = await superuser(server, database)

@@ -87,7 +87,7 @@ async def run(
 
     def engine(lock_timeout: str) -> AsyncEngine:
         limits.append(lock_timeout)
-        return create_engine(url, RUN, lock_timeout="100ms")
+        return create_engine(url, RUN, lock_timeout=lock_timeout)
 
     async with migration_lock(create_engine(url, LOCK), 30) as lock:
         await run_with_retries(engine, lambda found: migrate(found, progress), lock, progress, retry_seconds)
