@@ -93,6 +93,7 @@ class TestIndex:
         assert built["indisvalid"]
         await animals.change(add_index)
         assert (await animals.indexes())["ix_new"] == built
+        assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_new" in sql_of(add_index)
 
     async def test_that_is_invalid_is_built_anew(self, animals: Animals) -> None:
         await animals.change(add_index)
