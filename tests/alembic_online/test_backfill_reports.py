@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -13,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from alembic_online.backfill.execute import figures
-from alembic_online.backfill.pace import Rate
 from alembic_online.backfill.reports import Report, read_reports, set_paused
 from alembic_online.backfill.state import State, migration_backfills, percent, seconds_left
 from local.postgres import Server
@@ -48,16 +46,6 @@ def test_the_time_left_is_that_of_the_estimated_rows_at_this_rate(
 )
 def test_the_log_has_whole_numbers(rate: float | None, said: dict[str, Any]) -> None:
     assert figures(State(1, ["7"], ["9"], 300, 20, 900, 1000, rate)) == said
-
-
-def test_the_rate_is_that_of_the_last_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0, 10, 20, 45, 50, 55, 60])
-    monkeypatch.setattr("alembic_online.backfill.pace.time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    rate = Rate()
-    rate.begin(100)
-    assert [rate.note(rows) for rows in (300, 400, 1400)] == [20, 15, 40]
-    rate.begin(1400)
-    assert [rate.note(rows) for rows in (1400, 1600)] == [None, 20]
 
 
 @pytest.fixture
