@@ -132,5 +132,9 @@ async def test_what_is_noted_of_a_backfill_is_there_from_its_begin(noted: AsyncC
     }  # fmt: skip
     times = await noted.exec_driver_sql(columns.format("atttypid::regtype::text", "attname ~ '_at$'"))
     assert set(times.scalars()) == {"timestamp with time zone"}
+    numbered = await noted.exec_driver_sql(columns.format("attname", "attidentity = 'a'"))
+    assert list(numbered.scalars()) == ["id"]
+    keys = "SELECT conname FROM pg_constraint WHERE conrelid = 'migration_backfills'::regclass AND contype = 'p'"
+    assert len((await noted.exec_driver_sql(keys)).all()) == 1
     with pytest.raises(IntegrityError, match="unique"):
         await note(noted, "again", definition="working")
