@@ -123,7 +123,7 @@ class Steps:
         try:
             self.execute(f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}")
         except IntegrityError as error:
-            self.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
+            self.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
             raise RowsInTheWay(name, table, error) from error
 
     def build_index(self, index: Index, table: str) -> None:
@@ -139,7 +139,7 @@ class Steps:
             self.impl.create_index(index, if_not_exists=True)
         except IntegrityError as error:
             # The invalid index would go on refusing some writes, and slow all of them down.
-            self.impl.drop_index(index, if_exists=True)
+            self.impl.drop_index(index)
             raise RowsInTheWay(name, table, error) from error
 
 

@@ -40,12 +40,13 @@ async def operate(server: Server, database: str, *works: Work, version: tuple[in
     await engine.dispose()
 
 
-def sql_of(work: Work) -> str:
-    """What `alembic upgrade --sql` writes for it."""
+def sql_of(work: Work, version: tuple[int, ...] | None = None) -> str:
+    """What `alembic upgrade --sql` writes for it; with `version`, a plan for a server of that version."""
     written = StringIO()
     options = {"as_sql": True, "output_buffer": written, "target_metadata": Base.metadata}
     context = MigrationContext.configure(dialect_name="postgresql", dialect_opts=dict(OFFLINE), opts=options)
     keep_literal(context.dialect)
+    context.dialect.server_version_info = version
     with Operations.context(context) as op:
         work(op)
     return written.getvalue()

@@ -1,5 +1,6 @@
 """Online operations: what they create, what they complete after a kill, and what they leave alone."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from alembic_online.operations.steps import ExistsDifferently, RowsInTheWay
+from alembic_online.operations.steps import ExistsDifferently, RowsInTheWay, current_operation, short_name
 from local.postgres import Server
 from tests.alembic_online.operating import Work, operate, sql_of
 
@@ -93,6 +94,7 @@ class TestIndex:
         assert built["indisvalid"]
         await animals.change(add_index)
         assert (await animals.indexes())["ix_new"] == built
+        assert "CREATE INDEX CONCURRENTLY IF NOT EXISTS ix_new" in sql_of(add_index)
 
     async def test_that_is_invalid_is_built_anew(self, animals: Animals) -> None:
         await animals.change(add_index)
@@ -123,7 +125,7 @@ class TestIndex:
 
     async def test_that_rows_are_against_leaves_nothing_behind(self, animals: Animals) -> None:
         before = await animals.indexes()
-        with pytest.raises(RowsInTheWay, match="could not create unique index"):
+        with pytest.raises(RowsInTheWay, match=r"rows of animals violate ix_new, .*could not create unique index"):
             await animals.change(lambda op: op.create_index_online("ix_new", "animals", ["species"], unique=True))
         assert await animals.indexes() == before
 
@@ -217,7 +219,7 @@ class TestConstraint:
     ) -> None:
         await animals.admin.execute(wrong)
         before = await animals.indexes()
-        with pytest.raises(RowsInTheWay):
+        with pytest.raises(RowsInTheWay, match=f"rows of animals violate {name}"):
             await animals.change(work)
         assert await animals.constraint(name) is None
         assert await animals.indexes() == before
@@ -358,6 +360,10 @@ class TestNotNull:
         with pytest.raises(sa.exc.ProgrammingError, match=r'column "nothing" .*does not exist'):
             await animals.change(lambda op: op.set_not_null_online("animals", "nothing"), version=version)
 
+    def test_has_a_name_before_it_is_there(self) -> None:
+        """As in the plan of a revision, which validates it by that name."""
+        assert re.findall(r"CONSTRAINT (\w+)", sql_of(set_not_null, version=(18,))) == ["animals_species_not_null"] * 2
+
     async def test_of_a_column_whose_name_another_had(self, animals: Animals) -> None:
         await animals.change(set_not_null)
         await animals.admin.execute("ALTER TABLE animals RENAME species TO genus; ALTER TABLE animals ADD species text")
@@ -466,6 +472,18 @@ class TestColumnSync:
         await animals.admin.execute("UPDATE animals SET species = 'old'")
         assert await animals.admin.fetchval("SELECT count(*) FROM animals WHERE kind IS NOT NULL") == 0
         assert await animals.admin.fetchval("SELECT count(*) FROM pg_proc WHERE proname ~ '^sync_'") == 0
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(63, True), (64, False)])
+def test_a_composed_name_is_kept_if_postgres_does_not_truncate_it(length: int, is_kept: bool) -> None:
+    name = "n" * length
+    assert len(short_name(name)) == 63
+    assert (short_name(name) == name) == is_kept
+
+
+def test_what_follows_an_operation_in_a_revision_is_none_of_its_statements() -> None:
+    sql_of(add_index)
+    assert current_operation.get() is None
 
 
 @pytest.mark.parametrize("work", OPERATIONS, ids=lambda work: work.__name__)

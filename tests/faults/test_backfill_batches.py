@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import asyncpg
@@ -88,7 +89,10 @@ class TestRows:
     ) -> None:
         await admin.execute("TRUNCATE animals CASCADE")
         await (run_offline if offline else backfill)(server, database, NAMES)
-        assert offline or (await admin.fetchrow(STATE))["finished_at"]
+        if not offline:
+            state = await admin.fetchrow(STATE)
+            assert state["finished_at"]
+            assert state["rows_estimated"] == 0
 
     async def test_inserted_after_the_start_are_not_written_so_that_it_ends(
         self, server: Server, database: str, admin: asyncpg.Connection
@@ -141,6 +145,41 @@ class TestPace:
         await admin.execute("UPDATE animals SET common_name = name")
         await backfill(server, database, NAMES)
         assert (await admin.fetchrow(STATE))["batch_size"] > 1000
+
+
+class TestLog:
+    async def test_says_how_far_it_is_from_time_to_time(
+        self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: dict[float, Any] = {}
+        for seconds in (3600.0, 0.0):
+            await admin.execute("ANALYZE animals")
+            monkeypatch.setattr("alembic_online.backfill.execute.LOG_SECONDS", seconds)
+            with capture_logs() as said[seconds]:
+                await backfill(server, database, NAMES)
+        began, ended = said[3600.0]
+        assert (began["event"], began["table"], began["rows"]) == ("backfill begins", "animals", 0)
+        assert (ended["event"], ended["rows"], ended["changed"]) == ("backfilled", ROWS, ROWS)
+        assert [line["event"] for line in said[0.0][:2]] == ["backfill begins", "backfilling"]
+        assert (said[0.0][1]["rows"], said[0.0][1]["percent"]) == (1000, 40.0)
+        assert said[0.0][1]["rows_per_second"] > 0
+
+    async def test_says_how_long_it_took_and_paused(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        begun = time.monotonic()
+        with capture_logs() as log:
+            async with under_way(server, database, NAMES) as task:
+                await found(admin, "SELECT count(*) FROM migration_backfills")
+                await admin.execute("UPDATE migration_backfills SET paused = true")
+                await found(admin, WAITING_FOR)
+                await admin.execute("UPDATE migration_backfills SET paused = false")
+                await task
+        took = time.monotonic() - begun + 0.1
+        seconds = [line[name] for line in log for name in ("paused_seconds", "seconds") if name in line]
+        assert len(seconds) == 2
+        assert seconds == [round(number, 1) for number in seconds]
+        assert all(0 <= number < took for number in seconds)
 
 
 class TestRetry:
@@ -290,8 +329,11 @@ class TestWhereItResumes:
         """Otherwise a backfill that increments a column, for example, would do so twice."""
         await admin.execute("ALTER TABLE animals ADD COLUMN counted int DEFAULT 0")
 
+        scans: list[str] = []
+
         def count(op: Any) -> None:
             op.backfill("animals", {"counted": "counted + 1"})
+            scans.append(op.get_bind().exec_driver_sql("SHOW enable_seqscan").scalar())
 
         def stopped(op: Any) -> None:
             count(op)
@@ -302,6 +344,7 @@ class TestWhereItResumes:
         await operate(server, database, count)
         assert await admin.fetchval("SELECT max(counted) FROM animals") == 1
         assert (await admin.fetchrow(STATE))["finished_at"]
+        assert scans == ["on", "on"]  # only the batches do without
 
     async def test_independently_of_others_in_its_revision_and_in_other_revisions(
         self, server: Server, database: str, admin: asyncpg.Connection

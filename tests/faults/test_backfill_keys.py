@@ -160,3 +160,9 @@ async def test_names_that_are_keywords_are_quoted(server: Server, worker_databas
     words = await admin.fetch("SELECT word FROM pg_get_keywords() WHERE catcode IN ('R', 'T')")
     await admin.close()
     assert [word for (word,) in words if quote(word) != f'"{word}"'] == []
+
+
+@pytest.mark.parametrize("type_", ["json", "xml"])
+def test_values_of_a_type_without_an_equality_are_compared_as_text(type_: str) -> None:
+    """Also where Postgres is built without XML."""
+    assert "(page::text IS DISTINCT FROM" in Backfill("t", {"page": "text"}).update("true", {"page": type_})

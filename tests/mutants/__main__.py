@@ -55,6 +55,7 @@ TESTS = {
         "tests/alembic_online/test_internals.py", "tests/alembic_online/test_undoing.py",
     ],
     "alembic_online/backfill": [
+        "tests/alembic_online/test_backfill_reports.py", "tests/alembic_online/test_backfill_pace.py",
         "tests/faults/test_backfill_batches.py", "tests/faults/test_backfill_keys.py", "tests/faults/test_backfill.py",
         "tests/processes/test_backfill.py",
     ],
