@@ -377,8 +377,9 @@ async def serve_here(
     background = Background()
 
     def serve(app: Api) -> Served:
-        probing, mail = Probes(sessionmaker), Mail(app.settings)
-        return Served(app, State(app.settings, driver, sessionmaker, probing, services, mail, background))
+        settings = app.settings
+        state = State(settings, driver, sessionmaker, Probes(sessionmaker), services, Mail(settings), background)
+        return Served(app, state)
 
     yield serve
     await background.finish()
