@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Self
 
 import asyncpg
@@ -157,6 +158,28 @@ async def test_what_is_so_now_is_written_regularly_also_while_all_connections_ar
         await until(saved, 0)
         await admin.execute("DELETE FROM migration_history")
         await until("ready", 0)
+
+
+async def test_what_the_process_knows_is_written_each_second_and_the_database_is_asked_every_15(
+    server: Server, worker_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) % 3 == 0:
+            raise asyncio.CancelledError
+
+    known = SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+    monkeypatch.setattr(observing, "asyncio", known)
+    engine = create_engine(Settings(database_url=server.url("zoo_api", worker_database)))
+    probes = Probes(async_sessionmaker(engine))
+    for work in (observing.keep_observing(engine), observing.keep_asking(probes, "1.0.0")):
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(work, 60)
+    await end(*probes.at_work)
+    await engine.dispose()
+    assert pauses == [1] * 3 + [15] * 3
 
 
 async def test_how_late_the_event_loop_is_is_measured(

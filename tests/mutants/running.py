@@ -201,6 +201,7 @@ class Collected(Importing):
         if any("storage" in getattr(item, "fixturenames", ()) for item in session.items):
             importlib.import_module("tests.conftest").start_storage().wait()
         functions = functions_below(Path.cwd())
+        self.jobs.send(None)
         while (received := _receive(self.jobs)) is not None:
             path, original, mutated, tests = received
             child, pipe = _fork()
@@ -245,6 +246,7 @@ class Collector:
             self.jobs.close()
             os._exit(_pytest(among, Collected(theirs)))
         theirs.close()
+        self.jobs.recv()  # all is imported: from here on, a module may be changed
 
     def run(self, job: Job, original: str) -> str | None:
         """As run_job; CANNOT_SWAP if the fault can't be put into imported functions."""

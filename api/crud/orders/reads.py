@@ -35,9 +35,7 @@ UP_TO_MAX_ITEMS = _with(json_array(_ITEMS.limit(literal_column(str(MAX_ITEMS + 1
 
 async def list_page(db: Executor, caller: Caller, query: OrderQuery) -> JsonPage:
     """A page of the orders that the caller sees, the newest first: one statement, or two if it would be too large."""
-    values: dict[str, Any] = {"before": query.after or BEYOND}
-    if not caller.sees_all:
-        values |= {"user_id": caller.id, "nil": NIL}
+    values = {"before": query.after or BEYOND, "user_id": caller.id, "nil": NIL}
     pages = _list(caller.sees_all, query.cancelled, query.needs_attention)
     return await pages.page(db, min(query.limit, PAGE_SIZE), **values)
 

@@ -26,6 +26,22 @@ JSON = {"Content-Type": "application/json"}
 ALL = list(OrderStatus)
 
 
+async def test_items_and_events_keep_their_order_wherever_postgres_has_their_rows(
+    client: httpx.AsyncClient, session: AsyncSession
+) -> None:
+    path = await bring(client, "progress")
+    items = [TEA, CAKE, TEA | {"product": "Scone"}]
+    whole = await order(client, *items)
+    for table, first in (("order_items", "position = 0"), ("order_events", "from_status IS NULL")):
+        await session.execute(text(f"UPDATE {table} SET order_id = order_id WHERE {first}"))  # now the last
+    for way in ("indexscan", "bitmapscan"):
+        await session.execute(text(f"SET LOCAL enable_{way} = off"))  # as Postgres may decide to
+    await session.commit()
+    [listed, _] = (await client.get("/orders")).json()["orders"]
+    assert listed["order"] == (await client.get(whole)).json()["order"] == items
+    assert await events_of(client, path) == [(None, "created"), ("created", "paid"), ("paid", "progress")]
+
+
 class TestCreate:
     async def test_answers_201_with_the_order_and_its_location(self, client: httpx.AsyncClient) -> None:
         answer = await client.post("/orders", json={"order": [TEA, CAKE]}, headers=VISITOR)

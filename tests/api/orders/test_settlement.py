@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import ProgrammingError
 
+from api.crud.orders import metrics
 from api.crud.orders import payments as payments_of_orders
 from api.crud.orders.payments import settle_all
 from api.external_services import http
@@ -143,9 +145,6 @@ async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_gi
         assert await given_up(client) == {}
         assert warnings(log()[before:]) == {("payment left unsettled for now", id_of(unpaid[0]))}
     payments.always.clear()
-    await admin.execute(
-        "UPDATE orders SET claimed_until = NULL WHERE id = $1", id_of(unpaid[0])
-    )  # now the last to be found
     await settle(shop, admin)
     assert [await status_of(shop, path) for path in unpaid] == ["paid", "paid"]
 
@@ -452,6 +451,27 @@ async def test_many_workers_at_once_settle_each_order_once(
     assert [await status_of(shop, path) for path in paths] == ["paid"] * 6
     assert len(kitchen.did("/kitchen/schedules")) == len(payments.did("/payments")) == 6
     assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
+
+
+async def test_the_api_looks_once_a_minute_and_counts_what_needs_attention_every_15_seconds(
+    shop: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) % 3 == 0:
+            raise asyncio.CancelledError
+
+    state = state_of(shop)
+    for module, work in (
+        (payments_of_orders, payments_of_orders.keep_settling_orders(state.sessionmaker.begin, state.services)),
+        (metrics, metrics.keep_counting_orders(state.sessionmaker.begin)),
+    ):
+        monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=sleep))
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(work, 60)
+    assert pauses == [60] * 3 + [15] * 3
 
 
 @pytest.mark.parametrize("service", ["payments_url", "kitchen_url"])
