@@ -2,16 +2,18 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import func, insert
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
 
 from alembic_online.backfill.execute import figures
+from alembic_online.backfill.load import Load
 from alembic_online.backfill.reports import Report, read_reports, set_paused
 from alembic_online.backfill.state import State, migration_backfills, percent, seconds_left
 from local.postgres import Server
@@ -116,6 +118,31 @@ async def test_what_is_not_finished_can_be_paused_and_what_is_paused_resumed(not
     assert sorted(await noted.run_sync(set_paused, True)) == sorted(under_way)
     assert await paused() == under_way
     assert sorted(await noted.run_sync(set_paused, False)) == sorted(under_way)
+
+
+async def test_a_request_to_pause_holds_up_its_own_backfill_only(noted: AsyncConnection) -> None:
+    columns = migration_backfills.c
+
+    async def reason(table: str) -> tuple[str, str] | None:
+        numbers = await noted.scalars(select(columns.id).where(columns.table_name == table))
+        return await noted.run_sync(Load().look, numbers.one())
+
+    assert await reason("asked to pause") == ("request", "a request (python -m alembic_online backfill resume ends it)")
+    assert await reason("working") is None
+
+
+async def test_the_wal_is_remembered_from_ten_seconds_ago_until_now(
+    noted: AsyncConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, remembered = Load(), []
+    seconds = iter([0, 4, 9, 12, 15, 19, 40])
+    monkeypatch.setattr("alembic_online.backfill.load.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    for _ in range(7):
+        await noted.run_sync(load.look, 1)
+        remembered.append([second for second, _ in load.positions])
+    assert remembered == [
+        [0], [0, 4], [0, 4, 9], [0, 4, 9, 12], [4, 9, 12, 15], [9, 12, 15, 19], [19, 40],
+    ]  # fmt: skip
 
 
 async def test_nothing_is_said_or_paused_where_no_backfill_has_begun(connection: AsyncConnection) -> None:
