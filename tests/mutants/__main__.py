@@ -40,7 +40,6 @@ RUNS = [
 TESTS = {
     "api/crud/photos": ["tests/api", "tests/processes/test_photo_storage.py", "tests/faults/test_photos.py"],
     "api/crud/imports": ["tests/api", "tests/processes/test_imports.py"],
-    "api/crud/observing.py": ["tests/api", "tests/processes/test_metrics.py", "tests/processes/test_backups.py"],
     "api/crud": ["tests/api"],
     "api/http/authentication.py": ["tests/api"],
     "api/http/clients.py": ["tests/api"],
