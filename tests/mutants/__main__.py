@@ -155,7 +155,8 @@ def main(only: list[str]) -> int:
         reached = reach(copy_checkout(Path(folder) / "reach"), paths, files, WORKERS)
         if reached.failed:
             print("not used, because they fail on the code:", *sorted(reached.failed), sep="\n  ", flush=True)
-        jobs = [job(mutant, reached) for mutant in mutants]
+        # Those of the same tests together, which are collected once for them.
+        jobs = sorted((job(mutant, reached) for mutant in mutants), key=lambda job: job.among)
         import_libraries()
         fork = multiprocessing.get_context("fork")
         with ProcessPoolExecutor(WORKERS, fork, start_worker, (folder,)) as workers:
