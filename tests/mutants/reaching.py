@@ -39,21 +39,34 @@ class Reached:
     seconds: dict[str, float] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
     tests: dict[Block, set[str]] = field(default_factory=lambda: defaultdict(set))
-    shared: set[Block] = field(default_factory=set)  # entered in a set-up or by no test: maybe on behalf of any test
+    # Entered in a set-up, or by no test, or only by the first that gets there: maybe on behalf of any test.
+    shared: set[Block] = field(default_factory=set)
     imported: set[Block] = field(default_factory=set)  # of these, those by no test
 
 
 def reach(checkout: Path, paths: Collection[str], tests: Sequence[str], workers: int) -> Reached:
     """Run the tests in this checkout, whose modules at `paths` are changed for that."""
     notes, times = checkout.with_name("notes"), checkout.with_name("times")
+    cached = set()
     for path in paths:
         module = checkout / path
-        module.write_text(noting(module.read_text(), path, notes))
+        source = module.read_text()
+        cached |= cached_blocks(source, path)
+        module.write_text(noting(source, path, notes))
     command = [sys.executable, "-m", "pytest", "-p", "tests.mutants.reaching", "--numprocesses", str(workers)]
     env = os.environ | {NOTES: str(times)}
     output = ["--dist", "worksteal", "--quiet", "--no-header", "--tb=line"]
     subprocess.run([*command, *output, *tests], cwd=checkout, env=env, check=False)
-    return _read(times, notes)
+    reached = _read(times, notes)
+    reached.shared |= cached
+    return reached
+
+
+def cached_blocks(source: str, path: str) -> set[Block]:
+    """The blocks inside of functions whose results are kept."""
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    kept = [node for node in functions if any("cache" in ast.unparse(found) for found in node.decorator_list)]
+    return {(path, body[0].lineno) for node in kept for body in _blocks(ast.Module([node], []))}
 
 
 def block_of(source: str, path: str, line: int) -> Block | None:

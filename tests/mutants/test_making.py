@@ -8,7 +8,7 @@ import pytest
 
 from tests.mutants.__main__ import modules, read_equivalents
 from tests.mutants.making import Mutant, make_mutants
-from tests.mutants.reaching import block_of, noting
+from tests.mutants.reaching import block_of, cached_blocks, noting
 from tests.mutants.running import ROOT
 
 CODE = '''
@@ -85,6 +85,11 @@ def test_a_line_belongs_to_the_innermost_block_of_a_function(line: str, first_of
 
 def line_of(begin: str) -> int:
     return next(number for number, text in enumerate(CODE.splitlines(), 1) if text.startswith(begin))
+
+
+def test_what_is_computed_once_is_on_behalf_of_all_tests_that_ask_for_it() -> None:
+    code = "@cache\ndef f(n):\n    if n:\n        return 1\n    return 2\n\n\ndef g():\n    return 3\n"
+    assert cached_blocks(code, "module.py") == {("module.py", 3), ("module.py", 4)}
 
 
 def test_each_block_that_a_test_enters_is_noted_once_with_the_test(
