@@ -99,7 +99,7 @@ async def _page(db: ReadDatabase, resource: Resource, query: PageQuery, filters:
         values["offset"] = query.offset
     pages = _list(resource, query.sort, frozenset(values), gathered=is_search and estimated <= FEW)
     page = await pages.page(db, query.limit, **values)
-    return page if counted is None else replace(page, total=counted)
+    return replace(page, total=counted)
 
 
 def _is_search(sort: str, filters: Mapping[str, Any]) -> bool:

@@ -71,6 +71,15 @@ def sum_of_all() -> float:
     return sum(sample.value for metric in metrics for sample in metric.samples)
 
 
+@pytest.mark.parametrize(("error", "outcome"), [(None, "done"), (ValueError(), "failed"), (OSError(), "failed")])
+def test_each_round_of_the_apis_own_work_is_counted_by_how_it_ended(error: Exception | None, outcome: str) -> None:
+    before = count("sweeps_total", sweep="cleaning", outcome=outcome)
+    with one_round("cleaning", "rows left", OSError):
+        if error is not None:
+            raise error
+    assert count("sweeps_total", sweep="cleaning", outcome=outcome) == before + 1
+
+
 async def test_what_is_cancelled_has_not_failed() -> None:
     async def wait() -> None:
         with calling("mail"), one_round("cleaning", "rows left"):

@@ -52,8 +52,10 @@ async def test_matrix(
         if answer.status_code == 401:
             challenge = "Bearer" if who == "anonymous" else 'Bearer error="invalid_token"'
             assert answer.headers["WWW-Authenticate"] == challenge
-        if answer.status_code in {401, 403}:
             assert isinstance(answer.json()["detail"], str)
+        if answer.status_code == 403:
+            allowed = " or ".join(type_ for type_ in UserType if type_.includes(UserType(case.least)))
+            assert answer.json()["detail"] == f"Only a user of type {allowed} may do this; yours is {who}"
 
 
 @pytest.mark.parametrize("said", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}], ids=str)

@@ -100,7 +100,8 @@ async def test_after_too_many_failures_even_the_right_password_has_to_wait(
     async with at(live, "192.0.2.1") as client:
         refused = await sign_in(client, VISITOR.upper())
     assert refused.status_code == 429
-    assert 0 < int(refused.headers["Retry-After"]) <= WINDOW.total_seconds()
+    assert 0 < int(seconds := refused.headers["Retry-After"]) <= WINDOW.total_seconds()
+    assert refused.json()["detail"] == f"Too many attempts: try again in {seconds} s"
     await let_time_pass(admin, WINDOW - timedelta(seconds=5))
     assert await right(live, "192.0.2.1") == 429  # which does not restart the window
     await let_time_pass(admin, timedelta(seconds=5))
