@@ -72,12 +72,16 @@ def sum_of_all() -> float:
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(None, "done"), (ValueError(), "failed"), (OSError(), "failed")])
-def test_each_round_of_the_apis_own_work_is_counted_by_how_it_ended(error: Exception | None, outcome: str) -> None:
+def test_each_round_of_the_apis_own_work_is_counted_by_how_it_ended_and_a_failure_is_said(
+    log: Callable[[], list[Log]], error: Exception | None, outcome: str
+) -> None:
     before = count("sweeps_total", sweep="cleaning", outcome=outcome)
     with one_round("cleaning", "rows left", OSError):
         if error is not None:
             raise error
     assert count("sweeps_total", sweep="cleaning", outcome=outcome) == before + 1
+    said = {None: [], ValueError: [("rows left", "error")], OSError: [("rows left for now", "warning")]}
+    assert [(line["event"], line["level"]) for line in log()] == said[type(error) if error else None]
 
 
 async def test_what_is_cancelled_has_not_failed() -> None:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from local.postgres import Server
+from tests.api.holding import holding, until_it_waits
 from tests.api.orders.ordering import CAKE, TEA
 from tests.conftest import clone, committing, drop
 from tests.users import KEEPER, VISITOR, email_of
@@ -141,6 +142,18 @@ async def run(client: httpx.AsyncClient, admin: asyncpg.Connection, case: Race, 
         assert [dict(item) for item in items] == [CAKE if is_replaced else TEA]
     assert sum(outcomes.values()) == size[0] * size[1]
     assert outcomes.keys() <= possible
+
+
+async def test_an_order_that_is_paid_and_begun_meanwhile_needs_no_other_payment(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    (order_id,) = await make(admin, "created", 1)
+    begun = "UPDATE orders SET status = 'progress', is_paid_at_till = true WHERE id = $1"
+    async with holding(admin, begun, order_id):
+        paying = asyncio.create_task(pay(committing_client, f"/orders/{order_id}"))
+        await until_it_waits(admin, paying)
+    answer = await paying
+    assert (answer.status_code, answer.json()["status"]) == (200, "progress")
 
 
 async def test_two_puts_leave_the_items_of_one(committing_client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:

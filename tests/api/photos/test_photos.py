@@ -303,6 +303,13 @@ class TestFirst:
         await listed(client, animal, alt="ready")
         assert (await client.get(f"/animals/{animal}")).json()["photo"]["alt"] == "ready"
 
+    async def test_only_of_what_keepers_see_no_copy_may_be_stored(
+        self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, animal: int
+    ) -> None:
+        path = f"/animals/{animal}/photos"
+        answers = [await anonymous.get(path), await client.get(path), await anonymous.get(path, headers=bearer("no"))]
+        assert ["no-store" in answer.headers.get("Cache-Control", "") for answer in answers] == [False, True, True]
+
     async def test_the_csv_has_no_photos(self, client: httpx.AsyncClient, animal: int) -> None:
         await listed(client, animal)
         assert "photo" not in (await client.get("/animals.csv")).text

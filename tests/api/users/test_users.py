@@ -124,7 +124,10 @@ class TestMe:
             while not await admin.fetchval(WAITING):
                 await asyncio.sleep(0.01)
             await admin.execute(meanwhile)
-        assert (await change).status_code == status
+        answer = await change
+        assert answer.status_code == status
+        if status == 401:
+            assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
         assert (await sign_in(committing_client, email_of("visitor"))).status_code == 200
 
 
