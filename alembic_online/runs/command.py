@@ -93,7 +93,8 @@ async def run_online(project: Project) -> None:
     async with migration_lock(engine(LOCK), settings.migrator_lock_timeout) as lock:
         progress = Progress(project.release)
         planned = planned_steps()
-        planned = gate(planned, project) if is_upgrade() else planned  # a rehearsal is there to see what is not safe
+        if is_upgrade():  # a rehearsal is none: it is there to see what is not safe
+            planned = gate(planned, project)
         planned = decided_once(planned, progress)
         planned = in_phase(planned, "all" if trace else settings.migrator_phase)
         pooler = Pooler(settings.migrator_pooler_url)

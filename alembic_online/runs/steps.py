@@ -28,12 +28,13 @@ class Progress:
     release: str
     revision: str = ""
     attempts: int = 0
-    started_at: datetime = field(init=False)
-    began: float = field(init=False)
-    first_began: float = field(init=False)
-    kept: float = field(init=False)
     taken: int = 0
     """The number of steps that are done, whatever becomes of the one under way."""
+    # Known once a try begins.
+    started_at: datetime = field(init=False, repr=False)
+    began: float = field(init=False, repr=False)
+    first_began: float = field(init=False, repr=False)
+    kept: float = field(init=False, repr=False)
 
     def begin(self, revision: str) -> None:
         """Note that a try begins: the first of `revision`, or a further one."""

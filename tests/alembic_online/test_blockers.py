@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from alembic_online.runs import blockers as runs_blockers
 from alembic_online.runs.blockers import Blockers, watch
 from local.postgres import Server
-from tests.alembic_online.test_lock import engine_of, session, under_way, until
+from tests.alembic_online.sessions import engine_of, session, under_way, until
 from tests.conftest import WAITING
 
 READ = "SELECT 'personal' FROM animals"

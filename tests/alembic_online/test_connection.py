@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from alembic_online.runs import connection as runs_connection
 from alembic_online.runs.connection import LOCK, LOOK, RUN, DatabaseRefused, create_engine, wait_for_database
 from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.alembic_online.sessions import pass_on
 
 BACKEND_KEY_DATA = b"K\0\0\0\x0c"  # followed by the process that serves this connection, and a secret
 
@@ -25,23 +26,14 @@ BACKEND_KEY_DATA = b"K\0\0\0\x0c"  # followed by the process that serves this co
 async def announcing(socket_dir: Path, shift: int) -> AsyncIterator[int]:
     """A port at which all is passed on to Postgres; only the process that it announces is another by `shift`."""
 
+    def change(data: bytes) -> bytes:
+        before, message, after = data.partition(BACKEND_KEY_DATA)
+        if message:
+            after = (int.from_bytes(after[:4]) + shift).to_bytes(4) + after[4:]
+        return before + message + after
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(str(socket_dir / ".s.PGSQL.5432"))
-
-        async def answer() -> None:
-            while data := await from_server.read(65_536):
-                before, message, after = data.partition(BACKEND_KEY_DATA)
-                if message:
-                    after = (int.from_bytes(after[:4]) + shift).to_bytes(4) + after[4:]
-                writer.write(before + message + after)
-            writer.close()
-
-        with closing(to_server), closing(writer), suppress(ConnectionError):
-            answering = asyncio.create_task(answer())
-            while data := await reader.read(65_536):
-                to_server.write(data)
-            to_server.close()
-            await answering
+        await pass_on(reader, writer, socket_dir, change)
 
     server = await asyncio.start_server(serve, "127.0.0.1")
     yield server.sockets[0].getsockname()[1]
@@ -121,23 +113,12 @@ async def answering(server: Server, *answers: bytes) -> AsyncIterator[str]:
     left = [*answers]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_unix_connection(str(server.socket_dir / ".s.PGSQL.5432"))
-
-        async def answer() -> None:
-            while data := await from_server.read(65_536):
-                writer.write(data)
-            writer.close()
-
-        with closing(to_server), closing(writer), suppress(ConnectionError):
-            if left:
-                await reader.read(65_536)
-                writer.write(left.pop(0))
-                return
-            answering = asyncio.create_task(answer())
-            while data := await reader.read(65_536):
-                to_server.write(data)
-            to_server.close()
-            await answering
+        if not left:
+            await pass_on(reader, writer, server.socket_dir)
+            return
+        with closing(writer):
+            await reader.read(65_536)
+            writer.write(left.pop(0))
 
     listening = await asyncio.start_server(serve, "127.0.0.1")
     yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from alembic_online.runs.debris import find_debris, rest_of
 from local.postgres import SUPERUSER, Server
-from tests.alembic_online.test_phases import look
+from tests.alembic_online.sessions import look
 from tests.conftest import EMPTY, clone, drop, engine_for, superuser
 
 SMILE = "\N{GRINNING FACE}"

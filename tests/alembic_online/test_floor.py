@@ -13,7 +13,8 @@ from alembic_online.errors import ReleaseBelowFloor
 from alembic_online.runs.contract import floor_of
 from alembic_online.runs.floor import read_floor, require_not_below_floor
 from local.postgres import Server
-from tests.alembic_online.test_phases import look, revision
+from tests.alembic_online.sessions import look
+from tests.alembic_online.test_phases import revision
 from tests.alembic_online.zoo import ZOO
 
 MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('r', 'upgrade', $1)"

@@ -22,7 +22,7 @@ from alembic_online.runs.history import for_app, is_ahead, last_moves, record, r
 from alembic_online.runs.steps import Progress
 from alembic_online.runs.workers import create_workers, find_workers
 from local.postgres import Server
-from tests.alembic_online.test_phases import look
+from tests.alembic_online.sessions import look
 from tests.alembic_online.zoo import ZOO
 
 CONTRACT = 'phase = "contract"\nsafe_from_release = "{}"\n'

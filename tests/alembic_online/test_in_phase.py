@@ -18,8 +18,8 @@ from alembic_online.runs.phases import in_phase
 from alembic_online.runs.steps import Steps
 from alembic_online.settings import Phase
 from local.postgres import Server
-from tests.alembic_online.test_lock import session
-from tests.alembic_online.test_phases import look, revision
+from tests.alembic_online.sessions import look, session
+from tests.alembic_online.test_phases import revision
 from tests.alembic_online.zoo import ZOO
 
 

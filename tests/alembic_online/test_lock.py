@@ -1,8 +1,7 @@
 """The migration lock: who holds it, how long it is waited for, and what is ended that an earlier run has left."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
@@ -12,30 +11,15 @@ from structlog.testing import capture_logs
 
 from alembic_online.errors import LockLost, LocksNotObtained
 from alembic_online.runs import lock as runs_lock
-from alembic_online.runs.connection import LOCK, LOOK, create_engine
+from alembic_online.runs.connection import LOOK
 from alembic_online.runs.lock import LOCK_KEY, MigrationLock, find_holder, lock_key, migration_lock
-from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.alembic_online.sessions import engine_of, session, under_way, until
 from tests.conftest import WAITING
 
 TAKE = "SELECT pg_advisory_lock($1)"
 HIGH, LOW = LOCK_KEY >> 32, int.from_bytes((LOCK_KEY & 0xFFFFFFFF).to_bytes(4), signed=True)
 AT_WORK = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1) AND query LIKE 'SELECT pg_sleep%'"
-
-
-def engine_of(server: Server, database: str, name: str = LOCK) -> AsyncEngine:
-    return create_engine(Settings(migration_database_url=server.url("zoo_migrator", database)).database(), name)
-
-
-@asynccontextmanager
-async def session(
-    server: Server, database: str, name: str = "somebody", role: str = "zoo_migrator"
-) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(server.url(role, database), server_settings={"application_name": name})
-    try:
-        yield connection
-    finally:
-        connection.terminate()
 
 
 def count(engine: AsyncEngine, word: str) -> list[str]:
@@ -49,28 +33,11 @@ def count(engine: AsyncEngine, word: str) -> list[str]:
     return found
 
 
-@asynccontextmanager
-async def under_way(connection: asyncpg.Connection, sql: str) -> AsyncIterator["asyncio.Task[str]"]:
-    """The statement, which at the end of the block is cancelled if it is still at work."""
-    task = asyncio.create_task(connection.execute(sql))
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
 async def hold(engine: AsyncEngine, timeout: float) -> int:
     """The process that has held the lock, once."""
     async with migration_lock(engine, timeout) as held:
         await held.connection.run_sync(held.require)
         return held.pid
-
-
-async def until(admin: asyncpg.Connection, query: str, *arguments: object) -> None:
-    async with asyncio.timeout(60):
-        while not await admin.fetchval(query, *arguments):
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", ["alembic_online", "a", "b", "c", "d", "a name of more than 64 characters" * 3])

@@ -1,7 +1,6 @@
 """Phases of revisions, and releases of the api, and their order."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -11,17 +10,16 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from alembic.script import Script
-from sqlalchemy import Connection
 
 from alembic_online.errors import ConfigurationError
-from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.contract import safe_from_release
 from alembic_online.runs.phases import split_by_phase, waited_for
 from alembic_online.runs.releases import count_releases, find_sessions
 from alembic_online.runs.workers import find_workers
-from alembic_online.settings import Phase, Settings
+from alembic_online.settings import Phase
 from local.postgres import Server
 from stack_settings.release import is_older
+from tests.alembic_online.sessions import look
 from tests.conftest import ROOT
 
 FILE = "2099_01_01_0000-drop.py"
@@ -140,13 +138,6 @@ async def test_releases_are_told_by_the_names_of_the_sessions_on_this_database(
     assert count_releases(found) == {"0.3.0": 3, "unknown": 3, "1@2": 1, "0.2.0": 1}
     (pair,) = (group for group in found if group.count > 1)
     assert str(pair) == f"api@0.3.0 (2 sessions, pid {pair.pid})"
-
-
-async def look(server: Server, database: str, work: Callable[[Connection], Any]) -> Any:
-    """The result of `work`, as the migrator's role."""
-    url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
-    async with create_engine(url, LOOK).connect() as connection:
-        return await connection.run_sync(work)
 
 
 async def test_an_app_keeps_rows_of_its_workers_as_the_readme_says(

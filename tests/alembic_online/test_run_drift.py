@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from alembic_online.errors import SchemaDrift
 from alembic_online.runs.drift import compare_options, noting_what_was_there, only_warning, record_schema, report_drift
 from local.postgres import Server
-from tests.alembic_online.test_phases import look
+from tests.alembic_online.sessions import look
 from tests.alembic_online.zoo import ZOO
 
 WILD = "ALTER TABLE animals ADD COLUMN wild boolean"

@@ -12,8 +12,7 @@ from alembic_online.commands.status import _show
 from alembic_online.project import Project
 from alembic_online.runs.status import Move, Status, find_pending, read_status
 from local.postgres import Server
-from tests.alembic_online.test_lock import session
-from tests.alembic_online.test_phases import look
+from tests.alembic_online.sessions import look, session
 from tests.alembic_online.zoo import ZOO
 
 REVISION = "b6e3af89b7ce"

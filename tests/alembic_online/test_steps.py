@@ -11,8 +11,7 @@ from alembic_online.errors import LockLost
 from alembic_online.runs.lock import migration_lock
 from alembic_online.runs.steps import Progress, decided_once, one_by_one
 from local.postgres import Server
-from tests.alembic_online.test_lock import engine_of
-from tests.alembic_online.test_phases import look
+from tests.alembic_online.sessions import engine_of, look
 from tests.alembic_online.zoo import ZOO
 
 FIRST = [*ZOO.scripts.walk_revisions()][-1]
