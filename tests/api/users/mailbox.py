@@ -1,21 +1,21 @@
 """A real SMTP server for the api's mail."""
 
+import asyncio
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Mailbox:
     """What was delivered, and what it answers (250 accepts a mail)."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"smtp://127.0.0.1:{port}"
+    def __init__(self) -> None:
+        self.url = ""  # once it listens
         self.messages: list[EmailMessage] = []
         self.answers: list[str] = []
 
@@ -36,13 +36,19 @@ class Mailbox:
         return found[1]
 
 
-@contextmanager
-def serving(port: int) -> Iterator[Mailbox]:
+@asynccontextmanager
+async def serving() -> AsyncIterator[Mailbox]:
+    """A mailbox on a port of its own, until the block ends.
+
+    It runs in the test's event loop: a thread of its own, as aiosmtpd's controller has, leaves the last connection open
+    if it is told to stop before it has seen that the client has gone.
+    """
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # the server's own, in the process of the api
-    mailbox = Mailbox(port)
-    controller = Controller(mailbox, hostname="127.0.0.1", port=port)
-    controller.start()
+    mailbox = Mailbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mailbox, hostname="127.0.0.1", loop=loop), "127.0.0.1")
+    mailbox.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield mailbox
     finally:
-        controller.stop()
+        server.close()
