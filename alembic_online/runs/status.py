@@ -78,7 +78,7 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
     pending = find_pending(connection, script)
     at_work = find_at_work(connection, project.application)
     # While revisions are pending, or this release does not know them all, the models are of another state.
-    drift = None if pending or set(current) != set(script.get_heads()) else _look(connection, project)
+    drift = None if set(current) != set(script.get_heads()) else _look(connection, project)
     return Status(
         current=current,
         head=list(script.get_heads()),

@@ -1,5 +1,6 @@
 """Statements that block nobody: their time limits, and what they leave behind when they are interrupted."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -82,22 +83,24 @@ async def work(server: Server, database: str, do: Callable[[Connection], Any]) -
 async def test_an_online_statement_gets_time_however_it_is_written_and_no_other_one_does(
     server: Server, tables: str
 ) -> None:
-    limits: dict[str, tuple[str, str]] = {}
+    limits: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def look(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         if statement in {*ONLINE, *OTHERS}:
             query = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
             raw = connection.connection.driver_connection  # past SQLAlchemy, and its listeners
             assert raw is not None
-            limits[statement] = tuple(await_(raw.fetchrow(query)))
+            limits[statement].append(tuple(await_(raw.fetchrow(query))))
 
     def run(connection: Connection) -> None:
         event.listen(connection, "before_cursor_execute", look)
+        event.listen(connection, "after_cursor_execute", look)
         for sql in [*OTHERS, *ONLINE]:
             connection.exec_driver_sql(sql)
 
     await work(server, tables, run)
-    assert limits == dict.fromkeys(OTHERS, ("700ms", "9s")) | dict.fromkeys(ONLINE, ("5min", "0"))
+    usual, long = ("700ms", "9s"), ("5min", "0")
+    assert limits == {sql: [long if sql in ONLINE else usual, usual] for sql in [*OTHERS, *ONLINE]}
 
 
 @pytest.mark.parametrize("sql", [*ONLINE, *OTHERS])
