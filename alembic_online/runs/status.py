@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from alembic_online.drift.report import Drift, find_drift
+from alembic_online.postgres import reason_of
 from alembic_online.project import Project
 from alembic_online.runs.contract import safe_from_release
 from alembic_online.runs.floor import read_floor
@@ -101,7 +102,7 @@ def _look(connection: Connection, project: Project) -> Drift:
         with connection.begin_nested():  # what fails in it ends no more than it
             return find_drift(connection, project)
     except Exception as error:  # noqa: BLE001 - the rest of the status is right all the same
-        return Drift(not_compared=[" ".join(str(getattr(error, "orig", None) or error).split())])
+        return Drift(not_compared=[reason_of(error)])
 
 
 def find_pending(connection: Connection, script: ScriptDirectory) -> list[str]:

@@ -261,6 +261,12 @@ async def test_what_the_role_may_not_do_is_said(server: Server, database: str, a
     kind, said = await refused("zoo_migrator", "&options=-c%20default_transaction_read_only%3Don")
     assert kind is DatabaseUnreachable
     assert said.startswith("the database is read-only: default_transaction_read_only is on, or it is a standby")
+    await admin.execute("REVOKE EXECUTE ON FUNCTION pg_backend_pid FROM PUBLIC")
+    kind, said = await refused("zoo_migrator")
+    assert kind is ConfigurationError
+    assert said.startswith("MIGRATION_DATABASE_URL leads to a connection pooler")
+    assert said.endswith("permission denied for function pg_backend_pid)")
+    await admin.execute("GRANT EXECUTE ON FUNCTION pg_backend_pid TO PUBLIC")
     await admin.execute("REVOKE EXECUTE ON FUNCTION has_schema_privilege(text, text) FROM PUBLIC")
     kind, said = await refused("zoo_migrator")
     assert kind is DatabaseRefused

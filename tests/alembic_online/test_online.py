@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.util import await_
+from structlog.testing import capture_logs
 
 from alembic_online.runs.connection import RUN, create_engine
 from alembic_online.runs.online import give_time, is_online
@@ -125,7 +126,9 @@ async def test_an_index_that_an_interrupted_build_has_left_is_built_again(server
         query = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)"
         return list(connection.exec_driver_sql(query, (index,)).scalars())
 
-    assert await work(server, tables, validity) == [True]
+    with capture_logs() as log:
+        assert await work(server, tables, validity) == [True]
+    assert [(line["event"], line["index"]) for line in log] == [("dropping what an interrupted build has left", index)]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,9 @@ async def test_a_detach_that_was_interrupted_is_finished_and_then_nothing_is_lef
         assert await work(server, tables, interrupted) == [True, False]
     await reader.close()
     for _ in range(2):
-        await work(server, tables, lambda connection: connection.exec_driver_sql(again))
+        with capture_logs() as log:
+            await work(server, tables, lambda connection: connection.exec_driver_sql(again))
+        assert [(line["event"], line["statement"]) for line in log] == [("an interrupted statement is finished", again)]
         assert await work(server, tables, partitions) == ["days_2"]
 
 

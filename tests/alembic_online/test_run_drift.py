@@ -101,6 +101,15 @@ async def test_a_schema_that_was_not_recorded_is_recorded_by_the_run(
     assert await admin.fetchrow(written) == before, "once is enough"
 
 
+async def test_a_schema_that_can_not_be_recorded_is_a_warning(
+    server: Server, database: str, admin: asyncpg.Connection
+) -> None:
+    await admin.execute("ALTER TABLE migration_schema OWNER TO postgres")
+    [line] = await run(server, database, lambda context: record_schema(context, ZOO, accept=True))
+    assert (line["event"], line["log_level"]) == ("drift could not be looked for", "warning")
+    assert line["reason"].endswith("permission denied for table migration_schema")
+
+
 async def test_what_was_changed_before_a_run_that_was_killed_stays_drift(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
