@@ -142,6 +142,13 @@ async def test_before_the_first_step_and_only_then_what_was_changed_by_hand_is_n
     assert await run(server, database, lambda context: report_drift(context, ZOO, fail=False)) == []
 
 
+async def test_what_can_not_be_noted_is_said_once(server: Server, database: str, admin: asyncpg.Connection) -> None:
+    await admin.execute("ALTER TABLE migration_schema OWNER TO postgres")
+    steps = noting_what_was_there(lambda *_: [STEP, STEP], ZOO)
+    [line] = await run(server, database, lambda context: [*steps((), context)])
+    assert line["event"] == "drift could not be looked for"
+
+
 async def test_without_steps_nothing_is_noted(server: Server, database: str, admin: asyncpg.Connection) -> None:
     await admin.execute("CREATE STATISTICS by_hand ON name, species FROM animals")
     await run(server, database, lambda context: [*noting_what_was_there(lambda *_: [], ZOO)((), context)])
