@@ -101,11 +101,12 @@ async def test_a_schema_that_was_not_recorded_is_recorded_by_the_run(
     assert await admin.fetchrow(written) == before, "once is enough"
 
 
-async def test_a_schema_that_can_not_be_recorded_is_a_warning(
-    server: Server, database: str, admin: asyncpg.Connection
+@pytest.mark.parametrize("what", [partial(record_schema, accept=True), partial(report_drift, fail=True)])
+async def test_a_schema_that_can_not_be_recorded_or_compared_is_a_warning(
+    server: Server, database: str, admin: asyncpg.Connection, what: Callable[..., None]
 ) -> None:
-    await admin.execute("ALTER TABLE migration_schema OWNER TO postgres")
-    [line] = await run(server, database, lambda context: record_schema(context, ZOO, accept=True))
+    await admin.execute("REVOKE ALL ON migration_schema FROM PUBLIC; ALTER TABLE migration_schema OWNER TO postgres")
+    [line] = await run(server, database, lambda context: what(context, ZOO))
     assert (line["event"], line["log_level"]) == ("drift could not be looked for", "warning")
     assert line["reason"].endswith("permission denied for table migration_schema")
 
