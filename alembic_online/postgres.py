@@ -14,6 +14,11 @@ def sqlstate(error: BaseException) -> str | None:
     return state
 
 
+def reason_of(error: BaseException) -> str:
+    """What Postgres says about an error, SQLAlchemy's or the driver's, or what another error says; in one line."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
 def fit(name: str, end: str = "") -> str:
     """`name` followed by `end`, with `name` truncated to fit Postgres's limit."""
     return name.encode()[: NAME_BYTES - len(end.encode())].decode(errors="ignore") + end

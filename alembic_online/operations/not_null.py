@@ -38,7 +38,7 @@ def _set_not_null_online(operations: Operations, operation: SetNotNullOnlineOp) 
 def _set_not_null(steps: Steps, table: str, column: str, name: str) -> None:
     """By a NOT NULL constraint that is validated separately, which Postgres has from 18 on."""
     found = steps.find_not_null(table, column)
-    if found and found.is_set and found.is_validated:
+    if found and found.is_validated:
         return
     if not (found and found.constraint):
         # A renamed column's constraint keeps its name. If that is this name, Postgres chooses another one.

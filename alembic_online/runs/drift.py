@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
 from alembic_online.drift import record
 from alembic_online.drift.report import find_drift
 from alembic_online.errors import SchemaDrift
+from alembic_online.postgres import reason_of
 from alembic_online.project import Project
 from alembic_online.runs.history import OWN_TABLES
 from alembic_online.runs.steps import Steps
@@ -85,7 +86,6 @@ def only_warning(context: MigrationContext) -> Iterator[None]:
     except SchemaDrift:
         raise
     except Exception as error:  # noqa: BLE001 - a lost connection, missing rights, models that can't be read
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        log.warning("drift could not be looked for", reason=f"{type(error).__name__}: {reason}")
+        log.warning("drift could not be looked for", reason=f"{type(error).__name__}: {reason_of(error)}")
         with suppress(Exception):
             context.connection.rollback()

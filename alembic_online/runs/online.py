@@ -49,13 +49,9 @@ def give_time(connection: Connection, lock_seconds: float) -> None:
             connection.info["restore_limits"] = restore
         return statement, parameters
 
-    def after(connection: Connection, _: Any, statement: str, *__: Any) -> None:
-        if is_online(statement):
-            restore_limits(connection)
-
-    def restore_limits(connection: Connection) -> None:
+    def restore_limits(connection: Connection, *_: Any) -> None:
         for name, value in connection.info.pop("restore_limits", ()):
             connection.exec_driver_sql(f"SET {name} = '{value}'")
 
     event.listen(connection, "before_cursor_execute", before, retval=True)
-    event.listen(connection, "after_cursor_execute", after)
+    event.listen(connection, "after_cursor_execute", restore_limits)

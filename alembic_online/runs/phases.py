@@ -91,7 +91,7 @@ def in_phase(steps: Steps, phase: Phase) -> Steps:
 
 
 def _say_what_waits(due: list[Script], waiting: list[Script], phase: Phase) -> None:
-    if waiting and not due:
+    if not due:
         log.info("nothing to do in this phase", phase=phase)
     if waiting:
         log.info("waiting for their phase", revisions=[revision.revision for revision in waiting], phase=phase)

@@ -8,6 +8,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from alembic_online.drift.report import Drift, find_drift
+from alembic_online.postgres import reason_of
 from alembic_online.project import Project
 from alembic_online.runs.contract import safe_from_release
 from alembic_online.runs.floor import read_floor
@@ -78,7 +79,7 @@ def read_status(connection: Connection, project: Project, lock_holder: str | Non
     pending = find_pending(connection, script)
     at_work = find_at_work(connection, project.application)
     # While revisions are pending, or this release does not know them all, the models are of another state.
-    drift = None if pending or set(current) != set(script.get_heads()) else _look(connection, project)
+    drift = None if set(current) != set(script.get_heads()) else _look(connection, project)
     return Status(
         current=current,
         head=list(script.get_heads()),
@@ -101,7 +102,7 @@ def _look(connection: Connection, project: Project) -> Drift:
         with connection.begin_nested():  # what fails in it ends no more than it
             return find_drift(connection, project)
     except Exception as error:  # noqa: BLE001 - the rest of the status is right all the same
-        return Drift(not_compared=[" ".join(str(getattr(error, "orig", None) or error).split())])
+        return Drift(not_compared=[reason_of(error)])
 
 
 def find_pending(connection: Connection, script: ScriptDirectory) -> list[str]:

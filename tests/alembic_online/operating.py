@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 import alembic_online.operations  # noqa: F401 - registers them
 from alembic_online.literal import OFFLINE, keep_literal
+from alembic_online.runs.lock import MigrationLock
 from alembic_online.runs.online import give_time
 from api.models import Base
 from local.postgres import Server
@@ -20,7 +21,13 @@ Work = Callable[[Any], object]
 """What a revision does with `op`: Any, because Alembic's types do not know the online operations."""
 
 
-async def operate(server: Server, database: str, *works: Work, version: tuple[int, ...] | None = None) -> None:
+async def operate(
+    server: Server,
+    database: str,
+    *works: Work,
+    version: tuple[int, ...] | None = None,
+    lock: MigrationLock | None = None,
+) -> None:
     """Do each of `works` as a revision of its own; with `version`, as if the server had that version."""
 
     def revisions(connection: Connection) -> None:
@@ -29,6 +36,8 @@ async def operate(server: Server, database: str, *works: Work, version: tuple[in
         if version:
             connection.dialect.server_version_info = version
         options = {"project": ZOO, "transaction_per_migration": True, "target_metadata": Base.metadata}
+        if lock:
+            options["lock"] = lock
         for work in works:
             context = MigrationContext.configure(connection, opts=options)
             with context.begin_transaction(_per_migration=True), Operations.context(context) as op:

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateTable
 from alembic_online.backfill.execute import figures
 from alembic_online.backfill.load import Load
 from alembic_online.backfill.reports import Report, read_reports, set_paused
-from alembic_online.backfill.state import State, migration_backfills, percent, seconds_left
+from alembic_online.backfill.state import State, finish, migration_backfills, note_waiting, percent, seconds_left
 from local.postgres import Server
 from tests.conftest import engine_for
 
@@ -118,6 +118,21 @@ async def test_what_is_not_finished_can_be_paused_and_what_is_paused_resumed(not
     assert sorted(await noted.run_sync(set_paused, True)) == sorted(under_way)
     assert await paused() == under_way
     assert sorted(await noted.run_sync(set_paused, False)) == sorted(under_way)
+
+
+async def test_what_one_waits_for_and_its_end_are_noted_of_no_other(noted: AsyncConnection) -> None:
+    async def known() -> dict[str, tuple[str | None, bool]]:
+        rows = await noted.execute(select(columns.table_name, columns.waiting_for, columns.finished_at.is_not(None)))
+        return {table: (waiting_for, is_finished) for table, waiting_for, is_finished in rows}
+
+    columns = migration_backfills.c
+    number = (await noted.scalars(select(columns.id).where(columns.table_name == "working"))).one()
+    state = State(number, ["7"], ["9"], 300, 20, 900, 1000, None)
+    before = await known()
+    await noted.run_sync(note_waiting, state, "5 sessions that wait for locks")
+    assert await known() == before | {"working": ("5 sessions that wait for locks", False)}
+    await noted.run_sync(finish, state)
+    assert await known() == before | {"working": (None, True)}
 
 
 async def test_a_request_to_pause_holds_up_its_own_backfill_only(noted: AsyncConnection) -> None:

@@ -1,8 +1,9 @@
 """The migrator's connections: what it works on, and what it refuses before it does anything."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from alembic_online.runs.connection import LOCK, LOOK, RUN, DatabaseRefused, cre
 from alembic_online.settings import Settings
 from local.postgres import Server
 from tests.alembic_online.sessions import pass_on
+from tests.authority import Authority
 
 BACKEND_KEY_DATA = b"K\0\0\0\x0c"  # followed by the process that serves this connection, and a secret
 
@@ -218,6 +220,27 @@ async def test_one_that_refuses_is_not_waited_for(  # noqa: PLR0913, PLR0917 - a
     assert clock.pauses == []
 
 
+async def test_one_that_does_not_prove_that_it_is_the_right_one_is_not_waited_for(tmp_path: Path, clock: Clock) -> None:
+    own, other = Authority(tmp_path, "own"), Authority(tmp_path, "other")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(*own.give("server", "localhost"))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(ssl.SSLError, ConnectionError):
+            await reader.read(65_536)  # whether there is TLS
+            writer.write(b"S")
+            await writer.start_tls(tls)
+
+    listening = await asyncio.start_server(serve, "localhost")
+    port = listening.sockets[0].getsockname()[1]
+    url = f"postgresql://zoo_migrator@localhost:{port}/zoo?sslmode=verify-full&sslrootcert={other.path}"
+    said = "^the database does not prove that it is the right one: .* certificate; see sslmode and sslrootcert$"
+    with pytest.raises(DatabaseRefused, match=said):
+        await wait_for_database(engine(url), 60)
+    listening.close()
+    assert clock.pauses == []
+
+
 async def test_what_the_role_may_not_do_is_said(server: Server, database: str, admin: asyncpg.Connection) -> None:
     async def refused(role: str, options: str = "") -> tuple[type[Exception], str]:
         try:
@@ -238,6 +261,12 @@ async def test_what_the_role_may_not_do_is_said(server: Server, database: str, a
     kind, said = await refused("zoo_migrator", "&options=-c%20default_transaction_read_only%3Don")
     assert kind is DatabaseUnreachable
     assert said.startswith("the database is read-only: default_transaction_read_only is on, or it is a standby")
+    await admin.execute("REVOKE EXECUTE ON FUNCTION pg_backend_pid FROM PUBLIC")
+    kind, said = await refused("zoo_migrator")
+    assert kind is ConfigurationError
+    assert said.startswith("MIGRATION_DATABASE_URL leads to a connection pooler")
+    assert said.endswith("permission denied for function pg_backend_pid)")
+    await admin.execute("GRANT EXECUTE ON FUNCTION pg_backend_pid TO PUBLIC")
     await admin.execute("REVOKE EXECUTE ON FUNCTION has_schema_privilege(text, text) FROM PUBLIC")
     kind, said = await refused("zoo_migrator")
     assert kind is DatabaseRefused

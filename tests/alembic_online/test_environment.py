@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 from alembic_online.errors import ConfigurationError, DatabaseUnreachable, LocksNotObtained
 from alembic_online.runs.lock import LOCK_KEY
@@ -57,6 +58,13 @@ async def test_what_only_reads_waits_for_no_lock_and_changes_nothing(migrated: s
     assert REVISIONS[-1] in written.getvalue()
     await asyncio.to_thread(command.check, config())
     assert await admin.fetchval("SELECT count(*) FROM migration_schema") == 0
+    assert migrated
+
+
+async def test_what_alembic_can_not_tell_the_type_of_is_no_warning(migrated: str, admin: asyncpg.Connection) -> None:
+    await admin.execute("ALTER TABLE animals ADD COLUMN place point")
+    with pytest.raises(CommandError, match=r"New upgrade operations detected: .*'place'"):
+        await asyncio.to_thread(command.check, config())
     assert migrated
 
 

@@ -1,20 +1,24 @@
 """What a run in a phase applies, and why it does not begin, by what is pending and which releases are at work."""
 
 import re
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from alembic.runtime.migration import MigrationContext, RevisionStep, StampStep
-from alembic.script import Script
+from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from alembic_online.errors import ContractInTheWay, ExpandInTheWay, MigratorError, ReleaseInTheWay
 from alembic_online.runs.phases import in_phase
+from alembic_online.runs.rollout import require_rollout
 from alembic_online.runs.steps import Steps
 from alembic_online.settings import Phase
 from local.postgres import Server
@@ -82,6 +86,32 @@ async def test_it_applies_its_own_up_to_the_first_other_and_says_what_waits(  # 
     nothing = [{"event": "nothing to do in this phase", "phase": phase, "log_level": "info"}]
     waits = [{"event": "waiting for their phase", "revisions": waiting.split(), "phase": phase, "log_level": "info"}]
     assert log == (nothing if waiting and not applied else []) + (waits if waiting else [])
+
+
+@pytest.mark.parametrize(
+    ("at", "refused"),
+    [("one", ContractInTheWay), (None, None), ("newer", None)],
+    ids=["behind", "never migrated", "ahead"],
+)
+async def test_a_rollout_is_refused_where_its_run_would_be(  # noqa: PLR0913, PLR0917 - fixtures
+    server: Server,
+    database: str,
+    admin: asyncpg.Connection,
+    tmp_path: Path,
+    at: str | None,
+    refused: type[MigratorError] | None,
+) -> None:
+    """That run would apply all to a database without revisions, and nothing to one that is ahead."""
+    contract = 'phase, safe_from_release = "contract", "0.4.0"\n'
+    for name, before, phase in (("one", None, ""), ("two", "one", contract), ("three", "two", "")):
+        (tmp_path / f"{name}.py").write_text(f"revision, down_revision = {name!r}, {before!r}\n{phase}")
+    project = replace(ZOO, scripts=ScriptDirectory(str(tmp_path), version_locations=[str(tmp_path)]))
+    await admin.execute("DELETE FROM migration_history; DELETE FROM alembic_version")
+    if at is not None:
+        await admin.execute("INSERT INTO alembic_version VALUES ($1)", at)
+        await admin.execute("INSERT INTO migration_history (revision, direction) VALUES ($1, 'upgrade')", at)
+    with pytest.raises(refused) if refused else nullcontext():
+        await look(server, database, partial(require_rollout, project=project))
 
 
 @pytest.mark.parametrize("phase", ["expand", "contract", "all"])

@@ -1,7 +1,10 @@
 """The migration lock: who holds it, how long it is waited for, and what is ended that an earlier run has left."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import os
+import signal
+from contextlib import AsyncExitStack, ExitStack
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -140,10 +143,11 @@ async def test_while_it_is_held_there_is_no_transaction_for_which_an_index_would
 class TestLeftovers:
     """What a run that was killed has left at work in Postgres."""
 
-    @pytest.fixture(autouse=True)
+    @pytest.fixture
     def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(runs_lock, "LEFTOVER_SECONDS", 0.3)
 
+    @pytest.mark.usefixtures("soon")
     async def test_are_ended_and_nobody_else(
         self, server: Server, database: str, worker_database: str, admin: asyncpg.Connection
     ) -> None:
@@ -177,6 +181,36 @@ class TestLeftovers:
         assert {line["event"] for line in said} == {"ending what an earlier run left at work"}
         for found in (waited["sessions"], [line["session"] for line in said]):  # again, if one takes long to end
             assert {session.split("since")[0] + "since " for session in found} == {*named}
+
+    async def test_that_do_not_end_are_ended_again_every_three_seconds(
+        self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with AsyncExitStack() as stack:
+            left = await stack.enter_async_context(session(server, database, "migrator"))
+            await stack.enter_async_context(under_way(left, "SELECT pg_sleep(600)"))
+            stopped = stack.enter_context(ExitStack())
+            pid = left.get_server_pid()
+            await until(admin, AT_WORK, [pid])
+            stopped.callback(os.kill, pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSTOP)
+            now = 0.0
+
+            async def sleep(seconds: float) -> None:
+                nonlocal now
+                now += seconds
+                if now == 9:
+                    stopped.close()
+                    await until(admin, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid)
+
+            clock = SimpleNamespace(time=lambda: now)
+            monkeypatch.setattr(runs_lock, "asyncio", SimpleNamespace(get_running_loop=lambda: clock, sleep=sleep))
+            with capture_logs() as log:
+                await hold(engine_of(server, database), 0)
+        assert now == 9
+        assert [line["event"] for line in log] == [
+            "waiting for what an earlier run left at work",
+            *["ending what an earlier run left at work"] * 2,
+        ]
 
     async def test_that_end_by_themselves_are_waited_for(
         self, server: Server, database: str, monkeypatch: pytest.MonkeyPatch

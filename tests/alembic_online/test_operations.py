@@ -8,9 +8,13 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
+from alembic_online.backfill import Backfill, offline_sql
+from alembic_online.errors import LockLost
 from alembic_online.operations.steps import ExistsDifferently, RowsInTheWay, current_operation, short_name
+from alembic_online.runs.lock import MigrationLock, migration_lock
 from local.postgres import Server
 from tests.alembic_online.operating import Work, operate, sql_of
+from tests.alembic_online.sessions import engine_of
 
 ROWS = "INSERT INTO animals (name, species) SELECT 'A' || n, 'S' || n % 3 FROM generate_series(1, 10) n"
 INDEX = (
@@ -59,9 +63,11 @@ class Animals:
     database: str
     admin: asyncpg.Connection
 
-    async def change(self, *works: Work, version: tuple[int, ...] | None = None) -> None:
+    async def change(
+        self, *works: Work, version: tuple[int, ...] | None = None, lock: MigrationLock | None = None
+    ) -> None:
         self.need(version)
-        await operate(self.server, self.database, *works, version=version)
+        await operate(self.server, self.database, *works, version=version, lock=lock)
 
     def need(self, version: tuple[int, ...] | None) -> None:
         """Skip the test if the server is older than this."""
@@ -228,8 +234,8 @@ class TestConstraint:
     @pytest.mark.parametrize(
         ("work", "name", "other"),
         [
-            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES exhibits(id)"),
-            (add_foreign_key, KEEPER, "FOREIGN KEY (exhibit_id) REFERENCES staff(id)"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES exhibits(id) ON DELETE SET NULL"),
+            (add_foreign_key, KEEPER, "FOREIGN KEY (exhibit_id) REFERENCES staff(id) ON DELETE SET NULL"),
             (add_foreign_key, KEEPER, "CHECK (keeper > 0)"),
             (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE CASCADE"),
             (add_foreign_key, KEEPER, "FOREIGN KEY (keeper) REFERENCES staff(id) ON DELETE SET NULL ON UPDATE CASCADE"),
@@ -479,6 +485,27 @@ def test_a_composed_name_is_kept_if_postgres_does_not_truncate_it(length: int, i
     name = "n" * length
     assert len(short_name(name)) == 63
     assert (short_name(name) == name) == is_kept
+
+
+async def test_nothing_is_done_without_the_migration_lock(animals: Animals) -> None:
+    def drop(op: Any) -> None:
+        op.drop_index_online("ix_animals_name_id", "animals")
+
+    async with migration_lock(engine_of(animals.server, animals.database), 30) as lock:
+        await animals.change(add_index, lock=lock)
+    for work in (set_not_null, drop):
+        with pytest.raises(LockLost):
+            await animals.change(work, lock=lock)
+    assert not await animals.is_not_null("species")
+    assert {"ix_new", "ix_animals_name_id"} <= (await animals.indexes()).keys()
+
+
+def test_rows_that_are_changed_later_are_changed_by_one_statement() -> None:
+    definition = Backfill("animals", {"kind": "species"}, where="id > 3", key=("name", "id"))
+    written = sql_of(
+        lambda op: op.backfill(definition.table, definition.values, where=definition.where, key=definition.key)
+    )
+    assert f"{offline_sql(definition)};" in written
 
 
 def test_what_follows_an_operation_in_a_revision_is_none_of_its_statements() -> None:

@@ -101,6 +101,16 @@ async def test_a_schema_that_was_not_recorded_is_recorded_by_the_run(
     assert await admin.fetchrow(written) == before, "once is enough"
 
 
+@pytest.mark.parametrize("what", [partial(record_schema, accept=True), partial(report_drift, fail=True)])
+async def test_a_schema_that_can_not_be_recorded_or_compared_is_a_warning(
+    server: Server, database: str, admin: asyncpg.Connection, what: Callable[..., None]
+) -> None:
+    await admin.execute("REVOKE ALL ON migration_schema FROM PUBLIC; ALTER TABLE migration_schema OWNER TO postgres")
+    [line] = await run(server, database, lambda context: what(context, ZOO))
+    assert (line["event"], line["log_level"]) == ("drift could not be looked for", "warning")
+    assert line["reason"].endswith("permission denied for table migration_schema")
+
+
 async def test_what_was_changed_before_a_run_that_was_killed_stays_drift(
     server: Server, database: str, admin: asyncpg.Connection
 ) -> None:
@@ -131,6 +141,13 @@ async def test_before_the_first_step_and_only_then_what_was_changed_by_hand_is_n
     assert line["changes"] == ["added by hand: statistics by_hand"]
     await run(server, database, lambda context: record_schema(context, ZOO, accept=True))
     assert await run(server, database, lambda context: report_drift(context, ZOO, fail=False)) == []
+
+
+async def test_what_can_not_be_noted_is_said_once(server: Server, database: str, admin: asyncpg.Connection) -> None:
+    await admin.execute("ALTER TABLE migration_schema OWNER TO postgres")
+    steps = noting_what_was_there(lambda *_: [STEP, STEP], ZOO)
+    [line] = await run(server, database, lambda context: [*steps((), context)])
+    assert line["event"] == "drift could not be looked for"
 
 
 async def test_without_steps_nothing_is_noted(server: Server, database: str, admin: asyncpg.Connection) -> None:

@@ -85,7 +85,7 @@ def test_a_further_try_of_a_revision_is_counted_with_the_time_before_it(monkeypa
     now = 100.0
     monkeypatch.setattr("alembic_online.runs.steps.time.monotonic", lambda: now)
     progress = Progress("1")
-    assert (progress.revision, progress.attempts, progress.taken) == ("", 0, 0)
+    assert str(progress) == "Progress(release='1', revision='', attempts=0, taken=0)"  # before its times are known
     progress.begin("a")
     now = 103.0
     assert (progress.attempts, progress.duration, progress.waited, progress.lost) == (1, 3, 0, 3)

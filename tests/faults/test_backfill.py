@@ -13,8 +13,10 @@ import asyncpg
 import pytest
 
 from alembic_online.backfill import Backfill
+from alembic_online.backfill.load import Load
 from local.postgres import DATABASE, SUPERUSER, Server, as_caller, binaries, serve
 from tests.alembic_online.backfilling import STATE, backfill, found, make_table, under_way
+from tests.alembic_online.sessions import look
 from tests.conftest import FAST_AND_FORGETFUL, superuser
 from tests.faults.checkout import checkout_with, start
 from tests.faults.test_kills import fill, wait_until
@@ -98,6 +100,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             folder / "replica",
             "--write-recovery-conf",
             "--checkpoint=fast",
+            "--create-slot",
+            "--slot=replica",
             "--no-sync",
         ]
         subprocess.run([*as_caller(), binaries() / "pg_basebackup", *connect(primary), *copy], check=True)
@@ -138,6 +142,22 @@ async def test_it_waits_for_a_replica_that_is_far_behind(pair: Pair, admin_of_pa
     assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500
     await found(replica, "SELECT count(*) = 2500 FROM t WHERE copy = value || 'x'")
     await replica.close()
+
+
+async def test_a_replica_is_far_behind_if_it_misses_64_mb(pair: Pair, admin_of_pair: asyncpg.Connection) -> None:
+    await backfill(pair.primary, DATABASE, COPY)  # which makes the table of its progress
+    await found(admin_of_pair, REPLAYED)
+    replica = await superuser(pair.replica, DATABASE)
+    await replica.execute("SELECT pg_wal_replay_pause()")
+    await found(replica, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
+    reasons = []
+    for megabytes in (62, 4):
+        await admin_of_pair.execute(f"SELECT pg_logical_emit_message(false, '', repeat('x', {megabytes << 20}))")
+        await found(admin_of_pair, "SELECT pg_current_wal_lsn() = pg_current_wal_insert_lsn()")  # all of it is written
+        reasons.append(await look(pair.primary, DATABASE, lambda connection: Load().look(connection, 1)))
+    await replica.execute("SELECT pg_wal_replay_resume()")
+    await replica.close()
+    assert reasons == [None, ("replicas", "replicas: walreceiver (66 MB behind)")]
 
 
 async def test_it_waits_for_a_replica_that_has_replayed_nothing_for_ten_seconds(

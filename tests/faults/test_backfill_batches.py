@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -10,9 +12,11 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
-from alembic_online.backfill import Backfill
+from alembic_online.backfill import Backfill, offline_sql
 from alembic_online.backfill.pace import fit
 from alembic_online.errors import LockLost
+from alembic_online.runs.retries import LOCK_TIMEOUT
+from alembic_online.settings import Settings
 from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, run_offline, under_way
 from tests.alembic_online.operating import operate
@@ -147,22 +151,51 @@ class TestPace:
         assert (await admin.fetchrow(STATE))["batch_size"] > 1000
 
 
+@dataclass
+class Clock:
+    """A clock that goes on only when the backfill pauses; `then` is done in each pause."""
+
+    now: float = 0
+    then: Callable[[], Awaitable[None]] | None = None
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds or 0.1
+        if self.then:
+            await self.then()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    for module in ("execute", "load", "pace"):
+        monkeypatch.setattr(f"alembic_online.backfill.{module}.time", clock)
+    monkeypatch.setattr("alembic_online.backfill.load.asyncio", clock)
+    return clock
+
+
 class TestLog:
-    async def test_says_how_far_it_is_from_time_to_time(
-        self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    async def test_says_how_far_it_is_when_more_than_five_seconds_have_passed(
+        self, server: Server, database: str, admin: asyncpg.Connection, clock: Clock
     ) -> None:
-        said: dict[float, Any] = {}
-        for seconds in (3600.0, 0.0):
+        async def then() -> None:
+            clock.now = next(times)
+
+        clock.then = then
+        for after, rows, changed in (([5.0, 5.0], [], ROWS), ([5.01, 10.0], [1000], 0), ([5.0, 5.01], [ROWS], 0)):
             await admin.execute("ANALYZE animals")
-            monkeypatch.setattr("alembic_online.backfill.execute.LOG_SECONDS", seconds)
-            with capture_logs() as said[seconds]:
+            clock.now, times = 0, iter(after)  # one after each of two batches
+            with capture_logs() as log:
                 await backfill(server, database, NAMES)
-        began, ended = said[3600.0]
-        assert (began["event"], began["table"], began["rows"]) == ("backfill begins", "animals", 0)
-        assert (ended["event"], ended["rows"], ended["changed"]) == ("backfilled", ROWS, ROWS)
-        assert [line["event"] for line in said[0.0][:2]] == ["backfill begins", "backfilling"]
-        assert (said[0.0][1]["rows"], said[0.0][1]["percent"]) == (1000, 40.0)
-        assert said[0.0][1]["rows_per_second"] > 0
+            began, *between, ended = log
+            assert (began["event"], began["table"], began["rows"]) == ("backfill begins", "animals", 0)
+            assert [(line["event"], line["rows"]) for line in between] == [("backfilling", number) for number in rows]
+            assert (ended["event"], ended["rows"], ended["changed"]) == ("backfilled", ROWS, changed)
+            assert ended["seconds"] == round(after[-1], 1)
+            if rows == [1000]:
+                assert (between[0]["percent"], between[0]["rows_per_second"]) == (40.0, 200)
 
 
 class TestRetry:
@@ -209,6 +242,11 @@ class TestRetry:
         await other.close()
         assert await admin.fetchval(RIGHT) == ROWS
 
+    def test_the_sql_script_tries_for_as_long_as_a_run(self) -> None:
+        """Each try waits half a second for its lock, and then half a second on average."""
+        assert LOCK_TIMEOUT == "500ms"
+        assert f" IN 1..{Settings().migrator_retry_seconds:g} LOOP" in offline_sql(NAMES)
+
     async def test_any_other_error_ends_it_but_keeps_finished_batches(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
@@ -237,6 +275,39 @@ class TestPausing:
         seconds = [line[name] for line in log for name in ("paused_seconds", "seconds") if name in line]
         assert seconds == sorted(round(number, 1) for number in seconds)  # the pause is part of the whole
         assert 0 <= seconds[0] < seconds[1] < time.monotonic() - begun + 0.1
+
+    async def test_is_no_time_without_progress_and_makes_it_no_slower(
+        self, server: Server, database: str, admin: asyncpg.Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It waits for a row that was locked meanwhile as long as without the pause."""
+        monkeypatch.setenv("MIGRATOR_RETRY_SECONDS", "10")
+        other = await superuser(server, database)
+        transaction = other.transaction()
+        pauses = 0
+
+        async def then() -> None:
+            nonlocal pauses
+            pauses += 1
+            if pauses == 1:  # after the first batch
+                await admin.execute("UPDATE migration_backfills SET paused = true")
+            elif pauses == 2:  # by request
+                clock.now += 1000
+                await transaction.start()
+                await other.execute("SELECT FROM animals WHERE id = 1500 FOR UPDATE")
+                await admin.execute("UPDATE migration_backfills SET paused = false")
+            elif pauses == 3:  # the second batch did not get its locks
+                await transaction.rollback()
+
+        clock.then = then
+        with capture_logs() as log:
+            await backfill(server, database, NAMES)
+        await other.close()
+        assert [line["event"] for line in log if line["log_level"] == "warning"] == [
+            "backfill pauses",
+            "a batch did not get its locks",
+        ]
+        assert (await admin.fetchrow(STATE))["rows_per_second"] > 1000
+        assert await admin.fetchval(RIGHT) == ROWS
 
     async def test_by_request_outlives_the_run(self, server: Server, database: str, admin: asyncpg.Connection) -> None:
         await admin.execute(SLOW)

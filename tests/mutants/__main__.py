@@ -30,7 +30,7 @@ RUNS = [
     "tests/alembic_online/test_steps.py", "tests/alembic_online/test_floor.py",
     "tests/alembic_online/test_history.py", "tests/alembic_online/test_pooler.py",
     "tests/alembic_online/test_status.py", "tests/alembic_online/test_run_drift.py",
-    "tests/alembic_online/test_environment.py",
+    "tests/alembic_online/test_environment.py", "tests/alembic_online/test_lint_gate.py",
     "tests/faults/test_lock_lost.py", "tests/processes/test_migrator.py",
     "tests/processes/test_phases.py", "tests/processes/test_history.py", "tests/processes/test_pooler.py",
     "tests/processes/test_workers.py", "tests/processes/test_drift.py", "tests/processes/test_floor.py",
