@@ -265,6 +265,13 @@ async def test_what_comes_out_as_csv_goes_in_again(moves: httpx.AsyncClient) -> 
     assert (record["colour"], record["cost"]) == ("blue", "13.50")
 
 
+async def test_the_same_value_written_differently_is_no_change(moves: httpx.AsyncClient) -> None:
+    made = (await moves.post("/moves", json=MOVE)).json()
+    same = {"cost": "12.5", "at": "2026-11-26T12:00:00+02:00", "key": MOVE["key"].upper()}
+    for field, value in same.items():
+        assert (await moves.patch(f"/moves/{made['id']}", json={field: value})).json() == made, field
+
+
 async def test_each_reference_is_looked_for(moves: httpx.AsyncClient) -> None:
     made = (await moves.post("/moves", json=MOVE)).json()["id"]
     for field, noun in (("from_id", "depot"), ("to_id", "depot"), ("after_id", "move")):
