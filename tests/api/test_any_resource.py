@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Column,
     Enum,
     Float,
     ForeignKey,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    Table,
     Text,
     create_mock_engine,
     func,
@@ -464,6 +466,7 @@ def odd(fields: dict[str, Any], **model: Any) -> Resource:
     class OddCreate(RequestBody):
         model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
+    Table("kinds", Fresh.metadata, Column("id", BigInteger(), primary_key=True))
     columns = {
         "rank": mapped_column(BigInteger(), server_default="1", nullable=False),
         "until": mapped_column(Date_(), nullable=True),
@@ -518,6 +521,20 @@ COUNT = (int, ...)
 def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         odd(fields, **model)
+
+
+def test_so_is_what_belongs_to_records_that_are_no_resource_and_not_what_refers_to_other_rows() -> None:
+    with pytest.raises(TypeError, match="visits belong to Group, which are no resource yet"):
+        related([Resource(Visit, VisitCreate, "visit", writers=UserType.KEEPER)])
+    assert odd({}, kind=mapped_column(ForeignKey("kinds.id"))).references == ()
+
+
+def test_a_record_needs_an_example() -> None:
+    class Plain(RequestBody):
+        capacity: int
+
+    with pytest.raises(TypeError, match="Plain needs an example: the document shows it"):
+        Resource(Depot, Plain, "depot", writers=UserType.KEEPER)
 
 
 @pytest.mark.parametrize("update", [False, True])

@@ -237,6 +237,10 @@ async def test_an_unexpected_error_is_logged_and_the_database_is_asked_again(
     assert "giraffe" in line["exception"]
 
 
+def test_each_metric_says_what_it_is() -> None:
+    assert [metric.name for metric in REGISTRY.collect() if not metric.documentation] == []
+
+
 def test_metrics_are_never_on_the_public_port() -> None:
     with pytest.raises(ValueError, match="METRICS_PORT is the same as PORT: everybody could read the metrics"):
         Settings(port=9000, metrics_port=9000).require_usable()
