@@ -391,6 +391,8 @@ async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
         with pytest.raises(ImportRefused, match="line 2, more: "):
             await load_csv(session, STEPS, io.BytesIO(b'table,more\r\nT 1,"{""a"": 1e999}"\r\n'), update=True)
     assert [record["more"] for record in (await moves.get("/Group")).json()[1:4]] == [{"a": 1}, None, {}]
+    rows = list(csv.DictReader(io.StringIO((await moves.get("/Group.csv")).text)))
+    assert [row["more"] for row in rows[1:4]] == ['{"a": 1}', "", "{}"]
 
 
 async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient) -> None:
