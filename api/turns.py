@@ -108,9 +108,6 @@ class Turns:
 
     def _next(self) -> Asking | None:
         """Of those that may have a turn, the one whose groups have waited longest, compared from the largest on."""
-        if len(self._queues) == 1:
-            (only,) = self._queues
-            return only if self._may(only) else None
         turn = next(self._clock)
 
         def waits_since(asking: Asking) -> list[int]:

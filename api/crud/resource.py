@@ -92,9 +92,6 @@ class Resource:
         self.filters: dict[str, str] = {}
         self.query: type[PageQuery] = PageQuery
 
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
     @property
     def name(self) -> str:
         """The table's name, and the first part of paths."""

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, create_model, model_validator
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Column,
     Enum,
     Float,
     ForeignKey,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Numeric,
+    Table,
     Text,
     create_mock_engine,
     func,
@@ -265,6 +267,13 @@ async def test_what_comes_out_as_csv_goes_in_again(moves: httpx.AsyncClient) -> 
     assert (record["colour"], record["cost"]) == ("blue", "13.50")
 
 
+async def test_the_same_value_written_differently_is_no_change(moves: httpx.AsyncClient) -> None:
+    made = (await moves.post("/moves", json=MOVE)).json()
+    same = {"cost": "12.5", "at": "2026-11-26T12:00:00+02:00", "key": MOVE["key"].upper()}
+    for field, value in same.items():
+        assert (await moves.patch(f"/moves/{made['id']}", json={field: value})).json() == made, field
+
+
 async def test_each_reference_is_looked_for(moves: httpx.AsyncClient) -> None:
     made = (await moves.post("/moves", json=MOVE)).json()["id"]
     for field, noun in (("from_id", "depot"), ("to_id", "depot"), ("after_id", "move")):
@@ -382,6 +391,8 @@ async def test_json_is_the_same_everywhere(moves: httpx.AsyncClient) -> None:
         with pytest.raises(ImportRefused, match="line 2, more: "):
             await load_csv(session, STEPS, io.BytesIO(b'table,more\r\nT 1,"{""a"": 1e999}"\r\n'), update=True)
     assert [record["more"] for record in (await moves.get("/Group")).json()[1:4]] == [{"a": 1}, None, {}]
+    rows = list(csv.DictReader(io.StringIO((await moves.get("/Group.csv")).text)))
+    assert [row["more"] for row in rows[1:4]] == ['{"a": 1}', "", "{}"]
 
 
 async def test_limits_beside_a_default_hold_everywhere(moves: httpx.AsyncClient) -> None:
@@ -457,6 +468,7 @@ def odd(fields: dict[str, Any], **model: Any) -> Resource:
     class OddCreate(RequestBody):
         model_config = ConfigDict(json_schema_extra={"examples": [{}]})
 
+    Table("kinds", Fresh.metadata, Column("id", BigInteger(), primary_key=True))
     columns = {
         "rank": mapped_column(BigInteger(), server_default="1", nullable=False),
         "until": mapped_column(Date_(), nullable=True),
@@ -511,6 +523,20 @@ COUNT = (int, ...)
 def test_what_would_not_work_is_refused_at_the_start(fields: dict[str, Any], model: dict[str, Any], why: str) -> None:
     with pytest.raises(TypeError, match=why):
         odd(fields, **model)
+
+
+def test_so_is_what_belongs_to_records_that_are_no_resource_and_not_what_refers_to_other_rows() -> None:
+    with pytest.raises(TypeError, match="visits belong to Group, which are no resource yet"):
+        related([Resource(Visit, VisitCreate, "visit", writers=UserType.KEEPER)])
+    assert odd({}, kind=mapped_column(ForeignKey("kinds.id"))).references == ()
+
+
+def test_a_record_needs_an_example() -> None:
+    class Plain(RequestBody):
+        capacity: int
+
+    with pytest.raises(TypeError, match="Plain needs an example: the document shows it"):
+        Resource(Depot, Plain, "depot", writers=UserType.KEEPER)
 
 
 @pytest.mark.parametrize("update", [False, True])

@@ -207,6 +207,15 @@ class TestReady:
         async with api_on(server.url("zoo_api", database)) as client:
             assert (await client.get("/health/ready")).status_code == 503
 
+    async def test_where_the_history_cannot_be_read_no_migrator_is_asked_for(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("REVOKE ALL ON migration_history FROM zoo_api, PUBLIC")
+        async with api_on(server.url("zoo_api", database)) as client:
+            answer = await client.get("/health/ready")
+        assert answer.status_code == 500
+        assert "alembic" not in answer.text
+
     @pytest.mark.usefixtures("asked_anew")
     @pytest.mark.parametrize("release", ["0.4.0", "0.3.9", "dev"])
     async def test_an_api_below_the_floor_is_not_ready_and_says_why(

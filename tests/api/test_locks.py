@@ -82,6 +82,16 @@ class TestRecords:
         assert (await committing_client.post(f"{path}/restore")).json()[field] == made[field]
 
     @every_resource
+    async def test_what_refers_to_one_holds_up_no_change_of_it(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource
+    ) -> None:
+        made = await make(committing_client, resource.path)
+        path = f"{resource.path}/{made['id']}"
+        async with holding(admin, f"SELECT FROM {resource.quoted} WHERE id = $1 FOR KEY SHARE", made["id"]):
+            assert (await committing_client.patch(path, json=resource.change())).status_code == 200
+            assert (await committing_client.post(f"{path}/restore")).status_code == 200
+
+    @every_resource
     async def test_changes_of_different_fields_both_last(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, resource: Resource
     ) -> None:

@@ -81,6 +81,12 @@ async def test_a_search_that_is_counted_is_planned_once(admin: asyncpg.Connectio
     assert sum(sql.startswith("EXPLAIN") for sql, _ in recorder.sent) == 1
 
 
+async def test_what_an_index_finds_in_this_order_is_not_estimated(admin: asyncpg.Connection) -> None:
+    recorder = Recorder(admin)
+    await records.list_page(recorder, RESOURCE, query_of("name=Xyz&sort=-id"))
+    assert len(recorder.sent) == 1
+
+
 @pytest.mark.parametrize("text", [*FIND_THREE, *FIND_HALF])
 async def test_a_page_reads_little_more_than_it_has_however_much_its_filter_finds(
     many: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, text: str

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
@@ -12,11 +13,13 @@ from api.crud import records
 from api.crud.accounts import access_tokens
 from api.crud.resource import Resource
 from api.crud.resources import RESOURCES
+from api.database.replica_reads import ReplicaReads
 from api.database.statements import ReadDatabase, Statement
 from api.dependencies import get_read_database
 from api.main import create_app
 from api.models.animals import Animal
 from api.settings import Settings
+from api.state import NAME
 from local.postgres import Server
 from tests.conftest import serve_app
 
@@ -69,6 +72,27 @@ async def test_a_replica_that_is_not_there_costs_no_read(server: Server, databas
         for path in ("/animals", "/exhibits", "/health/ready"):
             assert (await client.get(path)).status_code == 200
         assert (await client.get("/animals/1")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_of_replica"),
+    [
+        ([], True),
+        ([("cookie", "theme=dark"), ("user-agent", "zoo-auth")], True),
+        ([("authorization", "Bearer x")], False),
+        ([("cookie", "theme=dark; zoo-auth=x")], False),
+        ([("cookie", "theme=dark"), ("cookie", "zoo-auth=x")], False),
+    ],
+)
+async def test_who_says_who_they_are_reads_what_they_have_just_written(
+    server: Server, worker_database: str, headers: list[tuple[str, str]], is_of_replica: bool
+) -> None:
+    settings = Settings(database_url=server.url("zoo_api", worker_database), database_read_url=REPLICA)
+    async with serve_app(create_app(settings)) as served:
+        raw = [(name.encode(), value.encode()) for name, value in headers]
+        request = Request({"type": "http", "headers": raw, "state": {NAME: served.state}})
+        database = await get_read_database(request, Response())
+        assert (database is not served.state.database) is isinstance(database, ReplicaReads) is is_of_replica
 
 
 def test_a_replica_has_the_password_of_the_database_or_its_own() -> None:

@@ -1,6 +1,7 @@
 """Turns: nobody gets more of a scarce thing than is left for others."""
 
 import asyncio
+import weakref
 from collections import Counter
 
 import pytest
@@ -133,27 +134,49 @@ async def test_if_each_waits_once_the_last_one_is_refused() -> None:
     assert order.refused == {"10": 1}
 
 
-@pytest.mark.parametrize("moment", ["waiting", "as its turn begins", "as it is refused"])
+@pytest.mark.parametrize("moment", ["waiting", "as its turn begins", "as it is refused", "as another is one too many"])
 async def test_a_cancelled_request_leaves_nothing_behind(moment: str) -> None:
     turns, asking = Turns(1, 1), (way("a", 1),)
     await turns.take(asking, PATIENCE)
     waiting = asyncio.create_task(turns.take(asking, PATIENCE))
     await asyncio.sleep(0)
+    other = asyncio.create_task(turns.take((way("b"),), PATIENCE))  # of a smaller group
     if moment == "as its turn begins":
         turns.give_back(asking)
     elif moment == "as it is refused":
-        turns._most_waiting = 0  # noqa: SLF001 - the next request is one too many
-        other = asyncio.create_task(turns.take((way("a", 2),), PATIENCE))
         await asyncio.sleep(0)
+    elif moment == "waiting":
         other.cancel()
-        turns._most_waiting = 1  # noqa: SLF001
     waiting.cancel()
-    with pytest.raises((asyncio.CancelledError, TooManyWait)):
+    with pytest.raises(asyncio.CancelledError):
         await waiting
+    await asyncio.sleep(0)
+    if moment == "waiting":
+        assert turns.waiting == 0
+    else:
+        assert other.done() == (moment == "as its turn begins")
     if moment != "as its turn begins":
         turns.give_back(asking)
-    await asyncio.sleep(0)
+    if moment != "waiting":
+        await other
+        turns.give_back((way("b"),))
     assert is_as_new(turns, 1)
+
+
+async def test_what_has_had_its_turn_is_not_kept_for_the_rest_of_its_patience() -> None:
+    class Name:
+        pass
+
+    turns, name = Turns(1, 1), Name()
+    await turns.take((), PATIENCE)
+    waiting = asyncio.create_task(turns.take((way(name),), PATIENCE))
+    await asyncio.sleep(0)
+    turns.give_back(())
+    await waiting
+    turns.give_back((way(name),))
+    kept = weakref.ref(name)
+    del name, waiting
+    assert kept() is None
 
 
 async def test_a_request_that_waits_too_long_times_out_and_leaves_nothing_behind() -> None:

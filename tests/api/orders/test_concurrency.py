@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from local.postgres import Server
-from tests.api.holding import holding, until_it_waits
+from tests.api.holding import free, holding, until_it_waits
 from tests.api.orders.ordering import CAKE, TEA
 from tests.conftest import clone, committing, drop
 from tests.users import KEEPER, VISITOR, email_of
@@ -154,6 +154,19 @@ async def test_an_order_that_is_paid_and_begun_meanwhile_needs_no_other_payment(
         await until_it_waits(admin, paying)
     answer = await paying
     assert (answer.status_code, answer.json()["status"]) == (200, "progress")
+
+
+async def test_while_the_work_waits_its_key_is_not_locked(
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+) -> None:
+    """First the work, then the key: all requests lock in one order."""
+    (order_id,) = await make(admin, "created", 1)
+    body, once = {"order": [TEA]}, VISITOR | {"Idempotency-Key": "locks"}
+    async with holding(admin, "SELECT FROM order_items WHERE order_id = $1 FOR UPDATE", order_id):
+        asked = asyncio.create_task(committing_client.put(f"/orders/{order_id}", json=body, headers=once))
+        await until_it_waits(admin, asked)
+        assert await free(admin, "idempotency_keys", "key") == {"locks"}
+    assert (await asked).status_code == 200
 
 
 async def test_two_puts_leave_the_items_of_one(committing_client: httpx.AsyncClient, admin: asyncpg.Connection) -> None:

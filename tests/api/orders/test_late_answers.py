@@ -79,7 +79,8 @@ class TestPayment:
         self, shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
     ) -> None:
         payments.payment = "invalid"
-        _, _, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'")
+        _, answer, row = await late(shop, payments, admin, f"{CLAIMED_BY_ANOTHER}, payment_id = 'first'")
+        assert "was refused" in answer.json()["detail"]
         assert (row["is_anothers"], row["is_being_paid"], row["payments_refused"]) == (True, True, 0)
 
     async def test_after_a_refusal_keepers_still_see_what_is_left_to_them(

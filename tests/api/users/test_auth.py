@@ -275,7 +275,9 @@ class TestCookie:
     async def test_the_document_names_it(self, production: httpx.AsyncClient, anonymous: httpx.AsyncClient) -> None:
         for client, name in ((production, "__Host-zoo-auth"), (anonymous, "zoo-auth")):
             document = (await client.get("/openapi.json")).json()
-            assert document["components"]["securitySchemes"]["CookieScheme"]["name"] == name
+            schemes = document["components"]["securitySchemes"]
+            assert schemes["CookieScheme"]["name"] == name
+            assert list(schemes)[-1] == "OAuth2PasswordBearer"  # at which Swagger UI's dialog opens
 
     async def test_signs_in(self, page: httpx.AsyncClient) -> None:
         assert (await page.get("/users/me")).json()["email"] == email_of("keeper")

@@ -1,5 +1,7 @@
 """Idempotency-Key: whose it is, and who is still given the answer."""
 
+from uuid import UUID
+
 import asyncpg
 import httpx
 import pytest
@@ -51,6 +53,11 @@ async def test_an_admin_may_leave_under_a_key(client: httpx.AsyncClient) -> None
     me = (await client.get("/users/me")).json()["id"]
     assert (await client.delete(f"/users/{me}", headers=KEY)).status_code == 204
     assert (await client.delete(f"/users/{me}", headers=KEY)).status_code == 401
+
+
+async def test_what_could_not_be_deleted_is_refused_as_before(client: httpx.AsyncClient) -> None:
+    first, again = [await client.delete(f"/users/{UUID(int=1)}", headers=KEY) for _ in range(2)]
+    assert (first.status_code, again.status_code, again.json()) == (404, 404, first.json())
 
 
 async def test_a_role_that_is_taken_away(client: httpx.AsyncClient, session: AsyncSession) -> None:

@@ -236,6 +236,13 @@ class TestAttempts:
             assert rest <= await free(admin, "throttles", "key")
         assert (await asked).status_code == 200
 
+    async def test_those_of_others_hold_up_nobody(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("INSERT INTO throttles (key, count, since) VALUES ('of another', 1, now())")
+        async with holding(admin, "SELECT FROM throttles WHERE key = 'of another' FOR UPDATE"):
+            assert (await sign_in(committing_client, email_of("visitor"))).status_code == 200
+
     async def test_a_count_that_was_cleared_meanwhile_stays_zero(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
