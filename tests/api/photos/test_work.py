@@ -112,17 +112,22 @@ class TestStorage:
         await work_once(client, TimeoutError)
         assert await state(session, path) == ("processing", None, 0, 2)
 
+    @pytest.mark.parametrize("answers", [["pass", "403"], []], ids=["to be written", "anything"])
     async def test_one_that_refuses_is_asked_again_late_and_at_last_the_photo_has_failed(
-        self, client: httpx.AsyncClient, session: AsyncSession, proxy: StorageProxy, path: str
+        self, client: httpx.AsyncClient, session: AsyncSession, proxy: StorageProxy, s3: S3, answers: list[str]
     ) -> None:
-        """Also if it does not let the upload be deleted."""
-        proxy.always = "403"
-        for tries in range(1, work.TRIES):
+        """Its upload is deleted, if the storage does not refuse that, too."""
+        before = await keys(s3)
+        path = await upload(client, (await make(client, "/animals"))["id"])
+        proxy.always = "pass" if answers else "403"
+        for tries in range(1, work.TRIES + 1):
+            proxy.script.extend(answers)
             await work_once(client, BadGateway)
-            assert await state(session, path) == ("processing", None, tries, 4)
-            await make_due(session)
-        await work_once(client, BadGateway)
+            if tries < work.TRIES:
+                assert await state(session, path) == ("processing", None, tries, 4)
+                await make_due(session)
         assert await state(session, path) == ("failed", "The storage answers 403", 0, None)
+        assert len(await keys(s3) - before) == (0 if answers else 1)
 
     async def test_a_photo_that_is_removed_is_so_however_often_it_refuses(
         self, client: httpx.AsyncClient, session: AsyncSession, proxy: StorageProxy, path: str
