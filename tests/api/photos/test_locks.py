@@ -189,6 +189,7 @@ async def test_an_import_takes_places_one_after_the_other(
     async with holding(admin, "SELECT FROM animals WHERE id = $1 FOR NO KEY UPDATE", animal):
         imported = asyncio.create_task(imports.import_photos(state_of(committing_client).sessionmaker.begin, s3, files))
         await until_it_waits(admin, imported)
+        assert await admin.fetchval("SELECT count(*) FROM photos WHERE animal_id = $1", animal) == 0
     assert await imported == []
 
 
