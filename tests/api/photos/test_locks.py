@@ -122,13 +122,15 @@ async def test_a_photo_that_is_removed_while_it_is_completed_stays_so(
 
 
 @pytest.mark.parametrize(
-    ("change", "status"), [("state = 'removed'", 404), ("state = 'failed', reason = 'why'", 409)], ids=["404", "409"]
+    ("state", "change", "status"),
+    [("removed", "", 404), ("failed", ", reason = 'why'", 409), ("ready", ", etag = '2', width = 1, height = 1", 202)],
 )
 async def test_what_becomes_of_a_photo_while_the_storage_is_asked_for_it_stays_so(  # noqa: PLR0913, PLR0917
     committing_client: httpx.AsyncClient,
     admin: asyncpg.Connection,
     animal: int,
     proxy: StorageProxy,
+    state: str,
     change: str,
     status: int,
 ) -> None:
@@ -137,12 +139,12 @@ async def test_what_becomes_of_a_photo_while_the_storage_is_asked_for_it_stays_s
 
     async def watch(_: str, __: str) -> None:
         proxy.watch = None
-        await admin.execute(f"UPDATE photos SET {change} WHERE animal_id = $1", animal)
+        await admin.execute(f"UPDATE photos SET state = '{state}'{change} WHERE animal_id = $1", animal)
 
     proxy.watch = watch
     answer = await committing_client.post(f"/animals/{animal}/photos/{begun['id']}/complete")
     assert answer.status_code == status
-    assert await admin.fetchval("SELECT etag FROM photos WHERE animal_id = $1", animal) is None
+    assert await admin.fetchval("SELECT state FROM photos WHERE animal_id = $1", animal) == state
 
 
 READY = (
