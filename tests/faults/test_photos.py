@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from api.crud.photos.work import TRIES, work
+from api.crud.photos.work import work
 from api.decoder.run import only_decoder
 from api.errors import BadGateway, Unavailable
 from api.external_services.http import MAX_SECONDS
@@ -103,39 +103,6 @@ async def test_a_fault_of_the_storage_is_said_and_the_next_try_is_done(
     proxy.always = "pass"
     await work_once(client)
     assert await admin.fetchval("SELECT count(*) FROM photos") == 0
-
-
-async def test_a_storage_that_is_away_for_long_fails_no_photo(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: StorageProxy
-) -> None:
-    animal = (await make(client, "/animals"))["id"]
-    begun = await begin(client, animal)
-    await put(begun)
-    path = f"/animals/{animal}/photos/{begun['id']}"
-    await client.post(f"{path}/complete")
-    proxy.always = "drop"
-    for _ in range(6):
-        with pytest.raises(Unavailable):
-            await work_once(client)
-        await admin.execute(DUE)
-    proxy.always = "pass"
-    await work_once(client)
-    assert (await client.get(path)).json()["state"] == "ready"
-
-
-async def test_one_that_the_storage_refuses_again_and_again_has_failed_and_its_upload_is_gone(
-    client: httpx.AsyncClient, admin: asyncpg.Connection, proxy: StorageProxy, s3: S3
-) -> None:
-    before = await keys(s3)
-    path = await upload(client, (await make(client, "/animals"))["id"])
-    for _ in range(TRIES):
-        proxy.script.extend(["pass", "403"])  # it may be read, and nothing may be written
-        with pytest.raises(BadGateway):
-            await work_once(client)
-        await admin.execute(DUE)
-    failed = (await client.get(path)).json()
-    assert (failed["state"], failed["reason"]) == ("failed", "The storage answers 403")
-    assert await keys(s3) == before
 
 
 async def test_if_all_workers_are_killed_in_the_middle_of_it_others_end_it(  # noqa: PLR0913, PLR0917

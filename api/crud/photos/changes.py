@@ -34,7 +34,7 @@ async def remove(session: AsyncSession, animal_id: int, photo_id: int, if_match:
     Its row is the order to delete its objects, and goes with them (api/crud/photos/work.py).
     """
     photos, photo = await _locked(session, animal_id, photo_id, if_match)
-    photo.state, photo.reason, photo.tries = PhotoState.REMOVED, None, 0
+    photo.state, photo.reason = PhotoState.REMOVED, None
     photos.remove(photo)
     _number(photos)
     await keep_first(session, animal_id)

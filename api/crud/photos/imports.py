@@ -115,7 +115,6 @@ async def _upload(transactions: Transactions, s3: S3, file: Named) -> int:
             position=await quotas.require_place(session, file.animal_id),
         )
         session.add(photo)
-        await session.flush()  # its id is needed to complete it
     await s3.put_private(upload_key(photo), data, photo.content_type)
     await uploads.complete(transactions, s3, photo.animal_id, photo.id)
     return photo.id
@@ -131,5 +130,5 @@ async def _worked_off(transactions: Transactions, s3: S3, photo_ids: list[int]) 
             mine = select(Photo.id, Photo.state, Photo.reason).where(Photo.id.in_(photo_ids))
             states = (await session.execute(mine)).all()
         if all(state is not PhotoState.PROCESSING for _, state, _ in states):
-            return {photo_id: reason for photo_id, state, reason in states if state is PhotoState.FAILED and reason}
+            return {photo_id: reason for photo_id, _, reason in states if reason is not None}
         await asyncio.sleep(WAIT_SECONDS)

@@ -23,6 +23,7 @@ from api.models.photos import Photo
 
 REPORTED = "sweep/reported.json"
 MAX_REPORT = 100_000  # objects; the others are reported when these are deleted
+PAGE = 1000  # rows that are read at a time
 
 
 @dataclass
@@ -69,11 +70,10 @@ async def sweep(transactions: Transactions, s3: S3, kept_for: timedelta, *, appl
 
 
 async def _photos(transactions: Transactions) -> AsyncIterator[Photo]:
-    """All of them, a thousand at a time."""
     last = 0
     while True:
         async with transactions() as session:
-            page = (await session.scalars(select(Photo).where(Photo.id > last).order_by(Photo.id).limit(1000))).all()
+            page = (await session.scalars(select(Photo).where(Photo.id > last).order_by(Photo.id).limit(PAGE))).all()
         for photo in page:
             yield photo
         if not page:

@@ -63,19 +63,18 @@ async def complete(transactions: Transactions, s3: S3, animal_id: int, photo_id:
     if photo.state is PhotoState.PENDING:
         etag = await _uploaded(s3, photo)
         async with transactions() as session:
-            photo = await _find(session, animal_id, photo_id, is_locked=True)
+            photo = await _find(session, animal_id, photo_id)
             if photo.state is PhotoState.PENDING:
                 photo.state, photo.etag = PhotoState.PROCESSING, etag
-                await session.flush()
     if photo.state is PhotoState.FAILED:
         raise Conflict(f"Photo {photo_id} has failed: {photo.reason}. Delete it, and upload another one")
     return read(photo)
 
 
-async def _find(session: AsyncSession, animal_id: int, photo_id: int, *, is_locked: bool = False) -> Photo:
+async def _find(session: AsyncSession, animal_id: int, photo_id: int) -> Photo:
     await require_animal(session, animal_id)
-    found = photos_of(animal_id).where(Photo.id == photo_id)
-    photo = await session.scalar(found.with_for_update(key_share=True) if is_locked else found)
+    found = photos_of(animal_id).where(Photo.id == photo_id).with_for_update(key_share=True)
+    photo = await session.scalar(found)
     if photo is None:
         raise no_photo(animal_id, photo_id)
     return photo

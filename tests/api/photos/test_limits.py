@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from api.crud.photos import old_rows, quotas, uploads, work
+from api.crud.photos import old_rows, quotas, sweep, uploads, work
 from api.schemas import photos
 from tests.api.test_limits import said
 
@@ -20,6 +20,10 @@ from tests.api.test_limits import said
         ("An upload that is not completed ends after a day, a failed one after 30 days",
          [old_rows.UPLOADS_KEPT_FOR, old_rows.FAILED_KEPT_FOR], [timedelta(days=1), timedelta(days=30)]),
         ("when it is killed is taken over after five minutes", [work.LEASE], [timedelta(minutes=5)]),
+        ("Workers look for photos when a request of theirs has some, and every five seconds", [work.LOOK_EVERY_SECONDS],
+         [5]),
+        ("if it refuses, and is asked again after five minutes", [work.LONG_PAUSE], [timedelta(minutes=5)]),
+        ("It reports objects of no photo, up to 100,000 at a time", [sweep.MAX_REPORT], [100_000]),
         ("photos wait, and are tried again every ten seconds", [work.PAUSE], [timedelta(seconds=10)]),
         ("or the decoder dies, three times, after which the photo has `failed`", [work.TRIES], [3]),
     ],
