@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -68,9 +69,8 @@ async def story(
     server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Story]:
     database, log = await clone(maintenance, f"zoo_{uuid4().hex}"), tmp_path_factory.mktemp("traces") / "log"
-    mail_port = find_free_port()
-    with collecting() as collector, mailbox.serving(mail_port) as mails:
-        async with serving() as payments, serving() as kitchen:
+    with collecting() as collector:
+        async with serving() as payments, serving() as kitchen, mailbox.serving() as mails:
             settings = server.environment(database) | {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
                 "OTEL_BSP_SCHEDULE_DELAY": "3600000",  # ms: the end of the process comes first
@@ -80,8 +80,10 @@ async def story(
                 "SMTP_PASSWORD": "",
             }
             port = find_free_port()
-            with gunicorn(settings, port, log):
+            with ExitStack() as running:
+                running.enter_context(gunicorn(settings, port, log))
                 answers = await ask(server, database, f"http://127.0.0.1:{port}")
+                await asyncio.to_thread(running.close)  # it may still be sending mail to this event loop
             calls = {"payments": payments.calls, "kitchen": kitchen.calls}
         collector.wait_for({answer.headers["X-Trace-ID"] for name, answer in answers.items() if name != "probe"})
         yield Story(collector, answers, calls, read(log))

@@ -1,23 +1,21 @@
 """A real SMTP server for the api's mail."""
 
+import asyncio
 import logging
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Mailbox:
     """What was delivered, and what it answers (250 accepts a mail)."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"smtp://127.0.0.1:{port}"
+    def __init__(self) -> None:
+        self.url = ""  # once it listens
         self.messages: list[EmailMessage] = []
         self.answers: list[str] = []
 
@@ -38,39 +36,19 @@ class Mailbox:
         return found[1]
 
 
-class Connection(SMTP):
-    """aiosmtpd's own, with an event for its end."""
+@asynccontextmanager
+async def serving() -> AsyncIterator[Mailbox]:
+    """A mailbox on a port of its own, until the block ends.
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.has_ended = threading.Event()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self.has_ended.set()
-
-
-class Server(Controller):
-    """aiosmtpd's own, which knows its connections."""
-
-    def __init__(self, mailbox: Mailbox, port: int) -> None:
-        super().__init__(mailbox, hostname="127.0.0.1", port=port)
-        self.connections: list[Connection] = []
-
-    def factory(self) -> Connection:
-        self.connections.append(Connection(self.handler, **self.SMTP_kwargs))
-        return self.connections[-1]
-
-
-@contextmanager
-def serving(port: int) -> Iterator[Mailbox]:
+    It runs in the test's event loop: a thread of its own, as aiosmtpd's controller has, leaves the last connection open
+    if it is told to stop before it has seen that the client has gone.
+    """
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # the server's own, in the process of the api
-    mailbox = Mailbox(port)
-    server = Server(mailbox, port)
-    server.start()
+    mailbox = Mailbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mailbox, hostname="127.0.0.1", loop=loop), "127.0.0.1")
+    mailbox.url = f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield mailbox
     finally:
-        for connection in server.connections:  # the server leaves one open that it has only just accepted
-            connection.has_ended.wait(timeout=1)
-        server.stop()
+        server.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
 from tests.api.users.mailbox import Mailbox, serving
 from tests.bearer import bearer
-from tests.conftest import WAITING, Log, Serve, find_free_port, serve_requests, started, state_of
+from tests.conftest import WAITING, Log, Serve, serve_requests, started, state_of
 from tests.users import PASSWORD, email_of
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
@@ -380,8 +380,8 @@ class TestCookie:
 
 
 @pytest.fixture
-def mailbox() -> Iterator[Mailbox]:
-    with serving(find_free_port()) as mailbox:
+async def mailbox() -> AsyncIterator[Mailbox]:
+    async with serving() as mailbox:
         yield mailbox
 
 
