@@ -12,8 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.photos.work import work
 from api.decoder.run import only_decoder
 from api.external_services.s3 import S3
+from api.settings import Settings
+from local.storage import Storage
 from tests.api.records import make
-from tests.conftest import browser, state_of
+from tests.api.storage_proxy import StorageProxy
+from tests.conftest import browser, settings_of, state_of
 
 
 def photo(kind: str = "JPEG", size: tuple[int, int] = (48, 32), colour: str = "sienna", **options: Any) -> bytes:
@@ -26,6 +29,12 @@ def photo(kind: str = "JPEG", size: tuple[int, int] = (48, 32), colour: str = "s
 
 PHOTO = photo()
 ABOUT = {"content_type": "image/jpeg", "size": len(PHOTO), "alt": "At the water hole"}
+
+
+def settings_through(proxy: StorageProxy, storage: Storage, **settings: Any) -> Settings:
+    """Those of an api that asks the storage through the proxy; what is uploaded goes to the storage itself."""
+    environment = storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}
+    return settings_of(environment, **settings)
 
 
 async def begin(client: httpx.AsyncClient, animal: int, data: bytes = PHOTO, **fields: Any) -> dict[str, Any]:

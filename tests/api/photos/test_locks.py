@@ -22,10 +22,10 @@ from api.main import create_app
 from local.postgres import Server
 from local.storage import Storage
 from tests.api.holding import database, holding, until_it_waits
-from tests.api.photos.photographing import ABOUT, PHOTO, begin, photo, put, upload, work_off
+from tests.api.photos.photographing import ABOUT, PHOTO, begin, photo, put, settings_through, upload, work_off
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
-from tests.conftest import answering, settings_of, state_of
+from tests.conftest import answering, state_of
 from tests.users import email_of
 
 __all__ = ["database"]  # a fixture
@@ -41,9 +41,8 @@ async def proxy(storage: Storage) -> AsyncIterator[StorageProxy]:
 async def committing_client(
     server: Server, database: str, storage: Storage, proxy: StorageProxy
 ) -> AsyncIterator[httpx.AsyncClient]:
-    environment = storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}
     patience = dict.fromkeys(("database_pool_timeout", "database_connect_timeout"), 60)
-    settings = settings_of(environment, database_url=server.url("zoo_api", database), **patience)
+    settings = settings_through(proxy, storage, database_url=server.url("zoo_api", database), **patience)
     async with answering(create_app(settings)) as client:
         yield client
 

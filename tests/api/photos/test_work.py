@@ -23,10 +23,10 @@ from api.main import create_app
 from local.postgres import Server
 from local.storage import Storage
 from tests.api.holding import holding
-from tests.api.photos.photographing import keys, upload, work_off
+from tests.api.photos.photographing import keys, settings_through, upload, work_off
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
-from tests.conftest import Log, answering, settings_of, state_of
+from tests.conftest import Log, answering, state_of
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -39,7 +39,7 @@ async def proxy(storage: Storage) -> AsyncIterator[StorageProxy]:
 
 @pytest.fixture
 async def services(storage: Storage, proxy: StorageProxy) -> AsyncIterator[Services]:
-    s3 = S3(settings_of(storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}))
+    s3 = S3(settings_through(proxy, storage))
     yield Services(s3=s3)
     await s3.close()
 
@@ -55,8 +55,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 async def committing_client(
     server: Server, database: str, storage: Storage, proxy: StorageProxy
 ) -> AsyncIterator[httpx.AsyncClient]:
-    environment = storage.environment() | {"S3_URL": proxy.url, "S3_UPLOAD_URL": storage.url}
-    settings = settings_of(environment, database_url=server.url("zoo_api", database), database_pool_timeout=60)
+    settings = settings_through(proxy, storage, database_url=server.url("zoo_api", database), database_pool_timeout=60)
     async with answering(create_app(settings)) as client:
         yield client
 

@@ -40,8 +40,8 @@ class Mailbox:
 async def serving() -> AsyncIterator[Mailbox]:
     """A mailbox on a port of its own, until the block ends.
 
-    It runs in the test's event loop: a thread of its own, as aiosmtpd's controller has, leaves the last connection open
-    if it is told to stop before it has seen that the client has gone.
+    It runs in the test's event loop, which outlives it: aiosmtpd's controller ends a loop and a thread of its own, at
+    times with a connection that nobody closes any more.
     """
     logging.getLogger("mail.log").setLevel(logging.WARNING)  # the server's own, in the process of the api
     mailbox = Mailbox()
