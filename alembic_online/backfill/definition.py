@@ -68,4 +68,4 @@ def between(keys: Sequence[str], after: Sequence[str] | None, through: Sequence[
 
 def row(columns: Sequence[str]) -> str:
     """The columns as one value that can be compared."""
-    return columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
+    return f"({', '.join(columns)})"

@@ -139,8 +139,6 @@ def _estimate(connection: Connection, backfill: Backfill) -> int:
 
 def find_batch(connection: Connection, batches: Batches, state: State) -> tuple[list[str], int] | None:
     """The last key of the next batch, and how many rows it has; None if nothing is left."""
-    if state.upper_bound is None:
-        return None
     sql = batches.find(is_first=state.cursor is None)
     parameters = (state.upper_bound, state.batch_size, *([state.cursor] if state.cursor else []))
     found = connection.exec_driver_sql(sql, parameters).one_or_none()

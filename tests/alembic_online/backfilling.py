@@ -21,7 +21,9 @@ from tests.alembic_online.zoo import ZOO
 STATE = "SELECT * FROM migration_backfills"
 
 
-async def backfill(server: Server, database: str, *definitions: Backfill, revision: str = "names") -> None:
+async def backfill(
+    server: Server, database: str, *definitions: Backfill, revision: str = "names", progress: Progress | None = None
+) -> None:
     """Run these backfills as a revision does, under the migration lock."""
     url = Settings(migration_database_url=server.url("zoo_migrator", database)).database()
 
@@ -34,7 +36,7 @@ async def backfill(server: Server, database: str, *definitions: Backfill, revisi
                     state = run_backfill(context, definition)
                 finish(connection, state)
 
-    progress = Progress("1")
+    progress = progress or Progress("1")
     progress.begin(revision)
     run = create_engine(url, RUN, lock_timeout=LOCK_TIMEOUT)
     async with migration_lock(create_engine(url, LOCK), 30) as lock, run.connect() as connection:

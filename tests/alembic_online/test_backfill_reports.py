@@ -1,5 +1,6 @@
 """What is said of backfills: how far they are, how fast, and what they wait for; and who may pause them."""
 
+from collections import deque
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import event, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateTable
@@ -158,6 +159,21 @@ async def test_the_wal_is_remembered_from_ten_seconds_ago_until_now(
     assert remembered == [
         [0], [0, 4], [0, 4, 9], [0, 4, 9, 12], [4, 9, 12, 15], [9, 12, 15, 19], [19, 40],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("now", "then"), [(9.9, None), (10, "0/1"), (13.9, "0/1"), (14, "0/2")])
+async def test_replicas_are_compared_with_where_the_wal_was_at_least_ten_seconds_ago(
+    noted: AsyncConnection, monkeypatch: pytest.MonkeyPatch, now: float, then: str | None
+) -> None:
+    compared: list[str | None] = []
+
+    def note(*execution: Any) -> None:
+        compared.append(execution[3][1])
+
+    event.listen(noted.sync_connection, "before_cursor_execute", note)
+    monkeypatch.setattr("alembic_online.backfill.load.time", SimpleNamespace(monotonic=lambda: now))
+    await noted.run_sync(Load(deque([(0, "0/1"), (4, "0/2"), (8, "0/3")])).look, 1)
+    assert compared == [then]
 
 
 async def test_nothing_is_said_or_paused_where_no_backfill_has_begun(connection: AsyncConnection) -> None:

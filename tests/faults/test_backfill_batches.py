@@ -13,9 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
 from alembic_online.backfill import Backfill, offline_sql
+from alembic_online.backfill.batches import find_batches
 from alembic_online.backfill.pace import fit
+from alembic_online.backfill.state import begin, find_batch, write_batch
 from alembic_online.errors import LockLost
 from alembic_online.runs.retries import LOCK_TIMEOUT
+from alembic_online.runs.steps import Progress
 from alembic_online.settings import Settings
 from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, run_offline, under_way
@@ -77,26 +80,40 @@ class TestRows:
     async def test_are_correct_if_they_hold_the_value_as_their_type_stores_it(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:
-        """The value is rounded, or of a type without an equality operator."""
-        await admin.execute("ALTER TABLE animals ADD third int, ADD settings json")
+        """The value is rounded, equal in another form, or of a type without an equality operator."""
+        await admin.execute("ALTER TABLE animals ADD third int, ADD weight numeric DEFAULT 1.50, ADD settings json")
         settings = {"a": ":b %s %% $1 $backfill$"}
-        definition = Backfill("animals", {"third": "id / 3.0", "settings": f"'{json.dumps(settings)}'"})
+        definition = Backfill(
+            "animals", {"third": "id / 3.0", "weight": "1.5", "settings": f"'{json.dumps(settings)}'"}
+        )
         await backfill(server, database, definition)
-        row = await admin.fetchrow("SELECT third, settings FROM animals WHERE id = 5")
+        row = await admin.fetchrow("SELECT third, weight::text, settings FROM animals WHERE id = 5")
         assert (row["third"], json.loads(row["settings"])) == (2, settings)
         await backfill(server, database, definition)
         assert (await admin.fetchrow(STATE))["rows_changed"] == 0
+        await backfill(server, database, Backfill("animals", {"weight": "1.500"}))
+        assert (await admin.fetchrow(STATE))["rows_changed"] == 0
+
+    async def test_are_written_by_a_script_a_thousand_at_a_time_whatever_is_written(
+        self, server: Server, database: str, admin: asyncpg.Connection
+    ) -> None:
+        await run_offline(server, database, Backfill("animals", {"common_name": "'$backfill$'"}))
+        written = "SELECT count(*) FROM animals WHERE common_name = '$backfill$' GROUP BY xmin::text ORDER BY min(id)"
+        assert [row["count"] for row in await admin.fetch(written)] == [1000, 1000, 500]
 
     @pytest.mark.parametrize("offline", [False, True], ids=["online", "offline"])
-    async def test_of_an_empty_table(
+    async def test_of_a_table_with_none_or_one(
         self, server: Server, database: str, admin: asyncpg.Connection, offline: bool
     ) -> None:
         await admin.execute("TRUNCATE animals CASCADE")
-        await (run_offline if offline else backfill)(server, database, NAMES)
-        if not offline:
-            state = await admin.fetchrow(STATE)
-            assert state["finished_at"]
-            assert state["rows_estimated"] == 0
+        for rows in (0, 1):
+            await (run_offline if offline else backfill)(server, database, NAMES)
+            assert await admin.fetchval(RIGHT) == rows
+            if not offline:
+                state = await admin.fetchrow(STATE)
+                assert state["finished_at"]
+                assert (state["rows_seen"], bool(state["rows_estimated"])) == (rows, rows > 0)
+            await admin.execute("INSERT INTO animals (name) VALUES ('one')")
 
     async def test_inserted_after_the_start_are_not_written_so_that_it_ends(
         self, server: Server, database: str, admin: asyncpg.Connection
@@ -217,6 +234,33 @@ class TestRetry:
         assert await admin.fetchval(RIGHT) == ROWS
         assert await admin.fetchval("SELECT common_name FROM animals WHERE id = 700") == "changed"
 
+    async def test_begins_anew_with_each_batch_that_is_done(
+        self, server: Server, database: str, admin: asyncpg.Connection, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A lock is waited for as long as if it had been the first; what is done stays done if the run fails."""
+        monkeypatch.setenv("MIGRATOR_RETRY_SECONDS", "10")
+        await admin.execute("INSERT INTO animals (name) SELECT 'more' FROM generate_series(1, $1)", ROWS)
+        other = await superuser(server, database)
+        transaction = other.transaction()
+        progress, kept = Progress("1"), []
+
+        async def then() -> None:
+            kept.append(progress.kept)
+            if len(kept) == 1:
+                clock.now += 9
+            elif len(kept) == 2:
+                clock.now += 5
+                await transaction.start()
+                await other.execute("SELECT FROM animals WHERE id = $1 FOR UPDATE", 2 * ROWS)
+            elif len(kept) == 3:  # the third batch did not get its locks
+                await transaction.rollback()
+
+        clock.then = then
+        await backfill(server, database, NAMES, progress=progress)
+        await other.close()
+        assert progress.began < kept[0] < kept[1] == kept[2] < kept[3]
+        assert await admin.fetchval(RIGHT) == 2 * ROWS
+
     async def test_ends_after_too_long_without_progress(
         self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -290,12 +334,13 @@ class TestPausing:
             pauses += 1
             if pauses == 1:  # after the first batch
                 await admin.execute("UPDATE migration_backfills SET paused = true")
-            elif pauses == 2:  # by request
+            elif pauses == 2:  # by request, for which there are two pauses
                 clock.now += 1000
+            elif pauses == 3:
                 await transaction.start()
                 await other.execute("SELECT FROM animals WHERE id = 1500 FOR UPDATE")
                 await admin.execute("UPDATE migration_backfills SET paused = false")
-            elif pauses == 3:  # the second batch did not get its locks
+            elif pauses == 4:  # the second batch did not get its locks
                 await transaction.rollback()
 
         clock.then = then
@@ -413,6 +458,21 @@ class TestWhereItResumes:
         await backfill(server, database, NAMES, revision="other")
         found = await admin.fetch("SELECT revision, rows_changed FROM migration_backfills ORDER BY id")
         assert [tuple(row) for row in found] == [("names", ROWS // 2), ("names", ROWS // 2), ("other", 0)]
+
+
+async def test_of_two_runs_that_are_at_work_one_is_refused(server: Server, database: str) -> None:
+    """Though the migration lock should see to that; its batch is written by neither twice."""
+
+    def work(op: Any) -> None:
+        batches = find_batches(op.get_bind(), NAMES)
+        first, second = (begin(op.get_context(), "names", batches) for _ in range(2))
+        for state in (first, second):
+            batch = find_batch(op.get_bind(), batches, state)
+            assert batch is not None
+            write_batch(op.get_bind(), batches, state, *batch)
+
+    with pytest.raises(LockLost, match="somebody else is at work on the backfill of animals; run this again"):
+        await operate(server, database, work)
 
 
 async def test_a_run_that_has_lost_the_migration_lock_writes_no_further_batch(

@@ -1,13 +1,17 @@
 """The keys that a backfill follows: any that is unique, never NULL, and has an index in the key's order."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
 from alembic_online.backfill import Backfill
+from alembic_online.backfill.batches import find_batches
 from alembic_online.errors import ConfigurationError
 from alembic_online.expressions import quote
 from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, make_table, run_offline
+from tests.alembic_online.operating import operate
 from tests.conftest import superuser
 
 # More than the first batch, so that a key is stored and read again.
@@ -153,6 +157,26 @@ class TestKeysThatAreRefused:
     async def refused(self, server: Server, database: str, definition: Backfill, message: str) -> None:
         with pytest.raises(ConfigurationError, match=message):
             await backfill(server, database, definition)
+
+
+@pytest.mark.parametrize("type_", ["date", "timestamp", "timestamptz"])
+async def test_that_are_moments_are_kept_in_a_form_that_is_the_same_in_every_style(
+    server: Server, database: str, admin: asyncpg.Connection, type_: str
+) -> None:
+    """A run may go on with what one in another style has kept."""
+    await make_table(admin, f"key {type_} PRIMARY KEY, copy int")
+    await admin.execute("INSERT INTO t VALUES ('2026-11-08')")
+    kept: list[list[str]] = []
+
+    def keep(op: Any) -> None:
+        for style in ("SQL, DMY", "SQL, MDY", "ISO"):
+            op.get_bind().exec_driver_sql(f"SET DateStyle = '{style}'")
+            batches = find_batches(op.get_bind(), Backfill("t", {"copy": "1"}, key=["key"]))
+            kept.append(op.get_bind().exec_driver_sql(batches.last_key).scalar())
+
+    await operate(server, database, keep)
+    assert kept[0] == kept[1] == kept[2]
+    assert kept[0][0].startswith("2026-11-08")
 
 
 async def test_names_that_are_keywords_are_quoted(server: Server, worker_database: str) -> None:
