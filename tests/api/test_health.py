@@ -132,8 +132,9 @@ class TestSilence:
 class TestCrowd:
     @pytest.mark.usefixtures("patient")
     async def test_one_query_serves_all_probes_within_half_a_second(
-        self, server: Server, database: str, admin: asyncpg.Connection
+        self, server: Server, database: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(probes, "ANSWER_SECONDS", 60)  # on a busy machine, a connection may take longer than one
         async with api_on(server.url("zoo_api", database)) as client:
             asked_at = {}
             for path in BOTH:
