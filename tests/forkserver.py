@@ -5,6 +5,7 @@ after `-m`, or from `-c` or a script's path on), `cwd` and `env`, with the files
 reply is the id of the process. The processes of OWN have imported this checkout's own modules, too.
 """
 
+import atexit
 import gc
 import importlib.util
 import json
@@ -12,9 +13,10 @@ import os
 import runpy
 import socket
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # What the migrator and the api import, as far as it is installed; but not gunicorn, which stores the folder that it is
 # imported in.
@@ -38,8 +40,8 @@ def main() -> None:
     import_all(name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]))
     if another := os.fork():
         own.close()
-        if serve(libraries):
-            os.waitpid(another, 0)
+        serve(libraries)
+        os.waitpid(another, 0)
     else:
         libraries.close()
         if importlib.util.find_spec("fastapi"):  # not so in an environment of the tool alone
@@ -54,16 +56,15 @@ def import_all(names: Iterable[str]) -> None:
     gc.freeze()
 
 
-def serve(jobs: socket.socket) -> bool:
-    """Fork until the socket is closed; False in a process that was forked, when its job is done."""
+def serve(jobs: socket.socket) -> None:
+    """Fork until the socket is closed."""
     while True:
         message, files, _, _ = socket.recv_fds(jobs, 1 << 20, 3)
         if not message:
-            return True
+            return
         if not fork_an_orphan(jobs):
             jobs.close()
             become(json.loads(message), files)
-            return False
         for file in files:
             os.close(file)
 
@@ -85,8 +86,8 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
     return False
 
 
-def become(job: dict[str, Any], files: list[int]) -> None:
-    """Run the job as Python does."""
+def become(job: dict[str, Any], files: list[int]) -> NoReturn:
+    """Run the job as Python does, and end."""
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -95,13 +96,28 @@ def become(job: dict[str, Any], files: list[int]) -> None:
     os.environ.update(job["env"])
     module, *sys.argv[1:] = job["arguments"]
     sys.path[0] = job["cwd"]
-    if module == "-c":
-        exec(sys.argv[1], {"__name__": "__main__"})
-    elif module.startswith("/"):
-        sys.argv[0], sys.path[0] = module, str(Path(module).parent)
-        runpy.run_path(module, run_name="__main__")
-    else:
-        runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
+    try:
+        if module == "-c":
+            exec(sys.argv[1], {"__name__": "__main__"})
+        elif module.startswith("/"):
+            sys.argv[0], sys.path[0] = module, str(Path(module).parent)
+            runpy.run_path(module, run_name="__main__")
+        else:
+            runpy._run_module_as_main(module)  # type: ignore[attr-defined]  # noqa: SLF001 - what `python -m` calls
+    except SystemExit as ended:
+        end(ended.code)
+    end(None)
+
+
+def end(said: object) -> NoReturn:
+    """Do what Python does at its end, but leave the memory to the system: taking all modules down is half of a run."""
+    if not isinstance(said, int | None):
+        sys.stderr.write(f"{said}\n")
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - waits for threads
+    atexit._run_exitfuncs()  # noqa: SLF001
+    for file in (sys.stdout, sys.stderr):
+        file.flush()
+    os._exit((said or 0) & 0xFF if isinstance(said, int | None) else 1)
 
 
 if __name__ == "__main__":

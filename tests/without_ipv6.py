@@ -27,16 +27,16 @@ PROGRAM = [
 ]
 
 
-def main(command: list[str]) -> None:
-    """Become that command, without IPv6."""
+def forbid() -> None:
+    """Take IPv6 away from this process."""
     steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in PROGRAM))
     program = ctypes.create_string_buffer(struct.pack("HP", len(PROGRAM), ctypes.addressof(steps)))
     libc = ctypes.CDLL(None, use_errno=True)
     for arguments in ((PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), (PR_SET_SECCOMP, FILTER, program, 0, 0)):
         if libc.prctl(*arguments):
             raise OSError(ctypes.get_errno(), "prctl")
-    os.execvp(command[0], command)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    forbid()
+    os.execvp(sys.argv[1], sys.argv[1:])

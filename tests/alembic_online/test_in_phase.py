@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from alembic_online.errors import ContractInTheWay, ExpandInTheWay, MigratorError, ReleaseInTheWay
 from alembic_online.runs.phases import in_phase
-from alembic_online.runs.rollout import require_rollout
+from alembic_online.runs.rollout import find_others, require_rollout
 from alembic_online.runs.steps import Steps
 from alembic_online.settings import Phase
 from local.postgres import Server
@@ -274,3 +274,34 @@ def test_sql_has_a_line_before_each_contract_revision(phase: Phase, notes: list[
     said = [f"-- Not while a release before {release} is at work" for release in notes]
     expected = ["e_0", said[0], "c_1", "e_2", said[1], "c_3"] if notes else []
     assert [text for text in written.getvalue().splitlines() if text] == expected
+
+
+def test_sql_of_what_is_behind_a_contract_revision_is_not_written() -> None:
+    context = MigrationContext.configure(
+        dialect_name="postgresql", opts={"as_sql": True, "output_buffer": StringIO(), "project": ZOO}
+    )
+    with pytest.raises(ContractInTheWay, match="e_2 waits behind the contract revision c_1"):
+        next(in_phase(steps_of("e 0.4.0 e"), "expand")(("head",), context))
+
+
+@pytest.mark.parametrize(
+    ("at_work", "said"),
+    [
+        ([], "release 0.4.0 of the app is not at work"),
+        (["api@0.3.0", "api@0.4.0"], "others than release 0.4.0 of the app are at work: api@0.3.0 (1 session, pid"),
+        (["api@0.5.0", "api@0.4.0"], "others than release 0.4.0 of the app are at work: api@0.5.0 (1 session, pid"),
+        (["api command@0.3.0", "api@0.4.0"], "others than release 0.4.0 of the app are at work: api command@0.3.0 ("),
+        (["api@0.4.0", "my api@0.3.0", "psql"], None),
+    ],
+)
+async def test_a_release_is_rolled_out_if_it_is_at_work_and_no_other(
+    server: Server, database: str, at_work: list[str], said: str | None
+) -> None:
+    async with AsyncExitStack() as stack:
+        for each in at_work:
+            await stack.enter_async_context(session(server, database, each))
+        why = await look(server, database, partial(find_others, project=replace(ZOO, release="0.4.0")))
+    if said is None:
+        assert why is None
+    else:
+        assert why.startswith(said)

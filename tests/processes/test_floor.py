@@ -1,7 +1,6 @@
-"""What a run writes as the floor, and which releases it refuses; and what a rollout waits for."""
+"""What a run writes as the floor, and which releases it refuses."""
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +66,15 @@ async def test_a_contract_revision_writes_it_and_its_downgrade_takes_it_back(
     await both.run(CONTRACT)
     assert await floors(admin) == [None, "0.4.0"]
     assert "release 0.4.0: older ones can't work with the schema" in await both.tool({}, "status")
-    assert json.loads(await both.tool({}, "status", "--json"))["floor"] == "0.4.0"
-    for phase in (EXPAND, CONTRACT, {}):
-        assert "release 0.3.9 of the app can't work" in await older.run(new("0.3.9", phase), code=6)
-    assert "ahead of this release" in await older.run(new("0.4.1", EXPAND))
+    assert "release 0.3.9 of the app can't work" in await older.run(new("0.3.9", {}), code=6)
     # Without a phase, a checkout may be one in which the next release is being written.
     await both.run(new("0.3.9", {}))
     assert "release 0.3.9 of the app can't work" in await both.run(new("0.3.9", EXPAND), code=6)
     assert "release 0.3.9 of the app can't work" in await both.tool(new("0.3.9", EXPAND), "plan", code=6)
     # A release without a number can live with what its own revisions have taken away.
     await both.run(new("3b85009", EXPAND))
-    await older.run(new("3b85009", EXPAND), code=6)
     await both.run({}, "downgrade", "-1")
     assert await floors(admin) == [None, "0.4.0", None]
-    await older.run(new("0.3.9", EXPAND))
     await both.run({}, "stamp", "head")
     assert (await floors(admin))[-1] == "0.4.0"
 
@@ -106,13 +100,6 @@ async def test_a_table_of_an_older_tool_gets_it_from_the_next_run(
     assert await floors(admin) == [None, "0.4.0"]
 
 
-def test_it_is_in_the_sql_too(both: Release) -> None:
-    done = alembic({}, "upgrade", f"{UP[-1][0]}:head", "--sql", cwd=both.checkout)
-    inserts = [line for line in done.stdout.splitlines() if line.startswith("INSERT INTO migration_history")]
-    assert len(inserts) == 2
-    assert ["'0.4.0'" in line for line in inserts] == [False, True]
-
-
 async def test_a_release_is_not_jumped_over_while_its_contract_is_pending_and_older_ones_are_at_work(
     server: Server, database: str, tmp_path: Path
 ) -> None:
@@ -124,31 +111,5 @@ async def test_a_release_is_not_jumped_over_while_its_contract_is_pending_and_ol
             assert "api@0.3.0 (1 session" in said
             assert "First roll out release 0.4.0 everywhere" in said
         assert await applied(server, database) == []
-        # What corrects a release may come in its place; and of what has no number, nobody can tell what it jumps over.
-        for version in ("0.4.1", "dev"):
-            await release.run(new(version, EXPAND))
+        await release.run(new("0.4.1", EXPAND))  # which corrects that release
         assert await applied(server, database) == ["add"]
-        await release.run(new("0.5.0", EXPAND), code=7)
-    async with connected(server, database, "api@0.4.1"):
-        await release.run(new("0.5.0", EXPAND))
-        await release.tool(new("0.5.0", EXPAND), "plan")
-
-
-@pytest.mark.parametrize(
-    ("at_work", "said"),
-    [
-        ([], "release 0.4.0 of the app is not at work"),
-        (["api@0.3.0", "api@0.4.0"], "others than release 0.4.0 of the app are at work: api@0.3.0 (1 session, pid"),
-        (["api@0.5.0", "api@0.4.0"], "api@0.5.0"),
-        (["api command@0.3.0", "api@0.4.0"], "api command@0.3.0"),
-        (["api@0.4.0", "my api@0.3.0", "psql"], None),
-    ],
-)
-async def test_a_release_is_rolled_out_if_it_is_at_work_and_no_other(
-    server: Server, database: str, at_work: list[str], said: str | None
-) -> None:
-    environment = server.environment(database) | {"RELEASE": "0.4.0"}
-    async with connected(server, database, *at_work):
-        done: Any = await asyncio.to_thread(migrator, environment, "wait", "--rolled-out", "--timeout", "0")
-    assert done.returncode == (7 if said else 0)
-    assert (said or "") in done.stderr

@@ -10,7 +10,9 @@ import pytest
 
 from local.postgres import Server
 from tests.checkouts import copy_checkout
-from tests.processes.test_history import REVISIONS
+from tests.processes.test_history import FILES, REVISIONS
+from tests.python import run
+from tests.rounds import rounds
 
 FUNCTION = '''"""A function.
 
@@ -33,6 +35,15 @@ def upgrade() -> None:
     op.execute("CREATE TABLE all_of_it PARTITION OF parts_of_it DEFAULT")
     op.execute("ALTER TABLE exhibits ADD mood mood, ADD told int")
 '''
+# Tables of which each refers to the other: a foreign key can only be added when both are there.
+EACH_OTHER = """
+import sqlalchemy as sa
+for one, other in (("lids", "pots"), ("pots", "lids")):
+    sa.Table(
+        one, Base.metadata, sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("other_id", sa.BigInteger, sa.ForeignKey(f"{other}.id"), index=True),
+    )
+"""
 
 
 @pytest.fixture
@@ -40,21 +51,17 @@ def checkout(tmp_path: Path) -> Path:
     return copy_checkout(tmp_path)
 
 
-def fresh(
-    checkout: Path, *options: str, url: str = "postgresql://postgres@127.0.0.1:1/x"
-) -> "subprocess.CompletedProcess[str]":
-    python = checkout / ".venv" / "bin" / "python"
-    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"} | (
-        {"MIGRATION_DATABASE_URL": url} if url else {}
-    )
-    return subprocess.run(
-        [python, "-m", "local.fresh_migrations", *options],
-        cwd=checkout,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def fresh(checkout: Path, url: str = "") -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    if url:
+        environment["MIGRATION_DATABASE_URL"] = url
+    return run("local.fresh_migrations", env=environment, cwd=checkout)
+
+
+def commit(checkout: Path) -> None:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
+    for command in (["add", "--all"], ["commit", "--quiet", "--message", "a change"]):
+        subprocess.run([*git, *command], cwd=checkout, check=True)
 
 
 def revisions(checkout: Path) -> list[str]:
@@ -64,13 +71,11 @@ def revisions(checkout: Path) -> list[str]:
 def test_one_revision_makes_the_schema_of_the_models_and_what_only_revisions_know_is_named(checkout: Path) -> None:
     (checkout / "migrator" / "versions" / "2099_01_01_0000-function.py").write_text(FUNCTION.format(head=REVISIONS[-1]))
     before = revisions(checkout)
-    refused = fresh(checkout, url="")
+    refused = fresh(checkout)
     assert (refused.returncode, revisions(checkout)) == (1, before)
     assert "git does not have migrator/versions/2099_01_01_0000-function.py as it is: commit it first" in refused.stderr
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@zoo.example"]
-    for command in (["add", "--all"], ["commit", "--quiet", "--message", "function"]):
-        subprocess.run([*git, *command], cwd=checkout, check=True)
-    done = fresh(checkout, url="")
+    commit(checkout)
+    done = fresh(checkout)
     assert done.returncode == 1
     gone = "all_of_it, exhibits.mood, exhibits.told, mood, parts_gone, parts_of_it"
     assert f"Without what no model has any more: {gone}\n" in done.stdout
@@ -85,10 +90,11 @@ def test_one_revision_makes_the_schema_of_the_models_and_what_only_revisions_kno
     (revision,) = re.findall(r'^revision = "(\w+)"', text, re.MULTILINE)
     assert f'SCHEMA_REVISION = "{revision}"' in (checkout / "api" / "database" / "engine.py").read_text()
     for command in (
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
+        ["ruff", "check", "migrator", "api/database"],
+        ["ruff", "format", "--check", "migrator", "api/database"],
         ["alembic_online", "lint"],
-        ["pytest", "-q", "tests/api/test_tasks.py"],  # with the schema that the new revision makes
+        # With the schema that the new revision makes, which the command itself compares with that of the old ones.
+        *rounds(quick=[], full=[["pytest", "-q", "tests/api/test_tasks.py"]]),
     ):
         subprocess.run([checkout / ".venv/bin/python", "-m", *command], cwd=checkout, check=True, capture_output=True)
 
@@ -107,11 +113,14 @@ async def test_is_refused_where_there_are_data(
     assert revisions(checkout) == before
 
 
-def test_models_that_make_no_revision_leave_all_as_it_was(checkout: Path) -> None:
+def test_models_that_do_not_make_one_revision_leave_all_as_it_was(checkout: Path) -> None:
+    for later in FILES[1:]:  # whatever they are
+        (checkout / "migrator" / "versions" / later.name).unlink()
+    commit(checkout)
     before = revisions(checkout)
-    animals = checkout / "api" / "models" / "animals.py"
-    animals.write_text(animals.read_text() + "\nraise RuntimeError('not finished')\n")
-    refused = fresh(checkout, url="")
+    models = checkout / "api" / "models" / "__init__.py"
+    models.write_text(models.read_text() + EACH_OTHER)
+    refused = fresh(checkout)
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "not finished" in refused.stderr
+    assert "the models need 2 revisions:" in refused.stderr
     assert revisions(checkout) == before

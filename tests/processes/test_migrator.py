@@ -1,22 +1,28 @@
 """What the migrator says, and `python -m alembic_online`."""
 
 import asyncio
+import hashlib
 import json
 import os
 import pty
+import socket
 import subprocess
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import ROOT, alembic, uncoloured
+from tests.conftest import EMPTY, ROOT, alembic, clone, drop, uncoloured
 from tests.faults.checkout import checkout_with, start
-from tests.processes.test_history import REVISIONS
-from tests.python import Python, run
+from tests.processes.test_history import FILES, REVISIONS, UP, history, newest
+from tests.python import HANGS, Python, run
 
 CHANGED = ["ALTER TABLE animals ADD COLUMN wild boolean", "DROP INDEX ix_animals_name_id"]
 DRIFT = ["not in the models: column animals.wild", "missing: index ix_animals_name_id on animals"]
@@ -30,19 +36,79 @@ def migrator(
     )
 
 
-class TestLog:
-    def test_is_json_where_nobody_reads_it(self, server: Server, empty_database: str) -> None:
-        done = alembic({**server.environment(empty_database), "LOG_FORMAT": ""}, "upgrade", "head")
-        lines = [json.loads(line) for line in done.stderr.splitlines()]
-        about = [(line["event"], line["revision"]) for line in lines if "revision" in line]  # not of a backfill
-        assert about == [(event, revision) for revision in REVISIONS for event in ("applying", "applied")]
-        assert all(line["timestamp"] and line["level"] == "info" for line in lines)
-        assert all(line["seconds"] >= 0 and line["attempts"] == 1 for line in lines if line["event"] == "applied")
+@dataclass
+class Run:
+    """What the run of a release on an empty database has said, and what those have who waited for it."""
 
-    def test_is_readable_on_a_terminal_with_the_same_events(self, server: Server, empty_database: str) -> None:
+    database: str
+    began: datetime
+    done: subprocess.CompletedProcess[str]
+    too_early: subprocess.CompletedProcess[str]
+    waited: tuple[int, str]
+
+
+@pytest.fixture(scope="module")
+async def first_run(
+    server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Run]:
+    """Of expand and contract revisions, in the phase of expand."""
+    database = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    checkout = checkout_with(
+        tmp_path_factory.mktemp("first"),
+        gone='op.drop_column("staff", "notes")',
+        attributes={"gone": {"phase": "contract", "safe_from_release": "0.4.0"}},
+    )
+    environment = server.environment(database) | {"LOG_FORMAT": ""}
+    wait = Python(
+        "alembic_online", "wait", env=os.environ | environment, cwd=checkout, stdout=subprocess.PIPE, text=True
+    )
+    too_early = await asyncio.to_thread(migrator, environment, "wait", "--timeout", "0", cwd=checkout)
+    assert wait.poll() is None
+    began = datetime.now(UTC)
+    settings = {"RELEASE": "1.2.3", "MIGRATOR_PHASE": "expand"}
+    done = await asyncio.to_thread(alembic, environment | settings, "upgrade", "head", cwd=checkout)
+    out, _ = await asyncio.to_thread(wait.communicate, None, HANGS)
+    yield Run(database, began, done, too_early, (wait.returncode, out))
+    await drop(maintenance, database)
+
+
+class TestFirstRun:
+    async def test_applies_all_in_any_phase_as_nobody_uses_the_database(self, server: Server, first_run: Run) -> None:
+        assert first_run.done.returncode == 0, first_run.done.stderr
+        assert await history(server, first_run.database) == [*UP, ("gone", "upgrade")]
+
+    def test_has_a_log_in_json_where_nobody_reads_it(self, first_run: Run) -> None:
+        lines = [json.loads(line) for line in first_run.done.stderr.splitlines()]
+        about = [(line["event"], line["revision"]) for line in lines if "revision" in line]  # not of a backfill
+        assert about == [(event, revision) for revision in [*REVISIONS, "gone"] for event in ("applying", "applied")]
+        moves = [line for line in lines if "revision" in line]
+        assert all(line["timestamp"] and line["level"] == "info" for line in moves)
+        assert all(line["seconds"] >= 0 and line["attempts"] == 1 for line in moves if line["event"] == "applied")
+
+    async def test_leaves_on_record_what_ran_and_who_ran_it(self, server: Server, first_run: Run) -> None:
+        row = await newest(server, first_run.database, REVISIONS[-1])
+        assert (row["attempts"], row["release"]) == (1, "1.2.3")
+        assert row["applied_by"] == f"zoo_migrator@{socket.gethostname()}"
+        assert first_run.began < row["started_at"] < row["applied_at"] < datetime.now(UTC)
+        assert timedelta(0) < row["duration"] < row["applied_at"] - first_run.began
+        assert row["waited"] < row["duration"]
+        unwaived = [line for line in FILES[-1].read_bytes().splitlines(keepends=True) if b"# lint: allow" not in line]
+        assert row["checksum"] == hashlib.sha256(b"".join(unwaived)).hexdigest()
+
+    def test_is_waited_for(self, first_run: Run) -> None:
+        assert first_run.too_early.returncode == 5
+        assert REVISIONS[0] in first_run.too_early.stderr
+        assert first_run.waited == (0, "the schema is at the newest revision\n")
+
+
+class TestLog:
+    def test_is_readable_on_a_terminal_with_the_same_events(
+        self, server: Server, database: str, tmp_path: Path
+    ) -> None:
         ours, theirs = pty.openpty()
-        env = {**os.environ, **server.environment(empty_database), "TERM": "xterm"}
-        with Python("alembic", "upgrade", "head", env=env, stderr=theirs) as process:
+        env = {**os.environ, **server.environment(database), "TERM": "xterm"}
+        checkout = checkout_with(tmp_path, more="op.create_table('remarks', sa.Column('remark', sa.Text))")
+        with Python("alembic", "upgrade", "head", env=env, cwd=checkout, stderr=theirs) as process:
             os.close(theirs)
         assert process.returncode == 0
         shown = ""
@@ -51,8 +117,8 @@ class TestLog:
                 shown += part.decode()
         os.close(ours)
         shown = uncoloured(shown)
-        assert f"applying revision={REVISIONS[0]} direction=upgrade subject='exhibits, animals, staff'" in shown
-        assert f"applied revision={REVISIONS[-1]}" in shown
+        assert "applying revision=more direction=upgrade subject=more" in shown
+        assert "applied revision=more" in shown
 
     @pytest.mark.parametrize(
         ("environment", "arguments"), [({"MIGRATOR_DEBUG": "1"}, []), ({}, ["--raiseerr"])], ids=["setting", "option"]
@@ -150,17 +216,6 @@ class TestStatus:
 
 
 class TestWait:
-    def test_returns_when_the_schema_is_there(self, server: Server, empty_database: str) -> None:
-        environment = server.environment(empty_database)
-        waiting = Python("alembic_online", "wait", env=os.environ | environment, stdout=subprocess.PIPE, text=True)
-        early = migrator(environment, "wait", "--timeout", "0")
-        assert early.returncode == 5
-        assert REVISIONS[0] in early.stderr
-        assert waiting.poll() is None
-        assert alembic(environment, "upgrade", "head").returncode == 0
-        out, _ = waiting.communicate(timeout=30)
-        assert (waiting.returncode, out) == (0, "the schema is at the newest revision\n")
-
     async def test_returns_at_once_where_the_database_is_ahead(
         self, server: Server, database: str, admin: asyncpg.Connection
     ) -> None:

@@ -24,6 +24,24 @@ def test_it_has_the_environment_the_folder_and_the_files_that_it_is_given(tmp_pa
     assert done.stderr == "bad\n"
 
 
+@pytest.mark.parametrize("said", [0, 3, 256 + 3, None], ids=str)
+def test_it_ends_as_any_other_with_its_threads_and_what_is_to_be_done_at_its_end(said: int | None) -> None:
+    code = (
+        "import atexit, sys, threading, time; atexit.register(print, 'at the end', end='')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('a thread'))).start()\n"
+        f"print('error', file=sys.stderr, end=''); sys.exit({said})"
+    )
+    done = run("-c", code, env=ENV)
+    assert (done.returncode, done.stdout, done.stderr) == ((said or 0) % 256, "a thread\nat the end", "error")
+
+
+def test_a_failure_of_it_is_a_traceback() -> None:
+    done = run("-c", "1 / 0", env=ENV)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
 def test_no_library_has_noted_where_it_was_imported(tmp_path: Path) -> None:
     done = run("-c", "import gunicorn.config as c; print(c.Chdir.default)", env=ENV, cwd=tmp_path)
     assert done.stdout == f"{tmp_path}\n"

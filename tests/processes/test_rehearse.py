@@ -18,9 +18,10 @@ from alembic_online.rehearsal.dump import find_pg_dump
 from alembic_online.rehearsal.scratch import scratch_database
 from alembic_online.settings import Settings
 from local.postgres import Server
+from tests.checkouts import linked_checkout
 from tests.conftest import ROOT, superuser, uncoloured
 from tests.faults.checkout import checkout_with
-from tests.processes.test_history import REVISIONS
+from tests.processes.test_history import FILES, REVISIONS
 from tests.processes.test_schema import schema
 from tests.python import HANGS, Python
 from tests.rounds import rounds
@@ -65,6 +66,14 @@ def rehearse(environment: dict[str, str], checkout: Path, *options: str) -> dict
     found: dict[str, Any] = json.loads(printed)
     assert run.returncode == (0 if found["is_fine"] else 1)
     return found
+
+
+def shown(environment: dict[str, str], checkout: Path, code: int) -> str:
+    """The report as people read it, if the exit code is this one."""
+    run = command(environment, checkout)
+    printed, said = run.communicate(timeout=HANGS)
+    assert run.returncode == code, printed + said
+    return uncoloured(printed)
 
 
 def refused(environment: dict[str, str], checkout: Path) -> tuple[int, str]:
@@ -114,9 +123,14 @@ async def migrator(server: Server, database: str) -> AsyncIterator[asyncpg.Conne
 
 @pytest.mark.usefixtures("only_read")
 class TestTheWay:
-    def test_goes_up_down_and_up_again(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = modelled(checkout_with(tmp_path, own=["api"], check=CHECK, downgrades={"check": NO_CHECK}))
-        found = rehearse(server.environment(database), checkout)
+    def test_goes_up_down_and_up_again_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
+        contract = {"phase": "contract", "safe_from_release": "9.9"}
+        checkout = modelled(
+            checkout_with(
+                tmp_path, own=["api"], check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK}
+            )
+        )
+        found = rehearse({**server.environment(database), "MIGRATOR_PHASE": "expand"}, checkout)
         assert found["is_fine"], found
         assert [(leg["leg"], leg["error"]) for leg in found["legs"]] == [
             ("up", None),
@@ -126,10 +140,16 @@ class TestTheWay:
         assert found["revisions"] == {"check": "check"}
         assert seen(found, "check", "down")["animals"]["lock"] == "ACCESS EXCLUSIVE"
 
-    def test_all_revisions_from_the_first_on(self, server: Server, empty_database: str) -> None:
-        found = rehearse(server.environment(empty_database), ROOT)
-        assert found["is_fine"], found
-        assert [*found["revisions"]] == REVISIONS
+    def test_goes_from_the_first_revision_on(self, server: Server, empty_database: str, tmp_path: Path) -> None:
+        checkout = linked_checkout(tmp_path)
+        count = rounds(quick=2, full=len(FILES))
+        for later in FILES[count:]:
+            (checkout / "migrator" / "versions" / later.name).unlink()
+        found = rehearse(server.environment(empty_database), checkout)
+        assert [*found["revisions"]] == REVISIONS[:count]
+        assert [leg["error"] for leg in found["legs"]] == [None] * 3
+        assert (found["differences"], found["surprises"], found["not_taken_back"]) == ({}, [], [])
+        assert found["is_fine"] == (count == len(FILES))  # the models have more than the first revisions
 
     def test_a_downgrade_that_forgets_something_is_found(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(
@@ -163,30 +183,19 @@ class TestTheWay:
     def test_a_downgrade_that_says_that_there_is_none_is_no_failure(
         self, server: Server, database: str, tmp_path: Path
     ) -> None:
-        no_way = {"check": "raise NotImplementedError('rows are gone')"}
-        checkout = modelled(checkout_with(tmp_path, own=["api"], check=CHECK, downgrades=no_way))
-        found = rehearse(server.environment(database), checkout)
-        assert found["is_fine"], found
-        assert found["legs"][-1]["error"] == "NotImplementedError: rows are gone"
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
-        assert "can't be taken back, as the revision itself says" in shown
+        function = "op.execute('CREATE FUNCTION one() RETURNS int LANGUAGE sql RETURN 1')"
+        no_way = {"function": "raise NotImplementedError('rows are gone')"}
+        checkout = checkout_with(tmp_path, function=function, downgrades=no_way)
+        text = shown(server.environment(database), checkout, 0)
+        assert "can't be taken back, as the revision itself says" in text
+        assert "NotImplementedError: rows are gone" in text
 
     def test_a_failure_names_its_line_and_leaves_nothing(self, server: Server, database: str, tmp_path: Path) -> None:
         checkout = checkout_with(tmp_path, check=CHECK, bad="op.execute('SELECT 1')\nop.execute('SELECT 1 / 0')")
-        found = rehearse(server.environment(database), checkout)
-        (leg,) = found["legs"]
-        assert "division by zero" in leg["error"]
-        assert leg["place"] == "bad, 2099_01_01_0001-bad.py line 8"
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
-        assert "no up: " in shown
-
-    def test_contract_revisions_are_rehearsed_in_any_phase(self, server: Server, database: str, tmp_path: Path) -> None:
-        contract = {"phase": "contract", "safe_from_release": "9.9"}
-        checkout = checkout_with(
-            tmp_path, own=["api"], check=CHECK, attributes={"check": contract}, downgrades={"check": NO_CHECK}
-        )
-        environment = {**server.environment(database), "MIGRATOR_PHASE": "expand"}
-        assert rehearse(environment, modelled(checkout))["is_fine"]
+        text = shown(server.environment(database), checkout, 1)
+        assert "no up: " in text
+        assert "failed (bad, 2099_01_01_0001-bad.py line 8): " in text
+        assert "division by zero" in text
 
     def test_says_that_nothing_is_pending(self, server: Server, database: str) -> None:
         run = command(server.environment(database), ROOT)
@@ -195,20 +204,11 @@ class TestTheWay:
 
 
 class TestMeasured:
-    def test_locks_and_rewrites_in_a_transaction(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = checkout_with(
-            tmp_path,
-            plain="op.execute('ALTER TABLE animals ADD COLUMN plain int DEFAULT 1')",
-            volatile="op.execute('ALTER TABLE animals ADD COLUMN code uuid DEFAULT gen_random_uuid()')",
-        )
-        found = rehearse(server.environment(database), checkout)
-        plain, volatile = (seen(found, revision)["animals"] for revision in ("plain", "volatile"))
-        assert (plain["lock"], plain["is_rewritten"]) == ("ACCESS EXCLUSIVE", False)
-        assert (volatile["lock"], volatile["is_rewritten"]) == ("ACCESS EXCLUSIVE", True)
-        assert found["surprises"] == []
-
-    def test_what_can_be_in_no_transaction(self, server: Server, database: str, tmp_path: Path) -> None:
-        statements = {
+    async def test_locks_and_rewrites(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        await admin.execute("INSERT INTO animals (name) SELECT n::text FROM generate_series(1, 20) n")
+        alone = {
             "index": "CREATE INDEX CONCURRENTLY ix_animals_x ON animals (name)",
             "anew": "REINDEX INDEX CONCURRENTLY ix_animals_x",
             "gone": "DROP INDEX CONCURRENTLY ix_animals_x",
@@ -216,13 +216,33 @@ class TestMeasured:
             "full": "VACUUM FULL animals",
         }
         block = "with op.get_context().autocommit_block():\n    op.execute('{}')"
-        revisions = {name: block.format(statement) for name, statement in statements.items()}
-        found = rehearse(server.environment(database), checkout_with(tmp_path, **revisions))
-        locks = {name: seen(found, name)["animals"]["lock"] for name in statements}
-        weak = dict.fromkeys(("index", "anew", "gone", "vacuum"), "SHARE UPDATE EXCLUSIVE")
-        assert locks == {**weak, "full": "ACCESS EXCLUSIVE"}
-        assert seen(found, "full")["animals"]["is_rewritten"]
+        checkout = checkout_with(
+            tmp_path,
+            fill="op.backfill('animals', {'name': \"name || '!'\"}, where=\"name !~ '!'\")",
+            plain="op.execute('ALTER TABLE animals ADD COLUMN plain int DEFAULT 1')",
+            volatile="op.execute('ALTER TABLE animals ADD COLUMN code uuid DEFAULT gen_random_uuid()')",
+            column="op.add_column('animals', sa.Column('keeper_id', sa.BigInteger()))",
+            key="op.add_foreign_key_online('fk_keeper', 'animals', 'exhibits', ['keeper_id'], ['id'])",
+            **{name: block.format(statement) for name, statement in alone.items()},
+        )
+        found = rehearse(server.environment(database), checkout, "--sample", "10")
+        assert found["surprises"] == []
         assert not any(statement["not_measured"] for statement in found["statements"])
+        on_animals = {name: seen(found, name)["animals"] for name in ("fill", "plain", "volatile", *alone)}
+        assert {name: (one["lock"], one["is_rewritten"]) for name, one in on_animals.items()} == {
+            "fill": ("ROW EXCLUSIVE", False),
+            "plain": ("ACCESS EXCLUSIVE", False),
+            "volatile": ("ACCESS EXCLUSIVE", True),
+            **dict.fromkeys(("index", "anew", "gone", "vacuum"), ("SHARE UPDATE EXCLUSIVE", False)),
+            "full": ("ACCESS EXCLUSIVE", True),
+        }
+        up = {name: [one for one in found["statements"] if (one["revision"], one["leg"]) == (name, "up")]
+              for name in ("fill", "key")}  # fmt: skip
+        # A backfill is one, however many batches it has; a foreign key locks both of its tables.
+        assert [(one["operation"], one["is_planned"]) for one in up["fill"]] == [("backfill", True)]
+        add, validate = [{table["table"]: table["lock"] for table in one["tables"]} for one in up["key"]]
+        assert add == {"animals": "SHARE ROW EXCLUSIVE", "exhibits": "SHARE ROW EXCLUSIVE"}
+        assert (validate["animals"], validate["exhibits"]) == ("SHARE UPDATE EXCLUSIVE", "ROW SHARE")
 
     async def test_an_index_that_exists_is_dropped_and_built_anew_as_planned_every_time(
         self, server: Server, database: str, tmp_path: Path, migrator: asyncpg.Connection
@@ -241,30 +261,6 @@ class TestMeasured:
         assert found["surprises"] == []
         assert seen(found, "gone")["animals"]["lock"] == "SHARE UPDATE EXCLUSIVE"
 
-    def test_both_tables_of_a_foreign_key(self, server: Server, database: str, tmp_path: Path) -> None:
-        checkout = checkout_with(
-            tmp_path,
-            column="op.add_column('animals', sa.Column('keeper_id', sa.BigInteger()))",
-            key="op.add_foreign_key_online('fk_keeper', 'animals', 'exhibits', ['keeper_id'], ['id'])",
-        )
-        found = rehearse(server.environment(database), checkout)
-        add, validate = [one for one in found["statements"] if (one["revision"], one["leg"]) == ("key", "up")]
-        locks = [{table["table"]: table["lock"] for table in one["tables"]} for one in (add, validate)]
-        assert locks[0] == {"animals": "SHARE ROW EXCLUSIVE", "exhibits": "SHARE ROW EXCLUSIVE"}
-        assert (locks[1]["animals"], locks[1]["exhibits"]) == ("SHARE UPDATE EXCLUSIVE", "ROW SHARE")
-
-    async def test_a_backfill_as_one(
-        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
-    ) -> None:
-        await admin.execute("INSERT INTO animals (name) SELECT n::text FROM generate_series(1, 20) n")
-        fill = "op.backfill('animals', {'name': \"name || '!'\"}, where=\"name !~ '!'\")"
-        checkout = checkout_with(tmp_path, fill=fill)
-        found = rehearse(server.environment(database), checkout, "--sample", "10")
-        assert found["is_fine"], found
-        (fill,) = [one for one in found["statements"] if one["leg"] == "up"]
-        assert (fill["operation"], fill["is_planned"]) == ("backfill", True)
-        assert seen(found, "fill")["animals"]["lock"] == "ROW EXCLUSIVE"
-
     async def test_what_the_plan_can_not_see_is_a_surprise(
         self, server: Server, database: str, tmp_path: Path, migrator: asyncpg.Connection
     ) -> None:
@@ -274,10 +270,9 @@ class TestMeasured:
         )
         await migrator.execute("CREATE TRIGGER greedy AFTER UPDATE ON animals EXECUTE FUNCTION greedy()")
         checkout = checkout_with(tmp_path, rows="op.execute(\"UPDATE animals SET name = 'A' WHERE name = 'B'\")")
-        found = rehearse(server.environment(database), checkout)
-        assert found["surprises"] == ["rows line 7: staff is locked SHARE, but the plan has no lock"]
-        shown, _ = command(server.environment(database), checkout).communicate(timeout=HANGS)
-        assert "staff    SHARE (planned: none)" in uncoloured(shown)
+        text = shown(server.environment(database), checkout, 1)
+        assert "rows line 7: staff is locked SHARE, but the plan has no lock" in text
+        assert "staff    SHARE (planned: none)" in text
 
     async def test_a_statement_that_fails_while_it_is_looked_at_is_no_obstacle(
         self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
@@ -289,19 +284,22 @@ class TestMeasured:
 
 
 class TestScratchDatabase:
-    @pytest.mark.usefixtures("only_read")
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    async def test_is_gone_after_a_signal(
-        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection, number: signal.Signals
-    ) -> None:
-        run = command(server.environment(database), checkout_with(tmp_path, sleep=SLEEP))
-        await wait_until_sleeping(admin, database)
+    async def stop(self, run: Python, number: signal.Signals) -> None:
+        """Stop a rehearsal, whoever sends the signal sending it twice."""
         run.send_signal(number)
         run.send_signal(number)
-        _, said = await asyncio.to_thread(run.communicate, timeout=20)
+        _, said = await asyncio.to_thread(run.communicate, timeout=HANGS)
         assert run.returncode == 128 + number
         assert f"stopped by {number.name}: the scratch database is dropped" in said.splitlines()[-1]
         assert "Traceback" not in said
+
+    @pytest.mark.usefixtures("only_read")
+    async def test_is_gone_after_a_signal(
+        self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
+    ) -> None:
+        run = command(server.environment(database), checkout_with(tmp_path, sleep=SLEEP))
+        await wait_until_sleeping(admin, database)
+        await self.stop(run, signal.SIGINT)
 
     async def test_of_one_that_was_killed_is_dropped_by_the_next_and_one_in_use_is_not(
         self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
@@ -323,8 +321,8 @@ class TestScratchDatabase:
         assert "dropping what an interrupted rehearsal has left" in said
         assert len(await admin.fetchval(SCRATCH, database)) == 1
         assert at_work.poll() is None
-        at_work.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(at_work.communicate, timeout=20)
+        await self.stop(at_work, signal.SIGTERM)
+        assert await admin.fetchval(SCRATCH, database) is None
 
     async def test_with_somebodys_session_in_it_the_report_is_given_and_its_rows_are_not_kept(
         self, server: Server, database: str, tmp_path: Path, admin: asyncpg.Connection
@@ -339,12 +337,12 @@ class TestScratchDatabase:
         guest = await superuser(server, scratch)  # whom the migrator's role may not end
         printed, said = await asyncio.to_thread(run.communicate, timeout=HANGS)
         assert json.loads(printed)["legs"][0]["error"] is None
-        assert f'DROP DATABASE "{scratch}" WITH (FORCE)' in said.splitlines()[-1]
+        way_on = f'DROP DATABASE "{scratch}" WITH (FORCE)'
+        assert way_on in said.splitlines()[-1]
         assert "postgres" in said.splitlines()[-1]
         assert await guest.fetch("SELECT FROM pg_tables WHERE tablename = 'animals'") == []
         await guest.close()
-        rehearse(server.environment(database), checkout_with(tmp_path / "next", check=CHECK))
-        assert await admin.fetchval(SCRATCH, database) is None
+        await admin.execute(way_on)
 
     async def test_has_the_schema_and_a_sample_of_rows(
         self, server: Server, database: str, migrator: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch

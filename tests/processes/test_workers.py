@@ -65,6 +65,7 @@ async def test_behind_a_pooler_an_older_worker_is_waited_for_until_its_end(
             wait = ("wait", "--rolled-out", "--timeout", "0")
             waited = await asyncio.to_thread(migrator, rollout, *wait, cwd=upgrade.checkout)
             assert waited.returncode == code, waited.stderr
+            assert code == 0 or "after 0 s, others than release 0.4.0 of the app are at work" in waited.stderr
     names = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
     assert await admin.fetchval(names, f"api pooled@{OLD}"), "its name stays on the pooler's sessions"
     await upgrade({})
@@ -79,7 +80,7 @@ async def test_one_that_was_killed_is_waited_for_until_it_has_not_been_seen_for_
         await until(admin, "SELECT count(*) = 1 FROM migration_workers")
         worker.kill()
     assert "1 worker" in await upgrade({}, 7)
-    await until(admin, f"SELECT seen_at < clock_timestamp() - interval '{SECONDS} s' FROM migration_workers")
+    await admin.execute("UPDATE migration_workers SET seen_at = seen_at - make_interval(secs => $1)", SECONDS)
     await upgrade({})
 
 
