@@ -11,7 +11,7 @@ import typer
 from benchmarks import chart, load
 from benchmarks.load import Load, LoadError, Request
 from benchmarks.report import Section, table
-from benchmarks.stack import ANIMALS, APPS, App, Scale, Zoo, zoo
+from benchmarks.stack import ANIMALS, APPS, START_SECONDS, App, Scale, Zoo, zoo
 from benchmarks.users import KEEPER
 
 NEW = '{"name": "Bahati", "species": "Giraffa camelopardalis"}'
@@ -63,7 +63,7 @@ def compare(zoo: Zoo, names: Sequence[str]) -> Measured:
 def check(apps: Mapping[str, App]) -> None:
     """AssertionError unless all apps give the same answers."""
     for path in ("/animals/1", "/animals?limit=100"):
-        answers = {name: httpx.get(app.url + path).raise_for_status().json() for name, app in apps.items()}
+        answers = {name: _ask(app, path).json() for name, app in apps.items()}
         assert all(answer == answers["ours"] for answer in answers.values()), answers
     shown = {}
     for name, app in apps.items():
@@ -74,8 +74,13 @@ def check(apps: Mapping[str, App]) -> None:
     assert all(answer == shown["ours"] for answer in shown.values()), shown
 
 
+def _ask(app: App, path: str) -> httpx.Response:
+    return httpx.get(app.url + path, timeout=START_SECONDS).raise_for_status()
+
+
 def _post(app: App, **headers: str) -> httpx.Response:
-    return httpx.post(f"{app.url}/animals", content=NEW, headers={"Content-Type": "application/json"} | headers)
+    headers = {"Content-Type": "application/json"} | headers
+    return httpx.post(f"{app.url}/animals", content=NEW, headers=headers, timeout=START_SECONDS)
 
 
 def as_table(found: Measured) -> str:

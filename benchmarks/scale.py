@@ -73,7 +73,11 @@ async def _cleaned(client: httpx.AsyncClient, metrics_port: int) -> None:
 
 
 async def measure(
-    running: Zoo, sizes: Sequence[int], folder: Path, requests: Sequence[Request] = REQUESTS
+    running: Zoo,
+    sizes: Sequence[int],
+    folder: Path,
+    requests: Sequence[Request] = REQUESTS,
+    steps: Mapping[str, Sequence[str]] = scale_schema.STEPS,
 ) -> dict[int, Measured]:
     """Grow the zoo step by step, measure at each size, and write at once what is found so far."""
     observer = await asyncpg.connect(running.server.url(SUPERUSER))
@@ -84,7 +88,7 @@ async def measure(
             await growing.grow(size)
             costs = await measure_requests(running, observer, size, requests)
             stored = await observer.fetchval("SELECT pg_database_size(current_database())")
-            schema = await asyncio.to_thread(scale_schema.measure, running)
+            schema = await asyncio.to_thread(scale_schema.measure, running, steps)
             found[size] = Measured(costs, schema, stored)
             write(folder, found)
             print(f"{size:,} animals: {time.monotonic() - began:.0f} s", flush=True)

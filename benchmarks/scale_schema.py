@@ -4,12 +4,13 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+from alembic.script import ScriptDirectory
 
 from benchmarks.stack import ROOT, Zoo
 
@@ -74,9 +75,7 @@ def _checkout(running: Zoo) -> Iterator[Path]:
         with (folder / "api" / "models" / "__init__.py").open("a") as models:
             models.write(MODELS)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        command = [sys.executable, "-m", "alembic", "heads"]
-        shown = subprocess.run(command, cwd=ROOT, env=running.environment(), capture_output=True, text=True, check=True)
-        before = shown.stdout.split()[0]
+        before = ScriptDirectory(str(ROOT / "migrator")).get_current_head()
         for name, up, down in REVISIONS:
             path = folder / "migrator" / "versions" / f"2099_01_01_0000-{name}.py"
             path.write_text(REVISION.format(name=name, before=before, up=up, down=down))
@@ -84,25 +83,29 @@ def _checkout(running: Zoo) -> Iterator[Path]:
         yield folder
 
 
-def measure(running: Zoo) -> dict[str, float]:
-    """Seconds of CPU that each of STEPS takes; afterwards the schema is as before."""
+def measure(running: Zoo, steps: Mapping[str, Sequence[str]] = STEPS) -> dict[str, float]:
+    """Seconds of CPU that each of the steps takes; afterwards the schema is as before."""
     with _checkout(running) as checkout:
-        took = {}
-        for step, command in [*STEPS.items(), ("", ("alembic", "downgrade", f"-{len(REVISIONS)}"))]:
-            before = _cpu_seconds(running)
-            done = subprocess.run(
-                [sys.executable, "-m", *command],
-                cwd=ROOT if step == DRIFT else checkout,
-                env=running.environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise RuntimeError(done.stderr + done.stdout)
-            took[step] = _cpu_seconds(running) - before
-    del took[""]
+        took = {step: _cost(running, command, ROOT if step == DRIFT else checkout) for step, command in steps.items()}
+        if any("upgrade" in command for command in steps.values()):
+            _cost(running, ("alembic", "downgrade", f"-{len(REVISIONS)}"), checkout)
     return took
+
+
+def _cost(running: Zoo, command: Sequence[str], folder: Path) -> float:
+    """Seconds of CPU of `python -m COMMAND` and of Postgres."""
+    before = _cpu_seconds(running)
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=running.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr + done.stdout)
+    return _cpu_seconds(running) - before
 
 
 def _cpu_seconds(running: Zoo) -> float:

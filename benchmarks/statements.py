@@ -3,12 +3,14 @@
 import re
 import time
 from collections import Counter
+from contextlib import ExitStack
 
 import httpx
 
+from benchmarks import comparison
 from benchmarks.comparison import NEW
 from benchmarks.report import Section, table
-from benchmarks.stack import APPS, Zoo
+from benchmarks.stack import APPS, START_SECONDS, Zoo
 from benchmarks.users import KEEPER
 
 TIMES = 5
@@ -20,12 +22,15 @@ SIGNED_IN = [("GET", "/staff/1")]
 
 
 def measure(zoo: Zoo) -> Section:
-    """Count the statements of each request, each of which is a round trip."""
+    """Count the statements of each request, each of which is a round trip; of apps that give the same answers."""
     zoo.execute("ALTER ROLE zoo_api SET log_statement = 'all'")
     rows = []
     try:
-        for name in APPS:
-            with zoo.serve(name) as app, httpx.Client(base_url=app.url, headers=HEADERS) as client:
+        with ExitStack() as running:
+            apps = {name: running.enter_context(zoo.serve(name)) for name in APPS}
+            comparison.check(apps)
+            for name, app in apps.items():
+                client = running.enter_context(httpx.Client(base_url=app.url, headers=HEADERS, timeout=START_SECONDS))
                 for method, path in [*REQUESTS, *(SIGNED_IN if name == "ours" else [])]:
                     sent = statements(zoo, client, method, path)
                     rows.append([f"{method} {path}", name, str(len(sent)), ", ".join(f"`{found}`" for found in sent)])

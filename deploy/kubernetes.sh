@@ -29,7 +29,7 @@ migrator() {
         "contract alembic")
             name=zoo-contract-$RELEASE
             remove_unless_at_work || return 4
-            [ -n "$(state)" ] || begin contract || return $? # applied again, it would be suspended
+            [ -n "$found" ] || begin contract || return $? # applied again, it would be suspended
             k patch job "$name" --patch '{"spec": {"suspend": false}}' >&2 || return 4
             ;;
         *)
@@ -37,7 +37,7 @@ migrator() {
             phase=$1
             shift
             remove_unless_at_work || return 4
-            if [ -n "$(state)" ]; then # not to be taken away from who waits for it
+            if [ -n "$found" ]; then # not to be taken away from who waits for it
                 say "waiting for $name, which another deploy/release has begun, or one that was killed"
                 finish || return $?
                 remove || return 4
@@ -135,8 +135,12 @@ reasons() {
 # remove: with its pods, so that none of them is taken for one of the next Job of that name
 remove() { k delete job "$name" --ignore-not-found --cascade=foreground --timeout "${READY_SECONDS}s" >&2; }
 
-# One that has ended is no proof: a release of before may be below the floor by now, or a schema taken back.
-remove_unless_at_work() { case $(state) in *Complete* | *Failed* | *Suspended*) remove ;; esac; }
+# One that has ended is no proof: a release of before may be below the floor by now, or a schema taken back. `found` has
+# the state of one that is left.
+remove_unless_at_work() {
+    found=$(state) || found=
+    case $found in *Complete* | *Failed* | *Suspended*) found='' && remove ;; esac
+}
 
 # reconnect: each pod of the pooler, whose admin console can't be reached by network
 reconnect() {

@@ -2,12 +2,13 @@
 
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from tests.python import OWN, ROOT
+from tests.python import OWN, ROOT, forking_socket
 
 
 def linked_checkout(target: Path, own: Collection[str] = ()) -> Path:
@@ -31,6 +32,50 @@ def copy_checkout(target: Path) -> Path:
     for compiled in (found for package in packages for found in (ROOT / package).rglob("__pycache__")):
         shutil.copytree(compiled, target / compiled.relative_to(ROOT))
     return target
+
+
+FORKED = """\
+#!{python} -IS
+import json, os, signal, socket, sys
+if sys.argv[1:2] != ["-m"] or sys.argv[2].partition(".")[0] not in {modules}:
+    os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect("{socket}")
+    job = {{"arguments": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+    job["executable"] = os.path.abspath(__file__)
+    socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])
+    started = int(server.recv(100))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(started, number))
+    code = int(server.recv(100) or 1)
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+MODULES = {*OWN, "alembic", "local", "uvicorn"}
+
+
+def quick_checkout(target: Path) -> Path:
+    """The same, for many commands: with a quick Python."""
+    copy_checkout(target)
+    if sys.platform != "linux":
+        return target
+    venv = target / ".venv"
+    venv.unlink()
+    (venv / "bin").mkdir(parents=True)
+    for folder in (Path(), Path("bin")):
+        for path in (ROOT / ".venv" / folder).iterdir():
+            if path.name not in {"bin", "python"}:
+                (venv / folder / path.name).symlink_to(path)
+    write_quick_python(venv / "bin" / "python")
+    return target
+
+
+def write_quick_python(path: Path) -> None:
+    """A Python that has those of MODULES forked from a process that has imported the libraries."""
+    path.write_text(FORKED.format(python=sys.executable, modules=MODULES, venv=ROOT / ".venv", socket=forking_socket()))
+    path.chmod(0o755)
 
 
 def clone(target: Path) -> Path:

@@ -492,7 +492,7 @@ async def s3(storage: Storage) -> AsyncIterator[S3]:
 
 def browser(**options: Any) -> httpx.AsyncClient:
     """Anybody's client of the storage, without the certificates of TLS, which take 30 ms to load."""
-    return httpx.AsyncClient(trust_env=False, verify=tls("http:"), **options)
+    return httpx.AsyncClient(trust_env=False, verify=tls("http:"), **{"timeout": HANGS, **options})
 
 
 @pytest.fixture(scope="session")

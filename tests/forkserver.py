@@ -3,6 +3,9 @@
 Usage: python forkserver.py LIBRARIES OWN. Each is a socket that receives jobs: a JSON object of `arguments` (those
 after `-m`, or from `-c` or a script's path on), `cwd` and `env`, with the files for the new process's 0, 1 and 2. The
 reply is the id of the process. The processes of OWN have imported this checkout's own modules, too.
+
+Usage: python forkserver.py PATH. Others connect to a socket there (tests/checkouts.py), each with one such job, which
+has the path of its Python, too. The replies are the id, and in the end the exit code.
 """
 
 import atexit
@@ -15,6 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,7 +39,10 @@ OWN = (
 
 
 def main() -> None:
-    """Serve both sockets, each in a process of its own."""
+    """Serve the socket at a path; or both sockets, each in a process of its own."""
+    if len(sys.argv) == 2:
+        serve_others(sys.argv[1])
+        return
     libraries, own = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     import_all(name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]))
     if another := os.fork():
@@ -84,6 +91,34 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
     os.close(reading)
     os.close(writing)
     return False
+
+
+def serve_others(path: str) -> None:
+    """Until this process is killed; a process that was forked ends with its job."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(path)
+        listening.listen(100)
+        while True:
+            connection, _ = listening.accept()
+            if not os.fork():
+                break
+            connection.close()
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+    message, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+    if started := os.fork():
+        for file in files:
+            os.close(file)
+        connection.send(str(started).encode())
+        _, status = os.waitpid(started, 0)
+        with suppress(BrokenPipeError):
+            connection.send(str(os.waitstatus_to_exitcode(status)).encode())
+        os._exit(0)
+    connection.close()
+    job = json.loads(message)
+    sys.executable = job["executable"]
+    become(job, files)
 
 
 def become(job: dict[str, Any], files: list[int]) -> NoReturn:

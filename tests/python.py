@@ -14,7 +14,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,19 @@ def _fork(program: str, job: dict[str, Any], files: list[int]) -> int:
             return int(server.recv(100))
         finally:
             libc.prctl(PR_SET_CHILD_SUBREAPER, 0)
+
+
+@functools.cache
+def forking_socket() -> Path:
+    """Where processes that are no children of this one can have their jobs done, with the libraries imported."""
+    path = Path(tempfile.mkdtemp(prefix="zoo-fork-")) / "socket"
+    process = Python(str(Path(__file__).with_name("forkserver.py")), str(path), env=os.environ, cwd=path.parent)
+    atexit.register(process.wait)
+    atexit.register(process.kill)
+    while not path.is_socket():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return path
 
 
 @functools.cache

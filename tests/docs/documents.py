@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local.postgres import DATABASE, serve
 from tests.conftest import FAST_AND_FORGETFUL, find_free_port, uncoloured
+from tests.python import HANGS
 
 PORT = re.compile(r"\b80[1-9]\d\b")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -75,7 +76,7 @@ def run_requests(text: str, address: str, checkout: Path, environment: Mapping[s
         for command, _, shown in (each.partition("\n") for each in block.removeprefix("$ ").split("\n$ ")):
             if not command.startswith("curl "):
                 continue
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + HANGS
             pattern = ".*".join(re.escape(part) for part in TIME.sub("...", shown.strip()).split("..."))
             while True:
                 printed = subprocess.check_output(

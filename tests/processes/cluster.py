@@ -6,6 +6,7 @@ is in `broken`.
 """
 
 import copy
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -16,16 +17,15 @@ VERSION = "app.kubernetes.io/version"
 
 
 class Cluster:
-    """The objects by their paths, and `calls`, all changes in their order."""
+    """The objects by their paths, at first a copy of those given, and `calls`, all changes in their order."""
 
-    def __init__(self) -> None:
-        self.objects: dict[str, Object] = {}
+    def __init__(self, objects: Mapping[str, Object]) -> None:
+        self.objects: dict[str, Object] = copy.deepcopy(dict(objects))
         self.calls: list[str] = []
         self.exit_codes: dict[str, list[int]] = {}  # of Jobs, by how their names begin; 0, where there is none
         self.endless: dict[str, Object] = {}  # the state of containers, likewise: of Jobs that do not end
         self.broken: set[str] = set()
         self.logs = {"migrator": "the migrator's log\n"}  # by container
-        self.url = ""
 
     def change(self, path: str, item: Object) -> Object:
         """Keep an object, and do what its controller would do."""
@@ -71,6 +71,14 @@ class Cluster:
         command = " ".join(container.get("command", ["alembic", "upgrade", "head"]))
         self.calls.append(f"run {name}: {container['env'][0]['value']} {command}")
         self.add_pod(pod)
+
+    def put_to_work(self, name: str) -> None:
+        """Have the Job `name`, which has ended, still be at work."""
+        for item in self.objects.values():
+            if item["kind"] == "Job" and item["metadata"]["name"] == name:
+                item["status"] = {"active": 1}
+            if item["kind"] == "Pod" and item["metadata"]["labels"].get("job-name") == name:
+                item["status"]["containerStatuses"][0]["state"] = {"running": {}}
 
     def add_pod(self, pod: Object) -> None:
         """Keep a pod of the namespace `zoo`."""

@@ -30,9 +30,10 @@ KINDS = {
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The API of a cluster."""
+    """The API of `cluster`, which may be exchanged for another one, at `url`."""
 
     cluster: Cluster
+    url: str
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *arguments: Any) -> None:
@@ -177,16 +178,16 @@ def prefixed(api: str) -> str:
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
-    """A new cluster, until the block ends."""
-    cluster = Cluster()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"cluster": cluster}))
+def running() -> Iterator[type[Handler]]:
+    """The API of a new cluster, until the block ends."""
+    handler: type[Handler] = type("Handler", (Handler,), {"cluster": Cluster({})})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    cluster.url = f"http://127.0.0.1:{server.server_address[1]}"
+    handler.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield cluster
+        yield handler
     finally:
         server.shutdown()
         thread.join()

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from tests.python import ROOT, Python
+from tests.python import HANGS, ROOT, Python
 
 START_SECONDS = 120  # on a busy machine
 
@@ -26,7 +26,9 @@ def live_api(environment: dict[str, str], port: int, cwd: Path = ROOT) -> Iterat
         yield address
     finally:
         process.terminate()
-        assert process.wait(timeout=30) == -signal.SIGTERM  # uvicorn shuts down, then ends itself by the signal it got
+        assert (
+            process.wait(timeout=HANGS) == -signal.SIGTERM
+        )  # uvicorn shuts down, then ends itself by the signal it got
 
 
 @contextmanager
@@ -45,7 +47,7 @@ def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, c
             yield process
         finally:
             process.terminate()
-            assert process.wait(timeout=60) == 0, log.read_text()
+            assert process.wait(timeout=HANGS) == 0, log.read_text()
 
 
 def wait_until_ready(address: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import find_free_port
+from tests.python import HANGS
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"
 # The address from which it connects to the api: not that of clients that bypass it.
@@ -54,7 +55,7 @@ def nginx(folder: Path, locations: Mapping[str, str]) -> Iterator[str]:
     command = ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
     with subprocess.Popen(command, env={"PATH": SBIN}, stderr=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + HANGS
             while not _listens(port):
                 assert process.poll() is None
                 assert time.monotonic() < deadline

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from api.main import create_app
 from api.metrics import BACKUP
 from api.settings import Settings
 from local.postgres import DATABASE, SUPERUSER, Server, binaries, serve
-from tests.checkouts import linked_checkout
+from tests.checkouts import linked_checkout, write_quick_python
 from tests.conftest import FAST_AND_FORGETFUL, ROOT, alembic, serve_app, superuser
 from tests.processes.test_history import REVISIONS
 from tests.processes.test_schema import schema
@@ -75,7 +74,7 @@ class Operator:
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HANGS)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def save(self) -> str:
@@ -119,9 +118,10 @@ async def operator(cluster: Server, tmp_path: Path) -> AsyncIterator[Operator]:
     shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "docker").symlink_to(ROOT / "tests" / "processes" / "docker.sh")
+    write_quick_python(tmp_path / "bin" / "python")
     environment = {
         "PATH": f"{tmp_path / 'bin'}:{binaries()}:{os.environ['PATH']}",
-        "PYTHON": sys.executable,
+        "PYTHON": str(tmp_path / "bin" / "python"),
         "CHECKOUT": str(ROOT),
         "PGHOST": str(cluster.socket_dir),
         "POSTGRES_USER": SUPERUSER,

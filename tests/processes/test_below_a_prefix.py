@@ -12,6 +12,7 @@ from tests.bearer import bearer
 from tests.conftest import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.nginx import ADDRESS, nginx
+from tests.python import HANGS
 from tests.users import PASSWORD, email_of
 
 # nginx strips the path of a location if proxy_pass has a path, even just "/".
@@ -29,11 +30,11 @@ def test_below_each_of_its_paths_every_link_leads_on(server: Server, database: s
     settings = {"ROOT_PATH": "/zoo", "FORWARDED_ALLOW_IPS": ADDRESS, **server.environment(database)}
     with gunicorn(settings, port, tmp_path / "log"), nginx(tmp_path, locations) as address:
         for prefix in LOCATIONS:
-            with httpx.Client(base_url=address) as client:
+            with httpx.Client(base_url=address, timeout=HANGS) as client:
                 check(client, prefix)
 
         # A client that bypasses the proxy can send any prefix and address: they have no effect.
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANGS) as client:
             lies = {"X-Forwarded-Prefix": "/evil", "X-Forwarded-For": ADDRESS}
             assert client.get("/", headers=lies).headers["Location"] == "/zoo/docs"
             assert client.get("/health/ready").status_code == 200

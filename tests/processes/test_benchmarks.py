@@ -6,7 +6,6 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -20,19 +19,20 @@ from benchmarks import (
     observing,
     scale,
     scale_requests,
+    scale_schema,
     statements,
 )
 from benchmarks.__main__ import SUBJECTS, measure
 from benchmarks.comparison import REQUESTS
 from benchmarks.instructions import PATHS, READS
 from benchmarks.scale_requests import Cost
-from benchmarks.stack import APPS, ROOT, Scale, Zoo, zoo
+from benchmarks.stack import APPS, Scale, Zoo, zoo
 from tests.collector import collecting
+from tests.python import ROOT, run
 from tests.rounds import rounds
 
 LITTLE = Scale(rounds=1, seconds=1, requests=100, deep_rows=1_000, import_rows=1_000)
 MEASURED = rounds(quick=[statements, imports], full=SUBJECTS)  # those with wrk take ten times as long
-OBSERVED = rounds(quick=["metrics", "traces, 100 %"], full=["nothing", "metrics", "traces, 1 %", "traces, 100 %"])
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def running() -> Iterator[Zoo]:
 
 
 def test_every_subject_is_measured_and_written(running: Zoo, tmp_path: Path) -> None:
+    """Among them that the compared apps give the same answers: their statements would not be comparable otherwise."""
     measure(running, tmp_path, MEASURED)
     results = (tmp_path / "RESULTS.md").read_text()
     sections = dict(re.findall(r"^## (.+)\n\n((?:(?!## ).*\n?)*)", results, re.MULTILINE))
@@ -60,23 +61,22 @@ def test_every_subject_is_measured_and_written(running: Zoo, tmp_path: Path) -> 
         assert ET.parse(tmp_path / chart).getroot().tag.endswith("svg")
 
 
-def test_the_compared_apps_give_the_same_answers(running: Zoo) -> None:
-    with ExitStack() as stack:
-        running.add_animals(2)
-        comparison.check({name: stack.enter_context(running.serve(name)) for name in APPS})
-
-
 def test_only_requests_that_are_answered_are_counted_and_they_are_observed(running: Zoo, tmp_path: Path) -> None:
     environment = running.environment() | {"PYTHONPATH": str(ROOT)}
+    refused = run(str(READS), "/animals/0", "3", env=environment)
+    assert refused.returncode != 0
+    assert "HTTP/1.1 422" in refused.stderr
     with collecting() as collector:
-        for path, is_read in ((PATHS[0], True), ("/animals/0", False)):
-            done = subprocess.run([sys.executable, "-P", READS, path, "3"], env=environment, check=False)
-            assert (done.returncode == 0) is is_read, path
         settings = observing.settings(collector.url, str(tmp_path))
-        for what in OBSERVED:
-            command = [sys.executable, "-P", str(READS), PATHS[0], "300"]
-            subprocess.run(command, env=environment | settings[what], check=True)
-            assert bool(list(tmp_path.glob("histogram_*.db"))) == (what != "nothing"), what
+        # Both at once, and each alone.
+        observed = settings["metrics"] | settings["traces, 100 %"]
+        for what in rounds(quick=[observed], full=[*settings.values(), observed]):
+            command = [sys.executable, "-P", str(READS), PATHS[0], "100"]
+            subprocess.run(command, env=environment | what, check=True)
+            written = list(tmp_path.glob("histogram_*.db"))
+            assert bool(written) == ("PROMETHEUS_MULTIPROC_DIR" in what), what
+            for file in written:
+                file.unlink()
         assert any(span.name == "GET /animals/{animal_id}" for span in collector.spans())
 
 
@@ -99,26 +99,32 @@ def test_every_linter_is_asked_about_every_example(tmp_path: Path) -> None:
 
 def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> None:
     tables = rounds(quick=3, full=migrator.TABLES)
-    found = migrator.measure(tables, rounds=1)
+    steps = rounds(quick=(migrator.IMPORTED, migrator.RUN), full=tuple(migrator.STEPS))
+    found = migrator.measure(tables, rounds=1, steps={step: migrator.STEPS[step] for step in steps})
     assert all(cpu > 0 for cpu, _ in found.values())
     assert migrator.tools_part(found) < migrator.LONGEST
     migrator.write(tmp_path / "MIGRATOR.md", found, tables)
     assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2
 
 
-def test_requests_are_measured_as_tables_grow(tmp_path: Path) -> None:
+def test_requests_are_measured_as_tables_grow(running: Zoo, tmp_path: Path) -> None:
+    """The last one that uses the zoo, because it begins with an empty one."""
     requests = rounds(
         quick=[scale.REQUESTS[0], scale_requests.NEW_ANIMAL, scale.REQUESTS[-1]],
         full=scale.REQUESTS,
     )
-    with zoo(LITTLE, filled=False) as running:
-        found = asyncio.run(scale.measure(running, rounds(quick=(1_000,), full=(1_000, 10_000)), tmp_path, requests))
+    plan = "plan, of three revisions"
+    steps = rounds(quick={plan: scale_schema.STEPS[plan]}, full=scale_schema.STEPS)
+    sizes = rounds(quick=(1_000,), full=(1_000, 10_000))
+    running.execute("TRUNCATE animals, exhibits, users RESTART IDENTITY CASCADE")
+    found = asyncio.run(scale.measure(running, sizes, tmp_path, requests, steps))
     costs = found[1_000].requests
     assert {name: cost.error for name, cost in costs.items() if cost.error is not None} == {}
     assert {name: cost.pages for name, cost in costs.items() if cost.pages < 1} == {}
     assert ET.parse(tmp_path / "scale.svg").getroot().tag.endswith("svg")
     written = (tmp_path / "SCALE.md").read_text()
     assert [written.count(f"\n| `{request.name}` |") for request in requests] == [1] * len(requests)
+    assert [written.count(f"\n| {step} |") for step in steps] == [1] * len(steps)
 
 
 def test_a_request_that_costs_more_at_any_size_is_found_to_grow() -> None:

@@ -14,7 +14,7 @@ import pytest
 from local.postgres import Server
 from tests.conftest import ROOT
 from tests.processes.live import live_api
-from tests.python import run
+from tests.python import HANGS, run
 from tests.users import PASSWORD, email_of
 
 HERE = ROOT / "tests" / "clients"
@@ -24,7 +24,7 @@ NODE = ("npm", "node")
 def execute(*command: str | Path, cwd: Path, **variables: str) -> str:
     """Run a command to success; what it prints."""
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=cwd, env=os.environ | variables, capture_output=True, text=True, check=False, timeout=HANGS
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from api.__main__ import app
 from local.postgres import Server
-from tests.python import Python, run
+from tests.python import HANGS, Python, run
 from tests.users import PASSWORD
 
 NEW = "ngozi@zoo.example"
@@ -71,7 +71,7 @@ def test_on_a_terminal_it_asks_twice_and_shows_nothing(environment: dict[str, st
             os.write(ours, f"{PASSWORD}\n".encode())
         while "admin" not in shown.partition("confirmation")[2]:
             shown += os.read(ours, 1024).decode()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=HANGS) == 0
     os.close(ours)
     assert PASSWORD not in shown
     rule, _, _ = shown.partition("Password: ")

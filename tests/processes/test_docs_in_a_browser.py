@@ -98,6 +98,6 @@ def use(browser: Browser, address: str, case: Case) -> None:
     operation.locator("button.execute").click()
     assert operation.locator(".live-responses-table .response .response-col_status").inner_text() == "201"
     page.close()
-    assert word in httpx.get(address + resource, headers=bearer("keeper")).text
+    assert word in httpx.get(address + resource, headers=bearer("keeper"), timeout=HANGS).text
     assert foreign == []
     assert problems == []

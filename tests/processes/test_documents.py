@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkouts import copy_checkout
+from tests.checkouts import quick_checkout
 from tests.conftest import ROOT
 from tests.docs.documents import run_blocks, run_document, section
 from tests.rounds import ROUNDS, rounds
@@ -36,13 +36,13 @@ def with_those_before(part: str) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_commands_run_as_they_stand(document: str, tmp_path: Path) -> None:
-    run_document(ROOT / document, copy_checkout(tmp_path))
+    run_document(ROOT / document, quick_checkout(tmp_path))
 
 
 # Checking what is left takes most of the time: one after the other they go, too.
 @pytest.mark.parametrize("parts", rounds(quick=[PARTS], full=[*map(with_those_before, PARTS), PARTS]), ids=" ".join)
 def test_parts_go_by_their_commands_alone_and_the_rest_is_whole(parts: list[str], tmp_path: Path) -> None:
-    checkout = copy_checkout(tmp_path)
+    checkout = quick_checkout(tmp_path)
     if (ROOT / ".mypy_cache").exists():  # it takes a minute otherwise
         shutil.copytree(ROOT / ".mypy_cache", checkout / ".mypy_cache")
     with ExitStack() as background:

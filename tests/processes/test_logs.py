@@ -14,7 +14,7 @@ import httpx
 from local.postgres import Server
 from tests.conftest import Log, uncoloured
 from tests.processes.live import wait_until_ready
-from tests.python import Python
+from tests.python import HANGS, Python
 
 READY = "/health/ready"
 
@@ -29,7 +29,7 @@ def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[Py
             yield process
         finally:
             process.terminate()
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=HANGS) == 0
 
 
 def of_requests(lines: list[Log]) -> list[Log]:
@@ -47,15 +47,15 @@ def test_all_that_gunicorn_and_its_workers_print_is_json(
     with (tmp_path / "output").open("w+") as output:
         with gunicorn(environment, free_port, output.fileno()) as process:
             for request_id in ids:
-                answer = httpx.get(f"{address}/animals?name=Amara", headers={"X-Request-ID": request_id})
+                answer = httpx.get(f"{address}/animals?name=Amara", headers={"X-Request-ID": request_id}, timeout=HANGS)
                 assert answer.headers["X-Request-ID"] == request_id
             process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + HANGS
             while (tmp_path / "output").read_text().count("Started server process") < 4:
                 assert time.monotonic() < deadline, (tmp_path / "output").read_text()
                 time.sleep(0.1)
             wait_until_ready(address)
-            httpx.get(f"{address}/unicorns", headers={"X-Request-ID": "after-the-reload"})
+            httpx.get(f"{address}/unicorns", headers={"X-Request-ID": "after-the-reload"}, timeout=HANGS)
         lines = [json.loads(line) for line in (tmp_path / "output").read_text().splitlines()]
     assert all(line.keys() >= {"event", "level", "timestamp"} for line in lines)
     assert sorted(line["request_id"] for line in of_requests(lines)) == sorted([*ids, "after-the-reload"])
@@ -82,7 +82,7 @@ def test_on_a_terminal_lines_are_for_people(server: Server, worker_database: str
     mine, theirs = pty.openpty()
     environment = {**server.environment(worker_database), "WEB_CONCURRENCY": "1", "LOG_FORMAT": "", "TERM": "xterm"}
     with gunicorn(environment, free_port, theirs):
-        httpx.get(f"http://127.0.0.1:{free_port}/unicorns", headers={"X-Request-ID": "one"})
+        httpx.get(f"http://127.0.0.1:{free_port}/unicorns", headers={"X-Request-ID": "one"}, timeout=HANGS)
     os.close(theirs)
     shown = uncoloured(read_all(mine)).splitlines()
     assert any(line.endswith("[info] Starting gunicorn " + line.rpartition(" ")[2]) for line in shown)

@@ -113,7 +113,7 @@ class Measured:
                 pass
 
     def get(self, path: str) -> int:
-        with httpx.Client() as client:  # a connection of its own, which either worker accepts
+        with httpx.Client(timeout=HANGS) as client:  # a connection of its own, which either worker accepts
             return client.get(f"http://127.0.0.1:{self.port}{path}").status_code
 
     def children(self) -> tuple[list[psutil.Process], psutil.Process]:
@@ -183,7 +183,7 @@ def test_the_requests_of_all_workers_are_served_together_and_not_on_the_public_p
     for number in range(100):
         api.get(f"/animals/{2_000_000 + number}")
     assert api.series("http_request_duration_seconds") == series
-    too_large = httpx.get(f"http://127.0.0.1:{api.port}/animals", headers={"X-Large": "x" * 40_000})
+    too_large = httpx.get(f"http://127.0.0.1:{api.port}/animals", headers={"X-Large": "x" * 40_000}, timeout=HANGS)
     assert too_large.status_code == 431
     api.wait_until_counted(1, route="", status="4xx")
     assert api.get("/metrics") == 404
@@ -221,12 +221,13 @@ def require_that_nothing_odd_becomes_a_label(api: Measured) -> None:
 
 def require_that_the_port_serves_metrics_and_nothing_else(api: Measured) -> None:
     address = f"http://127.0.0.1:{api.metrics_port}/metrics"
-    refused = [httpx.request(method, address).status_code for method in ("HEAD", "POST", "PUT", "DELETE", "BREW")]
-    assert refused == [405] * 5
-    for path in ("/../../etc/passwd", "/animals", "/%00"):  # prometheus-client has one answer to all
-        assert httpx.get(f"http://127.0.0.1:{api.metrics_port}{path}").text.startswith("# HELP ")
+    with httpx.Client(timeout=HANGS) as client:
+        refused = [client.request(method, address).status_code for method in ("HEAD", "POST", "PUT", "DELETE", "BREW")]
+        assert refused == [405] * 5
+        for path in ("/../../etc/passwd", "/animals", "/%00"):  # prometheus-client has one answer to all
+            assert client.get(f"http://127.0.0.1:{api.metrics_port}{path}").text.startswith("# HELP ")
+        text = client.get(address).text
     if shutil.which("promtool") is not None or os.environ.get("CI"):
-        text = httpx.get(address).text
         checked = subprocess.run(
             ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False
         )
@@ -344,16 +345,24 @@ def test_one_process_serves_them_also_after_a_start_that_failed_or_was_interrupt
 WITHOUT_IPV6 = ("-m", "tests.without_ipv6", sys.executable)
 
 
-@pytest.mark.parametrize(("signum", "before"), [(signal.SIGTERM, WITHOUT_IPV6), (signal.SIGKILL, ())])
 def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_api_ends(
-    server: Server, worker_database: str, tmp_path: Path, signum: signal.Signals, before: tuple[str, ...]
+    server: Server, worker_database: str, tmp_path: Path
 ) -> None:
-    with measured(server, worker_database, tmp_path / "log", *before) as api:
+    with measured(server, worker_database, tmp_path / "log", *WITHOUT_IPV6) as api:
         assert api.get("/health") == 200
-        _, serving = api.children()
-        mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
-        assert len(mine) == 1
-        api.master.send_signal(signum)
-        api.master.wait(timeout=HANGS)
+        require_that_nothing_is_left_of(api, signal.SIGTERM)
+
+
+def test_nothing_is_left_when_the_api_is_killed(api: Measured) -> None:
+    """The last one that uses the api."""
+    require_that_nothing_is_left_of(api, signal.SIGKILL)
+
+
+def require_that_nothing_is_left_of(api: Measured, signum: signal.Signals) -> None:
+    _, serving = api.children()
+    mine = {folder for folder in folders() if str(api.master.pid) in held_by(folder)}
+    assert len(mine) == 1
+    api.master.send_signal(signum)
+    api.master.wait(timeout=HANGS)
     wait_until(lambda: not serving.is_running())
     assert not mine & folders()

@@ -20,6 +20,7 @@ from tests.bearer import bearer
 from tests.collector import Collector, collecting
 from tests.conftest import Log, clone, drop, find_free_port, superuser
 from tests.processes.live import gunicorn
+from tests.python import HANGS
 from tests.users import email_of
 
 PROXYS = "4bf92f3577b34da6a3ce929d0e0e4736"  # traces of others
@@ -94,8 +95,8 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
     near = httpx.AsyncHTTPTransport(local_address="127.0.0.1")  # trusted, by default
     far = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
     async with (
-        httpx.AsyncClient(base_url=address, transport=near, timeout=60) as proxy,
-        httpx.AsyncClient(base_url=address, transport=far, timeout=60) as stranger,
+        httpx.AsyncClient(base_url=address, transport=near, timeout=HANGS) as proxy,
+        httpx.AsyncClient(base_url=address, transport=far, timeout=HANGS) as stranger,
     ):
         visitor = bearer("visitor")
         found = {
@@ -120,7 +121,7 @@ async def ask(server: Server, database: str, address: str) -> dict[str, httpx.Re
             f"{found['order'].headers['Location']}/pay", headers=visitor | continuing(PAYING)
         )
         for number in range(20):  # each on a connection of its own, which either worker accepts
-            async with httpx.AsyncClient(base_url=address) as client:
+            async with httpx.AsyncClient(base_url=address, timeout=HANGS) as client:
                 found[f"either {number}"] = await client.get("/animals?limit=1")
         admin = await superuser(server, database)
         await admin.execute("REVOKE SELECT ON animals FROM zoo_api")

@@ -11,13 +11,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.processes.cluster import Cluster
-from tests.processes.kubernetes_api import running
+from tests.processes.cluster import Cluster, Object
+from tests.processes.kubernetes_api import Handler, running
 
 OLD, NEW = "0.3.0", "0.4.0"
 EXPAND = f"run zoo-migrator-{NEW}: expand alembic upgrade head"
@@ -39,15 +40,15 @@ users: [{name: test, user: {}}]
 class Reader:
     """Somebody who changes an overlay, and rolls it out."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.cluster = cluster
+    def __init__(self, api: type[Handler], folder: Path) -> None:
+        self.cluster: Cluster = api.cluster
         self.deploy = folder / "deploy"
         shutil.copytree(ROOT / "deploy", self.deploy)
         self.overlay = self.deploy / "kubernetes" / "overlays" / "local"
-        (folder / "config").write_text(KUBECONFIG % cluster.url)
+        (folder / "config").write_text(KUBECONFIG % api.url)
         self.environment = {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "HOME": str(folder),
+            "HOME": str(folder.parent),  # where kubectl keeps what the API has
             "KUBECONFIG": str(folder / "config"),
             "OVERLAY": str(self.overlay),
             "GOGC": "off",  # kubectl would spend a quarter of its work on looking for garbage
@@ -69,29 +70,84 @@ class Reader:
         return self.run(self.deploy / "release", "--kubernetes", *arguments, **settings)
 
 
+@pytest.fixture(scope="module")
+def api() -> Iterator[type[Handler]]:
+    """One for all tests, each of which has a cluster of its own."""
+    with running() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def first(api: type[Handler], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Object]:
+    """What is in a cluster after the first release."""
+    api.cluster = Cluster({})
+    reader = Reader(api, tmp_path_factory.mktemp("first"))
+    reader.name(OLD)
+    code, said = reader.run("kubectl", "apply", "-k", reader.overlay)
+    assert code == 0, said
+    return reader.cluster.objects
+
+
+@dataclass(frozen=True)
+class Released:
+    """How the second release went, and what is in the cluster since."""
+
+    said: str
+    calls: list[str]
+    objects: dict[str, Object]
+
+
+@pytest.fixture(scope="module")
+def released(api: type[Handler], first: dict[str, Object], tmp_path_factory: pytest.TempPathFactory) -> Released:
+    api.cluster = Cluster(first)
+    reader = Reader(api, tmp_path_factory.mktemp("released"))
+    reader.name(NEW)
+    code, said = reader.release(NEW)
+    assert code == 0, said
+    return Released(said, reader.cluster.calls, reader.cluster.objects)
+
+
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
+def reader(api: type[Handler], first: dict[str, Object], tmp_path: Path) -> Reader:
     """After the first release, with the next one named in the overlay."""
-    with running() as cluster:
-        reader = Reader(cluster, tmp_path)
-        reader.name(OLD)
-        code, said = reader.run("kubectl", "apply", "-k", reader.overlay)
-        assert code == 0, said
-        reader.name(NEW)
-        yield reader
+    api.cluster = Cluster(first)
+    reader = Reader(api, tmp_path)
+    reader.name(NEW)
+    return reader
 
 
-def test_the_steps_follow_each_other_and_a_second_run_finds_them_done(reader: Reader) -> None:
-    code, said = reader.release(NEW)
+@pytest.fixture
+def later(api: type[Handler], released: Released, tmp_path: Path) -> Reader:
+    """After the second release."""
+    api.cluster = Cluster(released.objects)
+    reader = Reader(api, tmp_path)
+    reader.name(NEW)
+    return reader
+
+
+def test_the_steps_follow_each_other(released: Released) -> None:
+    assert released.calls == [EXPAND, ROLL_OUT, WAIT, CONTRACT]
+    rolled_out = f"rolled out: release {NEW}\n  zoo-api-1: {NEW}, ready: True\n  zoo-api-2: {NEW}, ready: True\n"
+    assert rolled_out in released.said
+
+
+def test_a_second_run_finds_them_done_and_each_pod_of_a_pooler_is_told_what_each_job_has_changed(later: Reader) -> None:
+    later.cluster.logs["migrator"] = (
+        "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
+    )
+    for name in ("zoo-pooler-1", "zoo-pooler-2"):
+        meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
+        spec = {"containers": [{"name": "pgbouncer"}]}
+        pod = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec, "status": {"phase": "Running"}}
+        later.cluster.add_pod(pod)
+    code, said = later.release(NEW)
     assert code == 0, said
-    assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT, CONTRACT]
-    assert f"rolled out: release {NEW}\n  zoo-api-1: {NEW}, ready: True\n  zoo-api-2: {NEW}, ready: True\n" in said
-    # They are begun again all the same: what was done then may be undone, or no longer allowed.
-    code, said = reader.release(NEW)
-    assert code == 0, said
-    begun = [(f"delete zoo-{job}-{NEW}", call) for job, call in
+    # The Jobs are begun again all the same: what was done then may be undone, or no longer allowed.
+    told = [f"in {name}: psql -c RECONNECT" for name in ("zoo-pooler-1", "zoo-pooler-2")]
+    begun = [[f"delete zoo-{job}-{NEW}", call, *told] for job, call in
              (("migrator", EXPAND), ("migrator-command", WAIT), ("contract", CONTRACT))]  # fmt: skip
-    assert reader.cluster.calls == [call for calls in begun for call in calls]
+    assert later.cluster.calls == [call for calls in begun for call in calls]
+    assert "pod/zoo-pooler-1 was not told: it needs RECONNECT" in said  # because the stand-in refuses
 
 
 def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
@@ -114,23 +170,21 @@ def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: R
     ]
 
 
-def test_the_way_back_asks_the_migrator_though_it_has_run_for_that_release(reader: Reader) -> None:
-    assert reader.release(NEW)[0] == 0
-    reader.name(OLD)
-    reader.cluster.exit_codes = {f"zoo-migrator-{OLD}": [6]}
-    code, said = reader.release(OLD)
+def test_the_way_back_asks_the_migrator_though_it_has_run_for_that_release(later: Reader) -> None:
+    later.name(OLD)
+    later.cluster.exit_codes = {f"zoo-migrator-{OLD}": [6]}
+    code, said = later.release(OLD)
     assert code == 6, said
     expand = EXPAND.replace(NEW, OLD)
-    assert reader.cluster.calls == [f"delete zoo-migrator-{OLD}", expand]
+    assert later.cluster.calls == [f"delete zoo-migrator-{OLD}", expand]
 
 
-def test_a_contract_that_is_at_work_goes_on_while_the_same_release_is_rolled_out_again(reader: Reader) -> None:
-    reader.cluster.endless = {"zoo-contract": {"running": {}}}
-    assert reader.release(NEW, MIGRATION_SECONDS="1")[0] == 5
-    code, said = reader.release(NEW, MIGRATION_SECONDS="1")
+def test_a_contract_that_is_at_work_goes_on_while_the_same_release_is_rolled_out_again(later: Reader) -> None:
+    later.cluster.put_to_work(f"zoo-contract-{NEW}")
+    code, said = later.release(NEW, MIGRATION_SECONDS="1")
     assert code == 5, said
     assert f"zoo-contract-{NEW} is still at work" in said
-    assert not [call for call in reader.cluster.calls if "contract" in call]
+    assert not [call for call in later.cluster.calls if "contract" in call]
 
 
 def test_a_job_that_is_at_work_with_other_settings_is_not_taken_for_the_one_that_is_wanted(reader: Reader) -> None:
@@ -144,7 +198,7 @@ def test_a_job_that_is_at_work_with_other_settings_is_not_taken_for_the_one_that
     assert reader.cluster.calls == []
 
 
-def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_after_it(reader: Reader) -> None:
+def test_one_that_is_not_ready_in_time_is_taken_back_and_the_next_run_begins_anew(reader: Reader) -> None:
     reader.cluster.broken = {NEW}
     code, said = reader.release(NEW, READY_SECONDS="1")
     assert code == 1, said
@@ -153,12 +207,16 @@ def test_one_that_is_not_ready_in_time_is_taken_back_before_contract_and_never_a
     assert f"  zoo-api-1: {OLD}, ready: True\n" in said
     reader.cluster.broken = set()
     assert reader.release(NEW)[0] == 0
-    reader.cluster.broken = {NEW}
-    reader.run("kubectl", "patch", "--namespace", "zoo", "deployment/zoo-api", "--patch", MORE)
-    code, said = reader.release(NEW, READY_SECONDS="1")
+    assert ROLL_OUT in reader.cluster.calls
+
+
+def test_after_contract_none_is_taken_back(later: Reader) -> None:
+    later.cluster.broken = {NEW}
+    later.run("kubectl", "patch", "--namespace", "zoo", "deployment/zoo-api", "--patch", MORE)
+    code, said = later.release(NEW, READY_SECONDS="1")
     assert code == 1, said
     assert "not taken back" in said
-    assert reader.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND]
+    assert later.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND]
 
 
 def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_other_settings(reader: Reader) -> None:
@@ -202,22 +260,6 @@ def test_a_job_that_does_not_end_shows_its_log_and_goes_on_and_nobody_takes_it_a
     assert code == 5, said
     assert "waiting for zoo-migrator-command-0.4.0" in said
     assert reader.cluster.calls == []
-
-
-def test_each_pod_of_a_pooler_is_told_what_has_changed(reader: Reader) -> None:
-    reader.cluster.logs["migrator"] = (
-        "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
-    )
-    for name in ("zoo-pooler-1", "zoo-pooler-2"):
-        meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
-        spec = {"containers": [{"name": "pgbouncer"}]}
-        pod = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec, "status": {"phase": "Running"}}
-        reader.cluster.add_pod(pod)
-    code, said = reader.release(NEW)
-    assert code == 0, said
-    told = [f"in {name}: psql -c RECONNECT" for name in ("zoo-pooler-1", "zoo-pooler-2")]
-    assert reader.cluster.calls == [EXPAND, *told, ROLL_OUT, WAIT, *told, CONTRACT, *told]
-    assert "pod/zoo-pooler-1 was not told: it needs RECONNECT" in said  # because the stand-in refuses
 
 
 def test_it_does_not_begin_with_an_overlay_of_another_release(reader: Reader) -> None:

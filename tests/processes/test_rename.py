@@ -6,13 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from local.rename import UNCHANGED, renamed, why_not
 from tests.checkouts import clone
 from tests.conftest import ROOT
-from tests.processes.test_run import make_run
+from tests.processes.test_run import get, make_run
 from tests.rounds import rounds
 
 LOOK = "import os\nprint(os.environ['DATABASE_URL'], os.environ['MIGRATION_DATABASE_URL'])\n"
@@ -77,15 +76,14 @@ def test_checks_pass_and_so_do_tests(checkout: Path) -> None:
     python = str(checkout / ".venv" / "bin" / "python")
     execute(checkout, python, "-m", "ruff", "check", ".")
     execute(checkout, python, "-m", "ruff", "format", "--check", ".")
-    execute(checkout, python, "-m", "alembic_online", "lint")
     execute(checkout, python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TELLING, env={"PYTEST_ADDOPTS": ""})
 
 
 def test_it_starts_under_its_new_name(checkout: Path, free_port: int) -> None:
     with make_run(checkout, free_port):
         address = f"http://127.0.0.1:{free_port}"
-        assert len(httpx.get(f"{address}/animals").json()) == 69
-        assert httpx.get(f"{address}/openapi.json").json()["info"]["title"] == "Book Shop"
+        assert len(get(f"{address}/animals").json()) == 69
+        assert get(f"{address}/openapi.json").json()["info"]["title"] == "Book Shop"
         (checkout / "look.py").write_text(LOOK)
         shown = execute(checkout, str(checkout / ".venv" / "bin" / "python"), "-m", "local", "exec", "look")
         assert re.findall(r"//(\w+)@/(\w+)\?", shown) == [(f"{SNAKE}_api", SNAKE), (f"{SNAKE}_migrator", SNAKE)]

@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from local.storage import running_in
 from tests.checkouts import copy_checkout
 from tests.conftest import find_free_port, uncoloured
 from tests.docs.documents import run_requests, section
@@ -29,14 +30,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 IN_THE_STORAGE = """
-import asyncio, sys
+import asyncio
 from api.external_services.s3 import S3
 from api.settings import load_settings
 
 async def main():
     s3 = S3(load_settings())
-    if sys.argv[1:]:
-        await s3.put_public("a.webp", b"a picture", "image/webp")
+    await s3.put_public("a.webp", b"a picture", "image/webp")
     print(s3.public_url("a.webp"))
     await s3.close()
 
@@ -44,11 +44,15 @@ asyncio.run(main())
 """
 
 
-def in_the_storage(checkout: Path, *arguments: str) -> str:
-    """Run that script as other shells run commands; what it prints."""
-    (checkout / "script.py").write_text(IN_THE_STORAGE)
-    command = [str(checkout / ".venv" / "bin" / "python"), "-m", "local", "exec", "script", *arguments]
+def execute(checkout: Path, script: str) -> str:
+    """Run a script as other shells run commands; what it prints."""
+    (checkout / "script.py").write_text(script)
+    command = [str(checkout / ".venv" / "bin" / "python"), "-m", "local", "exec", "script"]
     return subprocess.check_output(command, cwd=checkout, env={**os.environ, "DATABASE_URL": ""}, text=True).strip()
+
+
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=HANGS)
 
 
 @contextmanager
@@ -110,12 +114,12 @@ def line_of(path: str, printed: list[str]) -> str:
     return line
 
 
-def test_serves_a_seeded_zoo_as_documented_logs_as_it_is_told_stops_altogether_and_goes_on_from_there(
+def test_serves_a_seeded_zoo_as_documented_stops_altogether_and_goes_on_from_there_also_if_it_is_killed(
     checkout: Path, free_port: int
 ) -> None:
     address = f"http://127.0.0.1:{free_port}"
     with make_run(checkout, free_port, LOG_FORMAT="text") as printed:
-        assert len(httpx.get(f"{address}/exhibits").json()) == 8
+        assert len(get(f"{address}/exhibits").json()) == 8
         # Other commands use the database that is being served.
         made = make(checkout, "user", f"EMAIL={ADMIN}", "TYPE=admin", stdin=PASSWORD)
         assert made == "ngozi@zoo.example is a user of type admin\n"
@@ -123,60 +127,62 @@ def test_serves_a_seeded_zoo_as_documented_logs_as_it_is_told_stops_altogether_a
         requests += (checkout / "docs" / "photos.md").read_text()
         shown = json.loads(run_requests(requests, address, checkout))
         assert shown
-        photo = httpx.get(shown["small"])
+        photo = get(shown["small"])
         assert photo.headers["Content-Type"] == "image/webp"
         (checkout / "new.csv").write_text("name\nFrom a file\n")
         assert make(checkout, "import", "RESOURCE=exhibits", "FILE=new.csv") == "1 exhibits loaded\n"
         form = {"username": ADMIN, "password": PASSWORD}
-        token = httpx.post(f"{address}/auth/jwt/login", data=form).json()["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        made = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers).headers["Location"]
-        httpx.get(f"{address}{made}")
-        assert "(head)" in make(checkout, "current")
-        assert httpx.get(in_the_storage(checkout, "put")).content == b"a picture"
+        signed_in = httpx.post(f"{address}/auth/jwt/login", data=form, timeout=HANGS)
+        headers = {"Authorization": f"Bearer {signed_in.json()['access_token']}"}
+        newcomer = httpx.post(f"{address}/animals", json={"name": "Newcomer"}, headers=headers, timeout=HANGS)
+        made = newcomer.headers["Location"]
+        get(f"{address}{made}")
+        stored = execute(checkout, IN_THE_STORAGE)
+        assert get(stored).content == b"a picture"
     assert "8 exhibits, 69 animals, 14 staff loaded" in printed
     assert any(f"{address}/docs" in line for line in printed)
     assert not line_of(made, printed).startswith("{")
     assert processes_in(checkout) == []
 
-    with make_run(checkout, free_port, LOG_FORMAT="json") as printed:
-        assert httpx.get(f"{address}{made}").json()["name"] == "Newcomer"
-        assert httpx.get(in_the_storage(checkout)).content == b"a picture"
+    with make_run(checkout, free_port, signal.SIGKILL, LOG_FORMAT="json") as printed:
+        assert get(f"{address}{made}").json()["name"] == "Newcomer"
+        storage = running_in(checkout / ".data" / "storage")
+        assert storage is not None
+        assert get(storage.url + httpx.URL(stored).path).content == b"a picture"
+        require_that_a_second_one_says_where_it_is(checkout, free_port)
     assert line_of(made, printed).startswith("{")
     assert "The zoo is not empty: nothing loaded" in printed
-    assert processes_in(checkout) == []
-    assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
-
-
-def test_a_second_one_in_the_same_checkout_says_where_the_first_is_which_leaves_no_postgres_when_it_is_killed(
-    checkout: Path, free_port: int
-) -> None:
-    with make_run(checkout, free_port, end=signal.SIGKILL):
-        for port in (free_port, find_free_port()):
-            second = subprocess.run(
-                ["make", "run", f"PORT={port}"], cwd=checkout, capture_output=True, text=True, check=False
-            )
-            assert second.returncode != 0
-            where = f"`make run` for http://127.0.0.1:{free_port} is at work in {checkout / '.data'}"
-            assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
     deadline = time.monotonic() + HANGS
     while processes_in(checkout):
         assert time.monotonic() < deadline, processes_in(checkout)
         time.sleep(0.1)
-    assert "(head)" in make(checkout, "current")  # and what it left behind does no harm
 
-
-def test_without_a_storage_of_its_own_it_uses_the_one_that_is_set(checkout: Path, free_port: int) -> None:
+    # What it left behind does no harm. Where a storage is set, there is none of its own.
     buckets = {"S3_BUCKET": "private", "S3_PUBLIC_BUCKET": "public"}
     keys = {"S3_ACCESS_KEY_ID": "key", "S3_SECRET_ACCESS_KEY": "secret"}
-    with make_run(checkout, free_port, signal.SIGINT, S3_URL="http://storage.invalid", **buckets, **keys):
+    with make_run(checkout, free_port, S3_URL="http://storage.invalid", **buckets, **keys):
+        assert get(f"{address}{made}").json()["name"] == "Newcomer"
         assert not any("weed" in line for line in processes_in(checkout))
-    assert not (checkout / ".data" / "storage").exists()
+    assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added
+
+
+def require_that_a_second_one_says_where_it_is(checkout: Path, port: int) -> None:
+    for another in (port, find_free_port()):
+        second = subprocess.run(
+            ["make", "run", f"PORT={another}"], cwd=checkout, capture_output=True, text=True, check=False
+        )
+        assert second.returncode != 0
+        where = f"`make run` for http://127.0.0.1:{port} is at work in {checkout / '.data'}"
+        assert second.stderr.splitlines()[0] == f"error: {where}: end it first"
 
 
 @pytest.mark.parametrize(
     ("arguments", "about"),
-    [(["api", "--help"], "create-user"), (["api", "seed", "--help"], "seed data"), (["--help"], "Run a Python module")],
+    [
+        (["json.tool", "--help"], "json.tool"),
+        (["json.tool", "--sort-keys", "--help"], "json.tool"),
+        (["--help"], "Run a Python module"),
+    ],
 )
 def test_help_is_that_of_the_command_that_it_follows(arguments: list[str], about: str) -> None:
     done = run("local", "exec", *arguments, env=os.environ | {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x"})
@@ -197,18 +203,28 @@ def test_a_port_that_is_taken_is_said_in_one_line(checkout: Path, free_port: int
     )
 
 
+WHERE = """
+import asyncio, asyncpg, os
+
+async def main():
+    connection = await asyncpg.connect(os.environ["DATABASE_URL"])
+    print(await connection.fetchval("SELECT $1::text", os.environ["DATABASE_URL"].partition("host=")[2]))
+    await connection.close()
+
+asyncio.run(main())
+"""
+
+
 def test_make_postgres_serves_other_shells_until_ctrl_c(checkout: Path) -> None:
-    exec_ = [str(checkout / ".venv/bin/python"), "-m", "local", "exec", "alembic"]
     with subprocess.Popen(
         ["make", "--no-print-directory", "postgres"], cwd=checkout, stdout=subprocess.PIPE, text=True,
         start_new_session=True, env={**os.environ, "DATABASE_URL": "", "PYTHONUNBUFFERED": "1"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("Postgres is running: postgresql://postgres@/zoo?host=/")
+        said = process.stdout.readline()
         try:
-            for command in (["upgrade", "head"], ["current"]):
-                subprocess.run([*exec_, *command], cwd=checkout, check=True, env=os.environ, capture_output=True)
+            assert said == f"Postgres is running: postgresql://postgres@/zoo?host={execute(checkout, WHERE)}\n"
         finally:
             os.killpg(process.pid, signal.SIGINT)
             process.wait(timeout=HANGS)

@@ -23,6 +23,7 @@ from api.external_services.sigv4 import Credentials
 from local.storage import Storage, serve
 from tests.api.storage_proxy import proxying
 from tests.conftest import ROOT, find_free_port, settings_of
+from tests.python import HANGS
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
 ROLE = "arn:aws:iam::role/zoo-api"
@@ -115,7 +116,7 @@ async def test_a_token_is_a_key_with_the_roles_rights(by_token: tuple[S3, Path])
     s3, _ = by_token
 
     upload = await s3.presigned_put("incoming/by-token", size=5, content_type="image/png", expires=60)
-    async with httpx.AsyncClient() as anybody:
+    async with httpx.AsyncClient(timeout=HANGS) as anybody:
         answer = await anybody.put(upload.url, content=b"hello", headers=upload.headers)
 
     assert answer.status_code == 200, answer.text

@@ -15,8 +15,8 @@ import pytest
 from local.postgres import Server
 from tests.conftest import Log, clone, drop, find_free_port, superuser
 from tests.processes.live import gunicorn
+from tests.python import HANGS
 
-SECONDS = 20
 HOST = "Host: zoo\r\n"
 KEEPER = "Authorization: Bearer keeper\r\n"
 JSON = "Content-Type: application/json\r\n"
@@ -36,7 +36,7 @@ class Api:
 
     def send(self, *segments: str | bytes) -> bytes:
         """The answer to these segments, each sent by itself, until the api closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=SECONDS) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HANGS) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for number, segment in enumerate(segments):
                 time.sleep(0.05 if number else 0)
@@ -45,7 +45,7 @@ class Api:
 
     def logged(self, request_id: str) -> list[Log]:
         """The log's lines of one request; waits until there is one."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + HANGS
         while True:
             lines = [line for line in self.log.read_text().splitlines() if f'"{request_id}"' in line]
             if lines or time.monotonic() > deadline:
@@ -187,7 +187,7 @@ def test_the_log_has_method_and_path_of_a_refused_request_and_no_query(api: Api)
 async def test_a_body_that_does_not_arrive_is_not_taken_for_an_empty_one(api: Api) -> None:
     before = await api.updated_at()
     for framing in ("Content-Length: 2\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"):
-        with socket.create_connection(("127.0.0.1", api.port), timeout=SECONDS) as connection:
+        with socket.create_connection(("127.0.0.1", api.port), timeout=HANGS) as connection:
             connection.sendall(f"{PATCH}{framing}".encode())
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(2**16) == b""
@@ -226,7 +226,7 @@ def test_a_client_that_writes_before_it_reads_gets_the_answer_to_a_refused_uploa
 ) -> None:
     status, head = UPLOADS[name]
     framing = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {MEGABYTES * 2**20}"
-    with socket.create_connection(("127.0.0.1", api.port), timeout=SECONDS) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=HANGS) as connection:
         connection.sendall(f"{head}{framing}\r\n\r\n".encode())
         for _ in range(MEGABYTES):
             connection.sendall(b"100000\r\n%b\r\n" % PART if is_chunked else PART)
