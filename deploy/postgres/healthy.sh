@@ -12,7 +12,12 @@ query() {
     psql --no-psqlrc --quiet --tuples-only --no-align --username="$POSTGRES_USER" "$@"
 }
 
-# By TCP: while the image initialises the database, it listens on the socket only.
+# By TCP: while the image initialises the database, it listens on the socket only. It is waited for: for Docker, to start
+# this check takes more work than all that it asks.
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    if pg_isready --quiet --host=127.0.0.1; then break; fi
+    sleep 0.2
+done
 missing=$(query --host=127.0.0.1 --dbname=postgres --set=database="$POSTGRES_DB" --file="$SCRIPTS/missing.sql" 2>&1) || {
     echo "$missing"
     exit 1

@@ -3,10 +3,12 @@
 import json
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.stack.stack import PATIENCE, Stack
+from tests.stack.observed import until
+from tests.stack.stack import PATIENCE, Stack, docker
 
 PROBES = (
     *("/health", "/health/", "/health/db", "/health/ready", "/health/ready/", "/health/ready?x=1", "/health//ready"),
@@ -47,6 +49,22 @@ def test_paths_that_only_begin_like_a_probe_are_passed_on(replicas: Stack) -> No
 def test_the_proxy_itself_probes_both_replicas(replicas: Stack) -> None:
     replicas.exec("proxy", "curl", "--silent", "--fail", "http://127.0.0.1:8404/all")
     assert replicas.get("/exhibits").status_code == 200
+
+
+def test_while_the_database_is_too_slow_for_any_replica_to_say_that_it_is_ready_requests_wait_for_it(
+    replicas: Stack,
+) -> None:
+    ready = ("curl", "--silent", "--fail", "http://127.0.0.1:8404/")
+    with ThreadPoolExecutor(1) as thread:
+        docker("pause", replicas.container("db"))
+        try:
+            until(lambda: replicas.exec("proxy", *ready, check=False).returncode != 0)
+            answer = thread.submit(replicas.get, "/exhibits")
+            with pytest.raises(TimeoutError):
+                answer.result(timeout=1)
+        finally:
+            docker("unpause", replicas.container("db"))
+        assert answer.result().status_code == 200
 
 
 def test_a_traceparent_does_not_get_past_the_proxy(replicas: Stack) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 
 from tests.conftest import ROOT
-from tests.rounds import STALL, rounds
+from tests.rounds import POOL_TIMEOUT, STALL, rounds
 from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, Stack, docker, running
 
 MAX_LAG = 5  # READ_MAX_LAG_SECONDS, by default
@@ -101,7 +101,8 @@ def test_anybody_reads_from_a_replica_that_keeps_up_and_from_the_primary_otherwi
     record_property: Callable[[str, object], None],
 ) -> None:
     files = (ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml", NO_STORAGE)
-    stack = Stack(*files, S3_UPLOAD_URL="")
+    patient = {"DATABASE_POOL_TIMEOUT": POOL_TIMEOUT, "DATABASE_CONNECT_TIMEOUT": POOL_TIMEOUT}
+    stack = Stack(*files, S3_UPLOAD_URL="", **patient)
     with running(stack, "api", "db-replica"), stack.client() as writer:
         assert writer.post("/animals", json={"name": "old"}).headers["Location"] == "/animals/1"
         until(lambda: stack.sql("postgres", REPLAYED).stdout.strip() == "1")
