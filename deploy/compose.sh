@@ -14,7 +14,8 @@ answers() { docker version >/dev/null 2>&1; }
 
 # prepare: refuses to begin where the stack is not up, or the release's images can't be had
 prepare() {
-    PROJECT=$(docker compose config | sed -n 's/^name: //p')
+    read_config
+    PROJECT=$(echo "$CONFIG" | sed -n 's/^name: //p')
     [ -n "$PROJECT" ] || refuse "the Compose files can't be read"
     [ -n "$(docker compose ps --quiet --status running proxy)" ] ||
         refuse "the stack is not up: docker compose up --detach --wait starts it, once"
@@ -53,6 +54,7 @@ take_back() {
     previous=$(release_in "$(before)")
     [ -n "$previous" ] || return 1
     export RELEASE="$previous"
+    read_config
     docker image tag "$(before)" "$(image_of api)" || return 1 # another may have been built under the same name since
     [ "$READY_SECONDS" -ge 120 ] || READY_SECONDS=120          # it was ready once, and there is nothing else to go back to
     replace_by "$(before)" && keep
@@ -101,7 +103,7 @@ gets_ready() {
     new=$(container "$1")
     until [ "$(health_of "$new")" = healthy ]; do
         [ "$(date +%s)" -lt "$deadline" ] || return 1
-        sleep 0.5
+        sleep 1
     done
 }
 
@@ -136,9 +138,12 @@ release_in() {
     docker inspect --format '{{index .Config.Labels "org.opencontainers.image.version"}}' "$1" 2>/dev/null || true
 }
 
+# read_config: what Compose makes of its files in this release; it takes a while each time. Nothing, if it can't read them
+read_config() { CONFIG=$(docker compose config) || CONFIG=; }
+
 # image_of SERVICE: the name of its image, in this release
 image_of() {
-    docker compose config | awk -v service="  $1:" '$0 == service {found = 1} found && $1 == "image:" {print $2; exit}'
+    echo "$CONFIG" | awk -v service="  $1:" '$0 == service {found = 1} found && $1 == "image:" {print $2; exit}'
 }
 
 # The image of the release of before, kept by name until the roll out has succeeded: it outlives a kill of this command.

@@ -22,7 +22,7 @@ setting() {
 
 check_python() {
     if python=$(find_python 2>&1); then
-        { "$python" -c 'import venv' && { "$python" -m pip --version || "$python" -c 'import ensurepip'; }; } >/dev/null 2>&1 ||
+        { "$python" -c 'import venv, pip' || "$python" -c 'import venv, ensurepip'; } >/dev/null 2>&1 ||
             fault "$python has no venv or no pip" "apt-get install python3-venv"
     else
         fault "${python#error: }" "apt-get install python3 python3-venv"

@@ -36,7 +36,10 @@ def copy_checkout(target: Path) -> Path:
 
 FORKED = """\
 #!{python} -IS
-import json, os, signal, socket, sys
+import sys
+if sys.argv[1:] == ["-c", ""]:  # as make asks whether there is a Python
+    sys.exit()
+import json, os, signal, socket
 if sys.argv[1:2] != ["-m"] or sys.argv[2].partition(".")[0] not in {modules}:
     os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
@@ -46,7 +49,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
     socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])
     started = int(server.recv(100))
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(started, number))
+        signal.signal(number, lambda number, _: os.killpg(started, number))
     code = int(server.recv(100) or 1)
 if code < 0:
     signal.signal(-code, signal.SIG_DFL)
@@ -58,10 +61,14 @@ MODULES = {*OWN, "alembic", "local", "uvicorn"}
 
 def quick_checkout(target: Path) -> Path:
     """The same, for many commands: with a quick Python."""
-    copy_checkout(target)
+    return quicken(copy_checkout(target))
+
+
+def quicken(checkout: Path) -> Path:
+    """Have its commands use a quick Python, on Linux."""
     if sys.platform != "linux":
-        return target
-    venv = target / ".venv"
+        return checkout
+    venv = checkout / ".venv"
     venv.unlink()
     (venv / "bin").mkdir(parents=True)
     for folder in (Path(), Path("bin")):
@@ -69,7 +76,7 @@ def quick_checkout(target: Path) -> Path:
             if path.name not in {"bin", "python"}:
                 (venv / folder / path.name).symlink_to(path)
     write_quick_python(venv / "bin" / "python")
-    return target
+    return checkout
 
 
 def write_quick_python(path: Path) -> None:

@@ -5,7 +5,7 @@ after `-m`, or from `-c` or a script's path on), `cwd` and `env`, with the files
 reply is the id of the process. The processes of OWN have imported this checkout's own modules, too.
 
 Usage: python forkserver.py PATH. Others connect to a socket there (tests/checkouts.py), each with one such job, which
-has the path of its Python, too. The replies are the id, and in the end the exit code.
+has the path of its Python, too. The replies are the id, which is that of a group, too, and in the end the exit code.
 """
 
 import atexit
@@ -108,6 +108,8 @@ def serve_others(path: str) -> None:
                     pass
     message, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     if started := os.fork():
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpgid(started, started)  # whichever of both is first
         for file in files:
             os.close(file)
         connection.send(str(started).encode())
@@ -116,6 +118,7 @@ def serve_others(path: str) -> None:
             connection.send(str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
     connection.close()
+    os.setpgid(0, 0)
     job = json.loads(message)
     sys.executable = job["executable"]
     become(job, files)

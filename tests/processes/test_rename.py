@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from local.rename import UNCHANGED, renamed, why_not
-from tests.checkouts import clone
+from tests.checkouts import clone, quicken
 from tests.conftest import ROOT
 from tests.processes.test_run import get, make_run
 from tests.rounds import rounds
@@ -52,7 +52,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.stdout.startswith(f"zoo is {NAME} now, in ")
     for locked in (made / "requirements").iterdir():
         os.utime(locked, (0, 0))  # or make would install them again
-    return made
+    return quicken(made)
 
 
 def test_names_are_new_and_nothing_else_is(checkout: Path) -> None:

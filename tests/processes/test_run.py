@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from local.storage import running_in
-from tests.checkouts import copy_checkout
+from tests.checkouts import copy_checkout, quicken
 from tests.conftest import find_free_port, uncoloured
 from tests.docs.documents import run_requests, section
 from tests.python import HANGS, run
@@ -158,9 +158,10 @@ def test_serves_a_seeded_zoo_as_documented_stops_altogether_and_goes_on_from_the
         time.sleep(0.1)
 
     # What it left behind does no harm. Where a storage is set, there is none of its own.
+    quicken(checkout)
     buckets = {"S3_BUCKET": "private", "S3_PUBLIC_BUCKET": "public"}
     keys = {"S3_ACCESS_KEY_ID": "key", "S3_SECRET_ACCESS_KEY": "secret"}
-    with make_run(checkout, free_port, S3_URL="http://storage.invalid", **buckets, **keys):
+    with make_run(checkout, free_port, signal.SIGINT, S3_URL="http://storage.invalid", **buckets, **keys):
         assert get(f"{address}{made}").json()["name"] == "Newcomer"
         assert not any("weed" in line for line in processes_in(checkout))
     assert checkout.stat().st_mode & 0o777 == 0o700  # no permissions were added

@@ -18,7 +18,7 @@ FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
 # In the order of their use.
-SHARED = ("elsewhere", "replicas", "observed", "new_stack", "stack", "stack_at_work", "bare_stack")
+SHARED = ("elsewhere", "replicas", "observed", "new_stack", "stack", "stack_at_work", "stack_to_change", "bare_stack")
 ONE = SHARED[3:]  # that become each other
 
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def shared(item: pytest.Item) -> str | None:
         names: tuple[str, ...] = getattr(item, "fixturenames", ())
-        if "replicas" in names:  # whatever a module calls them
+        if "new_replicas" in names:  # whatever a module calls them
             return "replicas"
         return max((name for name in names if name in SHARED), key=SHARED.index, default=None)
 
@@ -81,8 +81,11 @@ def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack
 
 
 @pytest.fixture
-def replicas(shared: Shared) -> Stack:
-    """Two replicas behind the proxy, intact again. Requests have the ids of traces, of which none is sent anywhere."""
+def new_replicas(shared: Shared) -> Stack:
+    """Two replicas behind the proxy, as the test before has left them.
+
+    Requests have the ids of traces, of which none is sent anywhere.
+    """
     new = Stack(
         REPLICAS,
         DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
@@ -90,9 +93,14 @@ def replicas(shared: Shared) -> Stack:
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",
         OTEL_TRACES_SAMPLER="always_off",
     )
-    stack = shared.get("replicas", running(new))
-    stack.make_intact()
-    return stack
+    return shared.get("replicas", running(new))
+
+
+@pytest.fixture
+def replicas(new_replicas: Stack) -> Stack:
+    """The same, intact again."""
+    new_replicas.make_intact()
+    return new_replicas
 
 
 @pytest.fixture
@@ -122,6 +130,13 @@ def stack_at_work(stack: Stack) -> Stack:
 
 
 @pytest.fixture
+def stack_to_change(new_stack: Stack) -> Stack:
+    """The shared stack as the test before has left it, for tests that start the api with settings of their own."""
+    new_stack.was_changed = True
+    return new_stack
+
+
+@pytest.fixture
 def bare_stack(shared: Shared) -> Stack:
     """A stack of which only the database runs, which is new; it has no storage. It takes the place of the whole one."""
     if shared.kind == "stack":
@@ -130,7 +145,7 @@ def bare_stack(shared: Shared) -> Stack:
         stack.files = (*stack.files, NO_STORAGE)
         stack.environment["S3_UPLOAD_URL"] = ""
     stack = shared.get("bare", running(Stack(NO_STORAGE, S3_UPLOAD_URL=""), "db"))
-    stack.compose("up", "--detach", "--wait", "db")
+    stack.compose("up", "--detach", "--wait", "--remove-orphans", "db")
     stack.compose("rm", "--stop", "--force", "api", "seed", "migrator")
     stack.sql("postgres", "DROP DATABASE zoo WITH (FORCE)", database="postgres")
     stack.sql("postgres", "CREATE DATABASE zoo", database="postgres")

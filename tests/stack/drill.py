@@ -15,17 +15,17 @@ MANY = rounds(
     quick=2 * CLIENTS, full=100
 )  # requests that show how it goes; a busy machine answers fewer in the same time
 FILL = (
-    "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
-    f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
+    "TRUNCATE exhibits, animals RESTART IDENTITY CASCADE;"
+    "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n;"
+    f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n"
 )
 WORKERS = 'cat "/proc/$(cut -d " " -f 1 /proc/1/task/1/children)"/task/*/children'  # init's child is gunicorn's master
 
 
 @asynccontextmanager
 async def at_work(stack: Stack, clients: int = CLIENTS) -> AsyncIterator[Load]:
-    """Clients at work on the api, with animals; the api has already answered."""
-    for statement in FILL:
-        stack.sql("postgres", statement)
+    """Clients at work on the api, with these animals and no others; the api has already answered."""
+    stack.sql("postgres", FILL)
     async with load_on(stack.port, clients, ANIMALS, PAUSE, stack.token) as load:
         yield load
 

@@ -16,7 +16,7 @@ import httpx
 from tests.conftest import ROOT, find_free_port
 from tests.docs.documents import section
 from tests.rounds import rounds
-from tests.stack.stack import HERE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
+from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
 
 OBSERVED = [f"{PREFIX}{name}:{RELEASE}" for name in ("prometheus", "alertmanager")]
 # In ms, of the drill: docs/observability.md has them, too. A week of minutes would be hours.
@@ -46,7 +46,7 @@ def sped_up(text: str) -> str:
 
 @contextmanager
 def observed(folder: Path) -> Iterator[Stack]:
-    """The stack, with a replica in the full form, until the block ends."""
+    """The stack, in the full form with a replica and a storage, until the block ends."""
     docker("build", "--tag", "zoo-tests-observe", "-", input=OFFICIAL)
     shutil.copytree(ROOT / "deploy" / "prometheus", folder / "prometheus")
     for name in ("alerts.yml", "alertmanager.yml"):
@@ -59,13 +59,14 @@ def observed(folder: Path) -> Iterator[Stack]:
     override.write_text(
         f"services:\n  prometheus: {{build: {{context: {rules}}}}}\n  alertmanager: {{build: {{context: {rules}}}}}\n"
     )
-    replica: tuple[Path, ...] = rounds(
-        quick=(), full=(ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml")
+    # What only the full form asks for.
+    more: tuple[Path, ...] = rounds(
+        quick=(NO_STORAGE,), full=(ROOT / "docker-compose.read-replica.yml", HERE / "images-read-replica.yml")
     )
     ports = {f"{name}_PORT": str(find_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER")}
     files = (ROOT / "docker-compose.observe.yml", HERE / "images-observe.yml", override)
-    stack = Stack(*replica, *files, MIGRATOR_WAIT_SECONDS="300")  # on a busy machine
-    stack.environment |= ports
+    stack = Stack(*more, *files, MIGRATOR_WAIT_SECONDS="300")  # on a busy machine
+    stack.environment |= ports | rounds(quick={"S3_UPLOAD_URL": ""}, full={})
     try:
         stack.compose("build", "prometheus", "alertmanager")
         with running(stack):

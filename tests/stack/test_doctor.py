@@ -78,10 +78,6 @@ def plugin(folder: Path, name: str, script: str) -> str:
     return str(folder / "config")
 
 
-def test_where_nothing_is_missing_it_says_so(doctor: Doctor) -> None:
-    assert doctor() == {}
-
-
 def test_an_engine_that_does_not_answer(doctor: Doctor) -> None:
     (found,) = doctor(DOCKER_HOST="unix:///nowhere/docker.sock").items()
     assert found[0].startswith("Docker's engine does not answer: ")
@@ -117,7 +113,9 @@ def test_a_plugin_that_is_missing(doctor: Doctor, tmp_path: Path, name: str, sai
     assert list(doctor(DOCKER_CONFIG=plugin(tmp_path, name, "exit 1"))) == [said]
 
 
-def test_an_env_file_that_compose_reads_otherwise(doctor: Doctor, checkout: Path) -> None:
+def test_an_env_file_that_compose_reads_otherwise_and_one_with_which_nothing_is_missing(
+    doctor: Doctor, checkout: Path
+) -> None:
     env = checkout / ".env"
     try:
         env.write_text("POSTGRES_PASSWORD=a$zebra\n")

@@ -17,7 +17,10 @@ SERVICE = {
 }
 
 
-def test_an_order_goes_from_created_to_delivered_with_both_external_services(stack: Stack, tmp_path: Path) -> None:
+def test_an_order_goes_from_created_to_delivered_with_both_external_services(
+    stack_to_change: Stack, tmp_path: Path
+) -> None:
+    stack = stack_to_change
     override = tmp_path / "compose.yml"
     override.write_text(json.dumps({"services": {"payments": SERVICE, "kitchen": SERVICE}}))
     with (

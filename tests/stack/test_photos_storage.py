@@ -62,10 +62,11 @@ def test_a_keeper_uploads_a_photo_as_the_documents_show(stack_at_work: Stack) ->
     assert httpx.get(json.loads(printed)["small"]).headers["Content-Type"] == "image/webp"
 
 
-def test_without_a_storage_all_else_works_and_the_log_says_so(stack: Stack) -> None:
+def test_without_a_storage_all_else_works_and_the_log_says_so(stack_to_change: Stack) -> None:
+    stack = stack_to_change
     with stack.changed(NO_STORAGE, S3_UPLOAD_URL=""):
         docker("rm", "--force", stack.container("storage"), stack.container("buckets"))
-        stack.compose("up", "--detach", "--wait")
+        stack.compose("up", "--detach", "--wait", "--remove-orphans")
         assert set(stack.compose("ps", "--all", "--services").stdout.split()) == {"db", "migrator", "api"}
         assert stack.get("/health/ready").status_code == 200
         assert stack.get("/animals").status_code == 200

@@ -21,7 +21,8 @@ def url(role: str, parameters: str = VERIFIED, host: str = "elsewhere") -> str:
     return f"postgresql://{role}@{host}:5432/zoo?{parameters}"
 
 
-def test_a_database_elsewhere_is_used_if_it_proves_itself(stack: Stack, tmp_path: Path) -> None:
+def test_a_database_elsewhere_is_used_if_it_proves_itself(stack_to_change: Stack, tmp_path: Path) -> None:
+    stack = stack_to_change
     own, given = Authority(tmp_path, "own"), tmp_path / "given"
     given.mkdir()
     for path, name in zip(own.give("right", "elsewhere"), ("server.crt", "server.key"), strict=True):

@@ -22,7 +22,7 @@ async def wait_for_another(stack: Stack, before: list[str]) -> None:
     """Wait until there are as many workers as `before`, and at least one is new."""
     async with asyncio.timeout(3 * TIMEOUT):
         while len(now := workers(stack)) < len(before) or set(now) == set(before):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)  # Docker starts a process for each look
 
 
 async def test_a_worker_that_is_killed_loses_only_the_requests_under_way_on_it(
