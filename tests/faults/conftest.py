@@ -1,4 +1,4 @@
-"""A primary and its replica, for tests of what the api reads where."""
+"""Servers of a test's own: copies of one that has the schema; among them a primary and its replica."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from tests.faults.replication import Node, primary_of, replica_of
 from tests.users import add_people
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data of a server with the schema, and an animal in an exhibit."""
+    """The data of a server with the schema and people, to be copied (replication.py)."""
     data = tmp_path_factory.mktemp("origin") / "data"
     with serve(data, FAST_AND_FORGETFUL, DATABASE) as server:
         assert alembic(server.environment(), "upgrade", "head").returncode == 0

@@ -62,7 +62,7 @@ class Node:
 def primary_of(origin: Path, folder: Path) -> Iterator[Node]:
     """A server with a copy of the data in `origin`, of a server that was ended."""
     node = Node(folder / "primary")
-    _copy(origin, node.data)
+    copy_of(origin, node.data)
     try:
         node.start()
         yield node
@@ -74,7 +74,7 @@ def primary_of(origin: Path, folder: Path) -> Iterator[Node]:
 def replica_of(primary: Node, origin: Path, folder: Path, name: str = "replica") -> Iterator[Node]:
     """A server that follows `primary`, whose data began as the same copy."""
     node = Node(folder / name)
-    _copy(origin, node.data)
+    copy_of(origin, node.data)
     (node.data / "standby.signal").touch()
     with (node.data / "postgresql.auto.conf").open("a") as settings:
         settings.write(f"primary_conninfo = 'host=127.0.0.1 port={primary.port} user={SUPERUSER}'\n")
@@ -98,5 +98,5 @@ def swap(primary: Node, restored: str, before: str) -> None:
     subprocess.run(command, env=environment, check=True)
 
 
-def _copy(origin: Path, data: Path) -> None:
+def copy_of(origin: Path, data: Path) -> None:
     subprocess.run(["cp", "--archive", origin, data], check=True)

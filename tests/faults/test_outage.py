@@ -15,15 +15,12 @@ from api.database import engine as api_database
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, WAITING, alembic, started, state_of
-from tests.users import add_people
+from tests.conftest import FAST_AND_FORGETFUL, WAITING, started, state_of
+from tests.faults.replication import copy_of
 
 
-async def test_the_api_starts_without_a_database_and_follows_it(tmp_path: Path, free_port: int) -> None:
-    with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
-        server.create_database(DATABASE)
-        assert alembic(server.environment(), "upgrade", "head").returncode == 0
-        await add_people(server, DATABASE)
+async def test_the_api_starts_without_a_database_and_follows_it(origin: Path, tmp_path: Path, free_port: int) -> None:
+    copy_of(origin, tmp_path / "data")
     by_tcp = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
     app = create_app(Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}"))
     async with started(app) as c:
@@ -55,11 +52,11 @@ async def test_while_the_database_is_down_no_request_waits_for_a_connection(free
             }
 
 
-async def test_a_restart_of_the_database_between_requests_fails_none(tmp_path: Path, free_port: int) -> None:
+async def test_a_restart_of_the_database_between_requests_fails_none(
+    origin: Path, tmp_path: Path, free_port: int
+) -> None:
     options = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
-    with serve(tmp_path / "data", FAST_AND_FORGETFUL) as server:
-        server.create_database(DATABASE)
-        assert alembic(server.environment(), "upgrade", "head").returncode == 0
+    copy_of(origin, tmp_path / "data")
     settings = Settings(database_url=f"postgresql://zoo_api@127.0.0.1:{free_port}/{DATABASE}")
     app = create_app(settings)
     async with started(app) as c:

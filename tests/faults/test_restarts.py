@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from local.postgres import DATABASE, SUPERUSER, serve
-from tests.conftest import FAST_AND_FORGETFUL, alembic, find_free_port, superuser
+from tests.conftest import FAST_AND_FORGETFUL, find_free_port, superuser
+from tests.faults.replication import copy_of
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
 from tests.processes.live import gunicorn, wait_until_ready
 from tests.rounds import STALL, rounds
-from tests.users import add_people
 
 CLIENTS, ANIMALS = 16, 1_000
 UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
@@ -77,10 +77,9 @@ class Outage:
 
 
 @pytest.fixture
-async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+async def postgres(origin: Path, tmp_path: Path) -> AsyncIterator[Postgres]:
+    copy_of(origin, tmp_path / "data")
     with serve(tmp_path / "data", FAST_AND_FORGETFUL, DATABASE) as server:
-        assert alembic(server.environment(), "upgrade", "head").returncode == 0
-        await add_people(server, DATABASE)
         admin = await superuser(server, DATABASE)
         for statement in FILL:
             await admin.execute(statement)

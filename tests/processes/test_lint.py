@@ -39,7 +39,7 @@ class TestCommand:
         assert lint("head").stdout == "1 revision, nothing found\n"
 
     def test_names_file_line_rule_lock_and_safe_way(self, unsafe: Path) -> None:
-        done = lint(cwd=unsafe)
+        done = lint("column", "filled", cwd=unsafe)
         assert done.returncode == 1
         assert done.stdout.splitlines() == [
             (
@@ -62,7 +62,7 @@ class TestCommand:
             ("filled", 8, "blocking-scan"),
         ]
         assert set(found[0]) == {"revision", "path", "line", "rule", "what", "safe_way"}
-        assert lint("--format", "json").stdout == "[]\n"
+        assert lint("--format", "json", "head").stdout == "[]\n"
 
     def test_names_a_revision_that_there_is_not(self) -> None:
         done = lint("nonsense")
@@ -70,13 +70,13 @@ class TestCommand:
         assert "nonsense" in done.stderr
 
     def test_is_annotations_of_a_pull_request_when_asked(self, unsafe: Path) -> None:
-        done = lint("--format", "github", cwd=unsafe)
+        done = lint("--format", "github", "filled", cwd=unsafe)
         assert done.returncode == 1
         first, second = done.stdout.splitlines()
         file = "migrator/versions/2099_01_01_0001-filled.py"
         assert first.startswith(f"::error file={file},line=7,title=unbatched-change::changes every row of animals")
         assert second.startswith(f"::error file={file},line=8,title=blocking-scan::takes ACCESS EXCLUSIVE on animals")
-        assert lint("--format", "github").stdout == ""
+        assert lint("--format", "github", "head").stdout == ""
 
     def test_explains_a_rule(self) -> None:
         done = lint("--explain", "blocking-scan")
