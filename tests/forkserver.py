@@ -8,11 +8,13 @@ Usage: python forkserver.py PATH. Others connect to a socket there (tests/checko
 has the path of its Python, too. The replies are the id, which is that of a group, too, and in the end the exit code.
 """
 
+import ctypes
 import gc
 import importlib.util
 import json
 import os
 import runpy
+import signal
 import socket
 import sys
 from collections.abc import Iterable
@@ -20,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # What the migrator and the api import, as far as it is installed; but not gunicorn, which stores the folder that it is
 # imported in.
 LIBRARIES = (
@@ -93,7 +96,8 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
 
 
 def serve_others(path: str) -> None:
-    """Until this process is killed; it returns in a process that was forked, when its job is done."""
+    """Until the one that has started this ends; it returns in a process that was forked, when its job is done."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(path)
         listening.listen(100)
