@@ -9,11 +9,13 @@ has the path of its Python, too. The replies are the id, which is that of a grou
 """
 
 import atexit
+import ctypes
 import gc
 import importlib.util
 import json
 import os
 import runpy
+import signal
 import socket
 import sys
 import threading
@@ -22,6 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # What the migrator and the api import, as far as it is installed; but not gunicorn, which stores the folder that it is
 # imported in.
 LIBRARIES = (
@@ -94,7 +97,8 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
 
 
 def serve_others(path: str) -> None:
-    """Until this process is killed; a process that was forked ends with its job."""
+    """Until the one that has started this ends; a process that was forked ends with its job."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(path)
         listening.listen(100)

@@ -229,7 +229,7 @@ async def test_broken_photos_are_answered_or_refused(lock: int) -> None:
             assert max(shown(rendition).size) <= side
         return "answered"
 
-    count, found = rounds(quick=50, full=2000), []
+    count, found = rounds(quick=28, full=2000), []
     for first in range(0, count, 4):
         found += await asyncio.gather(*(answer(number) for number in range(first, min(first + 4, count))))
     assert {"answered", "refused"} <= set(found) <= {"answered", "refused", "died"}

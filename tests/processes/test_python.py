@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.checkouts import linked_checkout
+from tests.checkouts import linked_checkout, write_quick_python
 from tests.python import ROOT, Python, run
 
 ENV = {"PATH": os.environ["PATH"], "ONLY": "this"}
@@ -76,6 +76,40 @@ def test_an_interrupt_reaches_it_whatever_started_the_tests() -> None:
         _, said = process.communicate()
     assert process.returncode == -signal.SIGINT
     assert said.endswith(b"KeyboardInterrupt\n")
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """A checkout's Python, whose `-m local` is forked."""
+    write_quick_python(tmp_path / "python")
+    return tmp_path / "python"
+
+
+def test_that_of_a_checkout_has_its_environment_folder_and_files_too_and_its_exit_code(quick: Path) -> None:
+    (quick.parent / "local.py").write_text(
+        "import os, sys; print(os.environ['ONLY'], os.getcwd(), input(), sys.argv[1:], sys.executable); sys.exit('bad')"
+    )
+    command = [quick, "-m", "local", "an argument"]
+    done = subprocess.run(
+        command, cwd=quick.parent, env=ENV, input="told\n", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "bad\n")
+    assert done.stdout == f"this {quick.parent} told ['an argument'] {quick}\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_reach_that_of_a_checkout_too(quick: Path, signum: signal.Signals) -> None:
+    (quick.parent / "local.py").write_text(SLEEP)
+    command = [quick, "-m", "local"]
+    with subprocess.Popen(
+        command, cwd=quick.parent, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signum)
+        _, said = process.communicate()
+    assert process.returncode == -signum
+    assert said.endswith(b"KeyboardInterrupt\n" if signum == signal.SIGINT else b"")
 
 
 def test_subprocess_has_the_options_in_the_order_that_is_relied_on() -> None:
