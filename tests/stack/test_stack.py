@@ -163,7 +163,7 @@ class TestMigrator:
             assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == "slow\n"
             assert stack.get("/health/ready").status_code == 200
 
-    def test_a_contract_revision_is_planned_and_rehearsed_but_not_applied_while_an_older_api_is_connected(
+    def test_a_contract_revision_is_rehearsed_but_not_applied_while_an_older_api_is_connected(
         self, bare_stack: Stack, tmp_path: Path
     ) -> None:
         stack = bare_stack
@@ -188,8 +188,6 @@ class TestMigrator:
             stack.compose("up", "--detach", "--wait")
             assert stack.get("/health/ready").status_code == 200  # though that revision is pending
             assert migrator("python", "-m", "alembic_online", "lint").returncode == 0
-            plan = migrator("python", "-m", "alembic_online", "plan", "--json")
-            assert [pending["revision"] for pending in json.loads(plan.stdout)["revisions"]] == ["contract"]
             rehearsed = migrator("python", "-m", "alembic_online", "rehearse", "--sample", "10")
             assert "up again" in rehearsed.stdout, rehearsed.stderr
             assert stack.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname ~ 'rehearsal'").stdout == "0\n"
