@@ -31,7 +31,7 @@ async def kept(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator
 
 
 @pytest.fixture(scope="module")
-async def keeper(server: Server, kept: str) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
+async def keeping(server: Server, kept: str) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
     """A superuser's connection to it, and the SQL that makes it as new."""
     connection = await superuser(server, kept)
     put_back = ["SET LOCAL session_replication_role = replica"]
@@ -47,17 +47,17 @@ async def keeper(server: Server, kept: str) -> AsyncIterator[tuple[asyncpg.Conne
 
 
 @pytest.fixture
-async def database(kept: str, keeper: tuple[asyncpg.Connection, str]) -> AsyncIterator[str]:
+async def database(kept: str, keeping: tuple[asyncpg.Connection, str]) -> AsyncIterator[str]:
     """The module's database, as new."""
     yield kept
-    connection, put_back = keeper
+    connection, put_back = keeping
     await connection.execute(put_back)
 
 
 @pytest.fixture
-async def admin(database: str, keeper: tuple[asyncpg.Connection, str]) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001 - not without it
+async def admin(database: str, keeping: tuple[asyncpg.Connection, str]) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001 - not without it
     """A superuser's connection to the module's database."""
-    connection, _ = keeper
+    connection, _ = keeping
     yield connection
     await connection.reset()
 
