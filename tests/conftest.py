@@ -272,6 +272,14 @@ async def database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     await drop(maintenance, name)
 
 
+@pytest.fixture(scope="module")
+async def module_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+    """One for all tests of a module that change nothing in it."""
+    name = await clone(maintenance, f"zoo_module_{worker_id}")
+    yield name
+    await drop(maintenance, name)
+
+
 @pytest.fixture
 async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to the test's own database."""

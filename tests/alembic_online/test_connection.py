@@ -44,11 +44,11 @@ async def announcing(socket_dir: Path, shift: int) -> AsyncIterator[int]:
 
 @pytest.mark.parametrize("shift", [-1, 0, 1])
 async def test_a_session_that_another_process_serves_than_was_announced_is_a_poolers(
-    server: Server, database: str, shift: int
+    server: Server, module_database: str, shift: int
 ) -> None:
     """So is each of PgBouncer's, whatever version it is of and whatever settings it lets through."""
     async with announcing(server.socket_dir, shift) as port:
-        url = f"postgresql://zoo_migrator@127.0.0.1:{port}/{database}?sslmode=disable"
+        url = f"postgresql://zoo_migrator@127.0.0.1:{port}/{module_database}?sslmode=disable"
         engine = create_engine(Settings(migration_database_url=url).database(), LOOK)
         if shift == 0:
             await wait_for_database(engine, 0)
@@ -63,10 +63,10 @@ def engine(url: str, name: str = LOOK, **limits: str) -> AsyncEngine:
 
 @pytest.mark.parametrize(("name", "shown"), [(RUN, "migrator"), (LOCK, "migrator lock"), (LOOK, "migrator look")])
 async def test_a_session_has_its_name_and_limits_whatever_the_url_says(
-    server: Server, database: str, name: str, shown: str
+    server: Server, module_database: str, name: str, shown: str
 ) -> None:
     options = "-c%20lock_timeout%3D3h%20-c%20default_transaction_isolation%3Dserializable%20-c%20jit%3Don"
-    url = f"{server.url('zoo_migrator', database)}&application_name=billing&options={options}"
+    url = f"{server.url('zoo_migrator', module_database)}&application_name=billing&options={options}"
     async with engine(url, name, lock_timeout="700ms", statement_timeout="9s").connect() as connection:
         found = {
             setting: await connection.scalar(text(f"SHOW {setting}"))
@@ -165,10 +165,10 @@ FULL = error("53300", "sorry, too many clients already")
     ],
 )
 async def test_a_database_that_is_not_ready_yet_is_waited_for_which_is_said_once(
-    server: Server, database: str, clock: Clock, answer: bytes, reason: str
+    server: Server, module_database: str, clock: Clock, answer: bytes, reason: str
 ) -> None:
     async with answering(server, *[answer] * 6) as address:
-        url = f"postgresql://zoo_migrator@{address}/{database}?sslmode=disable"
+        url = f"postgresql://zoo_migrator@{address}/{module_database}?sslmode=disable"
         with capture_logs() as log:
             await wait_for_database(engine(url), 60)
     assert clock.pauses == [0.25, 0.5, 1, 2, 2, 2]
@@ -179,10 +179,10 @@ async def test_a_database_that_is_not_ready_yet_is_waited_for_which_is_said_once
 
 @pytest.mark.parametrize(("seconds", "pauses"), [(0, []), (0.25, [0.25]), (1.7, [0.25, 0.5]), (1.75, [0.25, 0.5, 1])])
 async def test_it_is_waited_for_no_longer_than_allowed(
-    server: Server, database: str, clock: Clock, seconds: float, pauses: list[float]
+    server: Server, module_database: str, clock: Clock, seconds: float, pauses: list[float]
 ) -> None:
     async with answering(server, *[STARTING] * 9) as address:
-        url = f"postgresql://zoo_migrator@{address}/{database}?sslmode=disable"
+        url = f"postgresql://zoo_migrator@{address}/{module_database}?sslmode=disable"
         with pytest.raises(DatabaseUnreachable) as caught:
             await wait_for_database(engine(url), seconds)
     assert str(caught.value) == (
@@ -209,10 +209,10 @@ async def test_it_is_waited_for_no_longer_than_allowed(
     ],
 )
 async def test_one_that_refuses_is_not_waited_for(  # noqa: PLR0913, PLR0917 - a table
-    server: Server, database: str, clock: Clock, answer: bytes, kind: type[Exception], said: str
+    server: Server, module_database: str, clock: Clock, answer: bytes, kind: type[Exception], said: str
 ) -> None:
     async with answering(server, answer) as address:
-        url = f"postgresql://zoo_migrator@{address}/{database}?sslmode=disable"
+        url = f"postgresql://zoo_migrator@{address}/{module_database}?sslmode=disable"
         with pytest.raises(kind) as caught:
             await wait_for_database(engine(url), 60)
     assert type(caught.value) is kind
@@ -274,6 +274,6 @@ async def test_what_the_role_may_not_do_is_said(server: Server, database: str, a
     assert said.startswith("the database refuses the migrator: ")
 
 
-async def test_one_that_only_reads_is_enough_to_look(server: Server, database: str) -> None:
-    url = f"{server.url('zoo_migrator', database)}&options=-c%20default_transaction_read_only%3Don"
+async def test_one_that_only_reads_is_enough_to_look(server: Server, module_database: str) -> None:
+    url = f"{server.url('zoo_migrator', module_database)}&options=-c%20default_transaction_read_only%3Don"
     await wait_for_database(engine(url), 0)

@@ -79,10 +79,10 @@ async def run(
     ],
 )
 async def test_it_applies_its_own_up_to_the_first_other_and_says_what_waits(  # noqa: PLR0913, PLR0917 - a table
-    server: Server, database: str, pending: str, phase: Phase, applied: str, waiting: str
+    server: Server, module_database: str, pending: str, phase: Phase, applied: str, waiting: str
 ) -> None:
     with capture_logs() as log:
-        assert await run(server, database, steps_of(pending), phase) == (applied.split(), None)
+        assert await run(server, module_database, steps_of(pending), phase) == (applied.split(), None)
     nothing = [{"event": "nothing to do in this phase", "phase": phase, "log_level": "info"}]
     waits = [{"event": "waiting for their phase", "revisions": waiting.split(), "phase": phase, "log_level": "info"}]
     assert log == (nothing if waiting and not applied else []) + (waits if waiting else [])
@@ -125,13 +125,15 @@ async def test_downgrades_and_stamps_go_all_the_way_whoever_is_at_work(
         assert await run(server, database, lambda *_: [stamp, stamp], phase) == (["stamp", "stamp"], None)
 
 
-async def test_a_database_without_revisions_gets_all_in_every_try_of_the_run(server: Server, database: str) -> None:
+async def test_a_database_without_revisions_gets_all_in_every_try_of_the_run(
+    server: Server, module_database: str
+) -> None:
     def apply(connection: Connection) -> list[list[str]]:
         context = MigrationContext.configure(connection, opts={"project": ZOO})
         steps = in_phase(steps_of("e 0.4.0 e 0.5.0"), "expand")
         return [[name(step) for step in steps(heads, context)] for heads in ((), ("e_0",))]
 
-    assert await look(server, database, apply) == [["e_0", "c_1", "e_2", "c_3"]] * 2
+    assert await look(server, module_database, apply) == [["e_0", "c_1", "e_2", "c_3"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -142,9 +144,9 @@ async def test_a_database_without_revisions_gets_all_in_every_try_of_the_run(ser
     ],
 )
 async def test_what_an_app_needs_and_is_behind_a_contract_revision_is_said_with_the_way_there(
-    server: Server, database: str, pending: str, before: str
+    server: Server, module_database: str, pending: str, before: str
 ) -> None:
-    applied, why = await run(server, database, steps_of(pending), "expand", "0.5.0")
+    applied, why = await run(server, module_database, steps_of(pending), "expand", "0.5.0")
     assert (applied, type(why)) == ([], ContractInTheWay)
     contract = "c_2" if before else "c_0"
     behind = "e_4" if before else "e_1"
@@ -155,8 +157,10 @@ async def test_what_an_app_needs_and_is_behind_a_contract_revision_is_said_with_
     )
 
 
-async def test_contract_does_not_begin_while_an_expand_revision_comes_first(server: Server, database: str) -> None:
-    applied, why = await run(server, database, steps_of("e_a e_b 0.4.0"), "contract")
+async def test_contract_does_not_begin_while_an_expand_revision_comes_first(
+    server: Server, module_database: str
+) -> None:
+    applied, why = await run(server, module_database, steps_of("e_a e_b 0.4.0"), "contract")
     assert (applied, type(why)) == ([], ExpandInTheWay)
     said = str(why)
     assert said.startswith("the contract revision c_2 waits for the expand revision e_a_0, which a run of contract")

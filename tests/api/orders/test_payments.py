@@ -15,10 +15,13 @@ from api.external_services import http
 from api.main import Api, create_app
 from api.settings import Settings
 from local.postgres import Server
+from tests.api.keeping import admin, database, hidden, keeping, kept
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import answering, started, state_of
 from tests.users import KEEPER, VISITOR
+
+__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -283,10 +286,9 @@ class TestFailure:
         payments.script.append("hold")
         paying = asyncio.create_task(pay(shop, path))
         await payments.arrived.wait()
-        await admin.execute("ALTER TABLE orders RENAME TO hidden")
-        payments.go.set()
-        assert (await paying).status_code == 503
-        await admin.execute("ALTER TABLE hidden RENAME TO orders")
+        async with hidden(admin, "orders"):
+            payments.go.set()
+            assert (await paying).status_code == 503
         await admin.execute("UPDATE orders SET claimed_until = now()")  # the claim has run out
         assert (await pay(shop, path)).json()["status"] == "paid"
         assert len(payments.did("/payments")) == 1

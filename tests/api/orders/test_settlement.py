@@ -19,10 +19,13 @@ from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
+from tests.api.keeping import admin, database, hidden, keeping, kept
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import Log, answering, find_free_port, started, state_of
 from tests.users import ADMIN, KEEPER, VISITOR
+
+__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -204,9 +207,9 @@ async def test_a_database_that_fails_ends_the_round(
     paths = [await refused(shop, kitchen, "500") for _ in range(2)]
     kitchen.always.clear()
     kitchen.calls.clear()
-    await admin.execute("ALTER TABLE order_events RENAME TO moved")
-    with pytest.raises(ProgrammingError):
-        await settle(shop, admin)
+    async with hidden(admin, "order_events"):
+        with pytest.raises(ProgrammingError):
+            await settle(shop, admin)
     assert [call.key for call in kitchen.calls] == [id_of(paths[0])]
 
 
@@ -478,9 +481,8 @@ async def test_the_api_looks_once_a_minute_and_counts_what_needs_attention_every
 async def test_a_failure_to_settle_is_logged_in_one_line_without_the_statement(
     server: Server, database: str, admin: asyncpg.Connection, log: Callable[[], list[Log]], service: str
 ) -> None:
-    await admin.execute("ALTER TABLE orders RENAME TO moved")
     settings = Settings.model_validate({"database_url": server.url("zoo_api", database), service: "http://127.0.0.1:1"})
-    async with started(create_app(settings)):
+    async with hidden(admin, "orders"), started(create_app(settings)):
         while not (warnings := [line for line in log() if line["level"] == "warning"]):
             await asyncio.sleep(0.01)
     [line] = warnings

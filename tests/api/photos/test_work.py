@@ -9,7 +9,6 @@ from datetime import timedelta
 import asyncpg
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +25,7 @@ from tests.api.holding import holding
 from tests.api.photos.photographing import keys, settings_through, upload, work_off
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
+from tests.api.test_metrics import count
 from tests.conftest import Log, answering, state_of
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
@@ -252,7 +252,7 @@ async def tending(client: httpx.AsyncClient) -> AsyncIterator[Callable[[], float
     """What the api does in its background; how many rounds were done since it began."""
 
     def done() -> float:
-        return REGISTRY.get_sample_value("sweeps_total", {"sweep": "photos", "outcome": "done"}) or 0
+        return count("sweeps_total", sweep="photos", outcome="done")
 
     before, state = done(), state_of(client)
     task = asyncio.create_task(

@@ -40,13 +40,16 @@ async def test_matrix(
     case = MATRIX[route]
     method, _, template = route.partition(" ")
     answers = {}
-    for who in WHO:
-        path = await filled(client, session, template)
+    was_changed = True
+    for who in sorted(WHO, key=lambda who: expected(case, who) == case.status):
+        if was_changed:  # those who are refused ask for the same as the first who is not
+            path = await filled(client, session, template)
+            data = case.json if case.new is None else await new(client, case.new)
         headers = {} if who == "anonymous" else bearer(who)
-        data = case.json if case.new is None else await new(client, case.new)
         body = json.loads(json.dumps(data).replace("WHO", who))
         answers[who] = await anonymous.request(method, path, json=body, data=case.form, headers=headers)
         await state_of(anonymous).background.finish()
+        was_changed = method != "GET" and answers[who].is_success
     assert {who: answer.status_code for who, answer in answers.items()} == {who: expected(case, who) for who in WHO}
     for who, answer in answers.items():
         if answer.status_code == 401:
