@@ -1,17 +1,9 @@
-"""What tests of the api share: its event loop, and services outside that are asked again at once."""
-
-import asyncio
+"""What tests of the services outside share."""
 
 import pytest
-import uvloop
 from tenacity import wait_none
 
 from api.external_services import http
-
-
-def pytest_configure() -> None:
-    """With the event loop of the api's workers, which takes less of each request than Python's own."""
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 @pytest.fixture
