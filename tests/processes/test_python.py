@@ -89,7 +89,7 @@ def test_that_of_a_checkout_has_its_environment_folder_and_files_too_and_its_exi
     (quick.parent / "local.py").write_text(
         "import os, sys; print(os.environ['ONLY'], os.getcwd(), input(), sys.argv[1:], sys.executable); sys.exit('bad')"
     )
-    command = [quick, "-m", "local", "an argument"]
+    command = [str(quick), "-m", "local", "an argument"]
     done = subprocess.run(
         command, cwd=quick.parent, env=ENV, input="told\n", capture_output=True, text=True, check=False
     )
@@ -100,7 +100,7 @@ def test_that_of_a_checkout_has_its_environment_folder_and_files_too_and_its_exi
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_that_of_a_checkout_too(quick: Path, signum: signal.Signals) -> None:
     (quick.parent / "local.py").write_text(SLEEP)
-    command = [quick, "-m", "local"]
+    command = [str(quick), "-m", "local"]
     with subprocess.Popen(
         command, cwd=quick.parent, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
