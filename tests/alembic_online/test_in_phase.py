@@ -281,7 +281,7 @@ def test_sql_of_what_is_behind_a_contract_revision_is_not_written() -> None:
         dialect_name="postgresql", opts={"as_sql": True, "output_buffer": StringIO(), "project": ZOO}
     )
     with pytest.raises(ContractInTheWay, match="e_2 waits behind the contract revision c_1"):
-        next(in_phase(steps_of("e 0.4.0 e"), "expand")(("head",), context))
+        list(in_phase(steps_of("e 0.4.0 e"), "expand")(("head",), context))
 
 
 @pytest.mark.parametrize(
