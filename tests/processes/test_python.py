@@ -71,7 +71,7 @@ def test_that_of_a_checkout_has_its_environment_folder_and_files_too_and_its_exi
     (quick.parent / "local.py").write_text(
         "import os, sys; print(os.environ['ONLY'], os.getcwd(), input(), sys.argv[1:], sys.executable); sys.exit('bad')"
     )
-    command = [quick, "-m", "local", "an argument"]
+    command: list[str | Path] = [quick, "-m", "local", "an argument"]
     done = subprocess.run(
         command, cwd=quick.parent, env=ENV, input="told\n", capture_output=True, text=True, check=False
     )
@@ -82,7 +82,7 @@ def test_that_of_a_checkout_has_its_environment_folder_and_files_too_and_its_exi
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signals_reach_that_of_a_checkout_too(quick: Path, signum: signal.Signals) -> None:
     (quick.parent / "local.py").write_text(SLEEP)
-    command = [quick, "-m", "local"]
+    command: list[str | Path] = [quick, "-m", "local"]
     with subprocess.Popen(
         command, cwd=quick.parent, env=ENV, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -91,7 +91,7 @@ def test_signals_reach_that_of_a_checkout_too(quick: Path, signum: signal.Signal
         process.send_signal(signum)
         _, said = process.communicate()
     assert process.returncode == -signum
-    assert said.endswith(b"KeyboardInterrupt\n" if signum == signal.SIGINT else b"")
+    assert said.endswith(b"KeyboardInterrupt\n") == (signum == signal.SIGINT)
 
 
 def test_subprocess_has_the_options_in_the_order_that_is_relied_on() -> None:
