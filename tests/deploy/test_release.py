@@ -37,6 +37,6 @@ def test_replicas_that_start_again_and_again_on_swarm_are_not_waited_for_without
 
 def test_on_compose_the_exporter_is_replaced_too_and_nothing_that_it_or_the_migrator_depends_on(tmp_path: Path) -> None:
     docker = '*compose.service=exporter*) echo running 1a2b ;; "compose run "* | "compose up "*) echo "$*" >&2 ;;'
-    said = run("migrator expand plan; keep", "compose", tmp_path, docker).stderr.splitlines()
+    said = run("read_config; migrator expand plan; keep", "compose", tmp_path, docker).stderr.splitlines()
     assert [line.split()[-1] for line in said] == ["plan", "exporter"]
     assert all("--no-deps" in line.split() for line in said)
