@@ -18,7 +18,7 @@ def where(answer: httpx.Response) -> list[str | int]:
     return loc
 
 
-INVALID_NAMES = [None, "", "   ", "x" * 201, "x" * 100_000, "a\x00b", "\x00", 1, True, ["a"], {}]
+INVALID_NAMES: list[object] = [None, "", "   ", "x" * 201, "x" * 100_000, "a\x00b", "\x00", 1, True, ["a"], {}]
 
 
 @every_field(Name)
