@@ -18,16 +18,19 @@ def where(answer: httpx.Response) -> list[str | int]:
     return loc
 
 
+INVALID_NAMES: list[object] = [None, "", "   ", "x" * 201, "x" * 100_000, "a\x00b", "\x00", 1, True, ["a"], {}]
+
+
 @every_field(Name)
-@pytest.mark.parametrize(
-    "name",
-    [None, "", "   ", "x" * 201, "x" * 100_000, "a\x00b", "\x00", 1, True, ["a"], {}],
-    ids=["null", "empty", "blank", "long", "100kB", "NUL inside", "NUL", "number", "boolean", "array", "object"],
-)
-async def test_an_invalid_name(client: httpx.AsyncClient, resource: Resource, field: str, name: object) -> None:
-    record, body = await make(client, resource.path), await new(client, resource, **{field: name})
-    assert where(await client.post(resource.path, json=body)) == ["body", field]
-    assert where(await client.patch(f"{resource.path}/{record['id']}", json={field: name})) == ["body", field]
+async def test_an_invalid_name(client: httpx.AsyncClient, resource: Resource, field: str) -> None:
+    record, body = await make(client, resource.path), await new(client, resource)
+    for name in INVALID_NAMES:
+        for answer in (
+            await client.post(resource.path, json=body | {field: name}),
+            await client.patch(f"{resource.path}/{record['id']}", json={field: name}),
+        ):
+            assert (answer.status_code, name) == (422, name)
+            assert where(answer) == ["body", field]
 
 
 @every_resource
