@@ -28,6 +28,7 @@ from alembic_online.sql.expressions import NOT_VOLATILE, TYPES, VOLATILE
 from alembic_online.sql.types import Type, parse_type
 from local.postgres import SUPERUSER, Server
 from tests.conftest import EMPTY, clone, drop, engine_for, superuser
+from tests.python import HANGS
 
 FOLDER = Path(__file__).parent / "sql"
 # Statements that are compared with what Postgres does, one per line.
@@ -170,7 +171,7 @@ async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE beasts IN {held} MODE")
             running = asyncio.create_task(waiting.execute(sql))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS):
                 while not await connection.fetchval(IS_WAITING, pid):
                     await asyncio.sleep(0.01)
             locks = await locks_of(pid, connection, there)

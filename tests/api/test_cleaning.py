@@ -15,6 +15,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import Log, default_settings, started, state_of
+from tests.python import HANGS
 
 DAY = timedelta(days=1)
 KEYS = "SELECT users.id, n, '', now(), NULL, NULL, NULL, now() - $1::interval FROM users,"
@@ -62,7 +63,7 @@ async def test_a_row_that_another_has_locked_is_left_for_later_and_nobody_waits(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
     await admin.execute("INSERT INTO throttles SELECT n, 1, now() - interval '1 day' FROM generate_series(1, 9) AS n")
-    async with admin.transaction(), asyncio.timeout(5):
+    async with admin.transaction(), asyncio.timeout(HANGS):
         await admin.execute("SELECT FROM throttles WHERE key = '3' FOR UPDATE")
         await clean(committing_client)
         # Before the lock is gone, because the api cleans, too.
@@ -74,7 +75,7 @@ async def test_a_row_that_another_has_locked_is_left_for_later_and_nobody_waits(
 async def test_the_api_does_so_by_itself(server: Server, database: str, admin: asyncpg.Connection) -> None:
     await admin.execute("INSERT INTO throttles SELECT n, 1, now() - interval '1 day' FROM generate_series(1, 1200) n")
     async with started(create_app(Settings(database_url=server.url("zoo_api", database)))):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(HANGS):
             while await admin.fetchval("SELECT count(*) FROM throttles"):
                 await asyncio.sleep(0.05)
 
@@ -107,7 +108,7 @@ async def test_it_says_in_a_line_that_it_has_failed_and_goes_on(
     monkeypatch.setattr(cleaning, "EVERY_SECONDS", 0.02)
     await admin.execute("INSERT INTO throttles VALUES ('old', 1, now() - interval '1 day')")
     await admin.execute("ALTER TABLE throttles RENAME TO moved")
-    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))), asyncio.timeout(20):
+    async with started(create_app(Settings(database_url=server.url("zoo_api", database)))), asyncio.timeout(HANGS):
         while not (said := [line for line in log() if line["event"] == "old rows left for now"]):
             await asyncio.sleep(0.01)
         assert "exception" not in said[0]

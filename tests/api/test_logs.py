@@ -29,6 +29,7 @@ from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
 from tests.conftest import Log, find_free_port, log_plainly, serve_app
+from tests.python import HANGS
 
 ReadLog = Callable[[], list[Log]]
 SECRET = "a secret giraffe"  # a traceback also has lines of the source
@@ -278,7 +279,7 @@ class TestClientThatDisconnects:
 
 async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
     """The lines about `event`, once they count `times` together."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS):
         while True:
             found = [line for line in log() if line["event"] == event]
             if sum(line.get("repeated", 1) for line in found) >= times:

@@ -11,6 +11,7 @@ from tests.conftest import EMPTY, FAST_AND_FORGETFUL, alembic, clone, drop, supe
 from tests.faults.checkout import checkout_with, concurrently, lock, start
 from tests.faults.replication import copy_of
 from tests.processes.test_history import UP, history
+from tests.python import HANGS
 from tests.rounds import rounds
 
 ROUNDS, MIGRATORS = rounds(quick=1, full=20), 8
@@ -79,7 +80,7 @@ async def test_it_waits_for_autovacuum_until_that_releases_its_lock(origin: Path
         )
         await admin.execute("INSERT INTO animals (name) SELECT 'A' || n FROM generate_series(1, 10000) n")
         await admin.execute("DELETE FROM animals")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS):
             while not await admin.fetchval(VACUUMING):
                 await asyncio.sleep(0.05)
         done = await asyncio.to_thread(alembic, server.environment(), "upgrade", "head", cwd=checkout)

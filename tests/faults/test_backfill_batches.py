@@ -24,6 +24,7 @@ from local.postgres import Server
 from tests.alembic_online.backfilling import STATE, backfill, found, run_offline, under_way
 from tests.alembic_online.operating import operate
 from tests.conftest import WAITING, superuser
+from tests.python import HANGS
 
 NAMES = Backfill("animals", {"common_name": "name"})
 RIGHT = "SELECT count(*) FROM animals WHERE common_name IS NOT DISTINCT FROM name"
@@ -122,7 +123,7 @@ class TestRows:
             while not over.is_set():  # several times faster than the backfill
                 await admin.execute("INSERT INTO animals (name) SELECT 'new' FROM generate_series(1, 200)")
 
-        async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(HANGS):
             tasks.create_task(insert())
             await backfill(server, database, NAMES)
             over.set()

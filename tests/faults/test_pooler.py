@@ -22,6 +22,7 @@ from tests.bearer import bearer
 from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, started
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
+from tests.python import HANGS
 from tests.rounds import rounds
 
 # Those that really commit; the others run in one transaction each, and so in one session.
@@ -139,7 +140,7 @@ async def test_sessions_are_lost_and_it_goes_on(settings: Settings, admin: async
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND usename = 'zoo_api'"
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while (await client.get("/animals")).status_code != 200:
                 await asyncio.sleep(0.05)
 
@@ -203,7 +204,7 @@ async def test_one_that_cannot_keep_statements_apart_is_refused(
         pgbouncer(server, tmp_path, program(), **options) as pooler,
         started(create_app(Settings(database_url=pooler.url("zoo_api", database)))) as client,
     ):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while not log():  # at the start, before anybody asks
                 await asyncio.sleep(0.01)
         [said] = log()
@@ -211,7 +212,7 @@ async def test_one_that_cannot_keep_statements_apart_is_refused(
         assert NEEDS in said["reason"]
         answers = [await client.get(path) for path in ["/animals", "/users/me"] * 3]
         assert {answer.status_code for answer in answers} == {503}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while NEEDS not in (ready := await client.get("/health/ready")).json()["detail"]:
                 await asyncio.sleep(0.1)
         assert ready.status_code == 503
@@ -227,7 +228,7 @@ async def test_one_whose_sessions_have_another_isolation_is_refused(
         refused = await client.get("/animals")
         assert (refused.status_code, log()[0]["event"]) == (503, "the pooler can't be used")
         assert f"has to be 'read committed', and it is '{isolation}'" in refused.json()["detail"]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while "isolation" not in (ready := await client.get("/health/ready")).json()["detail"]:
                 await asyncio.sleep(0.1)
         assert ready.status_code == 503
@@ -237,7 +238,7 @@ async def test_one_whose_configuration_changes_is_noticed_and_so_is_its_correcti
     settings: Settings, pooler: Pgbouncer
 ) -> None:
     async def until(status: int, said: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while (ready := await client.get("/health/ready")).status_code != status or said not in ready.text:
                 await asyncio.sleep(0.1)
 

@@ -16,6 +16,7 @@ import pytest
 
 from local.postgres import Server, as_caller
 from tests.conftest import find_free_port
+from tests.python import HANGS
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"
 Version = tuple[int, ...]
@@ -98,7 +99,7 @@ async def pgbouncer(
     command = [*as_caller(), program or newest(), str(folder / "pgbouncer.ini")]
     with (folder / "log").open("wb") as log, subprocess.Popen(command, env={"PATH": SBIN}, stderr=log) as process:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANGS):
                 while not await _answers(pooler):
                     assert process.poll() is None, (folder / "log").read_text()
                     await asyncio.sleep(0.02)

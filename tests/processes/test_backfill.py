@@ -16,6 +16,7 @@ from tests.faults.checkout import checkout_with, start
 from tests.processes.test_history import history
 from tests.processes.test_migrator import migrator
 from tests.processes.test_schema import psql
+from tests.python import HANGS
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -119,7 +120,7 @@ async def test_a_backfill_that_was_killed_while_it_was_held_up_waits_again_until
 
 async def test_who_stops_a_migrator_whose_backfill_is_held_up_does_not_wait(held_up: "Popen[bytes]") -> None:
     held_up.terminate()
-    assert held_up.wait(timeout=5) == 143
+    assert held_up.wait(timeout=HANGS) == 143
 
 
 @pytest.mark.parametrize("command", ["pause", "resume"])

@@ -343,7 +343,7 @@ async def test_of_when_the_last_one_is_is_measured_and_a_restored_database_has_n
 
     async def until(earliest: float, latest: float) -> None:
         settings = Settings(database_url=operator.server.url("zoo_api"))
-        async with serve_app(create_app(settings)), asyncio.timeout(60):
+        async with serve_app(create_app(settings)), asyncio.timeout(HANGS):
             BACKUP.set(-1)
             while not earliest <= (REGISTRY.get_sample_value("backup_saved_timestamp_seconds") or 0) <= latest:
                 await asyncio.sleep(0.05)

@@ -20,6 +20,7 @@ from tests.processes.live import live_api
 from tests.processes.test_history import UP, history
 from tests.processes.test_migrator import migrator
 from tests.processes.test_schema import schema
+from tests.python import HANGS
 
 EXPAND, CONTRACT = {"MIGRATOR_PHASE": "expand"}, {"MIGRATOR_PHASE": "contract"}
 REVISIONS = {
@@ -63,14 +64,14 @@ async def connected(server: Server, database: str, *names: str) -> AsyncIterator
         yield
         for session in sessions:
             await session.close()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while await watcher.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY($1)", pids):
                 await asyncio.sleep(0.01)
 
 
 async def until(admin: asyncpg.Connection, query: str) -> Any:
     """The query's result, as soon as it has one."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         while not (found := await admin.fetchval(query)):
             await asyncio.sleep(0.01)
     return found

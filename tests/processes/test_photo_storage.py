@@ -30,7 +30,7 @@ from tests.api.photos.photographing import PHOTO, begin, get, keys, listed, phot
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
 from tests.conftest import default_settings, settings_of, state_of
-from tests.python import run
+from tests.python import HANGS, run
 
 DAYS = timedelta(days=30)
 
@@ -353,7 +353,7 @@ class TestImport:
         await session.execute(text("UPDATE photos SET claimed_until = statement_timestamp() + interval '1 h'"))
         await session.commit()
         (tmp_path / "Amara.jpg").write_bytes(PHOTO)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(HANGS):
             assert await self.load(client, tmp_path) == []
 
 

@@ -93,7 +93,7 @@ def seen(found: dict[str, Any], revision: str, leg: str = "up") -> dict[str, dic
 
 
 async def wait_until_sleeping(admin: asyncpg.Connection, database: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         while not await admin.fetchval(SLEEPING, database):
             await asyncio.sleep(0.02)
 
@@ -307,12 +307,12 @@ class TestScratchDatabase:
         environment = server.environment(database)
         checkout = checkout_with(tmp_path, check=SLEEP)
         killed, at_work = command(environment, checkout), command(environment, checkout)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while await admin.fetchval(SLEEPING, database) < 2:
                 await asyncio.sleep(0.02)
         killed.kill()
         killed.communicate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS):
             while await admin.fetchval(SLEEPING, database) > 1:
                 await asyncio.sleep(0.02)
         assert len(await admin.fetchval(SCRATCH, database)) == 2
@@ -330,7 +330,7 @@ class TestScratchDatabase:
         await admin.execute("INSERT INTO animals (name) VALUES ('Amara')")
         sleep = SLEEP.replace("pg_sleep(60)", "pg_sleep(2)")
         run = command(server.environment(database), checkout_with(tmp_path, sleep=sleep), "--json", "--sample", "1")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             while not await admin.fetchval(SLEEPING.replace("60", "2"), database):
                 await asyncio.sleep(0.02)
         (scratch,) = await admin.fetchval(SCRATCH, database)

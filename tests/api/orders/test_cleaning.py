@@ -10,6 +10,7 @@ from api.crud.orders.old_rows import OLD_ROWS, ORDERS_AT_ONCE
 from local.postgres import Server
 from tests.api.orders.ordering import TEA, order
 from tests.api.test_cleaning import DAY, clean, reads_only_old_rows, small_batches
+from tests.python import HANGS
 from tests.users import KEEPER, VISITOR
 
 __all__ = ["small_batches"]  # a fixture
@@ -39,7 +40,7 @@ async def test_a_deleted_order_that_another_has_locked_is_left_for_later_and_nob
     path = await order(committing_client, TEA)
     await committing_client.delete(path, headers=VISITOR)
     await admin.execute("UPDATE orders SET deleted_at = now() - interval '31 days'")
-    async with admin.transaction(), asyncio.timeout(5):
+    async with admin.transaction(), asyncio.timeout(HANGS):
         await admin.execute("SELECT FROM orders FOR UPDATE")
         await clean(committing_client)
         assert await admin.fetchval("SELECT count(*) FROM order_items") == 1
@@ -61,7 +62,7 @@ async def test_many_old_orders_are_emptied_batch_by_batch_by_several_workers(
         )
     await asyncio.gather(*(clean(committing_client) for _ in range(3)))
     # At this moment, the api itself may have locked what is left.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANGS):
         while await admin.fetchval("SELECT count(*) FROM orders WHERE NOT is_emptied"):
             await clean(committing_client)
     assert await admin.fetchval("SELECT count(*) FROM order_items") == 0

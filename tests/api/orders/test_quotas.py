@@ -10,6 +10,7 @@ from api.crud.orders import quotas
 from tests.api.orders.ordering import CAKE, TEA, bring, order
 from tests.api.users.test_auth import token_of
 from tests.bearer import bearer
+from tests.python import HANGS
 from tests.users import KEEPER, PASSWORD, VISITOR
 
 LARGEST = [TEA | {"product": "é" * 200}] * 100
@@ -57,7 +58,7 @@ class TestOpenOrders:
     async def test_a_visitor_does_not_wait_for_another(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
-        async with admin.transaction(), asyncio.timeout(30):
+        async with admin.transaction(), asyncio.timeout(HANGS):
             await admin.execute("SELECT FROM users WHERE type <> 'visitor' FOR NO KEY UPDATE")
             assert await post(committing_client) == 201
 

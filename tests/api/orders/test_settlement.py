@@ -23,6 +23,7 @@ from tests.api.keeping import admin, database, hidden, keeping, kept
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import Log, answering, find_free_port, started, state_of
+from tests.python import HANGS
 from tests.users import ADMIN, KEEPER, VISITOR
 
 __all__ = ["admin", "database", "keeping", "kept"]  # fixtures
@@ -408,7 +409,7 @@ async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settle
     kitchen.always.clear()
     await let_time_pass(admin)
     state = state_of(shop)
-    async with admin.transaction(), asyncio.timeout(10):
+    async with admin.transaction(), asyncio.timeout(HANGS):
         await admin.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", id_of(locked))
         await admin.execute("SELECT FROM orders WHERE id = $1 FOR KEY SHARE", id_of(referred_to))
         await settle_all(state.sessionmaker.begin, state.services)
