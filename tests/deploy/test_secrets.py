@@ -41,7 +41,7 @@ IN_ROWS = [
     *("1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv", "qazwsxedcrfvtgbyhnujm", "azertyuiopqsdfghjklm", "qwertzuiopasdfgh"),
     *("password12345678", "Password1234567890", "qwerty123456qwerty"),
 ]
-# None of the half a million phrases of five repeats itself. Of words in -er, such as pepper ladder otter ember, some do.
+# None of the half a million phrases of five repeats itself. Of words in -er, as pepper ladder otter ember, some do.
 WORDS = "otter crane basil quartz ember willow sonnet walnut comet harbor velvet thistle magnet plume canyon lantern"
 
 
