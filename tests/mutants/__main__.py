@@ -58,7 +58,10 @@ TESTS = {
         "tests/faults/test_backfill_batches.py", "tests/faults/test_backfill_keys.py", "tests/faults/test_backfill.py",
         "tests/processes/test_backfill.py",
     ],
-    "alembic_online/runs/command.py": [*RUNS, "tests/processes/test_rehearse.py", "tests/migrator/test_migrations.py"],
+    "alembic_online/runs/command.py": [
+        *RUNS, "tests/alembic_online/test_literal.py", "tests/processes/test_rehearse.py",
+        "tests/migrator/test_migrations.py",
+    ],
     "alembic_online/runs": RUNS,
 }  # fmt: skip
 SAMPLE = rounds(quick=30, full=None)
