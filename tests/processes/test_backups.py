@@ -200,6 +200,7 @@ class TestRestore:
         path = operator.save()
         for phase, left in ((None, True), ("all", False)):
             operator.environment.update({"MIGRATOR_PHASE": phase} if phase else {})
+            await asyncio.sleep(1)  # what was there before is named after the second
             done = operator.run("restore", path, "replace")
             assert done.returncode == 0, done.stderr
             found = (

@@ -353,9 +353,9 @@ def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_ap
         require_that_nothing_is_left_of(api, signal.SIGTERM)
 
 
-def test_nothing_is_left_when_the_api_is_killed(api: Measured) -> None:
-    """The last one that uses the api."""
-    require_that_nothing_is_left_of(api, signal.SIGKILL)
+def test_nothing_is_left_when_the_api_is_killed(server: Server, worker_database: str, tmp_path: Path) -> None:
+    with measured(server, worker_database, tmp_path / "log") as api:
+        require_that_nothing_is_left_of(api, signal.SIGKILL)
 
 
 def require_that_nothing_is_left_of(api: Measured, signum: signal.Signals) -> None:

@@ -86,6 +86,7 @@ def test_it_starts_under_its_new_name(checkout: Path, free_port: int) -> None:
         assert get(f"{address}/openapi.json").json()["info"]["title"] == "Book Shop"
         (checkout / "look.py").write_text(LOOK)
         shown = execute(checkout, str(checkout / ".venv" / "bin" / "python"), "-m", "local", "exec", "look")
+        (checkout / "look.py").unlink()
         assert re.findall(r"//(\w+)@/(\w+)\?", shown) == [(f"{SNAKE}_api", SNAKE), (f"{SNAKE}_migrator", SNAKE)]
 
 
