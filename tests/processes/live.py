@@ -10,9 +10,11 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.conftest import Log
 from tests.python import HANGS, ROOT, Python
 
 START_SECONDS = 120  # on a busy machine
+READY = "/health/ready"
 
 
 @contextmanager
@@ -50,12 +52,18 @@ def gunicorn(environment: dict[str, str], port: int, log: Path, *options: str, c
             assert process.wait(timeout=HANGS) == 0, log.read_text()
 
 
+def of_requests(lines: list[Log]) -> list[Log]:
+    """The lines of requests, without those of probes, which are logged if they fail or give up on a busy machine."""
+    requests = [line for line in lines if line["event"] == "request"]
+    return [line for line in requests if line["status"] < 400 or line["path"] != READY]
+
+
 def wait_until_ready(address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             # Loading certificates for TLS, which is not used, would take longer than the request.
-            httpx.get(f"{address}/health/ready", timeout=5, verify=False).raise_for_status()
+            httpx.get(f"{address}{READY}", timeout=5, verify=False).raise_for_status()
         except httpx.HTTPError:
             if time.monotonic() > deadline:
                 raise

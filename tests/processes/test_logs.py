@@ -12,11 +12,9 @@ from pathlib import Path
 import httpx
 
 from local.postgres import Server
-from tests.conftest import Log, uncoloured
-from tests.processes.live import wait_until_ready
+from tests.conftest import uncoloured
+from tests.processes.live import READY, of_requests, wait_until_ready
 from tests.python import HANGS, Python
-
-READY = "/health/ready"
 
 
 @contextmanager
@@ -30,12 +28,6 @@ def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[Py
         finally:
             process.terminate()
             assert process.wait(timeout=HANGS) == 0
-
-
-def of_requests(lines: list[Log]) -> list[Log]:
-    """The lines of requests, without those of probes, which are logged if they fail or give up on a busy machine."""
-    requests = [line for line in lines if line["event"] == "request"]
-    return [line for line in requests if line["status"] < 400 or line["path"] != READY]
 
 
 def test_all_that_gunicorn_and_its_workers_print_is_json(
