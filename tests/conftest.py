@@ -274,7 +274,7 @@ async def database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
 
 @pytest.fixture(scope="module")
 async def module_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """One for all tests of a module that change nothing in it."""
+    """One for all tests of a module: they change nothing, or other rows, or put back what they change."""
     name = await clone(maintenance, f"zoo_module_{worker_id}")
     yield name
     await drop(maintenance, name)

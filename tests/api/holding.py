@@ -12,15 +12,13 @@ import pytest
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import WAITING, answering, clone, drop
+from tests.conftest import WAITING, answering
 
 
 @pytest.fixture(scope="module")
-async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """A database for all tests of a module: each has records of its own."""
-    name = await clone(maintenance, f"zoo_held_{worker_id}")
-    yield name
-    await drop(maintenance, name)
+def database(module_database: str) -> str:
+    """The module's database: each test has records of its own."""
+    return module_database
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import clone, drop, superuser
+from tests.conftest import superuser
 
 # In the order of their names: foreign keys and triggers are not looked at while rows are put back.
 TABLES = (
@@ -23,17 +23,9 @@ TABLES = (
 
 
 @pytest.fixture(scope="module")
-async def kept(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
-    """The module's database."""
-    name = await clone(maintenance, f"zoo_kept_{worker_id}")
-    yield name
-    await drop(maintenance, name)
-
-
-@pytest.fixture(scope="module")
-async def keeping(server: Server, kept: str) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
-    """A superuser's connection to it, and the SQL that makes it as new."""
-    connection = await superuser(server, kept)
+async def keeping(server: Server, module_database: str) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
+    """A superuser's connection to the module's database, and the SQL that makes it as new."""
+    connection = await superuser(server, module_database)
     put_back = ["SET LOCAL session_replication_role = replica"]
     for table, columns in await connection.fetch(TABLES):
         put_back.append(f"DELETE FROM {table}")
@@ -47,9 +39,9 @@ async def keeping(server: Server, kept: str) -> AsyncIterator[tuple[asyncpg.Conn
 
 
 @pytest.fixture
-async def database(kept: str, keeping: tuple[asyncpg.Connection, str]) -> AsyncIterator[str]:
+async def database(module_database: str, keeping: tuple[asyncpg.Connection, str]) -> AsyncIterator[str]:
     """The module's database, as new."""
-    yield kept
+    yield module_database
     connection, put_back = keeping
     await connection.execute(put_back)
 

@@ -14,13 +14,13 @@ from api.external_services.json_service import Failure
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.keeping import admin, database, keeping, kept
+from tests.api.keeping import admin, database, keeping
 from tests.api.orders.ordering import bring, order
 from tests.api.orders.outside import Outside
 from tests.conftest import Log, answering, state_of
 from tests.users import KEEPER, VISITOR
 
-__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
+__all__ = ["admin", "database", "keeping"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

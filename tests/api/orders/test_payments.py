@@ -15,13 +15,13 @@ from api.external_services import http
 from api.main import Api, create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.keeping import admin, database, hidden, keeping, kept
+from tests.api.keeping import admin, database, hidden, keeping
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import answering, started, state_of
 from tests.users import KEEPER, VISITOR
 
-__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
+__all__ = ["admin", "database", "keeping"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

@@ -19,14 +19,14 @@ from api.external_services import http
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.keeping import admin, database, hidden, keeping, kept
+from tests.api.keeping import admin, database, hidden, keeping
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import Log, answering, find_free_port, started, state_of
 from tests.python import HANGS
 from tests.users import ADMIN, KEEPER, VISITOR
 
-__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
+__all__ = ["admin", "database", "keeping"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

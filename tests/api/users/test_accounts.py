@@ -13,14 +13,14 @@ from api.crud.accounts import sign_ins
 from api.external_services.mail import Mail
 from api.main import create_app
 from api.settings import Settings
-from tests.api.keeping import admin, database, keeping, kept
+from tests.api.keeping import admin, database, keeping
 from tests.api.users.mailbox import Mailbox
 from tests.api.users.test_auth import ANOTHER_PASSWORD, in_production, mailbox, register, sign_in, token_of, who
 from tests.bearer import bearer
 from tests.conftest import WAITING, Serve, Served, state_of
 from tests.users import ADMIN, PASSWORD, VISITOR, email_of
 
-__all__ = ["admin", "database", "keeping", "kept", "mailbox"]  # fixtures
+__all__ = ["admin", "database", "keeping", "mailbox"]  # fixtures
 
 NEW = "moved@zoo.example"
 JSON = {"Content-Type": "application/json"}

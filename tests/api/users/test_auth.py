@@ -21,13 +21,13 @@ from api.http.authentication import COOKIE
 from api.main import create_app
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from local.postgres import Server
-from tests.api.keeping import admin, database, keeping, kept
+from tests.api.keeping import admin, database, keeping
 from tests.api.users.mailbox import Mailbox, serving
 from tests.bearer import bearer
 from tests.conftest import WAITING, Log, Serve, serve_requests, started, state_of
 from tests.users import PASSWORD, email_of
 
-__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
+__all__ = ["admin", "database", "keeping"]  # fixtures
 
 ANOTHER_PASSWORD = "a giraffe in the rain"
 REAL = {"email": "amara@visitors.example", "password": PASSWORD}

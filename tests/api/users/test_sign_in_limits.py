@@ -21,14 +21,14 @@ from api.http.clients import subscriber
 from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
-from tests.api.keeping import admin, database, keeping, kept
+from tests.api.keeping import admin, database, keeping
 from tests.api.test_metrics import count
 from tests.api.users.test_auth import register, sign_in
 from tests.conftest import Log, Served, serve_requests
 from tests.rounds import rounds
 from tests.users import PASSWORD, email_of
 
-__all__ = ["admin", "database", "keeping", "kept"]  # fixtures
+__all__ = ["admin", "database", "keeping"]  # fixtures
 
 TOO_LONG = "x" * 200  # wrong, and refused without hashing
 # Lower than those in use, because each failure takes a while.
