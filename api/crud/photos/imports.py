@@ -92,7 +92,7 @@ async def import_photos(transactions: Transactions, s3: S3, files: Iterable[Name
             continue
         begun[photo_id] = file
     failed = await _worked_off(transactions, s3, list(begun))
-    return refused + [f"{begun[photo_id].path.name}: {reason}" for photo_id, reason in failed.items()]
+    return refused + [f"{file.path.name}: {failed[photo_id]}" for photo_id, file in begun.items() if photo_id in failed]
 
 
 async def _upload(transactions: Transactions, s3: S3, file: Named) -> int:

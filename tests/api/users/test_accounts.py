@@ -59,6 +59,7 @@ class TestChange:
         assert mailbox.messages == []  # nothing has changed
         moved = await change(mailing, email=NEW, current_password=PASSWORD)
         assert (moved.json()["email"], moved.json()["is_verified"]) == (NEW, False)
+        await state_of(mailing).background.finish()
         await change(mailing, password=ANOTHER_PASSWORD, current_password=PASSWORD)
         await state_of(mailing).background.finish()
         assert [(mail["To"], mail["Subject"]) for mail in mailbox.messages] == [
