@@ -96,6 +96,11 @@ class Zoo:
             "VACUUM ANALYZE",
         )
 
+    def fill(self) -> None:
+        """Insert a keeper, and the animals that are asked for."""
+        self.execute(*ADD_KEEPER)
+        self.add_animals(ANIMALS)
+
     @contextmanager
     def serve(self, name: str, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[App]:
         """The app `name` of APPS under gunicorn, with these further settings, until the block ends."""
@@ -128,11 +133,8 @@ def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
             zoo = Zoo(server, folder, scale)
             migrate = [sys.executable, "-m", "alembic", "upgrade", "head"]
             subprocess.run(migrate, cwd=ROOT, env=zoo.environment(), check=True, capture_output=True)
-            if not filled:
-                yield zoo
-                return
-            zoo.execute(*ADD_KEEPER)
-            zoo.add_animals(ANIMALS)
+            if filled:
+                zoo.fill()
             yield zoo
 
 

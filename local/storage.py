@@ -28,6 +28,7 @@ START_SECONDS = 60
 RUNNING, STATE = "running", "state.json"
 # Each of its parts has a port, and one for gRPC. One that is not named would be the usual one, in all checkouts.
 PORTS = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
+BELOW_CLIENTS = range(10_000, 20_000)  # Linux gives them ports from 32768, others from 49152
 
 
 class StorageError(Exception):
@@ -163,8 +164,12 @@ def _environment(storage: Storage) -> dict[str, str]:
 
 
 def _free_ports() -> dict[str, int]:
+    """A port for each of PORTS: one that the kernel gives to clients could be taken while the server starts."""
+    found: dict[str, int] = {}
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in PORTS]
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return {name: probe.getsockname()[1] for name, probe in zip(PORTS, probes, strict=True)}
+        while len(found) < len(PORTS):
+            port, probe = secrets.choice(BELOW_CLIENTS), stack.enter_context(socket.socket())
+            with suppress(OSError):  # taken
+                probe.bind((HOST, port))
+                found[PORTS[len(found)]] = port
+    return found

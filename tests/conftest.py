@@ -54,7 +54,7 @@ from tests.bearer import bearer
 from tests.python import HANGS, run
 from tests.rounds import ROUNDS
 from tests.sharing import share_what_is_always_the_same
-from tests.users import add_people, least_work_for_hashes, real_hashes  # noqa: F401 - fixtures
+from tests.users import add_people, real_hashes  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # in the environment, which pytest-xdist's workers inherit
@@ -101,9 +101,6 @@ def pytest_configure() -> None:
     gc.disable()  # nothing that is imported is garbage
     if ROUNDS not in {"quick", "full"}:
         raise pytest.UsageError(f"ROUNDS is quick or full, not {ROUNDS}")
-    if sys.platform == "linux":
-        # More goes on at once than there are cores: a process that others wake up does not interrupt the one at work.
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     # A shell ignores SIGINT for background jobs; the processes that tests start must not inherit that.
     signal.signal(signal.SIGINT, interrupt)
 

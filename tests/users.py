@@ -20,15 +20,11 @@ PASSWORD = "correct horse battery staple"
 REAL_HASHER = passwords._hasher  # noqa: SLF001 - it sets the work
 LEAST_HASHER = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
 HASHED_PASSWORD = LEAST_HASHER.hash(PASSWORD)
-
-
-@pytest.fixture(autouse=True)
-def least_work_for_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "_hasher", LEAST_HASHER)
+passwords._hasher = LEAST_HASHER  # noqa: SLF001 - not by a fixture, for which all tests would pay
 
 
 @pytest.fixture
-def real_hashes(monkeypatch: pytest.MonkeyPatch, least_work_for_hashes: None) -> None:  # noqa: ARG001 - its opposite
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the work that a hash takes."""
     monkeypatch.setattr(passwords, "_hasher", REAL_HASHER)
 

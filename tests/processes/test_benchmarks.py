@@ -107,8 +107,16 @@ def test_a_run_is_measured_with_many_revisions_and_tables(tmp_path: Path) -> Non
     assert (tmp_path / "MIGRATOR.md").read_text().count("\n| ") == len(found) + 2
 
 
-def test_requests_are_measured_as_tables_grow(running: Zoo, tmp_path: Path) -> None:
-    """The last one that uses the zoo, because it begins with an empty one."""
+@pytest.fixture
+def empty(running: Zoo) -> Iterator[Zoo]:
+    truncate = "TRUNCATE animals, exhibits, users RESTART IDENTITY CASCADE"
+    running.execute(truncate)
+    yield running
+    running.execute(truncate)
+    running.fill()
+
+
+def test_requests_are_measured_as_tables_grow(empty: Zoo, tmp_path: Path) -> None:
     requests = rounds(
         quick=[scale.REQUESTS[0], scale_requests.NEW_ANIMAL, scale.REQUESTS[-1]],
         full=scale.REQUESTS,
@@ -116,8 +124,7 @@ def test_requests_are_measured_as_tables_grow(running: Zoo, tmp_path: Path) -> N
     rehearsal = "rehearse, with 1,000 rows of each table"
     steps = rounds(quick={rehearsal: scale_schema.STEPS[rehearsal]}, full=scale_schema.STEPS)
     sizes = rounds(quick=(1_000,), full=(1_000, 10_000))
-    running.execute("TRUNCATE animals, exhibits, users RESTART IDENTITY CASCADE")
-    found = asyncio.run(scale.measure(running, sizes, tmp_path, requests, steps))
+    found = asyncio.run(scale.measure(empty, sizes, tmp_path, requests, steps))
     costs = found[1_000].requests
     assert {name: cost.error for name, cost in costs.items() if cost.error is not None} == {}
     assert {name: cost.pages for name, cost in costs.items() if cost.pages < 1} == {}
