@@ -75,17 +75,25 @@ class Storage:
 
 
 class Started:
-    """A server that was started in a folder; `storage` is how to use it once it is ready."""
+    """A server that was started in a folder; wait() returns how to use it."""
 
-    def __init__(self, folder: Path, storage: Storage, options: dict[str, str]) -> None:
-        self.storage = storage
-        named = _options(folder, storage) | options
+    def __init__(self, folder: Path, options: dict[str, str]) -> None:
+        self._folder, self._options = folder, options
         self._log = folder.with_name(f"{folder.name}.log")
+        self._start()
+
+    def _start(self) -> None:
+        """Start it on ports that nobody listens on: wait() sees whether others were quicker than the server."""
+        for ports in (self._folder / "data").glob("m[0-9]*"):  # those of an earlier server, which its master remembered
+            shutil.rmtree(ports)
+        self._storage = Storage(_free_ports(), secrets.token_hex(20), secrets.token_hex(20))
+        (self._folder / RUNNING / STATE).write_text(json.dumps(asdict(self._storage)))
+        named = _options(self._folder, self._storage) | self._options
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 ["sh", ENTRYPOINT, *(f"-{name}={value}" for name, value in named.items())],
-                cwd=folder / RUNNING,
-                env=_environment(storage),
+                cwd=self._folder / RUNNING,
+                env=_environment(self._storage),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -96,17 +104,22 @@ class Started:
     def wait(self) -> Storage:
         """Wait until it answers, some seconds. StorageError if it does not."""
         deadline = time.monotonic() + START_SECONDS
-        while not self.storage.is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while not self._storage.is_ready():
+            is_late = time.monotonic() > deadline
+            if is_late or self._process.poll() is not None:
                 tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
-                raise StorageError(f"the embedded storage did not start; the end of {self._log}:\n{tail}")
+                if is_late or "address already in use" not in tail:
+                    raise StorageError(f"the embedded storage did not start; the end of {self._log}:\n{tail}")
+                self._storage.remove_sockets()
+                self._start()
             time.sleep(0.05)
-        return self.storage
+        return self._storage
 
     def kill(self) -> None:
         """End it at once: asked to stop, it takes 15 s. What it has acknowledged is in the folder."""
         self._process.kill()
         self._process.wait()
+        self._storage.remove_sockets()
 
 
 @contextmanager
@@ -118,16 +131,11 @@ def serve(folder: Path, options: dict[str, str] | None = None) -> Iterator[Start
     shutil.rmtree(running, ignore_errors=True)
     running.mkdir(parents=True, mode=0o700)
     (folder / "data").mkdir(exist_ok=True)
-    for ports in (folder / "data").glob("m[0-9]*"):  # those of an earlier server, which its master remembered
-        shutil.rmtree(ports)
-    storage = Storage(_free_ports(), secrets.token_hex(20), secrets.token_hex(20))
-    (running / STATE).write_text(json.dumps(asdict(storage)))
-    started = Started(folder, storage, options or {})
+    started = Started(folder, options or {})
     try:
         yield started
     finally:
         started.kill()
-        storage.remove_sockets()
         shutil.rmtree(running)
 
 

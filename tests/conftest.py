@@ -7,8 +7,8 @@ import io
 import json
 import logging
 import os
-import random
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -144,6 +144,7 @@ def start_server() -> Callable[[], None]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()  # it takes a sixth of a second to look through all that is there by now
     gc.enable()
+    gc.set_threshold(20_000)  # not at each few of the millions of objects that tests make
     is_needed = any("storage" in getattr(item, "fixturenames", ()) for item in session.items)
     if is_needed and not session.config.option.collectonly:
         start_storage()
@@ -532,7 +533,7 @@ def find_free_port() -> int:
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randrange(20_000 + worker * 1_000, 21_000 + worker * 1_000)
+        port = 20_000 + worker * 1_000 + secrets.randbelow(1_000)  # pytest-randomly seeds `random` anew for each test
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 return port

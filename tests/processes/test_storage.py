@@ -1,0 +1,20 @@
+"""The embedded storage, as `make run` and the tests start it."""
+
+import json
+import socket
+from pathlib import Path
+
+from local.storage import HOST, RUNNING, STATE, serve
+
+
+def test_where_another_has_taken_one_of_its_ports_meanwhile_it_takes_others(tmp_path: Path) -> None:
+    folder = tmp_path / "storage"
+    with serve(folder) as started, socket.socket() as other:
+        state = folder / RUNNING / STATE
+        taken = json.loads(state.read_text())["ports"]["s3.port"]
+        other.bind((HOST, taken))
+        other.listen()
+        storage = started.wait()
+        assert storage.ports["s3.port"] != taken
+        assert json.loads(state.read_text())["ports"] == storage.ports
+    assert not state.exists()
