@@ -2,8 +2,8 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# For two cores: tests, and what they start, wait for a third of their time.
-IN_PARALLEL := --numprocesses 3 --dist worksteal
+# In random order, and three at once: on two cores, because tests, and what they start, wait for a third of their time.
+SHUFFLED := -p randomly --numprocesses 3 --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -206,21 +206,24 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
-test: .venv/dev  ## run the tests that need no Docker, in random order
-	@$(PYTEST) -p randomly $(IN_PARALLEL) --ignore tests/processes --ignore tests/faults --ignore tests/live --ignore tests/stack
+test: .venv/dev  ## test the api and the parts of the tool, on a real Postgres
+	@$(PYTEST) $(SHUFFLED) $(addprefix --ignore tests/,deploy processes faults live stack)
+
+test-deploy: .venv/dev  ## test the files of Compose, Swarm, Kubernetes and Prometheus, as their programs read them
+	@$(PYTEST) $(SHUFFLED) tests/deploy
 
 test-processes: .venv/dev  ## test what people run: make run, the migrator, the commands of the documents
-	@$(PYTEST) $(IN_PARALLEL) tests/processes
+	@$(PYTEST) $(SHUFFLED) tests/processes
 
 test-faults: .venv/dev  ## test migrators and requests in each other's way, and the api under faults
-	@$(PYTEST) $(IN_PARALLEL) tests/faults
+	@$(PYTEST) $(SHUFFLED) tests/faults
 
 test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres that Debian has installed
 	@set -- $(wildcard /usr/lib/postgresql/*/bin); \
 	if [ $$# = 0 ]; then echo "no other Postgres is installed, so none was tested" >&2; [ -z "$$CI" ] || exit 1; fi; \
 	for programs; do \
 	  "$$programs/postgres" --version; \
-	  POSTGRES_BIN=$$programs $(PYTEST) $(IN_PARALLEL) tests/migrator tests/alembic_online/lint/test_examples.py \
+	  POSTGRES_BIN=$$programs $(PYTEST) $(SHUFFLED) tests/migrator tests/alembic_online/lint/test_examples.py \
 	    tests/alembic_online/test_operations.py tests/alembic_online/test_drift.py \
 	    tests/processes/test_roles_script.py || exit; \
 	done
@@ -246,10 +249,10 @@ mutants: .venv/dev  ## put small faults into the code, and say which no test fin
 	@ROUNDS=$${ROUNDS:-full} $(PY) -m tests.mutants $(IN)
 
 test-full: export ROUNDS = full
-test-full: test test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
+test-full: test test-deploy test-processes test-faults test-postgres test-live test-stack  ## all of these with ROUNDS=full
 
 .PHONY: no-python help run postgres user import clean up seed watch admin down backup restore rehearse-restore doctor migrate \
         downgrade stamp status current drift history heads show revision lint plan rehearse sql rename fresh-migrations \
         install check format lock lock-images alerts bench bench-reads bench-observing bench-linters bench-migrator \
         bench-scale release test \
-        mutants test-processes test-faults test-postgres test-live test-stack test-stacks test-swarm test-full
+        mutants test-deploy test-processes test-faults test-postgres test-live test-stack test-stacks test-swarm test-full
