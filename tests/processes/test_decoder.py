@@ -177,7 +177,8 @@ async def test_it_knows_nothing_of_the_api(lock: int, child: Path, monkeypatch: 
     assert len(files) == 5  # the usual three, the lock, and the folder that it lists
 
 
-def test_on_a_machine_one_decodes_at_a_time() -> None:
+def test_on_a_machine_one_decodes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # other tests decode meanwhile
     with only_decoder() as first:
         assert first is not None
         with only_decoder() as second:
