@@ -90,6 +90,7 @@ class Started:
         (self._folder / RUNNING / STATE).write_text(json.dumps(asdict(self._storage)))
         named = _options(self._folder, self._storage) | self._options
         with self._log.open("ab") as output:
+            self._begins = output.tell()
             self._process = subprocess.Popen(
                 ["sh", ENTRYPOINT, *(f"-{name}={value}" for name, value in named.items())],
                 cwd=self._folder / RUNNING,
@@ -107,8 +108,9 @@ class Started:
         while not self._storage.is_ready():
             is_late = time.monotonic() > deadline
             if is_late or self._process.poll() is not None:
-                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
-                if is_late or "address already in use" not in tail:
+                said = self._log.read_bytes()[self._begins :].decode(errors="replace")
+                if is_late or "address already in use" not in said:
+                    tail = "\n".join(said.splitlines()[-5:])
                     raise StorageError(f"the embedded storage did not start; the end of {self._log}:\n{tail}")
                 self._storage.remove_sockets()
                 self._start()
