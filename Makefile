@@ -2,8 +2,8 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# In random order, and three at once: on two cores, because tests, and what they start, wait for a third of their time.
-SHUFFLED := -p randomly --numprocesses 3 --dist worksteal
+# For two cores: tests, and what they start, wait for a third of their time.
+IN_PARALLEL := --numprocesses 3 --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -207,23 +207,23 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
 test: .venv/dev  ## test the api and the parts of the tool, on a real Postgres
-	@$(PYTEST) $(SHUFFLED) $(addprefix --ignore tests/,deploy processes faults live stack)
+	@$(PYTEST) -p randomly $(IN_PARALLEL) $(addprefix --ignore tests/,deploy processes faults live stack)
 
 test-deploy: .venv/dev  ## test the files of Compose, Swarm, Kubernetes and Prometheus, as their programs read them
-	@$(PYTEST) $(SHUFFLED) tests/deploy
+	@$(PYTEST) $(IN_PARALLEL) tests/deploy
 
 test-processes: .venv/dev  ## test what people run: make run, the migrator, the commands of the documents
-	@$(PYTEST) $(SHUFFLED) tests/processes
+	@$(PYTEST) $(IN_PARALLEL) tests/processes
 
 test-faults: .venv/dev  ## test migrators and requests in each other's way, and the api under faults
-	@$(PYTEST) $(SHUFFLED) tests/faults
+	@$(PYTEST) $(IN_PARALLEL) tests/faults
 
 test-postgres: .venv/dev  ## test the migrator on the other versions of Postgres that Debian has installed
 	@set -- $(wildcard /usr/lib/postgresql/*/bin); \
 	if [ $$# = 0 ]; then echo "no other Postgres is installed, so none was tested" >&2; [ -z "$$CI" ] || exit 1; fi; \
 	for programs; do \
 	  "$$programs/postgres" --version; \
-	  POSTGRES_BIN=$$programs $(PYTEST) $(SHUFFLED) tests/migrator tests/alembic_online/lint/test_examples.py \
+	  POSTGRES_BIN=$$programs $(PYTEST) $(IN_PARALLEL) tests/migrator tests/alembic_online/lint/test_examples.py \
 	    tests/alembic_online/test_operations.py tests/alembic_online/test_drift.py \
 	    tests/processes/test_roles_script.py || exit; \
 	done
