@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -88,11 +89,14 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
         jobs.send(os.read(reading, 100))
         os.close(reading)
         return True
+    parent = os.getpid()
     if orphan := os.fork():
         os.write(writing, str(orphan).encode())
         os._exit(0)
     os.close(reading)
     os.close(writing)
+    while os.getppid() == parent:  # a job that is to die with its parent would die with this one
+        time.sleep(0.0001)
     return False
 
 
