@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,10 @@ async def measure_requests(
 
 async def _cleaned(client: httpx.AsyncClient, metrics_port: int) -> None:
     """Wait until the api has cleaned once, which teaches the same connection as much. More rounds cost little."""
-    while CLEANED not in (await client.get(f"http://{HOST}:{metrics_port}/metrics")).text:
+    while True:
+        with suppress(httpx.ConnectError):  # its metrics are served by another process, which may start later
+            if CLEANED in (await client.get(f"http://{HOST}:{metrics_port}/metrics")).text:
+                return
         await asyncio.sleep(0.5)
 
 
