@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from local.postgres import die_with_parent
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 
 PATIENCE = 60  # seconds, on a busy machine
 

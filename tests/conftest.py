@@ -8,9 +8,7 @@ import json
 import logging
 import os
 import re
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -51,6 +49,7 @@ from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
 from local.storage import Started, Storage
 from tests.bearer import bearer
+from tests.ports import free_port  # noqa: F401 - a fixture
 from tests.python import HANGS, run
 from tests.rounds import ROUNDS
 from tests.sharing import share_what_is_always_the_same
@@ -521,25 +520,6 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[Log]]]:
     logging.captureWarnings(False)
     logging.root.setLevel(level)
     log_plainly()
-
-
-@pytest.fixture
-def free_port() -> int:
-    return find_free_port()
-
-
-def find_free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on.
-
-    It is below the range from which the kernel takes ports for clients, and each worker has a range of its own, so that
-    nothing else takes it before it is used.
-    """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    while True:
-        port = 20_000 + worker * 1_000 + secrets.randbelow(1_000)  # pytest-randomly seeds `random` anew for each test
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
 
 
 def uncoloured(text: str) -> str:

@@ -28,7 +28,8 @@ from api.routers import health
 from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
-from tests.conftest import Log, find_free_port, log_plainly, serve_app
+from tests.conftest import Log, log_plainly, serve_app
+from tests.ports import find_free_port
 from tests.python import HANGS
 
 ReadLog = Callable[[], list[Log]]

@@ -13,7 +13,8 @@ from api.external_services.errors import StorageRefused, StorageUnavailable
 from api.external_services.s3 import S3
 from local.storage import Storage
 from tests.api.storage_proxy import StorageProxy, proxying
-from tests.conftest import find_free_port, settings_of
+from tests.conftest import settings_of
+from tests.ports import find_free_port
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 

@@ -26,7 +26,8 @@ from api.settings import Settings
 from api.traces import call
 from local.postgres import Server
 from tests.collector import collecting
-from tests.conftest import Log, find_free_port, started
+from tests.conftest import Log, started
+from tests.ports import find_free_port
 from tests.python import run
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

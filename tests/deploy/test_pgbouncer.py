@@ -11,7 +11,8 @@ import pytest
 
 from local.postgres import Server, as_caller
 from tests.authority import Authority
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import ROOT
+from tests.ports import find_free_port
 from tests.processes.pgbouncer import newest
 
 GOOD = "kT4vX9qLw2ZrB7nJ"

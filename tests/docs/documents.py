@@ -10,7 +10,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from local.postgres import DATABASE, serve
-from tests.conftest import FAST_AND_FORGETFUL, find_free_port, uncoloured
+from tests.conftest import FAST_AND_FORGETFUL, uncoloured
+from tests.ports import find_free_port
 from tests.python import HANGS
 
 PORT = re.compile(r"\b80[1-9]\d\b")

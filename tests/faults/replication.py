@@ -10,7 +10,8 @@ import asyncpg
 import psutil
 
 from local.postgres import DATABASE, SUPERUSER, binaries, serve
-from tests.conftest import FAST_AND_FORGETFUL, ROOT, find_free_port
+from tests.conftest import FAST_AND_FORGETFUL, ROOT
+from tests.ports import find_free_port
 
 OPTIONS = {
     **FAST_AND_FORGETFUL,

@@ -19,9 +19,9 @@ import httpx
 import psutil
 
 from local.postgres import Server
-from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, POOL_SIZE, SESSIONS
 from tests.faults.test_slow_clients import clients_of
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 from tests.users import email_of

@@ -14,9 +14,9 @@ import pytest
 
 from local.postgres import Server
 from tests.bearer import bearer
-from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 

@@ -10,7 +10,7 @@ import asyncpg
 import psutil
 
 from local.postgres import Server
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import rounds
 

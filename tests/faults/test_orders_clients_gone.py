@@ -7,8 +7,8 @@ import psutil
 
 from local.postgres import Server
 from tests.api.orders.ordering import CAKE, TEA
-from tests.conftest import find_free_port
 from tests.faults.test_clients_gone import many_go_away, request, until_all_are_gone
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from local.postgres import Server
-from tests.conftest import find_free_port
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 

@@ -23,7 +23,8 @@ from local.storage import Storage
 from tests.api.photos.photographing import PHOTO, begin, get, keys, put, upload
 from tests.api.records import make
 from tests.api.storage_proxy import StorageProxy, proxying
-from tests.conftest import find_free_port, settings_of, started, state_of
+from tests.conftest import settings_of, started, state_of
+from tests.ports import find_free_port
 from tests.processes.live import START_SECONDS, gunicorn
 from tests.python import Python, run
 from tests.rounds import STALL

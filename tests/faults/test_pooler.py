@@ -19,7 +19,8 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.test_isolation import set_by_default
 from tests.bearer import bearer
-from tests.conftest import POOLER_PORT, ROOT, Log, find_free_port, started
+from tests.conftest import POOLER_PORT, ROOT, Log, started
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
 from tests.python import HANGS

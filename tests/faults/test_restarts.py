@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from local.postgres import DATABASE, SUPERUSER, serve
-from tests.conftest import FAST_AND_FORGETFUL, find_free_port, superuser
+from tests.conftest import FAST_AND_FORGETFUL, superuser
 from tests.faults.replication import copy_of
 from tests.live.clients import Sample, besides_busy, load_on, outcomes, percentile
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn, of_requests, wait_until_ready
 from tests.rounds import STALL, rounds
 

@@ -21,9 +21,9 @@ from starlette.types import Receive, Scope, Send
 from api.server.http_protocol import HttpProtocol
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import find_free_port
 from tests.faults.test_overload import ANIMALS, FILL, MARGIN, POOL_SIZE, SESSIONS, duration, take_seconds
 from tests.live.clients import load_on, outcomes, percentile
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, rounds
 

@@ -13,9 +13,10 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import ROOT, alembic, find_free_port
+from tests.conftest import ROOT, alembic
 from tests.live.clients import Sample, load_on, outcomes, percentile
 from tests.live.releases import CONTRACT, EXPAND, NEW, NEWEST_NEEDED, OLD, new_release
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 

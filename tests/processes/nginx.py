@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.python import HANGS
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"

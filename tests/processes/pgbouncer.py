@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from local.postgres import Server, as_caller
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.python import HANGS
 
 SBIN = f"{os.environ.get('PATH', '')}:/usr/sbin"

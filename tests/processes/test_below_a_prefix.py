@@ -9,7 +9,7 @@ import httpx
 
 from local.postgres import Server
 from tests.bearer import bearer
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.nginx import ADDRESS, nginx
 from tests.python import HANGS

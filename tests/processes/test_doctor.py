@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkouts import clone
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.processes.test_install import OLDEST, pythons
 
 NO_DOCKER = "Docker is not installed, and only `make run` needs none"

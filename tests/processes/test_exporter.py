@@ -15,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from alembic_online.exporter import ABOUT
 from alembic_online.runs.lock import LOCK_KEY
 from local.postgres import Server
-from tests.conftest import ROOT, alembic, find_free_port, superuser
+from tests.conftest import ROOT, alembic, superuser
 from tests.faults.checkout import checkout_with
+from tests.ports import find_free_port
 from tests.python import Python
 
 PATIENCE = 120  # seconds, on a busy machine

@@ -29,7 +29,7 @@ from api.main import create_app
 from api.metrics import METHODS, SECONDS, Cause
 from api.server.metrics import Written
 from local.postgres import Server
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.python import HANGS, ROOT, run
 
 NOBODY = 10_000_000  # more than any process's id

@@ -18,7 +18,8 @@ from tests.api.orders.outside import Call, serving
 from tests.api.users import mailbox
 from tests.bearer import bearer
 from tests.collector import Collector, collecting
-from tests.conftest import Log, clone, drop, find_free_port, superuser
+from tests.conftest import Log, clone, drop, superuser
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.python import HANGS
 from tests.users import email_of

@@ -16,8 +16,9 @@ import pytest
 
 from local.storage import running_in
 from tests.checkouts import copy_checkout, quicken
-from tests.conftest import find_free_port, uncoloured
+from tests.conftest import uncoloured
 from tests.docs.documents import run_requests, section
+from tests.ports import find_free_port
 from tests.python import HANGS, run
 
 ADMIN, PASSWORD = "ngozi@zoo.example", "a giraffe in the rain"  # as in README.md

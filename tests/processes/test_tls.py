@@ -27,7 +27,8 @@ from local.postgres import (
 )
 from stack_settings import connect, read_url
 from tests.authority import DAY, Authority
-from tests.conftest import FAST_AND_FORGETFUL, alembic, find_free_port, started
+from tests.conftest import FAST_AND_FORGETFUL, alembic, started
+from tests.ports import find_free_port
 
 WITH_TLS = Path("/usr/lib/postgresql")  # Debian's; the embedded one is built without
 PASSPHRASE = "correct horse"

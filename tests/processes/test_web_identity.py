@@ -22,7 +22,8 @@ from api.external_services.s3_buckets import make_buckets
 from api.external_services.sigv4 import Credentials
 from local.storage import Storage, serve
 from tests.api.storage_proxy import proxying
-from tests.conftest import ROOT, find_free_port, settings_of
+from tests.conftest import ROOT, settings_of
+from tests.ports import find_free_port
 from tests.python import HANGS
 
 KEY = rsa.generate_private_key(public_exponent=65_537, key_size=2048)

@@ -13,7 +13,8 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import Log, clone, drop, find_free_port, superuser
+from tests.conftest import Log, clone, drop, superuser
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.python import HANGS
 

@@ -15,8 +15,9 @@ from alembic_online.runs.connection import LOOK, create_engine
 from alembic_online.runs.workers import find_workers, migration_workers
 from alembic_online.settings import Settings
 from local.postgres import DATABASE, Server, serve
-from tests.conftest import FAST_AND_FORGETFUL, find_free_port
+from tests.conftest import FAST_AND_FORGETFUL
 from tests.faults.checkout import checkout_with
+from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, pgbouncer
 from tests.processes.test_migrator import migrator

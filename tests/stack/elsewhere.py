@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.checkouts import clone
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import ROOT
+from tests.ports import find_free_port
 from tests.stack.mail import mail_catcher
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 

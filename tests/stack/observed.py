@@ -13,8 +13,9 @@ from typing import Any
 
 import httpx
 
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import ROOT
 from tests.docs.documents import section
+from tests.ports import find_free_port
 from tests.rounds import rounds
 from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, PREFIX, RELEASE, Stack, docker, running
 

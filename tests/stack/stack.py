@@ -14,7 +14,8 @@ from uuid import uuid4
 import httpx
 
 from tests.bearer import bearer
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import ROOT
+from tests.ports import find_free_port
 from tests.stack.users import admins_token
 
 RELEASE = f"test-{uuid4().hex[:8]}"

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.checkouts import clone
-from tests.conftest import ROOT, find_free_port
+from tests.conftest import ROOT
+from tests.ports import find_free_port
 from tests.stack.stack import PREFIX, TOOLS, Stack, docker
 
 SERVE = """

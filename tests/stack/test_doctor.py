@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from tests.checkouts import clone
-from tests.conftest import find_free_port
+from tests.ports import find_free_port
 from tests.stack.stack import Stack, docker
 
 Doctor = Callable[..., dict[str, str]]

@@ -22,7 +22,8 @@ from local.postgres import Server
 from tests.api.keeping import admin, database, hidden, keeping
 from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
 from tests.api.orders.outside import Outside
-from tests.conftest import Log, answering, find_free_port, started, state_of
+from tests.conftest import Log, answering, started, state_of
+from tests.ports import find_free_port
 from tests.python import HANGS
 from tests.users import ADMIN, KEEPER, VISITOR
 
