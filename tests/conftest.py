@@ -243,8 +243,9 @@ async def forget_backfills(server: Server, database: str) -> None:
     await connection.close()
 
 
-async def clone(maintenance: asyncpg.Connection, name: str, template: str = MIGRATED) -> str:
+async def clone(maintenance: asyncpg.Connection, template: str = MIGRATED) -> str:
     """A copy of `template`, in some 20 ms. Privileges on a database, unlike those in it, are not copied."""
+    name = f"zoo_{uuid4().hex}"
     await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     await maintenance.execute(
         f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;"
@@ -259,23 +260,23 @@ async def drop(maintenance: asyncpg.Connection, database: str) -> None:
 
 
 @pytest.fixture(scope="session")
-async def worker_database(maintenance: asyncpg.Connection, worker_id: str) -> str:
+async def worker_database(maintenance: asyncpg.Connection) -> str:
     """The database in which this worker's tests run, each in a transaction that is rolled back."""
-    return await clone(maintenance, f"zoo_{worker_id}")
+    return await clone(maintenance)
 
 
 @pytest.fixture
 async def database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database for one test: for real commits and for concurrency."""
-    name = await clone(maintenance, f"zoo_{uuid4().hex}")
+    name = await clone(maintenance)
     yield name
     await drop(maintenance, name)
 
 
 @pytest.fixture(scope="module")
-async def module_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+async def module_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """One for all tests of a module: they change nothing, or other rows, or put back what they change."""
-    name = await clone(maintenance, f"zoo_module_{worker_id}")
+    name = await clone(maintenance)
     yield name
     await drop(maintenance, name)
 
@@ -291,7 +292,7 @@ async def admin(server: Server, database: str) -> AsyncIterator[asyncpg.Connecti
 @pytest.fixture
 async def empty_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database with the roles and nothing else."""
-    name = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    name = await clone(maintenance, EMPTY)
     yield name
     await drop(maintenance, name)
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -50,7 +49,7 @@ COPIES = ["ix_ccnew", "ix_ccold2"]
 @pytest.fixture(scope="module")
 async def debris(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database with these tables, which no test changes."""
-    name = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    name = await clone(maintenance, EMPTY)
     admin = await superuser(server, name)
     await admin.execute(TABLES)
     await admin.close()

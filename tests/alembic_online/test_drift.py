@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -122,7 +121,7 @@ def models() -> sa.MetaData:
 @pytest.fixture(scope="module")
 async def modelled(server: Server, maintenance: Any) -> AsyncIterator[AsyncConnection]:
     """A database that SQLAlchemy has created from these models; each test rolls back."""
-    database = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    database = await clone(maintenance, EMPTY)
     async with connected(server, database) as connection:
         await connection.run_sync(models().create_all)
         await connection.commit()
@@ -327,7 +326,7 @@ BY_HAND = {
 @pytest.fixture(scope="module")
 async def recorded(server: Server, maintenance: Any) -> AsyncIterator[AsyncConnection]:
     """A migrated database whose schema was recorded, with some that no model holds; each test rolls back."""
-    database = await clone(maintenance, f"zoo_{uuid4().hex}")
+    database = await clone(maintenance)
     async with connected(server, database) as connection:
         await connection.run_sync(
             run,

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -76,7 +75,7 @@ class Zoo:
 
 @asynccontextmanager
 async def made(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[Zoo]:
-    name = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    name = await clone(maintenance, EMPTY)
     connection = await superuser(server, name)
     await connection.execute((FOLDER / "tables.sql").read_text())
     await connection.close()

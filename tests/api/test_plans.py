@@ -30,12 +30,12 @@ FIND_HALF = ["species=common&sort=name", "q=mm", "q=mm&sort=name"]
 
 
 @pytest.fixture(scope="module")
-async def many(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[asyncpg.Connection]:
+async def many(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
     """Many animals: half of them of one species and with one name, and three others, the last ones in each order.
 
     They are only read: all tests share them.
     """
-    name = await clone(maintenance, f"zoo_many_{worker_id}")
+    name = await clone(maintenance)
     admin = await superuser(server, name)
     await admin.execute(
         "INSERT INTO animals (name, species, created_at, updated_at)"

@@ -23,16 +23,16 @@ GRANTED = (
 VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals'::regclass"
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("_part", range(PARTS))
 async def test_eight_at_once_on_an_empty_database_all_succeed_and_one_applies(
-    server: Server, maintenance: asyncpg.Connection, tmp_path: Path, part: int
+    server: Server, maintenance: asyncpg.Connection, tmp_path: Path, _part: int
 ) -> None:
     """One revision runs CONCURRENTLY, which would wait for any snapshot of the migrators that wait."""
     checkout = checkout_with(
         tmp_path, table="op.create_table('t', sa.Column('c', sa.Text))", index=concurrently("ix_t", "t", "c")
     )
-    for number in range(ROUNDS // PARTS):
-        database = await clone(maintenance, f"zoo_at_once_{part}_{number}", EMPTY)
+    for _ in range(ROUNDS // PARTS):
+        database = await clone(maintenance, EMPTY)
         environment = server.environment(database)
         runs = [start(environment, cwd=checkout) for _ in range(MIGRATORS)]
         logs = [(await asyncio.to_thread(run.communicate))[1].decode() for run in runs]

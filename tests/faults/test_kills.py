@@ -225,12 +225,11 @@ async def test_killed_at_any_statement_the_next_run_ends_like_an_undisturbed_one
     revisions, moment = CASES[case]
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", **revisions)
-    name = f"zoo_{len(revisions)}_{moment}"
-    template = await clone(maintenance, f"{name}_rows")
+    template = await clone(maintenance)
     admin = await superuser(server, template)
     await fill(admin, 10)
     await admin.close()
-    undisturbed = await clone(maintenance, f"{name}_undisturbed", template)
+    undisturbed = await clone(maintenance, template)
     noting = Wire(-1, moment)  # never cut
     # A folder with a short name: a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
@@ -238,7 +237,7 @@ async def test_killed_at_any_statement_the_next_run_ends_like_an_undisturbed_one
         wanted = schema(server, undisturbed)
         assert len(noting.statements) > 15
         for at in rounds(quick=first_of_each_kind, full=every)(noting.statements, revisions):
-            database = await clone(maintenance, f"{name}_{at}", template)
+            database = await clone(maintenance, template)
             wire = Wire(at, moment)
             assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
             again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)

@@ -19,5 +19,5 @@ __all__ = ["template"]  # a fixture
 async def test_an_example_that_commits_runs_or_fails_as_it_says(
     server: Server, maintenance: asyncpg.Connection, template: str, file: Path
 ) -> None:
-    async with copy(maintenance, f"{template}_{file.parent.name}_{file.stem[:3]}", template) as database:
+    async with copy(maintenance, template) as database:
         await run(engine_for(server.url("zoo_migrator", database)), file, commit=True)

@@ -39,7 +39,7 @@ REHEARSED = rounds(quick=[file for file in EXAMPLES if commits(file)][::5], full
 @pytest.fixture(scope="module")
 async def unmigrated(server: Server, maintenance: asyncpg.Connection, template: str) -> AsyncIterator[str]:
     """A copy of the template in which no revision is known to be applied."""
-    async with copy(maintenance, f"{template}_rehearsed", template) as database:
+    async with copy(maintenance, template) as database:
         connection = await superuser(server, database)
         await connection.execute("TRUNCATE alembic_version, migration_history")
         await connection.close()
@@ -64,7 +64,7 @@ async def test_an_example_is_always_as_planned(  # noqa: PLR0913, PLR0917 - fixt
     config.set_main_option("path_separator", "newline")
     config.set_main_option("version_locations", str(tmp_path))
     project = replace(ZOO, config=config, scripts=ScriptDirectory.from_config(config))
-    async with copy(maintenance, f"{unmigrated}_{file.parent.name}_{file.stem[:3]}", unmigrated) as database:
+    async with copy(maintenance, unmigrated) as database:
         connection = await superuser(server, database)
         if int(said.get("since", 0)) > connection.get_server_version().major:
             pytest.skip(f"from Postgres {said['since']} on")

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -52,7 +51,7 @@ async def first_run(
     server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Run]:
     """Of expand and contract revisions, in the phase of expand."""
-    database = await clone(maintenance, f"zoo_{uuid4().hex}", EMPTY)
+    database = await clone(maintenance, EMPTY)
     checkout = checkout_with(
         tmp_path_factory.mktemp("first"),
         gone='op.drop_column("staff", "notes")',

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -70,7 +69,7 @@ def continuing(trace: str) -> dict[str, str]:
 async def story(
     server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Story]:
-    database, log = await clone(maintenance, f"zoo_{uuid4().hex}"), tmp_path_factory.mktemp("traces") / "log"
+    database, log = await clone(maintenance), tmp_path_factory.mktemp("traces") / "log"
     with collecting() as collector:
         async with serving() as payments, serving() as kitchen, mailbox.serving() as mails:
             settings = server.environment(database) | {

@@ -62,10 +62,10 @@ class Api:
 
 @pytest.fixture(scope="module")
 async def api(
-    server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    server: Server, maintenance: asyncpg.Connection, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Api]:
     """gunicorn with two workers, and a database with animal 1."""
-    database = await clone(maintenance, f"zoo_wire_{worker_id}")
+    database = await clone(maintenance)
     admin = await superuser(server, database)
     await admin.execute("INSERT INTO animals (name) VALUES ('Amara')")
     port, log = find_free_port(), tmp_path_factory.mktemp("wire") / "api.log"

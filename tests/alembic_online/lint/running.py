@@ -21,9 +21,9 @@ from tests.conftest import clone, drop, superuser
 
 
 @pytest.fixture(scope="module")
-async def template(server: Server, maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+async def template(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database with the tables that the examples use."""
-    database = await clone(maintenance, f"zoo_lint_{worker_id}")
+    database = await clone(maintenance)
     connection = await superuser(server, database)
     await connection.execute("SET ROLE zoo_migrator")
     await connection.execute((HERE / "schema.sql").read_text())
@@ -33,9 +33,9 @@ async def template(server: Server, maintenance: asyncpg.Connection, worker_id: s
 
 
 @asynccontextmanager
-async def copy(maintenance: asyncpg.Connection, name: str, template: str) -> AsyncIterator[str]:
+async def copy(maintenance: asyncpg.Connection, template: str) -> AsyncIterator[str]:
     """A copy of the template, until the block ends."""
-    database = await clone(maintenance, name, template)
+    database = await clone(maintenance, template)
     yield database
     await drop(maintenance, database)
 

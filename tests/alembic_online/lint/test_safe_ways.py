@@ -161,7 +161,7 @@ def test_what_postgres_has_no_online_way_for_gets_no_call(tmp_path: Path, sql: s
 @pytest.fixture
 async def scratch(maintenance: asyncpg.Connection, template: str) -> AsyncIterator[str]:
     """A database where everything may be done."""
-    async with copy(maintenance, f"{template}_pasted", template) as database:
+    async with copy(maintenance, template) as database:
         yield database
 
 

@@ -29,9 +29,9 @@ Race = tuple[str, Ask, Ask, set[Outcome]]  # the status before, both requests, a
 
 
 @pytest.fixture(scope="module")
-async def database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+async def database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database for all of them: each has orders of its own."""
-    name = await clone(maintenance, f"zoo_orders_{worker_id}")
+    name = await clone(maintenance)
     await maintenance.execute(
         f"ALTER ROLE zoo_api IN DATABASE {name} SET lock_timeout = '1min'"
     )  # held up until all wait

@@ -11,9 +11,9 @@ from tests.faults.model_pairs.bench import Bench
 
 
 @pytest.fixture(scope="module")
-async def own_database(maintenance: asyncpg.Connection, worker_id: str) -> AsyncIterator[str]:
+async def own_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     """A database whose schemas the migrating role may drop."""
-    name = await clone(maintenance, f"pairs_{worker_id}", EMPTY)
+    name = await clone(maintenance, EMPTY)
     await maintenance.execute(f"ALTER DATABASE {name} OWNER TO zoo_migrator")
     yield name
     await drop(maintenance, name)
