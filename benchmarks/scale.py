@@ -63,8 +63,9 @@ async def measure_requests(
             await _knows_its_work(observer, client, metrics_port)
             for _ in range(WARM_UP):
                 await client.get(FLUSH)
-            # Its own telling was counted, too.
-            flushing = (await meter.measure(get(FLUSH), 0)).pages * TIMES / (TIMES + 1)
+            # Its own telling was counted, too; and sometimes that the api says that it is there.
+            told = [(await meter.measure(get(FLUSH), 0)).pages for _ in range(3)]
+            flushing = min(told) * TIMES / (TIMES + 1)
             return {request.name: await meter.measure(request, flushing) for request in requests}
 
 
