@@ -2,8 +2,8 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# For two cores: tests, and what they start, wait for a third of their time.
-IN_PARALLEL := --numprocesses 3 --dist worksteal
+# In random order. For two cores: tests, and what they start, wait for a third of their time.
+IN_PARALLEL := -p randomly --numprocesses 3 --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -207,7 +207,7 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
 test: .venv/dev  ## test the api and the parts of the tool, on a real Postgres
-	@$(PYTEST) -p randomly $(IN_PARALLEL) $(addprefix --ignore tests/,deploy processes faults live stack)
+	@$(PYTEST) $(IN_PARALLEL) $(addprefix --ignore tests/,deploy processes faults live stack)
 
 test-deploy: .venv/dev  ## test the files of Compose, Swarm, Kubernetes and Prometheus, as their programs read them
 	@$(PYTEST) $(IN_PARALLEL) tests/deploy
