@@ -2,7 +2,7 @@
 
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
-# In random order. For two cores: tests, and what they start, wait for a third of their time.
+# In random order, and three at once on two cores: tests, and what they start, wait for a third of their time.
 IN_PARALLEL := -p randomly --numprocesses 3 --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic

@@ -75,9 +75,9 @@ async def given_up(client: httpx.AsyncClient, who: dict[str, str] = KEEPER, quer
     return {f"/orders/{one['id']}": one["attention"] for one in found}
 
 
-def warnings(lines: list[Log]) -> set[tuple[str, str]]:
-    """What was logged as a warning about an order, and which one. On a busy machine libraries warn, too."""
-    return {(line["event"], line["order"]) for line in lines if line["level"] == "warning" and "order" in line}
+def warnings(lines: list[Log]) -> set[tuple[str, str | None]]:
+    """What was logged as a warning, and about which order; None if about none."""
+    return {(line["event"], line.get("order")) for line in lines if line["level"] == "warning"}
 
 
 async def refused(client: httpx.AsyncClient, kitchen: Outside, answer: str = "422") -> str:
