@@ -22,8 +22,8 @@ ANSWER_SECONDS = 30  # the longest that a client waits
 class Client:
     """One connection at a time, to the api on `port`."""
 
-    def __init__(self, port: int, token: str, animals: int, pause: float) -> None:
-        self.port, self.token, self.animals, self.pause = port, token, animals, pause
+    def __init__(self, port: int, token: str, animals: int, pause: float, first: int) -> None:
+        self.port, self.token, self.animals, self.pause, self.first = port, token, animals, pause, first
         self.connected_to = 0
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
@@ -42,18 +42,24 @@ class Client:
                 await asyncio.sleep(self.pause)
 
     def requests(self) -> list[tuple[str, str, str, str]]:
-        """What a client does: it reads an animal, and those of an exhibit, adds an animal, and changes one."""
+        """What a client does: it reads an animal, and those of an exhibit, adds an animal, and changes one.
+
+        Not all clients begin with the same: after an outage, which ends for all at once, they would all write, then
+        all read, and within a slow second there would be only the one or the other.
+        """
         one, other, exhibit = (
             random.randint(1, self.animals),
             random.randint(1, self.animals),
             random.randint(1, EXHIBITS),
         )
-        return [
+        requests = [
             ("read", "GET", f"/animals/{one}", ""),
             ("read", "GET", f"/animals?exhibit_id={exhibit}&limit=20", ""),
             ("write", "POST", "/animals", json.dumps({"name": "Amara", "exhibit_id": exhibit})),
             ("write", "PATCH", f"/animals/{other}", json.dumps({"name": "Zuri", "exhibit_id": exhibit})),
         ]
+        first = self.first % len(requests)
+        return requests[first:] + requests[:first]
 
     async def ask(self, method: str, path: str, body: str) -> tuple[int, str | None, str]:
         """The answer's status, its Retry-After, and the detail of an error."""
@@ -82,7 +88,7 @@ class Client:
 
 
 async def main(port: int, token: str, clients: int, animals: int, pause: float) -> None:
-    crowd = [Client(port, token, animals, pause) for _ in range(clients)]
+    crowd = [Client(port, token, animals, pause, first) for first in range(clients)]
     tasks = [asyncio.create_task(client.run()) for client in crowd]
     while line := await asyncio.to_thread(sys.stdin.readline):
         port = int(line.split()[1])
