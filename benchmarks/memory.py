@@ -11,8 +11,9 @@ from benchmarks.comparison import NEW
 from benchmarks.load import Request
 from benchmarks.observing import collecting
 from benchmarks.report import Section, table
-from benchmarks.stack import HOST, Zoo, free_port
+from benchmarks.stack import HOST, Zoo
 from benchmarks.users import KEEPER
+from local.ports import free_ports
 
 # How many of each, in turn.
 MIX = [
@@ -48,7 +49,7 @@ def measure(zoo: Zoo) -> Section:
 def _observed(zoo: Zoo) -> list[list[str]]:
     """The same with metrics and all traces; and the process that serves the metrics, with the number of its series."""
     with collecting() as collector:
-        port = free_port()
+        (port,) = free_ports(1)
         settings = {"METRICS_PORT": str(port), "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
         with zoo.serve("ours", environment=settings) as app:
             serving, worker = sorted(app.workers(), key=lambda child: "api.server.metrics" not in child.cmdline())

@@ -12,7 +12,8 @@ from importlib.resources import files
 
 from benchmarks.instructions import FEW, MANY, PATHS, count
 from benchmarks.report import table
-from benchmarks.stack import ROOT, Scale, Zoo, free_port, zoo
+from benchmarks.stack import ROOT, Scale, Zoo, zoo
+from local.ports import free_ports
 
 
 def settings(collector: str, folder: str) -> dict[str, dict[str, str]]:
@@ -45,14 +46,14 @@ def measure(zoo: Zoo, collector: str, folder: str) -> dict[tuple[str, str], floa
 @contextmanager
 def collecting() -> Iterator[str]:
     """The URL of a collector that keeps nothing, until the block ends."""
-    port = free_port()
+    http, grpc = free_ports(2)
     command = [
         str(files("rotel") / "rotel-agent"), "start", "--exporter", "blackhole",
-        "--otlp-http-endpoint", f"127.0.0.1:{port}", "--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}",
+        "--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}",
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as rotel:
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{http}"
         finally:
             rotel.kill()
 

@@ -15,7 +15,8 @@ from benchmarks import chart, scale_orders, scale_requests, scale_schema
 from benchmarks.report import table
 from benchmarks.scale_data import Growing, Rows
 from benchmarks.scale_requests import FLUSH, TIMES, Cost, Meter, Request, get
-from benchmarks.stack import HOST, Scale, Zoo, free_port, zoo
+from benchmarks.stack import HOST, Scale, Zoo, zoo
+from local.ports import free_ports
 from local.postgres import SUPERUSER
 
 OTHERS: list[Rows] = [
@@ -54,7 +55,7 @@ async def measure_requests(
     exhibit = await observer.fetchval("SELECT max(id) FROM exhibits")
     places = {"middle": str(middle), "exhibit": str(exhibit)}
     places |= await scale_orders.places(observer, size)
-    metrics_port = free_port()
+    (metrics_port,) = free_ports(1)
     with running.serve("ours", environment={**SETTINGS, "METRICS_PORT": str(metrics_port)}) as app:
         async with httpx.AsyncClient(base_url=app.url, timeout=60) as client:
             meter = Meter(client, observer, places)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import httpx
 import psutil
 
 from benchmarks.users import ADD_KEEPER
+from local.ports import free_ports
 from local.postgres import DATABASE, SUPERUSER, Server, die_with_parent, serve
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +104,7 @@ class Zoo:
     @contextmanager
     def serve(self, name: str, workers: int = 1, environment: Mapping[str, str] | None = None) -> Iterator[App]:
         """The app `name` of APPS under gunicorn, with these further settings, until the block ends."""
-        port = free_port()
+        (port,) = free_ports(1)
         log = self.folder / f"{name}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
@@ -136,13 +136,6 @@ def zoo(scale: Scale, *, filled: bool = True) -> Iterator[Zoo]:
             if filled:
                 zoo.fill()
             yield zoo
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(app: App, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -8,17 +8,17 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
+from local.ports import free_ports
 from local.postgres import die_with_parent
 
 HOST = "127.0.0.1"
@@ -28,7 +28,6 @@ START_SECONDS = 60
 RUNNING, STATE = "running", "state.json"
 # Each of its parts has a port, and one for gRPC. One that is not named would be the usual one, in all checkouts.
 PORTS = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
-BELOW_CLIENTS = range(10_000, 20_000)  # Linux gives them ports from 32768, others from 49152
 
 
 class StorageError(Exception):
@@ -84,9 +83,10 @@ class Started:
 
     def _start(self) -> None:
         """Start it on ports that nobody listens on: wait() sees whether others were quicker than the server."""
-        for ports in (self._folder / "data").glob("m[0-9]*"):  # those of an earlier server, which its master remembered
-            shutil.rmtree(ports)
-        self._storage = Storage(_free_ports(), secrets.token_hex(20), secrets.token_hex(20))
+        for remembered in (self._folder / "data").glob("m[0-9]*"):  # the ports of an earlier server, by its master
+            shutil.rmtree(remembered)
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self._storage = Storage(ports, secrets.token_hex(20), secrets.token_hex(20))
         (self._folder / RUNNING / STATE).write_text(json.dumps(asdict(self._storage)))
         named = _options(self._folder, self._storage) | self._options
         with self._log.open("ab") as output:
@@ -171,15 +171,3 @@ def _environment(storage: Storage) -> dict[str, str]:
         "S3_ADMIN_SECRET_ACCESS_KEY": admin["S3_SECRET_ACCESS_KEY"],
     }
     return os.environ | storage.environment() | own
-
-
-def _free_ports() -> dict[str, int]:
-    """A port for each of PORTS: one that the kernel gives to clients could be taken while the server starts."""
-    found: dict[str, int] = {}
-    with ExitStack() as stack:
-        while len(found) < len(PORTS):
-            port, probe = secrets.choice(BELOW_CLIENTS), stack.enter_context(socket.socket())
-            with suppress(OSError):  # taken
-                probe.bind((HOST, port))
-                found[PORTS[len(found)]] = port
-    return found
