@@ -30,6 +30,13 @@ def gunicorn(environment: dict[str, str], port: int, output: int) -> Iterator[Py
             assert process.wait(timeout=HANGS) == 0
 
 
+def wait_until_said(output: Path, event: str, times: int) -> None:
+    deadline = time.monotonic() + HANGS
+    while (said := output.read_text()).count(event) < times:
+        assert time.monotonic() < deadline, said
+        time.sleep(0.1)
+
+
 def test_all_that_gunicorn_and_its_workers_print_is_json(
     server: Server, worker_database: str, free_port: int, tmp_path: Path
 ) -> None:
@@ -41,11 +48,9 @@ def test_all_that_gunicorn_and_its_workers_print_is_json(
             for request_id in ids:
                 answer = httpx.get(f"{address}/animals?name=Amara", headers={"X-Request-ID": request_id}, timeout=HANGS)
                 assert answer.headers["X-Request-ID"] == request_id
-            process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + HANGS
-            while (tmp_path / "output").read_text().count("Started server process") < 4:
-                assert time.monotonic() < deadline, (tmp_path / "output").read_text()
-                time.sleep(0.1)
+            wait_until_said(tmp_path / "output", "Started server process", 2)
+            process.send_signal(signal.SIGHUP)  # a worker that has not yet started would end in silence
+            wait_until_said(tmp_path / "output", "Started server process", 4)
             wait_until_ready(address)
             httpx.get(f"{address}/unicorns", headers={"X-Request-ID": "after-the-reload"}, timeout=HANGS)
         lines = [json.loads(line) for line in (tmp_path / "output").read_text().splitlines()]
