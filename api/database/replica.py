@@ -102,6 +102,7 @@ class Replica:
         self._last = Look(-math.inf)
         self._away: str | None = UNKNOWN
         self._primary_fault: str | None = UNKNOWN
+        self._unanswered = 0  # looks at the primary, in a row
         self._said: tuple[bool, str | None] = False, UNKNOWN
         self._failures: set[str] = set()  # that were logged in this state
 
@@ -141,9 +142,10 @@ class Replica:
         while True:
             try:
                 await self._note_primary()
-                self._primary_fault = None
+                self._primary_fault, self._unanswered = None, 0
             except Exception as error:  # noqa: BLE001 - it must go on; what is no database's fault is logged
                 before = self._primary_fault
+                self._unanswered += 1
                 self._primary_fault = f"where the primary is, is not known: {reason_of(error)}"
                 if self._primary_fault != before:
                     _log_fault_of_this_code(error)
@@ -208,14 +210,9 @@ class Replica:
         age, fault = _now() - look.has_until, self._away or look.fault
         if fault is None and age <= self._max_lag:
             return 0
-        if fault is None and age <= STALE_SECONDS and self._primary_is_away():
+        if fault is None and age <= STALE_SECONDS and self._unanswered > 1:  # the primary is away; one may be late
             return age
         raise NotRead(fault or f"it is more than {self._max_lag:g} s behind")
-
-    def _primary_is_away(self) -> bool:
-        """Whether it has not answered for so long that no replica could be near it; a single answer may be late."""
-        is_silent = not self._notes or _now() - self._notes[-1].at > self._max_lag
-        return self._primary_fault is not None and is_silent
 
     def _say(self) -> None:
         """Measure it, and log what has changed, once."""

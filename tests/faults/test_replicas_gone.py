@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.database import replica as api_replica
-from tests.faults.reading import MAX_LAG, RESUME, api_with, frozen, is_not, readers, rename, tell_apart, until
+from tests.faults.reading import MAX_LAG, PAUSE, RESUME, api_with, frozen, is_not, readers, rename, tell_apart, until
 from tests.faults.replication import Node, replica_of
 from tests.rounds import STALL, rounds
 
@@ -93,3 +93,21 @@ async def test_while_the_primary_is_away_reads_go_on_for_a_while_and_say_that_th
         primary.start()
         await until(api.is_on_replica)
         assert "X-Stale-Seconds" not in (await api.anonymous.get("/animals/1")).headers
+
+
+async def test_no_read_fails_when_the_primary_goes_away_of_which_the_replica_lacks_the_last_second(
+    primary: Node, replica: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_replica, "LOOK_SECONDS", 0.2)  # so that a busy machine has time, too
+    async with api_with(primary, replica.url(), max_lag=5) as api:
+        await replica.do(PAUSE)
+        await rename(primary, "new")
+        await asyncio.sleep(1)  # the primary is noted to be further on
+        primary.stop()
+        stale = None
+        while stale is None:
+            answer = await api.anonymous.get("/animals")
+            assert answer.status_code == 200, answer.text
+            stale = answer.headers.get("X-Stale-Seconds")
+            await asyncio.sleep(0.1)
+        assert int(stale) > 5

@@ -183,6 +183,13 @@ def docker(*arguments: str, **options: Any) -> str:
     return run_docker(*arguments, **options).stdout
 
 
+def pause(container: str) -> None:
+    """Freeze it. Docker gives up on one that starts processes meanwhile: it is asked again."""
+    tries = 10
+    while run_docker("pause", container, check=tries == 1).returncode != 0:
+        tries -= 1
+
+
 @cache
 def compose_plugin() -> str:
     """The program of `docker compose`, which would first ask it and others who they are: a third of its work."""

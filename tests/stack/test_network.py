@@ -22,7 +22,7 @@ from tests.stack.drill import (
     recovery,
     until_ready,
 )
-from tests.stack.stack import Stack, docker, run_docker
+from tests.stack.stack import Stack, docker, pause, run_docker
 
 UP_SECONDS = 3.0
 POSTGRES = ("--protocol", "tcp", "--in-interface", "eth0", "--dport", "5432")
@@ -139,7 +139,7 @@ async def test_another_server_behind_the_same_name_is_found_and_a_standby_is_rea
         before = identity(stack)
         async with at_work(stack) as load:
             await asyncio.sleep(UP_SECONDS)
-            docker("pause", old)  # it hangs, but its kernel still confirms packets
+            pause(old)  # it hangs, but its kernel still confirms packets
             frozen = time.monotonic()
             await asyncio.sleep(UP_SECONDS)
             docker("network", "disconnect", network, old)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.stack.observed import until
-from tests.stack.stack import PATIENCE, Stack, docker
+from tests.stack.stack import PATIENCE, Stack, docker, pause
 
 PROBES = (
     *("/health", "/health/", "/health/db", "/health/ready", "/health/ready/", "/health/ready?x=1", "/health//ready"),
@@ -56,7 +56,7 @@ def test_while_the_database_is_too_slow_for_any_replica_to_say_that_it_is_ready_
 ) -> None:
     ready = ("curl", "--silent", "--fail", "http://127.0.0.1:8404/")
     with ThreadPoolExecutor(1) as thread:
-        docker("pause", replicas.container("db"))
+        pause(replicas.container("db"))
         try:
             until(lambda: replicas.exec("proxy", *ready, check=False).returncode != 0)
             answer = thread.submit(replicas.get, "/exhibits")
