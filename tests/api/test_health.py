@@ -143,7 +143,7 @@ class TestCrowd:
                 took = time.monotonic() - began
                 assert {answer.status_code for answer in answers} == {200}, path
                 asked_at[path] = {answer.json()["timestamp"] for answer in answers}
-                assert len(asked_at[path]) <= 1 + took / GOOD_FOR_SECONDS, path
+                assert len(asked_at[path]) <= 2 + took / GOOD_FOR_SECONDS, path  # one may be of a start
             await admin.execute("DROP TABLE migration_history")
             await asyncio.sleep(GOOD_FOR_SECONDS)
             for path in BOTH:
@@ -155,9 +155,9 @@ class TestCrowd:
     async def test_a_failure_serves_all_probes_too_even_those_that_arrive_while_it_is_awaited(
         self, left_hanging: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(probes, "ANSWER_SECONDS", seconds := 0.4)
+        monkeypatch.setattr(probes, "ANSWER_SECONDS", 1)
         first = [asyncio.create_task(left_hanging.get(path)) for _ in range(20)]
-        await asyncio.sleep(seconds / 2)
+        await asyncio.sleep(0.1)
         later = [asyncio.create_task(left_hanging.get(path)) for _ in range(20)]
         answers = await asyncio.gather(*first)
         for _ in range(100):
