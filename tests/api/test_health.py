@@ -143,7 +143,7 @@ class TestCrowd:
                 took = time.monotonic() - began
                 assert {answer.status_code for answer in answers} == {200}, path
                 asked_at[path] = {answer.json()["timestamp"] for answer in answers}
-                assert len(asked_at[path]) <= 2 + took / GOOD_FOR_SECONDS, path  # one may be of a start
+                assert len(asked_at[path]) <= 2 + took / GOOD_FOR_SECONDS, path  # one may be from before
             await admin.execute("DROP TABLE migration_history")
             await asyncio.sleep(GOOD_FOR_SECONDS)
             for path in BOTH:
