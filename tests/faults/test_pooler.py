@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +18,23 @@ import pytest
 
 from api.main import create_app
 from api.settings import Settings
-from local.postgres import Server
+from local.postgres import DATABASE, Server, serve
 from tests.api.test_isolation import set_by_default
 from tests.bearer import bearer
-from tests.conftest import POOLER_PORT, ROOT, Log, started
+from tests.conftest import FAST_AND_FORGETFUL, POOLER_PORT, ROOT, Log, started
+from tests.faults.replication import copy_of
 from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
 from tests.python import HANGS
-from tests.rounds import rounds
+from tests.rounds import STALL, rounds
 
 # Those that really commit; the others run in one transaction each, and so in one session.
 OWN_TESTS = rounds(quick=["test_database.py", "test_idempotency.py", "test_imports.py", "test_workers.py"], full=["."])
 REQUESTS = rounds(quick=600, full=20_000)
 AT_ONCE = 20
 BUSY = 60  # seconds that a busy machine may take
+BACK_WITHIN = 3 + STALL  # seconds, of which the pooler waits one, and the api another
 LOCKS = (
     "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
     " WHERE locktype = 'advisory' AND datname = current_database()"
@@ -43,6 +47,14 @@ UNFIT: dict[str, tuple[Callable[[], str], dict[str, object]]] = {
     "session mode": (newest, {"pool_mode": "session"}),
     "statement mode": (newest, {"pool_mode": "statement"}),
 }
+
+
+def of_the_stack() -> dict[str, str]:
+    """The settings of the stack's own pooler, but for those that say where it listens and who may come in."""
+    ini = (ROOT / "deploy" / "pgbouncer" / "entrypoint.sh").read_text().partition("[pgbouncer]")[2]
+    found = dict(re.findall(r"^(\w+) = (\w+)$", ini, re.MULTILINE))
+    assert "pool_mode" in found
+    return {name: value for name, value in found.items() if not name.startswith(("listen_", "auth_", "admin_"))}
 
 
 @pytest.fixture
@@ -144,6 +156,36 @@ async def test_sessions_are_lost_and_it_goes_on(settings: Settings, admin: async
         async with asyncio.timeout(HANGS):
             while (await client.get("/animals")).status_code != 200:
                 await asyncio.sleep(0.05)
+
+
+async def test_the_api_serves_again_as_soon_as_postgres_does(
+    origin: Path, tmp_path_factory: pytest.TempPathFactory, free_port: int
+) -> None:
+    """With the settings of the stack's pooler: by default, one that failed to connect tries it again after 15 s."""
+    folder, data = tmp_path_factory.mktemp("pgbouncer"), tmp_path_factory.mktemp("postgres") / "data"
+    copy_of(origin, data)
+    by_tcp = {**FAST_AND_FORGETFUL, "listen_addresses": "127.0.0.1", "port": str(free_port)}
+
+    async def until(client: httpx.AsyncClient, status: int) -> float:
+        """Wait for an answer with this status; returns the seconds that it took."""
+        began = time.monotonic()
+        async with asyncio.timeout(HANGS):
+            while (await client.get("/animals")).status_code != status:
+                await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+    with ExitStack() as until_it_goes:
+        server = until_it_goes.enter_context(serve(data, by_tcp))
+        by_address = f"* = host=127.0.0.1 port={free_port}"
+        async with pgbouncer(server, folder, databases=by_address, **of_the_stack()) as pooler:
+            settings = Settings(database_url=pooler.url("zoo_api", DATABASE), database_connect_timeout=1)
+            async with started(create_app(settings)) as client:
+                await until(client, 200)
+                until_it_goes.close()
+                await until(client, 503)
+                await asyncio.sleep(1)  # in which the pooler tries to connect
+                with serve(data, by_tcp):
+                    assert await until(client, 200) < BACK_WITHIN
 
 
 async def test_one_that_another_replaces_loses_no_request_and_ends_when_its_clients_have_gone(

@@ -78,7 +78,11 @@ class Pgbouncer:
 async def pgbouncer(
     server: Server, folder: Path, program: str | None = None, **settings: object
 ) -> AsyncIterator[Pgbouncer]:
-    """A pooler in front of the server, until the block ends: with these settings, the newest unless `program` says."""
+    """A pooler in front of the server, until the block ends: with these settings, the newest unless `program` says.
+
+    It connects by the server's socket, unless the setting `databases` is another line of that section.
+    """
+    databases = settings.pop("databases", f"* = host={server.socket_dir}")
     pooler = Pgbouncer(int(str(settings.get("listen_port") or find_free_port())))
     (folder / "users.txt").write_text("".join(f'"{role}" ""\n' for role in ("admin", "zoo_api", "zoo_migrator")))
     configured = {
@@ -92,7 +96,7 @@ async def pgbouncer(
         **settings,
     }
     (folder / "pgbouncer.ini").write_text(
-        f"[databases]\n* = host={server.socket_dir}\n[pgbouncer]\n"
+        f"[databases]\n{databases}\n[pgbouncer]\n"
         + "".join(f"{name} = {value}\n" for name, value in configured.items())
     )
     folder.chmod(0o755)
