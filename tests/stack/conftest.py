@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=lambda item: -1 if (name := shared(item)) is None else SHARED.index(name))
     for item in items:
-        if name := shared(item):
-            item.add_marker("one_stack" if name in ONE else "other_stacks")
+        if shared(item) in ONE:
+            item.add_marker("one_stack")
 
 
 @pytest.fixture(scope="session", autouse=True)
