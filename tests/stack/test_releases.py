@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.live.clients import BUSY
 from tests.rounds import rounds
-from tests.stack.drill import ANIMALS, at_work, figures, is_missed, recovery, until_ready
+from tests.stack.drill import ANIMALS, at_work, figures, is_good, recovery, until_ready
 from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 NEXT = f"{RELEASE}-next"
@@ -35,15 +36,17 @@ async def test_one_container_is_replaced_within_seconds_and_no_accepted_request_
             await until_ready(stack)
             await asyncio.sleep(2)
         samples = load.samples
-        missed = [sample for sample in samples if is_missed(sample)]
+        bad = [sample for sample in samples if not is_good(sample)]
+        assert {sample.detail for sample in bad if sample.began < began} <= {BUSY}  # the first requests of all
+        missed = [sample for sample in bad if sample.began > began]
         first, last = min(sample.began for sample in missed), max(sample.ended for sample in missed)
         gap = recovery(samples, last) + last - first
         record_property("measured", f"{figures(samples, [gap])}, of which without an answer {gap:.2f} s")
-        # Only requests that Docker's own proxy could not pass on: the api answered all that it executed.
+        # Only requests that Docker's own proxy could not pass on, or that a starting api on a busy machine refused:
+        # it answered all that it executed.
         assert {sample.detail for sample in missed} <= {
-            "ConnectionRefusedError", "ConnectionResetError", "IncompleteReadError",
+            "ConnectionRefusedError", "ConnectionResetError", "IncompleteReadError", BUSY,
         }  # fmt: skip
         assert stack.sql("postgres", MADE).stdout == f"{sum(sample.status == 201 for sample in samples)}\n"
-        assert min(sample.ended for sample in missed) > began
         assert gap < GAP
         assert stack.sql("postgres", CONNECTED).stdout == f"api@{next_release}\n"
