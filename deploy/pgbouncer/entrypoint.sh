@@ -2,8 +2,8 @@
 # Starts PgBouncer between the api and Postgres (docs/operations.md, "Poolers"). It knows two users: zoo_api, and zoo_pooler,
 # who may use its admin console, and nothing else: the migrator goes past it. DATABASE_HOST and DATABASE_PORT say where
 # Postgres is. With a CA's certificate in DATABASE_CA_FILE, that has to prove itself; with a certificate and its key in
-# POOLER_CERT_FILE and POOLER_KEY_FILE, clients have to use TLS. A Postgres that went away, or has another address, is looked
-# for each second, and not after 15 s.
+# POOLER_CERT_FILE and POOLER_KEY_FILE, clients have to use TLS. A Postgres that went away is looked for each second, and not
+# after 15 s.
 set -eu
 SCRIPTS=$(dirname "$0")
 . "$SCRIPTS/secrets.sh"
@@ -41,8 +41,6 @@ max_prepared_statements = 200
 max_client_conn = 1000
 default_pool_size = 20
 server_login_retry = 1
-dns_max_ttl = 1
-dns_nxdomain_ttl = 1
 log_connections = 0
 log_disconnections = 0
 END
