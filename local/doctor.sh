@@ -159,7 +159,7 @@ check_files
 check_env
 port=$(setting API_PORT 8000) storage=$(setting STORAGE_PORT 8333)
 check_port "$port" "make run PORT=$((${port:-0} + 1)), or API_PORT=$((${port:-0} + 1)) make up"
-check_port "$storage" "STORAGE_PORT and S3_UPLOAD_URL in .env"
+check_port "$storage" "STORAGE_PORT in .env"
 check_room "$PWD" "remove what is not needed, or move the checkout to another disk"
 check_memory
 check_docker

@@ -145,7 +145,7 @@ def settings_of(path: str, pattern: str) -> dict[str, str]:
 
 def test_every_setting_is_in_env_example_with_its_default() -> None:
     documented = settings_of(".env.example", r"^([A-Z0-9_]+)=(.*)$")
-    pattern = r"\$\{((?!COMPOSE_)[A-Z0-9_]+):-([^}]*)\}"
+    pattern = r"\$\{((?!COMPOSE_)[A-Z0-9_]+):-((?:[^{}]|\{[^}]*\})*)\}"
     in_compose = settings_of("docker-compose.observe.yml", pattern) | settings_of("docker-compose.yml", pattern)
     assert documented == in_compose
     fields = alembic_online.settings.Settings.model_fields | Settings.model_fields

@@ -159,7 +159,7 @@ def test_the_storages_port_is_looked_at_too(doctor: Callable[..., dict[str, str]
         (checkout / ".env").write_text(f"STORAGE_PORT={port}\n")
         found = doctor("env", "-u", "STORAGE_PORT")
     (fault,) = (fault for fault in found if fault.startswith(f"port {port} is"))
-    assert found[fault].endswith("STORAGE_PORT and S3_UPLOAD_URL in .env")
+    assert found[fault].endswith("STORAGE_PORT in .env")
 
 
 def test_no_python_or_one_that_is_too_old(
