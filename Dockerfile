@@ -11,7 +11,9 @@ FROM ${PYTHON_IMAGE:-python:3.13-slim-trixie} AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
+# The official image has Python's own modules without bytecode: each process would compile them, and could not store it.
+RUN python3 -m compileall -q -x site-packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
 WORKDIR /app
 
 # One virtual environment per image, from its locked requirements, by uv, whose own requirements are locked, too.

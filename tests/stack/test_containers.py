@@ -105,6 +105,28 @@ class TestImages:
             "migrator": ["alembic", "migrator", "asyncpg"],
         }
 
+    def test_python_compiles_none_of_its_own_modules_at_each_start(self) -> None:
+        """The official image has them without bytecode, and in a container nobody may write beside them."""
+        official, built = f"{PREFIX}official-python", f"{PREFIX}base"
+        docker(
+            "build",
+            "--tag",
+            official,
+            "-",
+            input="FROM python:3.13-slim-trixie\nRUN find / -xdev -name '*.pyc' -delete\n",
+        )
+        docker("build", "--tag", built, "--target", "base", "--build-arg", f"PYTHON_IMAGE={official}", str(ROOT))
+        look = (
+            "import asyncio, json, os, sys; specs = [m.__spec__ for m in sys.modules.values() if m.__spec__];"
+            "print(*(s.name for s in specs if s.cached and not os.path.exists(s.cached)), len(specs))"
+        )
+        try:
+            *compiled, modules = docker("run", "--rm", built, "python3", "-c", look).split()
+            assert compiled == []
+            assert int(modules) > 100
+        finally:
+            docker("image", "rm", "--force", built, official)
+
     def test_labels_say_what_an_image_is_and_of_which_commit(self) -> None:
         told = {"REVISION": "0123abcd", "SOURCE": "https://git.example/zoo", "CREATED": "2026-11-26T12:00:00Z"}
         stack = Stack(IMAGES=f"{PREFIX}labels-")
