@@ -12,7 +12,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 # The official image has Python's own modules without bytecode: each process would compile them, and could not store it.
-RUN python3 -m compileall -q -x site-packages "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+RUN modules=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
+    && python3 -m compileall -q -x '/(site-packages|tests?)/' "$modules" \
     && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin zoo
 WORKDIR /app
 
