@@ -253,3 +253,20 @@ IMPORT FOREIGN SCHEMA x FROM SERVER y INTO z
 SAVEPOINT a
 COMMIT
 ALTER SYSTEM SET a = 1
+DROP MATERIALIZED VIEW a, s.b
+DROP TRIGGER touch ON staff
+DROP OPERATOR CLASS s.oc USING btree
+ALTER TYPE pair DROP ATTRIBUTE x
+ALTER TYPE diet RENAME TO food
+ALTER TYPE diet RENAME VALUE 'meat' TO 'it''s'
+ALTER VIEW named_animals RENAME TO named
+ALTER VIEW named_animals RENAME COLUMN name TO title
+REVOKE SELECT ON animals, s.x FROM y
+CALL s.p(1)
+DROP OWNED BY x
+MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN MATCHED THEN DELETE
+MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN MATCHED THEN UPDATE SET name = 'x'
+MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN NOT MATCHED THEN INSERT DEFAULT VALUES
+WITH gone AS (DELETE FROM animals) SELECT 1
+ALTER INDEX ix_meals_price ATTACH PARTITION ix_part
+MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN MATCHED THEN DO NOTHING
