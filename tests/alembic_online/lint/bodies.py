@@ -6,6 +6,7 @@ from pathlib import Path
 from alembic_online.lint import Finding, lint_revision
 from tests.alembic_online.lint.examples import project
 
+CONTRACT = 'phase = "contract"\nsafe_from_release = "0.4.0"\n'
 REVISION = '''"""A revision."""
 
 import sqlalchemy as sa

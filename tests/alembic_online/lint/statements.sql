@@ -270,3 +270,17 @@ MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN NOT MATCHED THEN
 WITH gone AS (DELETE FROM animals) SELECT 1
 ALTER INDEX ix_meals_price ATTACH PARTITION ix_part
 MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN MATCHED THEN DO NOTHING
+ALTER SYSTEM SET work_mem = '1GB'
+ALTER DATABASE zoo SET work_mem = '1GB'
+ALTER ROLE zoo_api SET work_mem = '1GB'
+ALTER SEQUENCE tickets RESTART WITH 1
+CREATE TABLE t (c char(3))
+CREATE TABLE t (id int UNIQUE, other int, UNIQUE (other))
+CREATE TABLE t (id int, PRIMARY KEY (id))
+CREATE TABLE t (a int, b int, PRIMARY KEY (a, b))
+ALTER TABLE meals ADD FOREIGN KEY (animal_id, cook_id) REFERENCES x (a, b) ON DELETE SET NULL (animal_id, cook_id)
+SELECT setval(pg_get_serial_sequence('animals', 'id'), 5)
+SELECT setval('tickets')
+SELECT set_config('lock_timeout', '0', true)
+SELECT set_config('work_mem', '1GB', true)
+SELECT set_config('work_mem', '1GB', false)

@@ -19,7 +19,9 @@ op.create_table(
     sa.CheckConstraint("at <> ''", name="at_all"),
 )
 op.create_index("by_at", "orders", ["at"], unique=True)
+op.create_index("of_some", "orders", ["at"], unique=True, postgresql_where=sa.text("at > 'x'"))
 op.create_index("uq_not_unique", "orders", ["at"])
+op.execute("ALTER TABLE orders ADD CONSTRAINT alone UNIQUE (number, id)")
 op.execute("ALTER TABLE orders RENAME CONSTRAINT pk_orders TO main")
 """
 
@@ -46,6 +48,7 @@ def rules(folder: Path, *bodies: str) -> set[str]:
         ('op.drop_constraint_online("at_all", "orders")', "drop-check"),
         ('op.drop_constraint("unheard_of", "orders", type_="unique")', "drop-key"),
         ('op.drop_constraint("uq_unheard_of", "orders")', "drop-key"),
+        ('op.drop_constraint("alone", "orders")', "drop-key"),
     ],
 )
 def test_a_key_or_check_is_found_whatever_its_name(tmp_path: Path, body: str, rule: str) -> None:

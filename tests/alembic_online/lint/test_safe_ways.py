@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic_online.lint.calls import as_text
 from api.models import Base
 from local.postgres import Server
-from tests.alembic_online.lint.bodies import lint_body
+from tests.alembic_online.lint.bodies import CONTRACT, lint_body
 from tests.alembic_online.lint.examples import HERE, examples, findings, name_of
 from tests.alembic_online.lint.running import copy, template
 from tests.alembic_online.operating import operate
@@ -22,7 +22,6 @@ from tests.conftest import superuser
 
 __all__ = ["template"]  # a fixture
 
-CONTRACT = 'phase = "contract"\nsafe_from_release = "0.4.0"\n'
 CALL = re.compile(r"(?:with op\.get_context\(\)\.autocommit_block\(\): )?\bop\.(?!get_context)\w+\(")
 MADE = re.compile(r"CREATE (?:UNIQUE )?(?:TYPE|DOMAIN|TABLE|MATERIALIZED VIEW|INDEX) (\w+)")
 NAMED = {*MADE.findall((HERE / "schema.sql").read_text()), *Base.metadata.tables}
