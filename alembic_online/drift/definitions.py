@@ -23,7 +23,13 @@ def plain(sql: str) -> str:
 def constraint(definition: str) -> str:
     """A primary key, a unique constraint or a foreign key."""
     head = re.split(r" (?:MATCH|ON (?:UPDATE|DELETE)|NOT|DEFERRABLE|INITIALLY|NO INHERIT) ?", f"{definition} ")[0]
-    return plain(head.replace("NULLS DISTINCT", "")) + " ".join(sorted(map(plain, OPTIONS.findall(definition))))
+    options = OPTIONS.findall(_deferrable(definition))
+    return plain(head.replace("NULLS DISTINCT", "")) + " ".join(sorted(map(plain, options)))
+
+
+def _deferrable(definition: str) -> str:
+    """With what INITIALLY DEFERRED implies."""
+    return re.sub(r"(?<!DEFERRABLE )INITIALLY DEFERRED", "DEFERRABLE INITIALLY DEFERRED", definition)
 
 
 def condition(definition: str) -> str:
@@ -59,10 +65,9 @@ def parse(definition: str) -> Parsed:
         classes.append(plain(class_[0]) if class_ else "")
         orders.append(plain(tail["operator"] or "") + _order(tail["order"].upper()))
     method = plain(definition[:start]).replace("EXCLUDEUSING", "").lower()
-    options = plain(re.sub(r"TABLESPACE \S+|NULLS DISTINCT|NOT DEFERRABLE|'", "", rest))
-    return Parsed(
-        method, tuple(orders), tuple(classes), options, tuple(elements), _without_brackets(where.strip()) or None
-    )
+    where, after = _where(where.strip())
+    options = re.sub(r"TABLESPACE \S+|NULLS DISTINCT|NOT DEFERRABLE|INITIALLY IMMEDIATE|'", "", rest + after)
+    return Parsed(method, tuple(orders), tuple(classes), plain(_deferrable(options)), tuple(elements), where or None)
 
 
 def _order(written: str) -> str:
@@ -70,13 +75,14 @@ def _order(written: str) -> str:
     return ("desc" if descends else "") + ("first" if first and not descends else "last" if last and descends else "")
 
 
-def _without_brackets(sql: str) -> str:
-    """Without what follows the condition of an exclusion constraint, and without the brackets around it."""
+def _where(sql: str) -> tuple[str, str]:
+    """The condition, without the brackets around it; and what follows that of an exclusion constraint."""
     if sql.startswith("("):
         end = _end(sql, 0)
-        if not sql[end + 1 :].strip() or sql[end + 1 :].lstrip().startswith(("DEFERRABLE", "INITIALLY", "NOT ")):
-            return sql[1:end]
-    return sql
+        after = sql[end + 1 :]
+        if not after.strip() or after.lstrip().startswith(("DEFERRABLE", "INITIALLY", "NOT ")):
+            return sql[1:end], after
+    return sql, ""
 
 
 def _end(sql: str, start: int) -> int:

@@ -103,6 +103,31 @@ async def test_where_nothing_changed_there_is_one_empty_revision(write: Write) -
     assert script.message == "a change"
 
 
+@pytest.mark.parametrize(
+    ("constraint", "there"),
+    [
+        (
+            sa.ForeignKeyConstraint(["exhibit_id"], ["staff.id"], name="later", initially="DEFERRED"),
+            "FOREIGN KEY (exhibit_id) REFERENCES staff INITIALLY DEFERRED",
+        ),
+        (
+            sa.ForeignKeyConstraint(["exhibit_id"], ["staff.id"], name="later", deferrable=True, initially="IMMEDIATE"),
+            "FOREIGN KEY (exhibit_id) REFERENCES staff DEFERRABLE",
+        ),
+        (sa.UniqueConstraint("name", name="later", initially="DEFERRED"), "UNIQUE (name) INITIALLY DEFERRED"),
+    ],
+    ids=["a key that is deferred", "one that may be", "a unique one"],
+)
+async def test_a_constraint_that_postgres_writes_in_more_words_is_there(
+    write: Write, constraint: sa.Constraint, there: str
+) -> None:
+    def change(models: sa.MetaData) -> None:
+        models.tables["animals"].append_constraint(constraint)
+
+    (script,) = await write(change, there=f"ALTER TABLE animals ADD CONSTRAINT later {there}")
+    assert called([script]) == [""]
+
+
 async def test_check_hears_what_was_found(write: Write) -> None:
     (script,) = await write(add(sa.Column("habitat", sa.Text(), nullable=False)), message=None)
     (change,) = script.upgrade_ops_list

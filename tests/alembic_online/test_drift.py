@@ -98,7 +98,22 @@ def models() -> sa.MetaData:
         ),
         sa.Index("ix_ops", "name", "mood", postgresql_ops={"name": "text_pattern_ops"}, postgresql_include=["luck"]),
         sa.Index("ix_gin", "more", postgresql_using="gin", postgresql_with={"fastupdate": False}),
+        sa.Index("ix_first", sa.text("price ASC NULLS FIRST"), sa.text("luck DESC NULLS LAST")),
+        sa.Index("ix_usual", sa.text("price ASC NULLS LAST"), sa.text("luck DESC NULLS FIRST")),
+        sa.Index(
+            "ix_some", "since", postgresql_include=["luck"], postgresql_where=sa.text("percent <> ' WHERE (1, 2)'")
+        ),
         pg.ExcludeConstraint((sa.column("span"), "&&"), name="ex_span", using="gist", where=sa.text("price > 1")),
+        pg.ExcludeConstraint((sa.column("luck"), "="), name="ex_luck", using="btree", initially="DEFERRED"),
+        pg.ExcludeConstraint(
+            (sa.column("token"), "="),
+            name="ex_later",
+            using="btree",
+            where=sa.text("(price > 1) OR (luck > 2)"),
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        sa.CheckConstraint("((luck > 0) AND (luck < 1))"),
         comment="who keeps",
     )
     sa.Table(
@@ -106,8 +121,12 @@ def models() -> sa.MetaData:
         found,
         sa.Column("id", sa.BigInteger, sa.Identity(always=True, start=10, increment=5), primary_key=True),
         sa.Column("n", sa.Integer, sa.Identity(minvalue=0, maxvalue=99, cycle=True, cache=3)),
+        sa.Column("small", sa.SmallInteger, sa.Identity()),
         sa.Column("keeper", sa.ForeignKey("keepers.id", ondelete="SET NULL", onupdate="CASCADE", deferrable=True)),
         sa.Column("before", sa.ForeignKey("tasks.id", name="fk_before", initially="DEFERRED", deferrable=True)),
+        sa.Column("after", sa.ForeignKey("tasks.id", name="fk_after", match="FULL", ondelete="SET DEFAULT")),
+        sa.Column("later", sa.ForeignKey("tasks.id", name="fk_later", initially="DEFERRED")),
+        sa.Column("at_once", sa.ForeignKey("tasks.id", name="fk_at_once", deferrable=True, initially="IMMEDIATE")),
     )
     sa.Table(
         "events",
@@ -176,7 +195,8 @@ CHANGED = {
         "not as in the models: default of keepers.since is clock_timestamp(), not now()"
     ],
     "ALTER TABLE tasks DROP CONSTRAINT tasks_pkey CASCADE": [
-        "missing: foreign key fk_before on tasks", "missing: primary key of tasks",
+        *(f"missing: foreign key fk_{name} on tasks" for name in ("after", "at_once", "before", "later")),
+        "missing: primary key of tasks",
     ],
     "ALTER TABLE keepers DROP CONSTRAINT price": ["missing: check constraint price on keepers"],
     "ALTER TABLE keepers DROP CONSTRAINT price, ADD CONSTRAINT price CHECK (price >= 0)": [
@@ -199,6 +219,28 @@ CHANGED = {
     "DROP INDEX ix_lower; CREATE UNIQUE INDEX ix_lower ON keepers (lower(name) DESC) WHERE price > 2": [
         "not as in the models: index ix_lower on keepers is UNIQUE btree (lower((name)::text) DESC) WHERE (price >"
     ],
+    "DROP INDEX ix_first; CREATE INDEX ix_first ON keepers (price, luck DESC NULLS LAST)": [
+        "not as in the models: index ix_first on keepers is btree (price, luck DESC NULLS LAST)"
+    ],
+    "DROP INDEX ix_first; CREATE INDEX ix_first ON keepers (price NULLS FIRST, luck DESC)": [
+        "not as in the models: index ix_first on keepers is btree (price NULLS FIRST, luck DESC)"
+    ],
+    "DROP INDEX ix_usual; CREATE INDEX ix_usual ON keepers (price, luck)": [
+        "not as in the models: index ix_usual on keepers is btree (price, luck)"
+    ],
+    "DROP INDEX ix_some; CREATE INDEX ix_some ON keepers (since) WHERE percent <> ' WHERE (1, 2)'": [
+        "not as in the models: index ix_some on keepers is btree (since) WHERE"
+    ],
+    "DROP INDEX ix_some; CREATE INDEX ix_some ON keepers (since) INCLUDE (luck) WHERE percent <> ' WHERE (1, 3)'": [
+        "not as in the models: index ix_some on keepers is btree (since) INCLUDE (luck) WHERE"
+    ],
+    "ALTER TABLE keepers DROP CONSTRAINT ex_later, ADD CONSTRAINT ex_later EXCLUDE USING btree (token WITH =)"
+    " WHERE (price > 1 OR luck > 2) DEFERRABLE": [
+        "not as in the models: exclusion constraint ex_later on keepers is EXCLUDE USING btree (token WITH =) WHERE"
+    ],
+    "ALTER TABLE tasks ALTER small SET MAXVALUE 99": ["not as in the models: identity of tasks.small is BY DEFAULT"],
+    "ALTER TABLE tasks DROP CONSTRAINT fk_after, ADD CONSTRAINT fk_after FOREIGN KEY (after) REFERENCES tasks"
+    " ON DELETE SET DEFAULT": ["not as in the models: foreign key fk_after on tasks is FOREIGN KEY (after) REFERENCES"],
     "ALTER TYPE mood RENAME VALUE 'BAD' TO 'AWFUL'": [
         "not as in the models: enum mood is 'GOOD', 'AWFUL', not 'GOOD', 'BAD'"
     ],
