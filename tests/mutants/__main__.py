@@ -63,10 +63,6 @@ TESTS = {
         "tests/migrator/test_migrations.py",
     ],
     "alembic_online/runs": RUNS,
-    "alembic_online/lint": [
-        "tests/alembic_online/lint", "tests/alembic_online/test_lint_gate.py", "tests/docs/test_online_migrations.py",
-        "tests/docs/test_lint_rules.py", "tests/processes/test_lint.py",
-    ],
 }  # fmt: skip
 SAMPLE = rounds(quick=30, full=None)
 WORKERS = os.cpu_count() or 1
