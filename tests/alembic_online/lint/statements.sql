@@ -271,8 +271,8 @@ WITH gone AS (DELETE FROM animals) SELECT 1
 ALTER INDEX ix_meals_price ATTACH PARTITION ix_part
 MERGE INTO animals a USING weights w ON w.animal_id = a.id WHEN MATCHED THEN DO NOTHING
 ALTER SYSTEM SET work_mem = '1GB'
-ALTER DATABASE zoo SET work_mem = '1GB'
-ALTER ROLE zoo_api SET work_mem = '1GB'
+ALTER DATABASE d SET work_mem = '1GB'
+ALTER ROLE r SET work_mem = '1GB'
 ALTER SEQUENCE tickets RESTART WITH 1
 CREATE TABLE t (c char(3))
 CREATE TABLE t (id int UNIQUE, other int, UNIQUE (other))
