@@ -286,5 +286,4 @@ SELECT set_config('work_mem', '1GB', true)
 SELECT set_config('work_mem', '1GB', false)
 CREATE TABLE t (id bigserial); SELECT setval(pg_get_serial_sequence('t', 'id'), 5)
 ALTER TABLE animals ADD COLUMN x int; ALTER TABLE animals SET (fillfactor = 90)
-ALTER TABLE animals ADD COLUMN x int; UPDATE animals SET x = 1
 INSERT INTO visits SELECT * FROM old_visits; INSERT INTO visits VALUES (1); INSERT INTO visits TABLE old_visits
