@@ -31,15 +31,14 @@ PROGRAMS = ("api", "api-2", "migrator", "exporter", "seed")
 SECRET = ("PASSWORD", "TOKEN_SECRET", "SECRET_ACCESS_KEY", "POOLER_URL")
 
 
-def config(*files: str, arguments: tuple[str, ...] = (), **settings: str) -> dict[str, Any]:
+def config(*files: str, **settings: str) -> dict[str, Any]:
     """The services with all profiles, as `make down` has them, with which all names have to be there."""
     if not shutil.which("docker"):
         if os.environ.get("CI"):
             pytest.fail("no docker compose, and CI needs it")
         pytest.skip("no docker compose")
     named = ["docker-compose.yml", *(f"docker-compose.{name}.yml" for name in files)]
-    files_named = chain(*(("--file", name) for name in named))
-    command = ["docker", "compose", "--profile", "*", *files_named, *arguments, "config"]
+    command = ["docker", "compose", "--profile", "*", *chain(*(("--file", name) for name in named)), "config"]
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **SETTINGS, **settings}
     done = subprocess.run(
         [*command, "--format", "json"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
@@ -74,7 +73,7 @@ def test_browsers_are_sent_to_the_port_that_the_storage_has(where: str, tmp_path
     if where == "in .env":
         example = (ROOT / ".env.example").read_text()
         (tmp_path / ".env").write_text(example.replace("STORAGE_PORT=8333", "STORAGE_PORT=9444"))
-        services = config(arguments=("--env-file", str(tmp_path / ".env")))
+        services = config(COMPOSE_ENV_FILES=str(tmp_path / ".env"))
     else:
         services = config(STORAGE_PORT="9444")
     assert services["storage"]["ports"][0]["published"] == "9444"

@@ -31,7 +31,7 @@ def findings_of_statements(header: str = "") -> list[list[Finding]]:
 
 
 def messages() -> str:
-    """All of them."""
+    """What messages.txt has, unless something has changed."""
     return "\n".join([*_of_examples(), *_of_statements(), ""])
 
 

@@ -26,6 +26,7 @@ def test_the_first_finding_is_told_and_how_many_more_there_are(tmp_path: Path, c
 def test_without_a_squawk_that_works_nothing_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, squawk: str | None, said: str
 ) -> None:
+    """The command stands in for a broken installation: squawk itself has no way to fail like that."""
     scripts = tmp_path / "scripts"
     scripts.mkdir()
     if squawk:
