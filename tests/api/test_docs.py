@@ -97,5 +97,6 @@ class TestDocument:
                     compared += 1
         assert compared > len(document["paths"])
 
+    @pytest.mark.usefixtures("log")
     def test_the_command_writes_the_same_document(self, document: dict[str, Any]) -> None:
         assert json.loads(CliRunner().invoke(commands, ["openapi"], catch_exceptions=False).stdout) == document

@@ -28,7 +28,7 @@ from api.routers import health
 from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
-from tests.conftest import Log, log_plainly, serve_app
+from tests.conftest import Log, serve_app
 from tests.ports import find_free_port
 from tests.python import HANGS
 
@@ -200,15 +200,11 @@ class TestLineOfARequest:
         await broken.get("/health/ready")
         assert [(line["path"], line["status"]) for line in of_requests(log())] == [("/health/ready", 503)]
 
+    @pytest.mark.usefixtures("log")
     def test_is_the_same_by_the_shortcut_as_by_structlog(self) -> None:
         REQUEST_ID.set("one")
         record = RequestRecord("GET", '/"\u00e9', 500, 0.12345, 7)
-        written = io.StringIO()
-        with contextlib.redirect_stderr(written), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(logging.root, "handlers", [])
-            configure_log("json")
-            (handler,) = logging.root.handlers
-        logging.captureWarnings(False)
+        (handler,) = logging.root.handlers
         assert isinstance(handler.formatter, Formatter)
         as_any = logging.makeLogRecord(record.__dict__)
         short, long = (json.loads(handler.format(one)) for one in (record, as_any))
@@ -382,6 +378,7 @@ def test_a_warning_of_python_is_a_line(log: ReadLog) -> None:
     assert "DeprecationWarning: old" in log()[0]["event"]
 
 
+@pytest.mark.usefixtures("log")
 def test_no_traceback_has_the_values_of_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither for people nor for machines: passwords are among them."""
 
@@ -399,5 +396,3 @@ def test_no_traceback_has_the_values_of_variables(monkeypatch: pytest.MonkeyPatc
                 structlog.get_logger("api").exception("unexpected error")
         assert "in fail" in written.getvalue()
         assert SECRET not in written.getvalue()
-    logging.captureWarnings(False)
-    log_plainly()
