@@ -145,6 +145,10 @@ class Resource:
             name for name in self.create.model_fields if any(len(key) == 1 and key[0] is columns[name] for key in keys)
         )
 
+    def field_of(self, column: str) -> str:
+        """The field that stands in this column, which may have another name."""
+        return next((name for name, found in columns_of(self.model).items() if found.name == column), column)
+
     def columns_of(self, fields: Sequence[str]) -> list[Column[Any]]:
         """The columns of these fields."""
         columns = columns_of(self.model)

@@ -1,7 +1,7 @@
 """Which record has a value already that was to be unique, for whatever table and unique index."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice, pairwise
 
@@ -28,6 +28,8 @@ GROUP BY i.indexrelid, i.indrelid, i.indpred, c.relname
 """
 # "Key (code, zone)=(A 7, 2) already exists.", in the language of the server.
 _VALUES = re.compile(r"\(.+?\)=\((.*)\)", re.DOTALL)
+# Of an expression: a literal, a quoted name, or one that is neither a function's nor a type's.
+_NAMES = re.compile(r"""'(?:[^']|'')*'|"((?:[^"]|"")+)"|(?<![:\w])(\w+)\b(?!\()""")
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,17 @@ class Collision:
         return f"{' and '.join(self.fields)}: {holder} has the same"
 
 
-async def find_collision(db: Executor, error: asyncpg.UniqueViolationError) -> Collision:
+FieldOf = Callable[[str, str], str]
+"""The name that clients know a table's column by."""
+
+
+async def find_collision(db: Executor, error: asyncpg.UniqueViolationError, field_of: FieldOf) -> Collision:
     """What `error` collides with. `db` is not in the transaction that has failed."""
     index = await db.fetchrow(_INDEX, error.schema_name, error.constraint_name)
     if index is None:  # dropped meanwhile
         return Collision(error.table_name, (error.constraint_name,), None)
-    words = re.findall(r"\w+", " ".join(index["parts"]))
-    fields = tuple(column for column in index["columns"] if column in words)
+    names = {quoted.replace('""', '"') or plain for quoted, plain in _NAMES.findall(" ".join(index["parts"]))}
+    fields = tuple(field_of(index["name"], column) for column in index["columns"] if column in names)
     where = [
         f"({part}) = ${n}::text::{kind}"
         for n, (part, kind) in enumerate(zip(index["parts"], index["types"], strict=True), 1)

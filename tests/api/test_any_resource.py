@@ -95,7 +95,11 @@ class Step(Record, Other):
     __label__ = "table"
     __filters__ = ("utm_source", "row", "self")
     __sorts__ = ("table", "row")
-    __table_args__ = (Index("uq_Group_table", "table", unique=True, postgresql_where=LIVE), {"schema": "else"})
+    __table_args__ = (
+        Index("uq_Group_table", "table", unique=True, postgresql_where=LIVE),
+        Index("uq_Group_place", "select", text('(NOT "in row")'), unique=True, postgresql_where=text("after > 0")),
+        {"schema": "else"},
+    )
 
     table: Mapped[str]
     row: Mapped[int] = mapped_column("select")
@@ -305,6 +309,8 @@ async def test_names_may_mean_something_else(moves: httpx.AsyncClient) -> None:
         assert len((await moves.get(path)).json()) == found, path
     refused = await moves.post("/Group", json=STEP | {"table": "Wide 2"})
     assert (refused.status_code, refused.json()["detail"]) == (409, "table: Group 2 has the same")
+    refused = await moves.post("/Group", json=STEP | {"table": "Another", "row": 5, "after": 1})
+    assert (refused.status_code, refused.json()["detail"]) == (409, "row and inRow: Group 1 has the same")
     assert (await moves.delete("/moves/1")).status_code == 409
     assert (await moves.delete("/Group/3")).status_code == 200
     assert (await moves.post("/Group/3/restore")).status_code == 200
@@ -325,6 +331,7 @@ async def test_so_may_they_in_files(moves: httpx.AsyncClient) -> None:
     for column, cell, why in (
         ("parts", '"[{""called"": 5}]"', "line 2, parts: Input should be a valid string"),
         ("more", r'"{""a"": ""\u0000""}"', "the database refuses a value"),
+        ("after", "1\nD,1,1,1,1", "line 3, row and inRow: another of Group has the same"),
     ):
         file = f"table,row,record_id,move_id,{column}\nC,1,1,1,{cell}\n".encode()
         async with state_of(moves).sessionmaker() as session:

@@ -52,7 +52,7 @@ async def load_csv(session: AsyncSession, resource: Resource, file: IO[bytes], *
                     batch = await reading
     except asyncpg.UniqueViolationError as error:
         assert current is not None
-        raise ImportRefused([await _collision(connection, current, error)]) from error
+        raise ImportRefused([await _collision(connection, resource, current, error)]) from error
     except asyncpg.DataError as error:
         assert current is not None
         raise ImportRefused(_misfits(batches, current)) from error
@@ -82,9 +82,11 @@ async def _store(connection: asyncpg.Connection, batches: Batches, batch: Batch,
     loaded.same += changes.same
 
 
-async def _collision(connection: asyncpg.Connection, batch: Batch, error: asyncpg.UniqueViolationError) -> str:
+async def _collision(
+    connection: asyncpg.Connection, resource: Resource, batch: Batch, error: asyncpg.UniqueViolationError
+) -> str:
     """What `error` is about: a COPY says which of its lines it is."""
-    collision = await find_collision(connection, error)
+    collision = await find_collision(connection, error, lambda _, column: resource.field_of(column))
     place = re.search(r", \w+ (\d+)", error.context or "")
     line = f"line {batch.lines[int(place[1]) - 1]}, " if place and not batch.keys else ""
     return f"{line}{collision}"
