@@ -28,7 +28,8 @@ def backfill(update: pg.UpdateStmt) -> str:
     is_clear = _use_own_name(node)
     targets = [unwrap_node(target) for target in node.target_list]
     sets = [target for target in targets if isinstance(target, pg.ResTarget)]
-    if not is_clear or node.HasField("with_clause") or any(target.indirection for target in sets):
+    is_by_cursor = node.where_clause.HasField("current_of_expr")
+    if not is_clear or is_by_cursor or node.HasField("with_clause") or any(target.indirection for target in sets):
         return fill(node.relation, ...)
     values = {target.name: _value(node, target) for target in sets}
     return fill(node.relation, values, _condition(node, sets))

@@ -18,7 +18,7 @@ def find_new_columns(parsed: ParsedStatement) -> Iterator[Problem]:
     yield from _small_keys(parsed)
     for node in parsed.nodes:
         for table, column in _typed(node):
-            if strings(column.type_name.names)[-1] == "json":
+            if _type_of(column) == "json":
                 yield Problem(
                     "json-column",
                     parsed.line,
@@ -26,6 +26,11 @@ def find_new_columns(parsed: ParsedStatement) -> Iterator[Problem]:
                     "fail; no index finds anything in it; and it is parsed anew each time",
                     'Use postgresql.JSONB(), or sa.JSON().with_variant(postgresql.JSONB(), "postgresql")',
                 )
+
+
+def _type_of(column: pg.ColumnDef) -> str | None:
+    """The type's name; None in a partition, or a table of a composite type, which may have only options for a column."""
+    return next(reversed(strings(column.type_name.names)), None)
 
 
 def _typed(node: Message) -> Iterator[tuple[str, pg.ColumnDef]]:
@@ -60,7 +65,7 @@ def _small_keys(parsed: ParsedStatement) -> Iterator[Problem]:
         ]
         # A key of several columns usually consists of other tables' keys, whose types it shares.
         for name in (key[0] for key in keys if len(key) == 1):
-            if name in columns and strings(columns[name].type_name.names)[-1] in WIDTHS:
+            if name in columns and _type_of(columns[name]) in WIDTHS:
                 yield Problem(
                     "small-key",
                     parsed.line,
