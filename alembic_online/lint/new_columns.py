@@ -29,7 +29,7 @@ def find_new_columns(parsed: ParsedStatement) -> Iterator[Problem]:
 
 
 def _type_of(column: pg.ColumnDef) -> str | None:
-    """The type's name; None in a partition, or a table of a composite type, which may have only options for a column."""
+    """The type's name; None where a partition, or a table of a composite type, has only options for a column."""
     return next(reversed(strings(column.type_name.names)), None)
 
 

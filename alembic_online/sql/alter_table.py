@@ -3,12 +3,13 @@
 Source: AlterTableGetLockLevel of Postgres 18.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
+from alembic_online.sql import partitions
 from alembic_online.sql.constraints import (
     add_constraint,
     drop_constraint,
@@ -23,7 +24,15 @@ from alembic_online.sql.indexes import table_of
 from alembic_online.sql.lock import Lock
 from alembic_online.sql.names import quote, table_name
 from alembic_online.sql.schema import Schema
-from alembic_online.sql.subcommands import EXCLUSIVE, NOT_HANDED_DOWN, REWRITES, STATISTICS, TRIGGERS, UPKEEP
+from alembic_online.sql.subcommands import (
+    EVEN_WITH_ONLY,
+    EXCLUSIVE,
+    NOT_HANDED_DOWN,
+    REWRITES,
+    STATISTICS,
+    TRIGGERS,
+    UPKEEP,
+)
 from alembic_online.sql.types import cost_of_change
 
 Parts = Iterator[Effect]
@@ -44,9 +53,21 @@ def alter_table(statement: pg.AlterTableStmt, schema: Schema) -> Parts:
     for command in commands:
         for effect in _subcommand(table, command, schema):
             yield effect
-            if effect.table == table and statement.relation.inh and command.subtype not in NOT_HANDED_DOWN:
-                for child in schema.descendants(table):
+            for child in _handed_down(table, command, schema, is_only=not statement.relation.inh):
+                if effect.table == table:
                     yield Effect(child, effect.lock, effect.work, f"{effect.why}, as a part of {table}")
+
+
+def _handed_down(table: str, command: pg.AlterTableCmd, schema: Schema, *, is_only: bool) -> Iterable[str]:
+    """The tables below this one that a subcommand is about, too, with the same lock."""
+    kind, is_partitioned = command.subtype, table in schema.partitioned
+    if is_only:
+        if kind == pg.AT_DropConstraint and is_partitioned:
+            return schema.descendants(table)
+        return schema.children.get(table, ()) if kind in EVEN_WITH_ONLY else ()
+    if kind in NOT_HANDED_DOWN and not (kind in TRIGGERS and is_partitioned):
+        return ()
+    return schema.descendants(table)
 
 
 def _subcommand(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -80,7 +101,7 @@ def _add_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
             if not has_values:
                 yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "NOT NULL without a default checks for rows")
         elif constraint.contype == pg.CONSTR_FOREIGN:
-            yield from foreign_key(table, constraint, looks=has_values)
+            yield from foreign_key(table, constraint, schema, looks=has_values)
             yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "a column is added")
         elif constraint.contype in {pg.CONSTR_CHECK, pg.CONSTR_UNIQUE, pg.CONSTR_PRIMARY}:
             yield from add_constraint(table, constraint, schema)
@@ -111,7 +132,7 @@ def _drop_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts
         if command.name in key.columns:
             yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
     if command.behavior == pg.DROP_CASCADE:
-        for key in schema.referred_by(table):
+        for key in schema.need(table):
             if command.name in key.referred_columns:
                 yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
 
@@ -122,6 +143,9 @@ def _alter_type(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     old = schema.column_type(table, command.name)
     work, why = cost_of_change(command.name, old, definition, using)
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, work, why)
+    if (table, command.name) in schema.indexed:
+        why = f"the indexes of {quote(command.name)} are built anew in each partition, whatever the type"
+        yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.BUILD, why)
     yield from type_constraints(table, command.name, schema)
 
 
@@ -148,7 +172,8 @@ def _alter_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> 
     if change.alter_enforceability:
         lock = Lock.SHARE_ROW_EXCLUSIVE if change.is_enforced else Lock.ACCESS_EXCLUSIVE
         for referred in known or [f"(the table that {quote(change.conname)} refers to)"]:
-            yield Effect(referred, lock, Work.NONE, "its triggers are changed, too")
+            for name in schema.with_partitions(referred):
+                yield Effect(name, lock, Work.NONE, "its triggers are changed, too")
 
 
 def _drop_constraint(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -183,11 +208,7 @@ def _attach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
         yield Effect(table_of(child, schema), Lock.ACCESS_EXCLUSIVE, Work.NONE, "its index is attached")
         return
     yield Effect(table, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "gets a partition, while reads and writes go on")
-    yield Effect(
-        child, Lock.ACCESS_EXCLUSIVE, Work.SCAN, "a partition's rows are checked, unless a constraint proves the bounds"
-    )
-    for key in schema.refers_to(table):
-        yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"gets triggers for {key.name}")
+    yield from partitions.join(table, child, schema)
 
 
 def _detach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -195,9 +216,7 @@ def _detach(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
     online = detached.concurrent or command.subtype == pg.AT_DetachPartitionFinalize
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if online else Lock.ACCESS_EXCLUSIVE
     yield Effect(table, lock, Work.NONE, "loses a partition")
-    yield Effect(table_name(detached.name), Lock.ACCESS_EXCLUSIVE, Work.NONE, "is no longer a partition")
-    for key in schema.refers_to(table):
-        yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"{key.name} is recreated for the partition")
+    yield from partitions.leave(table, table_name(detached.name), schema)
 
 
 SUBCOMMANDS: dict[int, Callable[[str, pg.AlterTableCmd, Schema], Parts]] = {

@@ -8,7 +8,7 @@ from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
 from alembic_online.sql.mutable_schema import MutableSchema, type_in_sql
-from alembic_online.sql.names import Node, object_name, qualified, quote, strings, table_name
+from alembic_online.sql.names import Node, object_name, qualified, quote, relations, strings, table_name
 from alembic_online.sql.parse import parse
 from alembic_online.sql.schema import Schema
 
@@ -34,6 +34,8 @@ def _create_table(statement: pg.CreateStmt, mutable: MutableSchema) -> None:
     if table in mutable.columns:
         return  # IF NOT EXISTS
     mutable.columns[table] = {}
+    for parent in relations(statement.inh_relations):
+        mutable.inherit(table, parent)
     for element in map(unwrap_node, statement.table_elts):
         if isinstance(element, pg.ColumnDef):
             mutable.add_column(table, element)

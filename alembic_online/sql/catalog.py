@@ -41,9 +41,10 @@ _INDEXES = text(
 )
 _FOREIGN_KEYS = text(
     f"SELECT conname, {_name('c', 'n')}, {_name('r', 'nr')}, confdeltype IN ('c', 'n', 'd'),"  # noqa: S608
-    " array(SELECT attname FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY(conkey)),"
-    " array(SELECT attname FROM pg_attribute WHERE attrelid = confrelid AND attnum = ANY(confkey)),"
-    " coalesce((to_jsonb(pg_constraint) ->> 'conenforced')::bool, true)"  # new in Postgres 18
+    " array(SELECT attname FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY(conkey) ORDER BY attnum),"
+    " array(SELECT attname FROM pg_attribute WHERE attrelid = confrelid AND attnum = ANY(confkey) ORDER BY attnum),"
+    " coalesce((to_jsonb(pg_constraint) ->> 'conenforced')::bool, true),"  # new in Postgres 18
+    " conparentid <> 0"
     " FROM pg_constraint JOIN pg_class c ON c.oid = conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_class r ON r.oid = confrelid JOIN pg_namespace nr ON nr.oid = r.relnamespace"
     f" WHERE contype = 'f' AND {_ours('n')}"
@@ -68,6 +69,19 @@ _CHILDREN = text(
     " JOIN pg_class c ON c.oid = inhrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
     " JOIN pg_class p ON p.oid = inhparent JOIN pg_namespace np ON np.oid = p.relnamespace"
     " WHERE c.relkind IN ('r', 'p', 'f')"
+)
+_DEFAULTS = text(
+    f"SELECT {_name('p', 'np')}, {_name('c', 'n')} FROM pg_partitioned_table"  # noqa: S608
+    " JOIN pg_class c ON c.oid = partdefid JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_class p ON p.oid = partrelid JOIN pg_namespace np ON np.oid = p.relnamespace"
+)
+# A column in an index's expression or condition is one that the index depends on.
+_INDEXED = text(
+    f"SELECT {_name('c', 'n')}, attname FROM pg_index"  # noqa: S608
+    " JOIN pg_class c ON c.oid = indrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN pg_attribute ON attrelid = indrelid AND (attnum = ANY(indkey) OR EXISTS (SELECT FROM pg_depend"
+    " WHERE classid = 'pg_class'::regclass AND objid = indexrelid AND refobjid = indrelid AND refobjsubid = attnum))"
+    f" WHERE c.relkind = 'p' AND attnum > 0 AND {_ours('n')}"
 )
 _READS = text(
     f"SELECT DISTINCT {_name('v', 'nv')}, {_name('c', 'n')} FROM pg_rewrite"  # noqa: S608
@@ -111,8 +125,8 @@ def read_schema(connection: Connection) -> Schema:
         columns=columns,
         indexes=dict(_pairs(connection, _INDEXES)),
         foreign_keys=tuple(
-            ForeignKey(name, table, tuple(own), referred, tuple(others), changes, is_enforced)
-            for name, table, referred, changes, own, others, is_enforced in connection.execute(_FOREIGN_KEYS)
+            ForeignKey(name, table, tuple(own), referred, tuple(others), changes, is_enforced, is_part)
+            for name, table, referred, changes, own, others, is_enforced, is_part in connection.execute(_FOREIGN_KEYS)
         ),
         checked={(table, column) for table, _, column, kind, is_valid, _ in checks if is_valid and kind == "c"},
         not_null=not_null,
@@ -124,6 +138,8 @@ def read_schema(connection: Connection) -> Schema:
         children=_grouped(connection, _CHILDREN),
         reads=_grouped(connection, _READS),
         partitioned=set(connection.scalars(_OF_KIND, {"kind": "p"})),
+        defaults=dict(_pairs(connection, _DEFAULTS)),
+        indexed=set(_pairs(connection, _INDEXED)),
         materialized=set(connection.scalars(_OF_KIND, {"kind": "m"})),
         statistics=dict(_pairs(connection, _STATISTICS)),
         domains=dict(_pairs(connection, _DOMAINS)),

@@ -16,7 +16,9 @@ BUILDS = {pg.CONSTR_PRIMARY: "PRIMARY KEY", pg.CONSTR_UNIQUE: "UNIQUE", pg.CONST
 def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Iterator[Effect]:
     """A constraint, added to an existing table."""
     if constraint.contype == pg.CONSTR_FOREIGN:
-        yield from foreign_key(table, constraint, looks=not constraint.skip_validation and constraint.is_enforced)
+        yield from foreign_key(
+            table, constraint, schema, looks=not constraint.skip_validation and constraint.is_enforced
+        )
     elif constraint.contype in BUILDS:
         yield from _by_index(table, constraint)
     elif constraint.contype == pg.CONSTR_NOTNULL:
@@ -34,7 +36,7 @@ def add_constraint(table: str, constraint: pg.Constraint, schema: Schema) -> Ite
         yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.UNKNOWN, "this kind of constraint is not known here")
 
 
-def foreign_key(table: str, constraint: pg.Constraint, *, looks: bool) -> Iterator[Effect]:
+def foreign_key(table: str, constraint: pg.Constraint, schema: Schema, *, looks: bool) -> Iterator[Effect]:
     """A foreign key, added to an existing table; `looks` is whether existing rows are checked."""
     work, why = (
         (Work.SCAN, "FOREIGN KEY checks every row")
@@ -42,8 +44,14 @@ def foreign_key(table: str, constraint: pg.Constraint, *, looks: bool) -> Iterat
         else (Work.NONE, "FOREIGN KEY for new rows: existing ones are not checked")
     )
     yield Effect(table, Lock.SHARE_ROW_EXCLUSIVE, work, why)
-    referred = table_name(constraint.pktable)
-    yield Effect(referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "ADD FOREIGN KEY locks the referenced table, too")
+    referred, columns = table_name(constraint.pktable), strings(constraint.fk_attrs)
+    for name in schema.with_partitions(referred):
+        yield Effect(name, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "ADD FOREIGN KEY locks the referenced table, too")
+    for part in schema.partitions(table):
+        for own in schema.refers_to(part):
+            if own.may_become_part_of(columns, referred):
+                why = f"the foreign key {own.name} of {part} becomes a part of it"
+                yield Effect(referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, why)
 
 
 def _by_index(table: str, constraint: pg.Constraint) -> Iterator[Effect]:
@@ -70,9 +78,10 @@ def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> 
         )
     for key in schema.refers_to(table):
         if key.name == name:
-            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {name}")
+            for referred in schema.with_partitions(key.referred):
+                yield Effect(referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {name}")
     if is_cascade:
-        for key in schema.referred_by(table):  # they may need this constraint
+        for key in schema.need(table):  # they may need this constraint
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"CASCADE may drop the foreign key {key.name}")
 
 
@@ -91,9 +100,10 @@ def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect
     for key in schema.refers_to(table):
         if column in key.columns:
             yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is recreated")
-    for key in schema.referred_by(table):
+    for key in schema.need(table):
         if column in key.referred_columns:
-            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.SCAN, f"the foreign key {key.name} is recreated")
+            work = Work.SCAN if key.is_enforced else Work.NONE
+            yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, work, f"the foreign key {key.name} is recreated")
 
 
 def is_no_domain(kind: str, schema: Schema) -> bool:

@@ -31,7 +31,8 @@ def drop_index(statement: pg.DropStmt, schema: Schema) -> Iterator[Effect]:
         lock = Lock.SHARE_UPDATE_EXCLUSIVE if statement.concurrent else Lock.ACCESS_EXCLUSIVE
         if schema.is_known and index not in schema.indexes:
             continue  # there is none
-        yield Effect(table_of(index, schema), lock, Work.NONE, "DROP INDEX locks the table, too")
+        for table in schema.with_partitions(table_of(index, schema)):
+            yield Effect(table, lock, Work.NONE, "DROP INDEX locks the table, too")
 
 
 def reindex(statement: pg.ReindexStmt, schema: Schema) -> Iterator[Effect]:

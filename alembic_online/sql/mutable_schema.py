@@ -45,9 +45,18 @@ class MutableSchema:
             dict(schema.keys),
         )
 
+    def inherit(self, table: str, parent: str) -> None:
+        """Give a partition, or a table that inherits, the columns of its parent, and what is known of them."""
+        self.columns[table] |= self.columns.get(parent, {})
+        proven = {(of, column) for (of, _), column in self.proofs.items()}
+        self.not_null |= {(table, column) for of, column in self.not_null | proven if of == parent}
+        self.checked |= {(table, column) for of, column in self.checked if of == parent}
+
     def add_column(self, table: str, column: pg.ColumnDef) -> None:
-        """Add the column, with its column constraints."""
-        self.columns.setdefault(table, {})[column.colname] = type_in_sql(column)
+        """Add the column, with its column constraints; or only these, if it is the table's already, and has no type."""
+        columns = self.columns.setdefault(table, {})
+        if column.HasField("type_name"):
+            columns[column.colname] = type_in_sql(column)
         for constraint in map(unwrap_node, column.constraints):
             self.add_constraint(table, constraint, column.colname)
 

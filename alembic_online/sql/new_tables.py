@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from alembic_online.sql import rows
+from alembic_online.sql import partitions, rows
 from alembic_online.sql.effect import Effect, Work, unknown
 from alembic_online.sql.indexes import drop_index, table_of
 from alembic_online.sql.lock import Lock
@@ -33,17 +33,15 @@ def create_table(statement: pg.CreateStmt, schema: Schema) -> Parts:
     own = table_name(statement.relation)
     for constraint in constraints:
         if constraint.contype == pg.CONSTR_FOREIGN and table_name(constraint.pktable) != own:
-            yield Effect(
-                table_name(constraint.pktable), Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "REFERENCES adds triggers to it"
-            )
+            for name in schema.with_partitions(table_name(constraint.pktable)):
+                yield Effect(name, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, "REFERENCES adds triggers to it")
     for element in elements:
         if isinstance(element, pg.TableLikeClause):
             yield Effect(table_name(element.relation), Lock.ACCESS_SHARE, Work.NONE, "its columns are copied")
     for parent in relations(statement.inh_relations):
         if statement.HasField("partbound"):
             yield Effect(parent, Lock.ACCESS_EXCLUSIVE, Work.NONE, "gets a partition")
-            for key in schema.refers_to(parent):
-                yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"gets triggers for {key.name}")
+            yield from partitions.join(parent, None, schema)
         else:
             yield Effect(parent, Lock.SHARE_UPDATE_EXCLUSIVE, Work.NONE, "gets a table that inherits from it")
 
@@ -115,11 +113,14 @@ def _drop_table(name: str, is_cascade: bool, schema: Schema) -> Parts:
     for table in (name, *schema.descendants(name)):
         yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, "the table is dropped")
         for key in schema.refers_to(table):
-            yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {key.name}")
-        for key in schema.referred_by(table) if is_cascade else ():
+            for referred in () if key.is_part else schema.with_partitions(key.referred):
+                yield Effect(referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {key.name}")
+        for key in schema.need(table) if is_cascade else ():
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the foreign key {key.name}")
     for parent in schema.parents(name):
-        yield Effect(parent, Lock.ACCESS_EXCLUSIVE, Work.NONE, "loses a partition")
+        if parent in schema.partitioned:
+            yield Effect(parent, Lock.ACCESS_EXCLUSIVE, Work.NONE, "loses a partition")
+            yield from partitions.widen_default(parent, name, schema)
 
 
 def rename(statement: pg.RenameStmt, schema: Schema) -> Parts:
@@ -133,7 +134,8 @@ def rename(statement: pg.RenameStmt, schema: Schema) -> Parts:
         return
     table = table_of(name, schema) if name in schema.indexes else name
     yield Effect(table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"a {kind} is renamed")
-    if statement.rename_type in {pg.OBJECT_COLUMN, pg.OBJECT_TABCONSTRAINT} and statement.relation.inh:
+    is_own = any((key.table, key.name) == (table, statement.subname) for key in schema.foreign_keys)
+    if statement.rename_type in {pg.OBJECT_COLUMN, pg.OBJECT_TABCONSTRAINT} and statement.relation.inh and not is_own:
         for child in schema.descendants(table):
             yield Effect(child, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"a {kind} is renamed, as a part of {table}")
 

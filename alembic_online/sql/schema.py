@@ -1,6 +1,6 @@
 """Facts of the database that a statement does not show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -9,7 +9,10 @@ ID = frozenset({frozenset({"id"})})
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """A foreign key. `changes_on_delete` is whether a DELETE of a referenced row changes the rows that refer to it."""
+    """A foreign key. `changes_on_delete` is whether a DELETE of a referenced row changes the rows that refer to it.
+
+    `is_part` is whether there is one of a partition, or to a partition, because there is one of the whole table.
+    """
 
     name: str
     table: str
@@ -18,6 +21,11 @@ class ForeignKey:
     referred_columns: tuple[str, ...]
     changes_on_delete: bool = False
     is_enforced: bool = True
+    is_part: bool = False
+
+    def may_become_part_of(self, columns: Iterable[str], referred: str) -> bool:
+        """Whether a foreign key of the whole table would take this one in, instead of a new one for the partition."""
+        return (set(self.columns), self.referred, self.is_part) == (set(columns), referred, False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,10 @@ class Schema:
     """The partitions of a table, and the tables that inherit from it: the next generation only."""
     partitioned: AbstractSet[str] = frozenset()
     """The partitioned tables, which have no rows of their own."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """The default partition of a partitioned table."""
+    indexed: AbstractSet[tuple[str, str]] = frozenset()
+    """Partitioned table and column: the columns in an index that all partitions have."""
     reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The tables and views that a view, or a materialized view, reads."""
     materialized: AbstractSet[str] = frozenset()
@@ -80,6 +92,10 @@ class Schema:
         """The partitions of the table, of all generations."""
         return self.descendants(table) if table in self.partitioned else iter(())
 
+    def with_partitions(self, table: str) -> list[str]:
+        """The table, and its partitions of all generations."""
+        return [table, *self.partitions(table)]
+
     def parents(self, table: str) -> list[str]:
         """The tables that this one is a partition of, or inherits from."""
         return [parent for parent, children in self.children.items() if table in children]
@@ -90,4 +106,8 @@ class Schema:
 
     def referred_by(self, table: str) -> list[ForeignKey]:
         """The foreign keys that refer to the table and are enforced."""
-        return [key for key in self.foreign_keys if key.referred == table and key.is_enforced]
+        return [key for key in self.need(table) if key.is_enforced]
+
+    def need(self, table: str) -> list[ForeignKey]:
+        """The foreign keys that refer to the table, also those that are not enforced."""
+        return [key for key in self.foreign_keys if key.referred == table]

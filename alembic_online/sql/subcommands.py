@@ -58,7 +58,9 @@ REWRITES = {
     pg.AT_SetTableSpace: "SET TABLESPACE copies the table",
     pg.AT_SetExpression: "a new expression is computed for every row",
 }
-# Subcommands that partitions, and tables that inherit, don't get.
+# Of ONLY one table: the tables of the next generation are told that what they have is their own now.
+EVEN_WITH_ONLY = {pg.AT_DropColumn, pg.AT_DropNotNull, pg.AT_DropConstraint}
+# Subcommands that partitions, and tables that inherit, don't get; but triggers are those of partitions, too.
 NOT_HANDED_DOWN = {
     *TRIGGERS,
     *REWRITES.keys() - {pg.AT_SetExpression},

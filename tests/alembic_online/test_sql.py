@@ -31,8 +31,8 @@ from tests.python import HANGS
 
 FOLDER = Path(__file__).parent / "sql"
 # Statements that are compared with what Postgres does, one per line.
-ALTER_TABLE, OTHERS, ROWS = (
-    (FOLDER / f"{name}.sql").read_text().splitlines() for name in ("alter_table", "others", "rows")
+ALTER_TABLE, OTHERS, PARTITIONS, ROWS = (
+    (FOLDER / f"{name}.sql").read_text().splitlines() for name in ("alter_table", "others", "partitions", "rows")
 )
 # Each with the lock that another session holds on the table, so that it waits.
 WAITING = {
@@ -138,7 +138,7 @@ def gravest(works: Iterable[Work]) -> Work:
     return max(works, key=lambda work: work.weight, default=Work.NONE)
 
 
-@pytest.mark.parametrize("sql", [*ALTER_TABLE, *OTHERS, *ROWS])
+@pytest.mark.parametrize("sql", [*ALTER_TABLE, *OTHERS, *PARTITIONS, *ROWS])
 async def test_postgres_does_what_is_told_of(zoo: Zoo, connection: asyncpg.Connection, sql: str) -> None:
     effects = find_effects(sql, zoo.schema)
     locks, work, rewritten = await measured(connection, sql)

@@ -287,3 +287,5 @@ SELECT set_config('work_mem', '1GB', false)
 CREATE TABLE t (id bigserial); SELECT setval(pg_get_serial_sequence('t', 'id'), 5)
 ALTER TABLE animals ADD COLUMN x int; ALTER TABLE animals SET (fillfactor = 90)
 INSERT INTO visits SELECT * FROM old_visits; INSERT INTO visits VALUES (1); INSERT INTO visits TABLE old_visits
+CREATE TABLE a PARTITION OF visits (id PRIMARY KEY, note NOT NULL DEFAULT '') FOR VALUES FROM (1) TO (2)
+UPDATE animals SET name = 'x' WHERE CURRENT OF c

@@ -25,3 +25,5 @@ DROP INDEX beasts_name
 DROP TABLE elsewhere.things, stranger
 CREATE DOMAIN new AS int CHECK (VALUE > 0)
 CREATE DOMAIN new AS int
+CREATE TABLE new PARTITION OF days (park DEFAULT 1 CHECK (park > 0)) FOR VALUES FROM (20) TO (30)
+CREATE TABLE new (x int) INHERITS (parks)
