@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from postgast import pg_query_pb2 as pg
 from postgast.walk import unwrap_node
 
-from alembic_online.lint.calls import alter_table, execute, relation_of
+from alembic_online.lint.calls import alter_table, execute, relation_of, sql_of
 from alembic_online.lint.columns_apart import required_way
 from alembic_online.lint.finding import Problem
 from alembic_online.lint.online_calls import add_constraint, sync_columns
 from alembic_online.lint.reading import ParsedStatement
 from alembic_online.lint.safe_ways import detach, safe_way
 from alembic_online.sql import Effect, Lock, Work
-from alembic_online.sql.names import relations, table_name
+from alembic_online.sql.names import quote, relations, table_name
 from alembic_online.sql.subcommands import TRIGGERS
+
+INCLUDING_ALL = 2**31 - 1  # CREATE_TABLE_LIKE_ALL, nodes/parsenodes.h
 
 RULES = {
     Work.REWRITE: ("blocking-rewrite", "it is rewritten"),
@@ -154,12 +156,23 @@ def _keys(made: pg.CreateStmt) -> list[tuple[str, pg.Constraint]]:
 
 
 def _attached(made: pg.CreateStmt) -> str:
-    """Create the partition like its parent table, then attach it."""
+    """Create the partition like its parent table, with what it has alone, then attach it."""
     (parent,) = (node for node in map(unwrap_node, made.inh_relations) if isinstance(node, pg.RangeVar))
     partition = pg.PartitionCmd(name=made.relation, bound=made.partbound)
     attach = alter_table(parent, pg.AT_AttachPartition, **{"def": pg.Node(partition_cmd=partition)})
-    like = f"CREATE TABLE {table_name(made.relation)} (LIKE {table_name(parent)} INCLUDING ALL)"
-    return f"{execute(like)}; {execute(attach)}"
+    own = pg.CreateStmt()
+    own.CopyFrom(made)
+    for part in ("inh_relations", "partbound", "table_elts"):
+        own.ClearField(part)
+    like = pg.TableLikeClause(relation=parent, options=INCLUDING_ALL)
+    elements = [(node, unwrap_node(node)) for node in made.table_elts]
+    own.table_elts.append(pg.Node(table_like_clause=like))
+    own.table_elts.extend(
+        node for node, found in elements if isinstance(found, pg.Constraint) and found.contype != pg.CONSTR_FOREIGN
+    )
+    columns = [quote(found.colname) for _, found in elements if isinstance(found, pg.ColumnDef)]
+    before = f", with what is said of its {' and '.join(columns)}" if columns else ""
+    return f"{execute(sql_of(own))}{before}; {execute(attach)}"
 
 
 def _partitions(parsed: ParsedStatement) -> Iterator[Problem]:
