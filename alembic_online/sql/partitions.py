@@ -16,11 +16,12 @@ def join(parent: str, child: str | None, schema: Schema) -> Iterator[Effect]:
         for name in (default, *schema.descendants(default)):
             yield Effect(name, Lock.ACCESS_EXCLUSIVE, Work.SCAN, why)
     for key in schema.refers_to(parent):
-        yield Effect(key.referred, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, f"gets triggers for {key.name}")
+        lock, why = Lock.SHARE_ROW_EXCLUSIVE, f"gets triggers for {key.name}"
         for own in schema.refers_to(child) if child is not None else ():
             if own.may_become_part_of(key.columns, key.referred):
-                why = f"the foreign key {own.name} becomes a part of {key.name}"
-                yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, why)
+                lock, why = Lock.ACCESS_EXCLUSIVE, f"the foreign key {own.name} becomes a part of {key.name}"
+        for name in schema.with_partitions(key.referred):
+            yield Effect(name, lock, Work.NONE, why)
     for key in schema.referred_by(parent):
         why = f"its foreign key {key.name} gets triggers on the partition"
         yield Effect(key.table, Lock.SHARE_ROW_EXCLUSIVE, Work.NONE, why)
