@@ -72,7 +72,7 @@ class TestHead:
     async def test_is_answered_wherever_get_is_with_the_same_headers_and_no_body(
         self, app: Served, session: AsyncSession, worker_app: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(app.app, "openapi_schema", worker_app.openapi())  # the same, which takes long to make
+        monkeypatch.setattr(app.app, "openapi", worker_app.openapi)  # the same document, which takes long to make
         client, asked = app.client("admin"), 0
         for path in [*paths(worker_app, "GET"), "/openapi.json", "/docs/assets/swagger-ui.css", "/nothing"]:
             path = await filled(client, session, path)  # noqa: PLW2901 - the path to request
