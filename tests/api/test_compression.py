@@ -52,7 +52,12 @@ async def test_a_short_answer_is_not_compressed(client: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize(
-    ("path", "is_compressed"), [("/docs/assets/swagger-ui.css", True), ("/docs/assets/favicon-32x32.png", False)]
+    ("path", "is_compressed"),
+    [
+        ("/docs/assets/swagger-ui.css", True),
+        ("/docs/assets/swagger-ui-bundle.js", True),
+        ("/docs/assets/favicon-32x32.png", False),
+    ],
 )
 async def test_files_are_compressed_depending_on_their_type(
     anonymous: httpx.AsyncClient, path: str, is_compressed: bool
