@@ -13,6 +13,7 @@ from api.settings import Settings
 from tests.bearer import bearer
 from tests.conftest import Log, Serve, answering
 
+LONG = "/docs/assets/swagger-ui.css"  # an answer that may be compressed
 OURS, OTHERS = "https://app.zoo.example", "https://evil.example"
 EXPOSED = {
     "etag",
@@ -78,14 +79,12 @@ class TestPreflight:
         assert "Origin" in headers["Vary"]
         assert headers["Access-Control-Max-Age"] == "600"  # seconds, and then a browser asks again
 
-    @pytest.mark.parametrize(
-        "origin", [OTHERS, "null", "https://app.zoo.example.evil.example", "http://app.zoo.example", "*", ""]
-    )
-    async def test_from_another_origin_is_like_any_other_options(self, page: httpx.AsyncClient, origin: str) -> None:
-        answer = await preflight(page, "/animals", "POST", origin=origin)
-        assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
-        assert [name for name in answer.headers if name.startswith("access-control")] == []
-        assert answer.headers["Vary"] == "Origin"
+    async def test_from_another_origin_is_like_any_other_options(self, page: httpx.AsyncClient) -> None:
+        for origin in (OTHERS, "null", "https://app.zoo.example.evil.example", "http://app.zoo.example", "*", ""):
+            answer = await preflight(page, "/animals", "POST", origin=origin)
+            assert (answer.status_code, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST"), origin
+            assert [name for name in answer.headers if name.startswith("access-control")] == [], origin
+            assert answer.headers["Vary"] == "Origin", origin
 
     async def test_has_a_line_in_the_log_and_an_id(self, page: httpx.AsyncClient, log: Callable[[], list[Log]]) -> None:
         answer = await preflight(page, "/animals", "POST")
@@ -106,7 +105,7 @@ class TestAnswers:
         for origin in (OTHERS, None):
             if origin is None:
                 del page.headers["Origin"]
-            answer = await page.get("/openapi.json", headers={} if origin is None else {"Origin": origin})
+            answer = await page.get(LONG, headers={} if origin is None else {"Origin": origin})
             assert [name for name in answer.headers if name.startswith("access-control")] == []
             assert listed(answer.headers["Vary"]) == {"origin", "accept-encoding"}
 

@@ -24,7 +24,7 @@ from api.settings import Settings
 from local.postgres import Server
 from tests.api.holding import until_it_waits
 from tests.api.records import make
-from tests.conftest import Log, answering, started, state_of
+from tests.conftest import Log, answering, state_of
 from tests.users import PASSWORD
 
 
@@ -32,7 +32,7 @@ from tests.users import PASSWORD
 async def live(server: Server, database: str) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The api with an engine of its own, and a client."""
     app = create_app(Settings(database_url=server.url("zoo_api", database), database_pool_size=1))
-    async with started(app) as c:
+    async with answering(app) as c:
         yield app, c
 
 
@@ -181,16 +181,16 @@ async def test_connections_that_were_closed_meanwhile_are_replaced_and_none_is_l
         database_pool_timeout=60,
         database_connect_timeout=60,
     )
-    async with started(create_app(settings)) as client:
+    async with answering(create_app(settings)) as client:
         connect = state_of(client).database.connect
-        for _ in range(5):
+        for _ in range(2):
             async with connect() as one, connect() as two, connect() as three:
                 pids = [connection.get_server_pid() for connection in (one, two, three)]
             await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
             while not (one.is_closed() and two.is_closed() and three.is_closed()):
                 await asyncio.sleep(0.01)
             # Through the driver, and through a session.
-            answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me"] * 10))
+            answers = await asyncio.gather(*(client.get(path) for path in ["/animals", "/users/me"] * 4))
             assert {answer.status_code for answer in answers} == {200}
 
 
@@ -299,7 +299,7 @@ async def test_connections_that_could_not_be_opened_are_not_missing_later(
     server: Server, database: str, maintenance: asyncpg.Connection
 ) -> None:
     settings = Settings(database_url=server.url("zoo_api", database), database_pool_size=2)
-    async with started(create_app(settings)) as client:
+    async with answering(create_app(settings)) as client:
         await maintenance.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
         for path in ["/animals", "/users/me"] * 3:  # by the driver, and by a session
             assert (await client.get(path)).status_code == 503

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from api.__main__ import app as commands
+from api.main import Api
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -25,12 +26,14 @@ def walk(found: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
         yield from walk(value, str(key))
 
 
-class TestDocument:
-    @pytest.fixture
-    async def document(self, client: httpx.AsyncClient) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+async def document(worker_app: Api) -> dict[str, Any]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(worker_app), base_url="http://zoo.test") as client:
         document: dict[str, Any] = (await client.get("/openapi.json")).json()
-        return document
+    return document
 
+
+class TestDocument:
     async def test_operation_ids_are_tag_and_function(self, document: dict[str, Any]) -> None:
         ids = {o["operationId"] for path in document["paths"].values() for o in path.values()}
         assert {"animals-list_animals", "exhibits-create_exhibit", "health-read_readiness"} <= ids

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.server.http_protocol import HttpProtocol
 from tests.rounds import rounds
 
-ROUNDS = rounds(quick=60, full=2_000)
+ROUNDS = rounds(quick=20, full=2_000)
 SMUGGLED = b"\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: zoo\r\n\r\n"
 CONTENT = [b"", b"x", b"0\r\n\r\n", b"\r\n\r\n", SMUGGLED, b"ab\r" * 30]
 

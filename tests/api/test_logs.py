@@ -23,12 +23,12 @@ from uuid_utils import UUID
 from api.crud.resources import RESOURCES
 from api.http.request_log import MAX_PATH, PROBES
 from api.log import REQUEST_ID, Formatter, RequestRecord, configure_log
-from api.main import create_app
+from api.main import Api, create_app
 from api.routers import health
 from api.schemas.fields import RECORD_BODY
 from api.server import repeats
 from api.settings import Settings
-from tests.conftest import Log, serve_app
+from tests.conftest import Log, serve_requests
 from tests.ports import find_free_port
 from tests.python import HANGS
 
@@ -45,7 +45,7 @@ def away() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def broken_app() -> FastAPI:
+def broken_app() -> Api:
     """An api whose database is down, and whose routes below /broken fail, each at a place of its own."""
     app, router = create_app(away()), APIRouter(tags=["test"])
 
@@ -71,9 +71,9 @@ def broken_app() -> FastAPI:
     return app
 
 
-@pytest.fixture
-async def broken(broken_app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with serve_app(broken_app) as app, app.client("admin") as client:
+@pytest.fixture(scope="module")
+async def broken(broken_app: Api) -> AsyncIterator[httpx.AsyncClient]:
+    async with serve_requests(broken_app) as app, app.client("admin") as client:
         yield client
 
 
@@ -82,16 +82,7 @@ def of_requests(lines: list[Log]) -> list[Log]:
 
 
 class TestRequestId:
-    @pytest.mark.parametrize(
-        "request_id",
-        [
-            "7b1d3c9e-90c5-4cf2-9a1c-3e0f2f6d1c11",
-            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "a",
-            "x" * 128,
-        ],
-    )
+    @pytest.mark.parametrize("request_id", ["7b1d3c9e-90c5-4cf2-9a1c-3e0f2f6d1c11", "01ARZ.ndek_TSV", "a", "x" * 128])
     async def test_one_that_is_well_formed_is_kept(
         self, client: httpx.AsyncClient, log: ReadLog, request_id: str
     ) -> None:
@@ -99,24 +90,21 @@ class TestRequestId:
         assert answer.headers.get_list("X-Request-ID") == [request_id]
         assert [line["request_id"] for line in log()] == [request_id]
 
-    @pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", 'a"b', "a\tb", "a;b", "a\\b", "\u00e9", "<a>"])
-    async def test_any_other_is_replaced(self, client: httpx.AsyncClient, log: ReadLog, request_id: str) -> None:
-        answer = await client.get("/animals", headers=[(b"X-Request-ID", request_id.encode())])
-        (made,) = answer.headers.get_list("X-Request-ID")
-        assert UUID(made).version == 7
-        assert [line["request_id"] for line in log()] == [made]
+    async def test_any_other_is_replaced(self, client: httpx.AsyncClient, log: ReadLog) -> None:
+        for number, request_id in enumerate(("", "x" * 129, "a b", 'a"b', "a\tb", "a;b", "a\\b", "\u00e9", "<a>")):
+            answer = await client.get("/docs", headers=[(b"X-Request-ID", request_id.encode())])
+            (made,) = answer.headers.get_list("X-Request-ID")
+            assert UUID(made).version == 7, request_id
+            assert [line["request_id"] for line in log()[number:]] == [made], request_id
 
     @pytest.mark.parametrize(
         ("request_", "status"),
         [
             (("GET", "/animals"), 503),
-            (("GET", "/health"), 200),
             (("GET", "/health/db"), 503),
             (("GET", "/"), 307),
-            (("GET", "/docs"), 200),
             (("GET", "/docs/assets/swagger-ui.css"), 200),
             (("GET", "/docs/assets/none"), 404),
-            (("GET", "/openapi.json"), 200),
             (("GET", "/unicorns"), 404),
             (("PUT", "/animals"), 405),
             (("GET", "/animals?unknown=1"), 422),
@@ -129,7 +117,7 @@ class TestRequestId:
         answer = await broken.request(*request_)
         assert answer.status_code == status
         (request_id,) = answer.headers.get_list("X-Request-ID")
-        assert {line["request_id"] for line in log()} <= {request_id}
+        assert {line["request_id"] for line in log()} == {request_id}
 
     async def test_a_body_that_is_refused_has_one_too(self, client: httpx.AsyncClient) -> None:
         large = await client.post("/animals", content=b" " * (RECORD_BODY + 1))
@@ -164,22 +152,20 @@ class TestLineOfARequest:
             "bytes": len(answer.content),
         }
 
-    @pytest.mark.parametrize(
-        ("sent", "logged"),
-        [
-            ("/people/ngozi@zoo.example", "/people/(address)"),
-            ("/people/ngozi%40zoo.example/x", "/people/(address)/x"),
-            ("/a%0Ab%22", '/a\\nb"'),
-            ("/%1B[2J%22", '/\\x1b[2J"'),
-            ("/" + "x" * 1000, "/" + "x" * (MAX_PATH - 1)),
-            ("/" + "x" * 60_000 + "/@", "/" + "x" * (MAX_PATH - 1)),
-        ],
-    )
     async def test_has_a_path_of_limited_length_without_addresses_and_control_characters(
-        self, client: httpx.AsyncClient, log: ReadLog, sent: str, logged: str
+        self, client: httpx.AsyncClient, log: ReadLog
     ) -> None:
-        await client.get(sent)
-        assert [line["path"] for line in log()] == [logged]
+        logged = {
+            "/people/ngozi@zoo.example": "/people/(address)",
+            "/people/ngozi%40zoo.example/x": "/people/(address)/x",
+            "/a%0Ab%22": '/a\\nb"',
+            "/%1B[2J%22": '/\\x1b[2J"',
+            "/" + "x" * 1000: "/" + "x" * (MAX_PATH - 1),
+            "/" + "x" * 60_000 + "/@": "/" + "x" * (MAX_PATH - 1),
+        }
+        for sent in logged:
+            await client.get(sent)
+        assert [line["path"] for line in log()] == list(logged.values())
 
     async def test_is_a_warning_if_the_fault_is_the_servers(self, broken: httpx.AsyncClient, log: ReadLog) -> None:
         for path in ("/animals", "/unicorns", "/broken/here"):
@@ -285,12 +271,12 @@ async def until_all_is_said(log: ReadLog, event: str, times: int) -> list[Log]:
 
 
 class TestRepeatedFailures:
-    REQUESTS = 50
+    REQUESTS = 20
 
     async def test_an_outage_is_logged_once_and_then_with_a_count(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(repeats, "SECONDS", 0.5)
+        monkeypatch.setattr(repeats, "SECONDS", 0.2)
         for _ in range(self.REQUESTS):
             await broken.get("/animals")
         said = await until_all_is_said(log, "can't serve", self.REQUESTS)
@@ -300,7 +286,7 @@ class TestRepeatedFailures:
         )
         assert sum(line.get("repeated", 1) for line in said) == self.REQUESTS
         assert len(of_requests(log())) == self.REQUESTS
-        assert {line["event"] for line in log()} <= {"request", "can't serve", "old rows left for now"}
+        assert {line["event"] for line in log()} == {"request", "can't serve"}
 
     async def test_an_error_has_its_traceback_once_for_each_place(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
@@ -362,8 +348,8 @@ class TestRepeatedFailures:
             structlog.get_logger().error("animal fed twice", animal=number)
         assert [line["animal"] for line in log()] == list(range(5))
 
-    async def test_a_thousand_different_ones_are_limited_too(self, log: ReadLog) -> None:
-        for number in range(1000):
+    async def test_different_ones_are_limited_too(self, log: ReadLog) -> None:
+        for number in range(150):
             structlog.get_logger().error("animal fed twice", animal=number)
         assert len(log()) == repeats.MAX_KINDS + 1
 

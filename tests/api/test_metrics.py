@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -32,8 +33,10 @@ def count(name: str, **labels: str) -> float:
     return next((sample.value for metric in metrics for sample in metric.samples if sample.labels == labels), 0)
 
 
-def requests(**labels: str) -> float:
-    return count("http_request_duration_seconds_count", **labels)
+def requests() -> Counter[tuple[str, ...]]:
+    """How many there were, by their route, method and class."""
+    metrics = REGISTRY.restricted_registry(["http_request_duration_seconds_count"]).collect()
+    return Counter({tuple(sample.labels.values()): int(sample.value) for each in metrics for sample in each.samples})
 
 
 def series() -> int:
@@ -47,28 +50,20 @@ async def api(server: Server, database: str, **settings: str | float | None) -> 
         yield client
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "labels"),
-    [
-        ("GET", "/animals?limit=1", {"route": "/animals", "method": "GET", "status": "2xx"}),
-        ("HEAD", "/animals?limit=1", {"route": "/animals", "method": "HEAD", "status": "2xx"}),
-        ("GET", "/animals/1000000", {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}),
-        ("GET", "/animals/elephant", {"route": "/animals/{animal_id}", "method": "GET", "status": "4xx"}),
-        ("GET", "/elephants", {"route": "", "method": "GET", "status": "4xx"}),
-        ("BREW", "/elephants", {"route": "", "method": "other", "status": "4xx"}),
-    ],
-)
-async def test_a_request_is_counted_once_by_its_route_method_and_class(
-    client: httpx.AsyncClient, method: str, path: str, labels: dict[str, str]
-) -> None:
-    before, all_before = requests(**labels), sum_of_all()
-    await client.request(method, path)
-    assert (requests(**labels) - before, sum_of_all() - all_before) == (1, 1)
-
-
-def sum_of_all() -> float:
-    metrics = REGISTRY.restricted_registry(["http_request_duration_seconds_count"]).collect()
-    return sum(sample.value for metric in metrics for sample in metric.samples)
+async def test_a_request_is_counted_once_by_its_route_method_and_class(client: httpx.AsyncClient) -> None:
+    before = requests()
+    for method, path, labels in (
+        ("GET", "/animals?limit=1", ("/animals", "GET", "2xx")),
+        ("HEAD", "/animals?limit=1", ("/animals", "HEAD", "2xx")),
+        ("GET", "/animals/1000000", ("/animals/{animal_id}", "GET", "4xx")),
+        ("GET", "/animals/elephant", ("/animals/{animal_id}", "GET", "4xx")),
+        ("GET", "/elephants", ("", "GET", "4xx")),
+        ("BREW", "/elephants", ("", "other", "4xx")),
+    ):
+        await client.request(method, path)
+        after = requests()
+        assert after - before == {labels: 1}, (method, path)
+        before = after
 
 
 @pytest.mark.parametrize(("error", "outcome"), [(None, "done"), (ValueError(), "failed"), (OSError(), "failed")])
@@ -99,9 +94,10 @@ async def test_what_is_cancelled_has_not_failed() -> None:
     abandoned, *failed = counted()
     task = asyncio.create_task(wait())
     await asyncio.sleep(0)
+    calls = REGISTRY.restricted_registry(["external_request_duration_seconds_count"]).collect()
+    begun = [tuple(sample.labels.values()) for metric in calls for sample in metric.samples]
     for outcome in ("done", "refused", "failed", "abandoned"):  # before it has any
-        labels = {"service": "mail", "outcome": outcome}
-        assert REGISTRY.get_sample_value("external_request_duration_seconds_count", labels) is not None
+        assert ("mail", outcome) in begun
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -117,12 +113,12 @@ async def test_nothing_that_a_client_chooses_becomes_a_series(client: httpx.Asyn
 
     await send(0)
     before = series()
-    for number in range(1, 10):
+    for number in range(1, 4):
         await send(number)
     assert series() == before
 
 
-@pytest.mark.parametrize(("cause", "at_once"), [("pool", 2), ("queue", 40)])
+@pytest.mark.parametrize(("cause", "at_once"), [("pool", 2), ("queue", 20)])
 async def test_a_refusal_for_want_of_a_connection_is_counted(
     server: Server, database: str, admin: asyncpg.Connection, cause: str, at_once: int
 ) -> None:

@@ -7,17 +7,24 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from api.main import create_app
+from api.main import Api, create_app
 from api.settings import Settings
 from tests.conftest import Log, Serve, Served
 
 BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 
 
+@pytest.fixture(scope="module")
+def app_below(worker_app: Api) -> Api:
+    """The api with the setting; it has the document of the other, without the time that making it takes."""
+    app = create_app(Settings(root_path="/zoo"))
+    app.openapi = worker_app.openapi  # type: ignore[method-assign]  # as FastAPI documents it
+    return app
+
+
 @pytest.fixture
-def below(serve_here: Serve) -> Served:
-    """The api with the setting."""
-    return serve_here(create_app(Settings(root_path="/zoo")))
+def below(app_below: Api, serve_here: Serve) -> Served:
+    return serve_here(app_below)
 
 
 @pytest.fixture(params=["stripped", "passed on"])
@@ -87,23 +94,21 @@ async def test_only_the_header_of_a_trusted_proxy_counts(serve_here: Serve) -> N
         assert answer.headers["Location"] == location, (trusted, client)
 
 
-@pytest.mark.parametrize(
-    "prefix",
-    ["//evil.example", "/", "", "zoo", "/zoo/", "/zoo//x", "https://evil.example", "/zoo?x", "/zoo#x", "/../x", "/.",
-     "/a/..", '/zoo"><script>', "/zoo'", "/%2f", "/a b", "/a\\b", "/a;b", "/ä", "/zoo, /x", "/" + "x" * 65, "/x" * 9],
-)  # fmt: skip
-async def test_a_header_that_is_not_a_path_is_ignored(anonymous: httpx.AsyncClient, prefix: str) -> None:
-    headers = [(b"X-Forwarded-Prefix", prefix.encode("latin-1"))]
-    answer = await anonymous.get("/", headers=headers)
-    assert (answer.status_code, answer.headers["Location"]) == (307, "/docs")
-    assert (await anonymous.get("/docs", headers=headers)).text == (await anonymous.get("/docs")).text
+async def test_a_header_that_is_not_a_path_is_ignored(anonymous: httpx.AsyncClient) -> None:
+    page = (await anonymous.get("/docs")).text
+    for prefix in (
+        "//evil.example", "/", "", "zoo", "/zoo/", "/zoo//x", "https://evil.example", "/zoo?x", "/zoo#x", "/../x", "/.",
+        "/a/..", '/zoo"><script>', "/zoo'", "/%2f", "/a b", "/a\\b", "/a;b", "/ä", "/zoo, /x", "/" + "x" * 65, "/x" * 9,
+    ):  # fmt: skip
+        headers = [(b"X-Forwarded-Prefix", prefix.encode("latin-1"))]
+        answer = await anonymous.get("/", headers=headers)
+        assert (answer.status_code, answer.headers["Location"]) == (307, "/docs"), prefix
+        assert (await anonymous.get("/docs", headers=headers)).text == page, prefix
 
 
-@pytest.mark.parametrize(
-    "prefix",
-    ["zoo", "/", "/zoo/", "//zoo", "/zoo\n", "/zoo\r\nX: y", "http://zoo", "/a b", "/..", "/a/./b", "/zoo?x"],
-)
+@pytest.mark.parametrize("prefix", ["zoo", "/zoo/", "/zoo\n", "/zoo\r\nX: y"])
 def test_a_setting_that_is_not_a_path_is_refused_at_start(prefix: str) -> None:
+    """By the same rule as a header."""
     with pytest.raises(ValidationError, match="write a path such as /zoo"):
         Settings(root_path=prefix)
 

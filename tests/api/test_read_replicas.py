@@ -16,7 +16,7 @@ from api.crud.resources import RESOURCES
 from api.database.replica_reads import ReplicaReads
 from api.database.statements import ReadDatabase, Statement
 from api.dependencies import get_read_database
-from api.main import create_app
+from api.main import Api, create_app
 from api.models.animals import Animal
 from api.settings import Settings
 from api.state import NAME
@@ -31,8 +31,8 @@ def takes_a_replica(dependant: Dependant) -> bool:
     return dependant.call is get_read_database or any(map(takes_a_replica, dependant.dependencies))
 
 
-def test_only_reads_of_records_take_a_replica() -> None:
-    routes = [route for route in create_app(Settings()).routes if isinstance(route, APIRoute)]
+def test_only_reads_of_records_take_a_replica(worker_app: Api) -> None:
+    routes = [route for route in worker_app.routes if isinstance(route, APIRoute)]
     found = [route for route in routes if takes_a_replica(route.dependant)]
     reads = set()
     for resource in RESOURCES.values():
@@ -59,40 +59,36 @@ async def _what_the_types_refuse(db: ReadDatabase, animals: Resource, some: Any)
     await reads.first(db)
 
 
-async def test_without_the_setting_there_is_no_replica(server: Server, database: str) -> None:
-    async with serve_app(create_app(Settings(database_url=server.url("zoo_api", database)))) as served:
+async def test_without_the_setting_there_is_no_replica(server: Server, worker_database: str) -> None:
+    async with serve_app(create_app(Settings(database_url=server.url("zoo_api", worker_database)))) as served:
         assert served.state.replica is None
         async with served.client() as client:
             assert (await client.get("/animals")).status_code == 200
 
 
-async def test_a_replica_that_is_not_there_costs_no_read(server: Server, database: str) -> None:
-    settings = Settings(database_url=server.url("zoo_api", database), database_read_url=REPLICA)
+async def test_a_replica_that_is_not_there_costs_no_read(server: Server, worker_database: str) -> None:
+    settings = Settings(database_url=server.url("zoo_api", worker_database), database_read_url=REPLICA)
     async with serve_app(create_app(settings)) as served, served.client() as client:
         for path in ("/animals", "/exhibits", "/health/ready"):
             assert (await client.get(path)).status_code == 200
         assert (await client.get("/animals/1")).status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("headers", "is_of_replica"),
-    [
-        ([], True),
-        ([("cookie", "theme=dark"), ("user-agent", "zoo-auth")], True),
-        ([("authorization", "Bearer x")], False),
-        ([("cookie", "theme=dark; zoo-auth=x")], False),
-        ([("cookie", "theme=dark"), ("cookie", "zoo-auth=x")], False),
-    ],
-)
-async def test_who_says_who_they_are_reads_what_they_have_just_written(
-    server: Server, worker_database: str, headers: list[tuple[str, str]], is_of_replica: bool
-) -> None:
+async def test_who_says_who_they_are_reads_what_they_have_just_written(server: Server, worker_database: str) -> None:
     settings = Settings(database_url=server.url("zoo_api", worker_database), database_read_url=REPLICA)
+    cases: tuple[tuple[list[tuple[bytes, bytes]], bool], ...] = (
+        ([], True),
+        ([(b"cookie", b"theme=dark"), (b"user-agent", b"zoo-auth")], True),
+        ([(b"authorization", b"Bearer x")], False),
+        ([(b"cookie", b"theme=dark; zoo-auth=x")], False),
+        ([(b"cookie", b"theme=dark"), (b"cookie", b"zoo-auth=x")], False),
+    )
     async with serve_app(create_app(settings)) as served:
-        raw = [(name.encode(), value.encode()) for name, value in headers]
-        request = Request({"type": "http", "headers": raw, "state": {NAME: served.state}})
-        database = await get_read_database(request, Response())
-        assert (database is not served.state.database) is isinstance(database, ReplicaReads) is is_of_replica
+        for headers, is_of_replica in cases:
+            request = Request({"type": "http", "headers": headers, "state": {NAME: served.state}})
+            database = await get_read_database(request, Response())
+            assert (database is not served.state.database) is is_of_replica, headers
+            assert isinstance(database, ReplicaReads) is is_of_replica, headers
 
 
 def test_a_replica_has_the_password_of_the_database_or_its_own() -> None:

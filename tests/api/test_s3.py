@@ -62,9 +62,8 @@ class TestUpload:
         assert (head.size, head.content_type) == (len(BODY), JPEG)
         assert await s3.get(key, head.etag, size=head.size) == BODY
 
-    @pytest.mark.parametrize(
-        ("body", "headers"),
-        [
+    async def test_writes_nothing_else(self, s3: S3, key: str, upload: PresignedPut) -> None:
+        others: tuple[tuple[bytes, dict[str, str | None]], ...] = (
             (BODY[:-1], {}),
             (BODY + b"!", {}),
             (b"", {}),
@@ -74,14 +73,11 @@ class TestUpload:
             (BODY, {"If-None-Match": '"an etag"'}),
             (BODY, {"x-amz-acl": "public-read"}),
             (BODY, {"x-amz-meta-note": "hello"}),
-        ],
-    )
-    async def test_writes_nothing_else(
-        self, s3: S3, key: str, upload: PresignedPut, body: bytes, headers: dict[str, str | None]
-    ) -> None:
-        assert await put(upload, body, headers) == 403
+        )
+        for body, headers in others:
+            assert await put(upload, body, headers) == 403, (body, headers)
 
-        assert await s3.head(key) is None
+            assert await s3.head(key) is None, (body, headers)
 
     async def test_writes_once(self, s3: S3, key: str, upload: PresignedPut) -> None:
         await put(upload)
@@ -142,7 +138,8 @@ class TestReading:
             await s3.get(key, etag, size=size)
 
     async def test_a_large_object_is_complete(self, s3: S3, key: str) -> None:
-        large = bytes(range(256)) * 40_000
+        large = bytes(range(256)) * 20_000
+        assert len(large) > s3_requests.MAX_ANSWER
         etag = await stored(s3, key, large)
 
         assert await s3.get(key, etag, size=len(large)) == large

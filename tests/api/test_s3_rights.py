@@ -16,6 +16,7 @@ from tests.api.storage_proxy import proxying
 from tests.conftest import browser, settings_of
 
 PRIVATE, PUBLIC = "zoo-private", "zoo-public"
+ANY = set(range(200, 500))
 
 
 async def requests_of(environment: dict[str, str]) -> AsyncIterator[S3Requests]:
@@ -26,13 +27,13 @@ async def requests_of(environment: dict[str, str]) -> AsyncIterator[S3Requests]:
     await requests.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def by_the_api(storage: Storage) -> AsyncIterator[S3Requests]:
     async for requests in requests_of(storage.environment()):
         yield requests
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def by_the_admin(storage: Storage) -> AsyncIterator[S3Requests]:
     async for requests in requests_of(storage.admin_environment()):
         yield requests
@@ -41,9 +42,8 @@ async def by_the_admin(storage: Storage) -> AsyncIterator[S3Requests]:
 class TestTheApisKey:
     """tests/api/test_s3.py has what it may do, because the api does it."""
 
-    @pytest.mark.parametrize(
-        ("method", "path", "query"),
-        [
+    async def test_may_do_nothing_to_buckets(self, by_the_api: S3Requests) -> None:
+        for method, path, query in (
             ("PUT", "/another-bucket", {}),
             *(
                 (method, f"/{bucket}", query)
@@ -63,13 +63,9 @@ class TestTheApisKey:
             ),
             ("PUT", f"/{PRIVATE}/a", {"acl": ""}),
             ("PUT", f"/{PRIVATE}/a", {"tagging": ""}),
-        ],
-    )
-    async def test_may_do_nothing_to_buckets(
-        self, by_the_api: S3Requests, method: str, path: str, query: dict[str, str]
-    ) -> None:
-        with pytest.raises(StorageRefused, match="403"):
-            await by_the_api.send(method, path, {200, 204}, query=query)
+        ):
+            answer = await by_the_api.send(method, path, ANY, query=query)
+            assert answer.status == 403, (method, path, query)
 
     async def test_may_do_nothing_in_other_buckets(self, by_the_api: S3Requests, by_the_admin: S3Requests) -> None:
         other = f"/{PRIVATE}-{uuid4().hex[:8]}"
@@ -80,15 +76,15 @@ class TestTheApisKey:
             with pytest.raises(StorageRefused, match="403"):
                 await by_the_api.send(method, path, {200, 204})
 
-    @pytest.mark.parametrize("action", ["CreateUser", "ListUsers", "CreateAccessKey", "PutUserPolicy"])
-    async def test_may_make_no_keys(self, storage: Storage, by_the_api: S3Requests, action: str) -> None:
+    async def test_may_make_no_keys(self, storage: Storage, by_the_api: S3Requests) -> None:
         signer = await by_the_api.signer()
-        body = f"Action={action}&Version=2010-05-08&UserName=zoo_api".encode()
-        headers = signer.signed("POST", f"{storage.url}/", {"content-type": "application/x-www-form-urlencoded"}, body)
         async with browser() as client:
-            answer = await client.post(f"{storage.url}/", content=body, headers=headers)
-
-        assert answer.status_code in {400, 403}, answer.text
+            for action in ("CreateUser", "ListUsers", "CreateAccessKey", "PutUserPolicy"):
+                body = f"Action={action}&Version=2010-05-08&UserName=zoo_api".encode()
+                form = {"content-type": "application/x-www-form-urlencoded"}
+                headers = signer.signed("POST", f"{storage.url}/", form, body)
+                answer = await client.post(f"{storage.url}/", content=body, headers=headers)
+                assert answer.status_code in {400, 403}, (action, answer.text)
 
 
 class TestBuckets:

@@ -11,7 +11,10 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 from opentelemetry.exporter.otlp.common import http
-from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
 from sqlalchemy import insert, text
 from sqlalchemy.exc import DBAPIError
 
@@ -23,7 +26,7 @@ from api.external_services.s3 import S3
 from api.main import create_app
 from api.models.animals import Animal
 from api.settings import Settings
-from api.traces import call
+from api.traces import Tracing, call
 from local.postgres import Server
 from tests.collector import collecting
 from tests.conftest import Log, started
@@ -49,66 +52,85 @@ NOT_TAKEN = [
 ReadLog = Callable[[], list[Log]]
 
 
-def traced(server: Server, database: str, url: str, **settings: object) -> Settings:
-    options = {"database_url": server.url("zoo_api", database), "otel_exporter_otlp_endpoint": url}
-    return Settings.model_validate(options | settings)
+def at(url: str, **settings: object) -> Settings:
+    """With a collector at this address."""
+    return Settings.model_validate({"otel_exporter_otlp_endpoint": url, **settings})
+
+
+def traced(server: Server, database: str, url: str) -> Settings:
+    return at(url, database_url=server.url("zoo_api", database))
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """All that are made from now on, without a collector."""
+    spans, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    monkeypatch.setattr(Tracing, "tracer", provider.get_tracer("api"))
+    return spans
 
 
 def said(log: ReadLog) -> list[Log]:
     return [line for line in log() if "traces" in line["event"]]
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [{}, {"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "true"}],
-    ids=["unset", "empty", "disabled"],
-)
-def test_without_a_collector_nothing_of_the_library_is_imported(environment: dict[str, str]) -> None:
+def test_no_endpoint_an_empty_one_and_a_disabled_library_are_no_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    empty, unset = Settings(), Settings(otel_exporter_otlp_endpoint=None)
+    disabled = Settings(otel_exporter_otlp_endpoint="http://c", otel_sdk_disabled=True)
+    assert [settings.traces_url for settings in (empty, unset, disabled)] == [None] * 3
+
+
+def test_without_a_collector_nothing_of_the_library_is_imported() -> None:
     code = (
         "import asyncio, sys; from api.main import create_app; app = create_app()\n"
         "async def run():\n    async with app.router.lifespan_context(app): pass\n"
         "asyncio.run(run()); print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
-    database = f"postgresql://zoo_api@127.0.0.1:{find_free_port()}/zoo"
-    done = run("-c", code, env={"PATH": os.environ["PATH"], "DATABASE_URL": database, **environment})
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": f"postgresql://zoo_api@127.0.0.1:{find_free_port()}/zoo",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c",
+        "OTEL_SDK_DISABLED": "true",
+    }
+    done = run("-c", code, env=environment)
     assert done.stdout == "[]\n", done.stderr
 
 
-async def test_a_request_that_is_not_sampled_has_a_trace_id_but_no_spans(server: Server, worker_database: str) -> None:
-    sampled, traces = set(), set()
-    with collecting() as collector:
-        for sampler, share, is_sampled in (
-            ("parentbased_always_off", 1, False),
-            ("traceidratio", 0, False),
-            ("parentbased_traceidratio", 1, True),
-            ("always_on", 0, True),
-        ):
-            options = {"otel_traces_sampler": sampler, "otel_traces_sampler_arg": share}
-            async with started(create_app(traced(server, worker_database, collector.url, **options))) as client:
-                trace = (await client.get("/animals?limit=1")).headers["X-Trace-ID"]
-            assert re.fullmatch("[0-9a-f]{32}", trace)
-            traces.add(trace)
-            sampled |= {trace} if is_sampled else set()
-        collector.wait_for(sampled)
-        assert traces & {span.trace_id.hex() for span in collector.spans()} == sampled
+async def test_a_request_that_is_not_sampled_has_a_trace_id_but_no_spans(
+    anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for sampler, share, is_sampled in (
+        ("parentbased_always_off", 1, False),
+        ("traceidratio", 0, False),
+        ("parentbased_traceidratio", 1, True),
+        ("always_on", 0, True),
+    ):
+        exported = InMemorySpanExporter()
+        monkeypatch.setattr(collectors, "Collector", lambda *_, exporter=exported: exporter)
+        async with open_collector(at("http://c", otel_traces_sampler=sampler, otel_traces_sampler_arg=share)):
+            trace = (await anonymous.get("/docs")).headers["X-Trace-ID"]
+        assert re.fullmatch("[0-9a-f]{32}", trace)
+        found = [f"{span.context.trace_id:032x}" for span in exported.get_finished_spans()]
+        assert found == ([trace] if is_sampled else []), sampler
 
 
 async def test_of_a_trusted_proxys_traceparents_those_that_break_the_rules_begin_a_new_trace(
-    server: Server, worker_database: str
+    anonymous: httpx.AsyncClient,
 ) -> None:
-    settings = traced(server, worker_database, f"http://127.0.0.1:{find_free_port()}", otel_traces_sampler="always_off")
+    settings = at(f"http://127.0.0.1:{find_free_port()}", otel_traces_sampler="always_off")
 
-    async def trace_of(client: httpx.AsyncClient, *parents: str) -> str:
+    async def trace_of(*parents: str) -> str:
         headers = [(b"traceparent", each.encode("latin-1")) for each in parents]
-        answer = await client.get("/animals/1000000", headers=headers)
+        answer = await anonymous.get("/unicorns", headers=headers)
         assert answer.status_code == 404
         return str(answer.headers["X-Trace-ID"])
 
-    async with started(create_app(settings)) as client:
+    async with open_collector(settings):
         for parent in TAKEN:
-            assert await trace_of(client, parent) == TRACE, parent
-        new = [await trace_of(client, parent) for parent in NOT_TAKEN]
-        new += [await trace_of(client, WHOLE, WHOLE), await trace_of(client, "", WHOLE)]
+            assert await trace_of(parent) == TRACE, parent
+        new = [await trace_of(parent) for parent in NOT_TAKEN]
+        new += [await trace_of(WHOLE, WHOLE), await trace_of("", WHOLE)]
     assert TRACE not in new
     assert len(set(new)) == len(new)
 
@@ -131,12 +153,12 @@ async def test_a_collector_that_fails_is_said_once_and_so_is_that_it_is_back(
         app = create_app(traced(server, worker_database, f"http://127.0.0.1:{port}"))
         async with asyncio.timeout(60), started(app) as client:
             while refused < 30:  # several batches: each is sent six times, and each time twice
-                assert (await client.get("/animals?limit=1")).status_code == 200
+                assert (await client.get("/docs")).status_code == 200
                 await asyncio.sleep(0.02)
             failing.close()
             working.enter_context(collecting(port))
             while len(said(log)) < 2:
-                assert (await client.get("/animals?limit=1")).status_code == 200
+                assert (await client.get("/docs")).status_code == 200
                 await asyncio.sleep(0.02)
     away, back = said(log)
     assert (away["event"], away["level"]) == ("traces are not exported", "warning")
@@ -164,33 +186,26 @@ async def test_a_collector_that_never_answers_delays_neither_requests_nor_the_en
             await asyncio.to_thread(thread.join)
 
 
-async def test_a_call_of_the_storage_is_a_span_and_the_storage_takes_its_header(s3: S3) -> None:
-    with collecting() as collector:
-        async with open_collector(Settings(otel_exporter_otlp_endpoint=collector.url)):
-            assert [stored async for stored in s3.objects("nothing/")] == []
-        async with asyncio.timeout(60):
-            while not (spans := collector.spans()):
-                await asyncio.sleep(0.02)
-    assert [(span.name, span.parent_span_id) for span in spans] == [("storage", b"")]
+async def test_a_call_of_the_storage_is_a_span_and_the_storage_takes_its_header(
+    s3: S3, spans: InMemorySpanExporter
+) -> None:
+    assert [stored async for stored in s3.objects("nothing/")] == []
+    assert [(span.name, span.parent) for span in spans.get_finished_spans()] == [("storage", None)]
 
 
-async def test_each_statement_is_one_span_however_it_is_executed(server: Server, worker_database: str) -> None:
+async def test_each_statement_is_one_span_however_it_is_executed(
+    server: Server, worker_database: str, spans: InMemorySpanExporter
+) -> None:
     two = [{"name": "Zuri", "species": "Okapi"}, {"name": "Nala", "species": "Okapi"}]
-    with collecting() as collector:
-        settings = traced(server, worker_database, collector.url)
-        async with open_collector(settings):
-            engine = create_engine(settings)
-            with call("alone"), suppress(DBAPIError):
-                async with engine.connect() as connection:
-                    await connection.execute(insert(Animal).returning(Animal.id), two)  # INSERT ... VALUES (...), (...)
-                    await connection.execute(text("UPDATE animals SET name = :name WHERE species = :species"), two)
-                    await connection.execute(text("DELETE FROM animals WHERE id = 1 / :no"), [{"no": 0}, {"no": 0}])
-            await engine.dispose()
-        async with asyncio.timeout(60):
-            while not (spans := collector.spans()):
-                await asyncio.sleep(0.02)
-    statements = [span for span in spans if span.name.endswith(" animals")]
-    assert [(span.name, span.status.code == Status.STATUS_CODE_ERROR) for span in statements] == [
+    engine = create_engine(traced(server, worker_database, "http://collector"))
+    with call("alone"), suppress(DBAPIError):
+        async with engine.connect() as connection:
+            await connection.execute(insert(Animal).returning(Animal.id), two)  # INSERT ... VALUES (...), (...)
+            await connection.execute(text("UPDATE animals SET name = :name WHERE species = :species"), two)
+            await connection.execute(text("DELETE FROM animals WHERE id = 1 / :no"), [{"no": 0}, {"no": 0}])
+    await engine.dispose()
+    statements = [span for span in spans.get_finished_spans() if span.name.endswith(" animals")]
+    assert [(span.name, span.status.status_code is StatusCode.ERROR) for span in statements] == [
         ("INSERT animals", False),
         ("UPDATE animals", False),
         ("DELETE animals", True),
