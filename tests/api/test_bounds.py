@@ -81,12 +81,12 @@ class TestBody:
         assert answer.status_code == 201, answer.text
         assert {name: answer.json()[name] for name in record} == record
 
-    @pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "deflate, gzip", "identity, gzip", "x"])
-    async def test_an_encoded_body_is_415(self, client: httpx.AsyncClient, encoding: str) -> None:
-        for path, kind in (("/animals", JSON), ("/animals/1/restore", {})):
+    @pytest.mark.parametrize(("path", "kind"), [("/animals", JSON), ("/animals/1/restore", {})])
+    async def test_an_encoded_body_is_415(self, client: httpx.AsyncClient, path: str, kind: dict[str, str]) -> None:
+        for encoding in ("gzip", "br", "GZIP", "deflate, gzip", "identity, gzip", "x"):
             headers = kind | {"Content-Encoding": encoding}
             answer = await client.post(path, content=b"{}", headers=headers)
-            assert answer.status_code == 415
+            assert answer.status_code == 415, encoding
             assert answer.headers["Accept-Encoding"] == "identity"
             assert "Content-Encoding" in answer.json()["detail"]
 

@@ -54,24 +54,21 @@ class TestIfNoneMatch:
         assert (again.status_code, again.json()) == (200, last.json())
         assert "Link" in again.headers
 
-    @pytest.mark.parametrize(
-        ("form", "status"),
-        [
-            ("{}", 304),
-            ("W/{}", 304),
-            ('"another", {}', 304),
-            ('W/"another",W/{}', 304),
-            ("*", 304),
-            ('"another"', 200),
-            ("{}x", 304),
-            ("", 200),
-            ("nothing at all", 200),
-        ],
-    )
-    async def test_may_be_a_list_and_weak(self, client: httpx.AsyncClient, form: str, status: int) -> None:
+    async def test_may_be_a_list_and_weak(self, client: httpx.AsyncClient) -> None:
         tag = await tag_of(client, "/exhibits")
-        answer = await client.get("/exhibits", headers={"If-None-Match": form.format(tag)})
-        assert answer.status_code == status
+        for form, status in {
+            "{}": 304,
+            "W/{}": 304,
+            '"another", {}': 304,
+            'W/"another",W/{}': 304,
+            "*": 304,
+            '"another"': 200,
+            "{}x": 304,
+            "": 200,
+            "nothing at all": 200,
+        }.items():
+            answer = await client.get("/exhibits", headers={"If-None-Match": form.format(tag)})
+            assert (form, answer.status_code) == (form, status)
 
     async def test_may_be_in_several_lines(self, client: httpx.AsyncClient) -> None:
         tag = await tag_of(client, "/exhibits")
@@ -129,23 +126,21 @@ class TestIfMatch:
             assert "read it again" in refused.json()["detail"]
         assert (await client.get(path)).json() == now
 
-    @pytest.mark.parametrize(
-        ("form", "status"),
-        [
-            ("{}", 200),
-            ('"another", {}', 200),
-            ("*", 200),
-            ("W/{}", 412),
-            ('"another"', 412),
-            ("", 412),
-            ("unquoted", 412),
-            ('W/"another", {}', 200),
-        ],
-    )
-    async def test_may_be_a_list_and_is_never_weak(self, client: httpx.AsyncClient, form: str, status: int) -> None:
+    async def test_may_be_a_list_and_is_never_weak(self, client: httpx.AsyncClient) -> None:
         path = f"/animals/{(await make(client, '/animals'))['id']}"
-        headers = {"If-Match": form.format(await tag_of(client, path))}
-        assert (await client.patch(path, json={"name": "B"}, headers=headers)).status_code == status
+        tag = await tag_of(client, path)
+        for form, status in {
+            "{}": 200,
+            '"another", {}': 200,
+            "*": 200,
+            "W/{}": 412,
+            '"another"': 412,
+            "": 412,
+            "unquoted": 412,
+            'W/"another", {}': 200,
+        }.items():
+            answer = await client.patch(path, json={}, headers={"If-Match": form.format(tag)})
+            assert (form, answer.status_code) == (form, status)
 
     async def test_may_be_the_tag_of_the_compressed_answer(self, client: httpx.AsyncClient) -> None:
         path = f"/animals/{(await make(client, '/animals', description='x' * 5000))['id']}"

@@ -78,12 +78,14 @@ class TestReplay:
         paths = {(await post(client, "Amara", key=key)).headers["Location"] for key in ("a", "b", "A")}
         assert len(paths) == 3
 
-    @pytest.mark.parametrize("key", ["", " ", "a b", "x" * 256, "\x7f", "ä", "a\tb"])
-    async def test_an_invalid_key_is_422(self, client: httpx.AsyncClient, key: str) -> None:
-        raw = {name.encode(): value.encode("latin-1") for name, value in {**ADMIN, "Idempotency-Key": key}.items()}
-        for url, body in [("/animals", {"name": "Amara"}), ("/animals/1/restore", None)]:
+    @pytest.mark.parametrize(("url", "body"), [("/animals", {"name": "Amara"}), ("/animals/1/restore", None)])
+    async def test_an_invalid_key_is_422(
+        self, client: httpx.AsyncClient, url: str, body: dict[str, str] | None
+    ) -> None:
+        for key in ("", " ", "a b", "x" * 256, "\x7f", "ä", "a\tb"):
+            raw = {name.encode(): value.encode("latin-1") for name, value in {**ADMIN, "Idempotency-Key": key}.items()}
             answer = await client.post(url, json=body, headers=raw)
-            assert answer.status_code == 422
+            assert answer.status_code == 422, key
             assert answer.json()["detail"][0]["loc"] == ["header", "Idempotency-Key"]
 
     async def test_the_longest_key_is_accepted(self, client: httpx.AsyncClient) -> None:

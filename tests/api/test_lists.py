@@ -19,15 +19,13 @@ from tests.api.recorder import Recorder
 from tests.api.records import Resource, complete, every_labelled, every_reference, every_resource, make
 
 SORTS = ["id", "name", "created_at", "updated_at"]
-TEXTS = ["b, 2", "a", "b, 2", "Zoë & co", "a", "%"]
+TEXTS = ["b, 2", "a", "Zoë & co", "a", "%"]
 ANIMALS = RESOURCES["animals"]
+# What all are sorted by, is so by the same code: one resource shows it.
 every_order = pytest.mark.parametrize(
     ("resource", "sort"),
-    [
-        (resource, sort)
-        for resource in tested.RESOURCES
-        for sort in ("id", *resource.api.model.__sorts__, "created_at", "updated_at")
-    ],
+    [(tested.RESOURCES[0], sort) for sort in ("id", "created_at", "updated_at")]
+    + [(resource, sort) for resource in tested.RESOURCES for sort in resource.api.model.__sorts__],
     ids=str,
 )
 
@@ -48,7 +46,7 @@ class TestSort:
     async def test_pages_go_through_all_records_in_order_both_ways(
         self, client: httpx.AsyncClient, connection: AsyncConnection, resource: Resource, sort: str
     ) -> None:
-        values: list[Any] = [{}] * 6
+        values: list[Any] = [{}] * len(TEXTS)
         if sort in resource.fields:
             is_text = sort in resource.of_kind(Name, Line)
             values = [{sort: text if is_text else resource.another(sort)} for text in TEXTS]
@@ -56,7 +54,7 @@ class TestSort:
                 values = [{sort: resource.another(sort)} for _ in values]
         made = [await make(client, resource.path, **fields) for fields in values]
         await client.patch(f"{resource.path}/{made[2]['id']}", json=resource.change())
-        for whole_second in (made[0]["id"], made[4]["id"]):  # the same moment, with no fraction of a second
+        for whole_second in (made[0]["id"], made[3]["id"]):  # the same moment, with no fraction of a second
             moment = "'2026-11-25 10:00:00+00'"
             await connection.execute(
                 sql(
@@ -67,10 +65,10 @@ class TestSort:
         records = (await client.get(resource.path)).json()
         expected = [record["id"] for record in sorted(records, key=lambda record: (record[sort], record["id"]))]
         for order, ids in ((sort, expected), (f"-{sort}", expected[::-1])):
-            for limit in (1, 4, 6):
+            for limit in (1, 3):
                 pages = await walk(client, f"{resource.path}?sort={order}&limit={limit}")
                 assert list(chain(*pages)) == ids
-                assert len(pages) == -(-6 // limit)
+                assert len(pages) == -(-len(ids) // limit)
 
     async def test_a_record_that_changes_meanwhile_does_not_end_the_walk(self, client: httpx.AsyncClient) -> None:
         made = [(await make(client, "/animals", name=name))["id"] for name in "abcdef"]
@@ -80,10 +78,18 @@ class TestSort:
             rest = list(chain(*await walk(client, first.links["next"]["url"])))
             assert set(made) - {record["id"] for record in first.json()} <= set(rest)
 
-    async def test_it_goes_together_with_filters_and_large_pages(self, client: httpx.AsyncClient) -> None:
+    async def test_it_goes_together_with_filters_and_large_pages(
+        self, client: httpx.AsyncClient, connection: AsyncConnection
+    ) -> None:
         exhibit = await make(client, "/exhibits")
-        long = {"exhibit_id": exhibit["id"], "description": "\U0001f992" * 10_000}
-        made = [(await make(client, "/animals", name=f"{n % 3}", **long))["id"] for n in range(30)]
+        rows = await connection.execute(
+            sql(
+                "INSERT INTO animals (name, exhibit_id, description)"
+                " SELECT n % 3, :exhibit, repeat('\U0001f992', 10000) FROM generate_series(0, 29) AS n RETURNING id"
+            ),
+            {"exhibit": exhibit["id"]},
+        )
+        made = rows.scalars().all()
         await make(client, "/animals", name="0")
         pages = await walk(client, f"/exhibits/{exhibit['id']}/animals?sort=-name")
         assert [len(page) for page in pages] == [24, 6]
@@ -125,25 +131,27 @@ def most_rows(plan: dict[str, Any]) -> float:
 
 class TestSearch:
     @every_labelled
-    async def test_a_part_of_the_label_is_found_whatever_its_case(
-        self, client: httpx.AsyncClient, resource: Resource
-    ) -> None:
-        names, label = ("Amara", "Tamara 100%_\\", "Ama ra", "X"), str(resource.label)
-        made = {name: await make(client, resource.path, **{label: name}) for name in names}
+    async def test_a_part_of_the_label_is_found(self, client: httpx.AsyncClient, resource: Resource) -> None:
+        amara, _ = [await make(client, resource.path, **{str(resource.label): name}) for name in ("Amara", "Leo")]
+        assert (await client.get(resource.path, params={"q": "mar"})).json() == [amara]
+
+    async def test_a_part_is_found_whatever_its_case_and_whatever_stands_in_it(self, client: httpx.AsyncClient) -> None:
+        names = ("Amara", "Tamara 100%_\\", "Ama ra", "X")
+        made = {name: await make(client, "/animals", name=name) for name in names}
         both = ["Amara", "Tamara 100%_\\"]
         last = both[1:]
         for q, expected in {
             "MAR": both, "amara": both, "ma": [*both, "Ama ra"], "a r": ["Ama ra"], "aramA": [], "a%a": [],
             "TAM": last, "%_": last, "_\\": last,
         }.items():  # fmt: skip
-            answer = await client.get(resource.path, params={"q": q})
+            answer = await client.get("/animals", params={"q": q})
             assert answer.json() == [made[name] for name in expected], q
 
-    @pytest.mark.parametrize("name", ["Zoë", "Éléphant", "ЖИРАФ", "大熊猫", "🦒🦓"])
-    async def test_letters_beyond_ascii_are_found_in_any_case(self, client: httpx.AsyncClient, name: str) -> None:
-        record = await make(client, "/animals", name=f"x{name}y")
-        for q in (name, name[:2], name[-2:].lower(), name.lower(), name.upper()):
-            assert (await client.get("/animals", params={"q": q})).json() == [record]
+    async def test_letters_beyond_ascii_are_found_in_any_case(self, client: httpx.AsyncClient) -> None:
+        for name in ("Zoë", "Éléphant", "ЖИРАФ", "大熊猫", "🦒🦓"):
+            record = await make(client, "/animals", name=f"x{name}y")
+            for q in {name, name[:2], name[-2:].lower(), name.lower(), name.upper()}:
+                assert (await client.get("/animals", params={"q": q})).json() == [record], (name, q)
 
     async def test_it_goes_together_with_order_pages_and_filters(self, client: httpx.AsyncClient) -> None:
         made = [(await make(client, "/animals", name=name, species="S"))["id"] for name in ("Leo 2", "Leo 1", "leo 3")]
@@ -152,10 +160,10 @@ class TestSearch:
         pages = await walk(client, "/animals?q=LEO&sort=name&limit=1&species=S")
         assert pages == [[made[1]], [made[0]], [made[2]]]
 
-    @pytest.mark.parametrize("q", ["", "a", " a ", "\u200ba", "a\x00b", "a\x1fb", "x" * 201])
-    async def test_what_can_not_be_searched_for_is_422(self, client: httpx.AsyncClient, q: str) -> None:
-        answer = await client.get("/animals", params={"q": q})
-        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "q"])
+    async def test_what_can_not_be_searched_for_is_422(self, client: httpx.AsyncClient) -> None:
+        for q in ("", "a", " a ", "\u200ba", "a\x00b", "a\x1fb", "x" * 201):
+            answer = await client.get("/animals", params={"q": q})
+            assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", "q"]), q
 
     async def test_it_uses_an_index(self, admin: asyncpg.Connection) -> None:
         await admin.execute(
@@ -169,15 +177,14 @@ class TestSearch:
 
 
 class TestCount:
-    @every_resource
-    async def test_few_are_counted_exactly(self, client: httpx.AsyncClient, resource: Resource) -> None:
-        made = [await make(client, resource.path) for _ in range(5)]
-        await client.delete(f"{resource.path}/{made[0]['id']}")
+    async def test_few_are_counted_exactly(self, client: httpx.AsyncClient) -> None:
+        made = [await make(client, "/animals") for _ in range(5)]
+        await client.delete(f"/animals/{made[0]['id']}")
         for query, count in (("", 4), ("&limit=1", 4), ("&offset=3", 4), ("&after=99999999", 4)):
-            headers = (await client.get(f"{resource.path}?count=true{query}")).headers
+            headers = (await client.get(f"/animals?count=true{query}")).headers
             assert (headers["X-Total-Count"], headers["X-Total-Count-Is"]) == (str(count), "exact")
-        assert "X-Total-Count" not in (await client.get(resource.path)).headers
-        assert "X-Total-Count" not in (await client.get(f"{resource.path}?count=false")).headers
+        assert "X-Total-Count" not in (await client.get("/animals")).headers
+        assert "X-Total-Count" not in (await client.get("/animals?count=false")).headers
 
     async def test_many_are_estimated_and_it_says_so(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
@@ -207,28 +214,25 @@ class TestCount:
 
 
 class TestPassedOver:
-    @pytest.mark.parametrize(
-        "query",
-        [
-            "utm_source=mail&utm_medium=x&utm_source=y", "_=1732620000", "fbclid=a&gclid=b", "utm_=", "%75tm_x=1",
-            "utm%5Fx",
-        ],
-    )  # fmt: skip
-    async def test_what_clients_add_is_passed_over(self, client: httpx.AsyncClient, query: str) -> None:
+    async def test_what_clients_add_is_passed_over(self, client: httpx.AsyncClient) -> None:
         made = await make(client, "/animals", species="Grus & co")
         await make(client, "/animals", species="Grus & co")
         await make(client, "/animals")
-        page = await client.get(f"/animals?{query}&species=Grus+%26+co&limit=1")
-        assert page.json() == [made]
-        assert page.links["next"]["url"] == f"/animals?species=Grus+%26+co&limit=1&after={made['id']}"
-        assert (await client.get(f"/animals/{made['id']}?{query}")).json() == made
-        assert (await client.get(f"/users/me?{query}")).headers["Cache-Control"] == "no-store"
+        for query in (
+            "utm_source=mail&utm_medium=x&utm_source=y", "_=1732620000", "fbclid=a&gclid=b", "utm_=", "%75tm_x=1",
+            "utm%5Fx",
+        ):  # fmt: skip
+            page = await client.get(f"/animals?{query}&species=Grus+%26+co&limit=1")
+            assert page.json() == [made], query
+            assert page.links["next"]["url"] == f"/animals?species=Grus+%26+co&limit=1&after={made['id']}", query
+            assert (await client.get(f"/animals/{made['id']}?{query}")).json() == made, query
+            assert (await client.get(f"/users/me?{query}")).headers["Cache-Control"] == "no-store"
 
-    @pytest.mark.parametrize("query", ["utmx=1", "__=1", "xutm_a=1", "UTM_A=1", "_x=1"])
-    async def test_nothing_else_is(self, client: httpx.AsyncClient, query: str) -> None:
+    async def test_nothing_else_is(self, client: httpx.AsyncClient) -> None:
         for path in ["/animals", "/users/me"]:
-            answer = await client.get(f"{path}?{query}")
-            assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", query.partition("=")[0]])
+            for name in ("utmx", "__", "xutm_a", "UTM_A", "_x"):
+                answer = await client.get(f"{path}?{name}=1")
+                assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["query", name])
 
 
 class TestRestore:

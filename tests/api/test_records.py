@@ -4,19 +4,22 @@ from datetime import datetime
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from api.schemas.text import Line, Name, Prose
-from tests.api.records import Resource, complete, every_field, every_resource, make, new
+from tests.api.records import Resource, complete, every_resource, make, new
 
 GONE = 2**62
 
 
-@every_field(Name, Line)
-async def test_white_space_around_a_line_is_removed(client: httpx.AsyncClient, resource: Resource, field: str) -> None:
-    assert (await make(client, resource.path, **{field: "  Amara\n"}))[field] == "Amara"
+@every_resource
+async def test_white_space_around_a_line_is_removed(client: httpx.AsyncClient, resource: Resource) -> None:
+    lines = resource.of_kind(Name, Line)
+    for blank in ("\n", " "):
+        record = await make(client, resource.path, **dict.fromkeys(lines, f"  Amara{blank}"))
+        assert {field: record[field] for field in lines} == dict.fromkeys(lines, "Amara"), blank
+        await client.delete(f"{resource.path}/{record['id']}")  # what is unique may be so again
 
 
 @every_resource
@@ -138,75 +141,68 @@ class TestList:
         await client.delete(f"{resource.path}/{made[1]['id']}")
         assert (await client.get(resource.path)).json() == [made[0], made[2]]
 
-    async def test_a_timestamp_is_written_as_in_a_single_record_even_at_a_whole_second(
-        self, client: httpx.AsyncClient, resource: Resource, connection: AsyncConnection
-    ) -> None:
-        record = await make(client, resource.path)
-        for moment in ("2026-11-25 10:00:00+00", "2026-11-25 10:00:00.5+00"):
-            await connection.execute(sql(f"UPDATE {resource.quoted} SET created_at = '{moment}'"))
-            read = await client.get(f"{resource.path}/{record['id']}")
-            assert (await client.get(resource.path)).json() == [read.json()]
-
     async def test_the_next_link_leads_through_all_records_once(
         self, client: httpx.AsyncClient, resource: Resource
     ) -> None:
-        ids = [(await make(client, resource.path))["id"] for _ in range(7)]
+        ids = [(await make(client, resource.path))["id"] for _ in range(3)]
         seen = []
-        url = f"{resource.path}?limit=3"
-        for _ in range(3):
+        url = f"{resource.path}?limit=2"
+        for _ in range(2):
             answer = await client.get(url)
             seen += [record["id"] for record in answer.json()]
             url = answer.links.get("next", {}).get("url", "")
         assert seen == ids
         assert not url
 
-    async def test_there_is_no_next_link_on_a_last_page_that_is_full(
-        self, client: httpx.AsyncClient, resource: Resource
-    ) -> None:
-        for _ in range(3):
-            await make(client, resource.path)
-        assert "Link" not in (await client.get(f"{resource.path}?limit=3")).headers
 
-    async def test_offset_skips_records(self, client: httpx.AsyncClient, resource: Resource) -> None:
-        ids = [(await make(client, resource.path))["id"] for _ in range(5)]
-        answer = await client.get(f"{resource.path}?offset=2&limit=2")
+class TestPartsOfLists:
+    """What part of a list is asked for: the same code for all of them."""
+
+    async def test_a_timestamp_is_written_as_in_a_single_record_even_at_a_whole_second(
+        self, client: httpx.AsyncClient, connection: AsyncConnection
+    ) -> None:
+        record = await make(client, "/animals")
+        for moment in ("2026-11-25 10:00:00+00", "2026-11-25 10:00:00.5+00"):
+            await connection.execute(sql(f"UPDATE animals SET created_at = '{moment}'"))
+            read = await client.get(f"/animals/{record['id']}")
+            assert (await client.get("/animals")).json() == [read.json()]
+
+    async def test_offset_skips_records(self, client: httpx.AsyncClient) -> None:
+        ids = [(await make(client, "/animals"))["id"] for _ in range(5)]
+        answer = await client.get("/animals?offset=2&limit=2")
         assert [record["id"] for record in answer.json()] == ids[2:4]
         rest = await client.get(answer.links["next"]["url"])
         assert [record["id"] for record in rest.json()] == ids[4:]
 
-    async def test_the_largest_offset_or_after_is_an_empty_page(
-        self, client: httpx.AsyncClient, resource: Resource
-    ) -> None:
-        await make(client, resource.path)
+    async def test_the_largest_offset_or_after_is_an_empty_page(self, client: httpx.AsyncClient) -> None:
+        await make(client, "/animals")
         for query in ("offset=10000", f"after={2**63 - 1}"):
-            answer = await client.get(f"{resource.path}?{query}")
+            answer = await client.get(f"/animals?{query}")
             assert (answer.status_code, answer.json()) == (200, [])
 
-    async def test_a_larger_offset_is_422_and_names_after(self, client: httpx.AsyncClient, resource: Resource) -> None:
+    async def test_a_larger_offset_is_422_and_names_after(self, client: httpx.AsyncClient) -> None:
         for offset in (10_001, 2**63 - 1, 10**30):
-            answer = await client.get(f"{resource.path}?offset={offset}")
+            answer = await client.get(f"/animals?offset={offset}")
             assert answer.status_code == 422
             (found,) = answer.json()["detail"]
             assert found["loc"] == ["query", "offset"]
             assert "`after`" in found["msg"]
 
-    @pytest.mark.parametrize(
-        "query",
-        ["limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "offset=-1", f"offset={2**63}", "after=-1", "aftr=1"],
-    )
-    async def test_a_wrong_query_is_422_and_names_the_parameter(
-        self, client: httpx.AsyncClient, resource: Resource, query: str
-    ) -> None:
-        answer = await client.get(f"{resource.path}?{query}")
-        assert answer.status_code == 422
-        assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
+    async def test_a_wrong_query_is_422_and_names_the_parameter(self, client: httpx.AsyncClient) -> None:
+        for query in (
+            "limit=0", "limit=101", "limit=-1", "limit=x", "limit=", "offset=-1", f"offset={2**63}", "after=-1",
+            "aftr=1",
+        ):  # fmt: skip
+            answer = await client.get(f"/animals?{query}")
+            assert answer.status_code == 422, query
+            assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
 
 
 class TestPages:
     """Postgres writes the records of a list, pydantic a single one."""
 
-    LINES = ['"quoted" \\', "🦒 ŽŠ", "</script>&amp;", "null", "{}"]
-    PROSE = [*LINES, "", "and\ttabbed\r\n", "\x01\x1f\x7f", "a\u2028b"]
+    LINES = ['"quoted" \\ 🦒 ŽŠ </script>&amp;', "null", "{}"]
+    PROSE = [*LINES, "", "and\ttabbed\r\n\x01\x1f\x7fa\u2028b"]
 
     async def same(self, client: httpx.AsyncClient, resource: Resource) -> list[dict[str, Any]]:
         """The records, each of which is the same in the list and alone."""
@@ -216,18 +212,21 @@ class TestPages:
             assert list(record.items()) == list(alone.items())  # in the same order, too
         return listed
 
-    @every_field(Name, Line, Prose)
-    async def test_a_text_is_the_same_in_a_list_and_alone(
-        self, client: httpx.AsyncClient, resource: Resource, field: str
-    ) -> None:
-        texts = self.PROSE if field in resource.of_kind(Prose) else self.LINES
-        for text in texts:
-            await make(client, resource.path, **{field: text})
-        assert [record[field] for record in await self.same(client, resource)] == texts
+    @every_resource
+    async def test_a_text_is_the_same_in_a_list_and_alone(self, client: httpx.AsyncClient, resource: Resource) -> None:
+        lines, proses = resource.of_kind(Name, Line), resource.of_kind(Prose)
+        made = [
+            dict.fromkeys(lines, line) | dict.fromkeys(proses, prose)
+            for line, prose in zip(self.LINES * 2, self.PROSE, strict=False)
+        ]
+        for texts in made:
+            await make(client, resource.path, **texts)
+        listed = await self.same(client, resource)
+        assert [{field: record[field] for field in (*lines, *proses)} for record in listed] == made
 
     @every_resource
     async def test_so_are_values_of_all_kinds_and_none(self, client: httpx.AsyncClient, resource: Resource) -> None:
-        for _ in range(3):
+        for _ in range(2):
             await make(client, resource.path, **await complete(client, resource))
         await make(client, resource.path)
-        assert len(await self.same(client, resource)) == 4
+        assert len(await self.same(client, resource)) == 3

@@ -39,13 +39,12 @@ async def test_one_that_does_not_exist_is_422(
 
 
 @every_reference
-@pytest.mark.parametrize("value", [0, -1, 2**63, "1", 1.5, True, [1]])
-async def test_an_id_of_another_type_is_422(
-    client: httpx.AsyncClient, resource: Resource, field: str, value: object
-) -> None:
-    answer = await client.post(resource.path, json=await new(client, resource, **{field: value}))
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["body", field]
+async def test_an_id_of_another_type_is_422(client: httpx.AsyncClient, resource: Resource, field: str) -> None:
+    body = await new(client, resource)
+    for value in (0, -1, 2**63, "1", 1.5, True, [1]):
+        answer = await client.post(resource.path, json=body | {field: value})
+        assert answer.status_code == 422, value
+        assert answer.json()["detail"][0]["loc"] == ["body", field]
 
 
 @every_reference
@@ -61,20 +60,20 @@ async def test_a_list_can_be_of_those_that_belong_to_one(
 
 
 @every_list_of
-@pytest.mark.parametrize("blank", ["", "%0D%0A", "%20", "%E2%80%83"], ids=["", "line break", "space", "em space"])
 async def test_it_has_pages_whose_links_have_only_characters_of_urls(
-    client: httpx.AsyncClient, resource: Resource, field: str, blank: str
+    client: httpx.AsyncClient, resource: Resource, field: str
 ) -> None:
     above = resource.parents[field].path
     parent = await make(client, above)
-    made = [await make(client, resource.path, **{field: parent["id"]}) for _ in range(3)]
+    made = [await make(client, resource.path, **{field: parent["id"]}) for _ in range(2)]
     await make(client, resource.path)
-    path = f"{above}/{parent['id']}{blank}{resource.path}?limit=2"
-    first = await client.get(path)
-    assert first.links["next"]["url"] == f"{path}&after={made[1]['id']}"
-    second = await client.get(first.links["next"]["url"])
-    assert first.json() + second.json() == made
-    assert "Link" not in second.headers
+    for blank in ("", "%0D%0A", "%20", "%E2%80%83"):
+        path = f"{above}/{parent['id']}{blank}{resource.path}?limit=1"
+        first = await client.get(path)
+        assert first.links["next"]["url"] == f"{path}&after={made[0]['id']}"
+        second = await client.get(first.links["next"]["url"])
+        assert first.json() + second.json() == made
+        assert "Link" not in second.headers
 
 
 @every_list_of

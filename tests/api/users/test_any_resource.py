@@ -2,9 +2,9 @@
 
 import httpx
 
-from tests.api.test_any_resource import MOVE, moves
+from tests.api.test_any_resource import MOVE, engine, moves
 
-__all__ = ["moves"]  # a fixture
+__all__ = ["engine", "moves"]  # fixtures
 
 
 async def test_who_may_not_read_the_parent_may_not_read_its_list(moves: httpx.AsyncClient) -> None:
