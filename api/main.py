@@ -20,7 +20,8 @@ from api.crud.observing import keep_asking, keep_observing
 from api.crud.orders.metrics import keep_counting_orders
 from api.crud.orders.payments import keep_settling_orders
 from api.crud.photos.work import keep_tending_photos
-from api.crud.resources import RESOURCES, field_of
+from api.crud.resource import fields_of
+from api.crud.resources import RESOURCES
 from api.database.driver import Database, PooledConnection
 from api.database.engine import create_engine, create_sessionmaker
 from api.database.probes import Probes
@@ -140,7 +141,7 @@ def create_app(settings: Settings | None = None) -> Api:
         # api/traces.py has the traces; FastAPI would look for its own at each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    add_handlers(app, lambda request: state_of(request).database, field_of)
+    add_handlers(app, lambda request: state_of(request).database, fields_of(RESOURCES.values()))
     add_users_handler(app)
     _refuse_twice([route for router, _ in groups for route in router.routes])
     # In the order in which they are tried. Not by include_router(), because FastAPI would then match each route twice.

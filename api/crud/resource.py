@@ -5,7 +5,7 @@ Each is declared once, in a module of its name beside this one, and listed in ap
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -145,14 +145,19 @@ class Resource:
             name for name in self.create.model_fields if any(len(key) == 1 and key[0] is columns[name] for key in keys)
         )
 
-    def field_of(self, column: str) -> str:
-        """The field that stands in this column, which may have another name."""
-        return next((name for name, found in columns_of(self.model).items() if found.name == column), column)
-
     def columns_of(self, fields: Sequence[str]) -> list[Column[Any]]:
         """The columns of these fields."""
         columns = columns_of(self.model)
         return [columns[field] for field in fields]
+
+
+def fields_of(resources: Iterable[Resource]) -> dict[tuple[str, str], str]:
+    """The fields of these resources, by the names of the tables and columns that they stand in."""
+    return {
+        (resource.name, column.name): field
+        for resource in resources
+        for field, column in columns_of(resource.model).items()
+    }
 
 
 def as_json(value: Any) -> str | None:

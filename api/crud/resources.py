@@ -25,12 +25,6 @@ def declared(name: str) -> Resource:
 RESOURCES = {resource.name: resource for resource in related([declared(name) for name in NAMES])}
 
 
-def field_of(table: str, column: str) -> str:
-    """The field of a resource that stands in this column; the column's own name, if it is that of no resource."""
-    resource = RESOURCES.get(table)
-    return column if resource is None else resource.field_of(column)
-
-
 def parents_first() -> list[Resource]:
     """Each after those that its records belong to."""
     found: list[Resource] = []

@@ -1,7 +1,7 @@
 """Which record has a value already that was to be unique, for whatever table and unique index."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, islice, pairwise
 
@@ -45,17 +45,18 @@ class Collision:
         return f"{' and '.join(self.fields)}: {holder} has the same"
 
 
-FieldOf = Callable[[str, str], str]
-"""The name that clients know a table's column by."""
+Fields = Mapping[tuple[str, str], str]
+"""The name that clients know a table's column by, where it is another."""
 
 
-async def find_collision(db: Executor, error: asyncpg.UniqueViolationError, field_of: FieldOf) -> Collision:
+async def find_collision(db: Executor, error: asyncpg.UniqueViolationError, fields: Fields) -> Collision:
     """What `error` collides with. `db` is not in the transaction that has failed."""
     index = await db.fetchrow(_INDEX, error.schema_name, error.constraint_name)
     if index is None:  # dropped meanwhile
         return Collision(error.table_name, (error.constraint_name,), None)
     names = {quoted.replace('""', '"') or plain for quoted, plain in _NAMES.findall(" ".join(index["parts"]))}
-    fields = tuple(field_of(index["name"], column) for column in index["columns"] if column in names)
+    columns = [column for column in index["columns"] if column in names]
+    known = tuple(fields.get((index["name"], column), column) for column in columns)
     where = [
         f"({part}) = ${n}::text::{kind}"
         for n, (part, kind) in enumerate(zip(index["parts"], index["types"], strict=True), 1)
@@ -69,8 +70,8 @@ async def find_collision(db: Executor, error: asyncpg.UniqueViolationError, fiel
         except asyncpg.DataError:  # not a value of this type: it was another reading
             continue
         if record is not None:
-            return Collision(index["name"], fields, record[0])
-    return Collision(index["name"], fields, None)
+            return Collision(index["name"], known, record[0])
+    return Collision(index["name"], known, None)
 
 
 def _readings(text: str, count: int) -> Iterator[list[str]]:

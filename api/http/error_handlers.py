@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
-from api.database.collisions import FieldOf, find_collision
+from api.database.collisions import Fields, find_collision
 from api.database.driver import Database
 from api.database.errors import DATABASE_ERRORS, explain_database_error, reason_of, unique_violation
 from api.errors import (
@@ -97,9 +97,9 @@ DatabaseOf = Callable[[Request], Database]
 class DatabaseErrorHandler:
     """Answers with the meaning of a failure of the database: by its SQLSTATE, if it has one."""
 
-    def __init__(self, database_of: DatabaseOf, field_of: FieldOf) -> None:
+    def __init__(self, database_of: DatabaseOf, fields: Fields) -> None:
         self.database_of = database_of
-        self.field_of = field_of
+        self.fields = fields
 
     async def __call__(self, request: Request, error: Exception) -> ErrorResponse:
         found = await self._collision(request, error) or explain_database_error(error)
@@ -112,7 +112,7 @@ class DatabaseErrorHandler:
         if violation is None:
             return None
         with suppress(ZooError, *DATABASE_ERRORS):
-            return Conflict(str(await find_collision(self.database_of(request), violation, self.field_of)))
+            return Conflict(str(await find_collision(self.database_of(request), violation, self.fields)))
         return None
 
 
@@ -128,12 +128,12 @@ def internal_error() -> ErrorResponse:
     return ErrorResponse({"detail": "Internal server error"}, 500)
 
 
-def add_handlers(app: FastAPI, database_of: DatabaseOf, field_of: FieldOf) -> None:
+def add_handlers(app: FastAPI, database_of: DatabaseOf, fields: Fields) -> None:
     """Add a handler for each exception that may leave a route."""
     app.exception_handler(ZooError)(handle_own_error)
     app.exception_handler(HTTPException)(handle_http_exception)
     app.exception_handler(RequestValidationError)(handle_validation_error)
     app.exception_handler(ResponseValidationError)(handle_response_validation_error)
-    handle_database_error = DatabaseErrorHandler(database_of, field_of)
+    handle_database_error = DatabaseErrorHandler(database_of, fields)
     for error in DATABASE_ERRORS:
         app.exception_handler(error)(handle_database_error)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from api.crud.imports.batches import MAX_FINDINGS, Batch, Batches
 from api.crud.imports.parents import ImportRefused, keep_parents, read_parents
 from api.crud.imports.updates import Changes, find_changes, write_changes
-from api.crud.resource import Resource
+from api.crud.resource import Resource, fields_of
 from api.database.collisions import find_collision
 from api.database.limits import misfit
 
@@ -86,7 +86,7 @@ async def _collision(
     connection: asyncpg.Connection, resource: Resource, batch: Batch, error: asyncpg.UniqueViolationError
 ) -> str:
     """What `error` is about: a COPY says which of its lines it is."""
-    collision = await find_collision(connection, error, lambda _, column: resource.field_of(column))
+    collision = await find_collision(connection, error, fields_of([resource]))
     place = re.search(r", \w+ (\d+)", error.context or "")
     line = f"line {batch.lines[int(place[1]) - 1]}, " if place and not batch.keys else ""
     return f"{line}{collision}"
