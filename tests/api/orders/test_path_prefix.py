@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.api.orders.ordering import TEA
-from tests.api.test_path_prefix import BELOW, below, path_of
+from tests.api.test_path_prefix import BELOW, app_below, below, path_of
 from tests.conftest import Served
 
-__all__ = ["below", "path_of"]  # fixtures
+__all__ = ["app_below", "below", "path_of"]  # fixtures
 
 
 @pytest.mark.parametrize(("prefix", "headers"), [("/zoo", {}), ("/parks/zoo", BELOW)], ids=["set", "by the proxy"])

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.api.test_path_prefix import BELOW, below, path_of
+from tests.api.test_path_prefix import BELOW, app_below, below, path_of
 from tests.bearer import bearer
 from tests.conftest import Served
 from tests.users import PASSWORD, email_of
 
-__all__ = ["below", "path_of"]  # fixtures
+__all__ = ["app_below", "below", "path_of"]  # fixtures
 
 
 @pytest.mark.parametrize(("prefix", "headers"), [("/zoo", {}), ("/parks/zoo", BELOW)], ids=["set", "by the proxy"])
