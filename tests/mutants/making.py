@@ -23,7 +23,7 @@ class Mutant:
 
 
 def make_mutants(root: Path, path: str, names: Container[str] | None = None) -> list[Mutant]:
-    """All mutants of the module at `path` below `root`, in its order; or those with one of these names, and a number."""
+    """All mutants of the module at `path` below `root`, in its order; or those of these names, and any number."""
     source = (root / path).read_text()
     counted: Counter[str] = Counter()
     mutants, statements = [], list(_statements(source))
