@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -22,7 +23,7 @@ from alembic_online.runs.drift import compare_options
 from api.models import Base
 from local.postgres import Server
 from tests.alembic_online.zoo import ZOO
-from tests.conftest import engine_for
+from tests.conftest import EMPTY, clone, drop, engine_for
 
 Change = Callable[[sa.MetaData], object]
 Write = Callable[..., Awaitable[list[ops.MigrationScript]]]
@@ -33,12 +34,34 @@ class Diet(enum.Enum):
     MEAT = "meat"
 
 
+def models() -> sa.MetaData:
+    """A few tables: those of the app, which test_environment.py compares, take much longer."""
+    found = sa.MetaData(naming_convention=Base.metadata.naming_convention)
+
+    def table(name: str, *others: sa.schema.SchemaItem) -> None:
+        key = sa.Column("id", sa.BigInteger(), sa.Identity(always=True), primary_key=True)
+        sa.Table(name, found, key, sa.Column("name", sa.Text(), nullable=False), *others)
+
+    table("exhibits", sa.Column("location", sa.Text()))
+    table("staff")
+    table(
+        "animals",
+        sa.Column("exhibit_id", sa.BigInteger(), sa.ForeignKey("exhibits.id")),
+        sa.Index("ix_animals_name_id", "name", "id"),
+    )
+    return found
+
+
 @pytest.fixture(scope="module")
-async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
-    """One for all tests: compiling the queries for what is there takes most of their time."""
-    engine = engine_for(server.url("zoo_migrator", worker_database))
+async def engine(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[AsyncEngine]:
+    """One for all tests, of a database with these tables."""
+    database = await clone(maintenance, EMPTY)
+    engine = engine_for(server.url("zoo_migrator", database))
+    async with engine.begin() as connection:
+        await connection.run_sync(models().create_all)
     yield engine
     await engine.dispose()
+    await drop(maintenance, database)
 
 
 @pytest.fixture
@@ -46,15 +69,13 @@ def write(engine: AsyncEngine) -> Write:
     """Writes the revisions for a change of the models, where the database has got `there`."""
 
     async def write(change: Change, message: str | None = "a change", there: str = "") -> list[ops.MigrationScript]:
-        models = sa.MetaData(naming_convention=Base.metadata.naming_convention)
-        for table in Base.metadata.sorted_tables:
-            table.to_metadata(models)
-        change(models)
+        changed = models()
+        change(changed)
 
         def compare(connection: Connection) -> list[ops.MigrationScript]:
-            options = {"target_metadata": models, "project": ZOO, **compare_options(ZOO)}
+            options = {"target_metadata": changed, "project": ZOO, **compare_options(ZOO)}
             context = MigrationContext.configure(connection, opts=options)
-            script = produce_migrations(context, models)
+            script = produce_migrations(context, changed)
             script.message = message
             directives = [script]
             write_online(context, (), directives)

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from alembic_online.runs.connection import LOOK
 from alembic_online.runs.debris import find_debris, rest_of
 from local.postgres import SUPERUSER, Server
-from tests.alembic_online.sessions import look
+from tests.alembic_online.sessions import engine_of, look
 from tests.conftest import EMPTY, clone, drop, engine_for, superuser
 
 SMILE = "\N{GRINNING FACE}"
@@ -57,6 +58,13 @@ async def debris(server: Server, maintenance: asyncpg.Connection) -> AsyncIterat
     await drop(maintenance, name)
 
 
+@pytest.fixture(scope="module")
+async def connection(server: Server, debris: str) -> AsyncIterator[AsyncConnection]:
+    """The migrator's: nothing that is looked for changes what is there."""
+    async with engine_of(server, debris, LOOK).connect() as connection:
+        yield connection
+
+
 @pytest.mark.parametrize(
     ("sql", "found"),
     [
@@ -94,11 +102,8 @@ async def debris(server: Server, maintenance: asyncpg.Connection) -> AsyncIterat
         ("ALTER TABLE t VALIDATE CONSTRAINT c", []),
     ],
 )
-async def test_it_is_what_this_very_statement_has_left(server: Server, debris: str, sql: str, found: list[str]) -> None:
-    def work(connection: Connection) -> list[str]:
-        return sorted(find_debris(connection, sql))
-
-    assert await look(server, debris, work) == sorted(found)
+async def test_it_is_what_this_very_statement_has_left(connection: AsyncConnection, sql: str, found: list[str]) -> None:
+    assert sorted(await connection.run_sync(find_debris, sql)) == sorted(found)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +117,9 @@ async def test_it_is_what_this_very_statement_has_left(server: Server, debris: s
     ],
 )
 async def test_a_detach_that_has_not_begun_and_what_is_more_than_one_is_left_as_it_is(
-    server: Server, debris: str, sql: str
+    connection: AsyncConnection, sql: str
 ) -> None:
-    assert await look(server, debris, lambda connection: rest_of(connection, sql)) == sql
+    assert await connection.run_sync(rest_of, sql) == sql
 
 
 async def test_of_what_an_interrupted_reindex_of_a_table_has_left_its_long_values_have_a_part(

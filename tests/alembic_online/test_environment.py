@@ -14,7 +14,7 @@ from alembic_online.errors import ConfigurationError, DatabaseUnreachable, Locks
 from alembic_online.runs.lock import LOCK_KEY
 from local.postgres import Server
 from tests.checkouts import linked_checkout
-from tests.conftest import ROOT, superuser
+from tests.conftest import ROOT
 from tests.processes.test_history import REVISIONS, UP, history
 
 
@@ -29,15 +29,15 @@ def migrated(server: Server, database: str, monkeypatch: pytest.MonkeyPatch) -> 
     return database
 
 
-async def test_it_goes_up_and_down(server: Server, empty_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIGRATION_DATABASE_URL", server.url("zoo_migrator", empty_database))
+async def test_it_goes_down_and_up(
+    server: Server, migrated: str, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RELEASE", "1.2.3")
-    await asyncio.to_thread(command.upgrade, config(), "head")
     await asyncio.to_thread(command.downgrade, config(), "-1")
-    assert await history(server, empty_database) == [*UP, (REVISIONS[-1], "downgrade")]
-    admin = await superuser(server, empty_database)
-    assert await admin.fetchval("SELECT array_agg(DISTINCT release) FROM migration_history") == ["1.2.3"]
-    await admin.close()
+    await asyncio.to_thread(command.upgrade, config(), "head")
+    assert await history(server, migrated) == [*UP, (REVISIONS[-1], "downgrade"), UP[-1]]
+    releases = await admin.fetch("SELECT release FROM migration_history ORDER BY id DESC LIMIT 2")
+    assert [row["release"] for row in releases] == ["1.2.3", "1.2.3"]
 
 
 async def test_sql_is_written_without_a_database() -> None:

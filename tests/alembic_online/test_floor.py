@@ -1,6 +1,6 @@
 """The floor: the first release of the app that can work with the schema."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from local.postgres import Server
 from tests.alembic_online.sessions import look
 from tests.alembic_online.test_phases import revision
 from tests.alembic_online.zoo import ZOO
+from tests.conftest import clone, drop, superuser
 
 MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('r', 'upgrade', $1)"
 
@@ -60,6 +61,33 @@ async def test_there_is_none_where_nothing_has_written_one(
     assert await floor() is None
 
 
+def said(connection: Connection, release: str) -> str | None:
+    """Why the release is refused."""
+    try:
+        require_not_below_floor(connection, replace(ZOO, release=release))
+    except ReleaseBelowFloor as error:
+        return str(error)
+    finally:
+        assert not connection.in_transaction()  # Alembic begins its own
+    return None
+
+
+@pytest.mark.parametrize("release", ["0.0.1", "dev"])
+async def test_none_is_refused_where_there_is_none(server: Server, module_database: str, release: str) -> None:
+    assert await look(server, module_database, partial(said, release=release)) is None
+
+
+@pytest.fixture(scope="module")
+async def with_floor(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[str]:
+    """A database whose floor is 0.4.0."""
+    name = await clone(maintenance)
+    admin = await superuser(server, name)
+    await admin.execute(MOVE, "0.4.0")
+    await admin.close()
+    yield name
+    await drop(maintenance, name)
+
+
 @pytest.mark.parametrize(
     ("release", "is_refused"),
     [
@@ -68,20 +96,9 @@ async def test_there_is_none_where_nothing_has_written_one(
     ],
 )
 async def test_a_release_below_it_and_one_without_a_number_is_refused(
-    server: Server, database: str, admin: asyncpg.Connection, release: str, is_refused: bool
+    server: Server, with_floor: str, release: str, is_refused: bool
 ) -> None:
-    def said(connection: Connection) -> str | None:
-        try:
-            require_not_below_floor(connection, replace(ZOO, release=release))
-        except ReleaseBelowFloor as error:
-            return str(error)
-        finally:
-            assert not connection.in_transaction()  # Alembic begins its own
-        return None
-
-    assert await look(server, database, said) is None
-    await admin.execute(MOVE, "0.4.0")
-    why = await look(server, database, said)
+    why = await look(server, with_floor, partial(said, release=release))
     assert (why is not None) == is_refused
     if why is not None:
         assert f"release {release} of the app" in why

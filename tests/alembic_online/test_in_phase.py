@@ -1,6 +1,8 @@
 """What a run in a phase applies, and why it does not begin, by what is pending and which releases are at work."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -25,6 +27,9 @@ from local.postgres import Server
 from tests.alembic_online.sessions import look, session
 from tests.alembic_online.test_phases import revision
 from tests.alembic_online.zoo import ZOO
+from tests.python import HANGS
+
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'client backend'"
 
 
 def line(pending: str) -> list[Script]:
@@ -114,15 +119,24 @@ async def test_a_rollout_is_refused_where_its_run_would_be(  # noqa: PLR0913, PL
         await look(server, database, partial(require_rollout, project=project))
 
 
+@pytest.fixture
+async def quiet_database(maintenance: asyncpg.Connection, module_database: str) -> AsyncIterator[str]:
+    """The module's, in which nobody is at work but those who come in this test."""
+    yield module_database
+    async with asyncio.timeout(HANGS):
+        while await maintenance.fetchval(SESSIONS, module_database):
+            await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("phase", ["expand", "contract", "all"])
 async def test_downgrades_and_stamps_go_all_the_way_whoever_is_at_work(
-    server: Server, database: str, phase: Phase
+    server: Server, quiet_database: str, phase: Phase
 ) -> None:
     stamp = StampStep("a", "b", True, False, ZOO.scripts.revision_map)
-    async with session(server, database, "api@0.1.0"):
-        down = await run(server, database, steps_of("e 0.4.0 e", is_upgrade=False), phase)
+    async with session(server, quiet_database, "api@0.1.0"):
+        down = await run(server, quiet_database, steps_of("e 0.4.0 e", is_upgrade=False), phase)
         assert down == (["e_0", "c_1", "e_2"], None)
-        assert await run(server, database, lambda *_: [stamp, stamp], phase) == (["stamp", "stamp"], None)
+        assert await run(server, quiet_database, lambda *_: [stamp, stamp], phase) == (["stamp", "stamp"], None)
 
 
 async def test_a_database_without_revisions_gets_all_in_every_try_of_the_run(
@@ -185,12 +199,12 @@ async def test_contract_does_not_begin_while_an_expand_revision_comes_first(
     ],
 )
 async def test_a_release_is_refused_that_jumps_over_one_while_older_ones_are_at_work(  # noqa: PLR0913, PLR0917 - a table
-    server: Server, database: str, release: str, pending: str, at_work: str, jumped: str | None
+    server: Server, quiet_database: str, release: str, pending: str, at_work: str, jumped: str | None
 ) -> None:
     async with AsyncExitStack() as stack:
         for each in at_work.split():
-            await stack.enter_async_context(session(server, database, f"api@{each}"))
-        applied, why = await run(server, database, steps_of(pending), "expand", release)
+            await stack.enter_async_context(session(server, quiet_database, f"api@{each}"))
+        applied, why = await run(server, quiet_database, steps_of(pending), "expand", release)
         if jumped is None:
             assert (applied[:1], why) == (["e_0"], None)
             return
@@ -204,13 +218,13 @@ async def test_a_release_is_refused_that_jumps_over_one_while_older_ones_are_at_
             str(why),
         )
         # Not in another phase, in which nothing is rolled out.
-        applied, why = await run(server, database, steps_of(pending), "all", release)
+        applied, why = await run(server, quiet_database, steps_of(pending), "all", release)
         assert (applied, type(why)) == ([], ReleaseInTheWay)
 
 
-async def test_what_contract_leaves_for_later_is_in_nobodys_way(server: Server, database: str) -> None:
-    async with session(server, database, "api@0.4.0"):
-        assert await run(server, database, steps_of("0.4.0 e 0.5.0"), "contract", "0.6.0") == (["c_0"], None)
+async def test_what_contract_leaves_for_later_is_in_nobodys_way(server: Server, quiet_database: str) -> None:
+    async with session(server, quiet_database, "api@0.4.0"):
+        assert await run(server, quiet_database, steps_of("0.4.0 e 0.5.0"), "contract", "0.6.0") == (["c_0"], None)
 
 
 NAMELESS = "; a release that is not a version number counts as older (RELEASE)"
@@ -231,12 +245,12 @@ EXPAND = "; MIGRATOR_PHASE=expand applies what comes before it"
     ],
 )
 async def test_a_contract_revision_waits_for_older_releases_and_so_does_all_of_its_run(  # noqa: PLR0913, PLR0917 - a table
-    server: Server, database: str, pending: str, at_work: str, why: str | None, hints: str
+    server: Server, quiet_database: str, pending: str, at_work: str, why: str | None, hints: str
 ) -> None:
     async with AsyncExitStack() as stack:
         for each in at_work.split():
-            await stack.enter_async_context(session(server, database, f"api@{each}"))
-        applied, error = await run(server, database, steps_of(pending), "all")
+            await stack.enter_async_context(session(server, quiet_database, f"api@{each}"))
+        applied, error = await run(server, quiet_database, steps_of(pending), "all")
         if why is None:
             assert (len(applied), error) == (len(pending.split()), None)
             return
@@ -251,7 +265,9 @@ async def test_a_contract_revision_waits_for_older_releases_and_so_does_all_of_i
         )
 
 
-async def test_one_that_comes_meanwhile_is_seen_before_the_contract_revision(server: Server, database: str) -> None:
+async def test_one_that_comes_meanwhile_is_seen_before_the_contract_revision(
+    server: Server, quiet_database: str
+) -> None:
     async with AsyncExitStack() as stack:
 
         def apply(connection: Connection) -> list[str]:
@@ -259,12 +275,12 @@ async def test_one_that_comes_meanwhile_is_seen_before_the_contract_revision(ser
             begun = iter(in_phase(steps_of("e 0.4.0"), "all")(("head",), context))
             applied = [name(next(begun))]
             connection.commit()  # as after each revision
-            await_only(stack.enter_async_context(session(server, database, "api@0.1.0")))
+            await_only(stack.enter_async_context(session(server, quiet_database, "api@0.1.0")))
             with pytest.raises(ReleaseInTheWay, match=r"api@0.1.0 \(1 session, pid \d+\)[^;]*$"):
                 next(begun)
             return applied
 
-        assert await look(server, database, apply) == ["e_0"]
+        assert await look(server, quiet_database, apply) == ["e_0"]
 
 
 @pytest.mark.parametrize(("phase", "notes"), [("all", ["0.4.0", "0.5.0"]), ("contract", [])])
@@ -299,12 +315,12 @@ def test_sql_of_what_is_behind_a_contract_revision_is_not_written() -> None:
     ],
 )
 async def test_a_release_is_rolled_out_if_it_is_at_work_and_no_other(
-    server: Server, database: str, at_work: list[str], said: str | None
+    server: Server, quiet_database: str, at_work: list[str], said: str | None
 ) -> None:
     async with AsyncExitStack() as stack:
         for each in at_work:
-            await stack.enter_async_context(session(server, database, each))
-        why = await look(server, database, partial(find_others, project=replace(ZOO, release="0.4.0")))
+            await stack.enter_async_context(session(server, quiet_database, each))
+        why = await look(server, quiet_database, partial(find_others, project=replace(ZOO, release="0.4.0")))
     if said is None:
         assert why is None
     else:

@@ -1,6 +1,7 @@
 """Online operations: what they create, what they complete after a kill, and what they leave alone."""
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from alembic_online.runs.lock import MigrationLock, migration_lock
 from local.postgres import Server
 from tests.alembic_online.operating import Work, operate, sql_of
 from tests.alembic_online.sessions import engine_of
+from tests.conftest import clone, drop, superuser
 
 ROWS = "INSERT INTO animals (name, species) SELECT 'A' || n, 'S' || n % 3 FROM generate_series(1, 10) n"
 INDEX = (
@@ -84,13 +86,40 @@ class Animals:
         return bool(await self.admin.fetchval(NOT_NULL, column))
 
 
-@pytest.fixture
-async def animals(server: Server, database: str, admin: asyncpg.Connection) -> Animals:
+async def prepared(server: Server, database: str, admin: asyncpg.Connection) -> Animals:
     await admin.execute(
         f"{ROWS}; ALTER TABLE animals ADD COLUMN keeper bigint, ADD COLUMN kind text;"
         " ALTER TABLE staff ADD COLUMN age bigint UNIQUE"
     )
     return Animals(server, database, admin)
+
+
+@pytest.fixture
+async def animals(server: Server, database: str, admin: asyncpg.Connection) -> Animals:
+    return await prepared(server, database, admin)
+
+
+@pytest.fixture(scope="module")
+async def kept_animals(server: Server, module_database: str) -> AsyncIterator[Animals]:
+    """Those of all tests in which an operation is refused, and which drop what they have made."""
+    admin = await superuser(server, module_database)
+    yield await prepared(server, module_database, admin)
+    await admin.close()
+
+
+@pytest.fixture(scope="module")
+async def synced(server: Server, maintenance: asyncpg.Connection) -> AsyncIterator[asyncpg.Connection]:
+    """The api's connection to a database in which `kind` has what `species` has; each test rolls back."""
+    database = await clone(maintenance)
+    admin = await superuser(server, database)
+    animals = await prepared(server, database, admin)
+    await admin.execute("UPDATE animals SET kind = species")
+    await animals.change(sync, sync)
+    await admin.close()
+    api = await asyncpg.connect(server.url("zoo_api", database))
+    yield api
+    await api.close()
+    await drop(maintenance, database)
 
 
 class TestIndex:
@@ -122,12 +151,15 @@ class TestIndex:
             "INDEX ix_new ON animals (lower(species), id) WHERE deleted_at IS NULL",
         ],
     )
-    async def test_of_the_same_name_that_is_another_is_left_alone(self, animals: Animals, other: str) -> None:
-        await animals.admin.execute(f"CREATE {other}")
-        before = await animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)")
-        with pytest.raises(ExistsDifferently, match="ix_new"):
-            await animals.change(add_index)
-        assert await animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)") == before
+    async def test_of_the_same_name_that_is_another_is_left_alone(self, kept_animals: Animals, other: str) -> None:
+        await kept_animals.admin.execute(f"CREATE {other}")
+        try:
+            before = await kept_animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)")
+            with pytest.raises(ExistsDifferently, match="ix_new"):
+                await kept_animals.change(add_index)
+            assert await kept_animals.admin.fetchval("SELECT pg_get_indexdef('ix_new'::regclass)") == before
+        finally:
+            await kept_animals.admin.execute("DROP INDEX ix_new")
 
     async def test_that_rows_are_against_leaves_nothing_behind(self, animals: Animals) -> None:
         before = await animals.indexes()
@@ -246,22 +278,25 @@ class TestConstraint:
         ],
     )
     async def test_of_the_same_name_that_is_another_is_left_alone(
-        self, animals: Animals, work: Any, name: str, other: str
+        self, kept_animals: Animals, work: Any, name: str, other: str
     ) -> None:
-        await animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {other}")
-        before = await animals.constraint(name)
-        kind = {"FOREIGN": "foreign key", "CHECK": "check", "UNIQUE": "unique constraint"}[other.partition(" ")[0]]
-        with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
-            await animals.change(work)
-        assert await animals.constraint(name) == before
+        await kept_animals.admin.execute(f"ALTER TABLE animals ADD CONSTRAINT {name} {other}")
+        try:
+            before = await kept_animals.constraint(name)
+            kind = {"FOREIGN": "foreign key", "CHECK": "check", "UNIQUE": "unique constraint"}[other.partition(" ")[0]]
+            with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
+                await kept_animals.change(work)
+            assert await kept_animals.constraint(name) == before
+        finally:
+            await kept_animals.admin.execute(f"ALTER TABLE animals DROP CONSTRAINT {name}")
 
     @pytest.mark.parametrize(("name", "kind"), [("pk_animals", "primary key"), ("animals_name_not_null", "not null")])
     async def test_of_the_name_of_what_a_table_has_anyway_is_not_added(
-        self, animals: Animals, name: str, kind: str
+        self, kept_animals: Animals, name: str, kind: str
     ) -> None:
-        animals.need((18,) if kind == "not null" else None)
+        kept_animals.need((18,) if kind == "not null" else None)
         with pytest.raises(ExistsDifferently, match=f"the {kind} {name} of animals exists, but differs"):
-            await animals.change(lambda op: op.add_unique_online(name, "animals", ["name"]))
+            await kept_animals.change(lambda op: op.add_unique_online(name, "animals", ["name"]))
 
     @pytest.mark.parametrize("action", ["NO ACTION", "RESTRICT", "CASCADE", "set null", "SET DEFAULT"])
     async def test_that_refers_is_added_once_whatever_is_to_happen_to_its_rows(
@@ -361,10 +396,10 @@ class TestNotNull:
 
     @pytest.mark.parametrize("version", [(15,), (18,)])
     async def test_of_a_column_that_is_not_there_is_refused_by_postgres(
-        self, animals: Animals, version: tuple[int, ...]
+        self, kept_animals: Animals, version: tuple[int, ...]
     ) -> None:
         with pytest.raises(sa.exc.ProgrammingError, match=r'column "nothing" .*does not exist'):
-            await animals.change(lambda op: op.set_not_null_online("animals", "nothing"), version=version)
+            await kept_animals.change(lambda op: op.set_not_null_online("animals", "nothing"), version=version)
 
     def test_has_a_name_before_it_is_there(self) -> None:
         """As in the plan of a revision, which validates it by that name."""
@@ -414,13 +449,14 @@ class TestColumnSync:
         ],
     )
     async def test_whichever_is_written_the_other_follows(
-        self, animals: Animals, statement: str, expected: tuple[str, str]
+        self, synced: asyncpg.Connection, statement: str, expected: tuple[str, str]
     ) -> None:
-        await animals.admin.execute("UPDATE animals SET kind = species")
-        await animals.change(sync, sync)
-        api = await asyncpg.connect(animals.server.url("zoo_api", animals.database))
-        row = await api.fetchrow(f"{statement} RETURNING species, kind")
-        await api.close()
+        transaction = synced.transaction()
+        await transaction.start()
+        try:
+            row = await synced.fetchrow(f"{statement} RETURNING species, kind")
+        finally:
+            await transaction.rollback()
         assert row is not None
         assert tuple(row) == expected
 

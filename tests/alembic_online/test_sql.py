@@ -182,12 +182,19 @@ async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
     assert {effect.table: effect.lock for effect in find_effects(sql, zoo.schema)} == locks
 
 
+@pytest.fixture(scope="module")
+async def reading(zoo: Zoo) -> AsyncIterator[AsyncConnection]:
+    async with zoo.connect() as connection:
+        yield connection
+
+
 @pytest.mark.parametrize("sql", (FOLDER / "changes.sql").read_text().splitlines())
-async def test_what_the_schema_is_after_a_statement_is_known(zoo: Zoo, sql: str) -> None:
-    async with zoo.connect() as connection, connection.begin() as transaction:
-        await connection.exec_driver_sql(sql)
-        there = await connection.run_sync(read_schema)
-        await transaction.rollback()
+async def test_what_the_schema_is_after_a_statement_is_known(zoo: Zoo, reading: AsyncConnection, sql: str) -> None:
+    try:
+        await reading.exec_driver_sql(sql)
+        there = await reading.run_sync(read_schema)
+    finally:
+        await reading.rollback()
     known = after(sql, zoo.schema)
     assert types(known) == types(there)
     assert never_null(known) == never_null(there)
@@ -199,17 +206,18 @@ async def test_what_the_schema_is_after_a_statement_is_known(zoo: Zoo, sql: str)
     assert known.domains == there.domains
 
 
-async def test_unique_columns_are_those_of_whole_indexes_on_columns(zoo: Zoo) -> None:
-    async with zoo.connect() as connection, connection.begin() as transaction:
+async def test_unique_columns_are_those_of_whole_indexes_on_columns(reading: AsyncConnection) -> None:
+    try:
         for sql in (
             "CREATE UNIQUE INDEX ON beasts (pen, n) INCLUDE (size)",
             "CREATE UNIQUE INDEX ON beasts (born) WHERE n > 0",
             "CREATE UNIQUE INDEX ON beasts (born, lower(label))",
             "CREATE INDEX ON beasts (feeling)",
         ):
-            await connection.exec_driver_sql(sql)
-        schema = await connection.run_sync(read_schema)
-        await transaction.rollback()
+            await reading.exec_driver_sql(sql)
+        schema = await reading.run_sync(read_schema)
+    finally:
+        await reading.rollback()
     assert schema.keys_of("beasts") == {frozenset({"id"}), frozenset({"code"}), frozenset({"pen", "n"})}
     assert schema.keys_of("days") == set()
     (effect,) = find_effects("UPDATE parks SET other = 1 WHERE name = 'a'", schema)[:1]

@@ -1,31 +1,31 @@
-"""The migrations themselves: a single line, each goes up and down, and they agree with the models."""
+"""The migrations themselves: a single line, and each goes up and down.
+
+That they agree with the models, tests/alembic_online has (test_environment.py; on each Postgres, test_drift.py).
+"""
 
 import ast
-import asyncio
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
+import asyncpg
 import pytest
 import pytest_alembic
-from alembic.command import upgrade
 from alembic.config import Config
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from pytest_alembic.runner import MigrationContext
-from pytest_alembic.tests import (  # noqa: F401 - collected here by name
-    test_model_definitions_match_ddl,
-    test_single_head_revision,
-)
+from pytest_alembic.tests import test_single_head_revision  # noqa: F401 - collected here by name
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from alembic_online.runs.contract import is_contract
 from api.database.engine import SCHEMA_REVISION
 from local.postgres import Server
-from tests.conftest import ROOT, engine_for, superuser
+from tests.alembic_online.operating import operate
+from tests.conftest import ROOT, engine_for
 from tests.processes.test_schema import schema
 
 OWN = ("alembic_online", "api", "migrator", "local", "stack_settings")
-VERSIONS = sorted((ROOT / "migrator" / "versions").glob("*.py"))
+TREES = {path.name: ast.parse(path.read_text()) for path in (ROOT / "migrator" / "versions").glob("*.py")}
 
 
 @pytest.fixture
@@ -61,23 +61,24 @@ def test_the_api_needs_the_newest_revision_that_expands(alembic_config: Config) 
     assert next(revision.revision for revision in newest_first if not is_contract(revision)) == SCHEMA_REVISION
 
 
-@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
-class TestFile:
-    def test_is_named_by_its_date_and_subject(self, path: Path) -> None:
-        assert re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}-[a-z0-9_]+\.py", path.name)
+class TestFiles:
+    def test_each_is_named_by_its_date_and_subject(self) -> None:
+        assert [name for name in TREES if not re.fullmatch(r"\d{4}_\d\d_\d\d_\d{4}-[a-z0-9_]+\.py", name)] == []
 
-    def test_says_why_it_exists(self, path: Path) -> None:
-        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-        assert re.search(r"^Why: [^<\s]", docstring, re.MULTILINE)
+    def test_each_says_why_it_exists(self) -> None:
+        why = re.compile(r"^Why: [^<\s]", re.MULTILINE)
+        assert [name for name, tree in TREES.items() if not why.search(ast.get_docstring(tree) or "")] == []
 
-    def test_does_not_import_the_app(self, path: Path) -> None:
+    def test_none_imports_the_app(self) -> None:
         imported = [
-            name
-            for node in ast.walk(ast.parse(path.read_text()))
+            (name, module)
+            for name, tree in TREES.items()
+            for node in ast.walk(tree)
             if isinstance(node, ast.Import | ast.ImportFrom)
-            for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
+            for module in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names])
         ]
-        assert [name for name in imported if name.split(".")[0] in OWN] == []
+        assert imported
+        assert [(name, module) for name, module in imported if module.split(".")[0] in OWN] == []
 
 
 def test_nothing_but_a_migration_makes_tables() -> None:
@@ -86,21 +87,22 @@ def test_nothing_but_a_migration_makes_tables() -> None:
 
 
 async def test_text_of_before_gets_the_form_that_is_sought(
-    server: Server, empty_database: str, alembic_config: Config
+    server: Server, database: str, admin: asyncpg.Connection, alembic_config: Config
 ) -> None:
-    alembic_config.attributes["connection"] = engine_for(server.url("zoo_migrator", empty_database))
-    await asyncio.to_thread(upgrade, alembic_config, "3b8a500f1cd2")
-    connection = await superuser(server, empty_database)
-    await connection.execute(
+    await admin.execute(
         "INSERT INTO exhibits (name, location, description)"
         " VALUES (U&'Zoe\\0308', U&'\\200bNorth\\FEFF', U&'e\\0308\\200b');"
         "INSERT INTO animals (name) VALUES (U&'Zo\\00ade\\0308'), ('Amara');"
         "INSERT INTO staff (name) VALUES (U&'A\\030A')"
     )
-    await asyncio.to_thread(upgrade, alembic_config, "head")
-    assert tuple(await connection.fetchrow("SELECT name, location, description FROM exhibits")) == (
+    of_text = ScriptDirectory.from_config(alembic_config).iterate_revisions("1d122c4cabd6", "303050f83c81")
+    await operate(server, database, *(partial(_upgrade, revision) for revision in of_text))
+    assert tuple(await admin.fetchrow("SELECT name, location, description FROM exhibits")) == (
         "Zo\u00eb", "North", "\u00eb\u200b",
     )  # fmt: skip
-    assert [row[0] for row in await connection.fetch("SELECT name FROM animals ORDER BY id")] == ["Zo\u00eb", "Amara"]
-    assert await connection.fetchval("SELECT name FROM staff") == "\u00c5"
-    await connection.close()
+    assert [row[0] for row in await admin.fetch("SELECT name FROM animals ORDER BY id")] == ["Zo\u00eb", "Amara"]
+    assert await admin.fetchval("SELECT name FROM staff") == "\u00c5"
+
+
+def _upgrade(revision: Script, _: object) -> None:
+    revision.module.upgrade()

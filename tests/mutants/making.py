@@ -1,11 +1,12 @@
 """What mutants a module has: each is its source with one small fault put in, as people make them."""
 
+import ast
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutants.faults import Faults
+from tests.mutants.faults import Faults, Span
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,35 @@ class Mutant:
         return f"{self.path} {self.name}"
 
 
-def make_mutants(root: Path, path: str, functions: Container[str] | None = None) -> list[Mutant]:
-    """All mutants of the module at `path` below `root`, in its order; or those of some functions of it."""
+def make_mutants(root: Path, path: str, names: Container[str] | None = None) -> list[Mutant]:
+    """All mutants of the module at `path` below `root`, in its order; or those of these names, and any number."""
     source = (root / path).read_text()
-    names: Counter[str] = Counter()
-    mutants = []
+    counted: Counter[str] = Counter()
+    mutants, statements = [], list(_statements(source))
     for node, (start, end), new, function in Faults(source).found:
-        if functions is not None and function not in functions:
-            continue  # it takes most of the time to compile them
         changed = source[:start] + new + source[end:]
-        if not _compiles(changed):
-            continue
+        longer = len(changed) - len(source)
         first, last = source.rfind("\n", 0, start) + 1, source.find("\n", end)
-        name = f"{function}: {_line(source[first:last])} -> {_line(changed[first : last + len(changed) - len(source)])}"
-        names[name] += 1
-        if names[name] > 1:
-            name += f" #{names[name]}"
+        name = f"{function}: {_line(source[first:last])} -> {_line(changed[first : last + longer])}"
+        if names is not None and name not in names:
+            continue
+        begins, ends = next(each for each in statements if each[0] <= start < each[1])
+        if not _compiles(changed[begins : ends + longer]):  # to compile all of the module would take most of the time
+            continue
+        counted[name] += 1
+        if counted[name] > 1:
+            name += f" #{counted[name]}"
         mutants.append(Mutant(path, name, changed, node.lineno))
     return mutants
+
+
+def _statements(source: str) -> Iterator[Span]:
+    """Where each statement of the module itself is, in whole lines, with its decorators."""
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+        begins = sum(map(len, lines[: first - 1]))
+        yield begins, begins + sum(map(len, lines[first - 1 : node.end_lineno]))
 
 
 def _line(text: str) -> str:

@@ -19,10 +19,10 @@ def functions_below(folder: Path) -> dict[str, list[FunctionType]]:
     gc.unfreeze()  # what is frozen is not among the objects
     found = [function for function in gc.get_objects() if isinstance(function, FunctionType)]
     gc.freeze()
-    functions = defaultdict(list)
+    functions, below = defaultdict(list), f"{folder}/"
     for function in found:
-        if (path := Path(function.__code__.co_filename)).is_relative_to(folder):
-            functions[str(path.relative_to(folder))].append(function)
+        if (path := function.__code__.co_filename).startswith(below):
+            functions[path.removeprefix(below)].append(function)
     return functions
 
 

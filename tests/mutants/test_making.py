@@ -1,5 +1,6 @@
 """Which mutants there are, and that those that are listed as the same as the code are among them."""
 
+import re
 from ast import literal_eval, parse
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,12 @@ def test_each_block_that_a_test_enters_is_noted_once_with_the_test(
 
 def test_what_is_listed_as_the_same_as_the_code_is_a_mutant_of_it_and_has_a_reason() -> None:
     listed = read_equivalents((ROOT / "tests/mutants/equivalents.txt").read_text())
-    functions: dict[str, set[str]] = {}
-    for name in listed:
-        path, _, rest = name.partition(" ")
-        functions.setdefault(path, set()).add(rest.partition(":")[0])
-    assert functions.keys() <= set(modules([]))
-    mutants = [mutant for path, names in functions.items() for mutant in make_mutants(ROOT, path, names)]
+    of_modules: dict[str, set[str]] = {}
+    for mutant in listed:
+        path, _, name = mutant.partition(" ")
+        of_modules.setdefault(path, set()).add(re.sub(r" #\d+$", "", name))
+    assert of_modules.keys() <= set(modules([]))
+    mutants = [mutant for path, names in of_modules.items() for mutant in make_mutants(ROOT, path, names)]
     assert listed.keys() <= {str(mutant) for mutant in mutants}
     assert all(listed.values())
 

@@ -5,29 +5,28 @@ if the statement is in a contract revision.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from alembic_online.lint import Finding, lint_revisions
-from tests.alembic_online.lint.bodies import CONTRACT, REVISION
-from tests.alembic_online.lint.examples import HERE, examples, findings, name_of, project
+from alembic_online.lint import Finding
+from tests.alembic_online.lint.bodies import CONTRACT, lint_bodies
+from tests.alembic_online.lint.examples import HERE, examples, findings, name_of
 
 MESSAGES = HERE / "messages.txt"
 STATEMENTS = (HERE / "statements.sql").read_text().splitlines()
 
 
 @cache
-def findings_of_statements(header: str = "") -> list[list[Finding]]:
-    """The findings in each of the statements, as the only one of a revision; `header` may set its phase."""
+def findings_of_statements() -> dict[str, list[Finding]]:
+    """The findings in each of the statements, as the only one of a revision."""
+    return _lint(STATEMENTS, "")
+
+
+def _lint(statements: Sequence[str], header: str) -> dict[str, list[Finding]]:
     with tempfile.TemporaryDirectory() as folder:
-        for number, sql in enumerate(STATEMENTS):
-            text = REVISION.format(header=header, body=f"    op.execute({sql!r})")
-            (Path(folder) / f"{number}.py").write_text(text.replace('"one"', f'"{number}"'))
-        found: list[list[Finding]] = [[] for _ in STATEMENTS]
-        for finding in lint_revisions(project(Path(folder)), [str(number) for number in range(len(STATEMENTS))]):
-            found[int(finding.revision)].append(finding)
-    return found
+        found = lint_bodies(Path(folder), [(header, f"op.execute({sql!r})") for sql in statements])
+    return dict(zip(statements, found, strict=True))
 
 
 def messages() -> str:
@@ -42,12 +41,12 @@ def _of_examples() -> Iterator[str]:
 
 
 def _of_statements() -> Iterator[str]:
-    for sql, found, in_contract in zip(
-        STATEMENTS, findings_of_statements(), findings_of_statements(CONTRACT), strict=True
-    ):
+    findings = findings_of_statements()
+    in_contract = _lint([sql for sql, found in findings.items() if found], CONTRACT)
+    for sql, found in findings.items():
         yield sql
         yield from map(_line, found)
-        if (left := [one.rule for one in in_contract]) != [one.rule for one in found]:
+        if (left := [one.rule for one in in_contract.get(sql, [])]) != [one.rule for one in found]:
             yield f"    in a contract revision: {', '.join(left) or 'nothing'}"
 
 

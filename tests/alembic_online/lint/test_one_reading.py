@@ -1,6 +1,8 @@
 """Run, lint, plan and rehearsal read a statement alike, however it is written: over the statements of all examples."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from alembic_online.lint.reading import ParsedStatement, read_revision
@@ -13,14 +15,15 @@ from tests.alembic_online.lint.examples import examples, findings, project, scri
 OF_LOCKS = {"blocking-build", "blocking-rewrite", "blocking-scan", "detach", "lock-table", "truncate"}
 
 
-def statements() -> Iterator[tuple[Path, ParsedStatement]]:
+@cache
+def statements() -> Sequence[tuple[Path, ParsedStatement]]:
     """The statements of all examples, as far as Postgres can read them."""
+    found: list[tuple[Path, ParsedStatement]] = []
     for file in [*examples("unsafe"), *examples("safe")]:
-        try:
+        with suppress(NotSql):
             revision = read_revision(project(file.parent), script_of(file).revision)
-        except NotSql:
-            continue
-        yield from ((file, parsed) for parsed in revision if parsed.error is None)
+            found += ((file, parsed) for parsed in revision if parsed.error is None)
+    return found
 
 
 def test_comments_spaces_and_case_change_nothing() -> None:

@@ -73,11 +73,11 @@ def test_squawks_own_waivers_do_not_hold(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "migrator" / "versions").glob("*.py")), ids=lambda file: file.stem)
-def test_a_file_without_waivers_is_what_it_was(file: Path) -> None:
-    source = b"".join(line for line in file.read_bytes().splitlines(keepends=True) if b"# lint:" not in line)
-    assert without_waivers(source) == source
-    assert without_waivers(file.read_bytes()) == source
+def test_a_file_without_waivers_is_what_it_was() -> None:
+    for file in (ROOT / "migrator" / "versions").glob("*.py"):
+        source = b"".join(line for line in file.read_bytes().splitlines(keepends=True) if b"# lint:" not in line)
+        assert without_waivers(source) == source, file
+        assert without_waivers(file.read_bytes()) == source, file
 
 
 @pytest.mark.parametrize(
