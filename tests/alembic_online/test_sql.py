@@ -159,6 +159,17 @@ async def test_a_session_that_does_not_know_the_bounds_of_a_partition_looks_at_i
     assert {effect.table: effect.lock for effect in find_effects(sql, zoo.schema)} == locks
 
 
+@pytest.mark.parametrize("verb", ["CREATE TABLE new PARTITION OF stays", "ALTER TABLE stays ATTACH PARTITION stays_3"])
+async def test_the_rows_of_a_default_partition_are_read_for_a_new_one(
+    zoo: Zoo, connection: asyncpg.Connection, verb: str
+) -> None:
+    sql = f"{verb} FOR VALUES FROM (20) TO (30)"
+    work = {effect.table: effect.work for effect in find_effects(sql, zoo.schema)}
+    assert work["stays_rest_1"] is Work.SCAN
+    with pytest.raises(asyncpg.CheckViolationError, match="default partition"):  # one of them belongs to it
+        await connection.execute(sql)
+
+
 @pytest.mark.parametrize(("sql", "held"), WAITING.items())
 async def test_what_runs_in_no_transaction_asks_for_the_locks_that_are_told_of(
     server: Server, maintenance: asyncpg.Connection, sql: str, held: str
