@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -229,9 +230,10 @@ class TestFailure:
     def test_an_answer_that_is_no_payment_is_such_a_failure(self) -> None:
         answer = {"payment_id": "x", "status": "paid"}
         assert Payment.model_validate(answer)
-        for other in (
+        others: list[Any] = [
             {}, [], answer | {"status": "maybe"}, answer | {"payment_id": None}, answer | {"payment_id": "\0"},
-        ):  # fmt: skip
+        ]  # fmt: skip
+        for other in others:
             with pytest.raises(ValidationError):
                 pytest.fail(f"taken as {Payment.model_validate(other)}")
 
