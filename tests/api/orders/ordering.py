@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import asyncpg
 import httpx
 
-from tests.users import ADMIN, KEEPER, VISITOR
+from tests.users import ADMIN, KEEPER, VISITOR, email_of
 
 TEA = {"product": "Tea", "size": "small", "quantity": 1}
 CAKE = {"product": "Cake", "size": "big", "quantity": 3}
@@ -28,6 +29,37 @@ async def bring(client: httpx.AsyncClient, status: str) -> str:
         answer = await client.post(f"{path}/{'pay' if step == 'paid' else 'advance'}", headers=KEEPER)
         assert answer.json()["status"] == step, answer.text
     return path
+
+
+async def left_open(  # noqa: PLR0913 - the columns that matter
+    admin: asyncpg.Connection,
+    number: int = 1,
+    *,
+    payment: str | None = "made",
+    till: bool = False,
+    failures: int = 1,
+    attention: str | None = None,
+) -> list[str]:
+    """The paths of this number of orders of the visitor, whose payment was begun, and has failed this often since.
+
+    By default they are paid, and the kitchen does not have them yet.
+    """
+    made = await admin.fetch(
+        "WITH made AS (INSERT INTO orders"
+        " (id, user_id, is_being_paid, payment_id, is_paid_at_till, settle_failures, attention)"
+        " SELECT uuidv7(), users.id, true, $3::text, $4::boolean, $5::int, $6::text"
+        " FROM users, generate_series(1, $2) WHERE email = $1 RETURNING id, user_id), "
+        "items AS (INSERT INTO order_items SELECT id, 0, 'Tea', 'small', 1 FROM made), "
+        "events AS (INSERT INTO order_events (order_id, to_status, user_id) SELECT id, 'created', user_id FROM made) "
+        "SELECT id FROM made ORDER BY id",
+        email_of("visitor"),
+        number,
+        payment,
+        till,
+        failures,
+        attention,
+    )
+    return [f"/orders/{row['id']}" for row in made]
 
 
 async def status_of(client: httpx.AsyncClient, path: str) -> str:

@@ -20,7 +20,7 @@ from api.main import create_app
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.keeping import admin, database, hidden, keeping
-from tests.api.orders.ordering import CAKE, TEA, events_of, order, status_of
+from tests.api.orders.ordering import CAKE, events_of, left_open, order, status_of
 from tests.api.orders.outside import Outside
 from tests.conftest import Log, answering, started, state_of
 from tests.ports import find_free_port
@@ -88,38 +88,27 @@ async def refused(client: httpx.AsyncClient, kitchen: Outside, answer: str = "42
     return path
 
 
-async def left_to_keepers(client: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection) -> str:
-    path = await refused(client, kitchen)
-    await settle(client, admin, times=2)
-    assert list(await given_up(client)) == [path]
+async def left_to_keepers(admin: asyncpg.Connection) -> str:
+    """An order that is paid, and that the kitchen has refused for good."""
+    [path] = await left_open(admin, failures=3, attention="The kitchen answers 422")
     return path
 
 
 async def test_the_others_are_settled_whatever_one_fails_with(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    failures = ["422", "404", "500", "503", "drop", "garbage", "429"]
-    failing = [await refused(shop, kitchen, failure) for failure in failures]
-    waiting = await refused(shop, kitchen)
-    kitchen.always.pop(id_of(waiting))
+    failures = ["422", "500", "drop", "garbage", "429"]
+    *failing, waiting = await left_open(admin, len(failures) + 1)
+    kitchen.always = {id_of(path): failure for path, failure in zip(failing, failures, strict=True)}
     await settle(shop, admin)
     assert await status_of(shop, waiting) == "paid"
     assert [await status_of(shop, path) for path in failing] == ["created"] * len(failures)
 
 
-async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(  # noqa: PLR0913, PLR0917 - fixtures
-    api: Api,
-    shop: httpx.AsyncClient,
-    payments: Outside,
-    kitchen: Outside,
-    admin: asyncpg.Connection,
-    log: Callable[[], list[Log]],
+async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_settled(
+    api: Api, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
-    begun = await order(shop)
-    payments.always[id_of(begun)] = "lose"
-    assert await pay(shop, begun) == 502
-    waiting = await refused(shop, kitchen)
-    kitchen.always.clear()
+    [begun], [waiting] = await left_open(admin, payment=None), await left_open(admin)
     async with api(kitchen_url=kitchen.url) as client:
         await settle(client, admin)
         assert await status_of(client, waiting) == "paid"
@@ -129,57 +118,41 @@ async def test_an_order_that_cannot_even_be_begun_keeps_no_other_from_being_sett
         assert "no longer in the api's settings" in (await given_up(client))[begun]
 
 
-async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(  # noqa: PLR0913, PLR0917 - fixtures
+async def test_only_where_a_service_cannot_be_reached_others_wait_and_none_is_given_up(
     api: Api,
     shop: httpx.AsyncClient,
-    payments: Outside,
     kitchen: Outside,
     admin: asyncpg.Connection,
     log: Callable[[], list[Log]],
 ) -> None:
-    unpaid = [await order(shop) for _ in range(2)]
-    for path in unpaid:
-        payments.always[id_of(path)] = "lose"
-        assert await pay(shop, path) == 502
-    paid = await refused(shop, kitchen, "503")
-    kitchen.always.clear()
+    unpaid = await left_open(admin, 2, payment=None, failures=9)  # one more, and it would be left to the keepers
+    [paid] = await left_open(admin)
     async with api(payments_url=f"http://127.0.0.1:{find_free_port()}", kitchen_url=kitchen.url) as client:
-        before = len(log())
-        await settle(client, admin, times=12)
+        await settle(client, admin, times=2)
         assert [await status_of(client, path) for path in [*unpaid, paid]] == ["created", "created", "paid"]
         assert await given_up(client) == {}
-        assert warnings(log()[before:]) == {("payment left unsettled for now", id_of(unpaid[0]))}
-    payments.always.clear()
+        assert warnings(log()) == {("payment left unsettled for now", id_of(unpaid[0]))}
     await settle(shop, admin)
     assert [await status_of(shop, path) for path in unpaid] == ["paid", "paid"]
 
 
 @pytest.mark.parametrize("pays", ["at the till", "by the service"])
-async def test_while_the_kitchen_cannot_be_reached_all_orders_wait(  # noqa: PLR0913, PLR0917 - fixtures
-    api: Api,
-    payments: Outside,
-    kitchen: Outside,
-    admin: asyncpg.Connection,
-    log: Callable[[], list[Log]],
-    pays: str,
+async def test_while_the_kitchen_cannot_be_reached_all_orders_wait(
+    api: Api, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]], pays: str
 ) -> None:
-    service = {"payments_url": payments.url} if pays == "by the service" else {}
-    async with api(kitchen_url=kitchen.url, **service) as client:
-        paths = [await refused(client, kitchen, "500") for _ in range(2)]
+    at_till = pays == "at the till"
+    service = {} if at_till else {"payments_url": payments.url}
+    paths = await left_open(admin, 2, payment=None if at_till else "made", till=at_till)
     async with api(kitchen_url=f"http://127.0.0.1:{find_free_port()}", **service) as client:
-        before = len(log())
         await settle(client, admin)
-        assert warnings(log()[before:]) == {("payment left unsettled for now", id_of(paths[0]))}
+        assert warnings(log()) == {("payment left unsettled for now", id_of(paths[0]))}
 
 
 async def test_a_payment_that_turns_out_to_be_refused_is_logged_and_may_be_tried_again(
     shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
-    path = await order(shop)
-    payments.always[id_of(path)] = "lose"
+    [path] = await left_open(admin, payment=None)
     payments.payment = "invalid"
-    assert await pay(shop, path) == 502
-    payments.always.clear()
     await settle(shop, admin)
     [line] = [line for line in log() if line["event"] == "payment not settled"]
     assert (line["level"], line["order"]) == ("info", id_of(path))
@@ -189,13 +162,15 @@ async def test_a_payment_that_turns_out_to_be_refused_is_logged_and_may_be_tried
 
 
 async def test_what_fails_by_a_fault_of_the_api_is_logged_order_by_order_and_left_to_keepers(
-    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+    shop: httpx.AsyncClient, admin: asyncpg.Connection, log: Callable[[], list[Log]]
 ) -> None:
-    paths = [await refused(shop, kitchen, "500") for _ in range(2)]
+    paths = await left_open(admin, 2, failures=8)
     services = state_of(shop).services
     assert services.kitchen
     await services.kitchen.close()  # whose use is such a fault
-    await settle(shop, admin, times=9)
+    await settle(shop, admin)
+    assert await given_up(shop) == {}
+    await settle(shop, admin)
     said = "It can't be settled: the api's log says why"
     assert await given_up(shop) == dict.fromkeys(paths, said)
     faults = [line for line in log() if line["event"] == "payment left unsettled"]
@@ -206,9 +181,7 @@ async def test_what_fails_by_a_fault_of_the_api_is_logged_order_by_order_and_lef
 async def test_a_database_that_fails_ends_the_round(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    paths = [await refused(shop, kitchen, "500") for _ in range(2)]
-    kitchen.always.clear()
-    kitchen.calls.clear()
+    paths = await left_open(admin, 2)
     async with hidden(admin, "order_events"):
         with pytest.raises(ProgrammingError):
             await settle(shop, admin)
@@ -218,8 +191,8 @@ async def test_a_database_that_fails_ends_the_round(
 async def test_after_each_failure_an_order_is_left_alone_for_longer(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await refused(shop, kitchen, "500")
-    for minutes in (4, 8, 16, 32, 60, 60, 60):
+    path = await refused(shop, kitchen, "429")
+    for minutes in (4, 8, 16, 32, 60, 60):
         asked = len(kitchen.calls)
         for passed, asks in ((minutes - 1, False), (1, True)):
             await let_time_pass(admin, passed)
@@ -244,7 +217,7 @@ async def test_what_a_service_refuses_for_good_is_left_to_keepers_with_the_reaso
     others = (await shop.get("/orders?needs_attention=false", headers=KEEPER)).json()["orders"]
     assert others == []
     asked = len(kitchen.calls)
-    await settle(shop, admin, times=3)
+    await settle(shop, admin)
     assert len(kitchen.calls) == asked
     assert len(payments.did("/payments")) == 1
 
@@ -252,16 +225,20 @@ async def test_what_a_service_refuses_for_good_is_left_to_keepers_with_the_reaso
 async def test_a_service_that_fails_for_hours_is_left_to_keepers_too(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await refused(shop, kitchen, "500")
-    await settle(shop, admin, times=9)
+    [path] = await left_open(admin, failures=8)
+    kitchen.always[id_of(path)] = "500"
+    await settle(shop, admin)
+    assert await given_up(shop) == {}
+    await settle(shop, admin)
     assert await given_up(shop) == {path: "The kitchen answers 500"}
 
 
 async def test_a_service_that_asks_to_wait_has_not_refused(
     shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    paths = [await refused(shop, kitchen, status) for status in ("408", "425", "429")]
-    await settle(shop, admin, times=3)
+    paths = await left_open(admin, 3, failures=2)
+    kitchen.always = {id_of(path): status for path, status in zip(paths, ("408", "425", "429"), strict=True)}
+    await settle(shop, admin)
     assert await given_up(shop) == {}
     kitchen.always.clear()
     await settle(shop, admin)
@@ -271,28 +248,26 @@ async def test_a_service_that_asks_to_wait_has_not_refused(
 async def test_keepers_try_again_and_the_reason_is_the_newest(
     shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
+    path = await left_to_keepers(admin)
     kitchen.always[id_of(path)] = "409"
     assert await pay(shop, path, KEEPER) == 502
     assert await given_up(shop) == {path: "The kitchen answers 409: {}"}
     kitchen.always.clear()
     assert await pay(shop, path, KEEPER) == 200
     assert await given_up(shop) == {}
-    assert len(payments.did("/payments")) == len(kitchen.did("/kitchen/schedules")) == 1
+    assert (payments.calls, len(kitchen.did("/kitchen/schedules"))) == ([], 1)
 
 
 async def test_keepers_cancel_it_and_what_was_paid_is_given_back_once(
-    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
-    payment = await admin.fetchval("SELECT payment_id FROM orders")
+    path = await left_to_keepers(admin)
     assert (await shop.post(f"{path}/cancel", headers=VISITOR)).status_code == 409
     assert (await shop.put(path, json={"order": [CAKE]}, headers=KEEPER)).status_code == 409
     answers = await asyncio.gather(*(shop.post(f"{path}/cancel", headers=KEEPER) for _ in range(4)))
     assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(200, "cancelled")}
-    refunds = [call for call in payments.calls if call.path.endswith("/refund")]
-    assert [(call.path, call.key, call.body) for call in refunds] == [
-        (f"/payments/{payment}/refund", f"{id_of(path)}.refund", {"order_id": id_of(path)})
+    assert [(call.path, call.key, call.body) for call in payments.calls] == [
+        ("/payments/made/refund", f"{id_of(path)}.refund", {"order_id": id_of(path)})
     ]
     assert await given_up(shop) == {}
     assert await events_of(shop, path) == [(None, "created"), ("created", "cancelled")]
@@ -300,23 +275,15 @@ async def test_keepers_cancel_it_and_what_was_paid_is_given_back_once(
     assert await status_of(shop, path) == "cancelled"
 
 
-@pytest.mark.parametrize(
-    ("failure", "reason"), [("500", "answers 500"), ("404", "answers 404: {}"), ("drop", "can't be reached")]
-)
-async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(  # noqa: PLR0913, PLR0917 - fixtures
-    shop: httpx.AsyncClient,
-    payments: Outside,
-    kitchen: Outside,
-    admin: asyncpg.Connection,
-    failure: str,
-    reason: str,
+@pytest.mark.parametrize(("failure", "reason"), [("500", "answers 500"), ("404", "answers 404: {}")])
+async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection, failure: str, reason: str
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
+    path = await left_to_keepers(admin)
     payments.always[f"{id_of(path)}.refund"] = failure
     cancelled = await shop.post(f"{path}/cancel", headers=KEEPER)
     assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
-    payment = await admin.fetchval("SELECT payment_id FROM orders")
-    said = f"Cancelled, but payment {payment} is not given back: cancel it again (The payments service {reason})"
+    said = f"Cancelled, but payment made is not given back: cancel it again (The payments service {reason})"
     assert await given_up(shop) == {path: said}
     assert await admin.fetchval("SELECT claimed_until FROM orders") is None
     payments.always.clear()
@@ -326,11 +293,10 @@ async def test_what_cannot_be_given_back_stays_to_be_seen_until_it_is(  # noqa: 
 
 
 async def test_if_a_worker_dies_while_it_gives_back_the_next_cancel_finishes_that(
-    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
+    path = await left_to_keepers(admin)
     payments.always[f"{id_of(path)}.refund"] = "hold"
-    payments.arrived.clear()
     dying = asyncio.create_task(shop.post(f"{path}/cancel", headers=KEEPER))
     await payments.arrived.wait()
     dying.cancel()
@@ -347,11 +313,10 @@ async def test_if_a_worker_dies_while_it_gives_back_the_next_cancel_finishes_tha
 
 
 async def test_what_is_given_back_for_an_order_that_somebody_has_removed_from_the_database_is_404(
-    shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
+    shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
+    path = await left_to_keepers(admin)
     payments.script.append("hold")
-    payments.arrived.clear()
     cancelling = asyncio.create_task(shop.post(f"{path}/cancel", headers=KEEPER))
     await payments.arrived.wait()
     await admin.execute("DELETE FROM orders")
@@ -362,9 +327,7 @@ async def test_what_is_given_back_for_an_order_that_somebody_has_removed_from_th
 async def test_what_may_have_been_paid_is_said_when_it_is_cancelled(
     shop: httpx.AsyncClient, payments: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await order(shop)
-    payments.always[id_of(path)] = "lose"
-    assert await pay(shop, path) == 502
+    [path] = await left_open(admin, payment=None)
     payments.always[id_of(path)] = "410"
     await settle(shop, admin, times=2)
     assert list(await given_up(shop)) == [path]
@@ -375,9 +338,9 @@ async def test_what_may_have_been_paid_is_said_when_it_is_cancelled(
 
 
 async def test_what_was_paid_by_a_service_that_is_no_longer_there_stays_to_be_seen(
-    api: Api, shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    api: Api, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    path = await left_to_keepers(shop, kitchen, admin)
+    path = await left_to_keepers(admin)
     async with api(kitchen_url=kitchen.url) as client:
         assert (await client.post(f"{path}/cancel", headers=KEEPER)).json()["status"] == "cancelled"
         assert (await given_up(client))[path].endswith("cancel it again when there is a payments service")
@@ -404,10 +367,9 @@ async def test_failures_of_a_payment_that_has_ended_do_not_count(
 
 
 async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settled(
-    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection
+    shop: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
-    locked, referred_to, waiting = [await refused(shop, kitchen, "500") for _ in range(3)]
-    kitchen.always.clear()
+    locked, referred_to, waiting = await left_open(admin, 3)
     await let_time_pass(admin)
     state = state_of(shop)
     async with admin.transaction(), asyncio.timeout(HANGS):
@@ -420,9 +382,10 @@ async def test_an_order_that_another_has_locked_keeps_no_other_from_being_settle
 
 @pytest.mark.parametrize("change", ["claimed_until = now() + interval '9 s'", "attention = 'x'", "updated_at = now()"])
 async def test_an_order_that_another_worker_has_begun_or_ended_meanwhile_is_left_alone(
-    shop: httpx.AsyncClient, kitchen: Outside, admin: asyncpg.Connection, change: str
+    shop: httpx.AsyncClient, admin: asyncpg.Connection, change: str
 ) -> None:
-    order_id = UUID(id_of(await refused(shop, kitchen, "500")))
+    [path] = await left_open(admin)
+    order_id = UUID(id_of(path))
     await let_time_pass(admin)
     async with state_of(shop).sessionmaker.begin() as session:
         assert await payments_of_orders._lock_due(session, order_id) is not None  # noqa: SLF001 - after it was found
@@ -435,12 +398,7 @@ async def test_an_order_paid_at_the_till_is_cancelled_without_a_service(
     api: Api, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
     async with api(kitchen_url=kitchen.url) as client:
-        path = await order(client, TEA)
-        kitchen.always[id_of(path)] = "lose"
-        assert await pay(client, path) == 502
-        kitchen.always[id_of(path)] = "422"
-        await settle(client, admin, times=2)
-        assert list(await given_up(client)) == [path]
+        [path] = await left_open(admin, payment=None, till=True, failures=3, attention="The kitchen answers 422")
         assert (await client.post(f"{path}/cancel", headers=KEEPER)).json()["status"] == "cancelled"
         assert await given_up(client) == {}
 
@@ -448,14 +406,13 @@ async def test_an_order_paid_at_the_till_is_cancelled_without_a_service(
 async def test_many_workers_at_once_settle_each_order_once(
     shop: httpx.AsyncClient, payments: Outside, kitchen: Outside, admin: asyncpg.Connection
 ) -> None:
-    paths = [await refused(shop, kitchen, "500") for _ in range(6)]
-    kitchen.always.clear()
+    await left_open(admin, 3, payment=None)
     await let_time_pass(admin)
     state = state_of(shop)
-    await asyncio.gather(*(settle_all(state.sessionmaker.begin, state.services) for _ in range(4)))
-    assert [await status_of(shop, path) for path in paths] == ["paid"] * 6
-    assert len(kitchen.did("/kitchen/schedules")) == len(payments.did("/payments")) == 6
-    assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 6
+    await asyncio.gather(*(settle_all(state.sessionmaker.begin, state.services) for _ in range(3)))
+    assert await admin.fetchval("SELECT count(*) FROM orders WHERE status = 'paid'") == 3
+    assert len(kitchen.calls) == len(payments.calls) == 3
+    assert await admin.fetchval("SELECT count(*) FROM order_events WHERE to_status = 'paid'") == 3
 
 
 async def test_the_api_looks_once_a_minute_and_counts_what_needs_attention_every_15_seconds(
