@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from api.client import CLIENT, Client
+from api.crud import throttles
 from api.crud.accounts import passwords, sign_ins
 from api.crud.accounts.passwords import hash_password, verify_password
 from api.crud.throttles import WINDOW
@@ -76,6 +77,12 @@ async def at(app: Served, address: str) -> AsyncIterator[httpx.AsyncClient]:
 async def fail(app: Served, address: str, email: str, times: int) -> list[int]:
     async with at(app, address) as client:
         return [(await sign_in(client, email, TOO_LONG)).status_code for _ in range(times)]
+
+
+async def lock(admin: asyncpg.Connection) -> None:
+    """As many failures on the visitor's account as are allowed, from elsewhere, without the work that they take."""
+    failed = "INSERT INTO throttles VALUES ($1, $2, now()) ON CONFLICT (key) DO UPDATE SET count = $2"
+    await admin.execute(failed, throttles.key("account", VISITOR), PER_ACCOUNT)
 
 
 async def right(app: Served, address: str, email: str = VISITOR) -> int:
@@ -173,20 +180,22 @@ async def test_an_address_cannot_try_many_accounts(live: Served, account: str) -
     assert await right(live, "192.0.2.2") == 200
 
 
-async def test_a_user_who_has_signed_in_there_before_is_not_locked_out_by_others(live: Served) -> None:
+async def test_a_user_who_has_signed_in_there_before_is_not_locked_out_by_others(
+    live: Served, admin: asyncpg.Connection
+) -> None:
     assert await right(live, "192.0.2.1") == 200
-    for number in range(PER_ACCOUNT // PER_PAIR + 1):  # from everywhere, to the account
-        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    await lock(admin)  # from everywhere, to the account
     for number in range(PER_ADDRESS + 1):  # from behind the same proxy, to other accounts
         await fail(live, "192.0.2.1", f"{number}@zoo.example", 1)
     assert await right(live, "203.0.113.1") == 429
     assert await right(live, "192.0.2.1") == 200
 
 
-async def test_a_password_reset_gives_access_whatever_others_try(live: Served, log: Callable[[], list[Log]]) -> None:
+async def test_a_password_reset_gives_access_whatever_others_try(
+    live: Served, admin: asyncpg.Connection, log: Callable[[], list[Log]]
+) -> None:
     await fail(live, "192.0.2.1", VISITOR, PER_PAIR)  # the user, too, who has forgotten the password
-    for number in range(PER_ACCOUNT // PER_PAIR + 1):
-        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    await lock(admin)
     async with at(live, "192.0.2.1") as client:
         assert (await sign_in(client, VISITOR)).status_code == 429
         await client.post("/auth/forgot-password", json={"email": VISITOR})
@@ -196,29 +205,27 @@ async def test_a_password_reset_gives_access_whatever_others_try(live: Served, l
         assert (
             await client.post("/auth/reset-password", json={"token": token, "password": PASSWORD})
         ).status_code == 200
-        for number in range(PER_ACCOUNT // PER_PAIR + 1):
-            await fail(live, f"198.51.101.{number}", VISITOR, PER_PAIR)
+        await lock(admin)
         assert (await sign_in(client, VISITOR)).status_code == 200
 
 
-@pytest.mark.parametrize(("unused_for", "status"), [(timedelta(days=90), 429), (timedelta(days=89, hours=23), 200)])
-async def test_a_known_address_is_forgotten_after_ninety_days(
-    live: Served, admin: asyncpg.Connection, unused_for: timedelta, status: int
-) -> None:
+async def test_a_known_address_is_forgotten_after_ninety_days(live: Served, admin: asyncpg.Connection) -> None:
+    unused = "UPDATE known_addresses SET last_used_at = last_used_at - $1::interval"
     assert await right(live, "192.0.2.1") == 200
-    await admin.execute("UPDATE known_addresses SET last_used_at = last_used_at - interval '1 year'")
+    await admin.execute(unused, timedelta(days=365))
     assert await right(live, "192.0.2.1") == 200  # from here on they are counted
-    for number in range(PER_ACCOUNT // PER_PAIR + 1):
-        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
-    await admin.execute("UPDATE known_addresses SET last_used_at = last_used_at - $1::interval", unused_for)
-    assert await right(live, "192.0.2.1") == status
+    await lock(admin)
+    for unused_for, status in ((timedelta(days=89, hours=23), 200), (timedelta(days=90), 429)):  # each after its use
+        await admin.execute(unused, unused_for)
+        assert await right(live, "192.0.2.1") == status
 
 
-async def test_an_address_is_known_for_the_user_who_has_signed_in_there(live: Served) -> None:
+async def test_an_address_is_known_for_the_user_who_has_signed_in_there(
+    live: Served, admin: asyncpg.Connection
+) -> None:
     assert await right(live, "192.0.2.1", email_of("keeper")) == 200
     assert await right(live, "192.0.2.2") == 200
-    for number in range(PER_ACCOUNT // PER_PAIR + 1):
-        await fail(live, f"198.51.100.{number}", VISITOR, PER_PAIR)
+    await lock(admin)
     assert await right(live, "192.0.2.1") == 429  # it is the keeper's
     assert await right(live, "192.0.2.2") == 200
 
