@@ -487,7 +487,8 @@ class TestMail:
                 assert answer.status_code == status
 
     async def test_a_verify_token_with_an_odd_claim_is_400(self, anonymous: httpx.AsyncClient) -> None:
-        for email in (1, None, [], {}):
+        emails: tuple[object, ...] = (1, None, [], {})
+        for email in emails:
             claims = {"sub": str(uuid4()), "email": email, "aud": "fastapi-users:verify"}
             token = generate_jwt(claims, LOCAL_TOKEN_SECRET)
             verified = await anonymous.post("/auth/verify", json={"token": token})
