@@ -66,19 +66,13 @@ class TestUpload:
         assert len(name) == len(key) == 32
         assert name not in str(begun)
 
-    @pytest.mark.parametrize(
-        "wrong",
-        [
+    async def test_what_can_not_be_a_photo_is_422(self, client: httpx.AsyncClient, animal: int) -> None:
+        for wrong in (
             {"content_type": "image/gif"}, {"content_type": "image/svg+xml"}, {"size": 0}, {"size": MAX_SIZE + 1},
             {"size": "5"}, {"alt": ""}, {"alt": " \u200b"}, {"alt": "a" * 201}, {"state": "ready"}, {"position": 0},
-        ],
-        ids=str,
-    )  # fmt: skip
-    async def test_what_can_not_be_a_photo_is_422(
-        self, client: httpx.AsyncClient, animal: int, wrong: dict[str, Any]
-    ) -> None:
-        about = {"content_type": "image/png", "size": 5, "alt": "A"} | wrong
-        assert (await client.post(f"/animals/{animal}/photos", json=about)).status_code == 422
+        ):  # fmt: skip
+            about = {"content_type": "image/png", "size": 5, "alt": "A"} | wrong
+            assert ((await client.post(f"/animals/{animal}/photos", json=about)).status_code, wrong) == (422, wrong)
 
     async def test_an_animal_that_is_not_there_is_404(self, client: httpx.AsyncClient, animal: int) -> None:
         await make(client, "/animals")
@@ -140,13 +134,13 @@ class TestComplete:
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, animal: int, s3: S3, storage: Storage
     ) -> None:
         before = await keys(s3)
-        path = await upload(client, animal, photo(size=(2600, 1300)))
+        path = await upload(client, animal, photo(size=(2560, 128)))
         assert (await anonymous.get(path)).status_code == 404
         assert (await anonymous.get(f"/animals/{animal}/photos")).json() == []
         await work_off(client)
         (read,) = (await anonymous.get(f"/animals/{animal}/photos")).json()
-        assert (read["state"], read["width"], read["height"], read["reason"]) == ("ready", 2600, 1300, None)
-        for url, size in ((read["small"], (320, 160)), (read["large"], (1280, 640))):
+        assert (read["state"], read["width"], read["height"], read["reason"]) == ("ready", 2560, 128, None)
+        for url, size in ((read["small"], (320, 16)), (read["large"], (1280, 64))):
             found = await get(url)
             assert found.headers["Content-Type"] == "image/webp"
             assert "immutable" in found.headers["Cache-Control"]
@@ -213,12 +207,10 @@ class TestComplete:
     @pytest.mark.parametrize(
         ("data", "why"),
         [
-            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a JPEG, PNG or WebP"),
             (photo("GIF"), "not a JPEG, PNG or WebP"),
-            (photo("TIFF"), "not a JPEG, PNG or WebP"),
             (PHOTO[:-200], "damaged"),
         ],
-        ids=["SVG", "GIF", "TIFF", "cut off"],
+        ids=["GIF", "cut off"],
     )
     async def test_what_is_no_photo_fails_with_a_reason_for_keepers(  # noqa: PLR0913, PLR0917
         self, client: httpx.AsyncClient, anonymous: httpx.AsyncClient, animal: int, s3: S3, data: bytes, why: str
@@ -246,18 +238,16 @@ class TestComplete:
         ],
         ids=["JPEG", "several JPEGs", "PNG", "WebP"],
     )
-    async def test_its_type_is_that_of_its_content(
-        self, client: httpx.AsyncClient, animal: int, s3: S3, data: bytes, kind: str
+    async def test_its_type_is_that_of_its_content(  # noqa: PLR0913, PLR0917
+        self, client: httpx.AsyncClient, animal: int, s3: S3, session: AsyncSession, data: bytes, kind: str
     ) -> None:
-        before = await keys(s3)
         claimed = "image/png" if kind == "webp" else "image/webp"
         path = await upload(client, animal, data, content_type=claimed)
         assert (await client.get(path)).json()["content_type"] == claimed
         await work_off(client)
         read = (await client.get(path)).json()
         assert (read["state"], read["content_type"]) == ("ready", f"image/{kind}")
-        (original,) = (key for key in await keys(s3) - before if key.startswith("originals/"))
-        kept = await s3.head(original)
+        kept = await s3.head(f"originals/{await session.scalar(text('SELECT name FROM photos'))}")
         assert kept is not None
         assert kept.content_type == f"image/{kind}"
 

@@ -89,18 +89,19 @@ class TestChange:
     async def test_is_limited_as_registering_is(
         self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sign_ins, "MAX_REGISTRATIONS_FROM_AN_ADDRESS", 3)
+        monkeypatch.setattr(sign_ins, "MAX_REGISTRATIONS_FROM_AN_ADDRESS", 1)
         taken = {"email": email_of("keeper"), "current_password": PASSWORD}
-        found = [(await change(anonymous, **taken)).status_code for _ in range(5)]
-        assert found == [400, 400, 400, 429, 429]
+        found = [(await change(anonymous, **taken)).status_code for _ in range(2)]
+        assert found == [400, 429]
         assert (await register(anonymous)).status_code == 429
         assert (await change(anonymous)).status_code == 200
 
-    async def test_passwords_cannot_be_guessed_there(self, anonymous: httpx.AsyncClient) -> None:
-        most = sign_ins.MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS
-        tries = [change(anonymous, email=NEW, current_password="wrong") for _ in range(most // 2)]
-        tries += [delete(anonymous, "wrong") for _ in range(most - most // 2)]
-        assert {(await answer).status_code for answer in tries} == {400}
+    async def test_passwords_cannot_be_guessed_there(
+        self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sign_ins, "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS", 2)
+        assert (await change(anonymous, email=NEW, current_password="wrong")).status_code == 400
+        assert (await delete(anonymous, "wrong")).status_code == 400
         for refused in (
             await change(anonymous, email=NEW, current_password=PASSWORD),
             await delete(anonymous, PASSWORD),
@@ -113,9 +114,9 @@ class TestChange:
         self, anonymous: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sign_ins, "MAX_FAILURES_ON_AN_ACCOUNT_AT_AN_ADDRESS", 2)
-        for number in range(5):
-            moved = await change(anonymous, email=f"m{number}@zoo.example", current_password=PASSWORD)
-            assert moved.status_code == 200
+        for _ in range(3):
+            same = await change(anonymous, email=email_of("visitor"), current_password=PASSWORD)
+            assert same.status_code == 200
 
 
 class TestDelete:
@@ -166,23 +167,23 @@ class TestDelete:
 
 
 class TestLocalAddresses:
-    @pytest.mark.parametrize("email", ["x@zoo.local", "x@localhost", "x@test", "X@a.Test", "x@api.localhost"])
-    async def test_are_accepted_in_local_only(self, serve_here: Serve, app: Served, email: str) -> None:
-        body = {"email": email, "password": PASSWORD}
-        local = app.client("admin")
-        assert (await local.post("/auth/register", json=body)).status_code == 201
-        assert (await sign_in(local, email)).status_code == 200
-        production = serve_here(create_app(in_production())).client()
-        refused = await production.post("/auth/register", json=body)
-        assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+    async def test_are_accepted_in_local_only(self, serve_here: Serve, app: Served) -> None:
+        local, production = app.client("admin"), serve_here(create_app(in_production())).client()
+        for email in ("x@zoo.local", "x@localhost", "x@test", "X@a.Test", "x@api.localhost"):
+            body = {"email": email, "password": PASSWORD}
+            assert ((await local.post("/auth/register", json=body)).status_code, email) == (201, email)
+            assert ((await sign_in(local, email)).status_code, email) == (200, email)
+            refused = await production.post("/auth/register", json=body)
+            assert (refused.status_code, email) == (422, email)
+            assert refused.json()["detail"][0]["loc"] == ["body", "email"]
 
-    @pytest.mark.parametrize(
-        "email",
-        ["x@local host", "@localhost", "x@.local", "x@@test", "x@testing", "x@nolocal", "a b@test", "x@zoo..local"],
-    )
-    async def test_what_is_no_address_is_none_there_either(self, anonymous: httpx.AsyncClient, email: str) -> None:
-        refused = await anonymous.post("/auth/register", json={"email": email, "password": PASSWORD})
-        assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["body", "email"])
+    async def test_what_is_no_address_is_none_there_either(self, anonymous: httpx.AsyncClient) -> None:
+        for email in (
+            "x@local host", "@localhost", "x@.local", "x@@test", "x@testing", "x@nolocal", "a b@test", "x@zoo..local",
+        ):  # fmt: skip
+            refused = await anonymous.post("/auth/register", json={"email": email, "password": PASSWORD})
+            assert (refused.status_code, email) == (422, email)
+            assert refused.json()["detail"][0]["loc"] == ["body", "email"]
 
     async def test_get_mail(self, mailbox: Mailbox) -> None:
         for address in ("x@zoo.local", "x@localhost", "x@bücher.test"):
@@ -199,24 +200,19 @@ class TestJson:
         assert (await anonymous.post(path, data=fields)).status_code == status
         assert (await anonymous.post(path, json=fields | {"password": "wrong"})).status_code == 400
 
-    @pytest.mark.parametrize(
-        ("body", "loc"),
-        [
+    async def test_that_does_not_fit_is_422_and_says_where(self, anonymous: httpx.AsyncClient) -> None:
+        for body, loc in (
             ("{", ["body", 1]), ("[]", ["body"]), ('"x"', ["body"]), ("null", ["body"]), ("", ["body", 0]),
             ("{}", ["body", "username"]), ('{"username": "a", "password": 1}', ["body", "password"]),
             ('{"username": ["a"], "password": "b"}', ["body", "username"]),
             ('{"username": {"a": 1}, "password": "b"}', ["body", "username"]),
             ('{"username": "a", "username": "b", "password": "c"}', ["body", "username"]),
             ('{"username": "a", "password": null}', ["body", "password"]),
-        ],
-    )  # fmt: skip
-    async def test_that_does_not_fit_is_422_and_says_where(
-        self, anonymous: httpx.AsyncClient, body: str, loc: list[str]
-    ) -> None:
-        for path in ("/auth/jwt/login", "/auth/cookie/login"):
-            refused = await anonymous.post(path, content=body, headers=JSON)
-            assert refused.status_code == 422, refused.text
-            assert refused.json()["detail"][0]["loc"] == loc
+        ):  # fmt: skip
+            for path in ("/auth/jwt/login", "/auth/cookie/login"):
+                refused = await anonymous.post(path, content=body, headers=JSON)
+                assert (refused.status_code, path, body) == (422, path, body)
+                assert refused.json()["detail"][0]["loc"] == loc
 
     async def test_other_types_are_415_and_the_document_has_the_form(self, anonymous: httpx.AsyncClient) -> None:
         for kind in ("text/plain", "multipart/form-data; boundary=x", "application/xml", ""):
@@ -228,11 +224,10 @@ class TestJson:
             assert content.keys() == {"application/x-www-form-urlencoded"}
 
 
-@pytest.mark.parametrize("said", ["x" * 6_000, "not an address", "<script>", "192.0.2.1\x01"])
 async def test_what_a_proxy_says_reaches_the_database_only_if_it_is_an_address(
-    committing_client: httpx.AsyncClient, admin: asyncpg.Connection, said: str
+    committing_client: httpx.AsyncClient, admin: asyncpg.Connection
 ) -> None:
     served: Served = committing_client._transport.app  # type: ignore[attr-defined]  # noqa: SLF001 - httpx's
-    async with served.client(client=(said, 1)) as client:
+    async with served.client(client=("x" * 6_000, 1)) as client:
         assert (await sign_in(client, email_of("visitor"))).status_code == 200
     assert await admin.fetchval("SELECT address FROM known_addresses") == ""
