@@ -42,13 +42,14 @@ async def left_open(  # noqa: PLR0913 - the columns that matter
 ) -> list[str]:
     """The paths of this number of orders of the visitor, whose payment was begun, and has failed this often since.
 
-    By default they are paid, and the kitchen does not have them yet.
+    By default they are paid, and the kitchen does not have them yet. Postgres has their rows in another order.
     """
     made = await admin.fetch(
-        "WITH made AS (INSERT INTO orders"
+        "WITH ids AS MATERIALIZED (SELECT uuidv7() AS id FROM generate_series(1, $2)), "
+        "made AS (INSERT INTO orders"
         " (id, user_id, is_being_paid, payment_id, is_paid_at_till, settle_failures, attention)"
-        " SELECT uuidv7(), users.id, true, $3::text, $4::boolean, $5::int, $6::text"
-        " FROM users, generate_series(1, $2) WHERE email = $1 RETURNING id, user_id), "
+        " SELECT ids.id, users.id, true, $3::text, $4::boolean, $5::int, $6::text"
+        " FROM ids, users WHERE email = $1 ORDER BY ids.id DESC RETURNING id, user_id), "
         "items AS (INSERT INTO order_items SELECT id, 0, 'Tea', 'small', 1 FROM made), "
         "events AS (INSERT INTO order_events (order_id, to_status, user_id) SELECT id, 'created', user_id FROM made) "
         "SELECT id FROM made ORDER BY id",

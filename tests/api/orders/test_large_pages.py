@@ -58,13 +58,12 @@ async def test_orders_of_any_size_are_all_there(
 
 
 async def test_orders_of_any_list_are_all_there(client: httpx.AsyncClient, session: AsyncSession) -> None:
-    items = (101, 1, 101)
-    await add_orders(session, *items, product="Tea")
+    await add_orders(session, 101, 1, 101, product="Tea")
     admin, visitor = client.headers["Authorization"], VISITOR["Authorization"]
-    for query, who in (("", admin), ("?cancelled=false", admin), ("", visitor), ("?limit=50", visitor)):
+    for query, who in (("", admin), ("&cancelled=false", admin), ("", visitor), ("&cancelled=false", visitor)):
         client.headers["Authorization"] = who
-        [found] = await pages(client, f"/orders{query}")
-        assert [len(order["order"]) for order in found] == list(reversed(items)), (query, who)
+        found = await pages(client, f"/orders?limit=2{query}")
+        assert [[len(order["order"]) for order in page] for page in found] == [[101, 1], [101]], (query, who)
 
 
 async def keepers_page(connection: asyncpg.Connection) -> tuple[JsonPage, Recorder]:
