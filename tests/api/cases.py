@@ -22,6 +22,7 @@ class Case:
     json: Any = None
     form: dict[str, str] | None = None
     new: Resource | None = None  # what it makes a record of
+    needs_storage: bool = False
     refuses_key: bool = False  # if it changes something, it is otherwise done once by an Idempotency-Key
 
 

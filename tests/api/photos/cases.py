@@ -9,12 +9,12 @@ from tests.api.records import make
 
 PHOTOS = "/animals/{animal_id}/photos"
 CASES: Cases = {
-    f"GET {PHOTOS}": Case(ANYBODY, 200),
-    f"POST {PHOTOS}": Case(KEEPER, 201, ABOUT),
-    f"GET {PHOTOS}/{{photo_id}}": Case(ANYBODY, 200),
-    f"PATCH {PHOTOS}/{{photo_id}}": Case(KEEPER, 200, {"alt": "Amara"}),
-    f"DELETE {PHOTOS}/{{photo_id}}": Case(KEEPER, 204),
-    f"POST {PHOTOS}/{{photo_id}}/complete": Case(KEEPER, 202),
+    f"GET {PHOTOS}": Case(ANYBODY, 200, needs_storage=True),
+    f"POST {PHOTOS}": Case(KEEPER, 201, ABOUT, needs_storage=True),
+    f"GET {PHOTOS}/{{photo_id}}": Case(ANYBODY, 200, needs_storage=True),
+    f"PATCH {PHOTOS}/{{photo_id}}": Case(KEEPER, 200, {"alt": "Amara"}, needs_storage=True),
+    f"DELETE {PHOTOS}/{{photo_id}}": Case(KEEPER, 204, needs_storage=True),
+    f"POST {PHOTOS}/{{photo_id}}/complete": Case(KEEPER, 202, needs_storage=True),
 }
 
 

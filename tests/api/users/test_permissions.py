@@ -21,8 +21,9 @@ TYPES = ["visitor", "keeper", "admin"]  # each may do what those before it may
 
 @pytest.fixture
 def services(request: pytest.FixtureRequest, s3: S3) -> Services:
-    """With a storage for photos; other routes are asked of the app, and the OpenAPI document, that other tests have."""
-    return Services(s3=s3) if "/photos" in request.node.name else Services()
+    """With a storage where it is needed: other routes are asked of the app, and the document, that other tests have."""
+    case = MATRIX.get(request.node.callspec.params.get("route", ""))
+    return Services(s3=s3) if case and case.needs_storage else Services()
 
 
 def asking(case: Case) -> list[str]:
