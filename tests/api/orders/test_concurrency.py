@@ -18,7 +18,7 @@ from tests.api.orders.ordering import CAKE, TEA
 from tests.conftest import clone, committing, drop
 from tests.users import KEEPER, VISITOR, email_of
 
-FEW = 1, 2  # rounds, and pairs at once in each
+FEW = 1, 4  # rounds, and pairs at once in each
 
 # How many sessions wait for another one's transaction: pg_locks does not say in which database.
 HELD_UP = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
