@@ -35,14 +35,19 @@ class StorageProxy:
     watch: Watch | None = None
     requests: list[str] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    connections: set[asyncio.Task[None]] = field(default_factory=set)  # asyncio itself does not keep them
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.connections.add(task)
         try:
             await self._answer(reader, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             writer.close()
+            self.connections.discard(task)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         first, *headers = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
@@ -76,10 +81,11 @@ class StorageProxy:
     async def _passed_on(self, request: bytes) -> bytes:
         at = urlsplit(self.target)
         reader, writer = await asyncio.open_connection(at.hostname, at.port)
-        writer.write(request)
-        answer = await reader.read()
-        writer.close()
-        return answer
+        try:
+            writer.write(request)
+            return await reader.read()
+        finally:
+            writer.close()
 
     @staticmethod
     async def _send(told: str, answer: bytes, writer: asyncio.StreamWriter) -> None:
@@ -105,3 +111,7 @@ async def proxying(target: str) -> AsyncIterator[StorageProxy]:
     finally:
         proxy.ended.set()
         server.close()
+        for task in proxy.connections:
+            task.cancel()
+        await asyncio.gather(*proxy.connections, return_exceptions=True)
+        await asyncio.sleep(0)  # what they have closed is closed now
