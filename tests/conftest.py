@@ -297,11 +297,18 @@ async def empty_database(maintenance: asyncpg.Connection) -> AsyncIterator[str]:
     await drop(maintenance, name)
 
 
-@pytest.fixture(scope="session")
-async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
-    engine = create_async_engine(server.url("zoo_api", worker_database).replace("postgresql:", "postgresql+asyncpg:"))
+@asynccontextmanager
+async def engine_of_api(server: Server, database: str) -> AsyncIterator[AsyncEngine]:
+    """Connections with the api's rights, which are kept until the block ends."""
+    engine = create_async_engine(server.url("zoo_api", database).replace("postgresql:", "postgresql+asyncpg:"))
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+async def engine(server: Server, worker_database: str) -> AsyncIterator[AsyncEngine]:
+    async with engine_of_api(server, worker_database) as engine:
+        yield engine
 
 
 @pytest.fixture

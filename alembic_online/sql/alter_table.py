@@ -3,7 +3,7 @@
 Source: AlterTableGetLockLevel of Postgres 18.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from postgast import pg_query_pb2 as pg
@@ -51,23 +51,21 @@ def alter_table(statement: pg.AlterTableStmt, schema: Schema) -> Parts:
     if dropped & schema.proofs.keys():  # Postgres drops first
         schema = replace(schema, proofs={key: column for key, column in schema.proofs.items() if key not in dropped})
     for command in commands:
+        below = _handed_down(table, command, schema, is_only=not statement.relation.inh)
         for effect in _subcommand(table, command, schema):
             yield effect
-            for child in _handed_down(table, command, schema, is_only=not statement.relation.inh):
-                if effect.table == table:
-                    yield Effect(child, effect.lock, effect.work, f"{effect.why}, as a part of {table}")
+            for child in below if effect.table == table else ():
+                yield Effect(child, effect.lock, effect.work, f"{effect.why}, as a part of {table}")
 
 
-def _handed_down(table: str, command: pg.AlterTableCmd, schema: Schema, *, is_only: bool) -> Iterable[str]:
+def _handed_down(table: str, command: pg.AlterTableCmd, schema: Schema, *, is_only: bool) -> list[str]:
     """The tables below this one that a subcommand is about, too, with the same lock."""
     kind, is_partitioned = command.subtype, table in schema.partitioned
-    if is_only:
-        if kind == pg.AT_DropConstraint and is_partitioned:
-            return schema.descendants(table)
-        return schema.children.get(table, ()) if kind in EVEN_WITH_ONLY else ()
-    if kind in NOT_HANDED_DOWN and not (kind in TRIGGERS and is_partitioned):
-        return ()
-    return schema.descendants(table)
+    if is_only and not (is_partitioned and kind == pg.AT_DropConstraint):
+        return list(schema.children.get(table, ())) if kind in EVEN_WITH_ONLY else []
+    if kind in NOT_HANDED_DOWN and not (is_partitioned and kind in TRIGGERS):
+        return []
+    return list(schema.descendants(table))
 
 
 def _subcommand(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts:
@@ -132,7 +130,7 @@ def _drop_column(table: str, command: pg.AlterTableCmd, schema: Schema) -> Parts
         if command.name in key.columns:
             yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
     if command.behavior == pg.DROP_CASCADE:
-        for key in schema.need(table):
+        for key in schema.foreign_keys_to(table):
             if command.name in key.referred_columns:
                 yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is dropped, too")
 

@@ -81,7 +81,7 @@ def drop_constraint(table: str, name: str, is_cascade: bool, schema: Schema) -> 
             for referred in schema.with_partitions(key.referred):
                 yield Effect(referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {name}")
     if is_cascade:
-        for key in schema.need(table):  # they may need this constraint
+        for key in schema.foreign_keys_to(table):  # they may need this constraint
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"CASCADE may drop the foreign key {key.name}")
 
 
@@ -100,7 +100,7 @@ def type_constraints(table: str, column: str, schema: Schema) -> Iterator[Effect
     for key in schema.refers_to(table):
         if column in key.columns:
             yield Effect(key.referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"the foreign key {key.name} is recreated")
-    for key in schema.need(table):
+    for key in schema.foreign_keys_to(table):
         if column in key.referred_columns:
             work = Work.SCAN if key.is_enforced else Work.NONE
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, work, f"the foreign key {key.name} is recreated")

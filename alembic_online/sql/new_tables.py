@@ -115,7 +115,7 @@ def _drop_table(name: str, is_cascade: bool, schema: Schema) -> Parts:
         for key in schema.refers_to(table):
             for referred in () if key.is_part else schema.with_partitions(key.referred):
                 yield Effect(referred, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the triggers of {key.name}")
-        for key in schema.need(table) if is_cascade else ():
+        for key in schema.foreign_keys_to(table) if is_cascade else ():
             yield Effect(key.table, Lock.ACCESS_EXCLUSIVE, Work.NONE, f"loses the foreign key {key.name}")
     for parent in schema.parents(name):
         if parent in schema.partitioned:

@@ -106,8 +106,8 @@ class Schema:
 
     def referred_by(self, table: str) -> list[ForeignKey]:
         """The foreign keys that refer to the table and are enforced."""
-        return [key for key in self.need(table) if key.is_enforced]
+        return [key for key in self.foreign_keys_to(table) if key.is_enforced]
 
-    def need(self, table: str) -> list[ForeignKey]:
+    def foreign_keys_to(self, table: str) -> list[ForeignKey]:
         """The foreign keys that refer to the table, also those that are not enforced."""
         return [key for key in self.foreign_keys if key.referred == table]

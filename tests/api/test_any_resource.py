@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy import Date as Date_
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import DDLElement
 
@@ -51,7 +51,7 @@ from api.schemas.fields import Amount, Date, Id, Moment, RequestBody
 from api.schemas.text import Line, Name, Prose
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Serve, state_of, superuser
+from tests.conftest import Serve, engine_of_api, state_of, superuser
 
 
 class Other(DeclarativeBase):
@@ -208,9 +208,8 @@ async def engine(server: Server, module_database: str) -> AsyncIterator[AsyncEng
         'GRANT UPDATE ON SEQUENCE moves_id_seq, depots_id_seq, "else"."Group_id_seq" TO zoo_api'
     )
     await admin.close()
-    engine = create_async_engine(server.url("zoo_api", module_database).replace("postgresql:", "postgresql+asyncpg:"))
-    yield engine
-    await engine.dispose()
+    async with engine_of_api(server, module_database) as engine:
+        yield engine
 
 
 @cache

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import ConfigDict
 from sqlalchemy import ForeignKey, Index, Integer, Numeric, SmallInteger, String, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from api.crud.resource import Resource, related
@@ -21,7 +21,7 @@ from api.routers.records import records_router
 from api.schemas.fields import RequestBody
 from api.settings import Settings
 from local.postgres import Server
-from tests.conftest import Serve, answering, superuser
+from tests.conftest import Serve, answering, engine_of_api, superuser
 
 LIVE = text("deleted_at IS NULL")
 
@@ -78,9 +78,8 @@ async def engine(server: Server, module_database: str) -> AsyncIterator[AsyncEng
         'CREATE UNIQUE INDEX uq_row_seat ON tickets ("row", seat) WHERE deleted_at IS NULL;'
     )
     await admin.close()
-    engine = create_async_engine(server.url("zoo_api", module_database).replace("postgresql:", "postgresql+asyncpg:"))
-    yield engine
-    await engine.dispose()
+    async with engine_of_api(server, module_database) as engine:
+        yield engine
 
 
 def with_tickets(settings: Settings) -> Api:
