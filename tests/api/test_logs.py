@@ -276,7 +276,7 @@ class TestRepeatedFailures:
     async def test_an_outage_is_logged_once_and_then_with_a_count(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(repeats, "SECONDS", 0.2)
+        monkeypatch.setattr(repeats, "SECONDS", 0.5)
         for _ in range(self.REQUESTS):
             await broken.get("/animals")
         said = await until_all_is_said(log, "can't serve", self.REQUESTS)
@@ -305,7 +305,7 @@ class TestRepeatedFailures:
     async def test_an_error_that_continues_is_named_in_one_line(
         self, broken: httpx.AsyncClient, log: ReadLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(repeats, "SECONDS", 0.1)
+        monkeypatch.setattr(repeats, "SECONDS", 0.5)
         for _ in range(10):
             await broken.get("/broken/here")
         _, *more = await until_all_is_said(log, "unexpected error", 10)
