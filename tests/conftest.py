@@ -45,6 +45,7 @@ from api.main import Api, create_app
 from api.server.repeats import RepeatFilter
 from api.settings import Settings
 from api.state import NAME, State
+from api.tasks import end
 from local import storage as local_storage
 from local.postgres import DATABASE, OTHER_BINARIES, SUPERUSER, Server, serve
 from local.storage import Started, Storage
@@ -442,6 +443,7 @@ async def serve_requests(app: Api) -> AsyncIterator[Served]:
             yield Served(app, state)
             await background.finish()
     finally:
+        await end(*probing.at_work)
         await engine.dispose()
 
 
