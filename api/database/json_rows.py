@@ -4,6 +4,7 @@ Python takes much longer to turn a hundred rows into objects, and those into JSO
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -88,18 +89,22 @@ class JsonPages:
         """`rows` are in order, that of their column `order` and their `id`. If a row may have any size, its column
         `may_lack` is null if it is too large; then the page is made of `rows_in_full`.
         """
-        in_full = rows if rows_in_full is None else rows_in_full
-        self._statements: list[Statement[JsonPage | None, ReadDatabase]] = [
-            Statement(_all_together(rows, page_size, may_lack, order), _page),
-            Statement(_one_by_one(in_full, page_size, order), _page),
-        ]
+        self._in_full = rows if rows_in_full is None else rows_in_full
+        self._page_size = page_size
+        self._order = order
+        self._all_together = Statement(_all_together(rows, page_size, may_lack, order), _page)
+
+    @cached_property
+    def _one_by_one(self) -> Statement[JsonPage | None, ReadDatabase]:
+        """Compiled for the first page that is too large: most lists have none."""
+        return Statement(_one_by_one(self._in_full, self._page_size, self._order), _page)
 
     async def page(self, db: ReadDatabase, limit: int, /, **values: Any) -> JsonPage:
         """The page of at most `limit` rows; `values` are the parameters of the rows' query."""
-        for statement in self._statements:
-            if page := await statement.first(db, **values, limit=limit):
-                return page
-        raise AssertionError("there is a page of any list")
+        page = await self._all_together.first(db, **values, limit=limit)
+        page = page or await self._one_by_one.first(db, **values, limit=limit)
+        assert page is not None, "there is a page of any list"
+        return page
 
 
 def _page(records: str | None, next_after: int | UUID | str | None) -> JsonPage | None:
