@@ -38,7 +38,7 @@ class UserStore(BaseUserDatabase[User, UUID]):
     async def get_locked(self, user_id: UUID) -> User | None:
         """The newest state of the user `user_id`, locked against changes until this transaction ends."""
         statement = select(User).where(User.id == user_id).with_for_update(key_share=True)
-        return await self.session.scalar(statement, execution_options={"populate_existing": True})
+        return await self.session.scalar(statement)
 
     async def get_by_email(self, email: str) -> User | None:
         """The user with this address; case is ignored."""

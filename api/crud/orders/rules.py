@@ -128,8 +128,7 @@ async def lock_whatever(session: AsyncSession, order_id: UUID) -> tuple[Order | 
     found = await session.execute(
         statement.where(Order.id == order_id)
         .with_for_update(key_share=True, of=Order)
-        .options(selectinload(Order.items)),
-        execution_options={"populate_existing": True},
+        .options(selectinload(Order.items))
     )
     row = found.one_or_none()
     return (None, False) if row is None else (row[0], row[1])

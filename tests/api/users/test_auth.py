@@ -462,6 +462,16 @@ class TestMail:
         await connection.execute(text("UPDATE users SET is_active = true WHERE type = 'visitor'"))
         assert (await self.reset(mailing, mailbox.token())).status_code == 200
 
+    async def test_the_tokens_of_a_user_who_is_deleted_are_of_no_use(
+        self, mailing: httpx.AsyncClient, mailbox: Mailbox, connection: AsyncConnection
+    ) -> None:
+        await self.ask(mailing, "/auth/forgot-password", email_of("visitor"))
+        to_reset = mailbox.token()
+        await self.ask(mailing, "/auth/request-verify-token", email_of("visitor"))
+        await connection.execute(text("DELETE FROM users WHERE type = 'visitor'"))
+        assert (await self.reset(mailing, to_reset)).status_code == 400
+        assert (await mailing.post("/auth/verify", json={"token": mailbox.token()})).status_code == 400
+
     async def test_only_an_active_user_verifies_an_address(
         self, mailing: httpx.AsyncClient, mailbox: Mailbox, connection: AsyncConnection
     ) -> None:

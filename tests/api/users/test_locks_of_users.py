@@ -150,6 +150,18 @@ class TestUsers:
         refused = await asked
         assert (refused.status_code, refused.json()["detail"]) == (400, "There is an account with this address already")
 
+    async def test_while_one_is_changed_others_may_refer_to_the_user(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection, another: asyncpg.Connection
+    ) -> None:
+        email = "taken-meanwhile@zoo.example"
+        taken = "INSERT INTO users (id, email, hashed_password) VALUES (gen_random_uuid(), $1, '')"
+        async with holding(admin, taken, email):
+            body = {"email": email, "current_password": PASSWORD}
+            asked = asyncio.create_task(committing_client.patch("/users/me", json=body, headers=VISITOR))
+            await until_it_waits(admin, asked)
+            await another.execute("SELECT FROM users WHERE email = $1 FOR KEY SHARE NOWAIT", email_of("visitor"))
+        assert (await asked).status_code == 400
+
     async def test_a_token_that_is_made_while_the_password_changes_is_revoked(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
@@ -254,13 +266,16 @@ class TestAttempts:
         assert await admin.fetchval("SELECT min(count) FROM throttles") == 0
 
 
-@pytest.mark.parametrize("change", ["hashed_password = 'another'", "is_active = false"])
+@pytest.mark.parametrize(
+    "change",
+    ["UPDATE users SET hashed_password = 'another'", "UPDATE users SET is_active = false", "DELETE FROM users"],
+)
 async def test_who_loses_the_account_while_the_password_is_checked_is_not_signed_in(
     committing_client: httpx.AsyncClient, admin: asyncpg.Connection, change: str
 ) -> None:
-    email = f"{change[:3]}@zoo.example"
+    email = f"{len(change)}@zoo.example"
     made = await register(committing_client, email=email)
-    async with holding(admin, f"UPDATE users SET {change} WHERE email = $1", email):
+    async with holding(admin, f"{change} WHERE email = $1", email):
         asked = asyncio.create_task(sign_in(committing_client, email))
         await until_it_waits(admin, asked)
     assert (await asked).status_code == 400

@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -21,10 +21,11 @@ from api.crud.throttles import WINDOW
 from api.http.clients import subscriber
 from api.main import create_app
 from api.settings import Settings
+from api.turns import Turns
 from local.postgres import Server
 from tests.api.keeping import admin, database, keeping
 from tests.api.test_metrics import count
-from tests.api.users.test_auth import register, sign_in
+from tests.api.users.test_auth import hashing_held_up, register, sign_in
 from tests.conftest import Log, Served, serve_requests
 from tests.rounds import rounds
 from tests.users import PASSWORD, email_of
@@ -291,6 +292,27 @@ async def test_a_try_that_the_server_is_too_busy_for_does_not_count(live: Served
         assert too_long.status_code == 400
         assert await admin.fetchval("SELECT sum(count) FROM throttles") == 1 + 3  # the registration, the failure
         assert (await sign_in(client, VISITOR)).status_code == 200
+
+
+@pytest.mark.usefixtures("limits_in_use")
+@pytest.mark.parametrize(
+    "ask", [sign_in, lambda client, email: register(client, email=email)], ids=["sign in", "register"]
+)
+async def test_where_too_many_wait_for_one_account_another_at_the_same_address_gets_in(
+    live: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    ask: Callable[[httpx.AsyncClient, str], Coroutine[None, None, httpx.Response]],
+) -> None:
+    monkeypatch.setattr(passwords, "_turns", Turns(1, 2))
+    async with at(live, "192.0.2.1") as client:
+        with hashing_held_up():
+            crowd = [asyncio.create_task(ask(client, "crowd@zoo.example")) for _ in range(3)]
+            while passwords._turns.waiting < 2:  # noqa: SLF001 - there is no other sign of it
+                await asyncio.sleep(0)
+            another = asyncio.create_task(ask(client, "another@zoo.example"))
+            await asyncio.wait([*crowd, another], return_when=asyncio.FIRST_COMPLETED)
+        answers = await asyncio.gather(another, *crowd)
+    assert [answer.status_code == 503 for answer in answers].index(True) > 0
 
 
 async def test_nobodys_mailbox_is_flooded(live: Served) -> None:
