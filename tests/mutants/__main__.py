@@ -39,6 +39,7 @@ RUNS = [
 ]  # fmt: skip
 TESTS = {
     "api/crud/photos": ["tests/api", "tests/processes/test_photo_storage.py", "tests/faults/test_photos.py"],
+    "api/crud/accounts": ["tests/api", "tests/processes/test_create_user.py"],
     "api/crud/imports": ["tests/api", "tests/processes/test_imports.py"],
     "api/crud": ["tests/api"],
     "api/http/authentication.py": ["tests/api"],

@@ -80,7 +80,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     async def change(
         self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check, tell: Tell
     ) -> User:
-        """Change what `changes` sets: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
+        """Change what `changes` sets, which leaves the rest MISSING: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
         PreconditionFailed if the user is not as the client has seen them.
 
         A new address or password is told to the address of before.
@@ -88,7 +88,7 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
         Hashing a password takes a while, in which no connection is held; `require_still_allowed` then checks whether
         the caller may still do this.
         """
-        values = changes.model_dump(exclude_unset=True, exclude={"current_password"})
+        values = changes.model_dump(exclude={"current_password"})
         password = values.pop("password", None)
         if password is not None:
             values["hashed_password"] = await hash_password(password)
