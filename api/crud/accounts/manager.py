@@ -80,8 +80,8 @@ class UserManager(UUIDIDMixin, BaseUserManager[User, UUID]):
     async def change(
         self, user_id: UUID, changes: UserUpdate, if_match: IfMatch, require_still_allowed: Check, tell: Tell
     ) -> User:
-        """Change what `changes` sets, which leaves the rest MISSING: NotFound, UserAlreadyExists, Unprocessable, Conflict for the last admin, or
-        PreconditionFailed if the user is not as the client has seen them.
+        """Change what `changes` sets, which leaves the rest MISSING: NotFound, UserAlreadyExists, Unprocessable,
+        Conflict for the last admin, or PreconditionFailed if the user is not as the client has seen them.
 
         A new address or password is told to the address of before.
 
