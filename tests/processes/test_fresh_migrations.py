@@ -54,7 +54,7 @@ def fresh(checkout: Path, url: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     if url:
         environment["MIGRATION_DATABASE_URL"] = url
-    command = [checkout / ".venv" / "bin" / "python", "-m", "local.fresh_migrations"]
+    command: list[str | Path] = [checkout / ".venv" / "bin" / "python", "-m", "local.fresh_migrations"]
     return subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, check=False)
 
 
