@@ -19,7 +19,7 @@ OLDEST = (3, 11)
 # Tools for tests and checks only.
 TEST_TOOLS = {"hypothesis", "mypy", "playwright", "pytest", "pytest-asyncio", "pytest-xdist", "ruff", "schemathesis"}
 LOCKED = re.compile(r"^packaging==\S+ \\\n(?:    --hash=\S+(?: \\)?\n)+", re.MULTILINE)
-IDNA = re.compile(r"^idna==\S+", re.MULTILINE)
+NO_UV = "uv==0.0.999 --hash=sha256:" + 64 * "0"
 
 
 def fresh_clone(folder: Path) -> Path:
@@ -103,8 +103,7 @@ def by_pip(tmp_path_factory: pytest.TempPathFactory) -> ByPip:
     """On a machine with an old Python and a newer one, if there are any."""
     folder = tmp_path_factory.mktemp("by-pip")
     checkout, newest = fresh_clone(folder), max(pythons())
-    (idna,) = IDNA.findall((ROOT / "requirements" / "local.txt").read_text())
-    (checkout / "requirements" / "uv.txt").write_text(f"{idna} --hash=sha256:{64 * '0'}\n")  # in the place of uv
+    (checkout / "requirements" / "uv.txt").write_text(NO_UV)
     (checkout / ".venv" / "bin").mkdir(parents=True)
     (checkout / ".venv" / "bin" / "python").symlink_to("/nowhere/python3.11")
     names = {"python3": min(pythons()), f"python3.{newest[1]}": newest}
@@ -116,10 +115,15 @@ def test_where_there_is_no_uv_pip_does_it_and_installs_nothing_but_what_was_lock
     checkout = by_pip.checkout
     assert by_pip.done.returncode == 0, by_pip.done.stderr
     assert "uv can't be installed: pip does it" in by_pip.done.stderr
-    assert "do not match the hashes" in by_pip.done.stderr.lower()
-    there = installed(checkout)
-    assert "packaging" in there
-    assert there & {"uv", "idna"} == set()
+    assert "packaging" in installed(checkout)
+    assert "uv" not in installed(checkout)
+    other = checkout / "requirements" / "other.txt"
+    (idna,) = re.findall(r"^idna==\S+", (ROOT / "requirements" / "local.txt").read_text(), re.MULTILINE)
+    other.write_text(f"{idna} --hash=sha256:{64 * '0'}\n")
+    done = install(checkout, "other", PATH=by_pip.path)
+    assert done.returncode != 0
+    assert "do not match the hashes" in done.stderr.lower()
+    assert "idna" not in installed(checkout)
 
 
 def test_of_several_pythons_one_that_fits_is_taken_and_takes_the_place_of_one_that_is_gone(by_pip: ByPip) -> None:
