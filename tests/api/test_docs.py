@@ -53,15 +53,20 @@ class TestDocument:
                     found = {kind: "schema" in about for kind, about in response.get("content", {}).items()}
                     assert status in {"204", "304"} or found == dict.fromkeys(kinds, True), (path, status)
 
-    async def test_every_example_fits_its_schema(self, document: dict[str, Any]) -> None:
+    async def test_every_example_and_default_fits_its_schema(self, document: dict[str, Any]) -> None:
         everything = {"$schema": DIALECT, "components": document["components"]}
         examples = [(schema, example) for _, schema in walk(document) for example in schema.get("examples", ())]
-        for _, content in walk(document):
+        for name, content in walk(document):
             if "example" in content:
                 examples.append((content["schema"], content["example"]))
+            if "default" in content and name not in {"properties", "responses"}:
+                examples.append((content, content["default"]))
         assert len(examples) > 2 * len(document["paths"])
         for schema, example in examples:
             Draft202012Validator(everything | schema).validate(example)
+
+    async def test_every_array_says_what_is_in_it(self, document: dict[str, Any]) -> None:
+        assert [name for name, found in walk(document) if found.get("type") == "array" and "items" not in found] == []
 
     async def test_every_operation_says_its_group_and_whether_it_is_for_anybody(self, document: dict[str, Any]) -> None:
         groups = {tag["name"]: tag["description"] for tag in document["tags"]}

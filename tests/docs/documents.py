@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -18,15 +18,16 @@ PORT = re.compile(r"\b80[1-9]\d\b")
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def run_document(path: Path, checkout: Path) -> None:
-    """Run the `sh` blocks of a document, one shell each; the output of the last one has the lines of a `text` block.
+def run_documents(paths: Sequence[Path], checkout: Path) -> None:
+    """Run the `sh` blocks of documents, one shell each; the output of the last one has the lines of a `text` block.
 
     They are in this order, with anything between them; `...` in a line stands for any text. The checkout's Postgres is
-    kept running, so that not each of the many commands starts it. Ports in the document are replaced by free ones, and
+    kept running, so that not each of the many commands starts it. Ports in the documents are replaced by free ones, and
     processes that its blocks leave in the background are ended.
     """
     with serve(checkout / ".data" / "postgres", FAST_AND_FORGETFUL, DATABASE), ExitStack() as background:
-        run_blocks(_with_free_ports(path.read_text()), checkout, background)
+        for path in paths:
+            run_blocks(_with_free_ports(path.read_text()), checkout, background)
 
 
 def _with_free_ports(document: str) -> str:

@@ -1,4 +1,4 @@
-"""The OpenAPI document is good enough to make clients from: linters have no finding, and two clients work."""
+"""The OpenAPI document is good enough to make clients from: a linter has no finding, and two clients work."""
 
 import json
 import os
@@ -58,13 +58,9 @@ def program(node: Path, name: str) -> Path:
     return node / "node_modules" / ".bin" / name
 
 
-def test_spectral_and_redocly_find_nothing_and_typescript_types_walk_through_the_api(
-    node: Path, document: Path, api: str
-) -> None:
-    spectral: list[str | Path] = ["lint", document, "--ruleset", node / "spectral.yaml", "--fail-severity", "hint"]
-    execute(program(node, "spectral"), *spectral, cwd=node)
+def test_redocly_finds_nothing_and_typescript_types_walk_through_the_api(node: Path, document: Path, api: str) -> None:
     quiet = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"}
-    redocly: list[str | Path] = ["lint", document, "--extends", "recommended", "--format", "json"]
+    redocly: list[str | Path] = ["lint", document, "--format", "json"]
     found: dict[str, Any] = json.loads(execute(program(node, "redocly"), *redocly, cwd=node, **quiet))
     assert found["problems"] == []
     execute(program(node, "openapi-typescript"), document, "--output", node / "api.ts", cwd=node)

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,16 +11,15 @@ import pytest
 
 from tests.checkouts import quick_checkout
 from tests.conftest import ROOT
-from tests.docs.documents import run_blocks, run_document, section
+from tests.docs.documents import run_blocks, run_documents, section
 from tests.rounds import ROUNDS, rounds
 
-DOCUMENTS = [
-    "README.md",
-    "docs/migrations.md",
-    "docs/add-a-table.md",
-    "docs/add-a-resource.md",
-    "docs/rename-a-column.md",
-]
+# Those that leave the schema for the next can share a checkout: both of the first show all revisions being applied.
+TOGETHER = (
+    ("README.md", "docs/add-a-table.md", "docs/add-a-resource.md"),
+    ("docs/migrations.md", "docs/rename-a-column.md"),
+)
+DOCUMENTS = [document for documents in TOGETHER for document in documents]
 REMOVING = ROOT / "docs" / "remove-a-part.md"
 PARTS = [
     part
@@ -34,9 +34,11 @@ def with_those_before(part: str) -> list[str]:
     return [*(name for name in PARTS if said and name in said[1].split()), part]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
-def test_the_commands_run_as_they_stand(document: str, tmp_path: Path) -> None:
-    run_document(ROOT / document, quick_checkout(tmp_path))
+@pytest.mark.parametrize(
+    "documents", rounds(quick=TOGETHER, full=[(document,) for document in DOCUMENTS]), ids=" ".join
+)
+def test_the_commands_run_as_they_stand(documents: Sequence[str], tmp_path: Path) -> None:
+    run_documents([ROOT / document for document in documents], quick_checkout(tmp_path))
 
 
 # Checking what is left takes most of the time: one after the other they go, too.

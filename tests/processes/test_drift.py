@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pytest
 
 from local.postgres import Server
 from tests.conftest import alembic
@@ -18,11 +17,8 @@ ADDED = "added by hand: statistics by_hand"
 STATISTICS = "op.execute('CREATE STATISTICS {} ON id, name FROM animals')"
 MODEL = """
 import sqlalchemy as sa
-from sqlalchemy.types import UserDefinedType
-class Raises(UserDefinedType):
-    def get_col_spec(self, **_):
-        raise RuntimeError("no such luck")
-Base.metadata.tables["animals"].append_column(sa.Column({}), replace_existing=True)
+column = sa.Column("name", sa.Text, server_default=sa.text("die()"))
+Base.metadata.tables["animals"].append_column(column, replace_existing=True)
 """
 DIE = """
 CREATE FUNCTION die() RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT pg_terminate_backend(pg_backend_pid())::text'
@@ -40,12 +36,6 @@ def drift(warnings: list[dict[str, Any]]) -> list[str]:
     (found,) = [line.get("changes") for line in warnings] or [[]]
     assert found is not None, warnings
     return list(found)
-
-
-def modelled(checkout: Path, column: str) -> Path:
-    with (checkout / "api" / "models" / "__init__.py").open("a") as models:
-        models.write(MODEL.format(column))
-    return checkout
 
 
 class TestByHand:
@@ -88,21 +78,15 @@ class TestByHand:
 
 
 class TestNeverFailsARun:
-    @pytest.mark.parametrize(
-        ("column", "reason"),
-        [
-            ('"habitat", Raises()', "no such luck"),
-            ('"name", sa.Text, server_default=sa.text("die()")', "drift could not be looked for"),
-        ],
-        ids=["a type that can't be written", "a connection that is lost"],
-    )
-    async def test_whatever_the_models_do(  # noqa: PLR0913, PLR0917 - fixtures
-        self, server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path, column: str, reason: str
+    async def test_though_its_connection_is_lost(
+        self, server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path
     ) -> None:
         await admin.execute(f"SET ROLE zoo_migrator; {DIE}; ALTER TABLE animals ALTER name SET DEFAULT 'x'")
-        checkout = modelled(checkout_with(tmp_path, own=["api"], made=STATISTICS.format("made")), column)
+        checkout = checkout_with(tmp_path, own=["api"], made=STATISTICS.format("made"))
+        with (checkout / "api" / "models" / "__init__.py").open("a") as models:
+            models.write(MODEL)
         warnings = upgrade(server, database, checkout, MIGRATOR_DRIFT="warn")
-        assert any(reason in json.dumps(line) for line in warnings), warnings
+        assert any("drift could not be looked for" in json.dumps(line) for line in warnings), warnings
 
     async def test_without_the_rights_to_look(
         self, server: Server, database: str, admin: asyncpg.Connection, tmp_path: Path

@@ -9,9 +9,8 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.checkouts import copy_checkout
+from tests.checkouts import quick_checkout
 from tests.processes.test_history import FILES, REVISIONS
-from tests.python import run
 from tests.rounds import rounds
 
 FUNCTION = '''"""A function.
@@ -48,14 +47,15 @@ for one, other in (("lids", "pots"), ("pots", "lids")):
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    return copy_checkout(tmp_path)
+    return quick_checkout(tmp_path)
 
 
 def fresh(checkout: Path, url: str = "") -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     if url:
         environment["MIGRATION_DATABASE_URL"] = url
-    return run("local.fresh_migrations", env=environment, cwd=checkout)
+    command: list[str | Path] = [checkout / ".venv" / "bin" / "python", "-m", "local.fresh_migrations"]
+    return subprocess.run(command, env=environment, cwd=checkout, capture_output=True, text=True, check=False)
 
 
 def commit(checkout: Path) -> None:

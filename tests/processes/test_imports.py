@@ -5,7 +5,6 @@ import csv
 import os
 import pty
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,6 @@ from api.__main__ import app
 from local.postgres import Server
 from tests import python
 from tests.api.records import make
-from tests.conftest import ROOT
 from tests.rounds import ROUNDS, rounds
 
 ROWS = rounds(quick=10_000, full=100_000)
@@ -143,8 +141,7 @@ class TestCommand:
 
 def run_measured(environment: dict[str, str], *arguments: str) -> tuple[int, int]:
     """The peak memory of a command, in bytes, and how many lines it has written."""
-    command = [sys.executable, "-m", "api", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE)
+    process = python.Python("api", *arguments, env=os.environ | environment, stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout as written:
         lines = sum(1 for _ in written)

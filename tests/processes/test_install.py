@@ -39,8 +39,10 @@ def checkout(tmp_path: Path) -> Path:
 def pythons() -> dict[tuple[int, ...], str]:
     """The Pythons of this machine, by version."""
     found: dict[tuple[int, ...], str] = {}
-    for folder in [*map(Path, os.environ["PATH"].split(os.pathsep)), *Path.home().glob(".pyenv/versions/*/bin")]:
-        for path in folder.glob("python3*[0-9]"):
+    for folder in [*Path.home().glob(".pyenv/versions/*/bin"), *map(Path, os.environ["PATH"].split(os.pathsep))]:
+        for path in folder.glob("python3.*[0-9]"):
+            if (3, int(path.suffix[1:])) in found:
+                continue
             asked = [str(path), "-c", "import os, sys; print(*sys.version_info[:2], os.path.realpath(sys.executable))"]
             done = subprocess.run(asked, capture_output=True, text=True, check=False)
             if done.returncode == 0:
