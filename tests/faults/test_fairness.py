@@ -20,7 +20,7 @@ from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 
-CLIENTS, SECONDS = 4, rounds(quick=1.5, full=15)
+CLIENTS, SECONDS = 4, rounds(quick=3, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
 SLOW = 60
 PROBERS = 40

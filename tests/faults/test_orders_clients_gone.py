@@ -12,7 +12,7 @@ from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import STALL, rounds
 
-GONE = rounds(quick=120, full=4_000)
+GONE = rounds(quick=400, full=4_000)
 WRITTEN = (
     "SELECT count(*), count(*) FILTER (WHERE"
     " (SELECT count(*) FROM order_items WHERE order_id = orders.id) <> 3"
