@@ -14,7 +14,7 @@ from tests.processes.test_history import UP, history
 from tests.python import HANGS
 from tests.rounds import rounds
 
-ROUNDS, MIGRATORS = rounds(quick=1, full=20), 8
+ROUNDS, MIGRATORS = rounds(quick=(1, 4), full=(20, 8))
 PARTS = rounds(quick=1, full=2)  # pytest-xdist gives them to different workers
 GRANTED = (
     "SELECT count(*) FROM pg_locks WHERE relation = 'animals'::regclass AND mode = 'AccessExclusiveLock' AND granted"
@@ -24,7 +24,7 @@ VACUUMING = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'animals
 
 
 @pytest.mark.parametrize("_part", range(PARTS))
-async def test_eight_at_once_on_an_empty_database_all_succeed_and_one_applies(
+async def test_several_at_once_on_an_empty_database_all_succeed_and_one_applies(
     server: Server, maintenance: asyncpg.Connection, tmp_path: Path, _part: int
 ) -> None:
     """One revision runs CONCURRENTLY, which would wait for any snapshot of the migrators that wait."""

@@ -23,16 +23,17 @@ from tests.faults.test_kills import fill, wait_until
 from tests.processes.test_history import history
 from tests.rounds import rounds
 
-ROWS, KILLS = rounds(quick=(40_000, 3), full=(120_000, 10))
+# A tenth of the rows takes so many seconds each, so that it takes long enough to be killed as often.
+ROWS, SECONDS_OF_SLOW, KILLS = rounds(quick=(12_000, 0.002, 2), full=(120_000, 0.001, 10))
 COLUMN = "op.add_column('animals', sa.Column('common_name', sa.Text))"
 NAMES = "op.backfill('animals', {'common_name': 'name'})"
-# Counts attempts, too, because a sequence is not rolled back; and takes long enough to be killed as often.
-COUNT = """
+# Counts attempts, too, because a sequence is not rolled back.
+COUNT = f"""
 CREATE SEQUENCE tries;
 CREATE FUNCTION count_try() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     IF nextval('tries') % 10 = 0 AND current_setting('zoo.slow', true) IS DISTINCT FROM 'off' THEN
-        PERFORM pg_sleep(0.001);
+        PERFORM pg_sleep({SECONDS_OF_SLOW});
     END IF;
     RETURN NEW;
 END $$;
@@ -125,20 +126,23 @@ async def admin_of_pair(pair: Pair) -> AsyncIterator[asyncpg.Connection]:
 
 # A replica that misses a thousand of these rows is 64 MB behind.
 FAT = "INSERT INTO t SELECT n, repeat('x', 70000) FROM generate_series(1, 2500) n"
+SHORT = "INSERT INTO t SELECT n, 'short' FROM generate_series(1, 2500) n"
 COPY = Backfill("t", {"copy": "value || 'x'"})
+TOO_FAR = "SELECT pg_logical_emit_message(false, '', repeat('x', 66 << 20))"  # a replica may be 64 MB behind
 REPLAYED = "SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication"
 
 
 async def test_it_waits_for_a_replica_that_is_far_behind(pair: Pair, admin_of_pair: asyncpg.Connection) -> None:
-    await admin_of_pair.execute(FAT)
+    await admin_of_pair.execute(SHORT)
     await found(admin_of_pair, REPLAYED)
     replica = await superuser(pair.replica, DATABASE)
     await replica.execute("SELECT pg_wal_replay_pause()")
+    await admin_of_pair.execute(TOO_FAR)
     async with under_way(pair.primary, DATABASE, COPY) as task:
         reason = await found(admin_of_pair, WAITING_FOR)
         assert reason.startswith("replicas: walreceiver (")
         paused = await admin_of_pair.fetchrow(STATE)
-        assert 0 < paused["rows_seen"] < 2500
+        assert paused["rows_seen"] < 2500
         await replica.execute("SELECT pg_wal_replay_resume()")
         await task
     assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500

@@ -16,7 +16,7 @@ from tests.conftest import alembic, clone, drop, superuser
 from tests.faults.checkout import checkout_with, concurrently, start
 from tests.processes.test_history import UP, history
 from tests.processes.test_schema import schema
-from tests.rounds import STALL, rounds
+from tests.rounds import ROUNDS, STALL, rounds
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WORKING = (
@@ -119,7 +119,8 @@ ONLY_BEGINS_OR_UNDOES = (b"begin", b"rollback", b"savepoint", b"release")
 class Wire:
     """Between a migrator and Postgres: records the changes of the run's own session, and is cut at one of them."""
 
-    def __init__(self, at: int, moment: str) -> None:
+    def __init__(self, at: int | str, moment: str) -> None:
+        """`at` is the number of a statement, from 1 up, or its kind: the first one of that kind."""
         self.at, self.moment = at, moment
         self.statements: list[str] = []
         self.cut = asyncio.Event()
@@ -128,7 +129,7 @@ class Wire:
 
     @property
     def is_there(self) -> bool:
-        return len(self.statements) == self.at and not self.cut.is_set()
+        return not self.cut.is_set() and self.at in {len(self.statements), *map(kind_of, self.statements[-1:])}
 
     def change(self, kind: bytes, body: bytes) -> str | None:
         """The statement that this message runs, if it changes something."""
@@ -218,53 +219,79 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", rounds(quick=["plain-inside", "online-inside"], full=CASES))
+@asynccontextmanager
+async def undisturbed(
+    server: Server, maintenance: asyncpg.Connection, folder: Path, checkout: Path
+) -> AsyncIterator[tuple[str, str, list[str]]]:
+    """A database with some rows, a copy of it that a run has brought to the newest revision, and its statements."""
+    template = await clone(maintenance)
+    admin = await superuser(server, template)
+    await fill(admin, 10)
+    await admin.close()
+    done = await clone(maintenance, template)
+    noting = Wire(-1, INSIDE)  # never cut
+    assert await run_until_cut(server, done, folder, checkout, noting) == 0
+    assert len(noting.statements) > 15
+    yield template, done, noting.statements
+    await drop(maintenance, done)
+    await drop(maintenance, template)
+
+
+@pytest.mark.parametrize("revisions", [THREE, ONLINE], ids=["plain", "online"])
+async def test_killed_in_one_kind_of_statement_after_the_other_the_last_run_ends_like_an_undisturbed_one(
+    server: Server, maintenance: asyncpg.Connection, tmp_path: Path, revisions: dict[str, str]
+) -> None:
+    """Each run goes on where the one before was killed, and is killed in turn."""
+    (tmp_path / "checkout").mkdir()
+    checkout = checkout_with(tmp_path / "checkout", **revisions)
+    # A folder with a short name: a socket's path has 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
+        async with undisturbed(server, maintenance, Path(short) / "0", checkout) as (database, wanted, statements):
+            for number, kind in enumerate(kinds(statements, revisions), 1):
+                wire = Wire(kind, INSIDE)
+                assert await run_until_cut(server, database, Path(short) / str(number), checkout, wire) is None, kind
+            await ends_like(server, database, wanted, checkout, revisions)
+
+
+@pytest.mark.skipif(ROUNDS != "full", reason="one run is killed after the other; each alone asks for ROUNDS=full")
+@pytest.mark.parametrize("case", CASES)
 async def test_killed_at_any_statement_the_next_run_ends_like_an_undisturbed_one(
     server: Server, maintenance: asyncpg.Connection, tmp_path: Path, case: str
 ) -> None:
     revisions, moment = CASES[case]
     (tmp_path / "checkout").mkdir()
     checkout = checkout_with(tmp_path / "checkout", **revisions)
-    template = await clone(maintenance)
-    admin = await superuser(server, template)
-    await fill(admin, 10)
-    await admin.close()
-    undisturbed = await clone(maintenance, template)
-    noting = Wire(-1, moment)  # never cut
-    # A folder with a short name: a socket's path has 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="zoo-wire-") as short:
-        assert await run_until_cut(server, undisturbed, Path(short) / "0", checkout, noting) == 0
-        wanted = schema(server, undisturbed)
-        assert len(noting.statements) > 15
-        for at in rounds(quick=first_of_each_kind, full=every)(noting.statements, revisions):
-            database = await clone(maintenance, template)
-            wire = Wire(at, moment)
-            assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
-            again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
-            assert again.returncode == 0, (at, again.stderr)
-            assert schema(server, database) == wanted, at
-            assert await history(server, database) == [*UP, *((revision, "upgrade") for revision in revisions)]
-            assert await rows(server, database) == await rows(server, undisturbed)
-            await drop(maintenance, database)
-    await drop(maintenance, undisturbed)
-    await drop(maintenance, template)
+        async with undisturbed(server, maintenance, Path(short) / "0", checkout) as (template, wanted, statements):
+            for at, _ in enumerate(statements, 1):
+                database = await clone(maintenance, template)
+                wire = Wire(at, moment)
+                assert await run_until_cut(server, database, Path(short) / str(at), checkout, wire) is None
+                await ends_like(server, database, wanted, checkout, revisions)
+                await drop(maintenance, database)
 
 
-def every(statements: list[str], _: dict[str, str]) -> list[int]:
-    """The numbers of the statements, from 1 up."""
-    return list(range(1, len(statements) + 1))
+async def ends_like(server: Server, database: str, wanted: str, checkout: Path, revisions: dict[str, str]) -> None:
+    """A run in `database` now brings it to the state of the database `wanted`."""
+    again = await asyncio.to_thread(alembic, server.environment(database), "upgrade", "head", cwd=checkout)
+    assert again.returncode == 0, again.stderr
+    assert schema(server, database) == schema(server, wanted)
+    assert await history(server, database) == [*UP, *((revision, "upgrade") for revision in revisions)]
+    assert await rows(server, database) == await rows(server, wanted)
 
 
-def first_of_each_kind(statements: list[str], revisions: dict[str, str]) -> list[int]:
-    """The number of the first statement of each kind: with the same SQL keywords, whatever their names.
+def kind_of(statement: str) -> str:
+    """Its SQL keywords: of the same kind are those that have the same, whatever their names."""
+    return " ".join(re.findall(r"\b[A-Z]{2,}\b", statement))
+
+
+def kinds(statements: list[str], revisions: dict[str, str]) -> list[str]:
+    """Those of the statements, in their order.
 
     What every run does, whatever its revisions do, is left to those of one case.
     """
-    chosen: dict[str, int] = {}
-    for at, statement in enumerate(statements, 1):
-        if revisions is THREE or not EVERY_RUNS.search(statement):
-            chosen.setdefault(" ".join(re.findall(r"\b[A-Z]{2,}\b", statement)), at)
-    return list(chosen.values())
+    chosen = [statement for statement in statements if revisions is THREE or not EVERY_RUNS.search(statement)]
+    return list(dict.fromkeys(map(kind_of, chosen)))
 
 
 async def rows(server: Server, database: str) -> list[asyncpg.Record]:

@@ -116,15 +116,15 @@ async def test_transactions_in_which_the_api_hangs_are_ended_and_it_goes_on(
     port = find_free_port()
     with gunicorn(settings, port, tmp_path / "api.log") as master:
         (worker,) = psutil.Process(master.pid).children()
-        async with load_on(port, 16, ANIMALS) as load:
-            await asyncio.sleep(2)
+        async with load_on(port, rounds(quick=4, full=16), ANIMALS) as load:
+            await asyncio.sleep(1)
             await suspend_in_transaction(worker, admin)
             async with asyncio.timeout(IDLE_SECONDS + MARGIN + STALL):
                 while await admin.fetchval(IDLE_IN_TRANSACTION):
                     await asyncio.sleep(0.1)
             worker.resume()
             resumed = time.monotonic()
-            await asyncio.sleep(3)
+            await asyncio.sleep(MARGIN + rounds(quick=1, full=2))
         assert psutil.Process(master.pid).children() == [worker]
     record_property("measured", f"{outcomes(load.samples)}")
     assert 503 in {sample.status for sample in load.samples} <= {200, 201, 503}

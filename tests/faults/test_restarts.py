@@ -21,8 +21,8 @@ from tests.ports import find_free_port
 from tests.processes.live import gunicorn, of_requests, wait_until_ready
 from tests.rounds import STALL, rounds
 
-CLIENTS, ANIMALS = 16, 1_000
-UP_SECONDS, DOWN_SECONDS = 2.0, 2.5
+CLIENTS, ANIMALS = rounds(quick=6, full=16), 1_000
+UP_SECONDS, DOWN_SECONDS = rounds(quick=(1.0, 1.5), full=(2.0, 2.5))
 ANSWER_WITHIN, BACK_WITHIN = 2.0, 2.0
 LINES = 40  # in the log for an outage, besides one a request: each worker repeats each kind of failure every 5 s
 FILL = (
@@ -30,7 +30,7 @@ FILL = (
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ANIMALS}) n",
 )
 # After a crash Postgres recovers for some seconds, during which it refuses connections.
-ROWS = rounds(quick=300_000, full=1_000_000)
+ROWS = rounds(quick=100_000, full=1_000_000)
 MUCH_TO_REPLAY = f"CREATE TABLE replay AS SELECT n, repeat('x', 500) FROM generate_series(1, {ROWS}) n"
 REFUSED, STARTING_UP = "The database can't be reached", "The database can't serve this now"
 
@@ -120,7 +120,7 @@ async def test_while_postgres_is_down_every_answer_is_503_then_all_is_as_before_
     with gunicorn({"DATABASE_URL": postgres.url("zoo_api")}, port, log) as master:
         workers = psutil.Process(master.pid).children()
         async with load_on(port, CLIENTS, ANIMALS) as load:
-            for how in (Postgres.stop, Postgres.kill) * rounds(quick=1, full=2):
+            for how in rounds(quick=[Postgres.stop], full=[Postgres.stop, Postgres.kill] * 2):
                 await serve_well()
                 outages.append(await go_away(postgres, how))
             await serve_well()

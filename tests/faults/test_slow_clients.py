@@ -29,9 +29,9 @@ from tests.rounds import POOL_TIMEOUT, rounds
 
 PATIENCE = 10  # seconds, in place of 75 for a next request, and of 60 for the rest of one, or for reading an answer
 # Together more than the limit on open files; a starved machine takes long to let them all in.
-IDLE, USUAL_FILES, SLOW_OF_A_KIND = rounds(quick=(250, 256, 25), full=(1_000, 1_024, 25))  # 1,024 is usual
+IDLE, USUAL_FILES, SLOW_OF_A_KIND = rounds(quick=(100, 128, 10), full=(1_000, 1_024, 25))  # 1,024 is usual
 MANY = 40  # answers of 200 KB: more than the buffers between the api and a client that reads nothing
-CLIENTS, SECONDS = 8, 4
+CLIENTS, SECONDS = rounds(quick=(4, 2), full=(8, 4))
 FACTOR = 3  # by which the others' median may be longer; and seconds, if other work has begun on the machine meanwhile
 OTHER_WORK = rounds(quick=0.5, full=0.0)
 

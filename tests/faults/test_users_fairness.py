@@ -15,7 +15,7 @@ from tests.users import PASSWORD, REAL_HASHER, email_of
 
 __all__ = ["port"]  # a fixture
 
-ACCOUNTS, AT_ONCE = 8, rounds(quick=6, full=10)
+ACCOUNTS, AT_ONCE = 8, rounds(quick=4, full=10)
 # How many sign-ins of the crowd are answered at most while a ninth account signs in: those hashed before it, and those
 # during its two turns at the database.
 BEFORE_IT = 3 * ACCOUNTS

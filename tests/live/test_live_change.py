@@ -20,8 +20,8 @@ from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
-ROWS, UNDISTURBED_SECONDS = rounds(quick=(100_000, 3), full=(1_000_000, 10))
-CLIENTS = 8
+ROWS, UNDISTURBED_SECONDS = rounds(quick=(20_000, 1), full=(1_000_000, 10))
+CLIENTS, PAUSE = rounds(quick=(4, 0.1), full=(8, 0.02))
 # The tests of what the new release changes, or all.
 OWN_TESTS = rounds(
     quick=[
@@ -29,6 +29,7 @@ OWN_TESTS = rounds(
     ],
     full=["tests/api"],
 )
+WORKERS = rounds(quick="0", full="2")  # to import all takes each of them longer than these tests
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ROWS}) n",
@@ -51,7 +52,7 @@ async def test_two_columns_of_a_large_table_are_renamed_and_no_request_fails(
 
     with ExitStack() as old_api, ExitStack() as new_api:
         old_api.enter_context(gunicorn(environment | {"RELEASE": OLD}, old_port, tmp_path / "old.log"))
-        async with load_on(old_port, CLIENTS, ROWS) as load:
+        async with load_on(old_port, CLIENTS, ROWS, PAUSE) as load:
             await load.during("undisturbed", lambda: time.sleep(UNDISTURBED_SECONDS))
             for revision in EXPAND:
                 await load.during(revision, lambda: upgrade(revision, "expand"))  # noqa: B023 - done before the next
@@ -104,7 +105,7 @@ def test_the_old_release_passes_its_own_tests_on_each_newer_schema(tmp_path: Pat
             revision.unlink()
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "ZOO"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", "2", *OWN_TESTS],
+        [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", WORKERS, *OWN_TESTS],
         cwd=ROOT, env={**outside, "ZOO_TEST_SCHEMA": str(checkout)},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
