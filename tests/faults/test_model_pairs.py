@@ -21,7 +21,7 @@ from tests.rounds import rounds
 
 __all__ = ["bench", "own_bench", "own_database"]  # fixtures
 
-SEEDS, HISTORIES = rounds(quick=(2, 4), full=(80, 10))
+SEEDS, HISTORIES = rounds(quick=(4, 4), full=(80, 10))
 
 
 @pytest.mark.parametrize("number", range(SEEDS))
@@ -29,7 +29,7 @@ def test_what_is_written_for_any_change_runs_and_can_be_taken_back(bench: Bench,
     made_up(number, HISTORIES, lambda history: check(bench, history, bench.dump))
 
 
-@pytest.mark.parametrize("number", range(rounds(quick=1, full=20)))
+@pytest.mark.parametrize("number", range(rounds(quick=2, full=20)))
 def test_what_is_taken_back_is_as_it_was_to_pg_dump_too(bench: Bench, number: int) -> None:
     made_up(number, 1, lambda history: check(bench, history, lambda: {**bench.dump(), "types": bench.pg_dump()}))
 
