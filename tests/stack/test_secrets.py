@@ -1,6 +1,5 @@
 """Secrets as people have them: in files, in .env, in URLs; and what production refuses."""
 
-import json
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -80,7 +79,8 @@ class TestProduction:
             "buckets": ["S3_SECRET_ACCESS_KEY repeats itself"],  # with the admin's
         }
         once = tmp_path / "compose.yml"
-        once.write_text(json.dumps({"services": {service: {"restart": "no"} for service in reasons}}))
+        alone = "{restart: 'no', depends_on: !reset {}}"
+        once.write_text("services:\n" + "".join(f"  {service}: {alone}\n" for service in reasons))
         guessed = good(
             POSTGRES_PASSWORD="",
             DATABASE_PASSWORD="qwertyuiopasdfghjkl",
