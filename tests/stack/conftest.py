@@ -1,16 +1,22 @@
 """The images, built once, and stacks that tests share."""
 
 import os
-from collections.abc import Iterator
+import re
+import subprocess
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 
 import pytest
 
+from tests.checkouts import clone
+from tests.ports import find_free_port
 from tests.rounds import POOL_TIMEOUT
 from tests.stack.elsewhere import of_somebody_else
 from tests.stack.observed import observed as watched
-from tests.stack.stack import IMAGES, NO_STORAGE, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
+from tests.stack.secret_files import SECRETS_FILE, write_secrets
+from tests.stack.stack import COMMIT, IMAGES, NO_STORAGE, PREFIX, REPLICAS, TOOLS, Stack, docker, has_engine, running
 
 # What breaks the networks of containers, from inside their namespace; a registry; and all that a shell needs.
 TOOLS_IMAGE = """
@@ -47,7 +53,7 @@ def images() -> Iterator[list[str]]:
         pytest.skip("no Docker engine answers")
     with ThreadPoolExecutor() as threads:
         tools = threads.submit(docker, "build", "--tag", TOOLS, "-", input=TOOLS_IMAGE)
-        Stack(REPLICAS).compose("build")
+        Stack(REPLICAS, **COMMIT).compose("build")
         tools.result()
     yield IMAGES
     docker("image", "rm", "--force", *IMAGES, f"{PREFIX}pgbouncer:1.26")  # which some tests have built
@@ -74,20 +80,52 @@ def shared(images: list[str]) -> Iterator[Shared]:  # noqa: ARG001 - built befor
         yield Shared(stacks)
 
 
+@pytest.fixture(scope="session")
+def doctors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout in which `doctor` is run."""
+    return clone(tmp_path_factory.mktemp("doctor") / "checkout")
+
+
+@pytest.fixture
+def doctor(doctors: Path) -> Callable[..., dict[str, str]]:
+    """Runs `make doctor`: what it found, and how each is mended."""
+
+    def run(*before: str, **changes: str) -> dict[str, str]:
+        ports = {name: str(find_free_port()) for name in ("STORAGE_PORT", "API_PORT")}
+        command = [*before, "make", "--silent", "doctor"]
+        done = subprocess.run(
+            command, cwd=doctors, env=os.environ | ports | changes, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode == 0) == (done.stdout == "nothing is missing\n"), done.stdout + done.stderr
+        return dict(re.findall(r"^(\S.*)\n    (\S.*)$", done.stdout, re.MULTILINE))
+
+    return run
+
+
 @pytest.fixture
 def elsewhere(shared: Shared, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The stack of somebody else's checkout, with mail. No test takes away what it is."""
     return shared.get("elsewhere", of_somebody_else(tmp_path_factory.mktemp("elsewhere")))
 
 
+@pytest.fixture(scope="session")
+def secret_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the replicas' secrets, in which compose.yml names them."""
+    folder = tmp_path_factory.mktemp("secrets")
+    write_secrets(folder)
+    return folder
+
+
 @pytest.fixture
-def new_replicas(shared: Shared) -> Stack:
-    """Two replicas behind the proxy, as the test before has left them.
+def new_replicas(shared: Shared, secret_files: Path) -> Stack:
+    """Two replicas behind the proxy in production, as the test before has left them.
 
     Requests have the ids of traces, of which none is sent anywhere.
     """
     new = Stack(
-        REPLICAS,
+        *(SECRETS_FILE, secret_files / "compose.yml", REPLICAS),
+        ENVIRONMENT="production",
+        SMTP_URL="smtp://zoo@mail",
         DATABASE_POOL_TIMEOUT=POOL_TIMEOUT,
         DATABASE_CONNECT_TIMEOUT=POOL_TIMEOUT,  # each new replica opens its own, and one took 2 s on a busy machine
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318",

@@ -26,6 +26,8 @@ HERE = ROOT / "tests" / "stack"
 REPLICAS = ROOT / "docker-compose.replicas.yml"
 NO_STORAGE = ROOT / "docker-compose.s3.yml"  # with S3_UPLOAD_URL=""
 TOOLS = "zoo-tests-tools"
+# What the labels of the images say.
+COMMIT = {"REVISION": "0123abcd", "SOURCE": "https://git.example/zoo", "CREATED": "2026-11-26T12:00:00Z"}
 PATIENCE = 30  # seconds for an answer, on a busy machine
 
 
@@ -82,8 +84,12 @@ class Stack:
 
     def inspect(self, service: str) -> dict[str, Any]:
         """What Docker says about the service's container, running or not."""
-        found: list[dict[str, Any]] = json.loads(docker("inspect", self.container(service)))
-        return found[0]
+        return self.inspect_all(service)[service]
+
+    def inspect_all(self, *services: str) -> dict[str, dict[str, Any]]:
+        """The same of several services."""
+        found = json.loads(docker("inspect", *(self.container(service) for service in services)))
+        return dict(zip(services, found, strict=True))
 
     def exec(
         self, service: str, *command: str, check: bool = True, stdin: str = "", **variables: str

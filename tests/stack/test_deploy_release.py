@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.rounds import STALL, rounds
 from tests.stack.deployments import Deployment, build_pgbouncer, build_release, deploy, remove_releases
 from tests.stack.drill import ANIMALS, at_work, figures
 from tests.stack.observed import until
+from tests.stack.secret_files import NASTY
 from tests.stack.stack import PREFIX, RELEASE, Stack
 
 HEAD = '"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = "{after}"\n'
@@ -80,19 +83,17 @@ def taken_back(new_replicas: Stack) -> Iterator[None]:
 
 
 @pytest.fixture
-def pooled(new_replicas: Stack, releases: None) -> Iterator[Stack]:  # noqa: ARG001 - built before
+def pooled(new_replicas: Stack, releases: None, secret_files: Path) -> Iterator[Stack]:  # noqa: ARG001 - built before
     """The same, behind PgBouncer."""
-    stack = new_replicas
+    stack, console = new_replicas, secret_files / "migrator_pooler_url"
     build_pgbouncer()
-    settings = {
-        "COMPOSE_PROFILES": "pgbouncer",
-        "DATABASE_URL": "postgresql://zoo_api@pgbouncer:6432/zoo",
-        "MIGRATOR_POOLER_URL": "postgresql://zoo_pooler:zoo_pooler@pgbouncer:6432/pgbouncer",
-    }
-    with stack.changed(**settings):
+    password = quote(f"pooler_password, {NASTY}", safe="")
+    console.write_text(f"postgresql://zoo_pooler:{password}@pgbouncer:6432/pgbouncer")
+    with stack.changed(COMPOSE_PROFILES="pgbouncer", DATABASE_URL="postgresql://zoo_api@pgbouncer:6432/zoo"):
         stack.compose("up", "--detach", "--wait", "--no-deps", "pgbouncer", "api", "api-2")
         yield stack
         stack.compose("rm", "--stop", "--force", "pgbouncer")
+    console.write_text("")
 
 
 def containers(stack: Stack) -> list[str]:

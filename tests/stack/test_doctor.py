@@ -1,9 +1,7 @@
-"""`make doctor` about Docker: its engine, plugins, containers and volumes. The rest is in tests/processes."""
+"""`make doctor` about Docker: its engine, plugins, containers. The rest is in test_checkouts.py and tests/processes."""
 
 import json
 import os
-import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -14,30 +12,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.checkouts import clone
 from tests.ports import find_free_port
-from tests.stack.stack import Stack, docker
+from tests.stack.stack import docker
 
 Doctor = Callable[..., dict[str, str]]
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, images: list[str]) -> Path:  # noqa: ARG001 - an engine
-    return clone(tmp_path_factory.mktemp("doctor") / "checkout")
-
-
-@pytest.fixture
-def doctor(checkout: Path, free_port: int) -> Doctor:
-    """Runs `make doctor`: what it found, and how each is mended."""
-
-    def run(*before: str, **changes: str) -> dict[str, str]:
-        environment = {**os.environ, "STORAGE_PORT": str(find_free_port()), "API_PORT": str(free_port), **changes}
-        command = [*before, "make", "--silent", "doctor"]
-        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
-        assert (done.returncode == 0) == (done.stdout == "nothing is missing\n"), done.stdout + done.stderr
-        return dict(re.findall(r"^(\S.*)\n    (\S.*)$", done.stdout, re.MULTILINE))
-
-    return run
 
 
 @contextmanager
@@ -69,19 +47,30 @@ def engine(folder: Path, version: str) -> Iterator[str]:
         server.shutdown()
 
 
-def plugin(folder: Path, name: str, script: str) -> str:
-    """A folder for DOCKER_CONFIG, in which the plugin `name` is `script`."""
-    path = folder / "config" / "cli-plugins" / f"docker-{name}"
-    path.parent.mkdir(parents=True)
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
+def plugins(folder: Path, **scripts: str) -> str:
+    """A folder for DOCKER_CONFIG, in which each plugin is such a script."""
+    directory = folder / "config" / "cli-plugins"
+    directory.mkdir(parents=True)
+    for name, script in scripts.items():
+        path = directory / f"docker-{name}"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
     return str(folder / "config")
 
 
-def test_an_engine_that_does_not_answer(doctor: Doctor) -> None:
-    (found,) = doctor(DOCKER_HOST="unix:///nowhere/docker.sock").items()
-    assert found[0].startswith("Docker's engine does not answer: ")
-    assert found[1] == "sudo systemctl start docker, or start Docker Desktop"
+def compose(version: str) -> str:
+    """The script of a plugin that answers only which version of Compose it is."""
+    described = f"""'{{"SchemaVersion": "0.1.0", "Vendor": "x", "Version": "{version}"}}'"""
+    return f"case $1 in docker-cli-plugin-metadata) echo {described};; *) [ $2 != version ] || echo {version};; esac"
+
+
+def test_plugins_that_are_missing_and_an_engine_that_does_not_answer(doctor: Doctor, tmp_path: Path) -> None:
+    config = plugins(tmp_path, compose="exit 1", buildx="exit 1")
+    found = doctor(DOCKER_CONFIG=config, DOCKER_HOST="unix:///nowhere/docker.sock")
+    *missing, (silent, mended) = found.items()
+    assert [said for said, _ in missing] == ["Docker has no Compose", "Docker has no Buildx"]
+    assert silent.startswith("Docker's engine does not answer: ")
+    assert mended == "sudo systemctl start docker, or start Docker Desktop"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -94,79 +83,32 @@ def test_an_engine_that_does_not_let_the_user_in(doctor: Doctor, tmp_path: Path)
     assert any(how.startswith("sudo usermod -aG docker ") for how in found.values())
 
 
-@pytest.mark.parametrize(("version", "is_old"), [("24.0.9+dfsg1", True), ("25.0.0", False)])
-def test_an_engine_that_is_too_old(doctor: Doctor, tmp_path: Path, version: str, is_old: bool) -> None:
-    with engine(tmp_path, version) as address:
-        found = doctor(DOCKER_HOST=address)
-    assert (f"Docker's engine is {version}, and 25 is needed (start_interval)" in found) == is_old
-
-
-def test_compose_that_is_too_old(doctor: Doctor, tmp_path: Path) -> None:
-    described = """'{"SchemaVersion": "0.1.0", "Vendor": "x", "Version": "v2.23.3"}'"""
-    script = f"case $1 in docker-cli-plugin-metadata) echo {described};; *) echo v2.23.3;; esac"
-    found = doctor(DOCKER_CONFIG=plugin(tmp_path, "compose", script))
-    assert "Compose is 2.23.3, and 2.24 is needed" in found
-
-
-@pytest.mark.parametrize(("name", "said"), [("compose", "Docker has no Compose"), ("buildx", "Docker has no Buildx")])
-def test_a_plugin_that_is_missing(doctor: Doctor, tmp_path: Path, name: str, said: str) -> None:
-    assert list(doctor(DOCKER_CONFIG=plugin(tmp_path, name, "exit 1"))) == [said]
-
-
-def test_an_env_file_that_compose_reads_otherwise_and_one_with_which_nothing_is_missing(
-    doctor: Doctor, checkout: Path
+@pytest.mark.parametrize(
+    ("engine_is", "compose_is", "old"),
+    [
+        ("24.0.9+dfsg1", "v2.24.0", "Docker's engine is 24.0.9+dfsg1, and 25 is needed (start_interval)"),
+        ("25.0.0", "v2.23.3", "Compose is 2.23.3, and 2.24 is needed"),
+    ],
+)
+def test_an_engine_or_a_compose_that_is_too_old(
+    doctor: Doctor, tmp_path: Path, engine_is: str, compose_is: str, old: str
 ) -> None:
-    env = checkout / ".env"
+    with engine(tmp_path, engine_is) as address:
+        found = doctor(DOCKER_HOST=address, DOCKER_CONFIG=plugins(tmp_path, compose=compose(compose_is)))
+    assert [said for said in found if "needed" in said] == [old]
+
+
+def test_an_env_file_that_compose_reads_otherwise_and_a_port_of_a_container(doctor: Doctor, doctors: Path) -> None:
+    env, port, name = doctors / ".env", find_free_port(), f"zoo-tests-{uuid4().hex}"
+    published = f"127.0.0.1:{port}:80"
+    docker("run", "--detach", "--rm", "--name", name, "--publish", published, "debian:trixie-slim", "sleep", "60")
     try:
         env.write_text("POSTGRES_PASSWORD=a$zebra\n")
-        (said,) = doctor()
-        assert "zebra" in said
+        taken, otherwise = doctor(API_PORT=str(port))
+        assert taken == f"port {port} is in use by the container {name}"
+        assert "zebra" in otherwise
         env.write_text("POSTGRES_PASSWORD='a$zebra'\n")
         assert doctor() == {}
     finally:
         env.unlink()
-
-
-def test_a_port_of_a_container(doctor: Doctor) -> None:
-    port, name = find_free_port(), f"zoo-tests-{uuid4().hex}"
-    docker(
-        "run",
-        "--detach",
-        "--rm",
-        "--name",
-        name,
-        "--publish",
-        f"127.0.0.1:{port}:80",
-        "debian:trixie-slim",
-        "sleep",
-        "60",
-    )
-    try:
-        assert list(doctor(API_PORT=str(port))) == [f"port {port} is in use by the container {name}"]
-    finally:
         docker("rm", "--force", name)
-
-
-def test_a_volume_whose_first_start_did_not_get_as_far_as_the_roles(
-    doctor: Doctor, checkout: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "nothing").mkdir()
-    no_roles, soon_unhealthy = tmp_path / "no-roles.yml", tmp_path / "soon-unhealthy.yml"
-    no_roles.write_text(
-        f"services: {{db: {{volumes: ['{tmp_path / 'nothing'}:/docker-entrypoint-initdb.d:ro'],"
-        " healthcheck: {test: [CMD, pg_isready, --host=127.0.0.1], start_period: 5m}}}\n"
-    )
-    # Or what mends it would wait for the minutes that a start may take.
-    soon_unhealthy.write_text("services: {db: {healthcheck: {interval: 1s, start_period: 1s, retries: 10}}}\n")
-    stack = Stack(soon_unhealthy, root=checkout)
-    project = stack.environment | stack.names
-    try:
-        stack.compose("--file", str(no_roles), "up", "--detach", "--wait", "db")
-        stack.compose("down")
-        ((said, how),) = doctor(**project).items()
-        assert said.startswith(f"the volume {stack.project}_db has no roles: ")
-        how = how.partition(" (or")[0].replace("exec", "exec --no-TTY")
-        subprocess.run(["bash", "-c", how], cwd=checkout, env=os.environ | project, check=False, capture_output=True)
-        assert doctor(**project) == {}
-    finally:
-        stack.compose("down", "--volumes")

@@ -1,27 +1,15 @@
 """Secrets as people have them: in files, in .env, in URLs; and what production refuses."""
 
-import base64
-import json
 import re
-import secrets
-from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
-
 from tests.conftest import ROOT
-from tests.stack.stack import Stack, docker, running
+from tests.stack.secret_files import NASTY, strong
+from tests.stack.stack import Stack, docker
 
 ROLES = "/docker-entrypoint-initdb.d/10-roles.sh"
-SECRETS_FILE = ROOT / "docker-compose.secrets.yml"
-SERVICES = ("db", "migrator", "storage", "buckets", "api")
-NASTY = "16 and more: $HOME ${x} #%@/:?&=+ \"d\" 'q' `b` \\n é雪"
-
-
-def strong() -> str:
-    return base64.b64encode(secrets.token_bytes(32)).decode()
+SERVICES = ("db", "migrator", "storage", "buckets", "api", "api-2")
 
 
 def good(**settings: str) -> dict[str, str]:
@@ -38,30 +26,18 @@ def login(stack: Stack, role: str, password: str) -> bool:
     return stack.exec("db", *psql, check=False, PGPASSWORD=password).returncode == 0
 
 
-def test_production_runs_on_secrets_from_files_as_editors_write_them(tmp_path: Path) -> None:
-    override = tmp_path / "compose.yml"
-    names = re.findall(r"^  (\w+): \{file: ", SECRETS_FILE.read_text(), re.MULTILINE)
-    assert "database_password" in names
-    around = ["{}", "{}\n", "{}\r\n", "\ufeff{}\r\n", " \t{} \n\n"]
-    for name, form in zip(names, cycle(around), strict=False):
-        # Keys of S3 are letters and digits.
-        secret = strong() if name.startswith("s3_") else f"{name}, {NASTY}"
-        if name == "migrator_pooler_url":  # there is no pooler
-            secret = ""
-        (tmp_path / name).write_bytes(form.format(secret).encode())
-    override.write_text(json.dumps({"secrets": {name: {"file": str(tmp_path / name)} for name in names}}))
-    stack = Stack(SECRETS_FILE, override, ENVIRONMENT="production", SMTP_URL="smtp://zoo@mail")
-    with running(stack):
-        assert stack.get("/health/ready").status_code == 200
-        assert login(stack, "postgres", f"postgres_password, {NASTY}")
-        shown = docker("inspect", *(stack.container(service) for service in SERVICES))
-        assert "16 and more" not in shown
-        # A file that the container's user can't read is named; nothing is started without it.
-        (tmp_path / "database_password").chmod(0o600)
-        refused = stack.compose("run", "--rm", "--no-TTY", "--no-deps", "api", check=False)
-        assert refused.returncode == 3
-        assert "/run/secrets/database_password: Permission denied" in refused.stderr
-        assert "Traceback" not in refused.stderr
+def test_production_runs_on_secrets_from_files_as_editors_write_them(replicas: Stack, secret_files: Path) -> None:
+    assert login(replicas, "postgres", f"postgres_password, {NASTY}")
+    shown = docker("inspect", *(replicas.container(service) for service in SERVICES))
+    assert "16 and more" not in shown
+    # A file that the container's user can't read is named; nothing is started without it.
+    unreadable = secret_files / "database_password"
+    unreadable.chmod(0o600)
+    refused = replicas.compose("run", "--rm", "--no-TTY", "--no-deps", "api", check=False)
+    unreadable.chmod(0o644)
+    assert refused.returncode == 3
+    assert "/run/secrets/database_password: Permission denied" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 class TestLocal:
@@ -93,55 +69,37 @@ class TestLocal:
             elsewhere.exec("db", ROLES)
 
 
-@pytest.fixture(scope="module")
-def production(images: list[str]) -> Iterator[Stack]:  # noqa: ARG001 - built before
-    """A stack of which nothing runs."""
-    stack = Stack()
-    yield stack
-    stack.compose("down", "--volumes")
-
-
 class TestProduction:
-    @pytest.mark.parametrize(
-        ("service", "settings", "reasons"),
-        [
-            (
-                "db",
-                {"POSTGRES_PASSWORD": "", "DATABASE_PASSWORD": "qwertyuiopasdfghjkl"},
-                ["POSTGRES_PASSWORD is shorter than 16", "DATABASE_PASSWORD repeats itself, or follows"],
-            ),
-            (
-                "migrator",
-                {"MIGRATION_DATABASE_URL": "postgresql://zoo_migrator:zoo_migrator@db:5432/zoo"},
-                ["the password in MIGRATION_DATABASE_URL is shorter"],
-            ),
-            ("migrator", {"MIGRATION_DATABASE_PASSWORD": ""}, ["MIGRATION_DATABASE_PASSWORD is shorter than 16"]),
-            (
-                "api",
-                {"DATABASE_PASSWORD": "zoo_api" * 3, "TOKEN_SECRET": "", "S3_SECRET_ACCESS_KEY": ""},
-                ["DATABASE_PASSWORD repeats", "TOKEN_SECRET is the default", "S3_SECRET_ACCESS_KEY is shorter"],
-            ),
-            (
-                "storage",
-                {"S3_SECRET_ACCESS_KEY": "", "S3_ADMIN_SECRET_ACCESS_KEY": "a" * 30},
-                ["S3_SECRET_ACCESS_KEY is shorter than 16", "S3_ADMIN_SECRET_ACCESS_KEY repeats itself"],
-            ),
-            ("buckets", {"S3_ADMIN_SECRET_ACCESS_KEY": ""}, ["S3_SECRET_ACCESS_KEY is shorter than 16"]),
-        ],
-    )
-    def test_secrets_that_can_be_guessed_are_refused_with_how_to_make_one(
-        self,
-        production: Stack,
-        service: str,
-        settings: dict[str, str],
-        reasons: list[str],
-    ) -> None:
-        with production.changed(**good(**settings)):
-            done = production.compose("run", "--rm", "--no-TTY", "--no-deps", service, check=False)
-        assert done.returncode == 3, done.stderr
-        assert [reason for reason in reasons if reason not in done.stderr] == []
-        assert "openssl rand -base64 32" in done.stderr
-        assert "Traceback" not in done.stderr
+    def test_secrets_that_can_be_guessed_are_refused_with_how_to_make_one(self, tmp_path: Path) -> None:
+        reasons = {
+            "db": ["POSTGRES_PASSWORD is shorter than 16", "DATABASE_PASSWORD repeats itself, or follows"],
+            "migrator": ["the password in MIGRATION_DATABASE_URL is shorter"],
+            "api": ["DATABASE_PASSWORD repeats", "TOKEN_SECRET is the default", "S3_SECRET_ACCESS_KEY is shorter"],
+            "storage": ["S3_SECRET_ACCESS_KEY is shorter than 16", "S3_ADMIN_SECRET_ACCESS_KEY repeats itself"],
+            "buckets": ["S3_SECRET_ACCESS_KEY repeats itself"],  # with the admin's
+        }
+        once = tmp_path / "compose.yml"
+        alone = "{restart: 'no', depends_on: !reset {}}"
+        once.write_text("services:\n" + "".join(f"  {service}: {alone}\n" for service in reasons))
+        guessed = good(
+            POSTGRES_PASSWORD="",
+            DATABASE_PASSWORD="qwertyuiopasdfghjkl",
+            MIGRATION_DATABASE_URL="postgresql://zoo_migrator:zoo_migrator@db:5432/zoo",
+            TOKEN_SECRET="",
+            S3_SECRET_ACCESS_KEY="",
+            S3_ADMIN_SECRET_ACCESS_KEY="a" * 30,
+        )
+        stack = Stack(once, **guessed)
+        try:
+            stack.compose("up", "--detach", "--no-deps", *reasons)
+            assert docker("wait", *map(stack.container, reasons)) == "3\n" * len(reasons)
+            for service, expected in reasons.items():
+                said = stack.logs(service)
+                assert [reason for reason in expected if reason not in said] == []
+                assert "openssl rand -base64 32" in said
+                assert "Traceback" not in said
+        finally:
+            stack.compose("down", "--volumes", "--timeout", "0")
 
     def test_a_volume_keeps_its_passwords_until_the_roles_script_changes_them(self, bare_stack: Stack) -> None:
         stack, check = bare_stack, "/opt/zoo/healthy.sh"

@@ -17,8 +17,8 @@ HBA = "local all all trust\nhostssl all all all scram-sha-256\n"
 VERIFIED = "sslmode=verify-full&sslrootcert=/run/secrets/database_ca"
 
 
-def url(role: str, parameters: str = VERIFIED, host: str = "elsewhere") -> str:
-    return f"postgresql://{role}@{host}:5432/zoo?{parameters}"
+def url(role: str, parameters: str = VERIFIED) -> str:
+    return f"postgresql://{role}@elsewhere:5432/zoo?{parameters}"
 
 
 def test_a_database_elsewhere_is_used_if_it_proves_itself(stack_to_change: Stack, tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(stack_to_change: Stack
         "entrypoint": ["sh", "-c", START],
         "environment": {"POSTGRES_DB": "zoo", "POSTGRES_USER": "postgres", "POSTGRES_PASSWORD": "x", **passwords},
         "volumes": [f"{given}:/given:ro", f"{ROOT}/deploy/postgres:/opt/zoo:ro"],
-        "networks": {"default": {"aliases": ["elsewhere", "other-name"]}},
+        "networks": ["default"],
         "healthcheck": {"test": ["CMD", "pg_isready", "--host=127.0.0.1", "--username=postgres"], "interval": "1s"},
     }
     override = tmp_path / "compose.yml"
@@ -52,12 +52,9 @@ def test_a_database_elsewhere_is_used_if_it_proves_itself(stack_to_change: Stack
         ssl = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'zoo_api'"
         psql = ["psql", "-U", "postgres", "-d", "zoo", "-At", "-c", ssl]
         assert stack.exec("elsewhere", *psql).stdout == "t\n"
-        for wrong, said in (
-            (url("zoo_migrator", host="other-name"), "Hostname mismatch"),
-            (url("zoo_migrator", "sslrootcert=system"), "certificate"),
-            (url("zoo_migrator", "sslmode=disable"), "no encryption"),
-        ):
-            run = ["run", "--rm", "--no-TTY", "--no-deps", "--env", f"MIGRATION_DATABASE_URL={wrong}", "migrator"]
-            done = stack.compose(*run, check=False)
-            assert done.returncode == 4, done.stderr
-            assert said in done.stderr
+        # This needs the image's own authorities. tests/processes/test_tls.py has what else proves nothing.
+        wrong = url("zoo_migrator", "sslrootcert=system")
+        run = ["run", "--rm", "--no-TTY", "--no-deps", "--env", f"MIGRATION_DATABASE_URL={wrong}", "migrator"]
+        done = stack.compose(*run, check=False)
+        assert done.returncode == 4, done.stderr
+        assert "certificate" in done.stderr

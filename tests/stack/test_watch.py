@@ -7,19 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from api.database.engine import SCHEMA_REVISION
-from tests.checkouts import clone
 from tests.rounds import rounds
-from tests.stack.stack import NO_STORAGE, PREFIX, RELEASE, Stack, docker, run_docker, running
-
-IMAGES = f"{PREFIX}watch-"
+from tests.stack.stack import Stack, run_docker
 
 
 @contextmanager
 def watching(stack: Stack, log: Path) -> Iterator[None]:
-    """`docker compose watch` until the block ends."""
+    """The api as `docker compose watch` needs it, and that command until the block ends."""
+    stack.compose("up", "--detach", "--wait", "--no-deps", "api")
     with log.open("w") as output:
         command = stack.command("watch", "--no-up")
         with subprocess.Popen(command, env=stack.environment, stdout=output, stderr=output) as process:
@@ -37,17 +34,9 @@ def until(condition: Callable[[], bool], log: Path) -> None:
         time.sleep(0.5)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Path]:
-    yield clone(tmp_path)
-    docker("image", "rm", "--force", *(f"{IMAGES}{name}:{RELEASE}" for name in ("api", "migrator")))
-    docker("image", "rm", "--force", f"{IMAGES}db:18")
-
-
-def test_code_is_copied_requirements_build_anew_and_a_revision_is_migrated(checkout: Path, tmp_path: Path) -> None:
-    files = (checkout / "docker-compose.watch.yml", NO_STORAGE)
-    stack = Stack(*files, root=checkout, IMAGES=IMAGES, S3_UPLOAD_URL="")
-    log = tmp_path / "log"
+def test_code_is_copied_requirements_build_anew_and_a_revision_is_migrated(elsewhere: Stack, tmp_path: Path) -> None:
+    """The last test on that stack, whose images are others then."""
+    stack, checkout, log = elsewhere, elsewhere.root, tmp_path / "log"
 
     def status_of(path: str) -> int:
         try:
@@ -59,7 +48,7 @@ def test_code_is_copied_requirements_build_anew_and_a_revision_is_migrated(check
         """Of which the api's container is; nothing while there is none."""
         return run_docker("inspect", "--format", "{{.Image}}", stack.container("api"), check=False).stdout
 
-    with running(stack), watching(stack, log):
+    with stack.changed(checkout / "docker-compose.watch.yml"), watching(stack, log):
         before = image()
         health = checkout / "api" / "routers" / "health.py"
         health.write_text(health.read_text() + '\n\n@router.get("/new")\nasync def new() -> None: ...\n')
