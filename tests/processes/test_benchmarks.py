@@ -137,7 +137,6 @@ def empty(running: Zoo) -> Iterator[Zoo]:
     running.fill()
 
 
-@pytest.mark.usefixtures("quick")
 def test_requests_are_measured_as_tables_grow(empty: Zoo, tmp_path: Path) -> None:
     requests = rounds(
         quick=[scale.REQUESTS[0], scale_requests.NEW_ANIMAL, scale.REQUESTS[-1]],
