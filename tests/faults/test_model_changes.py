@@ -330,7 +330,7 @@ RECIPES: dict[str, tuple[Items, Items, dict[str, str]]] = {
 
 
 # A name that has to be quoted, in each place.
-SCHEMAS = rounds(quick=["Odd schema"], full=[None, "Odd schema"])
+SCHEMAS: list[str | None] = rounds(quick=["Odd schema"], full=[None, "Odd schema"])
 
 
 def pasted(comments: list[str], known: dict[str, str]) -> Iterator[list[str]]:

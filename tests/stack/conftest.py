@@ -53,7 +53,9 @@ def images() -> Iterator[list[str]]:
         pytest.skip("no Docker engine answers")
     with ThreadPoolExecutor() as threads:
         tools = threads.submit(docker, "build", "--tag", TOOLS, "-", input=TOOLS_IMAGE)
-        Stack(REPLICAS, **COMMIT).compose("build")
+        stack = Stack(REPLICAS)
+        stack.environment |= COMMIT
+        stack.compose("build")
         tools.result()
     yield IMAGES
     docker("image", "rm", "--force", *IMAGES, f"{PREFIX}pgbouncer:1.26")  # which some tests have built

@@ -89,7 +89,8 @@ class TestProduction:
             S3_SECRET_ACCESS_KEY="",
             S3_ADMIN_SECRET_ACCESS_KEY="a" * 30,
         )
-        stack = Stack(once, **guessed)
+        stack = Stack(once)
+        stack.environment |= guessed
         try:
             stack.compose("up", "--detach", "--no-deps", *reasons)
             assert docker("wait", *map(stack.container, reasons)) == "3\n" * len(reasons)
