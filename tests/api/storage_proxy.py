@@ -1,6 +1,8 @@
 """A proxy before the storage that can be told to misbehave."""
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +12,18 @@ from urllib.parse import urlsplit
 Watch = Callable[[str, str], Awaitable[None]]
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Make closing the connection reset it, in place of ending it."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 @dataclass
 class StorageProxy:
     """It passes on one request a connection. `script` says what happens to the next ones, and `always` to all others:
 
     pass     passed on
     drop     the connection closed at once, nothing done
+    reset    the connection reset at once, nothing done
     lose     done, and the connection closed without an answer
     cut      done, and the connection closed in the middle of the answer
     hold     not answered until the proxy ends
@@ -56,6 +64,9 @@ class StorageProxy:
         self.requests.append(first)
         told = self.script.popleft() if self.script else self.always
         if told == "drop":
+            return
+        if told == "reset":
+            reset(writer)
             return
         if told == "hold":
             await self.ended.wait()

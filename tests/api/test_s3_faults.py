@@ -84,7 +84,7 @@ def those_of(fault: str, calls: list[Call]) -> list[Call]:
     return calls if fault in OF_ALL else calls[:2]
 
 
-@pytest.mark.parametrize("fault", ["drop", "lose", "cut", "500", "502", "503", "429", "408"])
+@pytest.mark.parametrize("fault", ["drop", "reset", "lose", "cut", "500", "502", "503", "429", "408"])
 async def test_what_passes_is_not_noticed(calls: list[Call], proxy: StorageProxy, fault: str) -> None:
     for call in those_of(fault, calls):
         proxy.requests.clear()

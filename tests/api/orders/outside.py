@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from tests.api.storage_proxy import reset
+
 
 @dataclass(frozen=True)
 class Call:
@@ -29,6 +31,7 @@ class Outside:
         hold        answered after `go` is set; after `hang_up()`, it and all further ones are not answered
         lose        done, and the connection closed without an answer
         drop        the connection closed at once, nothing done
+        reset       the connection reset at once, nothing done
         503, 404    answered this, nothing done
         garbage, {} done, and answered something else
     """
@@ -77,7 +80,9 @@ class Outside:
         told = self.always.get(key) or (self.script.popleft() if self.script else "answer")
         if told == "hold":
             await self.go.wait()
-        if told == "drop" or self.hangs_up:
+        if told == "reset":
+            reset(writer)
+        if told in {"drop", "reset"} or self.hangs_up:
             return False
         if told.isdecimal():
             self._write(writer, int(told), self.said)

@@ -194,7 +194,7 @@ class TestFailure:
     async def test_a_transient_failure_is_tried_again_with_the_same_key(
         self, shop: httpx.AsyncClient, payments: Outside, kitchen: Outside
     ) -> None:
-        for failure in ("503", "lose"):
+        for failure in ("503", "lose", "reset"):
             path = await order(shop)
             for service in (payments, kitchen):
                 service.calls.clear()
