@@ -46,10 +46,13 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
     server.connect("{socket}")
     job = {{"arguments": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
     job["executable"] = os.path.abspath(__file__)
+    passed_on = [signal.SIGINT, signal.SIGTERM]
+    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # also those that come before it is known whom to
     socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])
     started = int(server.recv(100))
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in passed_on:
         signal.signal(number, lambda number, _: os.killpg(started, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
     code = int(server.recv(100) or 1)
 if code < 0:
     signal.signal(-code, signal.SIG_DFL)
