@@ -72,6 +72,12 @@ class Cluster:
         self.calls.append(f"run {name}: {container['env'][0]['value']} {command}")
         self.add_pod(pod)
 
+    def have_failed(self, *names: str) -> None:
+        """Have the Jobs whose names begin so, which have ended, not have succeeded."""
+        for item in self.objects.values():
+            if item["kind"] == "Job" and item["metadata"]["name"].startswith(names):
+                item["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
+
     def put_to_work(self, name: str) -> None:
         """Have the Job `name`, which has ended, still be at work."""
         for item in self.objects.values():

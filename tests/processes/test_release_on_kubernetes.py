@@ -92,6 +92,7 @@ def first(api: type[Handler], tmp_path_factory: pytest.TempPathFactory) -> dict[
 class Released:
     """How the second release went, and what is in the cluster since."""
 
+    code: int
     said: str
     calls: list[str]
     objects: dict[str, Object]
@@ -104,7 +105,21 @@ def released(api: type[Handler], first: dict[str, Object], tmp_path_factory: pyt
     reader.name(NEW)
     code, said = reader.release(NEW)
     assert code == 0, said
-    return Released(said, reader.cluster.calls, reader.cluster.objects)
+    return Released(code, said, reader.cluster.calls, reader.cluster.objects)
+
+
+@pytest.fixture(scope="module")
+def taken_back(api: type[Handler], first: dict[str, Object], tmp_path_factory: pytest.TempPathFactory) -> Released:
+    """It was there with other settings already, and is not ready with these either."""
+    api.cluster = Cluster(first)
+    reader = Reader(api, tmp_path_factory.mktemp("taken-back"))
+    reader.name(NEW)
+    reader.cluster.broken = {NEW}
+    reader.run("kubectl", "apply", "-k", reader.overlay)
+    path = reader.overlay / "kustomization.yaml"
+    path.write_text(path.read_text().replace("- ENVIRONMENT=local", "- ENVIRONMENT=local\n      - LOG_FORMAT=text", 1))
+    code, said = reader.release(NEW, READY_SECONDS="1")
+    return Released(code, said, reader.cluster.calls, reader.cluster.objects)
 
 
 @pytest.fixture
@@ -131,18 +146,20 @@ def test_the_steps_follow_each_other(released: Released) -> None:
     assert rolled_out in released.said
 
 
-def test_a_second_run_finds_them_done_and_each_pod_of_a_pooler_is_told_what_each_job_has_changed(later: Reader) -> None:
+def test_a_second_run_begins_each_job_again_and_each_pod_of_a_pooler_is_told_what_it_has_changed(later: Reader) -> None:
     later.cluster.logs["migrator"] = (
         "what statements return has changed: a pooler needs RECONNECT changed=['animals']\n"
     )
+    later.cluster.have_failed("zoo-migrator-command", "zoo-contract")
+    later.cluster.exit_codes = {"zoo-contract": [5]}
     for name in ("zoo-pooler-1", "zoo-pooler-2"):
         meta = {"name": name, "namespace": "zoo", "labels": {"cnpg.io/poolerName": "zoo-pooler"}}
         spec = {"containers": [{"name": "pgbouncer"}]}
         pod = {"kind": "Pod", "apiVersion": "v1", "metadata": meta, "spec": spec, "status": {"phase": "Running"}}
         later.cluster.add_pod(pod)
     code, said = later.release(NEW)
-    assert code == 0, said
-    # The Jobs are begun again all the same: what was done then may be undone, or no longer allowed.
+    assert code == 5, said
+    # The Jobs are begun again all the same: what was done then may be undone, or no longer allowed, or mended.
     told = [f"in {name}: psql -c RECONNECT" for name in ("zoo-pooler-1", "zoo-pooler-2")]
     begun = [[f"delete zoo-{job}-{NEW}", call, *told] for job, call in
              (("migrator", EXPAND), ("migrator-command", WAIT), ("contract", CONTRACT))]  # fmt: skip
@@ -157,17 +174,11 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(reader: Reader) -> None:
     assert f"release {NEW} would be rolled out" in said
 
 
-def test_if_a_job_fails_nothing_follows_and_the_next_run_goes_on_there(reader: Reader) -> None:
-    reader.cluster.exit_codes = {"zoo-migrator-0": [1], "zoo-migrator-command": [7], "zoo-contract": [5]}
-    ended = [(reader.release(NEW)[0], list(reader.cluster.calls)) for _ in range(4)]
-    expand_again = [f"delete zoo-migrator-{NEW}", EXPAND]
-    wait_again = [f"delete zoo-migrator-command-{NEW}", WAIT]
-    assert ended == [
-        (1, [EXPAND]),
-        (7, [*expand_again, ROLL_OUT, WAIT]),
-        (5, [*expand_again, *wait_again, CONTRACT]),
-        (0, [*expand_again, *wait_again, f"delete zoo-contract-{NEW}", CONTRACT]),
-    ]
+def test_one_that_is_not_ready_in_time_is_taken_back_to_the_release_of_before(taken_back: Released) -> None:
+    assert taken_back.code == 1, taken_back.said
+    assert taken_back.calls == [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, f"roll out {OLD}"]
+    assert f"taken back: release {NEW} was not ready in time" in taken_back.said
+    assert f"  zoo-api-1: {OLD}, ready: True\n" in taken_back.said
 
 
 def test_the_way_back_asks_the_migrator_though_it_has_run_for_that_release(later: Reader) -> None:
@@ -198,18 +209,6 @@ def test_a_job_that_is_at_work_with_other_settings_is_not_taken_for_the_one_that
     assert reader.cluster.calls == []
 
 
-def test_one_that_is_not_ready_in_time_is_taken_back_and_the_next_run_begins_anew(reader: Reader) -> None:
-    reader.cluster.broken = {NEW}
-    code, said = reader.release(NEW, READY_SECONDS="1")
-    assert code == 1, said
-    assert reader.cluster.calls == [EXPAND, ROLL_OUT, f"roll out {OLD}"]
-    assert f"taken back: release {NEW} was not ready in time" in said
-    assert f"  zoo-api-1: {OLD}, ready: True\n" in said
-    reader.cluster.broken = set()
-    assert reader.release(NEW)[0] == 0
-    assert ROLL_OUT in reader.cluster.calls
-
-
 def test_after_contract_none_is_taken_back(later: Reader) -> None:
     later.cluster.broken = {NEW}
     later.run("kubectl", "patch", "--namespace", "zoo", "deployment/zoo-api", "--patch", MORE)
@@ -219,18 +218,7 @@ def test_after_contract_none_is_taken_back(later: Reader) -> None:
     assert later.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND]
 
 
-def test_it_is_taken_back_to_another_release_though_this_one_was_there_with_other_settings(reader: Reader) -> None:
-    reader.cluster.broken = {NEW}
-    reader.run("kubectl", "apply", "-k", reader.overlay)
-    path = reader.overlay / "kustomization.yaml"
-    path.write_text(path.read_text().replace("- ENVIRONMENT=local", "- ENVIRONMENT=local\n      - LOG_FORMAT=text", 1))
-    code, said = reader.release(NEW, READY_SECONDS="1")
-    assert code == 1, said
-    assert reader.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, f"roll out {OLD}"]
-    assert f"taken back: release {NEW} was not ready in time" in said
-
-
-def test_what_the_roles_script_says_is_shown_before_what_the_migrator_says(reader: Reader) -> None:
+def test_if_a_job_fails_nothing_follows_and_the_roles_script_is_shown_before_the_migrator(reader: Reader) -> None:
     reader.cluster.logs["roles"] = "zoo_api keeps its password\n"
     path = reader.overlay / "kustomization.yaml"
     roles = [{"op": "add", "path": "/spec/template/spec/initContainers", "value": [{"name": "roles"}]}]
@@ -240,6 +228,7 @@ def test_what_the_roles_script_says_is_shown_before_what_the_migrator_says(reade
     code, said = reader.release(NEW)
     assert code == 1, said
     assert "zoo_api keeps its password\nthe migrator's log\nnot rolled out" in said
+    assert reader.cluster.calls == [EXPAND]
 
 
 def test_a_job_that_does_not_start_is_waited_for_as_long_as_a_pod_and_the_reason_is_said(reader: Reader) -> None:
@@ -250,12 +239,15 @@ def test_a_job_that_does_not_start_is_waited_for_as_long_as_a_pod_and_the_reason
     assert reader.cluster.calls == [EXPAND]
 
 
-def test_a_job_that_does_not_end_shows_its_log_and_goes_on_and_nobody_takes_it_away(reader: Reader) -> None:
+def test_after_it_was_taken_back_all_begins_anew_and_a_job_that_does_not_end_is_left_at_work(
+    reader: Reader, taken_back: Released
+) -> None:
+    reader.cluster.objects = Cluster(taken_back.objects).objects
     reader.cluster.endless = {"zoo-migrator-command": {"running": {}}}
     code, said = reader.release(NEW, MIGRATION_SECONDS="1")
     assert code == 5, said
     assert "the migrator's log\nzoo-migrator-command-0.4.0 is still at work after 1 s; it goes on" in said
-    assert reader.cluster.calls == [EXPAND, ROLL_OUT, WAIT]
+    assert reader.cluster.calls == [f"delete zoo-migrator-{NEW}", EXPAND, ROLL_OUT, WAIT]
     code, said = reader.release("--dry-run", NEW, MIGRATION_SECONDS="1")
     assert code == 5, said
     assert "waiting for zoo-migrator-command-0.4.0" in said
