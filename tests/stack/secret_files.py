@@ -18,11 +18,8 @@ def strong() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def write_secrets(folder: Path) -> Path:
-    """Write them into `folder`; returns the Compose file that names them.
-
-    There is no pooler until its URL is written.
-    """
+def write_secrets(folder: Path) -> None:
+    """Write them into `folder`, and compose.yml, which names them. There is no pooler until its URL is written."""
     names = re.findall(r"^  (\w+): \{file: ", SECRETS_FILE.read_text(), re.MULTILINE)
     assert "database_password" in names
     for name, form in zip(names, cycle(AROUND), strict=False):
@@ -31,6 +28,5 @@ def write_secrets(folder: Path) -> Path:
         if name == "migrator_pooler_url":
             secret = ""
         (folder / name).write_bytes(form.format(secret).encode())
-    override = folder / "compose.yml"
-    override.write_text(json.dumps({"secrets": {name: {"file": str(folder / name)} for name in names}}))
-    return override
+    named = {"secrets": {name: {"file": str(folder / name)} for name in names}}
+    (folder / "compose.yml").write_text(json.dumps(named))
