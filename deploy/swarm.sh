@@ -28,14 +28,14 @@ migrator() {
         say "waiting for the migrator, which is at work for another: $(this_run)"
         while is_at_work; do in_time || return 5; done
     fi
-    if [ "$(this_run)" != "$wanted" ] || [ -n "$(result)" ]; then
+    if [ "$(this_run)" != "$wanted" ] || [ -n "$(result "$(run)")" ]; then
         update migrator --image "$(image_of migrator)" --env-add "MIGRATOR_PHASE=$phase" --args "$*" \
             --label-add "release.run=$wanted" --force || return 3
     fi
     shown=0 task='' started=$(date +%s)
     while [ "$(this_run)" = "$wanted" ]; do
         task=$(run)
-        found=$(result)
+        found=$(result "$task")
         if [ -n "$task" ]; then
             # With --follow it would not end with the task; and without, it can hang.
             lines=$(timeout 10 docker service logs --raw "$task" 2>&1 | tail -n "+$((shown + 1))")
@@ -52,7 +52,7 @@ migrator() {
                 return 3
                 ;;
         esac
-        if [ "$(($(date +%s) - started))" -gt "$READY_SECONDS" ] && ! is_at_work && [ -z "$(result)" ]; then
+        if [ "$(($(date +%s) - started))" -gt "$READY_SECONDS" ] && ! is_at_work && [ -z "$(result "$(run)")" ]; then
             say "the migrator does not start: $(said)"
             return 4
         fi
@@ -90,9 +90,9 @@ run() {
         --format '{{.JobIteration.Index}} {{.ID}}' | awk -v newest="$newest" '$1 == newest {print $2; exit}'
 }
 
-# result: how that run has ended, with its exit code; nothing until then
+# result TASK: how this run has ended, with its exit code; nothing until then
 result() {
-    docker inspect --type task --format '{{.Status.State}} {{with .Status.ContainerStatus}}{{.ExitCode}}{{end}}' "$(run)" \
+    docker inspect --type task --format '{{.Status.State}} {{with .Status.ContainerStatus}}{{.ExitCode}}{{end}}' "$1" \
         2>/dev/null | grep -E '^(complete|failed|rejected|shutdown|orphaned|remove) ' || true
 }
 

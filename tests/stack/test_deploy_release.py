@@ -28,7 +28,7 @@ RELEASES = {"0.4.0": ["nickname", "fill"], "0.5.0": [*REVISIONS], "0.6.0": [*REV
 BROKEN = "0.7.0"
 # The lines of it, or of Compose, after which it is killed, and whether all that it has started is killed, too.
 MOMENTS = rounds(
-    quick={"api-1  Recreate": True, "api-2-1  Started": False, "4. contract": True},
+    quick={"api-1  Recreate": True, "4. contract": False},
     full={
         "1. expand": False,
         "2. roll out": True,
@@ -39,6 +39,7 @@ MOMENTS = rounds(
         "4. contract": True,
     },
 )
+BEFORE = rounds(quick=[], full=["0.4.0"])  # which are rolled out first
 RELEASES_AT_WORK = "SELECT DISTINCT release FROM migration_workers WHERE seen_at > clock_timestamp() - interval '30 s'"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work
@@ -119,13 +120,14 @@ async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_howe
 
     async with at_work(stack) as load:
         await asyncio.sleep(1)
-        code, said = await asyncio.to_thread(deploy, stack, "0.4.0")
-        assert code == 0, said
-        assert "rolled out: release 0.4.0\n  api: 0.4.0, healthy\n  api-2: 0.4.0, healthy" in said
-        assert stack.sql("postgres", f"{MADE} AND nickname = name").stdout >= "1"
+        for release in BEFORE:
+            code, said = await asyncio.to_thread(deploy, stack, release)
+            assert code == 0, said
+            assert stack.sql("postgres", f"{MADE} AND nickname = name").stdout >= "1"
         await asyncio.to_thread(killed_again_and_again)
         code, said = await asyncio.to_thread(deploy, stack, "0.5.0")
         assert code == 0, said
+        assert "rolled out: release 0.5.0\n  api: 0.5.0, healthy\n  api-2: 0.5.0, healthy" in said
         await asyncio.sleep(1)
     samples = load.samples
     record_property("measured", figures(samples, [0]))

@@ -1,9 +1,10 @@
-"""deploy/release on Docker Swarm: three releases under load, one of them broken; interrupted, refused."""
+"""deploy/release on Docker Swarm: releases under load, one of them broken; interrupted, refused."""
 
 import asyncio
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -29,6 +30,7 @@ SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 RELEASE_LOCK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%'"
 # The lines after which deploy/release is killed. Swarm goes on with what it has begun.
 MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
+BEFORE_NEW = rounds(quick=[], full=[FIRST])
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,42 @@ def on_swarm(images: list[str], tmp_path_factory: pytest.TempPathFactory) -> Ite
         remove_releases(FIRST, NEW, BROKEN, NEVER_READY)
 
 
+@pytest.fixture(scope="module")
+def pooled(on_swarm: Swarm) -> Swarm:
+    """The same with the pooler, for which the api has been replaced while it served."""
+    build_pgbouncer()
+    on_swarm.follow("The pooler", RELEASE=NEW)
+    deadline = time.monotonic() + 600
+    while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
+        assert time.monotonic() < deadline
+        assert_serves(on_swarm)
+        time.sleep(1)
+    return on_swarm
+
+
+@pytest.fixture(scope="module")
+def replacement(pooled: Swarm) -> Iterator["Future[set[int]]"]:
+    """Another pooler takes its place, while other tests run, because it waits for a minute until its clients have gone.
+
+    The result is all that the api answers meanwhile.
+    """
+    before = pooled.container("pgbouncer")
+    docker("service", "update", "--detach", "--force", f"{STACK}_pgbouncer")
+
+    def ask() -> set[int]:
+        answers = set()
+        deadline = time.monotonic() + 600
+        while before.startswith(tuple(docker("ps", "--quiet").split())):
+            assert time.monotonic() < deadline
+            for _ in range(10):  # a second: to ask Docker takes as long as many requests
+                answers.add(pooled.get("/exhibits").status_code)
+                time.sleep(0.1)
+        return answers
+
+    with ThreadPoolExecutor(1) as thread:
+        yield thread.submit(ask)
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(on_swarm: Swarm) -> None:
     code, said = deploy(on_swarm, "--swarm", "--dry-run", FIRST)
     assert code == 0, said
@@ -64,22 +102,21 @@ def test_a_release_of_which_there_is_no_image_does_not_begin(on_swarm: Swarm) ->
     assert f"there is no image {PREFIX}migrator:9.9.9" in said
 
 
-async def test_three_releases_are_rolled_out_or_taken_back_and_no_request_fails(
+async def test_releases_are_rolled_out_or_taken_back_and_no_request_fails(
     on_swarm: Swarm, record_property: Callable[[str, object], None]
 ) -> None:
     async with at_work(on_swarm) as load:
         await asyncio.sleep(1)
-        code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", FIRST)
-        assert code == 0, said
-        assert f"rolled out: release {FIRST}\n  api.1: {FIRST}, running\n  api.2: {FIRST}, running" in said
-        filled = "count(*) FILTER (WHERE nickname <> 'none') > 0, count(*) FILTER (WHERE nickname IS NULL)"
-        assert on_swarm.sql("postgres", f"SELECT {filled} FROM animals").stdout == "t|0\n"
+        for release in BEFORE_NEW:
+            code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", release)
+            assert code == 0, said
         for moment in MOMENTS:
             under_way = Deployment(on_swarm, "--swarm", NEW)
             await asyncio.to_thread(under_way.until, moment)
             under_way.kill(with_children=True)
         code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", NEW)
         assert code == 0, said
+        assert f"rolled out: release {NEW}\n  api.1: {NEW}, running\n  api.2: {NEW}, running" in said
         # It does not start: Swarm takes it back.
         code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", BROKEN)
         assert code == 1, said
@@ -91,6 +128,8 @@ async def test_three_releases_are_rolled_out_or_taken_back_and_no_request_fails(
     made = sum(sample.status == 201 for sample in samples)
     assert on_swarm.sql("postgres", f"SELECT count(*) FROM animals WHERE id > {ANIMALS}").stdout == f"{made}\n"
     assert max(sample.took for sample in samples) < 5 + STALL
+    filled = "count(*) FILTER (WHERE nickname <> 'none') > 0, count(*) FILTER (WHERE nickname IS NULL)"
+    assert on_swarm.sql("postgres", f"SELECT {filled} FROM animals").stdout == "t|0\n"
     assert on_swarm.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{list(CONTRACT)[-1]}\n"
     assert on_swarm.image("api") == f"{PREFIX}api:{NEW}"
     # There is no way back below the floor.
@@ -100,6 +139,12 @@ async def test_three_releases_are_rolled_out_or_taken_back_and_no_request_fails(
     assert on_swarm.image("api") == f"{PREFIX}api:{NEW}"
 
 
+def test_the_pooler_comes_between_while_the_api_goes_on(pooled: Swarm) -> None:
+    assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
+    assert_serves(pooled)
+
+
+@pytest.mark.usefixtures("replacement")
 def test_one_that_is_neither_ready_nor_fails_is_taken_back_after_a_time(on_swarm: Swarm) -> None:
     code, said = deploy(on_swarm, "--swarm", NEVER_READY, READY_SECONDS="15")
     assert code == 1, said
@@ -131,27 +176,8 @@ def test_a_migrator_that_no_node_can_run_is_not_waited_for_without_end(on_swarm:
     assert "the migrator does not start: pending: no suitable node" in said
 
 
-def test_the_pooler_comes_between_while_the_api_goes_on(on_swarm: Swarm) -> None:
-    build_pgbouncer()
-    on_swarm.follow("The pooler", RELEASE=NEW)
-    deadline = time.monotonic() + 600
-    while on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api@%'").stdout != "0\n":
-        assert time.monotonic() < deadline
-        assert_serves(on_swarm)
-        time.sleep(1)
-    assert on_swarm.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
-    assert_serves(on_swarm)
-
-
-def test_a_pooler_that_is_replaced_loses_no_request(on_swarm: Swarm) -> None:
-    before = on_swarm.container("pgbouncer")
-    docker("service", "update", "--detach", "--force", f"{STACK}_pgbouncer")
-    deadline = time.monotonic() + 600
-    while before.startswith(tuple(docker("ps", "--quiet").split())):
-        assert time.monotonic() < deadline
-        for _ in range(10):  # a second: to ask Docker takes as long as many requests
-            assert_serves(on_swarm)
-            time.sleep(0.1)
+def test_a_pooler_that_is_replaced_loses_no_request(on_swarm: Swarm, replacement: "Future[set[int]]") -> None:
+    assert replacement.result() == {200}
     assert_serves(on_swarm)
 
 
