@@ -23,9 +23,12 @@ TOOLS_IMAGE = """
 FROM debian:trixie-slim
 RUN apt-get update && apt-get install -y --no-install-recommends busybox-static docker-registry iptables
 """
-# In the order of their use.
-SHARED = ("elsewhere", "replicas", "observed", "new_stack", "stack", "stack_at_work", "stack_to_change", "bare_stack")
-ONE = SHARED[3:]  # that become each other
+# In the order of their use: after `releases`, the replicas are of other ones.
+SHARED = (
+    *("elsewhere", "replicas", "releases", "observed"),
+    *("new_stack", "stack", "stack_at_work", "stack_to_change", "bare_stack"),
+)
+ONE = SHARED[4:]  # that become each other
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
@@ -35,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def shared(item: pytest.Item) -> str | None:
         names: tuple[str, ...] = getattr(item, "fixturenames", ())
         if "new_replicas" in names:  # whatever a module calls them
-            return "replicas"
+            return "releases" if "releases" in names else "replicas"
         return max((name for name in names if name in SHARED), key=SHARED.index, default=None)
 
     items.sort(key=lambda item: -1 if (name := shared(item)) is None else SHARED.index(name))

@@ -107,6 +107,47 @@ def assert_unchanged(stack: Stack, there: list[str]) -> None:
     stack.was_changed = False
 
 
+def test_one_that_is_not_ready_in_time_is_taken_back_while_the_other_replica_serves(stack: Stack) -> None:
+    _, other, proxy = containers(stack)
+    code, said = deploy(stack, BROKEN, READY_SECONDS="5")
+    assert code == 1, said
+    assert "taken back" in said
+    assert f"  api: {RELEASE}, healthy\n  api-2: {RELEASE}, healthy\n" in said
+    assert containers(stack)[1:] == [other, proxy]
+    assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
+    stack.was_changed = False
+
+
+@pytest.mark.parametrize("is_dry", [True, False], ids=["dry run", "run"])
+def test_a_release_whose_predecessors_contract_is_pending_is_refused_and_nothing_changes(
+    stack: Stack, is_dry: bool
+) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, *(["--dry-run"] if is_dry else []), "0.6.0")
+    assert code == 7, said
+    assert "First roll out release 0.5.0 everywhere" in said
+    assert f"  api: {RELEASE}, healthy\n" in said
+    assert_unchanged(stack, there)
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(stack: Stack) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, "--dry-run", "0.5.0")
+    assert code == 0, said
+    assert "ADD COLUMN nickname" in said
+    assert "release 0.5.0 would be rolled out" in said
+    assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{SCHEMA_REVISION}\n"
+    assert_unchanged(stack, there)
+
+
+def test_a_release_of_which_there_is_no_image_does_not_begin(stack: Stack) -> None:
+    there = containers(stack)
+    code, said = deploy(stack, "9.9.9")
+    assert code == 3
+    assert f"there is no image {PREFIX}migrator:9.9.9" in said
+    assert_unchanged(stack, there)
+
+
 async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_however_often_it_is_killed(
     stack: Stack,
     taken_back: None,  # noqa: ARG001 - afterwards
@@ -150,10 +191,9 @@ async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_howe
 
 
 async def test_behind_a_pooler_no_request_fails_because_it_is_told_what_has_changed(
-    pooled: Stack,
-    taken_back: None,  # noqa: ARG001 - afterwards
-    record_property: Callable[[str, object], None],
+    pooled: Stack, record_property: Callable[[str, object], None]
 ) -> None:
+    """The last test on that stack, whose schema is another one then."""
     async with at_work(pooled) as load:
         await asyncio.sleep(1)
         assert pooled.sql("postgres", f"{SESSIONS} AND application_name LIKE 'api pooled@%'").stdout > "0\n"
@@ -166,44 +206,3 @@ async def test_behind_a_pooler_no_request_fails_because_it_is_told_what_has_chan
     # Once for the column that expand adds, and once for contract, which drops it.
     assert said.count("the pooler opens its connections anew") == 2, said
     assert pooled.sql("postgres", RELEASES_AT_WORK).stdout == "0.5.0\n"
-
-
-def test_one_that_is_not_ready_in_time_is_taken_back_while_the_other_replica_serves(stack: Stack) -> None:
-    _, other, proxy = containers(stack)
-    code, said = deploy(stack, BROKEN, READY_SECONDS="5")
-    assert code == 1, said
-    assert "taken back" in said
-    assert f"  api: {RELEASE}, healthy\n  api-2: {RELEASE}, healthy\n" in said
-    assert containers(stack)[1:] == [other, proxy]
-    assert [stack.get("/animals").status_code for _ in range(20)] == [200] * 20
-    stack.was_changed = False
-
-
-@pytest.mark.parametrize("is_dry", [True, False], ids=["dry run", "run"])
-def test_a_release_whose_predecessors_contract_is_pending_is_refused_and_nothing_changes(
-    stack: Stack, is_dry: bool
-) -> None:
-    there = containers(stack)
-    code, said = deploy(stack, *(["--dry-run"] if is_dry else []), "0.6.0")
-    assert code == 7, said
-    assert "First roll out release 0.5.0 everywhere" in said
-    assert f"  api: {RELEASE}, healthy\n" in said
-    assert_unchanged(stack, there)
-
-
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(stack: Stack) -> None:
-    there = containers(stack)
-    code, said = deploy(stack, "--dry-run", "0.5.0")
-    assert code == 0, said
-    assert "ADD COLUMN nickname" in said
-    assert "release 0.5.0 would be rolled out" in said
-    assert stack.sql("postgres", "SELECT version_num FROM alembic_version").stdout == f"{SCHEMA_REVISION}\n"
-    assert_unchanged(stack, there)
-
-
-def test_a_release_of_which_there_is_no_image_does_not_begin(stack: Stack) -> None:
-    there = containers(stack)
-    code, said = deploy(stack, "9.9.9")
-    assert code == 3
-    assert f"there is no image {PREFIX}migrator:9.9.9" in said
-    assert_unchanged(stack, there)

@@ -11,8 +11,8 @@ from tests.rounds import POOL_TIMEOUT, STALL, rounds
 from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, Stack, docker, running
 
 MAX_LAG = 5  # READ_MAX_LAG_SECONDS, by default
-WRITES = rounds(quick=200, full=10_000)
-READS = 100
+WRITES = rounds(quick=50, full=10_000)
+READS = rounds(quick=50, full=100)
 # With time for the lag to be too long before a query on the replica is ended.
 PATIENT = ("ALTER SYSTEM SET max_standby_streaming_delay = '10s'", "SELECT pg_reload_conf()")
 LONG_READ = "SELECT pg_sleep(600) FROM animals LIMIT 1"
