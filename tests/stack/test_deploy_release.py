@@ -13,7 +13,7 @@ from tests.stack.deployments import Deployment, build_pgbouncer, build_release, 
 from tests.stack.drill import ANIMALS, at_work, figures
 from tests.stack.observed import until
 from tests.stack.secret_files import NASTY
-from tests.stack.stack import PREFIX, RELEASE, Stack
+from tests.stack.stack import PREFIX, RELEASE, Stack, docker
 
 HEAD = '"""{name}"""\nimport sqlalchemy as sa\nfrom alembic import op\nrevision = "{name}"\ndown_revision = "{after}"\n'
 # A column that 0.4.0 uses, and 0.5.0 no more.
@@ -101,6 +101,13 @@ def containers(stack: Stack) -> list[str]:
     return [stack.inspect(service)["Id"] for service in ("api", "api-2", "proxy")]
 
 
+def created(stack: Stack) -> str:
+    """Its containers that have not been started."""
+    return docker(
+        "ps", "--quiet", "--filter", f"label=com.docker.compose.project={stack.project}", "--filter", "status=created"
+    )
+
+
 def assert_unchanged(stack: Stack, there: list[str]) -> None:
     """It has the containers that were there before, so that the next test need not make it intact."""
     assert containers(stack) == there
@@ -157,6 +164,8 @@ async def test_a_release_and_its_schema_are_rolled_out_and_no_request_fails_howe
         for moment, with_children in MOMENTS.items():
             under_way = Deployment(stack, "0.5.0")
             under_way.until(moment)
+            while moment.endswith("Recreate") and not created(stack):  # the new container, beside the old one
+                assert under_way.process.poll() is None
             under_way.kill(with_children=with_children)
 
     async with at_work(stack) as load:
