@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 
 from tests.conftest import ROOT
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
@@ -95,6 +96,7 @@ def require_that_the_replica_can_be_made_anew(stack: Stack) -> None:
     until(lambda: name(stack) == "new" and int(on_replica(stack, SCANS)) > scanned)
 
 
+@pytest.mark.one_stack  # beside the other stacks, though it has its own: so both halves take about as long
 def test_anybody_reads_from_a_replica_that_keeps_up_and_from_the_primary_otherwise(
     images: list[str],  # noqa: ARG001 - built before
     record_property: Callable[[str, object], None],
