@@ -3,29 +3,24 @@
 import socket
 import subprocess
 import time
-from pathlib import Path
 
 import httpx
 
 from api.crud import throttles
 from tests.conftest import ROOT
-from tests.stack.fuzzing import fuzz
 from tests.stack.stack import PATIENCE, Stack
-from tests.stack.users import END_TOKENS, sign_in
+from tests.stack.users import sign_in
 from tests.users import PASSWORD
 
 
-def test_an_admin_is_made_by_make_and_operations_that_end_a_token_answer_as_the_document_says(
-    stack: Stack, tmp_path: Path
-) -> None:
-    command = ["make", "--silent", "admin", "EMAIL=fuzzer@zoo.example"]
+def test_an_admin_is_made_by_make(stack: Stack) -> None:
+    command = ["make", "--silent", "admin", "EMAIL=zuri@zoo.example"]
     done = subprocess.run(
         command, cwd=ROOT, env=stack.environment | stack.names,
         input=PASSWORD, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    assert done.stdout == "fuzzer@zoo.example is a user of type admin\n", done.stderr
-    token = sign_in(stack, "fuzzer@zoo.example").json()["access_token"]
-    fuzz(stack, token, tmp_path, *(f"--include-name={operation}" for operation in END_TOKENS))
+    assert done.stdout == "zuri@zoo.example is a user of type admin\n", done.stderr
+    assert sign_in(stack, "zuri@zoo.example").status_code == 200
 
 
 def test_a_new_user_is_a_visitor_until_an_admin_changes_that(stack: Stack) -> None:

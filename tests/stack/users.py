@@ -10,13 +10,6 @@ if TYPE_CHECKING:
     from tests.stack.stack import Stack
 
 ADMIN = "admin@zoo.example"
-END_TOKENS = [
-    "POST /auth/jwt/logout",
-    "POST /auth/cookie/logout",
-    "PATCH /users/me",
-    "PATCH /users/{user_id}",
-    "DELETE /users/{user_id}",
-]
 
 
 def admins_token(stack: "Stack", email: str = ADMIN) -> str:
