@@ -31,9 +31,10 @@ from api.server.metrics import Written
 from local.postgres import Server
 from tests.ports import find_free_port
 from tests.python import HANGS, ROOT, run
+from tests.rounds import rounds
 
 NOBODY = 10_000_000  # more than any process's id
-SCRAPES = 50  # at once
+SCRAPES = rounds(quick=16, full=50)  # at once
 SERIES = len(SECONDS) + 3  # of a route, method and class of status: the buckets, those above, the count and the sum
 
 # What no label may be made of. None has a body; each is sent as it is, with a Host.
@@ -159,9 +160,13 @@ def measured(server: Server, database: str, log: Path, *before: str) -> Iterator
 
 @pytest.fixture(scope="module")
 def api(server: Server, worker_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
-    """For tests that each count the requests of another route: a start takes longer than they do."""
+    """For tests that each count the requests of another route: a start takes longer than they do.
+
+    Nothing is left when it ends.
+    """
     with measured(server, worker_database, tmp_path_factory.mktemp("metrics") / "log") as found:
         yield found
+        require_that_nothing_is_left_of(found, signal.SIGTERM)
 
 
 def folders() -> set[str]:
@@ -345,16 +350,11 @@ def test_one_process_serves_them_also_after_a_start_that_failed_or_was_interrupt
 WITHOUT_IPV6 = ("-m", "tests.without_ipv6", sys.executable)
 
 
-def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_api_ends(
+def test_where_there_is_no_ipv6_ipv4_serves_them_and_nothing_is_left_when_the_api_is_killed(
     server: Server, worker_database: str, tmp_path: Path
 ) -> None:
     with measured(server, worker_database, tmp_path / "log", *WITHOUT_IPV6) as api:
         assert api.get("/health") == 200
-        require_that_nothing_is_left_of(api, signal.SIGTERM)
-
-
-def test_nothing_is_left_when_the_api_is_killed(server: Server, worker_database: str, tmp_path: Path) -> None:
-    with measured(server, worker_database, tmp_path / "log") as api:
         require_that_nothing_is_left_of(api, signal.SIGKILL)
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from api import __version__
 from tests.checkouts import clone
+from tests.python import run
 
 NEXT = "77.0.0"
 
@@ -44,10 +44,7 @@ def commit(checkout: Path, subject: str) -> None:
 def refusal(checkout: Path, version: str = NEXT, **environment: str) -> str:
     """What it says; the commit, the tags and the files are as before."""
     before = git(checkout, "rev-parse", "HEAD"), git(checkout, "tag"), git(checkout, "status", "--porcelain")
-    done = subprocess.run(
-        [sys.executable, "-m", "local.release", version],
-        cwd=checkout, env=os.environ | {"HOME": "/nowhere"} | environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run("local.release", version, env=os.environ | {"HOME": "/nowhere"} | environment, cwd=checkout)
     assert done.returncode == 1
     assert done.stdout == ""
     assert (git(checkout, "rev-parse", "HEAD"), git(checkout, "tag"), git(checkout, "status", "--porcelain")) == before
