@@ -14,14 +14,14 @@ import pytest
 
 from local.postgres import Server
 from tests.conftest import ROOT, alembic
-from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.live.clients import PAUSE, Sample, load_on, outcomes, percentile
 from tests.live.releases import CONTRACT, EXPAND, NEW, NEWEST_NEEDED, OLD, new_release
 from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
 ROWS, UNDISTURBED_SECONDS = rounds(quick=(20_000, 1), full=(1_000_000, 10))
-CLIENTS, PAUSE = rounds(quick=(4, 0.1), full=(8, 0.02))
+CLIENTS = rounds(quick=4, full=8)
 # The tests of what the new release changes, or all.
 OWN_TESTS = rounds(
     quick=[
