@@ -29,7 +29,7 @@ from tests.rounds import STALL, rounds
 
 # Those that really commit; the others run in one transaction each, and so in one session.
 OWN_TESTS = rounds(quick=["test_database.py", "test_idempotency.py", "test_imports.py", "test_workers.py"], full=["."])
-REQUESTS = rounds(quick=200, full=20_000)
+REQUESTS = rounds(quick=600, full=20_000)
 AT_ONCE = 20
 BUSY = 60  # seconds that a busy machine may take
 BACK_WITHIN = 3 + STALL  # seconds, of which the pooler waits one, and the api another
