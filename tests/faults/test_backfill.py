@@ -125,7 +125,8 @@ async def admin_of_pair(pair: Pair) -> AsyncIterator[asyncpg.Connection]:
 
 
 # A replica that misses a thousand of these rows is 64 MB behind.
-FAT = "INSERT INTO t SELECT n, repeat('x', 70000) FROM generate_series(1, 2500) n"
+FAT_ROWS = rounds(quick=1500, full=2500)
+FAT = f"INSERT INTO t SELECT n, repeat('x', 70000) FROM generate_series(1, {FAT_ROWS}) n"
 COPY = Backfill("t", {"copy": "value || 'x'"})
 REPLAYED = "SELECT bool_and(replay_lsn = pg_current_wal_lsn()) FROM pg_stat_replication"
 
@@ -139,11 +140,11 @@ async def test_it_waits_for_a_replica_that_is_far_behind(pair: Pair, admin_of_pa
         reason = await found(admin_of_pair, WAITING_FOR)
         assert reason.startswith("replicas: walreceiver (")
         paused = await admin_of_pair.fetchrow(STATE)
-        assert 0 < paused["rows_seen"] < 2500
+        assert 0 < paused["rows_seen"] < FAT_ROWS
         await replica.execute("SELECT pg_wal_replay_resume()")
         await task
-    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500
-    await found(replica, "SELECT count(*) = 2500 FROM t WHERE copy = value || 'x'")
+    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == FAT_ROWS
+    await found(replica, f"SELECT count(*) = {FAT_ROWS} FROM t WHERE copy = value || 'x'")
     await replica.close()
 
 
@@ -199,4 +200,4 @@ async def test_it_does_not_wait_for_a_client_that_only_copies_the_wal(
     finally:
         copying.kill()
         copying.wait()
-    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == 2500
+    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == FAT_ROWS

@@ -26,10 +26,10 @@ from tests.processes.live import gunicorn
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 from tests.users import email_of
 
-GONE, WARM_UP = rounds(quick=(2_000, 1_000), full=(10_000, 4_000))
+GONE, WARM_UP = rounds(quick=(1_000, 400), full=(10_000, 4_000))
 AT_ONCE = 16
 LONGEST_STAY = 0.05  # seconds; some stay for the beginning of the answer, however long that takes
-GROWTH = 32 * 2**20  # bytes, of the worker's memory; it levels off at some 25 MiB
+GROWTH = rounds(quick=12, full=32) * 2**20  # bytes, of the worker's memory; it levels off at some 25 MiB
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: unsent data is dropped, and the other side gets RST
 HELD = (
     "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"

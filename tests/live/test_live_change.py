@@ -3,8 +3,6 @@
 import asyncio
 import os
 import statistics
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,15 +11,16 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import ROOT, alembic
-from tests.live.clients import Sample, load_on, outcomes, percentile
+from tests.conftest import alembic
+from tests.live.clients import PAUSE, Sample, load_on, outcomes, percentile
 from tests.live.releases import CONTRACT, EXPAND, NEW, NEWEST_NEEDED, OLD, new_release
 from tests.ports import find_free_port
 from tests.processes.live import gunicorn
+from tests.python import FORKED_PYTEST, run
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
 ROWS, UNDISTURBED_SECONDS = rounds(quick=(20_000, 1), full=(1_000_000, 10))
-CLIENTS, PAUSE = rounds(quick=(4, 0.1), full=(8, 0.02))
+CLIENTS = rounds(quick=4, full=8)
 # The tests of what the new release changes, or all.
 OWN_TESTS = rounds(
     quick=[
@@ -30,6 +29,9 @@ OWN_TESTS = rounds(
     full=["tests/api"],
 )
 WORKERS = rounds(quick="0", full="2")  # to import all takes each of them longer than these tests
+# Each revision in a run of its own, or all of a phase in one.
+STEPS = rounds(quick=[NEWEST_NEEDED], full=[*EXPAND])
+LAST_STEPS = rounds(quick=["head"], full=[*CONTRACT])
 FILL = (
     "INSERT INTO exhibits (name) SELECT 'E' || n FROM generate_series(1, 100) n",
     f"INSERT INTO animals (name, exhibit_id) SELECT 'A' || n, 1 + n % 100 FROM generate_series(1, {ROWS}) n",
@@ -54,7 +56,7 @@ async def test_two_columns_of_a_large_table_are_renamed_and_no_request_fails(
         old_api.enter_context(gunicorn(environment | {"RELEASE": OLD}, old_port, tmp_path / "old.log"))
         async with load_on(old_port, CLIENTS, ROWS, PAUSE) as load:
             await load.during("undisturbed", lambda: time.sleep(UNDISTURBED_SECONDS))
-            for revision in EXPAND:
+            for revision in STEPS:
                 await load.during(revision, lambda: upgrade(revision, "expand"))  # noqa: B023 - done before the next
             api = gunicorn(environment | {"RELEASE": NEW}, new_port, tmp_path / "new.log", cwd=checkout)
             await load.during("start of the new release", lambda: new_api.enter_context(api))
@@ -63,7 +65,7 @@ async def test_two_columns_of_a_large_table_are_renamed_and_no_request_fails(
             await load.switch(new_port)
             await asyncio.to_thread(old_api.close)
             load.marks.append(("switch, and end of the old release", began, time.monotonic()))
-            for revision in CONTRACT:
+            for revision in LAST_STEPS:
                 await load.during(revision, lambda: upgrade(revision))  # noqa: B023
 
     report = _report(load.samples, load.marks)
@@ -104,9 +106,6 @@ def test_the_old_release_passes_its_own_tests_on_each_newer_schema(tmp_path: Pat
         if revision.stem.split("-")[1] not in list(EXPAND)[: list(EXPAND).index(step) + 1]:
             revision.unlink()
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "ZOO"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", WORKERS, *OWN_TESTS],
-        cwd=ROOT, env={**outside, "ZOO_TEST_SCHEMA": str(checkout)},
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+    of_checkout = outside | {"ZOO_TEST_SCHEMA": str(checkout)}
+    done = run(*FORKED_PYTEST, "--numprocesses", WORKERS, *OWN_TESTS, env=of_checkout)
     assert done.returncode == 0, done.stdout[-4000:]
