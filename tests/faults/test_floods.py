@@ -26,6 +26,7 @@ FLOODS = {
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"a:\r\n" * (HEAD_MEGABYTES * 2**18),
     ),
     "requests": (CONNECTIONS, (HEAD + b"\r\n") * (SEGMENT // len(HEAD))),
+    "more requests": (4, (HEAD + b"\r\n") * (HEAD_MEGABYTES * 2**20 // len(HEAD))),
 }
 
 
