@@ -13,7 +13,7 @@ numbers = count(1)
 
 
 @schemathesis.hook
-def before_call(_: schemathesis.HookContext, __: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(_: schemathesis.HookContext, __: "schemathesis.Case[Any]", kwargs: dict[str, Any]) -> None:
     kwargs["auth"] = sign
 
 
