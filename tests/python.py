@@ -24,8 +24,6 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 OWN = ("alembic_online", "api", "stack_settings")
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-# What the process has imported, pytest can't rewrite: that has no asserts of tests.
-FORKED_PYTEST = ("pytest", "--quiet", "-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
 HANGS = 300.0  # seconds after which a process hangs, however busy the machine is
 
 _asking = threading.Lock()

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,7 +26,7 @@ from tests.faults.replication import copy_of
 from tests.ports import find_free_port
 from tests.processes.live import gunicorn
 from tests.processes.pgbouncer import Pgbouncer, newest, pgbouncer, too_old
-from tests.python import FORKED_PYTEST, HANGS, run
+from tests.python import HANGS
 from tests.rounds import STALL, rounds
 
 # Those that really commit; the others run in one transaction each, and so in one session.
@@ -74,9 +76,11 @@ def settings(pooler: Pgbouncer, database: str) -> Settings:
 async def test_the_apis_own_tests_pass(server: Server, tmp_path: Path) -> None:
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     async with pgbouncer(server, tmp_path, default_pool_size=50, max_client_conn=1000) as pooler:
-        behind_it = outside | {POOLER_PORT: str(pooler.port)}
-        own_tests = [f"tests/api/{name}" for name in OWN_TESTS]
-        done = await asyncio.to_thread(run, *FORKED_PYTEST, *own_tests, env=behind_it)
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "pytest", "--quiet", *(f"tests/api/{name}" for name in OWN_TESTS)],
+            cwd=ROOT, env={**outside, POOLER_PORT: str(pooler.port)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
 
 

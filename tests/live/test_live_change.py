@@ -3,6 +3,8 @@
 import asyncio
 import os
 import statistics
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,12 +13,11 @@ import asyncpg
 import pytest
 
 from local.postgres import Server
-from tests.conftest import alembic
+from tests.conftest import ROOT, alembic
 from tests.live.clients import PAUSE, Sample, load_on, outcomes, percentile
 from tests.live.releases import CONTRACT, EXPAND, NEW, NEWEST_NEEDED, OLD, new_release
 from tests.ports import find_free_port
 from tests.processes.live import gunicorn
-from tests.python import FORKED_PYTEST, run
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
 
 ROWS, UNDISTURBED_SECONDS = rounds(quick=(20_000, 1), full=(1_000_000, 10))
@@ -106,6 +107,9 @@ def test_the_old_release_passes_its_own_tests_on_each_newer_schema(tmp_path: Pat
         if revision.stem.split("-")[1] not in list(EXPAND)[: list(EXPAND).index(step) + 1]:
             revision.unlink()
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "ZOO"))}
-    of_checkout = outside | {"ZOO_TEST_SCHEMA": str(checkout)}
-    done = run(*FORKED_PYTEST, "--numprocesses", WORKERS, *OWN_TESTS, env=of_checkout)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--quiet", "--numprocesses", WORKERS, *OWN_TESTS],
+        cwd=ROOT, env={**outside, "ZOO_TEST_SCHEMA": str(checkout)},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]

@@ -97,9 +97,11 @@ def seen(found: dict[str, Any], revision: str, leg: str = "up") -> dict[str, dic
     }
 
 
-async def wait_until_sleeping(admin: asyncpg.Connection, database: str, count: int) -> None:
+async def wait_until_sleeping(admin: asyncpg.Connection, database: str, *runs: Python) -> None:
+    """Wait for these rehearsals, of which none may end before."""
     async with asyncio.timeout(HANGS):
-        while await admin.fetchval(SLEEPING, database) < count:
+        while await admin.fetchval(SLEEPING, database) < len(runs):
+            assert [run.poll() for run in runs] == [None] * len(runs)
             await asyncio.sleep(0.02)
 
 
@@ -304,7 +306,7 @@ class TestScratchDatabase:
         environment = server.environment(database)
         checkout = checkout_with(tmp_path, check=SLEEP)
         killed, at_work = command(environment, checkout), command(environment, checkout)
-        await wait_until_sleeping(admin, database, 2)
+        await wait_until_sleeping(admin, database, killed, at_work)
         killed.kill()
         killed.communicate()
         async with asyncio.timeout(HANGS):
@@ -313,7 +315,7 @@ class TestScratchDatabase:
         left = await admin.fetchval(SCRATCH, database)
         assert len(left) == 2
         the_next = command(environment, checkout)
-        await wait_until_sleeping(admin, database, 2)
+        await wait_until_sleeping(admin, database, at_work, the_next)
         found = await admin.fetchval(SCRATCH, database)
         assert (len(found), len(set(left) & set(found))) == (2, 1)
         said = await self.stop(the_next, signal.SIGINT)

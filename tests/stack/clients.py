@@ -18,7 +18,7 @@ def before_call(_: schemathesis.HookContext, __: "schemathesis.Case[Any]", kwarg
 
 
 def sign(request: "PreparedRequest") -> "PreparedRequest":
-    """Give it the token of the next of the users who were made there, unless it is to have none."""
+    """Give it the token of the next of the users whom fuzzing.py has made, unless it is to have none, or another."""
     if request.headers.get("Authorization") == ANYBODY:
         request.headers["Authorization"] = f"Bearer user-{next(numbers)}"
     return request

@@ -28,7 +28,7 @@ SHARED = (
     *("elsewhere", "replicas", "releases", "observed"),
     *("new_stack", "stack", "stack_at_work", "stack_to_change", "bare_stack"),
 )
-ONE = SHARED[4:]  # that become each other
+ONE = SHARED[SHARED.index("new_stack") :]  # that become each other
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks

@@ -34,9 +34,9 @@ def fuzz(stack: Stack, folder: Path) -> None:
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run"]
     command += [f"{stack.address}/openapi.json", "--header", "Authorization: Bearer anybody"]
     command += rounds(quick=["--phases", "coverage,stateful", "--max-examples", "5"], full=["--max-examples", "30"])
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(CLIENTS)}
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=900
-    )
+        command, cwd=folder, env=os.environ | {"SCHEMATHESIS_HOOKS": str(CLIENTS)},
+        capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:]
     assert "Authentication failed" not in done.stdout  # that none of an operation's requests was let in

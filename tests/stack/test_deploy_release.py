@@ -39,7 +39,7 @@ MOMENTS = rounds(
         "4. contract": True,
     },
 )
-BEFORE = rounds(quick=[], full=["0.4.0"])  # which are rolled out first
+BEFORE = rounds(quick=[], full=["0.4.0"])  # which are rolled out before 0.5.0
 RELEASES_AT_WORK = "SELECT DISTINCT release FROM migration_workers WHERE seen_at > clock_timestamp() - interval '30 s'"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 MADE = f"SELECT count(*) FROM animals WHERE id > {ANIMALS} AND name = 'Amara'"  # by clients at work

@@ -30,7 +30,7 @@ SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zoo_api'"
 RELEASE_LOCK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_advisory_lock%'"
 # The lines after which deploy/release is killed. Swarm goes on with what it has begun.
 MOMENTS = rounds(quick=["2. roll out"], full=["1. expand", "2. roll out", "3. wait", "4. contract"])
-BEFORE_NEW = rounds(quick=[], full=[FIRST])
+BEFORE = rounds(quick=[], full=[FIRST])  # which are rolled out before NEW
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ async def test_releases_are_rolled_out_or_taken_back_and_no_request_fails(
 ) -> None:
     async with at_work(on_swarm) as load:
         await asyncio.sleep(1)
-        for release in BEFORE_NEW:
+        for release in BEFORE:
             code, said = await asyncio.to_thread(deploy, on_swarm, "--swarm", release)
             assert code == 0, said
         for moment in MOMENTS:
