@@ -22,6 +22,7 @@ from tests.rounds import STALL, rounds
 
 CLIENTS, SECONDS = 4, rounds(quick=3, full=15)
 LONGEST = 1.0  # seconds that other clients wait for an answer
+USUAL = 0.5  # seconds within which half of their requests are answered, on a busy machine, too; it takes 5 ms otherwise
 SLOW = 60
 PROBERS = 40
 PROBE_TIMEOUT = 2.0  # `timeout check` of deploy/proxy/haproxy.cfg
@@ -101,6 +102,7 @@ async def test_slow_reads_leave_the_database_to_others(
         record_property("measured", measured)
         assert are_served(others.samples), measured
         assert max(sample.took for sample in others.samples) < LONGEST + STALL, measured
+        assert percentile(others.samples, 50) < USUAL, measured
         assert {answer.status_code for answer in answers} == {200, 503}, measured
 
 
