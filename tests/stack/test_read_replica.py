@@ -1,7 +1,6 @@
 """The stack with a streaming replica of its database, as docker-compose.read-replica.yml makes it."""
 
 import subprocess
-import time
 from collections.abc import Callable
 
 import httpx
@@ -9,6 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
+from tests.stack.observed import until
 from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, Stack, docker, running
 
 MAX_LAG = 5  # READ_MAX_LAG_SECONDS, by default
@@ -22,15 +22,6 @@ HAS_COLUMN = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'animals'::regc
 MAY_REPLICATE = "SELECT address FROM pg_hba_file_rules WHERE 'replication' = ANY (database)"
 SCANS = "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'animals'"
 REPLAYED = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()"
-
-
-def until(condition: Callable[[], object]) -> float:
-    """Wait until it holds; returns the seconds that it took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < 60
-        time.sleep(0.5)  # most of these ask Postgres, for which Docker starts a process
-    return time.monotonic() - began
 
 
 def on_replica(stack: Stack, statement: str) -> str:

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -137,7 +137,7 @@ class TestMigrator:
         with stack.changed(override):
             stack.compose("up", "--detach", "--no-deps", "migrator")
             sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(50)' AND state = 'active'"
-            wait_for(lambda: stack.sql("postgres", sleeping).stdout == "1\n")
+            until(lambda: stack.sql("postgres", sleeping).stdout == "1\n")
             began = time.monotonic()
             docker("stop", "--time", "20", stack.container("migrator"))
             assert time.monotonic() - began < 5 + STALL
@@ -218,7 +218,7 @@ class TestStop:
             time.sleep(1)  # they are read
             before = terminations(stack)
             stopped = thread.submit(stack.compose, "stop", "api")
-            wait_for(lambda: terminations(stack) > before)
+            until(lambda: terminations(stack) > before)
             for client in clients:
                 client.sendall(body[5:])
             assert [client.recv(12) for client in clients] == [b"HTTP/1.1 201"] * 10
@@ -238,7 +238,7 @@ class TestStop:
         before = set(workers(stack))
         with clients(stack) as outcomes:
             docker("kill", "--signal", "HUP", stack.container("api"))
-            wait_for(lambda: len(now := workers(stack)) == len(before) and before.isdisjoint(now))
+            until(lambda: len(now := workers(stack)) == len(before) and before.isdisjoint(now))
         assert outcomes.keys() == {"complete"}, outcomes
         assert "Handling signal: hup" in stack.logs("api")
 
@@ -264,13 +264,6 @@ def clients(stack: Stack, *, until_refused: bool = False) -> Iterator[dict[str, 
             if not until_refused:
                 process.stdin.close()
         outcomes |= json.loads(process.stdout.read())
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120  # on a busy machine
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)  # Docker starts a process for each look
 
 
 def terminations(stack: Stack) -> int:
