@@ -176,11 +176,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self.body_left is not None:
             end = min(end, start + self.body_left)
             self.body_left -= end - start
-        elif (found := self.received.find(END, start)) >= 0:  # a body can end only there
-            end = found + len(END)
         else:
-            while self.received.endswith((b"\r\n\r", b"\r\n", b"\r"), start, end):  # perhaps a part of END
-                end -= 1
+            end = min(end, start + MAX_HEAD_BYTES)  # what is no content is counted by parts, however much has arrived
+            found = self.received.find(END, start, end)  # a body can end only there
+            end = found + len(END) if found >= 0 else end - self._begun_end(start, end)
         if start == end:
             return False
         self.parsed = end
@@ -189,6 +188,10 @@ class HttpProtocol(HttpToolsProtocol):
         if self.body_left is None and (self.framing > MAX_HEAD_BYTES or len(self.headers) > MAX_FIELDS):
             raise HEAD_TOO_LARGE
         return True
+
+    def _begun_end(self, start: int, end: int) -> int:
+        """How many of the last bytes may be the beginning of END."""
+        return next((size for size in (3, 2, 1) if self.received.endswith(END[:size], start, end)), 0)
 
     def on_headers_complete(self) -> None:
         """Note what the parser knows only now. The request starts after it has returned."""
@@ -257,6 +260,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer in place of the app, in its form, and then close the connection."""
         self.is_ended = True
         if self._is_answering():  # it is the body that can't be read
+            self.cycle.keep_alive = False
             self.cycle.refused = refused
             self.cycle.message_event.set()
             return

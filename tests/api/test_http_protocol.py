@@ -103,6 +103,18 @@ async def test_requests_are_read_the_same_however_they_are_segmented(port: int) 
         writer.close()
 
 
+async def test_a_body_that_is_parsed_in_parts_ends_where_it_ends_whatever_it_consists_of(port: int) -> None:
+    """It arrives at once, so that a part of it may end in the middle of what could be its end."""
+    for offset in range(4):
+        content = b"x" * offset + b"\r\n\r\n" * 20_000
+        head = b"PUT / HTTP/1.1\r\nHost: zoo\r\nTransfer-Encoding: chunked\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write((head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)) * 2)
+        expected = ["PUT", "/", hashlib.sha256(content).hexdigest(), None]
+        assert await asyncio.wait_for(answers(reader, 2), 20) == [expected] * 2
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "header",
     [(b"x", b"a\r\nset-cookie: zoo-auth=evil"), (b"x", b"a\nevil: 1"), (b"x", b"evil\0"), (b"x\revil", b"a")],

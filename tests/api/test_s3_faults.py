@@ -107,6 +107,13 @@ async def test_what_lasts_is_said_to_be_unavailable(calls: list[Call], proxy: St
         assert len(proxy.requests) == 3
 
 
+async def test_what_is_gone_already_is_deleted(calls: list[Call], proxy: StorageProxy) -> None:
+    """AWS answers 204 to that, others 404."""
+    proxy.script.append("404")
+    *_, delete = calls
+    await delete()
+
+
 @pytest.mark.parametrize("fault", ["hold", "trickle"])
 async def test_what_is_slow_is_not_waited_for(
     calls: list[Call], proxy: StorageProxy, fault: str, monkeypatch: pytest.MonkeyPatch

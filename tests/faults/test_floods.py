@@ -14,6 +14,11 @@ from tests.processes.live import gunicorn
 from tests.rounds import rounds
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: zoo\r\n"
+# Of a request that is answered only after it has been read.
+CHUNK = (
+    b"POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\na=\r\n"
+)
 HEAD_MEGABYTES = rounds(quick=20, full=80)
 CONNECTIONS, SEGMENT = 40, 240_000
 GROWTH = 64 * 2**20  # bytes, of both workers together; the connections may keep 9.6 MB
@@ -21,10 +26,8 @@ FLOODS = {
     "a header": (4, HEAD + b"X-Y: " + b"y" * (HEAD_MEGABYTES * 2**20)),
     "a URL": (4, b"GET /" + b"x" * (HEAD_MEGABYTES * 2**20)),
     "header fields": (4, HEAD + b"a:\r\n" * (HEAD_MEGABYTES * 2**18)),
-    "trailers": (
-        4,
-        HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"a:\r\n" * (HEAD_MEGABYTES * 2**18),
-    ),
+    "trailers": (4, CHUNK + b"0\r\n" + b"a:\r\n" * (HEAD_MEGABYTES * 2**18)),
+    "half an end of the line": (4, CHUNK + b"\r" * (HEAD_MEGABYTES * 2**20)),
     "requests": (CONNECTIONS, (HEAD + b"\r\n") * (SEGMENT // len(HEAD))),
     "more requests": (4, (HEAD + b"\r\n") * (HEAD_MEGABYTES * 2**20 // len(HEAD))),
 }

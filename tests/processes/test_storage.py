@@ -7,7 +7,9 @@ from pathlib import Path
 from local.storage import HOST, RUNNING, STATE, serve
 
 
-def test_where_another_has_taken_one_of_its_ports_meanwhile_it_takes_others(tmp_path: Path) -> None:
+def test_where_another_has_taken_one_of_its_ports_meanwhile_it_takes_others_and_ends_with_its_user(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "storage"
     with serve(folder) as started, socket.socket() as other:
         state = folder / RUNNING / STATE
@@ -17,4 +19,6 @@ def test_where_another_has_taken_one_of_its_ports_meanwhile_it_takes_others(tmp_
         storage = started.wait()
         assert storage.ports["s3.port"] != taken
         assert json.loads(state.read_text())["ports"] == storage.ports
+        assert storage.is_ready()
     assert not state.exists()
+    assert not storage.is_ready()
