@@ -1,6 +1,7 @@
 """Backfills that are killed, and backfills whose replicas don't keep up."""
 
 import asyncio
+import os
 import random
 import signal
 import subprocess
@@ -182,22 +183,24 @@ async def test_it_waits_for_a_replica_that_has_replayed_nothing_for_ten_seconds(
     await replica.close()
 
 
-async def test_it_does_not_wait_for_a_client_that_only_copies_the_wal(
+async def test_a_client_that_only_copies_the_wal_is_no_replica(
     pair: Pair, admin_of_pair: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    await admin_of_pair.execute(FAT)
+    await backfill(pair.primary, DATABASE, COPY)  # which makes the table of its progress
     command: list[str | Path] = [
         *as_caller(),
         binaries() / "pg_receivewal",
         *connect(pair.primary),
         f"--directory={tmp_path}",
     ]
-    copying = subprocess.Popen(command)
+    copying = subprocess.Popen(command, env=os.environ | {"PGOPTIONS": "-c wal_sender_timeout=0"})
     try:
         await found(admin_of_pair, "SELECT pid FROM pg_stat_replication WHERE application_name = 'pg_receivewal'")
         copying.send_signal(signal.SIGSTOP)
-        await backfill(pair.primary, DATABASE, COPY)
+        await admin_of_pair.execute(f"SELECT pg_logical_emit_message(false, '', repeat('x', {80 << 20}))")
+        await found(admin_of_pair, "SELECT pg_current_wal_lsn() = pg_current_wal_insert_lsn()")  # all of it is written
+        await found(admin_of_pair, REPLAYED)
+        assert await look(pair.primary, DATABASE, lambda connection: Load().look(connection, 1)) is None
     finally:
         copying.kill()
         copying.wait()
-    assert (await admin_of_pair.fetchrow(STATE))["rows_changed"] == FAT_ROWS
