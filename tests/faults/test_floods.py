@@ -16,8 +16,8 @@ from tests.rounds import rounds
 HEAD = b"GET /health HTTP/1.1\r\nHost: zoo\r\n"
 # Of a request that is answered only after it has been read.
 CHUNK = (
-    b"POST /auth/jwt/login HTTP/1.1\r\nHost: zoo\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\n2\r\na=\r\n"
+    b"POST /animals HTTP/1.1\r\nHost: zoo\r\nAuthorization: Bearer keeper\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
 )
 HEAD_MEGABYTES = rounds(quick=20, full=80)
 CONNECTIONS, SEGMENT = 40, 240_000
