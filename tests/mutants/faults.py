@@ -217,7 +217,8 @@ class Faults(ast.NodeVisitor):
             start, _ = self._span(node)
             for pattern, new in IN_SQL.items():
                 for place in re.finditer(pattern, text):
-                    self._put(node, new, (start + place.start(), start + place.end()))
+                    if "--" not in text[: place.start()].rpartition("\n")[2]:  # else it is in a comment
+                        self._put(node, new, (start + place.start(), start + place.end()))
         elif " " in text:
             self._put(node, '""')
 
