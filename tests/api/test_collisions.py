@@ -147,6 +147,15 @@ async def test_a_deleted_record_does_not_stand_in_the_way(tickets: httpx.AsyncCl
     assert await conflict(await tickets.post("/tickets", json={"code": "A"})) == expected
 
 
+async def test_it_leaves_an_idempotency_key_free(tickets: httpx.AsyncClient) -> None:
+    first = (await tickets.post("/tickets", json={"code": "A"})).json()["id"]
+    key = {"Idempotency-Key": "again"}
+    await conflict(await tickets.post("/tickets", json={"code": "A"}, headers=key))
+    await tickets.delete(f"/tickets/{first}")
+    for _ in range(2):
+        assert (await tickets.post("/tickets", json={"code": "A"}, headers=key)).status_code == 201
+
+
 async def test_a_reference_that_no_route_has_looked_for_is_409(tickets: httpx.AsyncClient) -> None:
     made = (await tickets.post("/tickets", json={})).json()["id"]
     assert (await tickets.post("/tickets", json={"replaces_id": made})).status_code == 201

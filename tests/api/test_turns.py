@@ -60,6 +60,14 @@ async def test_a_group_that_asks_for_all_gets_half(size: int, share: int) -> Non
     assert await take_all(Turns(size, MOST), (way("192.0.2.1", "a"),)) == share
 
 
+async def test_what_is_of_no_group_has_all_turns_and_no_more() -> None:
+    turns = Turns(SIZE, MOST)
+    for _ in range(SIZE):
+        await turns.take((), 0)
+    with pytest.raises(TimeoutError):
+        await turns.take((), 0)
+
+
 async def test_of_several_groups_that_ask_for_all_each_gets_some_and_some_are_left() -> None:
     turns = Turns(SIZE, MOST)
     assert [await take_all(turns, (way(address),)) for address in "abc"] == [4, 2, 1]
