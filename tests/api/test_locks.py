@@ -165,6 +165,13 @@ class TestImports:
             await loading
         assert await admin.fetchval("SELECT count(*) FROM animals WHERE exhibit_id = $1", exhibit) == 0
 
+    async def test_an_exhibit_that_is_not_used_is_not_waited_for(
+        self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
+    ) -> None:
+        used, other = [(await make(committing_client, "/exhibits"))["id"] for _ in range(2)]
+        async with holding(admin, "UPDATE exhibits SET deleted_at = now() WHERE id = $1", other), asyncio.timeout(30):
+            assert await load(committing_client, "animals", f"name,exhibit_id\nA,{used}\n") == Loaded(new=1)
+
     async def test_a_record_that_changes_at_this_moment_is_as_in_the_file_then(
         self, committing_client: httpx.AsyncClient, admin: asyncpg.Connection
     ) -> None:
