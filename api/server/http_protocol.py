@@ -177,7 +177,7 @@ class HttpProtocol(HttpToolsProtocol):
             end = min(end, start + self.body_left)
             self.body_left -= end - start
         else:
-            end = min(end, start + MAX_HEAD_BYTES)  # what is no content is counted by parts, however much has arrived
+            end = min(end, start + MAX_HEAD_BYTES)  # in parts, because on_body() begins to count `framing` anew
             found = self.received.find(END, start, end)  # a body can end only there
             end = found + len(END) if found >= 0 else end - self._begun_end(start, end)
         if start == end:
@@ -260,7 +260,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer in place of the app, in its form, and then close the connection."""
         self.is_ended = True
         if self._is_answering():  # it is the body that can't be read
-            self.cycle.keep_alive = False
+            self.cycle.keep_alive = False  # nothing more is read
             self.cycle.refused = refused
             self.cycle.message_event.set()
             return

@@ -158,6 +158,10 @@ REFUSED: dict[str, tuple[int, str]] = {
     "many headers that do not end": (431, GET + "a:\r\n" * 20_000),
     "a long trailer": (431, f"{PATCH}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\na: {'b' * 70_000}"),
     "many trailers": (431, f"{PATCH}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n" + "a:\r\n" * 101 + "\r\n"),
+    "many trailers that do not end": (
+        431,
+        f"{PATCH}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n" + "a: b\r\n" * 20_000,
+    ),
     "a long extension of a chunk": (431, f"{PATCH}Transfer-Encoding: chunked\r\n\r\n2;x={'y' * 200_000}"),
 }
 

@@ -2,13 +2,14 @@
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import pytest
 
 from tests.conftest import ROOT
 from tests.rounds import POOL_TIMEOUT, STALL, rounds
-from tests.stack.observed import until
+from tests.stack import observed
 from tests.stack.stack import HERE, NO_STORAGE, PATIENCE, Stack, docker, running
 
 MAX_LAG = 5  # READ_MAX_LAG_SECONDS, by default
@@ -22,6 +23,8 @@ HAS_COLUMN = "SELECT count(*) FROM pg_attribute WHERE attrelid = 'animals'::regc
 MAY_REPLICATE = "SELECT address FROM pg_hba_file_rules WHERE 'replication' = ANY (database)"
 SCANS = "SELECT seq_scan + coalesce(idx_scan, 0) FROM pg_stat_user_tables WHERE relname = 'animals'"
 REPLAYED = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()"
+
+until = partial(observed.until, seconds=60)
 
 
 def on_replica(stack: Stack, statement: str) -> str:

@@ -137,7 +137,7 @@ class TestMigrator:
         with stack.changed(override):
             stack.compose("up", "--detach", "--no-deps", "migrator")
             sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(50)' AND state = 'active'"
-            until(lambda: stack.sql("postgres", sleeping).stdout == "1\n")
+            until(lambda: stack.sql("postgres", sleeping).stdout == "1\n", 120)
             began = time.monotonic()
             docker("stop", "--time", "20", stack.container("migrator"))
             assert time.monotonic() - began < 5 + STALL
@@ -218,7 +218,7 @@ class TestStop:
             time.sleep(1)  # they are read
             before = terminations(stack)
             stopped = thread.submit(stack.compose, "stop", "api")
-            until(lambda: terminations(stack) > before)
+            until(lambda: terminations(stack) > before, 120)
             for client in clients:
                 client.sendall(body[5:])
             assert [client.recv(12) for client in clients] == [b"HTTP/1.1 201"] * 10
@@ -238,7 +238,7 @@ class TestStop:
         before = set(workers(stack))
         with clients(stack) as outcomes:
             docker("kill", "--signal", "HUP", stack.container("api"))
-            until(lambda: len(now := workers(stack)) == len(before) and before.isdisjoint(now))
+            until(lambda: len(now := workers(stack)) == len(before) and before.isdisjoint(now), 120)
         assert outcomes.keys() == {"complete"}, outcomes
         assert "Handling signal: hup" in stack.logs("api")
 

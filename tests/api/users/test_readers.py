@@ -19,7 +19,7 @@ def read_by(resource: Resource, readers: UserType | None) -> Resource:
 
 
 @pytest.mark.parametrize(
-    ("parents", "childrens", "both"),
+    ("of_parent", "of_child", "both"),
     [
         (None, None, ANYBODY),
         (None, UserType.KEEPER, UserType.KEEPER),
@@ -29,8 +29,8 @@ def read_by(resource: Resource, readers: UserType | None) -> Resource:
     ],
 )
 def test_the_list_of_what_belongs_to_a_record_is_for_who_may_read_both(
-    parents: UserType | None, childrens: UserType | None, both: UserType | None
+    of_parent: UserType | None, of_child: UserType | None, both: UserType | None
 ) -> None:
     children = next(children for resource in RESOURCES.values() for children in resource.children)
-    parent, child = read_by(children.parent, parents), read_by(children.resource, childrens)
+    parent, child = read_by(children.parent, of_parent), read_by(children.resource, of_child)
     assert readers_of_both(replace(children, parent=parent, resource=child)) is both
