@@ -34,30 +34,16 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-FORKED = """\
+QUICK_PYTHON = """\
 #!{python} -IS
 import sys
 if sys.argv[1:] == ["-c", ""]:  # as make asks whether there is a Python
     sys.exit()
-import json, os, signal, socket
-if sys.argv[1:2] != ["-m"] or sys.argv[2].partition(".")[0] not in {modules}:
-    os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
-with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-    server.connect("{socket}")
-    job = {{"arguments": sys.argv[2:], "cwd": os.getcwd(), "env": dict(os.environ)}}
-    job["executable"] = os.path.abspath(__file__)
-    passed_on = [signal.SIGINT, signal.SIGTERM]
-    signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # also those that come before it is known whom to
-    socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])
-    started = int(server.recv(100))
-    for number in passed_on:
-        signal.signal(number, lambda number, _: os.killpg(started, number))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on)
-    code = int(server.recv(100) or 1)
-if code < 0:
-    signal.signal(-code, signal.SIG_DFL)
-    os.kill(os.getpid(), -code)
-sys.exit(code)
+sys.path.append("{tests}")
+import forked
+if sys.argv[1:2] == ["-m"] and sys.argv[2].partition(".")[0] in {modules}:
+    forked.run("{socket}", __file__, sys.argv[2:])
+forked.os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
 """
 MODULES = {*OWN, "alembic", "local", "uvicorn"}
 
@@ -84,7 +70,8 @@ def quicken(checkout: Path) -> Path:
 
 def write_quick_python(path: Path) -> None:
     """A Python that has those of MODULES forked from a process that has imported the libraries."""
-    path.write_text(FORKED.format(python=sys.executable, modules=MODULES, venv=ROOT / ".venv", socket=forking_socket()))
+    paths = {"python": sys.executable, "tests": ROOT / "tests", "venv": ROOT / ".venv", "socket": forking_socket()}
+    path.write_text(QUICK_PYTHON.format(modules=MODULES, **paths))
     path.chmod(0o755)
 
 

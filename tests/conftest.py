@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -24,6 +24,7 @@ import asyncpg
 import httpx
 import pytest
 import structlog
+from execnet import XSpec
 from fastapi import FastAPI
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -55,6 +56,7 @@ from tests.python import HANGS, run
 from tests.rounds import ROUNDS
 from tests.sharing import share_what_is_always_the_same
 from tests.users import add_people, real_hashes  # noqa: F401 - a fixture
+from tests.workers import start_forking
 
 ROOT = Path(__file__).parent.parent
 SOCKET_DIR = "ZOO_TEST_SOCKET_DIR"  # in the environment, which pytest-xdist's workers inherit
@@ -84,6 +86,7 @@ Log = dict[str, Any]
 
 running = ExitStack()
 TEMPLATES = pytest.StashKey[Callable[[], None]]()
+WORKERS = pytest.StashKey[str | None]()
 
 share_what_is_always_the_same()
 
@@ -110,8 +113,17 @@ def pytest_configure() -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """In time for pytest-xdist's workers, which import and collect tests while the templates are made."""
-    if SOCKET_DIR not in os.environ and not session.config.option.collectonly:
-        session.stash[TEMPLATES] = start_server()
+    if SOCKET_DIR in os.environ or session.config.option.collectonly:
+        return
+    if session.config.pluginmanager.hasplugin("dsession"):
+        session.config.stash[WORKERS] = start_forking(session.config.invocation_params.args, running)
+    session.stash[TEMPLATES] = start_server()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[XSpec]) -> None:
+    for spec in specs:
+        spec.python = config.stash.get(WORKERS, None)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,8 +4,8 @@ Usage: python forkserver.py LIBRARIES OWN. Each is a socket that receives jobs: 
 after `-m`, or from `-c` or a script's path on), `cwd` and `env`, with the files for the new process's 0, 1 and 2. The
 reply is the id of the process. The processes of OWN have imported this checkout's own modules, too.
 
-Usage: python forkserver.py PATH. Others connect to a socket there (tests/checkouts.py), each with one such job, which
-has the path of its Python, too. The replies are the id, which is that of a group, too, and in the end the exit code.
+Usage: python forkserver.py PATH. Others connect to a socket there (tests/forked.py), each with one such job, which has
+the path of its Python, too. The replies are the id, which is that of a group, too, and in the end the exit code.
 """
 
 import atexit
@@ -18,6 +18,7 @@ import runpy
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -45,8 +46,7 @@ OWN = (
 def main() -> None:
     """Serve the socket at a path; or both sockets, each in a process of its own."""
     if len(sys.argv) == 2:
-        serve_others(sys.argv[1])
-        return
+        serve_others(listen(sys.argv[1]))
     libraries, own = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     import_all(name for name in LIBRARIES if importlib.util.find_spec(name.partition(".")[0]))
     if another := os.fork():
@@ -100,20 +100,26 @@ def fork_an_orphan(jobs: socket.socket) -> bool:
     return False
 
 
-def serve_others(path: str) -> None:
+def listen(path: str) -> socket.socket:
+    """The socket at which others ask to be served."""
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(path)
+    listening.listen(100)
+    return listening
+
+
+def serve_others(listening: socket.socket) -> NoReturn:
     """Until the one that has started this ends; a process that was forked ends with its job."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
-        listening.bind(path)
-        listening.listen(100)
-        while True:
-            connection, _ = listening.accept()
-            if not os.fork():
-                break
-            connection.close()
-            with suppress(ChildProcessError):
-                while os.waitpid(-1, os.WNOHANG)[0]:
-                    pass
+    while True:
+        connection, _ = listening.accept()
+        if not os.fork():
+            break
+        connection.close()
+        with suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    listening.close()
     message, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
     if started := os.fork():
         with suppress(ProcessLookupError, PermissionError):
@@ -129,6 +135,7 @@ def serve_others(path: str) -> None:
     os.setpgid(0, 0)
     job = json.loads(message)
     sys.executable = job["executable"]
+    tempfile.tempdir = None  # the job's environment says where it is
     become(job, files)
 
 

@@ -4,11 +4,12 @@ import sys
 from collections.abc import Iterable
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import asyncpg
 import httpx
 from httpx._transports import default
+from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import LRUCache
@@ -53,11 +54,19 @@ async def introspect_once(self: asyncpg.Connection, types: Iterable[int], timeou
 class SharedDialect(PGDialect_asyncpg):
     """That of all engines of the api: SQLAlchemy keeps what it compiles for an engine and a dialect.
 
-    A test that has an engine of its own would compile all its statements anew.
+    A test that has an engine of its own would compile all its statements anew, and ask the server what it is.
     """
 
     supports_statement_cache = True
     compiled: LRUCache[Any, Any] = LRUCache(5000)
+    told: ClassVar[dict[str, Any]] = {}
+
+    def initialize(self, connection: Connection) -> None:
+        if not self.told:
+            before = dict(self.__dict__)
+            super().initialize(connection)
+            self.told.update({name: value for name, value in self.__dict__.items() if before.get(name) != value})
+        self.__dict__.update(self.told)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SharedDialect)

@@ -1,7 +1,6 @@
 """What is traced, and what a collector that is away costs. What one gets is tested on gunicorn, in tests/processes."""
 
 import asyncio
-import os
 import re
 import socket
 import threading
@@ -31,7 +30,6 @@ from local.postgres import Server
 from tests.collector import collecting
 from tests.conftest import Log, started
 from tests.ports import find_free_port
-from tests.python import run
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 WHOLE = f"00-{TRACE}-{PARENT}-01"
@@ -79,22 +77,6 @@ def test_no_endpoint_an_empty_one_and_a_disabled_library_are_no_collector(monkey
     empty, unset = Settings(), Settings(otel_exporter_otlp_endpoint=None)
     disabled = Settings(otel_exporter_otlp_endpoint="http://c", otel_sdk_disabled=True)
     assert [settings.traces_url for settings in (empty, unset, disabled)] == [None] * 3
-
-
-def test_without_a_collector_nothing_of_the_library_is_imported() -> None:
-    code = (
-        "import asyncio, sys; from api.main import create_app; app = create_app()\n"
-        "async def run():\n    async with app.router.lifespan_context(app): pass\n"
-        "asyncio.run(run()); print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
-    )
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": f"postgresql://zoo_api@127.0.0.1:{find_free_port()}/zoo",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c",
-        "OTEL_SDK_DISABLED": "true",
-    }
-    done = run("-c", code, env=environment)
-    assert done.stdout == "[]\n", done.stderr
 
 
 async def test_a_request_that_is_not_sampled_has_a_trace_id_but_no_spans(

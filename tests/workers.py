@@ -1,0 +1,61 @@
+"""pytest-xdist's workers, forked from a process that has collected the tests, so that one imports them, and not each.
+
+A worker collects them, too, but takes a third of the CPU for it. That needs Linux; elsewhere, and if not all can be
+imported, a worker is started as usual.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import pytest
+
+from tests import forked
+from tests.forkserver import listen, serve_others
+
+
+def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
+    """Fork a process that collects what pytest finds by these arguments; returns the command that starts a worker.
+
+    To be called before this process has threads, or files that are removed at its end.
+    """
+    if sys.platform != "linux":
+        return None
+    folder = tempfile.mkdtemp(prefix="zoo-workers-")
+    path = f"{folder}/socket"
+    listening = listen(path)
+    if os.fork() == 0:
+        try:
+            if _imports_all(arguments):
+                serve_others(listening)
+        except BaseException:  # noqa: BLE001 - it must not go on as the process from which it was forked
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    listening.close()
+    running.callback(shutil.rmtree, folder)
+    return f"{sys.executable} -IS {forked.__file__} {path}"
+
+
+def _imports_all(arguments: Sequence[str]) -> bool:
+    """Collect the tests; False if one can't be imported, or is skipped, which each worker has to see itself."""
+    sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # pytest has exchanged them
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(null, number)
+    collected = Collected()
+    pytest.main([*arguments, "--numprocesses=0", "--collect-only", "--capture=no"], plugins=[collected])
+    return collected.all_passed
+
+
+class Collected:
+    """A plugin of pytest."""
+
+    all_passed = True
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.all_passed &= report.passed
