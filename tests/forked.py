@@ -17,8 +17,9 @@ def run(server_path: str, executable: str, arguments: list[str]) -> NoReturn:
     """Have the process at this socket fork one for these arguments, those after `-m`, or from `-c` on."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         server.connect(server_path)
-        job = {"arguments": arguments, "cwd": os.getcwd(), "env": dict(os.environ)}
-        job["executable"] = os.path.abspath(executable)
+        # pathlib would take as long to import as all else here.
+        job = {"arguments": arguments, "cwd": os.getcwd(), "env": dict(os.environ)}  # noqa: PTH109
+        job["executable"] = os.path.abspath(executable)  # noqa: PTH100
         passed_on = [signal.SIGINT, signal.SIGTERM]
         signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)  # also those that come before it is known whom to
         socket.send_fds(server, [json.dumps(job).encode()], [0, 1, 2])

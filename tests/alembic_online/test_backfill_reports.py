@@ -19,21 +19,20 @@ from alembic_online.backfill.reports import Report, read_reports, set_paused
 from alembic_online.backfill.state import State, finish, migration_backfills, note_waiting, percent, seconds_left
 from local.postgres import Server
 from tests.conftest import engine_for
+from tests.each import each
 
 BEGAN = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("seen", "estimated", "done"),
+@each(
+    "seen, estimated, done",
     [(0, 0, 0), (0, 900, 0), (1, 1, 99.9), (300, 900, 33.3), (900, 900, 99.9), (1800, 900, 99.9)],
 )
 def test_percent_of_an_estimate_are_never_all(seen: int, estimated: int, done: float) -> None:
     assert percent(seen, estimated) == done
 
 
-@pytest.mark.parametrize(
-    ("seen", "rate", "left"), [(300, 50.0, 12), (900, 50.0, 0), (1800, 50.0, 0), (300, None, None)]
-)
+@each("seen, rate, left", [(300, 50.0, 12), (900, 50.0, 0), (1800, 50.0, 0), (300, None, None)])
 def test_the_time_left_is_that_of_the_estimated_rows_at_this_rate(
     seen: int, rate: float | None, left: float | None
 ) -> None:

@@ -12,6 +12,7 @@ from alembic_online.runs.debris import find_debris, rest_of
 from local.postgres import SUPERUSER, Server
 from tests.alembic_online.sessions import engine_of, look
 from tests.conftest import EMPTY, clone, drop, engine_for, superuser
+from tests.each import each
 
 SMILE = "\N{GRINNING FACE}"
 LONG, CLIPPED = "l" * 63, "l" * 57 + "_ccnew"  # 63 bytes are a name's longest
@@ -65,8 +66,8 @@ async def connection(server: Server, debris: str) -> AsyncIterator[AsyncConnecti
         yield connection
 
 
-@pytest.mark.parametrize(
-    ("sql", "found"),
+@each(
+    "sql, found",
     [
         ("CREATE INDEX CONCURRENTLY IF NOT EXISTS broken ON t (a)", ["broken"]),
         ("CREATE INDEX CONCURRENTLY broken ON tours.g (a)", ["tours.broken"]),

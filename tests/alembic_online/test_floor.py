@@ -17,12 +17,13 @@ from tests.alembic_online.sessions import look
 from tests.alembic_online.test_phases import revision
 from tests.alembic_online.zoo import ZOO
 from tests.conftest import clone, drop, superuser
+from tests.each import each
 
 MOVE = "INSERT INTO migration_history (revision, direction, floor) VALUES ('r', 'upgrade', $1)"
 
 
-@pytest.mark.parametrize(
-    ("releases", "floor"),
+@each(
+    "releases, floor",
     [
         ([], None),
         ([None], None),

@@ -1,10 +1,10 @@
 """Rows that a statement names by their key, told as Postgres would find them, with and without a database."""
 
-import pytest
 import sqlalchemy as sa
 
 from alembic_online.lint.models import schema_of
 from alembic_online.sql import Schema, Work, find_effects
+from tests.each import each
 
 MODELS = sa.MetaData()
 sa.Table(
@@ -30,7 +30,7 @@ def works(sql: str, schema: Schema) -> dict[str, Work]:
     return {effect.table: effect.work for effect in find_effects(sql, schema)}
 
 
-@pytest.mark.parametrize(
+@each(
     "condition",
     [
         "id = 1",
@@ -46,7 +46,7 @@ def test_rows_named_by_a_key_are_few(condition: str) -> None:
     assert works(f"UPDATE orders SET note = 'x' WHERE {condition}", schema_of(MODELS)) == {"orders": Work.ONE_ROW}
 
 
-@pytest.mark.parametrize(
+@each(
     "condition",
     [
         "id > 1",
@@ -68,8 +68,8 @@ def test_others_may_be_many(condition: str) -> None:
     assert works(sql, schema_of(MODELS))["orders"] is Work.ROWS
 
 
-@pytest.mark.parametrize(
-    ("sql", "work"),
+@each(
+    "sql, work",
     [
         ("DELETE FROM orders o USING others WHERE o.id = 1", Work.ONE_ROW),
         ("DELETE FROM orders o USING others WHERE id = 1", Work.ROWS),
@@ -90,8 +90,8 @@ def test_a_delete_may_change_many_rows_of_another_table() -> None:
     assert found == {"orders": Work.ONE_ROW, "billing.items": Work.ROWS}
 
 
-@pytest.mark.parametrize(
-    ("actions", "work", "why"),
+@each(
+    "actions, work, why",
     [
         ("WHEN MATCHED THEN DELETE", Work.ROWS, "deletes the matching rows"),
         ("WHEN MATCHED THEN UPDATE SET a = 1", Work.ROWS, "changes the matching rows"),

@@ -19,6 +19,7 @@ from alembic_online.runs.lock import LOCK_KEY, MigrationLock, find_holder, lock_
 from local.postgres import Server
 from tests.alembic_online.sessions import engine_of, session, under_way, until
 from tests.conftest import WAITING
+from tests.each import each
 
 TAKE = "SELECT pg_advisory_lock($1)"
 HIGH, LOW = LOCK_KEY >> 32, int.from_bytes((LOCK_KEY & 0xFFFFFFFF).to_bytes(4), signed=True)
@@ -43,7 +44,7 @@ async def hold(engine: AsyncEngine, timeout: float) -> int:
         return held.pid
 
 
-@pytest.mark.parametrize("name", ["alembic_online", "a", "b", "c", "d", "a name of more than 64 characters" * 3])
+@each("name", ["alembic_online", "a", "b", "c", "d", "a name of more than 64 characters" * 3])
 def test_every_name_has_a_key_of_its_own_that_postgres_takes(name: str) -> None:
     assert -(2**63) <= lock_key(name) < 2**63
     assert lock_key(name) == lock_key(name) != lock_key(f"{name} rehearsal")

@@ -16,6 +16,7 @@ from alembic_online.runs.online import give_time, is_online
 from alembic_online.settings import Settings
 from alembic_online.sql import is_online as sql_is_online
 from local.postgres import Server
+from tests.each import each
 
 TABLES = """
 CREATE TABLE "Odd % :x"" name" (id int PRIMARY KEY, "a b" text);
@@ -104,7 +105,7 @@ async def test_an_online_statement_gets_time_however_it_is_written_and_no_other_
     assert limits == {sql: [long if sql in ONLINE else usual, usual] for sql in [*OTHERS, *ONLINE]}
 
 
-@pytest.mark.parametrize("sql", [*ONLINE, *OTHERS])
+@each("sql", [*ONLINE, *OTHERS])
 def test_an_online_statement_is_one_by_its_own_text(sql: str) -> None:
     assert is_online(sql) == sql_is_online(sql) == (sql in ONLINE)
 

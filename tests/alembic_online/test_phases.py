@@ -21,6 +21,7 @@ from local.postgres import Server
 from stack_settings.release import is_older
 from tests.alembic_online.sessions import look
 from tests.conftest import ROOT
+from tests.each import each
 
 FILE = "2099_01_01_0000-drop.py"
 
@@ -51,8 +52,8 @@ class TestAttributes:
     def test_a_contract_revision_names_the_release_that_does_without(self) -> None:
         assert safe_from_release(revision(phase="contract", safe_from_release="0.4.0")) == "0.4.0"
 
-    @pytest.mark.parametrize(
-        ("attributes", "said"),
+    @each(
+        "attributes, said",
         [
             ({"phase": "later"}, "'later'"),
             ({"phase": None}, "None"),
@@ -63,7 +64,6 @@ class TestAttributes:
             ({"phase": "contract", "safe_from_release": 0.4}, "0.4"),
             ({"safe_from_release": "0.4.0"}, 'write phase = "contract"'),
         ],
-        ids=str,
     )
     def test_what_can_be_no_phase_or_no_release_is_refused_by_the_name_of_the_file(
         self, attributes: dict[str, Any], said: str
@@ -74,8 +74,8 @@ class TestAttributes:
         assert said in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("pending", "phase", "due", "needed"),
+@each(
+    "pending, phase, due, needed",
     [
         ("", "expand", "", ""),
         ("eecc", "expand", "ee", "ee"),
@@ -98,17 +98,17 @@ def test_a_phase_goes_as_far_as_the_first_revision_of_the_other(
     assert names(waited_for(revisions, phase)) == needed
 
 
-@pytest.mark.parametrize("release", ["0.3.0", "0.3.99", "0.4.0rc1", "0.4.0.dev2", "v0.3.0"])
+@each("release", ["0.3.0", "0.3.99", "0.4.0rc1", "0.4.0.dev2", "v0.3.0"])
 def test_a_release_before_is_older(release: str) -> None:
     assert is_older(release, "0.4.0")
 
 
-@pytest.mark.parametrize("release", ["unknown", "dev", "", "4", "3b85009", "1234567", "test-1a2b3c4d", "0.4.0-x-y"])
+@each("release", ["unknown", "dev", "", "4", "3b85009", "1234567", "test-1a2b3c4d", "0.4.0-x-y"])
 def test_what_can_not_be_told_counts_as_older(release: str) -> None:
     assert is_older(release, "0.4.0")
 
 
-@pytest.mark.parametrize("release", ["0.4.0", "v0.4", "0.4.1", "0.10.0", "1.0rc1", "0.4.0.post1", "0.4.0+build.7"])
+@each("release", ["0.4.0", "v0.4", "0.4.1", "0.10.0", "1.0rc1", "0.4.0.post1", "0.4.0+build.7"])
 def test_the_release_itself_and_what_follows_is_not_older(release: str) -> None:
     assert not is_older(release, "0.4.0")
 

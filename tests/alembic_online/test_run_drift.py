@@ -20,6 +20,7 @@ from alembic_online.runs.drift import compare_options, noting_what_was_there, on
 from local.postgres import Server
 from tests.alembic_online.sessions import look
 from tests.alembic_online.zoo import ZOO
+from tests.each import each
 
 WILD = "ALTER TABLE animals ADD COLUMN wild boolean"
 SAID = "not in the models: column animals.wild"
@@ -195,8 +196,8 @@ async def test_a_connection_that_is_lost_is_one_too(
     assert ("no such luck" in line["reason"]) is not is_noticed
 
 
-@pytest.mark.parametrize(
-    ("schemas", "name", "kind", "is_compared"),
+@each(
+    "schemas, name, kind, is_compared",
     [
         ([], "animals", "table", True),
         ([], "migration_history", "table", False),

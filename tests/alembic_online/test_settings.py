@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from alembic_online.errors import ConfigurationError
 from alembic_online.settings import Settings, load_settings
+from tests.each import each
 
 GOOD = "correct horse battery staple"
 URL = "postgresql://zoo_migrator@db/zoo"
@@ -30,8 +31,8 @@ def test_a_password_in_the_url_is_the_password(given: str | None) -> None:
     assert Settings(migration_database_password=given).database(url).password == "a$b# é"
 
 
-@pytest.mark.parametrize(
-    ("password", "reason"),
+@each(
+    "password, reason",
     [(None, "is not set"), ("", "is not set"), ("zoo_migrator", "is shorter"), ("a" * 30, "repeats itself")],
 )
 def test_production_refuses_a_password_that_can_be_guessed(password: str | None, reason: str) -> None:
@@ -57,14 +58,14 @@ def test_a_password_never_shows() -> None:
     assert GOOD not in repr(settings) + str(settings.database())
 
 
-@pytest.mark.parametrize("url", ["zoo", "mysql://zoo:hidden-in-url@b/c", "postgresql://zoo@db", "postgresql://a@b:x/c"])
+@each("url", ["zoo", "mysql://zoo:hidden-in-url@b/c", "postgresql://zoo@db", "postgresql://a@b:x/c"])
 def test_a_url_that_is_none_is_refused_and_shows_the_form(url: str) -> None:
     with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE") as caught:
         Settings(migration_database_url=url)
     assert "hidden-in-url" not in str(caught.value)
 
 
-@pytest.mark.parametrize("driver", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
+@each("driver", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2"])
 def test_a_url_may_be_written_as_hosts_and_other_drivers_have_it(driver: str) -> None:
     url = Settings(migration_database_url=f"{driver}://zoo@db:5433/zoo?sslmode=require").database()
     assert (url.user, url.hosts, url.database, url.parameters) == (

@@ -27,6 +27,7 @@ from alembic_online.sql.expressions import NOT_VOLATILE, TYPES, VOLATILE
 from alembic_online.sql.types import Type, parse_type
 from local.postgres import SUPERUSER, Server
 from tests.conftest import EMPTY, clone, drop, engine_for, superuser
+from tests.each import each
 from tests.python import HANGS
 
 FOLDER = Path(__file__).parent / "sql"
@@ -138,7 +139,7 @@ def gravest(works: Iterable[Work]) -> Work:
     return max(works, key=lambda work: work.weight, default=Work.NONE)
 
 
-@pytest.mark.parametrize("sql", [*ALTER_TABLE, *OTHERS, *PARTITIONS, *ROWS])
+@each("sql", [*ALTER_TABLE, *OTHERS, *PARTITIONS, *ROWS])
 async def test_postgres_does_what_is_told_of(zoo: Zoo, connection: asyncpg.Connection, sql: str) -> None:
     effects = find_effects(sql, zoo.schema)
     locks, work, rewritten = await measured(connection, sql)
@@ -300,8 +301,8 @@ class TestWithoutADatabase:
         assert effect.work is Work.NONE
         assert effect.why == "x is added without touching a row, unless mood is a domain with constraints"
 
-    @pytest.mark.parametrize(
-        ("sql", "table", "lock"),
+    @each(
+        "sql, table, lock",
         [
             ("DROP INDEX s.ix", "(the table of index s.ix)", Lock.ACCESS_EXCLUSIVE),
             ("DROP INDEX CONCURRENTLY ix", "(the table of index ix)", Lock.SHARE_UPDATE_EXCLUSIVE),
@@ -319,8 +320,8 @@ class TestWithoutADatabase:
         assert (effect.table, effect.lock) == (table, lock)
         assert not effect.is_named
 
-    @pytest.mark.parametrize(
-        ("sql", "table"),
+    @each(
+        "sql, table",
         [
             ("DO $$ BEGIN EXECUTE 'DROP TABLE t'; END $$", "(whatever the DO block touches)"),
             ("DO LANGUAGE plpython3u 'pass'", "(whatever the DO block touches)"),
@@ -380,7 +381,7 @@ class TestSeveralStatements:
 
 
 class TestLock:
-    @pytest.mark.parametrize("lock", Lock)
+    @each("lock", Lock)
     async def test_is_taken_and_called_so_by_postgres(self, connection: asyncpg.Connection, lock: Lock) -> None:
         there = await connection.fetch(THERE)
         async with connection.transaction():

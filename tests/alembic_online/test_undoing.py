@@ -15,6 +15,7 @@ from alembic_online.operations.constraints import (
 )
 from alembic_online.operations.indexes import CreateIndexOnlineOp, DropIndexOnlineOp
 from alembic_online.operations.not_null import DropNotNullOnlineOp, SetNotNullOnlineOp
+from tests.each import each
 
 BY_NAME = sa.Index("ix", "name")
 GUIDES = sa.Table(
@@ -68,7 +69,7 @@ UNDONE: list[tuple[ops.MigrateOperation, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("operation", "undone"), UNDONE, ids=[type(operation).__name__ for operation, _ in UNDONE])
+@each("operation, undone", UNDONE)
 def test_each_operation_is_undone_by_its_opposite(operation: ops.MigrateOperation, undone: str) -> None:
     written = render_python_code(ops.UpgradeOps([operation.reverse()]))
     assert [line.strip() for line in written.splitlines() if "op." in line] == [f"op.{undone}"]

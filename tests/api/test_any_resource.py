@@ -52,6 +52,7 @@ from api.schemas.text import Line, Name, Prose
 from api.settings import Settings
 from local.postgres import Server
 from tests.conftest import Serve, engine_of_api, state_of, superuser
+from tests.each import each
 
 
 class Other(DeclarativeBase):
@@ -518,8 +519,8 @@ def odd(fields: dict[str, Any], **model: Any) -> Resource:
 COUNT = (int, ...)
 
 
-@pytest.mark.parametrize(
-    ("fields", "model", "why"),
+@each(
+    "fields, model, why",
     [
         ({"until": (Date | None, None)}, {"__sorts__": ("until",)}, "odds can't be sorted by until, because it may be"),
         ({}, {"__sorts__": ("rank",)}, "odds can't be sorted by rank, which is no column that clients see"),

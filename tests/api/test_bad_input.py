@@ -8,6 +8,7 @@ import pytest
 from api.schemas.fields import Email
 from api.schemas.text import Line, Name, Prose
 from tests.api.records import Resource, every_field, every_resource, make, new
+from tests.each import each
 
 JSON = {"Content-Type": "application/json"}
 
@@ -121,8 +122,8 @@ async def test_errors_do_not_repeat_the_input(client: httpx.AsyncClient) -> None
     assert "secretsecret" * 10 not in answer.text
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
+@each(
+    "method, path, status",
     [("GET", "/nothing", 404), ("PUT", "/animals", 405), ("POST", "/animals/1", 405), ("DELETE", "/animals", 405)],
 )
 async def test_unknown_routes_and_methods_answer_in_json(

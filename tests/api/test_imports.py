@@ -17,6 +17,7 @@ from api.database.engine import transaction
 from api.settings import Settings
 from local.postgres import Server
 from tests.api.records import make
+from tests.each import each
 
 
 async def load(session: AsyncSession, resource: str, file: str | bytes) -> int:
@@ -109,8 +110,8 @@ async def test_an_ambiguous_or_unknown_or_deleted_exhibit_is_refused(
     ]
 
 
-@pytest.mark.parametrize(
-    ("text", "finding"),
+@each(
+    "text, finding",
     [
         ("", "no header"),
         ("n", "unknown field 'n'"),
@@ -128,8 +129,8 @@ def test_a_header_that_cannot_be_used(text: str, finding: str) -> None:
     assert finding in findings[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
+@each(
+    "text, why",
     [
         ('name\n"A', 'a quotation mark (") opens a cell and is not closed'),
         ('name\n"A"B\n', 'something follows a closing quotation mark ("); inside of a cell it is doubled ("")'),
@@ -180,7 +181,7 @@ ROWS = [("Amara", "Giraffa; camelopardalis"), ("Zoë, 2", 'The "best"'), ("Kit",
 COMMA = 'name,species\nAmara,Giraffa; camelopardalis\n"Zoë, 2","The ""best"""\nKit,\n'
 
 
-@pytest.mark.parametrize(
+@each(
     "file",
     [
         COMMA,
@@ -229,8 +230,8 @@ def test_a_header_is_known_in_any_case(header: str) -> None:
         assert read(file) == [(None, "Amara", "S")]
 
 
-@pytest.mark.parametrize(
-    ("file", "finding"),
+@each(
+    "file, finding",
     [
         ("name\nAmara\nZo\u00eb\n".encode("latin-1"), "line 3, character 3: byte 0xEB is not UTF-8, which is 'ë'"),
         ("name\n\u20ac\n".encode("cp1252"), "line 2, character 1: byte 0x80 is not UTF-8, which is '€'"),
@@ -249,8 +250,8 @@ def test_what_can_not_be_read_says_where_and_how_to_save_it(file: bytes, finding
     assert "UTF-8" in found.partition(": ")[2]
 
 
-@pytest.mark.parametrize(
-    ("file", "finding"),
+@each(
+    "file, finding",
     [
         ("name,\nAmara,Giraffa\n", "line 2: cell 2 has text, but no name in the header"),
         ("name\nAmara,Giraffa\n", "line 2: 2 cells, but the header has 1"),

@@ -2,14 +2,13 @@
 
 import re
 
-import pytest
-
 from api.crud.imports import batches
 from api.database import counts, json_rows, workers
 from api.http import compression
 from api.schemas import fields, text
 from api.server import request_head
 from tests.conftest import ROOT
+from tests.each import each
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400  # seconds
 
@@ -19,8 +18,8 @@ def said(*pages: str) -> str:
     return re.sub(r"\s+", " ", "".join((ROOT / "docs" / f"{page}.md").read_text() for page in pages))
 
 
-@pytest.mark.parametrize(
-    ("sentence", "in_use", "limits"),
+@each(
+    "sentence, in_use, limits",
     [
         ("1 to 100, by default 100. A page has a megabyte at most", [fields.PAGE_SIZE, json_rows.MAX_PAGE_BYTES],
          [100, 1_000_000]),

@@ -17,6 +17,7 @@ from api.schemas.text import Line, Name
 from tests.api import records as tested
 from tests.api.recorder import Recorder
 from tests.api.records import Resource, complete, every_labelled, every_reference, every_resource, make
+from tests.each import each
 
 SORTS = ["id", "name", "created_at", "updated_at"]
 TEXTS = ["b, 2", "a", "Zoë & co", "a", "%"]
@@ -109,8 +110,8 @@ class TestSort:
                 assert '"Sort' not in plan, sort
                 assert most_rows(json.loads(plan)[0]["Plan"]) <= 101, sort
 
-    @pytest.mark.parametrize(
-        ("query", "field"),
+    @each(
+        "query, field",
         [
             ("sort=species", "sort"), ("sort=", "sort"), ("sort=--id", "sort"), ("sort=ID", "sort"),
             ("sort=name&after=7", "after"), ("after=a,7", "after"), ("sort=name&after=a,x", "after"),

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from api.main import Api, create_app
 from api.settings import Settings
 from tests.conftest import Log, Serve, Served
+from tests.each import each
 
 BELOW = {"X-Forwarded-Prefix": "/parks/zoo"}
 
@@ -106,7 +107,7 @@ async def test_a_header_that_is_not_a_path_is_ignored(anonymous: httpx.AsyncClie
         assert (await anonymous.get("/docs", headers=headers)).text == page, prefix
 
 
-@pytest.mark.parametrize("prefix", ["zoo", "/zoo/", "/zoo\n", "/zoo\r\nX: y"])
+@each("prefix", ["zoo", "/zoo/", "/zoo\n", "/zoo\r\nX: y"])
 def test_a_setting_that_is_not_a_path_is_refused_at_start(prefix: str) -> None:
     """By the same rule as a header."""
     with pytest.raises(ValidationError, match="write a path such as /zoo"):

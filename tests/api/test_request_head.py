@@ -3,6 +3,7 @@
 import pytest
 
 from api.server.request_head import END, Refused, check, find_end
+from tests.each import each
 
 HOST = [(b"host", b"zoo")]
 
@@ -42,8 +43,8 @@ def test_its_fields_are_counted() -> None:
     assert caught.value.status == 431
 
 
-@pytest.mark.parametrize(
-    ("fields", "version", "status"),
+@each(
+    "fields, version, status",
     [
         ([], "1.1", 400), ([], "1.0", None), (HOST * 2, "1.1", 400), (HOST * 2, "1.0", 400), (HOST, "2.0", 505),
         ([(b"host", b"zoo/x")], "1.1", 400), ([(b"host", b"user@zoo")], "1.1", 400), ([(b"host", b"")], "1.1", None),

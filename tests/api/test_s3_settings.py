@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import Settings
+from tests.each import each
 
 STRONG = "b3VyIHNlY3JldCBpcyBzdHJvbmcgZW5vdWdo"
 COMPLETE: dict[str, Any] = {
@@ -23,7 +24,7 @@ def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in COMPLETE.items() if name not in names}
 
 
-@pytest.mark.parametrize(
+@each(
     "settings",
     [
         {},
@@ -36,8 +37,8 @@ def test_all_or_none_will_do(settings: dict[str, Any]) -> None:
     Settings(**settings).require_usable()
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
+@each(
+    "settings, said",
     [
         (
             without("s3_url"),
@@ -58,7 +59,7 @@ def test_a_part_of_them_is_refused_and_what_is_missing_is_said(settings: dict[st
         Settings(**settings).require_usable()
 
 
-@pytest.mark.parametrize("secret", ["zoo_api", "zoo_admin", "secretsecretsecretsecret", "qwertyuiopasdfghjkl"])
+@each("secret", ["zoo_api", "zoo_admin", "secretsecretsecretsecret", "qwertyuiopasdfghjkl"])
 def test_a_key_that_can_be_guessed_is_refused_in_production(secret: str) -> None:
     settings = {**COMPLETE, "s3_secret_access_key": secret}
     Settings(**settings).require_storage()
@@ -71,8 +72,8 @@ def test_no_secret_is_shown() -> None:
     assert STRONG not in repr(Settings(**COMPLETE))
 
 
-@pytest.mark.parametrize(
-    ("name", "url"),
+@each(
+    "name, url",
     [
         *((name, "s3.example") for name in ("s3_url", "s3_upload_url", "s3_public_url", "aws_endpoint_url_sts")),
         *(("s3_url", url) for url in ("ftp://s3.example", "https://key:secret@s3.example", "https://s3.example?a=b")),
@@ -83,7 +84,7 @@ def test_a_url_that_is_none_is_refused(name: str, url: str) -> None:
         Settings(**{**COMPLETE, name: url})
 
 
-@pytest.mark.parametrize("name", ["", "ab", "Zoo", "zoo_private", "-zoo", "zoo-", "zoo/private", "a" * 64, "zoo\n"])
+@each("name", ["", "ab", "Zoo", "zoo_private", "-zoo", "zoo-", "zoo/private", "a" * 64, "zoo\n"])
 def test_a_bucket_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="3 to 63"):
         Settings(**{**COMPLETE, "s3_bucket": name})

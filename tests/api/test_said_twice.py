@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from api.http.json_body import parse
 from tests.api.records import make
+from tests.each import each
 
 JSON = {"Content-Type": "application/json"}
 
@@ -18,8 +19,8 @@ def found(answer: httpx.Response) -> tuple[str, list[str | int]]:
     return first["type"], first["loc"]
 
 
-@pytest.mark.parametrize(
-    ("path", "name"),
+@each(
+    "path, name",
     [
         ("/animals?limit=1&limit=100", "limit"),
         ("/animals?name=A&after=1&name=A", "name"),
@@ -35,8 +36,8 @@ async def test_a_repeated_parameter(client: httpx.AsyncClient, path: str, name: 
     assert found(await client.get(path)) == ("repeated", ["query", name])
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
+@each(
+    "method, path",
     [
         ("GET", "/animals/1"),
         ("GET", "/health"),
@@ -90,7 +91,7 @@ async def test_invalid_json(client: httpx.AsyncClient) -> None:
     assert found(await client.post("/animals", content=b"{", headers=JSON)) == ("json_invalid", ["body", 1])
 
 
-@pytest.mark.parametrize("body", INVALID, ids=lambda body: ascii(body)[:40])
+@each("body", INVALID)
 def test_what_is_no_json(body: bytes) -> None:
     with pytest.raises(ValidationError) as caught:
         parse(body)
@@ -102,7 +103,7 @@ def test_valid_json_is_accepted() -> None:
     assert parse(body.encode()) == {"a": [1, -500.0, True, None, "🦒 🦒"], "b": {"a": {}}, "": []}
 
 
-@pytest.mark.parametrize(
+@each(
     "name",
     ["Authorization", "Content-Type", "Content-Encoding", "Idempotency-Key", "Origin"],
 )

@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 import alembic_online.settings
 from api.settings import Settings, load_settings
 from tests.conftest import ROOT
+from tests.each import each
 
 GOOD = "correct horse battery staple"
 
@@ -75,8 +76,8 @@ def test_a_password_in_the_url_is_the_password(given: str | None) -> None:
     assert settings.database().password == "a$b# é"
 
 
-@pytest.mark.parametrize(
-    ("password", "reason"),
+@each(
+    "password, reason",
     [(None, "is not set"), ("", "is not set"), ("zoo_api", "is shorter"), ("zoo_api_zoo_api_zoo_api", "repeats")],
 )
 def test_production_refuses_a_password_that_can_be_guessed(password: str | None, reason: str) -> None:
@@ -111,7 +112,7 @@ def test_all_that_production_refuses_is_said_at_once() -> None:
         Settings(environment="production").require_usable()
 
 
-@pytest.mark.parametrize("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])
+@each("url", ["", "zoo", "mysql://a@b/c", "postgresql://zoo_api@db", "postgresql://a@b:x/c"])
 def test_an_invalid_url_is_refused_with_the_form_to_write(url: str) -> None:
     with pytest.raises(ValidationError, match=r"postgresql://USER@HOST:PORT/DATABASE"):
         Settings(database_url=url)

@@ -13,6 +13,7 @@ from api.schemas import text
 from api.schemas.animals import AnimalCreate
 from api.schemas.text import Line, Name, Prose
 from tests.api.records import Resource, every_resource, make, new
+from tests.each import each
 
 QUERY = RESOURCES["animals"].query
 NFC, NFD = "Zo\u00eb", "Zoe\u0308"
@@ -63,13 +64,12 @@ async def test_a_filter_finds_every_form(client: httpx.AsyncClient, path: str, f
     assert (await client.get(path, params={field: f"\ufeff{NFD}\u200b"})).json() == [record]
 
 
-@pytest.mark.parametrize(
-    ("stored", "sought"),
+@each(
+    "stored, sought",
     [
         (NFC, NFD), (NFD, NFC), ("\uac00", "\u1100\u1161"), ("\u212b", "\u00c5"), ("e\u0323\u0302", "e\u0302\u0323"),
         ("Zo\u200b\u00eb", NFC), (f"\ufeff{NFC}", NFC), (f" {NFC}\u200e", NFC), (NFC, f"{NFC}\u200b"),
     ],
-    ids=codes,
 )  # fmt: skip
 def test_every_form_is_the_same(stored: str, sought: str) -> None:
     animal = AnimalCreate(name=stored, species=stored)
@@ -77,7 +77,7 @@ def test_every_form_is_the_same(stored: str, sought: str) -> None:
     assert (animal.name, animal.species) == (getattr(query, "name"), getattr(query, "species"))  # noqa: B009
 
 
-@pytest.mark.parametrize("value", INVISIBLE, ids=codes)
+@each("value", INVISIBLE)
 def test_what_only_looks_empty_is_empty(value: str) -> None:
     for name in (value, value * 3):
         assert locs_of(AnimalCreate, name=name) == ["name"]
@@ -85,7 +85,7 @@ def test_what_only_looks_empty_is_empty(value: str) -> None:
     assert (animal.name, animal.species, animal.description) == ("Amara", "", "")
 
 
-@pytest.mark.parametrize("value", REFUSED, ids=codes)
+@each("value", REFUSED)
 def test_controls_and_changes_of_direction_are_refused_in_a_line(value: str) -> None:
     line = f"Am{value}ara"
     assert locs_of(AnimalCreate, name=line, species=line) == ["name", "species"]
@@ -100,7 +100,7 @@ async def test_a_change_of_direction_is_refused_in_every_line(client: httpx.Asyn
         assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", field])
 
 
-@pytest.mark.parametrize("value", LEGAL.values(), ids=LEGAL.keys())
+@each("value", LEGAL.values())
 def test_joiners_and_selectors_stay(value: str) -> None:
     assert AnimalCreate(name=value).name == value
     assert getattr(QUERY.model_validate({"name": value}), "name") == value  # noqa: B009

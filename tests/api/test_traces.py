@@ -29,6 +29,7 @@ from api.traces import Tracing, call
 from local.postgres import Server
 from tests.collector import collecting
 from tests.conftest import Log, started
+from tests.each import each
 from tests.ports import find_free_port
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -194,8 +195,8 @@ async def test_each_statement_is_one_span_however_it_is_executed(
     ]
 
 
-@pytest.mark.parametrize(
-    ("sql", "name"),
+@each(
+    "sql, name",
     [
         ("SELECT animals.id FROM animals WHERE animals.id = $1", "SELECT animals"),
         ("SELECT concat('[', $1) FROM (SELECT * FROM \"users\" LIMIT 5) AS page", "SELECT users"),

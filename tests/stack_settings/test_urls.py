@@ -7,14 +7,15 @@ import pytest
 
 from stack_settings import DatabaseUrl, read_url, session_name
 from stack_settings.parameters import INSTEAD, SSL_MODES, TAKEN
+from tests.each import each
 
 AT = (("db", 5432),)
 BY_TLS = "sslrootcert=system&sslmode=verify-full"
 SECRET = "hidden"
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
+@each(
+    "url, expected",
     [
         ("postgres://app@db/app", {}),
         ("postgresql+psycopg2://app@db/app", {}),
@@ -46,7 +47,7 @@ def test_is_taken_apart_as_libpq_does(url: str, expected: dict[str, Any]) -> Non
     assert read_url(url) == DatabaseUrl(**{"database": "app", "hosts": AT, "user": "app", "parameters": {}} | expected)
 
 
-@pytest.mark.parametrize(
+@each(
     "parameters",
     [
         *(f"sslmode={mode}" for mode in SSL_MODES[:4]),
@@ -67,8 +68,8 @@ def test_what_libpq_takes_is_taken(parameters: str) -> None:
     assert read_url(f"postgresql://app@db/app?{parameters}").hosts == AT
 
 
-@pytest.mark.parametrize(
-    ("parameters", "said"),
+@each(
+    "parameters, said",
     [
         ("sslmode=no-verify", "sslmode=no-verify: write sslmode=require"),
         ("sslmode=verify_full", "write sslmode=verify-full"),
@@ -119,7 +120,7 @@ def test_no_parameter_is_both_taken_and_refused() -> None:
     assert TAKEN.keys() & INSTEAD.keys() == set()
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         SECRET,

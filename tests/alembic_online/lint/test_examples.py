@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from local.postgres import Server
-from tests.alembic_online.lint.examples import commits, examples, expected, findings, name_of
+from tests.alembic_online.lint.examples import commits, examples, expected, findings
 from tests.alembic_online.lint.running import run, template
+from tests.each import each
 
 __all__ = ["template"]  # a fixture
 
@@ -38,6 +39,6 @@ async def engine(server: Server, template: str) -> AsyncIterator[AsyncEngine]:
     await engine.dispose()
 
 
-@pytest.mark.parametrize("file", [file for file in [*UNSAFE, *SAFE] if not commits(file)], ids=name_of)
+@each("file", [file for file in [*UNSAFE, *SAFE] if not commits(file)])
 async def test_an_example_runs_or_fails_as_it_says(engine: AsyncEngine, file: Path) -> None:
     await run(engine, file, commit=False)

@@ -19,6 +19,7 @@ from tests.alembic_online.lint.examples import HERE, examples, findings
 from tests.alembic_online.lint.running import copy, template
 from tests.alembic_online.operating import operate
 from tests.conftest import superuser
+from tests.each import each
 
 __all__ = ["template"]  # a fixture
 
@@ -143,7 +144,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("sql", "call"), CALLS)
+@each("sql, call", CALLS)
 def test_the_call_has_all_that_the_statement_has(safe_ways: dict[str, str], sql: str, call: str) -> None:
     assert list(calls(safe_ways[sql])) == [call]
 

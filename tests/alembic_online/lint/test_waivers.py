@@ -8,6 +8,7 @@ from alembic_online.lint import lint_revision
 from alembic_online.waivers import find_waivers, without_waivers
 from tests.alembic_online.lint.examples import project
 from tests.conftest import ROOT
+from tests.each import each
 
 WAIVER = "# lint: allow lock-table: it is midnight"
 REVISION = '''"""A revision."""
@@ -80,8 +81,8 @@ def test_a_file_without_waivers_is_what_it_was() -> None:
         assert without_waivers(file.read_bytes()) == source, file
 
 
-@pytest.mark.parametrize(
-    ("waived", "without"),
+@each(
+    "waived, without",
     [
         (f"one()\n    {WAIVER}\ntwo()\n", "one()\ntwo()\n"),
         (f"one()  {WAIVER}\ntwo()\n", "one()\ntwo()\n"),
@@ -91,7 +92,6 @@ def test_a_file_without_waivers_is_what_it_was() -> None:
         (f'one("""\n{WAIVER}\n""")\n', f'one("""\n{WAIVER}\n""")\n'),
         (f"one()  # not {WAIVER}\n", f"one()  # not {WAIVER}\n"),
     ],
-    ids=["line", "beside", "at the end", "within", "not ascii", "in a string", "in a comment"],
 )
 def test_without_its_waivers_a_file_is_as_if_they_had_never_been_written(waived: str, without: str) -> None:
     assert without_waivers(waived.encode()).decode() == without

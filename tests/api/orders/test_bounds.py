@@ -7,6 +7,7 @@ from api.schemas.orders import OrderCreate
 from tests.api.orders.ordering import TEA
 from tests.api.test_bounds import JSON, findings_of, refuses_over
 from tests.conftest import Served
+from tests.each import each
 
 
 @pytest.mark.parametrize("announced", [True, False], ids=["announced", "streamed"])
@@ -21,15 +22,14 @@ async def test_only_who_may_order_learns_what_is_wrong_with_the_body(app: Served
     assert (await app.client(who).post("/orders", content=b"{", headers=JSON)).status_code == status
 
 
-@pytest.mark.parametrize(
-    ("body", "most"),
+@each(
+    "body, most",
     [
         ({f"a{n}": 0 for n in range(20_000)}, 1),
         ({"order": [{}] * 20_000}, 1),
         ({"order": [{f"a{n}": 0 for n in range(100)}] * 100}, 100),
         ({"order": [{f"a{n}": 0 for n in range(6)}] * 100}, 800),
     ],
-    ids=["keys", "items", "keys of each item", "as many keys as are looked at"],
 )
 def test_findings_are_limited_when_they_are_made(body: object, most: int) -> None:
     assert findings_of(OrderCreate, body) <= most

@@ -1,16 +1,15 @@
 """The limits on orders in use are those that docs/orders.md promises."""
 
-import pytest
-
 from api.crud.orders import attempts, old_rows, payments, quotas
 from api.external_services import http
 from api.external_services.json_service import Failure
 from api.schemas import orders
 from tests.api.test_limits import DAY, HOUR, MINUTE, said
+from tests.each import each
 
 
-@pytest.mark.parametrize(
-    ("sentence", "in_use", "limits"),
+@each(
+    "sentence, in_use, limits",
     [
         ("which is up to 100 items: `product` (up to 200 characters)", [orders.MAX_ITEMS], [100]),
         ("`size` (`small`, `medium`, `big`) and `quantity` (1 to 1,000,000", [orders.MAX_QUANTITY], [1_000_000]),

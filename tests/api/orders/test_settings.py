@@ -4,9 +4,10 @@ import pytest
 from pydantic import ValidationError
 
 from api.settings import Settings
+from tests.each import each
 
 
-@pytest.mark.parametrize("url", ["x", "ftp://pay", "http://", "http://pay:x", "http://a:b@pay", "http://pay?x=1"])
+@each("url", ["x", "ftp://pay", "http://", "http://pay:x", "http://a:b@pay", "http://pay?x=1"])
 def test_a_service_url_that_is_not_http_is_refused(url: str) -> None:
     for name in ("payments_url", "kitchen_url"):
         with pytest.raises(ValidationError, match=r"write http://HOST:PORT"):

@@ -2,15 +2,14 @@
 
 from datetime import timedelta
 
-import pytest
-
 from api.crud.photos import old_rows, quotas, sweep, uploads, work
 from api.schemas import photos
 from tests.api.test_limits import said
+from tests.each import each
 
 
-@pytest.mark.parametrize(
-    ("sentence", "in_use", "limits"),
+@each(
+    "sentence, in_use, limits",
     [
         ("An animal has up to 20 photos", [photos.MAX_PHOTOS], [20]),
         ("of that type, once, within an hour", [uploads.UPLOAD_SECONDS], [3_600]),

@@ -5,9 +5,10 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.api.test_imports import load, refused
+from tests.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "email", ["", "x", "a@b", "a@@zoo.example", "a b@zoo.example", "A <a@zoo.example>", "a@zoo.example\x00", "a" * 400]
 )
 async def test_an_invalid_address(client: httpx.AsyncClient, email: str) -> None:

@@ -1,15 +1,14 @@
 """The limits on accounts are those that the documents promise."""
 
-import pytest
-
 from api.crud import throttles
 from api.crud.accounts import access_tokens, passwords, sign_ins
 from api.schemas import users
 from tests.api.test_limits import MINUTE, said
+from tests.each import each
 
 
-@pytest.mark.parametrize(
-    ("sentence", "in_use", "limits"),
+@each(
+    "sentence, in_use, limits",
     [
         ("have 12 to 128 characters", [users.MIN_PASSWORD_LENGTH, users.MAX_PASSWORD_LENGTH], [12, 128]),
         ("while 40 others wait, or after waiting for 20 seconds, the answer is 503",

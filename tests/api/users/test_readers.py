@@ -3,12 +3,11 @@
 from copy import copy
 from dataclasses import replace
 
-import pytest
-
 from api.crud.accounts.readers import readers_of_both
 from api.crud.resource import ANYBODY, Resource
 from api.crud.resources import RESOURCES
 from api.enums.users import UserType
+from tests.each import each
 
 
 def read_by(resource: Resource, readers: UserType | None) -> Resource:
@@ -18,8 +17,8 @@ def read_by(resource: Resource, readers: UserType | None) -> Resource:
     return changed
 
 
-@pytest.mark.parametrize(
-    ("of_parent", "of_child", "both"),
+@each(
+    "of_parent, of_child, both",
     [
         (None, None, ANYBODY),
         (None, UserType.KEEPER, UserType.KEEPER),

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from api.settings import LOCAL_TOKEN_SECRET, Settings
 from tests.api.test_settings import GOOD, SAFE
+from tests.each import each
 
 
-@pytest.mark.parametrize(
-    ("setting", "said"),
+@each(
+    "setting, said",
     [
         ({"token_secret": LOCAL_TOKEN_SECRET}, "TOKEN_SECRET"),
         ({"token_secret": "x1y2z3" * 5}, "TOKEN_SECRET"),
@@ -41,8 +42,8 @@ def test_a_password_in_the_mail_servers_url_is_the_password(
     assert Settings(smtp_url=url, smtp_password=password).smtp_login() == login
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
+@each(
+    "name, value",
     [
         *(
             ("smtp_url", url)
@@ -80,7 +81,7 @@ def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
         Settings(**{name: value})
 
 
-@pytest.mark.parametrize(
+@each(
     "sender",
     ["zoo@localhost", "Zoo <zoo@zoo.example>", '"Zoo, Inc." <zoo@zoo.example>', "Zoo Inc. <z@z.example>", "<z@z.de>"],
 )

@@ -27,6 +27,7 @@ from tests.api.keeping import admin, database, keeping
 from tests.api.test_metrics import count
 from tests.api.users.test_auth import hashing_held_up, register, sign_in
 from tests.conftest import Log, Served, serve_requests
+from tests.each import each
 from tests.rounds import rounds
 from tests.users import PASSWORD, email_of
 
@@ -359,8 +360,8 @@ async def test_an_account_that_does_not_exist_takes_as_much_work(live: Served) -
     assert 1 / 3 < there / not_there < 3  # without hashing it is 6
 
 
-@pytest.mark.parametrize(
-    ("host", "counted_as"),
+@each(
+    "host, counted_as",
     [
         ("192.0.2.1", "192.0.2.1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
