@@ -157,7 +157,8 @@ def _state(folder: Path) -> Storage | None:
 def _options(folder: Path, storage: Storage) -> dict[str, str]:
     sockets = {"filer.localSocket": "filer.sock", "s3.localSocket": "s3.sock"}
     ports = {name: str(port) for name, port in storage.ports.items()}
-    return {"dir": str(folder.absolute() / "data"), **sockets, **ports}
+    alone = {"master.peers": "none"}  # or it would look for others for a second and a half
+    return {"dir": str(folder.absolute() / "data"), **alone, **sockets, **ports}
 
 
 def _environment(storage: Storage) -> dict[str, str]:

@@ -167,7 +167,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @cache
 def start_storage() -> Started:
-    """Start this worker's S3. It takes 4 s: other tests run meanwhile."""
+    """Start this worker's S3. It takes 2 s: other tests run meanwhile."""
     return running.enter_context(local_storage.serve(Path(tempfile.mkdtemp(prefix="zoo-s3-test-")) / "storage"))
 
 
