@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.checkouts import linked_checkout, write_quick_python
+from tests.checkouts import copy_checkout, linked_checkout, write_quick_python
+from tests.conftest import SOCKET_DIR
 from tests.python import ROOT, Python, run
 
 ENV = {"PATH": os.environ["PATH"], "ONLY": "this"}
@@ -110,6 +112,19 @@ def test_signals_reach_that_of_a_checkout_too(quick: Path, signum: signal.Signal
         _, said = process.communicate()
     assert process.returncode == -signum
     assert said.endswith(b"KeyboardInterrupt\n") == (signum == signal.SIGINT)
+
+
+def test_what_can_not_be_imported_is_an_error_whoever_has_imported_the_rest(tmp_path: Path) -> None:
+    checkout = copy_checkout(tmp_path / "zoo")
+    (checkout / "tests" / "test_broken.py").write_text("def test_before(): pass\nimport no_such_module\n")
+    environment = {name: value for name, value in os.environ.items() if name not in {SOCKET_DIR, "TMPDIR"}}
+    command = [checkout / ".venv" / "bin" / "python", "-m", "pytest", "--numprocesses=2", "tests/test_broken.py"]
+    done = subprocess.run(
+        [*command, "tests/test_ports.py"], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "No module named 'no_such_module'" in done.stdout, done
+    assert re.search(r"= \d+ passed, 1 error in", done.stdout)
+    assert done.returncode == 1
 
 
 def test_subprocess_has_the_options_in_the_order_that_is_relied_on() -> None:
