@@ -3,8 +3,8 @@
 PY := .venv/bin/python
 PYTEST := $(PY) -m pytest
 # In random order, and three at once on two cores: tests, and what they start, wait for a third of their time.
-WORKERS ?= 3
-IN_PARALLEL = -p randomly --numprocesses $(WORKERS) --dist worksteal
+AT_ONCE = 3
+IN_PARALLEL = -p randomly --numprocesses $(or $(WORKERS),$(AT_ONCE)) --dist worksteal
 # Uses MIGRATION_DATABASE_URL and DATABASE_URL; if neither is set, the embedded Postgres of `make run`.
 ALEMBIC := $(PY) -m local exec alembic
 REV ?= head
@@ -207,6 +207,7 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
+test: AT_ONCE = 4
 test: .venv/dev  ## test the api and the parts of the tool, on a real Postgres
 	@$(PYTEST) $(IN_PARALLEL) $(addprefix --ignore tests/,deploy processes faults live stack)
 

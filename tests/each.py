@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+import pytest
+
 
 def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """As pytest.mark.parametrize, for cases that share their fixtures: one test goes through all, and names its case.
@@ -42,9 +44,11 @@ def each(names: str, cases: Iterable[Any]) -> Callable[[Callable[..., Any]], Cal
 
 @contextmanager
 def naming(case: dict[str, Any]) -> Iterator[None]:
-    """Say of what fails in which case it did."""
+    """Say of what fails in which case it did. A case that is skipped fails, too, or the others would be skipped."""
     try:
         yield
+    except pytest.skip.Exception as skipped:
+        raise AssertionError(f"a case can't be skipped: {skipped}, {case}") from skipped
     except BaseException as failure:
         failure.add_note(f"the case: {case}"[:2000])
         raise

@@ -1,7 +1,6 @@
-"""pytest-xdist's workers, forked from a process that has collected the tests, so that one imports them, and not each.
+"""pytest-xdist's workers, forked from a process that has imported the tests: importing is two thirds of collecting them.
 
-A worker collects them, too, but takes a third of the CPU for it. That needs Linux; elsewhere, and if not all can be
-imported, a worker is started as usual.
+That needs Linux; elsewhere, and if not all can be imported, a worker is started as usual.
 """
 
 import os
@@ -19,7 +18,7 @@ from tests.forkserver import listen, serve_others
 
 
 def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
-    """Fork a process that collects what pytest finds by these arguments; returns the command that starts a worker.
+    """Fork a process that imports what pytest finds by these arguments; returns the command that starts a worker.
 
     To be called before this process has threads, or files that are removed at its end.
     """
@@ -42,7 +41,7 @@ def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
 
 
 def _imports_all(arguments: Sequence[str]) -> bool:
-    """Collect the tests; False if one can't be imported, or is skipped, which each worker has to see itself."""
+    """Import the tests; False if a module can't be imported, or is skipped, which each worker has to see itself."""
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # pytest has exchanged them
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
@@ -53,9 +52,13 @@ def _imports_all(arguments: Sequence[str]) -> bool:
 
 
 class Collected:
-    """A plugin of pytest."""
+    """A plugin of pytest: modules are imported, but no tests are made of them."""
 
     all_passed = True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pycollect_makeitem(self) -> list[pytest.Item]:
+        return []
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.all_passed &= report.passed
