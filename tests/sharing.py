@@ -64,7 +64,7 @@ class SharedDialect(PGDialect_asyncpg):
     def initialize(self, connection: Connection) -> None:
         if not self.told:
             before = dict(self.__dict__)
-            super().initialize(connection)
+            super().initialize(connection)  # type: ignore[no-untyped-call]
             self.told.update({name: value for name, value in self.__dict__.items() if before.get(name) != value})
         self.__dict__.update(self.told)
 

@@ -6,7 +6,7 @@ from tests.each import each
 
 
 def test_what_fails_names_its_case_and_those_before_have_passed() -> None:
-    tried = []
+    tried: list[int] = []
 
     @each("one, other", [(1, 1), (2, 3), (4, 5)])
     def are_equal(fixture: list[int], one: int, other: int) -> None:

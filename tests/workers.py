@@ -1,4 +1,4 @@
-"""pytest-xdist's workers, forked from a process that has imported the tests: importing is two thirds of collecting them.
+"""pytest-xdist's workers, forked from a process that has imported the tests, which is most of the work before they run.
 
 That needs Linux; elsewhere, and if not all can be imported, a worker is started as usual.
 """

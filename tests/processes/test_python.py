@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -118,10 +119,8 @@ def test_what_can_not_be_imported_is_an_error_whoever_has_imported_the_rest(tmp_
     checkout = copy_checkout(tmp_path / "zoo")
     (checkout / "tests" / "test_broken.py").write_text("def test_before(): pass\nimport no_such_module\n")
     environment = {name: value for name, value in os.environ.items() if name not in {SOCKET_DIR, "TMPDIR"}}
-    command = [checkout / ".venv" / "bin" / "python", "-m", "pytest", "--numprocesses=2", "tests/test_broken.py"]
-    done = subprocess.run(
-        [*command, "tests/test_ports.py"], cwd=checkout, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "pytest", "--numprocesses=2", "tests/test_broken.py", "tests/test_ports.py"]
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     assert "No module named 'no_such_module'" in done.stdout, done
     assert re.search(r"= \d+ passed, 1 error in", done.stdout)
     assert done.returncode == 1
