@@ -207,6 +207,7 @@ release: .venv/dev .venv/release  ## commit, tag and build a release, with SBOMs
 
 ##@ Test it (ROUNDS=full: with more rounds, see docs/tests.md)
 
+# Its tests start hardly anything, so that one more is worth what it costs.
 test: AT_ONCE = 4
 test: .venv/dev  ## test the api and the parts of the tool, on a real Postgres
 	@$(PYTEST) $(IN_PARALLEL) $(addprefix --ignore tests/,deploy processes faults live stack)

@@ -4,7 +4,9 @@ That needs Linux; elsewhere, and if not all can be imported, a worker is started
 """
 
 import os
+import shlex
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -30,6 +32,7 @@ def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
     if os.fork() == 0:
         try:
             if _imports_all(arguments):
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # workers have a handler of their own
                 serve_others(listening)
         except BaseException:  # noqa: BLE001 - it must not go on as the process from which it was forked
             traceback.print_exc()
@@ -37,7 +40,7 @@ def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
             os._exit(1)
     listening.close()
     running.callback(shutil.rmtree, folder)
-    return f"{sys.executable} -IS {forked.__file__} {path}"
+    return shlex.join([sys.executable, "-IS", forked.__file__, path])
 
 
 def _imports_all(arguments: Sequence[str]) -> bool:
