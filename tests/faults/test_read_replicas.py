@@ -236,6 +236,7 @@ async def test_a_replica_with_another_schema_costs_no_read(primary: Node, replic
             assert {await api.read(path) for path in ("/animals/1", "/animals", "/animals/1")} == {"new"}, what
             await rename(primary, "old")
             await replica.do(RESUME)
+            await until(lambda: replica.do("SELECT name = 'old' FROM animals WHERE id = 1"))
             await until(api.is_on_replica)
 
 
