@@ -36,14 +36,14 @@ def copy_checkout(target: Path) -> Path:
 
 QUICK_PYTHON = """\
 #!{python} -IS
-import sys
+import os, sys
 if sys.argv[1:] == ["-c", ""]:  # as make asks whether there is a Python
     sys.exit()
 sys.path.append("{tests}")
 import forked
 if sys.argv[1:2] == ["-m"] and sys.argv[2].partition(".")[0] in {modules}:
     forked.run("{socket}", __file__, sys.argv[2:])
-forked.os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
+os.execv("{venv}/bin/python", ["{venv}/bin/python", *sys.argv[1:]])
 """
 MODULES = {*OWN, "alembic", "local", "uvicorn"}
 

@@ -26,7 +26,7 @@ def start_forking(arguments: Sequence[str], running: ExitStack) -> str | None:
     """
     if sys.platform != "linux":
         return None
-    folder = tempfile.mkdtemp(prefix="zoo-workers-")
+    folder = tempfile.mkdtemp(prefix="zoo-workers-", dir="/tmp")  # a socket's path has at most 107 bytes
     path = f"{folder}/socket"
     listening = listen(path)
     if os.fork() == 0:
