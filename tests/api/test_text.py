@@ -36,6 +36,10 @@ LEGAL = {
 }
 
 
+def codes(value: str) -> str:
+    return " ".join(f"U+{ord(character):04X}" for character in value)
+
+
 def locs_of(schema: type[BaseModel], **fields: str) -> list[str | int]:
     """The fields that are refused."""
     with pytest.raises(ValidationError) as caught:
